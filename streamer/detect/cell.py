@@ -1,0 +1,140 @@
+"""One step of the dual-stream LSTM as a pure function over plain weights.
+
+Written once over a small array namespace, so that numpy (the reference), tf.function (the keras backend) and the LiteRT
+export run the same lines. The training network in models/network.py is held to it by test.
+
+Axes: N rows, C channels, H units, F features. State before the first event is all zeros.
+  value state  (N, C, V): h (H), c (H), last features (F1)              V = 2H + F1
+  rhythm state (N, Q):    h (H), c (H), attention sum (2H), its mass (1) Q = 4H + 1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+MIXTURE = 3  # logistic components of the value density
+GAP_COMPONENTS = 6  # 3 logistic + 3 Weibull components of the gap density
+HOURS = 24
+ATTENTION_BOUND = 6.0
+LOGIT_BOUND = 10.0  # mixture logits are bounded, so that no softmax needs a maximum
+
+# name -> shape in terms of H units, A attention, D head, F1 and F2 features
+SHAPES = {
+    "value_kernel": ("F1", "4H"), "value_recurrent": ("H", "4H"), "value_bias": ("4H",),
+    "rhythm_kernel": ("F2", "4H"), "rhythm_recurrent": ("H", "4H"), "rhythm_bias": ("4H",),
+    "attention_kernel": ("2H", "A"), "attention_bias": ("A",), "attention_vector": ("A", "1"),
+    "head_value": ("H+F1", "D"), "head_event": ("3H", "D"), "head_bias": ("D",),
+    "value_out": ("D", "3M"), "value_out_bias": ("3M",),
+    "clock_kernel": ("3H", "D"), "clock_bias": ("D",),
+    "gap_out": ("D", "3G"), "gap_out_bias": ("3G",),
+    "hour_out": ("D", "24"), "hour_out_bias": ("24",),
+}  # fmt: skip
+
+
+class Namespace(Protocol):
+    """The few array functions that a step needs; numpy and TensorFlow both offer them under these names."""
+
+    def matmul(self, a: Any, b: Any) -> Any: ...
+    def concat(self, parts: list[Any], axis: int) -> Any: ...
+    def tanh(self, a: Any) -> Any: ...
+    def sigmoid(self, a: Any) -> Any: ...
+    def relu(self, a: Any) -> Any: ...
+    def exp(self, a: Any) -> Any: ...
+    def mean(self, a: Any, axis: int) -> Any: ...
+    def rows(self, a: Any) -> Any:
+        """(N, C, F) -> (N * C, F)."""
+
+    def like(self, rows: Any, shaped: Any) -> Any:
+        """(N * C, F) -> (N, C, F), N and C taken from `shaped`."""
+
+
+class NumpyNamespace:
+    """The reference namespace; float32 in, float32 out."""
+
+    matmul = staticmethod(np.matmul)
+    tanh = staticmethod(np.tanh)
+    exp = staticmethod(np.exp)
+
+    @staticmethod
+    def concat(parts: list[Any], axis: int) -> Any:
+        return np.concatenate(parts, axis=axis)
+
+    @staticmethod
+    def sigmoid(a: Any) -> Any:
+        return (np.tanh(a * np.float32(0.5)) + np.float32(1)) * np.float32(0.5)
+
+    @staticmethod
+    def relu(a: Any) -> Any:
+        return np.maximum(a, np.float32(0))
+
+    @staticmethod
+    def mean(a: Any, axis: int) -> Any:
+        return a.mean(axis=axis)
+
+    @staticmethod
+    def rows(a: Any) -> Any:
+        return a.reshape(-1, a.shape[-1])
+
+    @staticmethod
+    def like(rows: Any, shaped: Any) -> Any:
+        return rows.reshape(shaped.shape[0], shaped.shape[1], rows.shape[-1])
+
+
+def lstm(np_: Any, x: Any, h: Any, c: Any, kernel: Any, recurrent: Any, bias: Any) -> tuple[Any, Any]:
+    """One LSTM step (Hochreiter & Schmidhuber 1997; gate order i, f, g, o as in Keras). x (N, F), h and c (N, H)."""
+    units = recurrent.shape[0]
+    z = np_.matmul(x, kernel) + np_.matmul(h, recurrent) + bias  # (N, 4H)
+    i, f = np_.sigmoid(z[:, :units]), np_.sigmoid(z[:, units : 2 * units])
+    g, o = np_.tanh(z[:, 2 * units : 3 * units]), np_.sigmoid(z[:, 3 * units :])
+    c = f * c + i * g
+    return o * np_.tanh(c), c
+
+
+def step(np_: Any, w: Mapping[str, Any], value_state: Any, rhythm_state: Any, x: Any, r: Any) -> tuple[Any, ...]:
+    """Judge an event from the state before it, then fold it in. x (N, C, F1), r (N, F2).
+
+    Returns (value_state', rhythm_state', delta (N, C), value (N, C, 3M), gap (N, 3G), hour (N, 24), attention (N,)).
+    The value density knows the event's own gap and calendar; gap and hour densities know the past alone.
+    `attention` is the logit of the *previous* event, which enters the context at this step.
+    """
+    units = w["value_recurrent"].shape[0]
+    h_v, c_v = value_state[:, :, :units], value_state[:, :, units : 2 * units]
+    h_r, c_r = rhythm_state[:, :units], rhythm_state[:, units : 2 * units]
+
+    # Attention over time (additive, Bahdanau et al. 2015) with bounded logits and no query: a running softmax.
+    joint = np_.concat([np_.mean(h_v, 1), h_r], 1)  # (N, 2H)
+    energy = np_.matmul(np_.tanh(np_.matmul(joint, w["attention_kernel"]) + w["attention_bias"]), w["attention_vector"])
+    logit = ATTENTION_BOUND * np_.tanh(energy / ATTENTION_BOUND)  # (N, 1)
+    weight = np_.exp(logit)
+    total = rhythm_state[:, 2 * units : 4 * units] + weight * joint
+    mass = rhythm_state[:, 4 * units :] + weight
+    context = total / mass  # (N, 2H)
+
+    clock = np_.relu(np_.matmul(np_.concat([h_r, context], 1), w["clock_kernel"]) + w["clock_bias"])
+    gap = np_.matmul(clock, w["gap_out"]) + w["gap_out_bias"]
+    hour = np_.matmul(clock, w["hour_out"]) + w["hour_out_bias"]
+
+    h_r, c_r = lstm(np_, r, h_r, c_r, w["rhythm_kernel"], w["rhythm_recurrent"], w["rhythm_bias"])
+    event = np_.matmul(np_.concat([h_r, context], 1), w["head_event"]) + w["head_bias"]  # (N, D)
+    past = np_.concat([h_v, value_state[:, :, 2 * units :]], 2)  # (N, C, H + F1)
+    hidden = np_.relu(np_.like(np_.matmul(np_.rows(past), w["head_value"]), x) + event[:, None, :])
+    value = np_.like(np_.matmul(np_.rows(hidden), w["value_out"]) + w["value_out_bias"], x)  # (N, C, 3M)
+
+    h_v, c_v = lstm(
+        np_, np_.rows(x), np_.rows(h_v), np_.rows(c_v), w["value_kernel"], w["value_recurrent"], w["value_bias"]
+    )
+    value_state = np_.concat([np_.like(h_v, x), np_.like(c_v, x), x], 2)
+    rhythm_state = np_.concat([h_r, c_r, total, mass], 1)
+    return value_state, rhythm_state, mixture_mean(np_, value), value, gap, hour, logit[:, 0]
+
+
+def mixture_mean(np_: Any, value: Any) -> Any:
+    """Mean of the value mixture (N, C) from its parameters (N, C, 3M): weights' logits, means, log scales."""
+    weights = np_.exp(LOGIT_BOUND * np_.tanh(value[:, :, :MIXTURE] / LOGIT_BOUND))
+    means = value[:, :, MIXTURE : 2 * MIXTURE]
+    parts = weights * means
+    total = parts[:, :, 0] + parts[:, :, 1] + parts[:, :, 2]
+    return total / (weights[:, :, 0] + weights[:, :, 1] + weights[:, :, 2])

@@ -1,0 +1,64 @@
+"""Densities of the network's heads, closed form and numpy only.
+
+Value: a mixture of M logistic components over the scaled step. Gap: 3 logistic and 3 Weibull (Gumbel-min on the log gap)
+components over the log gap in the entity's unit. Parameters in order: logits, locations, log scales.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streamer.detect.cell import GAP_COMPONENTS, LOGIT_BOUND, MIXTURE
+from streamer.event import F32
+
+LOG_SCALE_LOW, LOG_SCALE_HIGH = -5.0, 3.0
+# A gap is never known better than to 2 %: clocks jitter.
+GAP_LOG_SCALE_LOW = -4.0
+WEIBULL_FROM = 3
+
+
+def weights(logits: F32) -> F32:
+    """Softmax over the last axis of bounded logits."""
+    w = np.exp(LOGIT_BOUND * np.tanh(logits / LOGIT_BOUND))
+    return w / w.sum(axis=-1, keepdims=True)
+
+
+def gap_tails(params: F32, log_gap: F32) -> tuple[F32, F32]:
+    """P(gap <= observed) and P(gap >= observed), (N,) each, of params (N, 3G) at log gaps (N,)."""
+    g = GAP_COMPONENTS
+    w = weights(params[:, :g])
+    scale = np.exp(np.clip(params[:, 2 * g :], GAP_LOG_SCALE_LOW, LOG_SCALE_HIGH))
+    u = (log_gap[:, None] - params[:, g : 2 * g]) / scale
+    upper = np.empty_like(u)
+    upper[:, :WEIBULL_FROM] = _sigmoid(-u[:, :WEIBULL_FROM])
+    upper[:, WEIBULL_FROM:] = np.exp(-np.exp(np.clip(u[:, WEIBULL_FROM:], -30, 5)))
+    lower = np.empty_like(u)
+    lower[:, :WEIBULL_FROM] = _sigmoid(u[:, :WEIBULL_FROM])
+    lower[:, WEIBULL_FROM:] = -np.expm1(-np.exp(np.clip(u[:, WEIBULL_FROM:], -30, 5)))
+    return (w * lower).sum(axis=-1), (w * upper).sum(axis=-1)
+
+
+def gap_quantile(params: F32, p: float) -> F32:
+    """Log gap below which a share `p` lies, (N,), by 40 halvings over the bounded range."""
+    low = np.full(len(params), -8.0, np.float32)
+    high = np.full(len(params), 10.0, np.float32)
+    for _ in range(40):
+        middle = (low + high) / 2
+        below = gap_tails(params, middle)[0] < p
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return ((low + high) / 2).astype(np.float32)
+
+
+def value_log_density(params: F32, step: F32) -> F32:
+    """Log density (N, C) of the scaled step (N, C) under params (N, C, 3M)."""
+    m = MIXTURE
+    w = weights(params[..., :m])
+    log_scale = np.clip(params[..., 2 * m :], LOG_SCALE_LOW, LOG_SCALE_HIGH)
+    u = np.abs((step[..., None] - params[..., m : 2 * m]) * np.exp(-log_scale))
+    log_parts = np.log(w + 1e-12) - u - log_scale - 2 * np.log1p(np.exp(-u))
+    peak = log_parts.max(axis=-1, keepdims=True)
+    return (peak[..., 0] + np.log(np.exp(log_parts - peak).sum(axis=-1))).astype(np.float32)
+
+
+def _sigmoid(a: F32) -> F32:
+    return 1 / (1 + np.exp(np.clip(-a, -60, 60)))

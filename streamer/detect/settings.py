@@ -1,0 +1,47 @@
+"""Everything detection can be told, as one frozen value. Ranges are checked by streamer.config; here only types."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class DetectSettings:
+    """Settings of one stream's detector. Times in seconds of event time, scores on the alarm scale (1.0 = the line)."""
+
+    stream: str = "stream"
+    channels: tuple[str, ...] = ("value",)
+    units: tuple[str | None, ...] = ()
+    labels: dict[str, str] = field(default_factory=dict)
+    # memory
+    max_entities: int = 10_000
+    idle_after_s: float = math.inf  # an entity silent for longer starts anew
+    profile: str = "full"  # "full" | "lean"
+    # time and disorder
+    late_s: float = 3600.0
+    duplicates: str = "drop"  # "drop" | "keep"
+    missing: str = "mask"  # "mask" | "hold" | "drop"
+    max_gap_s: float = math.inf  # a longer gap starts the entity's history anew
+    # evidence
+    rhythm: bool = True  # False where the clock carries nothing (row numbers)
+    watch: tuple[str, ...] = ()  # if given, only these channels count
+    # decision
+    direction: str = "both"  # "both" | "above" | "below"
+    min_deviation: float = 0.0  # absolute, in the channel's unit
+    min_relative: float = 0.0  # as a fraction of the expected value
+    k_of: int = 1
+    n_of: int = 1
+    cooldown_s: float = 0.0
+    budget_per_day: float = 5.0
+    expected_entities: int = 1  # the budget is shared by so many
+    refractory_events: int = 100
+    refractory_factor: float = 1.05
+    close_below: float = 0.5
+    close_events: int = 10  # this many quiet events resolve an incident
+    warning: float = 1.0
+    critical: float = 2.0
+    storm_alerts: int = 100  # opened alerts per stream and storm window; more become one summary
+    storm_window_s: float = 3600.0
+    silence: bool = False  # raise an alert when an entity stays silent for longer than credible
+    window_length: int = 64  # rows of raw past in an alert

@@ -1,0 +1,70 @@
+"""Every error a caller may catch, as one tree.
+
+StreamerError
+├── ConfigError          configuration is wrong: path, problem, what to do       exit 3
+├── InputError           a file or stream cannot be read at all                  exit 1
+├── ModelError           a bundle cannot be used
+│   ├── CorruptBundle    a part is missing or its hash differs
+│   └── SchemaMismatch   the bundle was made for another schema or shape
+├── BackendError         the chosen backend cannot run here                      exit 5
+├── SinkError            an alert or score could not be delivered                exit 1
+├── StoreError           state could not be read or written                      exit 5
+└── GateRefused          a quality gate said no                                  exit 4
+"""
+
+from __future__ import annotations
+
+
+class StreamerError(Exception):
+    """Base of all errors of this package; `exit_code` is what the command line returns."""
+
+    exit_code = 1
+
+
+class ConfigError(StreamerError):
+    """A configuration value is refused; the message names its path, the problem and the value."""
+
+    exit_code = 3
+
+    def __init__(self, path: str, problem: str, got: object = None) -> None:
+        self.path, self.problem, self.got = path, problem, got
+        shown = "" if got is None else f", got {got!r}"
+        super().__init__(f"{path}: {problem}{shown}" if path else f"{problem}{shown}")
+
+
+class InputError(StreamerError):
+    """An input cannot be opened or understood as a whole; single bad records never raise."""
+
+
+class ModelError(StreamerError):
+    """A model bundle cannot be used."""
+
+
+class CorruptBundle(ModelError):
+    """A part of the bundle is missing, unreadable or not what its hash says."""
+
+
+class SchemaMismatch(ModelError):
+    """The bundle is sound but made for another format version, shape or stream."""
+
+
+class BackendError(StreamerError):
+    """The chosen backend is not installed or cannot run the model."""
+
+    exit_code = 5
+
+
+class SinkError(StreamerError):
+    """A sink refused or lost what it was given."""
+
+
+class StoreError(StreamerError):
+    """State could not be read or written."""
+
+    exit_code = 5
+
+
+class GateRefused(StreamerError):
+    """A quality gate refused a model."""
+
+    exit_code = 4

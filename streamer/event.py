@@ -1,0 +1,182 @@
+"""What flows: columnar batches of events in, scores and alerts out. Imports nothing of ours.
+
+Axes: N events of a batch, C channels, K entity keys of a stream, P = C + 1 parts of an explanation (channels, rhythm).
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+I32 = NDArray[np.int32]
+I64 = NDArray[np.int64]
+U8 = NDArray[np.uint8]
+Bool = NDArray[np.bool_]
+
+
+class Fate(enum.IntEnum):
+    """What became of a record. In = the sum of the fates + in flight, always (DESIGN: conservation)."""
+
+    SCORED = 0
+    WARMING = 1  # accepted into the ring, too little past to be judged
+    DUPLICATE = 2  # same entity, time and values as the entity's previous event
+    LATE = 3  # older than the entity's newest event by more than the allowed lateness
+    MISSING = 4  # no channel has a value and the policy is `drop`
+    DEAD_LETTERED = 5  # could not be decoded or has an absurd time
+    EXPIRED = 6  # retention removed it before it was read
+    SHED = 7  # dropped on purpose under overload, by configuration
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A record that cannot become an event: where it stood, why, and its original bytes."""
+
+    offset: int
+    reason: str  # a constant token, e.g. "bad_json", "missing_field", "bad_time"
+    detail: str  # names the field and the value
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EventBatch:
+    """Events of one source partition in log order, by columns. Arrays are owned by the batch: do not write to them."""
+
+    stream: str
+    topic: str
+    partition: int
+    keys: tuple[str, ...]  # dictionary of entity names of this batch
+    entity: I32  # (N, K) index into `keys`, one column per entity key of the stream
+    time_s: F64  # (N,) event time, seconds since 1970
+    values: F32  # (N, C), NaN = missing
+    offset: I64  # (N,) position in the log
+
+    def __len__(self) -> int:
+        return len(self.offset)
+
+    def rows(self, index: slice | NDArray[Any]) -> EventBatch:
+        """The same batch with only the given rows, in the given order."""
+        return EventBatch(
+            self.stream, self.topic, self.partition, self.keys,
+            self.entity[index], self.time_s[index], self.values[index], self.offset[index],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """What one poll of a source brought; `records` counts everything read, good and bad."""
+
+    batches: tuple[EventBatch, ...] = ()
+    rejected: tuple[Rejected, ...] = ()
+
+    @property
+    def records(self) -> int:
+        return sum(map(len, self.batches)) + len(self.rejected)
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The judgement of one batch, row by row in the order of the batch. Where fate is not SCORED, numbers are 0 / NaN."""
+
+    fate: U8  # (N,) of Fate
+    score: F32  # (N,) continuous, smoothed, >= 0, for ranking and plots
+    alarm: F32  # (N,) decision scale: >= 1 exactly where an alarm fires
+    parts: F32  # (N, P) additive parts of `score`: channels, then rhythm
+    expected: F32  # (N, C) forecast in the channel's unit, NaN where none
+    low: F32  # (N, C) expected band
+    high: F32  # (N, C)
+
+    def shares(self) -> F32:
+        """Parts as fractions of the score (N, P); rows sum to 1 where score > 0, else to 0."""
+        total = self.score[:, None]
+        return np.divide(self.parts, total, out=np.zeros_like(self.parts), where=total > 0)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """Which model judged."""
+
+    version: str
+    backend: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelPart:
+    """One channel of an alert: observed against the expected band, and its share of the score."""
+
+    name: str
+    observed: float | None
+    expected: float | None
+    low: float | None
+    high: float | None
+    unit: str | None
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class RhythmPart:
+    """The time gap before the event against what was expected, and its share of the score."""
+
+    gap_s: float
+    expected_gap_s: float
+    low_s: float
+    high_s: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionStep:
+    """How much the fused context listened to the event `offset` steps back."""
+
+    offset: int
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSlice:
+    """The raw window an alert was raised on, with its place in the log."""
+
+    start: str
+    end: str
+    length: int
+    topic: str
+    partition: int
+    first_offset: int
+    last_offset: int
+    values: list[list[float | None]]  # (T, C), null = missing
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One message about an incident: opened, updated or resolved. Times are RFC 3339 of event time."""
+
+    alert_id: str
+    incident_key: str
+    event: str  # "opened" | "updated" | "resolved"
+    status: str  # "open" | "resolved"
+    severity: str
+    stream: str
+    entity: str
+    labels: dict[str, str]
+    started_at: str
+    detected_at: str
+    resolved_at: str | None
+    summary: str
+    score: float  # on the alarm's scale: 1.0 = the alarm line
+    p_value: float
+    threshold: float
+    channels: list[ChannelPart]
+    rhythm: RhythmPart | None
+    attention: list[AttentionStep]
+    reasons: list[str]
+    window: WindowSlice | None
+    model: ModelRef
+    replayed: bool = False
+    traceparent: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
