@@ -1,8 +1,8 @@
 """The model bundle: the contract between models/ (which writes it) and streamer/ (which runs it).
 
-A bundle is a directory of plain data, no code: manifest.json, weights.npz, step_f32.tflite, step_int8.tflite, golden.npz.
-The manifest carries the SHA-256 of every part; parts are hashed before they are parsed, because a corrupt .tflite can crash
-the process or give silently wrong scores.
+A bundle is a directory of plain data, no code: manifest.json, weights.npz, step_f32.tflite, step_int8.tflite,
+golden.npz. The manifest carries the SHA-256 of every part; parts are hashed before they are parsed, because a
+corrupt .tflite can crash the process or give silently wrong scores.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A verified bundle in memory. `parts` are raw bytes by file name; `sha256` is the hash of the manifest's part list."""
+    """A verified bundle in memory: `parts` are raw bytes by file name, `sha256` hashes the manifest's part list."""
 
     version: str
     sha256: str
@@ -97,7 +97,7 @@ def save(
 
 
 def load(directory: Path) -> Bundle:
-    """Read and verify a bundle. CorruptBundle if a part is missing or altered, SchemaMismatch if it is of another format."""
+    """Read and verify a bundle. CorruptBundle if a part is missing or altered, SchemaMismatch if of another format."""
     manifest = _manifest(directory)
     parts = {name: _part(directory, name, entry) for name, entry in manifest["parts"].items()}
     if bundle_digest({name: entry["sha256"] for name, entry in manifest["parts"].items()}) != manifest["sha256"]:
@@ -154,7 +154,7 @@ def _spec(directory: Path, raw: Mapping[str, Any]) -> ModelSpec:
 
 def pack_arrays(arrays: Mapping[str, Any]) -> bytes:
     buffer = io.BytesIO()
-    np.savez(buffer, **{name: np.asarray(value) for name, value in arrays.items()})
+    np.savez(buffer, allow_pickle=False, **{name: np.asarray(value) for name, value in arrays.items()})
     return buffer.getvalue()
 
 

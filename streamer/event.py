@@ -81,7 +81,7 @@ class Poll:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """The judgement of one batch, row by row in the order of the batch. Where fate is not SCORED, numbers are 0 / NaN."""
+    """The judgement of one batch, row by row in its order. Where fate is not SCORED, numbers are 0 / NaN."""
 
     fate: U8  # (N,) of Fate
     score: F32  # (N,) continuous, smoothed, >= 0, for ranking and plots

@@ -1,4 +1,7 @@
-"""The five seams: Source, Sink, Scorer, Store, Registry, and the Clock alias. Each has one contract suite in tests/contracts."""
+"""The five seams: Source, Sink, Scorer, Store, Registry, and the Clock alias.
+
+Each has one contract suite in tests/contracts.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,8 @@ class StepOut:
     """What the network says about one event per row, before it learns of the event.
 
     delta (N, C): forecast of the scaled value, relative to `Scorer.forecast_from`.
-    value (N, C, 3M), gap (N, 3G), hour (N, 24): density parameters (see detect.density). attention (N,): logit of the event.
+    value (N, C, 3M), gap (N, 3G), hour (N, 24): density parameters (see detect.density).
+    attention (N,): logit of the event.
     """
 
     value_state: F32  # (N, C, V)

@@ -1,7 +1,7 @@
 """Densities of the network's heads, closed form and numpy only.
 
-Value: a mixture of M logistic components over the scaled step. Gap: 3 logistic and 3 Weibull (Gumbel-min on the log gap)
-components over the log gap in the entity's unit. Parameters in order: logits, locations, log scales.
+Value: a mixture of M logistic components over the scaled step. Gap: 3 logistic and 3 Weibull (Gumbel-min on the log
+gap) components over the log gap in the entity's unit. Parameters in order: logits, locations, log scales.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from streamer.detect.cell import GAP_COMPONENTS, LOGIT_BOUND, MIXTURE
-from streamer.event import F32
+from streamer.event import F32, F64
 
 LOG_SCALE_LOW, LOG_SCALE_HIGH = -5.0, 3.0
 # A gap is never known better than to 2 %: clocks jitter.
@@ -23,7 +23,7 @@ def weights(logits: F32) -> F32:
     return w / w.sum(axis=-1, keepdims=True)
 
 
-def gap_tails(params: F32, log_gap: F32) -> tuple[F32, F32]:
+def gap_tails(params: F32, log_gap: F32 | F64) -> tuple[F32, F32]:
     """P(gap <= observed) and P(gap >= observed), (N,) each, of params (N, 3G) at log gaps (N,)."""
     g = GAP_COMPONENTS
     w = weights(params[:, :g])
@@ -60,5 +60,5 @@ def value_log_density(params: F32, step: F32) -> F32:
     return (peak[..., 0] + np.log(np.exp(log_parts - peak).sum(axis=-1))).astype(np.float32)
 
 
-def _sigmoid(a: F32) -> F32:
-    return 1 / (1 + np.exp(np.clip(-a, -60, 60)))
+def _sigmoid(a: F32 | F64) -> F32:
+    return (1 / (1 + np.exp(np.clip(-a, -60, 60)))).astype(np.float32, copy=False)

@@ -33,7 +33,8 @@ class Anchor:
 
 
 def anchor_of(values: F32, valid_rows: Bool, time_s: F64) -> Anchor:
-    """Robust units of a window: values (B, S, C) with NaN = missing, valid_rows (B, S) marks rows that exist, time_s (B, S).
+    """Robust units of a window: values (B, S, C) with NaN = missing, valid_rows (B, S) marks rows
+    that exist, time_s (B, S).
 
     Location is the median; scale is max(IQR / 1.35, 0.6 mean |deviation|), as for the differences.
     """
@@ -76,9 +77,10 @@ def _typical_gap(valid_rows: Bool, time_s: F64) -> F32:
 
 
 def value_features(values: F32, last: F32, anchor: Anchor) -> tuple[F32, F32]:
-    """Features (..., C, VALUE_FEATURES) of values (..., C) that follow the last known values `last` (..., C); and the scaled step.
+    """Features (..., C, VALUE_FEATURES) of values (..., C) that follow the last known `last`; and the scaled step.
 
-    The step (value - last) / anchor.step, clipped, is also the training target. Missing values repeat the last one, marked.
+    The step (value - last) / anchor.step, clipped, is also the training target. Missing values repeat the last one,
+    marked.
     """
     missing = np.isnan(values)
     filled = np.where(missing, last, values)
@@ -98,7 +100,7 @@ def log_gap(gap_s: F64 | F32, unit_s: F32) -> F32:
 
 
 def rhythm_features(log_gaps: F32, previous: F32, time_s: F64) -> F32:
-    """Features (..., RHYTHM_FEATURES) of events at `time_s` (UTC) with log gaps in the entity's unit and those before them."""
+    """Features (..., RHYTHM_FEATURES) of events at `time_s` (UTC), of log gaps in the entity's unit."""
     day = (time_s / DAY_S) * (2 * np.pi)
     week = (time_s / WEEK_S + EPOCH_WEEKDAY / 7) * (2 * np.pi)
     columns = (log_gaps / 2, (log_gaps - previous) / 2, np.sin(day), np.cos(day), np.sin(week), np.cos(week))
@@ -112,8 +114,8 @@ def hour_of_day(time_s: F64) -> np.ndarray:
 
 def carry_forward(values: F32, first: F32) -> F32:
     """The last known value before each row: values (B, T, C), first (B, C) before row 0; result (B, T, C)."""
-    b, t, c = values.shape
+    steps = values.shape[1]
     padded = np.concatenate([first[:, None, :], values[:, :-1]], axis=1)
-    known = np.where(np.isnan(padded), 0, np.arange(t)[None, :, None])
+    known = np.where(np.isnan(padded), 0, np.arange(steps)[None, :, None])
     np.maximum.accumulate(known, axis=1, out=known)
     return np.take_along_axis(padded, known, axis=1)
