@@ -37,26 +37,27 @@ SHAPES = {
 class Namespace(Protocol):
     """The few array functions that a step needs; numpy and TensorFlow both offer them under these names."""
 
-    def matmul(self, a: Any, b: Any) -> Any: ...
+    def matmul(self, a: Any, b: Any) -> Any:
+        """(..., F) by (F, D) -> (..., D)."""
+
     def concat(self, parts: list[Any], axis: int) -> Any: ...
     def tanh(self, a: Any) -> Any: ...
     def sigmoid(self, a: Any) -> Any: ...
     def relu(self, a: Any) -> Any: ...
     def exp(self, a: Any) -> Any: ...
     def mean(self, a: Any, axis: int) -> Any: ...
-    def rows(self, a: Any) -> Any:
-        """(N, C, F) -> (N * C, F)."""
-
-    def like(self, rows: Any, shaped: Any) -> Any:
-        """(N * C, F) -> (N, C, F), N and C taken from `shaped`."""
 
 
 class NumpyNamespace:
     """The reference namespace; float32 in, float32 out."""
 
-    matmul = staticmethod(np.matmul)
     tanh = staticmethod(np.tanh)
     exp = staticmethod(np.exp)
+
+    @staticmethod
+    def matmul(a: Any, b: Any) -> Any:
+        # One product over all rows: np.matmul would loop over the leading axes.
+        return (a.reshape(-1, a.shape[-1]) @ b).reshape(*a.shape[:-1], b.shape[-1])
 
     @staticmethod
     def concat(parts: list[Any], axis: int) -> Any:
@@ -74,21 +75,13 @@ class NumpyNamespace:
     def mean(a: Any, axis: int) -> Any:
         return a.mean(axis=axis)
 
-    @staticmethod
-    def rows(a: Any) -> Any:
-        return a.reshape(-1, a.shape[-1])
-
-    @staticmethod
-    def like(rows: Any, shaped: Any) -> Any:
-        return rows.reshape(shaped.shape[0], shaped.shape[1], rows.shape[-1])
-
 
 def lstm(np_: Any, x: Any, h: Any, c: Any, kernel: Any, recurrent: Any, bias: Any) -> tuple[Any, Any]:
-    """One LSTM step (Hochreiter & Schmidhuber 1997; gate order i, f, g, o as in Keras). x (N, F), h and c (N, H)."""
+    """One LSTM step (Hochreiter & Schmidhuber 1997; gate order i, f, g, o as in Keras). x (..., F), h and c (..., H)."""
     units = recurrent.shape[0]
-    z = np_.matmul(x, kernel) + np_.matmul(h, recurrent) + bias  # (N, 4H)
-    i, f = np_.sigmoid(z[:, :units]), np_.sigmoid(z[:, units : 2 * units])
-    g, o = np_.tanh(z[:, 2 * units : 3 * units]), np_.sigmoid(z[:, 3 * units :])
+    z = np_.matmul(x, kernel) + np_.matmul(h, recurrent) + bias  # (..., 4H)
+    i, f = np_.sigmoid(z[..., :units]), np_.sigmoid(z[..., units : 2 * units])
+    g, o = np_.tanh(z[..., 2 * units : 3 * units]), np_.sigmoid(z[..., 3 * units :])
     c = f * c + i * g
     return o * np_.tanh(c), c
 
@@ -120,13 +113,11 @@ def step(np_: Any, w: Mapping[str, Any], value_state: Any, rhythm_state: Any, x:
     h_r, c_r = lstm(np_, r, h_r, c_r, w["rhythm_kernel"], w["rhythm_recurrent"], w["rhythm_bias"])
     event = np_.matmul(np_.concat([h_r, context], 1), w["head_event"]) + w["head_bias"]  # (N, D)
     past = np_.concat([h_v, value_state[:, :, 2 * units :]], 2)  # (N, C, H + F1)
-    hidden = np_.relu(np_.like(np_.matmul(np_.rows(past), w["head_value"]), x) + event[:, None, :])
-    value = np_.like(np_.matmul(np_.rows(hidden), w["value_out"]) + w["value_out_bias"], x)  # (N, C, 3M)
+    hidden = np_.relu(np_.matmul(past, w["head_value"]) + event[:, None, :])  # (N, C, D)
+    value = np_.matmul(hidden, w["value_out"]) + w["value_out_bias"]  # (N, C, 3M)
 
-    h_v, c_v = lstm(
-        np_, np_.rows(x), np_.rows(h_v), np_.rows(c_v), w["value_kernel"], w["value_recurrent"], w["value_bias"]
-    )
-    value_state = np_.concat([np_.like(h_v, x), np_.like(c_v, x), x], 2)
+    h_v, c_v = lstm(np_, x, h_v, c_v, w["value_kernel"], w["value_recurrent"], w["value_bias"])
+    value_state = np_.concat([h_v, c_v, x], 2)
     rhythm_state = np_.concat([h_r, c_r, total, mass], 1)
     return value_state, rhythm_state, mixture_mean(np_, value), value, gap, hour, logit[:, 0]
 

@@ -1,0 +1,152 @@
+"""From trained weights to a bundle: the step of detect.cell as SavedModel, LiteRT f32 and dynamic int8, golden vectors, parity.
+
+Only weights leave training; the SavedModel lives in a temporary directory (it is code, and code is not exchanged).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from streamer import artifact
+from streamer.artifact import Bundle, ModelSpec
+from streamer.backends import open_scorer
+from streamer.backends.keras_step import TensorNamespace, import_tensorflow
+from streamer.backends.litert import INPUTS, OUTPUTS
+from streamer.detect.cell import SHAPES, NumpyNamespace, step
+from streamer.errors import ModelError
+from streamer.event import F32
+
+PARITY_F32 = 1e-5
+# Dynamic int8 rounds each activation row to 8 bits: the forecast may move by so much, as root mean square in step units.
+PARITY_INT8_RMS = 0.25
+GOLDEN_STEPS, GOLDEN_ROWS, GOLDEN_CHANNELS = 24, 3, 2
+
+
+def expected_shape(spec: ModelSpec, name: str) -> tuple[int, ...]:
+    """The shape that cell.SHAPES gives the named weight."""
+    return tuple(_size(spec, term) for term in SHAPES[name])
+
+
+def _size(spec: ModelSpec, term: str) -> int:
+    symbols = {"H": spec.units, "A": spec.attention, "D": spec.head, "F1": spec.value_features, "F2": spec.rhythm_features}
+    symbols |= {"4H": 4 * spec.units, "2H": 2 * spec.units, "3H": 3 * spec.units, "H+F1": spec.units + spec.value_features}
+    symbols |= {"3M": 9, "3G": 18}
+    return symbols[term] if term in symbols else int(term)
+
+
+def check_weights(spec: ModelSpec, weights: Mapping[str, F32]) -> None:
+    """ModelError if a weight is missing, misshapen or not finite."""
+    for name in SHAPES:
+        if name not in weights:
+            raise ModelError(f"weight {name} is missing")
+        if weights[name].shape != expected_shape(spec, name):
+            raise ModelError(f"weight {name} has shape {weights[name].shape}, expected {expected_shape(spec, name)}")
+        if not np.all(np.isfinite(weights[name])):
+            raise ModelError(f"weight {name} is not finite: the training diverged")
+
+
+def to_litert(spec: ModelSpec, weights: Mapping[str, F32], directory: Path) -> dict[str, bytes]:
+    """The two LiteRT files, by name; any number of rows and channels by resizing the inputs."""
+    tf = import_tensorflow()
+    saved = directory / "saved_model"
+    _save_step(tf, spec, weights, saved)
+    parts = {}
+    for name, optimizations in (("step_f32.tflite", []), ("step_int8.tflite", [tf.lite.Optimize.DEFAULT])):
+        converter = tf.lite.TFLiteConverter.from_saved_model(str(saved))
+        converter.optimizations = optimizations
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        parts[name] = converter.convert()
+    return parts
+
+
+def _save_step(tf: Any, spec: ModelSpec, weights: Mapping[str, F32], directory: Path) -> None:
+    module = tf.Module()
+    namespace = TensorNamespace(tf)
+    constants = {name: tf.constant(weights[name]) for name in SHAPES}
+
+    def named(value_state: Any, rhythm_state: Any, x: Any, r: Any) -> dict[str, Any]:
+        out = step(namespace, constants, value_state, rhythm_state, x, r)
+        return {f"next_{name}": tensor for name, tensor in zip(OUTPUTS, out, strict=True)}
+
+    module.step = tf.function(named, input_signature=_signature(tf, spec))
+    tf.saved_model.save(module, str(directory), signatures={"serving_default": module.step})
+
+
+def _signature(tf: Any, spec: ModelSpec) -> list[Any]:
+    state, rhythm = 2 * spec.units + spec.value_features, 4 * spec.units + 1
+    shapes = ((None, None, state), (None, rhythm), (None, None, spec.value_features), (None, spec.rhythm_features))
+    return [tf.TensorSpec(shape, tf.float32, name=name) for shape, name in zip(shapes, INPUTS, strict=True)]
+
+
+def golden(spec: ModelSpec, weights: Mapping[str, F32], seed: int = 7) -> dict[str, F32]:
+    """A short run of the numpy reference: inputs x (T, N, C, F1), r (T, N, F2) and every output of every step."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(0, 1, (GOLDEN_STEPS, GOLDEN_ROWS, GOLDEN_CHANNELS, spec.value_features)).astype(np.float32)
+    r = rng.normal(0, 0.7, (GOLDEN_STEPS, GOLDEN_ROWS, spec.rhythm_features)).astype(np.float32)
+    state = (
+        np.zeros((GOLDEN_ROWS, GOLDEN_CHANNELS, 2 * spec.units + spec.value_features), np.float32),
+        np.zeros((GOLDEN_ROWS, 4 * spec.units + 1), np.float32),
+    )
+    outputs = []
+    for x_t, r_t in zip(x, r, strict=True):
+        outputs.append(step(NumpyNamespace, weights, *state, x_t, r_t))
+        state = outputs[-1][:2]
+    return {"x": x, "r": r} | {n: np.stack(o) for n, o in zip(OUTPUTS, zip(*outputs, strict=True), strict=True)}
+
+
+def deviation(bundle: Bundle, backend: str) -> dict[str, float]:
+    """How far the backend strays from the golden vectors: the largest scaled difference, and the forecast's rms."""
+    vectors = artifact.unpack_arrays(bundle.parts["golden.npz"])
+    scorer = open_scorer(bundle, backend)
+    state = np.zeros_like(vectors["value_state"][0]), np.zeros_like(vectors["rhythm_state"][0])
+    worst, squares = 0.0, []
+    for t in range(len(vectors["x"])):
+        out = scorer.step(*state, vectors["x"][t], vectors["r"][t])
+        got = {name: getattr(out, name) for name in OUTPUTS}
+        worst = max(worst, *(_distance(got[name], vectors[name][t]) for name in OUTPUTS))
+        squares.append(np.mean((out.delta - vectors["delta"][t]) ** 2))
+        state = out.value_state, out.rhythm_state
+    return {"max": worst, "delta_rms": float(np.sqrt(np.mean(squares)))}
+
+
+def _distance(got: F32, want: F32) -> float:
+    return float(np.max(np.abs(got - want) / np.maximum(1, np.abs(want))))
+
+
+def write_bundle(
+    directory: Path,
+    *,
+    version: str,
+    spec: ModelSpec,
+    weights: Mapping[str, F32],
+    training: Mapping[str, Any],
+    calibration: Mapping[str, Any] | None = None,
+) -> Bundle:
+    """Export, save, load again and prove parity; return the verified bundle. ModelError if a backend disagrees."""
+    check_weights(spec, weights)
+    weights = {name: np.ascontiguousarray(weights[name], np.float32) for name in SHAPES}
+    with tempfile.TemporaryDirectory() as scratch:
+        parts = to_litert(spec, weights, Path(scratch))
+    parts["golden.npz"] = artifact.pack_arrays(golden(spec, weights))
+    artifact.save(
+        directory, version=version, spec=spec, weights=weights, calibration=calibration or {}, parts=parts, training=training
+    )
+    bundle = artifact.load(directory)
+    parity(bundle)
+    return bundle
+
+
+def parity(bundle: Bundle) -> dict[str, dict[str, float]]:
+    """Deviation of every exported form from the reference; ModelError where it is too large."""
+    report = {name: deviation(bundle, name) for name in ("litert", "litert-int8", "keras")}
+    for name in ("litert", "keras"):
+        if not report[name]["max"] <= PARITY_F32:
+            raise ModelError(f"{name} strays from the numpy step by {report[name]['max']:.2g}, allowed is {PARITY_F32}")
+    if not report["litert-int8"]["delta_rms"] <= PARITY_INT8_RMS:
+        raise ModelError(f"int8 forecasts stray by {report['litert-int8']['delta_rms']:.2g} step units (rms)")
+    return report

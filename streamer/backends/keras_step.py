@@ -1,0 +1,67 @@
+"""The step of detect.cell under TensorFlow: XLA and GPU where they are, and the very function that the export converts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from streamer.artifact import Bundle
+from streamer.backends.reference import state_widths
+from streamer.detect.cell import step
+from streamer.errors import BackendError
+from streamer.event import F32, ModelRef
+from streamer.protocols import StepOut
+
+# A new batch size is a new trace: rows are padded up to the next of these, then to multiples of the last.
+BUCKETS = (1, 8, 64, 512, 4096)
+
+
+class TensorNamespace:
+    """detect.cell.Namespace over TensorFlow."""
+
+    def __init__(self, tf: Any) -> None:
+        self.matmul, self.concat, self.expand = tf.matmul, tf.concat, tf.expand_dims
+        self.tanh, self.sigmoid, self.relu, self.exp = tf.tanh, tf.sigmoid, tf.nn.relu, tf.exp
+        self.mean = tf.reduce_mean
+
+
+class KerasScorer:
+    """A Scorer over a tf.function, one trace per batch bucket and channel count."""
+
+    forecast_from = "last"
+    has_rhythm = True
+
+    def __init__(self, bundle: Bundle, jit_compile: bool = False) -> None:
+        tf = import_tensorflow()
+        self.ref = ModelRef(bundle.version, "keras", bundle.sha256)
+        self.value_width, self.rhythm_width = state_widths(bundle)
+        namespace = TensorNamespace(tf)
+        weights = {name: tf.constant(array) for name, array in bundle.weights.items()}
+        self._step = tf.function(lambda *arrays: step(namespace, weights, *arrays), jit_compile=jit_compile)
+        self._tensor = tf.constant
+
+    def step(self, value_state: F32, rhythm_state: F32, x: F32, r: F32) -> StepOut:
+        n = len(x)
+        padded = (self._tensor(_pad(array, bucket(n))) for array in (value_state, rhythm_state, x, r))
+        return StepOut(*(np.array(out[:n]) for out in self._step(*padded)))
+
+
+def bucket(n: int) -> int:
+    """The padded batch size for n rows."""
+    return next((size for size in BUCKETS if size >= n), -(-n // BUCKETS[-1]) * BUCKETS[-1])
+
+
+def _pad(array: F32, rows: int) -> F32:
+    if len(array) == rows:
+        return array
+    return np.concatenate([array, np.zeros((rows - len(array), *array.shape[1:]), np.float32)])
+
+
+def import_tensorflow() -> Any:
+    """The tensorflow module; BackendError with the remedy where it is not installed."""
+    try:
+        import tensorflow
+    except ImportError as exc:
+        raise BackendError("backend keras needs tensorflow: pip install 'streamer[train]', or use backend litert") from exc
+    return tensorflow

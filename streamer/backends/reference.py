@@ -1,0 +1,29 @@
+"""The step of detect.cell in plain numpy: the reference that every other backend is held to. Needs no extra package."""
+
+from __future__ import annotations
+
+from streamer.artifact import Bundle
+from streamer.detect.cell import NumpyNamespace, step
+from streamer.event import F32, ModelRef
+from streamer.protocols import StepOut
+
+
+class NumpyScorer:
+    """A Scorer over plain weights. A pure function of its arguments: it keeps no state and writes to none of them."""
+
+    forecast_from = "last"
+    has_rhythm = True
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.ref = ModelRef(bundle.version, "numpy", bundle.sha256)
+        self.value_width, self.rhythm_width = state_widths(bundle)
+        self._weights = bundle.weights
+
+    def step(self, value_state: F32, rhythm_state: F32, x: F32, r: F32) -> StepOut:
+        return StepOut(*step(NumpyNamespace, self._weights, value_state, rhythm_state, x, r))
+
+
+def state_widths(bundle: Bundle) -> tuple[int, int]:
+    """V and Q: how many floats of state a channel and an entity carry."""
+    units = bundle.spec.units
+    return 2 * units + bundle.spec.value_features, 4 * units + 1
