@@ -1,0 +1,34 @@
+"""config.yaml: one typed section per part; YAML, environment, flags; every error with its place and the right name."""
+
+from streamer.config.schema import (
+    Config,
+    FileSink,
+    Log,
+    MemorySink,
+    Model,
+    Runtime,
+    ScoreOutput,
+    Server,
+    Sink,
+    StdoutSink,
+)  # fmt: skip
+from streamer.config.stream import (
+    Alerts,
+    Detect,
+    Fields,
+    FileSource,
+    HostSource,
+    MemorySource,
+    Source,
+    Stream,
+    SyntheticSource,
+    Time,
+    Window,
+)  # fmt: skip
+from streamer.config.units import Duration, KofN, Rate, Size
+
+__all__ = [
+    "Alerts", "Config", "Detect", "Duration", "Fields", "FileSink", "FileSource", "HostSource", "KofN", "Log",
+    "MemorySink", "MemorySource", "Model", "Rate", "Runtime", "ScoreOutput", "Server", "Sink", "Size", "Source",
+    "StdoutSink", "Stream", "SyntheticSource", "Time", "Window",
+]  # fmt: skip

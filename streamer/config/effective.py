@@ -1,0 +1,48 @@
+"""Every setting with its value and its origin, for `check --show-effective`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from streamer.config.origin import DEFAULT, Origin, Path, dotted
+
+MASK = "***"
+_USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
+
+
+def listing(config: BaseModel, origins: Mapping[Path, Origin]) -> list[tuple[str, str, str]]:
+    """(path, value, origin) of every leaf; what came from a secret file or variable reads ***."""
+    data = config.model_dump(mode="json", by_alias=True)
+    return [_entry(path, value, origins) for path, value in _leaves(data, ())]
+
+
+def _entry(path: Path, value: Any, origins: Mapping[Path, Origin]) -> tuple[str, str, str]:
+    origin = origin_of(path, origins)
+    return dotted(path), MASK if origin.secret and value is not None else shown(value), origin.where
+
+
+def origin_of(path: Path, origins: Mapping[Path, Origin]) -> Origin:
+    """The origin of a value; parts of a list or mapping that was given as a whole share its origin."""
+    return origins.get(path, DEFAULT)
+
+
+def shown(value: Any) -> str:
+    """A value as one line of YAML; credentials inside an address are masked."""
+    text = value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
+    return _USERINFO.sub(f"{MASK}@", text)
+
+
+def _leaves(data: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    if isinstance(data, dict) and data:
+        for key, value in data.items():
+            yield from _leaves(value, (*path, key))
+    elif isinstance(data, list) and any(isinstance(item, dict) for item in data):
+        for i, item in enumerate(data):
+            yield from _leaves(item, (*path, i))
+    else:
+        yield path, data

@@ -1,0 +1,166 @@
+"""config.yaml as one frozen value: a section per part. What a section accepts, the program does; nothing is ignored."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr
+
+from streamer.config.base import Count, Rule, Section, Text, Whole, blank_is_none, repeated
+from streamer.config.origin import Origin, Path
+from streamer.config.stream import FileSource, Stream
+from streamer.config.units import Duration
+from streamer.errors import ConfigError
+
+
+class Model(Section):
+    """Which bundle judges (null: the starter bundle), and what runs it."""
+
+    path: Text | None = None
+    backend: Literal["auto", "litert", "litert-int8", "keras", "numpy", "baseline"] = "auto"
+    threads: Annotated[Count, Field(le=256)] = 1
+
+
+class StdoutSink(Section):
+    """One plain sentence per alert on standard output."""
+
+    kind: Literal["stdout"]
+
+
+class FileSink(Section):
+    """Alerts appended to a JSONL file."""
+
+    kind: Literal["file"]
+    path: Text
+    fsync: bool = False
+
+
+class MemorySink(Section):
+    """Alerts kept for the program that embeds streamer."""
+
+    kind: Literal["memory"]
+
+
+Sink = Annotated[StdoutSink | FileSink | MemorySink, Field(discriminator="kind")]
+
+
+class ScoreOutput(Section):
+    """The judgement of every event, one line each; `{stream}` in the path stands for the stream's name."""
+
+    kind: Literal["jsonl", "csv"] = "csv"
+    path: Text
+
+    def path_for(self, stream: str) -> str:
+        return self.path.replace("{stream}", stream)
+
+
+class Server(Section):
+    """The HTTP address. Another one than loopback needs a token."""
+
+    enabled: bool = True
+    listen: Text = "127.0.0.1:8080"
+    token: Annotated[SecretStr | None, BeforeValidator(blank_is_none)] = None
+
+    @property
+    def host(self) -> str:
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        return int(self.listen.rpartition(":")[2])
+
+    @property
+    def loopback(self) -> bool:
+        """True if only this machine can reach the address; a name other than localhost is taken to be public."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def rules(self) -> Iterator[Rule]:
+        host, _, port = self.listen.rpartition(":")
+        if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+            yield ("listen",), f'must be host:port, such as "127.0.0.1:8080", got {self.listen!r}'
+        elif self.enabled and not self.loopback and self.token is None:
+            yield ("token",), f"is needed: {self.listen} can be reached from outside; set it or listen on 127.0.0.1"
+        secret = self.token.get_secret_value() if self.token else ""
+        if not (secret.isascii() and secret.isprintable()):
+            yield ("token",), "must be printable ASCII without line breaks"
+
+
+class Runtime(Section):
+    """Bounds of the daemon: what may wait in memory, and for how long."""
+
+    mailbox_batches: Annotated[Count, Field(le=10_000)] = 8  # between reader and scorer; full = the source is paused
+    batch_rows: Annotated[Count, Field(le=1_000_000)] = 4096  # events scored together at most
+    undelivered_alerts: Annotated[Count, Field(le=10_000_000)] = 10_000  # kept for retry while a sink is down
+    recent_alerts: Annotated[Whole, Field(le=1_000_000)] = 1000  # shown by the HTTP interface
+    retry_first: Duration = Duration(0.5)  # doubled at each failure ...
+    retry_max: Duration = Duration(30)  # ... up to this
+    drain: Duration = Duration(30)  # after the first signal
+
+    def rules(self) -> Iterator[Rule]:
+        if not 0 < self.retry_first <= self.retry_max:
+            yield ("retry_first",), f"must be above 0s and at most retry_max ({self.retry_max})"
+
+
+class Log(Section):
+    """What is logged; `auto` is console on a terminal and JSON elsewhere."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    version: Literal[1]
+    streams: Annotated[tuple[Stream, ...], Field(min_length=1, max_length=1000)]
+    model: Model = Model()
+    sinks: tuple[Sink, ...] = (StdoutSink(kind="stdout"),)
+    scores: ScoreOutput | None = None
+    server: Server = Server()
+    runtime: Runtime = Runtime()
+    log: Log = Log()
+
+    _origins: Mapping[Path, Origin] = PrivateAttr(default_factory=dict)
+
+    def stream(self, name: str) -> Stream:
+        """The stream of that name; ConfigError naming the known ones."""
+        found = next((s for s in self.streams if s.name == name), None)
+        if found is None:
+            known = ", ".join(stream.name for stream in self.streams)
+            raise ConfigError("streams", f"no stream is named {name!r}; there are: {known}")
+        return found
+
+    def rules(self) -> Iterator[Rule]:
+        names = [stream.name for stream in self.streams]
+        yield from ((("streams", i, "name"), f"{names[i]!r} is the name of two streams") for i in repeated(names))
+        yield from self._output_rules()
+        yield from self._stdin_rules()
+
+    def _output_rules(self) -> Iterator[Rule]:
+        paths = [sink.path if isinstance(sink, FileSink) else f" {i}" for i, sink in enumerate(self.sinks)]
+        yield from ((("sinks", i, "path"), f"{paths[i]!r} is written by two sinks") for i in repeated(paths))
+        if self.scores is None:
+            return
+        if self.scores.path in paths:
+            yield ("scores", "path"), f"{self.scores.path!r} is written by a sink too"
+        if len(self.streams) > 1 and "{stream}" not in self.scores.path:
+            problem = f"must hold {{stream}} where there are {len(self.streams)} streams: scores-{{stream}}.csv"
+            yield ("scores", "path"), problem
+
+    def _stdin_rules(self) -> Iterator[Rule]:
+        paths = [s.source.path if isinstance(s.source, FileSource) else "" for s in self.streams]
+        readers = [i for i, path in enumerate(paths) if path == "-"]
+        yield from ((("streams", i, "source", "path"), "standard input is read by another stream") for i in readers[1:])
+
+    def effective(self) -> list[tuple[str, str, str]]:
+        """(path, value as YAML text, origin) of every setting; secrets are masked."""
+        from streamer.config.effective import listing
+
+        return listing(self, self._origins)
