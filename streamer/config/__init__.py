@@ -1,5 +1,8 @@
 """config.yaml: one typed section per part; YAML, environment, flags; every error with its place and the right name."""
 
+from streamer.config.load import config_from, load_config, stream_from
+from streamer.config.presets import PRESETS
+from streamer.config.problems import ConfigErrors, Problem
 from streamer.config.schema import (
     Config,
     FileSink,
@@ -28,7 +31,35 @@ from streamer.config.stream import (
 from streamer.config.units import Duration, KofN, Rate, Size
 
 __all__ = [
-    "Alerts", "Config", "Detect", "Duration", "Fields", "FileSink", "FileSource", "HostSource", "KofN", "Log",
-    "MemorySink", "MemorySource", "Model", "Rate", "Runtime", "ScoreOutput", "Server", "Sink", "Size", "Source",
-    "StdoutSink", "Stream", "SyntheticSource", "Time", "Window",
+    "PRESETS",
+    "Alerts",
+    "Config",
+    "ConfigErrors",
+    "Detect",
+    "Duration",
+    "Fields",
+    "FileSink",
+    "FileSource",
+    "HostSource",
+    "KofN",
+    "Log",
+    "MemorySink",
+    "MemorySource",
+    "Model",
+    "Problem",
+    "Rate",
+    "Runtime",
+    "ScoreOutput",
+    "Server",
+    "Sink",
+    "Size",
+    "Source",
+    "StdoutSink",
+    "Stream",
+    "SyntheticSource",
+    "Time",
+    "Window",
+    "config_from",
+    "load_config",
+    "stream_from",
 ]  # fmt: skip

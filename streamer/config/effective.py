@@ -27,12 +27,14 @@ def _entry(path: Path, value: Any, origins: Mapping[Path, Origin]) -> tuple[str,
 
 
 def origin_of(path: Path, origins: Mapping[Path, Origin]) -> Origin:
-    """The origin of a value; parts of a list or mapping that was given as a whole share its origin."""
-    return origins.get(path, DEFAULT)
+    """The origin of a value; what stands for several settings (`time: ts`) is the origin of each."""
+    return next((origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins), DEFAULT)
 
 
 def shown(value: Any) -> str:
     """A value as one line of YAML; credentials inside an address are masked."""
+    if isinstance(value, str) and value and not value.strip("*"):
+        return MASK
     text = value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
     return _USERINFO.sub(f"{MASK}@", text)
 

@@ -24,7 +24,8 @@ BYTES = {
     "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
 }  # fmt: skip
 PER_DAY = {
-    "second": Fraction(86_400), "minute": Fraction(1440), "hour": Fraction(24), "day": Fraction(1), "week": Fraction(1, 7),
+    "second": Fraction(86_400), "minute": Fraction(1440), "hour": Fraction(24),
+    "day": Fraction(1), "week": Fraction(1, 7),
 }  # fmt: skip
 RATE_NAMES = {"s": "second", "sec": "second", "m": "minute", "min": "minute", "h": "hour", "d": "day", "w": "week"}
 MAX_SECONDS = 36_500 * 86_400  # a century: whatever is longer is a slip of the unit

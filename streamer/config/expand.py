@@ -1,0 +1,79 @@
+"""`${VAR}`, `${VAR:-default}`, `${file:path}` and `$$` inside one parsed scalar; never in the YAML text itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from streamer.errors import ConfigError
+
+MAX_FILE_BYTES = 64 * 1024
+SECRET_NAME = re.compile(r"pass(word|phrase|wd)?|secret|token|credential|(^|[._-])(api_?)?key$", re.IGNORECASE)
+_TOKEN = re.compile(r"\$\$|\$\{")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Expanded:
+    """The text after expansion, and whether a part of it must not be shown."""
+
+    text: str
+    secret: bool = False
+
+
+def expand(text: str, env: Mapping[str, str]) -> Expanded:
+    """Replace every reference; ConfigError if a variable is unset, a file unreadable or a reference malformed."""
+    out: list[str] = []
+    secret, at = False, 0
+    while (match := _TOKEN.search(text, at)) is not None:
+        out.append(text[at : match.start()])
+        if match[0] == "$$":
+            out.append("$")
+            at = match.end()
+            continue
+        reference, at = _reference(text, match.end())
+        value = _value(reference, env)
+        out.append(value.text)
+        secret |= value.secret
+    return Expanded("".join([*out, text[at:]]), secret)
+
+
+def _reference(text: str, start: int) -> tuple[str, int]:
+    end = text.find("}", start)
+    if end < 0:
+        raise ConfigError("", "${ without }: close it, or write $$ for a dollar sign")
+    reference = text[start:end]
+    if "${" in reference:
+        raise ConfigError("", "a reference inside a reference is not supported")
+    return reference, end + 1
+
+
+def _value(reference: str, env: Mapping[str, str]) -> Expanded:
+    if reference.startswith("file:"):
+        return Expanded(_file(Path(reference.removeprefix("file:"))), secret=True)
+    name, has_default, default = reference.partition(":-")
+    if not _NAME.fullmatch(name):
+        raise ConfigError("", f"${{{reference}}} is not ${{VAR}}, ${{VAR:-default}} or ${{file:path}}")
+    value = env.get(name)
+    if has_default:
+        value = value or default
+    if value is None:
+        raise ConfigError("", f"the variable {name} is not set; set it, or write ${{{name}:-default}}")
+    return Expanded(value, bool(SECRET_NAME.search(name)))
+
+
+def _file(path: Path) -> str:
+    """Content of a file without the line break at its end."""
+    try:
+        with path.open("rb") as handle:
+            blob = handle.read(MAX_FILE_BYTES + 1)
+        text = blob.decode()
+    except OSError as exc:
+        raise ConfigError("", f"${{file:{path}}} cannot be read: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise ConfigError("", f"${{file:{path}}} is not UTF-8 text") from exc
+    if len(blob) > MAX_FILE_BYTES:
+        raise ConfigError("", f"${{file:{path}}} is larger than {MAX_FILE_BYTES} bytes")
+    return text.removesuffix("\n").removesuffix("\r")

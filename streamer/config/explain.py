@@ -1,0 +1,239 @@
+"""Validation errors in the words of the configuration: the path as written, the place, the nearest right name."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from pydantic import ValidationError
+
+from streamer.config.document import Document, is_secret
+from streamer.config.origin import Origin, Path
+from streamer.config.problems import Problem
+from streamer.config.schema import Config
+
+# Of the plan, but not of this version: said by name, never accepted and ignored.
+PLANNED = {
+    "kafka": "Kafka comes with a later version; read a file, or `kind: synthetic`",
+    "retrain": "the periodic retrain comes with a later version; `streamer train` trains once",
+    "store": "snapshots and stores come with a later version",
+    "registry": "the model registry comes with a later version; name a bundle by model.path",
+    "alias": "the model registry comes with a later version; name a bundle by model.path",
+    "context": "context fields come with a later version",
+    "alertmanager": "this sink comes with a later version",
+    "webhook": "this sink comes with a later version",
+    "redis": "Redis comes with a later version",
+    "mqtt": "MQTT comes with a later version",
+}
+WORDS = {
+    "missing": "is missing",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "string_type": "must be text",
+    "tuple_type": "must be a list",
+    "dict_type": "must be a mapping of names to values",
+    "model_type": "must be a mapping of settings",
+    "model_attributes_type": "must be a mapping of settings",
+}
+TOO_FEW = "needs at least one item"
+# Section of the schema -> where it stands, for keys that were put into the wrong one.
+SECTIONS = {
+    "": "the top level", "Stream": "streams[]", "Fields": "streams[].fields", "Window": "streams[].window",
+    "Detect": "streams[].detect", "Alerts": "streams[].alerts", "Severity": "streams[].alerts.severity",
+    "FileSource": "streams[].source", "SyntheticSource": "streams[].source", "HostSource": "streams[].source",
+    "Model": "model", "ScoreOutput": "scores", "Server": "server", "Runtime": "runtime", "Log": "log",
+}  # fmt: skip
+COMPARISONS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+
+
+def problems_of(error: ValidationError, document: Document) -> list[Problem]:
+    """One problem per mistake; what already has a problem, or only follows from one, is left out."""
+    found = [problem for raw in error.errors(include_url=False) for problem in _problems(raw, document)]
+    known = [problem.path for problem in document.problems]
+    fresh = [problem for problem in found if not _covered(problem.path, known)]
+    every = [problem.path for problem in [*fresh, *document.problems]]
+    return [p for p in fresh if p.text != TOO_FEW or not any(_below(path, p.path) for path in every)]
+
+
+def _covered(path: Path, known: Sequence[Path]) -> bool:
+    return any(path[: len(other)] == other for other in known if other)
+
+
+def _below(path: Path, above: Path) -> bool:
+    return len(path) > len(above) and path[: len(above)] == above
+
+
+def _problems(raw: Any, document: Document) -> Iterator[Problem]:
+    path = as_written(raw["loc"], document.data)
+    ctx: Mapping[str, Any] = raw.get("ctx", {})
+    kind: str = raw["type"]
+    if kind == "rules":
+        for at, text in ctx["rules"]:
+            yield Problem((*path, *at), text, place((*path, *at), document))
+    elif kind == "extra_forbidden":
+        text, hint = unknown_key(path, document.data)
+        yield Problem(path, text, document.keys.get(path) or place(path, document), hint)
+    elif kind in {"union_tag_invalid", "union_tag_not_found"}:
+        yield _kind_problem(path, ctx, document)
+    else:
+        text, hint = _words(raw | {"input": "***"} if is_secret(path) else raw, ctx)
+        yield Problem(path, text, place(path, document), hint)
+
+
+def as_written(loc: Sequence[str | int], data: Any) -> Path:
+    """The path in the document: without the kind that validation inserts behind a source or sink."""
+    path: list[str | int] = []
+    for part in loc:
+        if _is_union(path) and isinstance(data, Mapping) and data.get("kind") == part:
+            data = {key: value for key, value in data.items() if key != "kind"}
+            continue
+        path.append(part)
+        data = child(data, part)
+    return tuple(path)
+
+
+def _is_union(path: Sequence[str | int]) -> bool:
+    return (len(path) == 3 and path[0] == "streams" and path[2] == "source") or (len(path) == 2 and path[0] == "sinks")
+
+
+def child(data: Any, part: str | int) -> Any:
+    if isinstance(data, Mapping):
+        return data.get(part)
+    return data[part] if isinstance(data, list) and isinstance(part, int) and part < len(data) else None
+
+
+def place(path: Path, document: Document) -> Origin:
+    """Where the value stands, or the nearest thing around it that stands anywhere."""
+    for n in range(len(path), -1, -1):
+        found = document.values.get(path[:n]) if n == len(path) else document.keys.get(path[:n])
+        if found is not None:
+            return found
+    return document.values.get((), Origin(""))
+
+
+def _kind_problem(path: Path, ctx: Mapping[str, Any], document: Document) -> Problem:
+    kinds = list(shape(path, document.data).get("discriminator", {}).get("mapping", {}))
+    known = f"known: {', '.join(kinds)}"
+    if ctx.get("tag") is None:
+        return Problem((*path, "kind"), "is missing", place(path, document), known)
+    tag = str(ctx["tag"])
+    hint = planned(tag) or nearest(tag, kinds)
+    return Problem((*path, "kind"), f"unknown kind {tag!r}, {known}", place((*path, "kind"), document), hint)
+
+
+def unknown_key(path: Path, data: Any) -> tuple[str, str]:
+    """The sentence and the hint about a key that does not exist."""
+    key = str(path[-1])
+    names = known_keys(path[:-1], data)
+    if hint := planned(key):
+        return "not in this version", hint
+    if hint := nearest(key, names):
+        return "unknown key", hint
+    if elsewhere := homes().get(key):
+        return "unknown key here", f"it belongs to {' or '.join(elsewhere)}"
+    return "unknown key", f"known: {', '.join(names)}"
+
+
+def planned(name: str) -> str:
+    return PLANNED.get(name, "")
+
+
+def nearest(word: str, names: Sequence[str]) -> str:
+    """`did you mean x?`, or nothing. Case, dashes and underlines do not count."""
+    plain = {_plain(name): name for name in reversed(names)}
+    found = difflib.get_close_matches(_plain(word), list(plain), n=1, cutoff=0.6)
+    return f"did you mean {plain[found[0]]}?" if found else ""
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_. ]", "", name).lower()
+
+
+def known_keys(path: Path, data: Any) -> list[str]:
+    """The keys that may stand at a path."""
+    return list(shape(path, data).get("properties", {}))
+
+
+def shape(path: Path, data: Any) -> Mapping[str, Any]:
+    """The part of the JSON schema that describes a path of the data."""
+    here = _resolved({"$ref": "#"}, data)
+    for part in path:
+        below = here.get("items", {}) if isinstance(part, int) else here.get("properties", {}).get(part, {})
+        data = child(data, part)
+        here = _resolved(below, data)
+    return here
+
+
+def _resolved(node: Mapping[str, Any], data: Any) -> Mapping[str, Any]:
+    if node.get("$ref") == "#":
+        return schema()
+    if "$ref" in node:
+        return _resolved(schema()["$defs"][node["$ref"].rpartition("/")[2]], data)
+    kind = str(data.get("kind")) if isinstance(data, Mapping) else ""
+    chosen = node.get("discriminator", {}).get("mapping", {}).get(kind)
+    if chosen:
+        return _resolved({"$ref": chosen}, data)
+    sections = [option for option in node.get("anyOf", ()) if "$ref" in option]
+    return _resolved(sections[0], data) if sections else node
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """The JSON schema of config.yaml."""
+    return Config.model_json_schema(by_alias=True)
+
+
+@cache
+def homes() -> dict[str, list[str]]:
+    """For each key, the sections that know it."""
+    found: dict[str, list[str]] = {}
+    for section, path in SECTIONS.items():
+        node = schema() if not section else schema()["$defs"][section]
+        for key in node.get("properties", {}):
+            found.setdefault(key, []).append(path)
+    return found
+
+
+def _words(raw: Any, ctx: Mapping[str, Any]) -> tuple[str, str]:
+    """Sentence and hint for an error of a single value; a secret comes here already masked."""
+    kind: str = raw["type"]
+    if kind == "value_error":
+        return str(ctx["error"]), ""
+    if kind == "literal_error":
+        names = re.findall(r"'([^']*)'", str(ctx["expected"])) or [str(ctx["expected"])]
+        return f"must be {_either(names)}{_got(raw)}", nearest(str(raw["input"]), names)
+    if kind == "too_short":
+        return TOO_FEW, ""
+    if kind == "string_pattern_mismatch":
+        return f"must be letters, digits, '.', '_' and '-', starting with a letter or digit{_got(raw)}", ""
+    if kind.startswith(("greater_than", "less_than")):
+        return f"must be {_bound(ctx)}{_got(raw)}", ""
+    sentence = WORDS.get(kind) or str(raw["msg"]).removeprefix("Input should be ")
+    return (sentence if kind == "missing" else f"{sentence}{_got(raw)}"), ""
+
+
+def _bound(ctx: Mapping[str, Any]) -> str:
+    return next(f"{words} {ctx[key]}" for key, words in COMPARISONS.items() if key in ctx)
+
+
+def _either(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def _got(raw: Any) -> str:
+    text = {True: "true", False: "false", None: "nothing"}.get(raw["input"]) if _is_word(raw["input"]) else None
+    text = text or repr(raw["input"])
+    return f", got {text if len(text) <= 60 else f'{text[:60]}...'}"
+
+
+def _is_word(value: object) -> bool:
+    return value is None or isinstance(value, bool)

@@ -1,0 +1,82 @@
+"""From a file, variables and flags to a Config: --set > STREAMER__SECTION__KEY > file > preset > default."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from streamer.config import document as documents
+from streamer.config.document import Document
+from streamer.config.explain import problems_of
+from streamer.config.origin import Origin
+from streamer.config.origin import Path as Place
+from streamer.config.overlay import apply_presets, overlay
+from streamer.config.problems import ConfigErrors, Problem
+from streamer.config.schema import Config
+from streamer.config.stream import Stream
+
+
+def load_config(path: Path | None, sets: Sequence[str] = (), env: Mapping[str, str] | None = None) -> Config:
+    """The configuration of a file (None: only variables and flags). ConfigErrors holds every problem at once."""
+    env = os.environ if env is None else env
+    document = Document() if path is None else _read(path, env)
+    return _finished(document, sets, env)
+
+
+def config_from(data: Mapping[str, Any], sets: Sequence[str] = (), env: Mapping[str, str] | None = None) -> Config:
+    """As `load_config`, of plain data; variables only where `env` is given."""
+    return _finished(Document(data=copy.deepcopy(dict(data))), sets, env or {})
+
+
+def stream_from(data: Mapping[str, Any]) -> Stream:
+    """One stream of plain data, its preset applied."""
+    return config_from({"version": 1, "streams": [data]}).streams[0]
+
+
+def _read(path: Path, env: Mapping[str, str]) -> Document:
+    try:
+        with path.open("rb") as handle:
+            blob = handle.read(documents.MAX_BYTES + 1)
+    except OSError as exc:
+        hint = "name another with -c FILE" if isinstance(exc, FileNotFoundError) else ""
+        raise ConfigErrors([Problem((), f"cannot be read: {exc.strerror}", Origin(str(path)), hint)]) from exc
+    return documents.parse(blob, str(path), env)
+
+
+def _finished(document: Document, sets: Sequence[str], env: Mapping[str, str]) -> Config:
+    if document.data is None and document.problems:  # nothing was understood: more words would only bury that
+        raise ConfigErrors(document.problems)
+    overlay(document, sets, env)
+    apply_presets(document)
+    return _validated(document)
+
+
+def _validated(document: Document) -> Config:
+    try:
+        config = Config.model_validate({} if document.data is None else document.data)
+    except ValidationError as exc:
+        raise ConfigErrors([*document.problems, *problems_of(exc, document)]) from exc
+    if document.problems:
+        raise ConfigErrors(document.problems)
+    config._origins = _leaves(document)
+    return config
+
+
+def _leaves(document: Document) -> dict[Place, Origin]:
+    """The origins of values, not of the sections that hold them."""
+    return {path: origin for path, origin in document.values.items() if not _is_section(_at(document.data, path))}
+
+
+def _at(data: Any, path: Place) -> Any:
+    for part in path:
+        data = data[part]
+    return data
+
+
+def _is_section(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict) for item in value))

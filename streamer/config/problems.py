@@ -1,0 +1,54 @@
+"""What is wrong with a configuration: one Problem per mistake, all of them in one ConfigErrors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from streamer.config.origin import Origin, Path, dotted
+from streamer.errors import ConfigError
+
+MAX_LINE = 160  # of a shown source line
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake: its path in the configuration, the sentence, its place, and what to write instead."""
+
+    path: Path
+    text: str
+    origin: Origin
+    hint: str = ""
+
+    def render(self) -> str:
+        """file:line:col: path: sentence; hint - and below it the source line with a caret."""
+        head = ": ".join(part for part in (self.origin.where, dotted(self.path), self.text) if part)
+        return "\n".join([f"{head}; {self.hint}" if self.hint else head, *self._excerpt()])
+
+    def as_dict(self) -> dict[str, str | int | None]:
+        """For `check --format json`."""
+        line, column = self.origin.number or None, self.origin.column + 1 if self.origin.number else None
+        where = {"where": self.origin.where, "line": line, "column": column}
+        return {"path": dotted(self.path), "problem": self.text, "hint": self.hint or None, **where}
+
+    def _excerpt(self) -> list[str]:
+        if not self.origin.number:
+            return []
+        start = max(0, self.origin.column - MAX_LINE // 2)
+        line = printable(self.origin.line[start : start + MAX_LINE])
+        gutter = f"{self.origin.number:>6} | "
+        return [f"{gutter}{line}", f"{' ' * 7}| {' ' * (self.origin.column - start)}^"]
+
+
+class ConfigErrors(ConfigError):
+    """All problems of a configuration; its text is one block per problem, in the order of the file."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(sorted(problems, key=lambda p: (p.origin.number == 0, p.origin.number, p.origin.column)))
+        super().__init__("", "\n".join(problem.render() for problem in self.problems))
+        self.path = dotted(self.problems[0].path)
+
+
+def printable(text: str) -> str:
+    """Control characters, which could steer a terminal, as a replacement sign of the same width."""
+    return "".join(c if c.isprintable() else " " if c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
