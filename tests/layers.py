@@ -1,0 +1,175 @@
+"""The import rules of ARCHITECTURE.md as data, and a checker that reads source text only. Used by test_layers.py."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+BASE = {"streamer", "streamer.event", "streamer.errors"}  # `streamer` itself is its version
+SEAMS = BASE | {"streamer.protocols", "streamer.artifact"}
+
+# Longest matching prefix wins; a part may always import itself. The right side names prefixes.
+MAY_IMPORT: Mapping[str, set[str]] = {
+    "streamer": set(),
+    "streamer.event": set(),
+    "streamer.errors": set(),
+    "streamer.protocols": BASE,
+    "streamer.artifact": BASE,
+    "streamer.detect": SEAMS,
+    "streamer.backends": SEAMS | {"streamer.detect"},
+    "streamer.log": BASE,
+    "streamer.config": BASE | {"streamer.detect.settings"},
+    "streamer.connect": SEAMS | {"streamer.config"},
+    "streamer.plot": BASE | {"streamer.service.scoring"},  # draws what scoring returns
+    "streamer.service": SEAMS
+    | {"streamer.detect", "streamer.backends", "streamer.connect", "streamer.config", "streamer.log"},
+    "streamer.console": SEAMS | {"streamer.service"},
+    "streamer.cli": {"streamer", "models"},  # models: inside commands only, see HEAVY
+    "models": SEAMS | {"streamer.detect", "streamer.backends", "streamer.connect"},
+}
+
+# May be imported inside functions only, except where a part lives by it.
+HEAVY = {"tensorflow", "keras", "ai_edge_litert", "matplotlib", "kafka", "redis", "uvicorn", "starlette", "models"}
+HEAVY_AT_TOP: Mapping[str, set[str]] = {"models": {"tensorflow", "keras", "matplotlib", "models"}}
+
+# The only parts that may import these at all.
+ONLY_IN: Mapping[str, set[str]] = {
+    "tensorflow": {"models", "streamer.backends"},
+    "keras": {"models"},
+    "ai_edge_litert": {"models", "streamer.backends"},
+    "kafka": {"streamer.connect"},
+    "redis": {"streamer.connect"},
+    "socket": {"streamer.connect"},
+    "psutil": {"streamer.connect"},
+}
+
+# detect/ is numpy and these; neither files nor threads nor clocks.
+DETECT_ALLOWS = {
+    "__future__", "abc", "bisect", "collections", "dataclasses", "datetime", "enum", "functools", "hashlib", "io",
+    "itertools", "json", "math", "numpy", "operator", "struct", "types", "typing", "zlib",
+}  # fmt: skip
+DETECT_FORBIDS_CALLS = {"open", "print", "input", "now", "utcnow", "today", "default_rng", "fromfile", "tofile"}
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One imported name: the module that says it, where, and whether it happens when that module is imported."""
+
+    by: str
+    line: int
+    target: str
+    at_top: bool
+    typing_only: bool
+
+
+def module_name(path: Path, root: Path) -> str:
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(by: str, source: str) -> list[Import]:
+    """Every import of a module, `from a import b` as a.b: b may be a module; a relative one starts with a dot."""
+    found: list[Import] = []
+    _walk(ast.parse(source), by, found, at_top=True, typing_only=False)
+    return found
+
+
+def _walk(node: ast.AST, by: str, found: list[Import], *, at_top: bool, typing_only: bool) -> None:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            found += [Import(by, child.lineno, name, at_top, typing_only) for name in _targets(child)]
+        inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        typing = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test)
+        _walk(child, by, found, at_top=at_top and not inside, typing_only=typing_only or typing)
+
+
+def _targets(node: ast.Import | ast.ImportFrom) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [f"{'.' * node.level}{node.module or ''}.{alias.name}" for alias in node.names]
+
+
+def within(name: str, prefix: str) -> bool:
+    """Whether `name` is `prefix` or lies below it."""
+    return name == prefix or name.startswith(prefix + ".")
+
+
+def part_of(module: str) -> str:
+    """The part of the house that a module belongs to."""
+    return max((part for part in MAY_IMPORT if within(module, part)), key=len)
+
+
+def violations(module: str, source: str) -> list[str]:
+    """What a module of ours does against the rules, one line each."""
+    bad = [f"{module}:{found.line}: {why}" for found in imports(module, source) for why in _import_rules(found)]
+    if within(module, "streamer.detect"):
+        bad += [f"{module}:{line}: detect/ calls {name}()" for line, name in _forbidden_calls(ast.parse(source))]
+    return bad
+
+
+def _import_rules(found: Import) -> Iterator[str]:
+    top, part = found.target.split(".")[0], part_of(found.by)
+    if not top:
+        yield "imports are absolute: say where it stands"
+        return
+    if top in {"streamer", "models"} and not _may_import(part, found.target):
+        yield f"{part} may not import {found.target}"
+    if top in {"tests", "bench"}:
+        yield f"shipped code may not import {found.target}"
+    runs_at_top = found.at_top and not found.typing_only
+    if runs_at_top and top in HEAVY and top not in HEAVY_AT_TOP.get(part, set()):
+        yield f"{top} is heavy: import it inside the function that needs it"
+    if top in ONLY_IN and not any(within(found.by, room) for room in ONLY_IN[top]):
+        yield f"{top} belongs to {', '.join(sorted(ONLY_IN[top]))}"
+    if part == "streamer.detect" and top not in DETECT_ALLOWS | {"streamer"}:
+        yield f"detect/ is numpy and the pure part of the standard library, not {top}"
+
+
+def _may_import(part: str, target: str) -> bool:
+    if within(target, part) and part != "streamer":
+        return True
+    # `from streamer import __version__` names an attribute of the package itself.
+    return any(within(target, room) if room != "streamer" or part == "streamer.cli" else _is_attribute(target)
+               for room in MAY_IMPORT[part])  # fmt: skip
+
+
+def _is_attribute(target: str) -> bool:
+    return target in {"streamer", "streamer.__version__"}
+
+
+def _forbidden_calls(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            if name in DETECT_FORBIDS_CALLS:
+                yield node.lineno, name
+
+
+def cycles(sources: Mapping[str, str]) -> list[list[str]]:
+    """Import cycles among modules (function-level imports count, typing-only ones do not), each as its members."""
+    graph = {module: _edges(module, source, sources) for module, source in sources.items()}
+    return [sorted(members) for members in _components(graph) if len(members) > 1]
+
+
+def _edges(module: str, source: str, known: Mapping[str, str]) -> set[str]:
+    targets = (found.target for found in imports(module, source) if not found.typing_only)
+    homes = (target if target in known else target.rpartition(".")[0] for target in targets)
+    return {home for home in homes if home in known and home != module}
+
+
+def _components(graph: Mapping[str, set[str]]) -> list[set[str]]:
+    """Strongly connected components, by reachability: the graph is small."""
+    reach = {node: _reachable(graph, node) for node in graph}
+    return [set(group) for group in {frozenset({n} | {m for m in reach[n] if n in reach[m]}) for n in graph}]
+
+
+def _reachable(graph: Mapping[str, set[str]], start: str) -> set[str]:
+    seen: set[str] = set()
+    todo = [start]
+    while todo:
+        for following in graph[todo.pop()] - seen:
+            seen.add(following)
+            todo.append(following)
+    return seen

@@ -1,0 +1,81 @@
+"""Folder = import rule (ARCHITECTURE.md). Reads the source; imports nothing of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.layers import cycles, module_name, violations
+
+ROOT = Path(__file__).parents[1]
+FILES = sorted(path for part in ("streamer", "models") for path in (ROOT / part).rglob("*.py"))
+SOURCES = {module_name(path, ROOT): path.read_text() for path in FILES}
+MAX_LINES = 400
+LONGER: dict[str, str] = {}  # path from the root: the reason why it is one subject
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_every_module_keeps_the_import_rules_of_its_folder(module: str) -> None:
+    assert violations(module, SOURCES[module]) == []
+
+
+def test_no_imports_go_in_circles() -> None:
+    assert cycles(SOURCES) == []
+
+
+def test_no_file_is_longer_than_one_subject() -> None:
+    everything = [path for part in ("streamer", "models", "bench", "tests") for path in (ROOT / part).rglob("*.py")]
+    lines = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in everything}
+    assert {path: count for path, count in lines.items() if count > MAX_LINES and path not in LONGER} == {}
+
+
+PLANTED = {
+    "an upward import": ("streamer.detect.ring", "from streamer.service import daemon"),
+    "an upward import in a function": ("streamer.connect.file", "def f():\n    import streamer.service.daemon"),
+    "a relative import": ("streamer.detect.ring", "from ..connect import file"),
+    "tensorflow at the top": ("streamer.backends.keras_step", "import tensorflow as tf"),
+    "tensorflow in a class body": ("streamer.backends.keras_step", "class A:\n    import tensorflow"),
+    "tensorflow in a try": (
+        "streamer.backends.keras_step",
+        "try:\n    import tensorflow\nexcept ImportError:\n    pass",
+    ),
+    "tensorflow outside its rooms": ("streamer.service.x", "def f():\n    import tensorflow"),
+    "models from the runtime": ("streamer.service.swap", "def f():\n    from models import train"),
+    "models at the top of a command": ("streamer.cli.train", "from models import train"),
+    "kafka outside connect": ("streamer.service.reader", "def f():\n    import kafka"),
+    "sockets outside connect": ("streamer.cli.doctor", "def f():\n    import socket"),
+    "threads in detect": ("streamer.detect.ring", "import threading"),
+    "a wall clock in detect": ("streamer.detect.incident", "from datetime import datetime\ndatetime.now()"),
+    "a file in detect": ("streamer.detect.ring", "open('x')"),
+    "pandas in detect": ("streamer.detect.ring", "def f():\n    import pandas"),
+    "event importing ours": ("streamer.event", "from streamer.errors import InputError"),
+    "tests in shipped code": ("streamer.cli.demo", "from tests import layers"),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_the_checker_sees_a_planted_violation(name: str) -> None:
+    assert violations(*PLANTED[name])
+
+
+ALLOWED = {
+    "heavy in a function": ("streamer.backends.litert", "class A:\n  def f(self):\n    import ai_edge_litert"),
+    "heavy for types only": ("streamer.backends.keras_step", "if TYPE_CHECKING:\n    import tensorflow"),
+    "a seam": ("streamer.detect.pipeline", "from streamer.protocols import Scorer\nimport numpy as np"),
+    "its own folder": ("streamer.detect.pipeline", "from streamer.detect import ring"),
+    "the version": ("streamer.service.api", "from streamer import __version__"),
+    "a command training": ("streamer.cli.train", "def f():\n    from models.train import train"),
+    "training on keras": ("models.network", "import keras\nfrom streamer.detect import features"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_the_checker_lets_the_rules_be_used(name: str) -> None:
+    assert violations(*ALLOWED[name]) == []
+
+
+def test_the_checker_sees_a_planted_cycle() -> None:
+    there = {"streamer.a": "from streamer import b", "streamer.b": "def f():\n    import streamer.c", "streamer.c": ""}
+    assert cycles(there) == []
+    assert cycles({**there, "streamer.c": "from streamer.a import x"}) == [["streamer.a", "streamer.b", "streamer.c"]]
