@@ -1,0 +1,133 @@
+"""Training windows, made by the very features that serving uses and shaped as detect.lanes lives: anchor, replay, judge.
+
+A window of a grown entity: S events are measured, the last W of them replayed from zero state, the `stride` after them judged.
+A young one (k = k_min, 2 k_min, ... W): k events are measured and replayed, and those up to the next anchor judged.
+Axes: E entities, L rows of raw history, T steps of a window, C channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamer.artifact import ModelSpec
+from streamer.detect import features
+from streamer.detect.features import Anchor
+from streamer.event import F32, F64, Bool
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Raw rows of E entities: values (E, L, C) with NaN = missing, time_s (E, L) ascending, and what must not be learnt."""
+
+    values: F32
+    time_s: F64
+    anomaly: Bool  # (E, L) known anomalies: seen as input, never as a target
+    rhythm: Bool  # (E,) False where the clock carries nothing
+    label: F32 | None = None  # (E, L) 1 = anomaly, 0 = normal, NaN = unknown: for a supervised head
+
+    def rows(self, index: Any) -> History:
+        label = None if self.label is None else self.label[index]
+        return History(self.values[index], self.time_s[index], self.anomaly[index], self.rhythm[index], label)
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Inputs, targets and weights of one kind of window, ready for the network."""
+
+    x: F32  # (E, T, C, F1)
+    r: F32  # (E, T, F2)
+    step: F32  # (E, T, C)
+    log_gap: F32  # (E, T)
+    hour: NDArray[np.int32]  # (E, T)
+    value_weight: F32  # (E, T, C)
+    gap_weight: F32  # (E, T)
+    hour_weight: F32  # (E, T)
+    label: F32  # (E, T)
+    label_weight: F32  # (E, T)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def batch(self, index: Any) -> dict[str, Any]:
+        """The chosen windows as a dict by field name."""
+        return {f.name: getattr(self, f.name)[index] for f in fields(self)}
+
+    def batches(self, rows: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+        """Shuffled full batches of about `rows` channel rows."""
+        size = max(1, min(len(self), rows // self.x.shape[2]))
+        order = rng.permutation(len(self))
+        for start in range(0, len(self) - size + 1, size):
+            yield self.batch(order[start : start + size])
+
+
+def young_lengths(spec: ModelSpec) -> list[int]:
+    """The anchors of a new entity: k_min, doubling up to W."""
+    lengths = [spec.k_min]
+    while lengths[-1] < spec.window:
+        lengths.append(min(2 * lengths[-1], spec.window))
+    return lengths
+
+
+def rows_needed(spec: ModelSpec, young: int | None = None) -> int:
+    """L: how many raw rows one window takes."""
+    if young is None:
+        return spec.scale_window + spec.stride
+    return young + (spec.stride if young >= spec.window else young)
+
+
+def windows(history: History, spec: ModelSpec, young: int | None = None) -> Windows:
+    """One window per entity from its first rows_needed() rows; `young` = how many events it had at its anchor, None = grown."""
+    length = rows_needed(spec, young)
+    values, time_s = history.values[:, :length], history.time_s[:, :length]
+    measured = spec.scale_window if young is None else young
+    first = measured - min(spec.window, measured)
+    exists = np.ones((len(values), measured), bool)
+    anchor = features.anchor_of(values[:, :measured], exists, time_s[:, :measured])
+    wide = Anchor(*(a[:, None] for a in (anchor.loc, anchor.scale, anchor.step, anchor.gap_s)))
+
+    x, step = features.value_features(values, features.carry_forward(values, anchor.loc), wide)
+    gaps = np.diff(time_s, axis=1, prepend=np.nan)
+    log_gap = features.log_gap(np.maximum(gaps, 0), wide.gap_s)
+    before = np.concatenate([np.zeros((len(values), 1), np.float32), log_gap[:, :-1]], axis=1)
+    r = features.rhythm_features(log_gap, before, time_s) * history.rhythm[:, None, None].astype(np.float32)
+
+    judged = np.broadcast_to(np.arange(length) >= measured, time_s.shape)
+    learn = judged & ~history.anomaly[:, :length]
+    clock = (learn & history.rhythm[:, None]).astype(np.float32)
+    label, label_weight = _labels(history, judged, length)
+    cut = slice(first, None)
+    return Windows(
+        x=x[:, cut], r=r[:, cut], step=step[:, cut].astype(np.float32), log_gap=log_gap[:, cut],
+        hour=features.hour_of_day(time_s)[:, cut].astype(np.int32),
+        value_weight=(learn[:, :, None] & ~np.isnan(values))[:, cut].astype(np.float32),
+        gap_weight=clock[:, cut], hour_weight=clock[:, cut],
+        label=label[:, cut], label_weight=label_weight[:, cut],
+    )  # fmt: skip
+
+
+def _labels(history: History, judged: Bool, length: int) -> tuple[F32, F32]:
+    if history.label is None:
+        return np.zeros(judged.shape, np.float32), np.zeros(judged.shape, np.float32)
+    known = judged & ~np.isnan(history.label[:, :length])
+    return np.where(known, history.label[:, :length], 0).astype(np.float32), known.astype(np.float32)
+
+
+def cut(history: History, length: int, stride: int, limit: int, rng: np.random.Generator) -> History:
+    """Pieces of `length` consecutive rows of long histories, every `stride` rows; at most `limit`, drawn at random."""
+    entities, rows = history.time_s.shape
+    if rows < length:
+        raise ValueError(f"history has {rows} rows, a window takes {length}")
+    starts = np.arange(0, rows - length + 1, stride)
+    pairs = np.stack(np.meshgrid(np.arange(entities), starts, indexing="ij"), axis=-1).reshape(-1, 2)
+    pairs = pairs[rng.permutation(len(pairs))[:limit]]
+    entity, row = pairs[:, :1], pairs[:, 1:] + np.arange(length)
+    label = None if history.label is None else history.label[entity, row]
+    return History(
+        history.values[entity, row], history.time_s[entity, row], history.anomaly[entity, row],
+        history.rhythm[entity[:, 0]], label,
+    )  # fmt: skip

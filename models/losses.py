@@ -1,0 +1,93 @@
+"""What training minimises: negative log densities of detect.density in Keras, and the forecast error that detection measures.
+
+Every loss is a weighted mean; a weight of 0 hides missing values, known anomalies and events before the first judged one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+from streamer.detect.cell import GAP_COMPONENTS, LOGIT_BOUND, MIXTURE
+from streamer.detect.density import GAP_LOG_SCALE_LOW, LOG_SCALE_HIGH, LOG_SCALE_LOW, WEIBULL_FROM
+
+FORECAST_WEIGHT = 0.5
+GAP_WEIGHT = 0.3
+HOUR_WEIGHT = 0.1
+# A channel predicted to 2 % of its typical step is predicted well enough.
+ERROR_FLOOR = 0.02
+ALARM_CLASS_WEIGHT = 8.0
+DENSITY_BESIDE_ALARM = 0.1
+
+
+def log_weights(logits: Any) -> Any:
+    """Log softmax over the last axis of bounded logits."""
+    bounded = LOGIT_BOUND * ops.tanh(logits / LOGIT_BOUND)
+    return bounded - ops.logsumexp(bounded, axis=-1, keepdims=True)
+
+
+def value_log_density(params: Any, step: Any) -> Any:
+    """Log density (...) of scaled steps (...) under logistic mixtures (..., 3M)."""
+    log_scale = ops.clip(params[..., 2 * MIXTURE :], LOG_SCALE_LOW, LOG_SCALE_HIGH)
+    u = (step[..., None] - params[..., MIXTURE : 2 * MIXTURE]) * ops.exp(-log_scale)
+    parts = log_weights(params[..., :MIXTURE]) + _log_logistic(u) - log_scale
+    return ops.logsumexp(parts, axis=-1)
+
+
+def gap_log_density(params: Any, log_gap: Any) -> Any:
+    """Log density (...) of log gaps (...) under 3 logistic and 3 Gumbel-min components (..., 3G)."""
+    g = GAP_COMPONENTS
+    log_scale = ops.clip(params[..., 2 * g :], GAP_LOG_SCALE_LOW, LOG_SCALE_HIGH)
+    u = (log_gap[..., None] - params[..., g : 2 * g]) * ops.exp(-log_scale)
+    logistic, weibull = u[..., :WEIBULL_FROM], ops.clip(u[..., WEIBULL_FROM:], -30.0, 5.0)
+    shape = ops.concatenate([_log_logistic(logistic), weibull - ops.exp(weibull)], axis=-1)
+    return ops.logsumexp(log_weights(params[..., :g]) + shape - log_scale, axis=-1)
+
+
+def forecast_loss(delta: Any, step: Any, weight: Any) -> Any:
+    """Mean over sequences and channels of the log of the channel's own mean |error|: all (B, T, C).
+
+    Detection measures errors in units of the channel's own past error, so a factor counts the same on every channel.
+    """
+    mass = ops.sum(weight, axis=1)  # (B, C)
+    error = ops.sum(weight * ops.abs(delta - step), axis=1) / ops.maximum(mass, 1.0)
+    present = ops.cast(mass > 0, "float32")
+    return _mean(ops.log(error + ERROR_FLOOR), present)
+
+
+def hour_loss(logits: Any, hour: Any, weight: Any) -> Any:
+    """Cross entropy of the hour head: logits (B, T, 24), hours (B, T), weights (B, T)."""
+    taken = ops.sum(logits * ops.one_hot(hour, logits.shape[-1]), axis=-1)
+    return _mean(ops.logsumexp(logits, axis=-1) - taken, weight)
+
+
+def alarm_loss(logits: Any, label: Any, weight: Any) -> Any:
+    """Binary cross entropy with anomalies weighing more: logits, labels 0/1 and weights, all (B, T)."""
+    cross = ops.softplus(logits) - label * logits
+    return _mean(cross, weight * (1 + (ALARM_CLASS_WEIGHT - 1) * label))
+
+
+def total(outputs: dict[str, Any], batch: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The loss of a batch and its parts by name. `batch` has step, log_gap, hour, value_weight, event_weight, clock_weight;
+    label and label_weight where a supervised head is trained."""
+    parts = {
+        "value": -_mean(value_log_density(outputs["value"], batch["step"]), batch["value_weight"]),
+        "forecast": forecast_loss(outputs["delta"], batch["step"], batch["value_weight"]),
+        "gap": -_mean(gap_log_density(outputs["gap"], batch["log_gap"]), batch["gap_weight"]),
+        "hour": hour_loss(outputs["hour"], batch["hour"], batch["hour_weight"]),
+    }
+    density = parts["value"] + FORECAST_WEIGHT * parts["forecast"] + GAP_WEIGHT * parts["gap"] + HOUR_WEIGHT * parts["hour"]
+    if "alarm" not in outputs:
+        return density, parts
+    parts["alarm"] = alarm_loss(outputs["alarm"], batch["label"], batch["label_weight"])
+    return parts["alarm"] + DENSITY_BESIDE_ALARM * density, parts
+
+
+def _log_logistic(u: Any) -> Any:
+    u = ops.abs(u)
+    return -u - 2 * ops.log1p(ops.exp(-u))
+
+
+def _mean(loss: Any, weight: Any) -> Any:
+    return ops.sum(loss * weight) / ops.maximum(ops.sum(weight), 1.0)

@@ -1,0 +1,146 @@
+"""The dual-stream LSTM of detect.cell as a Keras model over whole sequences, for training.
+
+Axes: B batch, T time, C channels, F1 value features, F2 rhythm features, H units, A attention, D head.
+The value encoder runs once per channel with shared weights, the rhythm encoder once per event. At step t the network
+knows values up to t - 1 and rhythm up to t (value head) or t - 1 (gap and hour heads): exactly detect.cell.step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from streamer.artifact import ModelSpec
+from streamer.detect.cell import ATTENTION_BOUND, GAP_COMPONENTS, HOURS, LOGIT_BOUND, MIXTURE, SHAPES
+from streamer.errors import ModelError
+from streamer.event import F32
+
+Outputs = dict[str, Any]  # value (B, T, C, 3M), delta (B, T, C), gap (B, T, 3G), hour (B, T, 24), attention (B, T)
+
+
+class DualStream(keras.Model):  # type: ignore[misc]
+    """Call with (x (B, T, C, F1), r (B, T, F2)); returns Outputs, and `alarm` (B, T) logits where a supervised head is on."""
+
+    def __init__(self, spec: ModelSpec, *, dropout: float = 0.0, l2: float = 0.0, supervised: bool = False) -> None:
+        super().__init__(name="dual_stream")
+        self.spec = spec
+        dense = _dense(l2)
+        self.value_lstm = keras.layers.LSTM(spec.units, return_sequences=True, kernel_regularizer=_l2(l2), name="value")
+        self.rhythm_lstm = keras.layers.LSTM(spec.units, return_sequences=True, kernel_regularizer=_l2(l2), name="rhythm")
+        self.attention = dense(spec.attention, name="attention")
+        self.attention_vector = dense(1, use_bias=False, name="attention_vector")
+        self.head_value = dense(spec.head, use_bias=False, name="head_value")
+        self.head_event = dense(spec.head, name="head_event")
+        self.value_out = dense(3 * MIXTURE, name="value_out")
+        self.clock = dense(spec.head, name="clock")
+        self.gap_out = dense(3 * GAP_COMPONENTS, name="gap_out")
+        self.hour_out = dense(HOURS, name="hour_out")
+        self.alarm_hidden = dense(spec.head, activation="relu", name="alarm_hidden") if supervised else None
+        self.alarm_out = dense(1, name="alarm_out") if supervised else None
+        self.drop = keras.layers.Dropout(dropout)
+
+    def call(self, inputs: tuple[Any, Any], training: bool = False) -> Outputs:
+        x, r = inputs
+        h_value = self._encode_channels(x)  # (B, T, C, H) after each event
+        h_rhythm = self.rhythm_lstm(r)  # (B, T, H)
+        past_value, past_rhythm, past_x = _shift(h_value), _shift(h_rhythm), _shift(x)
+        context, logit = self._attend(ops.concatenate([ops.mean(past_value, axis=2), past_rhythm], axis=-1))
+
+        clock = self.drop(ops.relu(self.clock(ops.concatenate([past_rhythm, context], axis=-1))), training=training)
+        now = ops.concatenate([h_rhythm, context], axis=-1)  # (B, T, 3H)
+        own = self.head_value(ops.concatenate([past_value, past_x], axis=-1))  # (B, T, C, D)
+        hidden = self.drop(ops.relu(own + self.head_event(now)[:, :, None, :]), training=training)
+        value = _float(self.value_out(hidden))
+        outputs = {
+            "value": value, "delta": mixture_mean(value), "attention": _float(logit[..., 0]),
+            "gap": _float(self.gap_out(clock)), "hour": _float(self.hour_out(clock)),
+        }  # fmt: skip
+        if self.alarm_out is not None:
+            outputs["alarm"] = self._alarm(h_value, now, training)
+        return outputs
+
+    def _encode_channels(self, x: Any) -> Any:
+        """(B, T, C, F1) -> (B, T, C, H): the value encoder over B * C rows."""
+        b, t, c, f = ops.shape(x)
+        rows = ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (-1, t, f))  # (B * C, T, F1)
+        h = ops.reshape(self.value_lstm(rows), (b, c, t, self.spec.units))
+        return ops.transpose(h, (0, 2, 1, 3))
+
+    def _attend(self, joint: Any) -> tuple[Any, Any]:
+        """Running softmax over all joint states (B, T, 2H) before each event, the empty first one included."""
+        energy = self.attention_vector(ops.tanh(self.attention(joint)))
+        logit = ATTENTION_BOUND * ops.tanh(energy / ATTENTION_BOUND)  # (B, T, 1)
+        weight = ops.exp(logit)
+        return ops.cumsum(weight * joint, axis=1) / ops.cumsum(weight, axis=1), logit
+
+    def _alarm(self, h_value: Any, now: Any, training: bool) -> Any:
+        """Supervised head: may see the event itself, for it judges and does not predict. (B, T) logits."""
+        joint = ops.concatenate([ops.max(h_value, axis=2), now], axis=-1)
+        return _float(self.alarm_out(self.drop(self.alarm_hidden(joint), training=training))[..., 0])
+
+
+def build(spec: ModelSpec, **options: Any) -> DualStream:
+    """A DualStream with its variables made. Options: dropout, l2, supervised."""
+    model = DualStream(spec, **options)
+    model((np.zeros((1, 2, 1, spec.value_features), np.float32), np.zeros((1, 2, spec.rhythm_features), np.float32)))
+    return model
+
+
+def mixture_mean(value: Any) -> Any:
+    """Mean (..., C) of the value mixture (..., C, 3M), as detect.cell.mixture_mean."""
+    weights = ops.exp(LOGIT_BOUND * ops.tanh(value[..., :MIXTURE] / LOGIT_BOUND))
+    return ops.sum(weights * value[..., MIXTURE : 2 * MIXTURE], axis=-1) / ops.sum(weights, axis=-1)
+
+
+def weights_of(model: DualStream) -> dict[str, F32]:
+    """The weights by the names, and in the order, of cell.SHAPES."""
+    variables = _variables(model)
+    return {name: np.asarray(ops.convert_to_numpy(variables[name]), np.float32) for name in SHAPES}
+
+
+def load_weights(model: DualStream, weights: Mapping[str, F32]) -> None:
+    """Set the weights from a bundle's; ModelError where a name or shape does not fit."""
+    for name, variable in _variables(model).items():
+        if name not in weights or weights[name].shape != tuple(variable.shape):
+            got = weights[name].shape if name in weights else "nothing"
+            raise ModelError(f"weight {name}: the network has {tuple(variable.shape)}, the bundle brings {got}")
+        variable.assign(weights[name])
+
+
+def _variables(model: DualStream) -> dict[str, Any]:
+    value, rhythm = model.value_lstm.cell, model.rhythm_lstm.cell
+    return {
+        "value_kernel": value.kernel, "value_recurrent": value.recurrent_kernel, "value_bias": value.bias,
+        "rhythm_kernel": rhythm.kernel, "rhythm_recurrent": rhythm.recurrent_kernel, "rhythm_bias": rhythm.bias,
+        "attention_kernel": model.attention.kernel, "attention_bias": model.attention.bias,
+        "attention_vector": model.attention_vector.kernel,
+        "head_value": model.head_value.kernel, "head_event": model.head_event.kernel, "head_bias": model.head_event.bias,
+        "value_out": model.value_out.kernel, "value_out_bias": model.value_out.bias,
+        "clock_kernel": model.clock.kernel, "clock_bias": model.clock.bias,
+        "gap_out": model.gap_out.kernel, "gap_out_bias": model.gap_out.bias,
+        "hour_out": model.hour_out.kernel, "hour_out_bias": model.hour_out.bias,
+    }  # fmt: skip
+
+
+def _shift(a: Any) -> Any:
+    """One step later in time (axis 1), zeros first: what was known before each event."""
+    return ops.concatenate([ops.zeros_like(a[:, :1]), a[:, :-1]], axis=1)
+
+
+def _float(a: Any) -> Any:
+    return ops.cast(a, "float32")
+
+
+def _l2(strength: float) -> Any:
+    return keras.regularizers.L2(strength) if strength else None
+
+
+def _dense(l2: float) -> Any:
+    def dense(width: int, **options: Any) -> Any:
+        return keras.layers.Dense(width, kernel_regularizer=_l2(l2), **options)
+
+    return dense
