@@ -1,6 +1,6 @@
 """YAML text to plain data with the place of every key and value. No tags, no objects, nothing executed.
 
-Scalars follow YAML 1.2 (`no` and `on` are text, 010 is ten); mappings have text keys; aliases and `<<` work within limits.
+Scalars follow YAML 1.2 (`no` and `on` are text, 010 is ten); mappings have text keys; aliases and `<<` are bounded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from yaml.reader import Reader, ReaderError
 from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
-from streamer.config.expand import SECRET_NAME, Expanded, expand
+from streamer.config.expand import MASK, SECRET_NAME, USERINFO, Expanded, expand
 from streamer.config.origin import Origin, Path
 from streamer.config.problems import Problem
 from streamer.errors import ConfigError
@@ -31,6 +31,9 @@ CORE = "tag:yaml.org,2002:"
 PLAIN_TAGS = {f"{CORE}{name}" for name in ("str", "map", "seq")}
 NULLS = {"", "~", "null", "Null", "NULL"}
 BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_SECRET_VALUE = re.compile(
+    rf"""((?:{SECRET_NAME.pattern})[A-Za-z0-9_-]*["']?\s*:\s+)("[^"]*"?|'[^']*'?|[^,}}\s][^,}}]*)""", re.IGNORECASE
+)
 _INT = re.compile(r"[-+]?\d{1,18}")
 _FLOAT = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d{1,3})?")
 
@@ -96,7 +99,7 @@ def _syntax(exc: MarkedYAMLError, name: str) -> tuple[str, str]:
 def _failed(where: str, text: str, lines: list[str] | None = None, mark: Mark | None = None) -> Document:
     origin = Origin(where)
     if lines and mark and mark.line < len(lines):
-        origin = Origin(where, lines[mark.line], mark.line + 1, mark.column)
+        origin = Origin(where, conceal(lines[mark.line]), mark.line + 1, mark.column)
     return Document(problems=[Problem((), text, origin)])
 
 
@@ -138,13 +141,14 @@ class _Builder:
     def _mapping(self, node: MappingNode, path: Path) -> dict[str, Any]:
         own: dict[str, Any] = {}
         merged: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            if not isinstance(key_node, ScalarNode):
-                self._problem(path, "a key must be plain text", key_node)
-            elif key_node.value == "<<" and key_node.style is None:
-                merged = self._merged(value_node, path) | merged
-            else:
+        merges = [item for item in node.value if _is_merge(item[0])]
+        for _, value_node in merges:  # before the mapping's own keys, whose places win
+            merged = self._merged(value_node, path) | merged
+        for key_node, value_node in [item for item in node.value if item not in merges]:
+            if isinstance(key_node, ScalarNode):
                 self._item(own, key_node, value_node, path)
+            else:
+                self._problem(path, "a key must be plain text", key_node)
         return merged | own
 
     def _item(self, own: dict[str, Any], key_node: ScalarNode, value_node: Node, path: Path) -> None:
@@ -185,8 +189,7 @@ class _Builder:
         mark = node.start_mark
         where = f"{self.name}:{mark.line + 1}:{mark.column + 1}"
         line = self.lines[mark.line] if mark.line < len(self.lines) else ""
-        hidden = secret or is_secret(path)
-        return Origin(where, conceal(line) if hidden else line, mark.line + 1, mark.column, hidden)
+        return Origin(where, conceal(line), mark.line + 1, mark.column, secret or is_secret(path))
 
 
 class _TooLargeError(Exception):
@@ -214,6 +217,9 @@ def is_secret(path: Path) -> bool:
 
 
 def conceal(line: str) -> str:
-    """A source line whose values must not be shown: everything behind its first colon."""
-    head, colon, _ = line.partition(":")
-    return f"{head}: ***" if colon else "***"
+    """A source line without the values of secrets and the credentials of addresses."""
+    return USERINFO.sub(f"{MASK}@", _SECRET_VALUE.sub(rf"\1{MASK}", line))
+
+
+def _is_merge(node: Node) -> bool:
+    return isinstance(node, ScalarNode) and node.value == "<<" and node.style is None

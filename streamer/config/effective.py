@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
 
+from streamer.config.expand import MASK, USERINFO
 from streamer.config.origin import DEFAULT, Origin, Path, dotted
-
-MASK = "***"
-_USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 def listing(config: BaseModel, origins: Mapping[Path, Origin]) -> list[tuple[str, str, str]]:
@@ -36,7 +33,7 @@ def shown(value: Any) -> str:
     if isinstance(value, str) and value and not value.strip("*"):
         return MASK
     text = value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
-    return _USERINFO.sub(f"{MASK}@", text)
+    return USERINFO.sub(f"{MASK}@", text)
 
 
 def _leaves(data: Any, path: Path) -> Iterator[tuple[Path, Any]]:

@@ -11,6 +11,8 @@ from streamer.errors import ConfigError
 
 MAX_FILE_BYTES = 64 * 1024
 SECRET_NAME = re.compile(r"pass(word|phrase|wd)?|secret|token|credential|(^|[._-])(api_?)?key$", re.IGNORECASE)
+USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
+MASK = "***"
 _TOKEN = re.compile(r"\$\$|\$\{")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 

@@ -45,7 +45,7 @@ def _from_sets(sets: Sequence[str]) -> Iterator[tuple[str, list[str], str, str]]
 def _located(data: Any, parts: Sequence[str], text: str) -> Path:
     """Path of the target: list items by index or by the name of the stream."""
     if not parts or not all(parts):
-        raise ConfigError("", f"{text!r} is not a.b=value, such as detect settings by streams.NAME.detect.cooldown=5m")
+        raise ConfigError("", f"{text!r} is not PATH=VALUE, such as streams.NAME.detect.cooldown=5m")
     path: list[str | int] = []
     here = data
     for part in parts:

@@ -37,7 +37,8 @@ class Problem:
         start = max(0, self.origin.column - MAX_LINE // 2)
         line = printable(self.origin.line[start : start + MAX_LINE])
         gutter = f"{self.origin.number:>6} | "
-        return [f"{gutter}{line}", f"{' ' * 7}| {' ' * (self.origin.column - start)}^"]
+        caret = f"{' ' * 7}| {' ' * (self.origin.column - start)}^"
+        return [f"{gutter}{line}"] + [caret] * ("***" not in self.origin.line[: self.origin.column])
 
 
 class ConfigErrors(ConfigError):
