@@ -77,7 +77,10 @@ class NumpyNamespace:
 
 
 def lstm(np_: Any, x: Any, h: Any, c: Any, kernel: Any, recurrent: Any, bias: Any) -> tuple[Any, Any]:
-    """One LSTM step (Hochreiter & Schmidhuber 1997; gate order i, f, g, o as in Keras). x (..., F), h and c (..., H)."""
+    """One LSTM step (Hochreiter & Schmidhuber 1997; gate order i, f, g, o as in Keras).
+
+    X (..., F), h and c (..., H).
+    """
     units = recurrent.shape[0]
     z = np_.matmul(x, kernel) + np_.matmul(h, recurrent) + bias  # (..., 4H)
     i, f = np_.sigmoid(z[..., :units]), np_.sigmoid(z[..., units : 2 * units])

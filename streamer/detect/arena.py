@@ -1,0 +1,114 @@
+"""Which entity lives in which slot. Slots are preallocated; the least recently seen entity makes room for a new one.
+
+The order of eviction is that of the log, so it does not depend on how the log was cut into batches.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
+
+from streamer.event import F32, I64, Bool
+
+
+class Slots:
+    """Entity name <-> slot number. `fresh` slots of an assignment hold the remains of another entity.
+
+    Reset them first.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.names: list[str | None] = [None] * capacity
+        self.evicted = 0
+        self._table: OrderedDict[str, int] = OrderedDict()  # least recently seen first
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def items(self) -> list[tuple[str, int]]:
+        """(name, slot), least recently seen first."""
+        return list(self._table.items())
+
+    def assign(self, names: Sequence[str]) -> tuple[list[int], list[int], list[tuple[str, int]]]:
+        """Slots of distinct names in order of first appearance, those of them that are fresh, and who was evicted
+        from where.
+
+        Stops before the first name for which only entities of this very call could be evicted: the result may be
+        shorter.
+        """
+        slots: list[int] = []
+        fresh: list[int] = []
+        gone: list[tuple[str, int]] = []
+        for name in names[: self.capacity]:
+            slot = self._table.get(name)
+            if slot is None:
+                slot = self._admit(name, gone)
+                fresh.append(slot)
+            else:
+                self._table.move_to_end(name)
+            slots.append(slot)
+        return slots, fresh, gone
+
+    def touch(self, names: Sequence[str]) -> None:
+        """Mark names as seen, the last one most recently."""
+        for name in names:
+            self._table.move_to_end(name)
+
+    def _admit(self, name: str, gone: list[tuple[str, int]]) -> int:
+        if len(self._table) < self.capacity:
+            slot = len(self._table)
+        else:
+            gone.append(self._table.popitem(last=False))
+            slot = gone[-1][1]
+            self.evicted += 1
+        self._table[name] = slot
+        self.names[slot] = name
+        return slot
+
+
+class Block:
+    """`rows` float32 numbers per entity and channel, kept together so that one entity is one stretch of memory."""
+
+    def __init__(self, slots: int, rows: int, channels: int) -> None:
+        self.array = np.zeros((slots, rows * channels), np.float32)
+        self._shape = (rows, channels)
+
+    def gather(self, slots: I64) -> F32:
+        """A copy, (rows, N, C), each row contiguous."""
+        taken = self.array[slots].reshape(len(slots), *self._shape)
+        return np.ascontiguousarray(taken.transpose(1, 0, 2))
+
+    def scatter(self, slots: I64, rows: F32 | Sequence[F32]) -> None:
+        stacked = np.stack(rows, axis=1) if not isinstance(rows, np.ndarray) else rows.transpose(1, 0, 2)
+        self.array[slots] = stacked.reshape(len(slots), -1)
+
+    def reset(self, slots: I64) -> None:
+        self.array[slots] = 0
+
+    @property
+    def nbytes(self) -> int:
+        return self.array.nbytes
+
+
+def waves(slots: I64) -> list[I64]:
+    """Row numbers in waves: wave k holds the k-th event of every entity, so each wave names an entity at most once."""
+    order = np.argsort(slots, kind="stable")
+    grouped = slots[order]
+    first = np.empty(len(grouped), np.bool_)
+    first[:1] = True
+    np.not_equal(grouped[1:], grouped[:-1], out=first[1:])
+    starts = np.flatnonzero(first)
+    if len(starts) == len(slots):
+        return [np.arange(len(slots))]
+    rank = np.arange(len(slots)) - np.repeat(starts, np.diff(np.append(starts, len(slots))))
+    by_rank = np.argsort(rank, kind="stable")
+    cuts = np.cumsum(np.bincount(rank))[:-1]
+    return [np.sort(wave) for wave in np.split(order[by_rank], cuts)]
+
+
+def select(mask: Bool, *arrays: np.ndarray) -> list[np.ndarray]:
+    """The masked rows of every array; the arrays themselves when all rows are wanted."""
+    return list(arrays) if mask.all() else [a[mask] for a in arrays]

@@ -1,0 +1,75 @@
+"""The profile of every entity: a deterministic, bounded fold of its log, and what it makes of the network's outputs.
+
+Evidences are combined in the log domain, so the parts of an explanation add up by construction: the level of an event
+is log10(1 + sum of (10^e - 1)), and each evidence's and channel's share is its part of that sum. The published score
+is the exponential mean of the level, part by part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from streamer.detect.evidence import Evidence, Observation, of_profile
+from streamer.detect.evidence.base import halflife, total
+from streamer.detect.evidence.surprise import Surprise
+from streamer.detect.settings import DetectSettings
+from streamer.event import F32, I64
+
+SMOOTH = halflife(8)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """N events judged: the level of each (N,), its additive parts (N, P), and the smoothed parts (N, P)."""
+
+    level: F32
+    parts: F32
+    smooth: F32
+    evidence: F32  # (E, N) in the order of Profile.names
+    low: F32  # (N, C) band of 99.5 % of past errors
+    high: F32
+
+
+class Profile:
+    """All evidences of a stream, folded together."""
+
+    def __init__(self, settings: DetectSettings, prior: Mapping[str, Any], *, rhythm: bool) -> None:
+        self.evidences: list[Evidence] = of_profile(settings, prior, rhythm=rhythm)
+        self.names = tuple(e.name for e in self.evidences)
+        self.judged = np.zeros(settings.max_entities, np.int64)
+        self._smooth = np.zeros((settings.max_entities, len(settings.channels) + 1), np.float32)
+
+    def fold(self, seen: Observation) -> Judgement:
+        """Judge N events of distinct entities, then learn from them."""
+        surprise = self.evidences[0]
+        assert isinstance(surprise, Surprise)
+        folded = [evidence.fold(seen) for evidence in self.evidences]
+        low, high = surprise.band(seen.slots, seen.outlook.forecast)
+        e = np.stack([strength for strength, _ in folded])  # (E, N)
+        level, share = total(e)  # (N,), (E, N)
+        parts = sum(share[k][:, None] * split for k, (_, split) in enumerate(folded)) * level[:, None]
+        parts = np.asarray(parts, np.float32)
+        smooth = SMOOTH * self._smooth[seen.slots] + (1 - SMOOTH) * parts
+        self._smooth[seen.slots] = smooth
+        self.judged[seen.slots] += 1
+        return Judgement(parts.sum(axis=1), parts, smooth.astype(np.float32), e, low, high)
+
+    def reset(self, slots: I64) -> None:
+        for evidence in self.evidences:
+            evidence.reset(slots)
+        self.judged[slots] = 0
+        self._smooth[slots] = 0
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Every array of the profile by name, the slot as first axis."""
+        own: dict[str, np.ndarray] = {"judged": self.judged, "smooth": self._smooth}
+        nested = {f"{e.name}.{name}": array for e in self.evidences for name, array in e.state().items()}
+        return own | nested
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for array in self.state().values())

@@ -1,0 +1,81 @@
+"""From level to alarm: pure array functions, and the small memory that they need per entity.
+
+1.0 is the alarm line of every model, stream and entity. The line itself is the larger of a fixed level of evidence
+and the level that the operator's alert budget allows for an entity with this event rate: a budget is a promise, never
+a quota.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from streamer.detect.settings import DetectSettings
+from streamer.event import F32, I64, Bool
+
+DAY_S = 86_400.0
+MIN_LINE = 3.0  # evidence that an alarm needs at least: once in a thousand events of this entity
+# Scores are smoothed over some ten events, so that an exceedance is a cluster of about so many events.
+CLUSTER = 10.0
+YOUNG = 128.0  # judged events: the line of a new entity starts higher and comes down with its count
+
+
+def alarm_line(gap_s: F32, judged: I64, *, budget_per_day: float, entities: int) -> F32:
+    """The level (N,) that counts as 1.0, from the entity's typical gap and its number of judged events."""
+    events_per_day = DAY_S / np.maximum(gap_s, 1e-6)
+    allowed = budget_per_day / max(entities, 1) * CLUSTER / events_per_day
+    line = np.maximum(MIN_LINE, -np.log10(np.minimum(allowed, 1.0)))
+    return (line * (1 + YOUNG / (YOUNG + judged))).astype(np.float32)
+
+
+def rising(level: F32, recent: F32, factor: float) -> Bool:
+    """Rising-only refractory: an alarm must exceed the highest recent level (N, refractory) by a factor."""
+    return level > factor * recent.max(axis=1, initial=0)
+
+
+def kth_largest(recent: F32, k: int) -> F32:
+    """The k-th largest of each row (N, n): at least 1 exactly where k of n are."""
+    return np.partition(recent, -k, axis=1)[:, -k]
+
+
+def deviates(values: F32, expected: F32, settings: DetectSettings) -> Bool:
+    """Whether some watched channel is off by the operator's floors, in his direction, (N,)."""
+    off = values - expected
+    off = {"above": off, "below": -off}.get(settings.direction, np.abs(off))
+    floor = np.maximum(settings.min_deviation, settings.min_relative * np.abs(expected))
+    return np.any(np.nan_to_num(off, nan=-np.inf) >= floor, axis=1)
+
+
+class Decider:
+    """Turns levels into alarms for one stream; remembers the recent levels of every slot."""
+
+    def __init__(self, settings: DetectSettings) -> None:
+        self._settings = settings
+        slots = settings.max_entities
+        self._levels = np.zeros((slots, max(settings.refractory_events, 1)), np.float32)
+        self._scaled = np.zeros((slots, settings.n_of), np.float32)
+
+    def decide(self, slots: I64, judged: I64, level: F32, parts: F32, gap_s: F32, off: Bool) -> tuple[F32, F32]:
+        """(alarm, scaled) of N events: the decision, >= 1 where an alarm fires, and the bare level over the line."""
+        s = self._settings
+        line = alarm_line(gap_s, judged, budget_per_day=s.budget_per_day, entities=s.expected_entities)
+        scaled = level / line
+        sustained = self._sustained(slots, judged, scaled)
+        by_rhythm = parts[:, -1] > 0.5 * level
+        fires = rising(level, self._levels[slots], s.refractory_factor) & (off | by_rhythm)
+        self._levels[slots, judged % self._levels.shape[1]] = level
+        return np.where(fires, sustained, 0).astype(np.float32), scaled.astype(np.float32)
+
+    def _sustained(self, slots: I64, judged: I64, scaled: F32) -> F32:
+        if self._settings.n_of == 1:
+            return scaled
+        self._scaled[slots, judged % self._settings.n_of] = scaled
+        return kth_largest(self._scaled[slots], self._settings.k_of)
+
+    def reset(self, slots: I64) -> None:
+        self._levels[slots] = 0
+        self._scaled[slots] = 0
+
+    def state(self) -> Mapping[str, np.ndarray]:
+        return {"levels": self._levels, "scaled": self._scaled}

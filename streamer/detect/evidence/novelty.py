@@ -1,0 +1,160 @@
+"""Value novelty: the distance of a value to the nearest one that the entity showed in its last MEMORY events.
+
+In an absolute unit (1.6 % of the trimmed past range): calibrating it by its own tail ruins it. The memory is a
+sketch: bins over a warped axis (asinh of the scaled value), each with the number of its last visit, so it is bounded
+and needs no history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from streamer.detect.evidence.base import LOG10, Observation, pool
+from streamer.detect.settings import DetectSettings
+from streamer.event import F32, I64
+
+BINS = 1024
+MEMORY = 8000  # events after which a value is forgotten
+EDGE = 8.0  # the axis ends at +-sinh(8) = +-1490 scales
+WARP = 4.0  # bins are 1/4 * 16/1024 scales wide near the centre
+UNIT = 0.016  # of the trimmed range
+FAR = 100.0
+TYPICAL_RANGE = 4.0  # mean deviations; stands in for the range until it has been seen
+GAIN = 2.0  # evidence of a value FAR units away: 2 * log10(101) = 4
+REFRESH = 64  # events between looks at the range
+FIRST_FIT = 64  # events before the axis is laid; refitted at every doubling up to LAST_FIT
+LAST_FIT = 4096
+NEVER = -(2**30)
+
+
+class Novelty:
+    """See the module. Judges a channel once its axis is laid (FIRST_FIT judged events)."""
+
+    name = "novelty"
+
+    def __init__(self, slots: int, channels: int, settings: DetectSettings) -> None:
+        shape = (slots, channels)
+        self._visit = np.zeros((*shape, BINS), np.int32)  # judged events + 1 at the last visit, 0 = never
+        self._twice = np.zeros((*shape, BINS), np.bool_)  # visited more than once: part of the trimmed range
+        self._axis = np.zeros((slots, 2, channels), np.float32)  # centre and scale of the warp
+        self._range = np.zeros((slots, 2, channels), np.float32)  # trimmed low and high
+        self._moments = np.zeros((slots, 2, channels), np.float32)  # running centre and mean deviation
+        watch = settings.watch
+        self._weight = np.array([not watch or name in watch for name in settings.channels], np.float32)
+        self._direction = settings.direction
+
+    def fold(self, seen: Observation) -> tuple[F32, F32]:
+        slots, judged = seen.slots, seen.judged
+        self._learn_moments(slots, judged, seen.values)
+        self._fit(slots, judged)
+        value = np.where(np.isnan(seen.values), self._axis[slots, 0], seen.values)
+        at = self._bin(slots, value)
+        e = self._distance(slots, judged, value, at)
+        e *= ~np.isnan(seen.values) & (judged >= FIRST_FIT)[:, None]
+        self._remember(slots, judged, at, ~np.isnan(seen.values))
+        refresh = (judged % REFRESH == 0) & (judged >= FIRST_FIT)
+        if refresh.any():
+            self._trim(slots[refresh])
+        strength, split = pool(e * self._weight)
+        parts = np.concatenate([split, np.zeros((len(slots), 1))], axis=1)
+        return strength.astype(np.float32), parts.astype(np.float32)
+
+    def _learn_moments(self, slots: I64, judged: I64, values: F32) -> None:
+        centre, spread = self._moments[slots, 0], self._moments[slots, 1]
+        value = np.where(np.isnan(values), centre, values)
+        rate = (1 / np.minimum(judged + 1, MEMORY)).astype(np.float32)[:, None]
+        self._moments[slots, 0] = centre + rate * (value - centre)
+        self._moments[slots, 1] = spread + rate * (np.abs(value - centre) - spread)
+
+    def _fit(self, slots: I64, judged: I64) -> None:
+        """Lay the axis at FIRST_FIT judged events and again at every doubling; old bins move to their new places."""
+        due = (judged >= FIRST_FIT) & (judged <= LAST_FIT) & (judged & (judged - 1) == 0)
+        for slot in slots[due]:
+            old = self._axis[slot].copy()
+            centre, spread = self._moments[slot]
+            scale = np.maximum(spread, np.maximum(1e-6 * np.abs(centre), 1e-12))
+            self._axis[slot] = centre, scale
+            if old[1].any():
+                self._move(slot, old)
+
+    def _move(self, slot: int, old: F32) -> None:
+        centres = old[0][:, None] + old[1][:, None] * _unwarp(np.arange(BINS) + 0.5)  # (C, BINS)
+        at = _warp((centres - self._axis[slot, 0][:, None]) / self._axis[slot, 1][:, None])
+        visit, twice = self._visit[slot].copy(), self._twice[slot].copy()
+        self._visit[slot], self._twice[slot] = 0, False
+        channel = np.broadcast_to(np.arange(len(visit))[:, None], at.shape)
+        np.maximum.at(self._visit[slot], (channel, at), visit)
+        np.logical_or.at(self._twice[slot], (channel, at), twice)
+        self._trim(np.array([slot]))
+
+    def _bin(self, slots: I64, value: F32) -> I64:
+        return _warp((value - self._axis[slots, 0]) / np.maximum(self._axis[slots, 1], 1e-12))
+
+    def _distance(self, slots: I64, judged: I64, value: F32, at: I64) -> F32:
+        """Evidence (N, C): 0 where the value's own bin was visited within MEMORY, else log of the distance to the
+        nearest.
+        """
+        rows, cols = slots[:, None], np.arange(value.shape[1])
+        visit = self._visit[rows, cols, at]
+        oldest = judged[:, None] + 1 - MEMORY
+        e = np.zeros(value.shape, np.float32)
+        for n, j in zip(*np.nonzero((visit == 0) | (visit < oldest)), strict=True):
+            e[n, j] = self._far(slots[n], j, float(value[n, j]), int(at[n, j]), int(oldest[n, 0]))
+        return e
+
+    def _far(self, slot: int, channel: int, value: float, at: int, oldest: int) -> float:
+        visit = self._visit[slot, channel]
+        alive = np.flatnonzero((visit > 0) & (visit >= oldest))
+        if not len(alive):
+            return 0.0
+        above = alive[np.searchsorted(alive, at) :][:1]
+        below = alive[: np.searchsorted(alive, at)][-1:]
+        if self._wrong_side(len(above) == 0, len(below) == 0):
+            return 0.0
+        centre, scale = self._axis[slot, :, channel]
+        near = centre + scale * _unwarp(np.concatenate([above, below]) + 0.5)
+        low, high = self._range[slot, :, channel]
+        unit = UNIT * max(high - low, TYPICAL_RANGE * float(scale), 1e-12)
+        return float(GAIN * np.log1p(min(np.abs(near - value).min() / unit, FAR)) / LOG10)
+
+    def _wrong_side(self, highest: bool, lowest: bool) -> bool:
+        """A one-sided stream cares only for values beyond all known ones on its side."""
+        return (self._direction == "above" and not highest) or (self._direction == "below" and not lowest)
+
+    def _remember(self, slots: I64, judged: I64, at: I64, known: np.ndarray) -> None:
+        n, j = np.nonzero(known & (judged >= FIRST_FIT)[:, None])
+        rows, bins = slots[n], at[n, j]
+        self._twice[rows, j, bins] |= self._visit[rows, j, bins] > 0
+        self._visit[rows, j, bins] = judged[n] + 1
+
+    def _trim(self, slots: I64) -> None:
+        """Range of the bins visited more than once."""
+        twice = self._twice[slots]  # (M, C, BINS)
+        some = twice.any(axis=2)
+        first, last = twice.argmax(axis=2), BINS - 1 - twice[:, :, ::-1].argmax(axis=2)
+        centre, scale = self._axis[slots, 0], self._axis[slots, 1]
+        self._range[slots, 0] = np.where(some, centre + scale * _unwarp(first + 0.5), centre)
+        self._range[slots, 1] = np.where(some, centre + scale * _unwarp(last + 0.5), centre)
+
+    def reset(self, slots: I64) -> None:
+        for array in self.state().values():
+            array[slots] = 0
+
+    def state(self) -> Mapping[str, np.ndarray]:
+        return {
+            "visit": self._visit, "twice": self._twice, "axis": self._axis, "range": self._range, "moments":
+            self._moments,
+        }  # fmt: skip
+
+
+def _warp(z: F32) -> I64:
+    """Bin number of a scaled value."""
+    u = np.arcsinh(z * WARP) / EDGE
+    return np.clip(((u + 1) * (BINS / 2)).astype(np.int64), 0, BINS - 1)
+
+
+def _unwarp(bins: np.ndarray) -> np.ndarray:
+    """Scaled value at a (fractional) bin number."""
+    return np.sinh((bins / (BINS / 2) - 1) * EDGE) / WARP

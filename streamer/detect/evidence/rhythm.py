@@ -1,0 +1,74 @@
+"""Rhythm: how strange the time gaps are. One gap says little, a run of them says much.
+
+The tails of the gap under the network's density are taken on both sides (too soon, too late); the last gap and runs
+of 4 and 8 on either side are each judged by the entity's own tail, because nominal probabilities are off by up to a
+factor of three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from streamer.detect import density
+from streamer.detect.arena import Block
+from streamer.detect.evidence.base import LOG10, Observation, Tail, total
+from streamer.event import F32, I64
+
+RUNS = (1, 4, 8)
+MEAN_TAIL = 1 / LOG10  # mean of -log10 of a uniform number
+LONGEST = max(RUNS)
+PRIOR = {"log_q": [0.48, 0.55, 0.6], "slope": [0.35, 0.3, 0.3]}  # of max(run statistic, 0) + 1
+# The entity's own tail may sharpen a nominal exceedance, but not beyond twice its exponent: a clockwork entity
+# whose jitter is below the density's resolution has no tail of its own to speak of.
+SHARPEN = 2.0
+
+
+class Rhythm:
+    """See the module. Prior: {"log_q", "slope"}, a number per run length."""
+
+    name = "rhythm"
+
+    def __init__(self, slots: int, channels: int, prior: Mapping[str, Any]) -> None:
+        chosen = PRIOR | dict(prior)
+        self._prior = np.array([chosen["log_q"], chosen["slope"]], np.float32)  # (2, len(RUNS))
+        self._tails = Block(slots, 2, len(RUNS))
+        self._recent = Block(slots, 2, LONGEST)  # -log10 tails, too soon and too late, newest last
+        self._parts = channels + 1
+
+    def fold(self, seen: Observation) -> tuple[F32, F32]:
+        tails, recent = self._tails.gather(seen.slots), self._recent.gather(seen.slots)
+        new = seen.judged == 0
+        if new.any():
+            tails[:, new] = self._prior[:, None, :]
+            recent[:, new] = MEAN_TAIL
+        lower, upper = density.gap_tails(seen.outlook.gap, seen.outlook.log_gap)
+        recent[:, :, :-1] = recent[:, :, 1:].copy()
+        recent[0, :, -1] = -np.log10(np.clip(lower, 1e-12, 1))
+        recent[1, :, -1] = -np.log10(np.clip(upper, 1e-12, 1))
+
+        stat = _runs(recent)  # (N, runs)
+        tail = Tail(tails[0], tails[1])
+        e = np.minimum(tail.evidence(stat + 1), SHARPEN * stat)
+        whole, _ = total(e, axis=1)
+        after = tail.learn(stat + 1, seen.judged.astype(np.float32)[:, None], seen.learn[:, None])
+        self._tails.scatter(seen.slots, np.stack([after.log_q, after.slope]))
+        self._recent.scatter(seen.slots, recent)
+        parts = np.zeros((len(seen.slots), self._parts), np.float32)
+        parts[:, -1] = 1
+        return np.maximum(whole - np.log10(len(RUNS)), 0).astype(np.float32), parts
+
+    def reset(self, slots: I64) -> None:
+        self._tails.reset(slots)
+        self._recent.reset(slots)
+
+    def state(self) -> Mapping[str, np.ndarray]:
+        return {"tails": self._tails.array, "recent": self._recent.array}
+
+
+def _runs(recent: F32) -> F32:
+    """Sum of the last k tails above their mean over sqrt(k), the larger of both sides, not below 0: (N, len(RUNS))."""
+    stats = [(recent[:, :, -k:] - MEAN_TAIL).sum(axis=2).max(axis=0) / np.sqrt(k) for k in RUNS]
+    return np.maximum(np.stack(stats, axis=1), 0).astype(np.float32)

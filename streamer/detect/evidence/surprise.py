@@ -1,0 +1,163 @@
+"""Surprise: the forecast error of every channel in units of that channel's own past error.
+
+Not the network's sigma: measured on many channels, the error in the channel's own past units detects far better. Two
+views are combined. *Sustained*: per channel the squared error is smoothed and rooted; the mean over channels and the
+largest channel's smoothed tail are multiplied, and the product is judged by the entity's own tail. *Sudden*: the tail
+of the newest error of each channel by itself, averaged over channels so that many channels do not make many alarms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from streamer.detect.arena import Block
+from streamer.detect.evidence.base import TAIL_E, Observation, Tail, halflife, pool, total
+from streamer.detect.settings import DetectSettings
+from streamer.event import F32, F64, I64, Bool
+
+FAST, SLOW = halflife(5), halflife(10)
+UNIT_MEMORY, UNIT_PRIOR = 4000, 8
+ERROR_CAP = 30.0
+LEARN_CAP = 4.0  # an error teaches the unit as if it were at most so many units
+QUIET, LOUD = 1.5, 3.0  # mean surprise at which learning starts to fade and has faded
+FADED = 0.02
+FLAG_WEIGHT = 0.03  # two-valued channels flip without meaning
+# Rows of the block: unit and spread of the error, location, smoothed squares, tail, and the values of a possible flag.
+UNIT, SPREAD, CENTRE, SQUARE, TAIL_SQUARE, LOG_Q, SLOPE, FIRST, SECOND, KINDS = range(10)
+
+
+class Surprise:
+    """See the module. Prior.
+
+    {"log_q", "slope"} of a channel's error and {"stat_log_q", "stat_slope"} of the product.
+    """
+
+    name = "surprise"
+
+    def __init__(self, slots: int, channels: int, prior: Mapping[str, Any], settings: DetectSettings) -> None:
+        self._prior = {"log_q": 0.9, "slope": 0.35, "stat_log_q": 1.6, "stat_slope": 0.5} | dict(prior)
+        self._channels = Block(slots, 10, channels)
+        self._entity = Block(slots, 3, 1)  # tail of the product, last mean surprise
+        self._direction = settings.direction
+        watch = settings.watch
+        self._weight = np.array([not watch or name in watch for name in settings.channels], np.float32)
+
+    def fold(self, seen: Observation) -> tuple[F32, F32]:
+        c = self._channels.gather(seen.slots)  # (10, N, C)
+        entity = self._entity.gather(seen.slots)[:, :, 0]  # (3, N)
+        known = ~np.isnan(seen.values)
+        values = np.where(known, seen.values, seen.outlook.forecast)
+        error = values - seen.outlook.forecast
+        self._begin(c, entity, seen, values)
+        learn = self._quiet(entity[2]) * seen.learn
+
+        unit = self.unit(c[UNIT], c[SPREAD], c[CENTRE])
+        a = np.minimum(self._directed(error) / unit, ERROR_CAP)
+        tail = Tail(c[LOG_Q], c[SLOPE])
+        t = tail.evidence(a)
+        c[SQUARE] = np.where(known, FAST * c[SQUARE] + (1 - FAST) * a * a, c[SQUARE])
+        c[TAIL_SQUARE] = np.where(known, SLOW * c[TAIL_SQUARE] + (1 - SLOW) * t * t, c[TAIL_SQUARE])
+
+        weight = np.where(known, self._weight * np.where(c[KINDS] == 2, FLAG_WEIGHT, 1), 0).astype(np.float32)
+        mean, largest = self._combine(c, weight)
+        stat = (mean + 1e-3) * (largest + 1e-3)
+        whole = Tail(entity[0], entity[1])
+        sustained = whole.evidence(stat) * (weight.max(axis=1) > 0)
+        sudden, sudden_split = pool(t * weight)
+        e, share = total(np.stack([sustained, sudden]))
+
+        judged = seen.judged.astype(np.float32)
+        self._learn_channels(
+            c, error, unit, values, tail.learn(a, judged[:, None], learn[:, None]), judged, learn, known
+        )
+        after = whole.learn(stat, judged, learn)
+        self._channels.scatter(seen.slots, c)
+        self._entity.scatter(seen.slots, np.stack([after.log_q, after.slope, mean])[:, :, None])
+        split = share[0][:, None] * _split(c[SQUARE] * weight) + share[1][:, None] * sudden_split
+        return e.astype(np.float32), _with_rhythm(split)
+
+    def band(self, slots: I64, forecast: F32) -> tuple[F32, F32]:
+        """Where 99.5 % of past errors lay around a forecast (N, C): (low, high)."""
+        c = self._channels.gather(slots)
+        half = self.unit(c[UNIT], c[SPREAD], c[CENTRE]) * np.exp(np.minimum(c[LOG_Q] + c[SLOPE] * np.log(10), 3.0))
+        return forecast - half, forecast + half
+
+    @staticmethod
+    def unit(error: F32, spread: F32, centre: F32) -> F32:
+        """The unit of a channel's error.
+
+        Its past mean error, floored by its spread and, for a constant, by its size.
+        """
+        floor = np.maximum(0.05 * 1.25 * spread, 1e-4 * np.abs(centre))
+        return np.maximum(1.25 * error, np.maximum(floor, 1e-9))
+
+    def _directed(self, error: F32) -> F32:
+        if self._direction == "above":
+            return np.maximum(error, 0)
+        return np.maximum(-error, 0) if self._direction == "below" else np.abs(error)
+
+    @staticmethod
+    def _quiet(mean_before: F32) -> F32:
+        return np.clip((LOUD - mean_before) / (LOUD - QUIET), FADED, 1)
+
+    def _begin(self, c: F32, entity: F32, seen: Observation, values: F32) -> None:
+        """Give entities that are judged for the first time the population's prior."""
+        new = seen.judged == 0
+        if not new.any():
+            return
+        c[:, new] = 0
+        # A step's robust scale overstates a good forecast's mean error; 0.8 is exact for pure noise around its mean.
+        c[UNIT, new] = 0.8 * seen.outlook.step[new] / 1.25
+        c[SPREAD, new] = seen.outlook.step[new]
+        c[CENTRE, new] = c[FIRST, new] = c[SECOND, new] = values[new]
+        c[KINDS, new] = 1
+        c[SQUARE, new], c[TAIL_SQUARE, new] = 0.8, 0.5 * TAIL_E
+        c[LOG_Q, new], c[SLOPE, new] = self._prior["log_q"], self._prior["slope"]
+        entity[0, new], entity[1, new], entity[2, new] = self._prior["stat_log_q"], self._prior["stat_slope"], 1
+
+    @staticmethod
+    def _combine(c: F32, weight: F32) -> tuple[F32, F32]:
+        root = np.sqrt(c[SQUARE]) * weight
+        return root.sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-6), (np.sqrt(c[TAIL_SQUARE]) * weight).max(axis=1)
+
+    @staticmethod
+    def _learn_channels(
+        c: F32, error: F32, unit: F32, values: F32, tail: Tail, judged: F32, learn: F32, known: Bool
+    ) -> None:
+        rate = (learn / np.minimum(judged + UNIT_PRIOR, UNIT_MEMORY))[:, None] * known
+        c[UNIT] += rate * (np.minimum(np.abs(error), LEARN_CAP * unit) - c[UNIT])
+        c[SPREAD] += rate * (np.abs(values - c[CENTRE]) - c[SPREAD])
+        c[CENTRE] += rate * (values - c[CENTRE])
+        c[LOG_Q], c[SLOPE] = np.where(known, tail.log_q, c[LOG_Q]), np.where(known, tail.slope, c[SLOPE])
+        Surprise._count_kinds(c, values)
+
+    @staticmethod
+    def _count_kinds(c: F32, values: F32) -> None:
+        """1: constant so far, 2: a flag with two values, 3: more."""
+        other = (values != c[FIRST]) & (values != c[SECOND])
+        c[SECOND] = np.where(other & (c[KINDS] == 1), values, c[SECOND])
+        c[KINDS] = np.where(other, np.minimum(c[KINDS] + 1, 3), c[KINDS])
+
+    def reset(self, slots: I64) -> None:
+        self._channels.reset(slots)
+        self._entity.reset(slots)
+
+    def state(self) -> Mapping[str, np.ndarray]:
+        return {"channels": self._channels.array, "entity": self._entity.array}
+
+
+def _split(part: F32 | F64) -> F32 | F64:
+    """Rows of non-negative parts (N, C) as fractions; an empty row is split evenly."""
+    whole = part.sum(axis=1, keepdims=True)
+    return np.divide(part, whole, out=np.full_like(part, 1 / part.shape[1]), where=whole > 0)
+
+
+def _with_rhythm(split: F64) -> F32:
+    """Fractions over channels (N, C) as fractions over channels and rhythm (N, C + 1).
+
+    Rows of zeros are split evenly.
+    """
+    return np.concatenate([_split(split), np.zeros((len(split), 1))], axis=1).astype(np.float32)

@@ -1,0 +1,183 @@
+"""Anchored lanes: the state of the network for every entity, always rebuildable from the ring and the count.
+
+A lane is re-anchored at fixed event counts: the units of measure are taken from the last S raw events, the state is
+rebuilt from zero by replaying the last W events in these units, and then steps on, event by event, until the next
+anchor. So a judged event has between W and W + stride events of history, every number is a pure function of (model,
+last R raw events, count), nothing drifts, and an entity costs 1 + W / stride steps an event.
+
+Anchors stand at k_min, 2 k_min, ... W and then every `stride` events at a phase of the entity's own, which spreads the
+rebuilds of many entities evenly. Axes: N or M rows, C channels, T time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from streamer.artifact import ModelSpec
+from streamer.detect import features
+from streamer.detect.features import Anchor
+from streamer.detect.ring import Ring
+from streamer.event import F32, F64, I64
+from streamer.protocols import Scorer
+
+REBUILD_ROWS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What was expected of N events before they were seen, in the units of the stream."""
+
+    forecast: F32  # (N, C)
+    step: F32  # (N, C) typical size of a step, the unit of a new channel's error
+    log_gap: F32  # (N,) observed, in the entity's own unit
+    gap_unit_s: F32  # (N,)
+    gap: F32  # (N, 3G) density parameters of the log gap
+    hour: F32  # (N, 24) logits of the hour of day
+
+
+def next_anchor(count: I64, phase: I64, spec: ModelSpec) -> I64:
+    """The first anchor after `count`, all (N,): k_min doubling up to W, then W + phase, then every stride."""
+    growing = np.maximum(spec.k_min, 1) * 2 ** np.ceil(np.log2((count + 1) / spec.k_min)).clip(0).astype(np.int64)
+    growing = np.minimum(growing, spec.window)
+    since = np.maximum(count - spec.window - phase, -1)
+    steady = spec.window + phase + (since // spec.stride + 1) * spec.stride
+    return np.where(count < spec.window, growing, steady)
+
+
+def last_anchor(count: I64, phase: I64, spec: ModelSpec) -> I64:
+    """The newest anchor at or before `count` (>= k_min), all (N,)."""
+    growing = spec.k_min * 2 ** np.floor(np.log2(np.maximum(count, spec.k_min) / spec.k_min)).astype(np.int64)
+    steady = spec.window + phase + ((count - spec.window - phase) // spec.stride) * spec.stride
+    return np.where(count < spec.window, growing, np.where(count < spec.window + phase, spec.window, steady))
+
+
+class Lanes:
+    """State, units and next anchor of every slot, over the ring that it was given."""
+
+    def __init__(self, scorer: Scorer, spec: ModelSpec, ring: Ring, *, rhythm: bool = True) -> None:
+        slots, channels = len(ring.count), ring.values.shape[2]
+        self.scorer, self.spec, self.ring = scorer, spec, ring
+        self.rhythm = rhythm and scorer.has_rhythm
+        self.phase = np.zeros(slots, np.int64)  # 1..stride, of the entity's name
+        self.due = np.full(slots, spec.k_min, np.int64)
+        self.value_state = np.zeros((slots, channels, scorer.value_width), np.float32)
+        self.rhythm_state = np.zeros((slots, scorer.rhythm_width), np.float32)
+        self.units = np.ones((slots, 3, channels), np.float32)  # loc, scale, step
+        self.gap_unit_s = np.ones(slots, np.float32)
+        self.last = np.zeros((slots, channels), np.float32)  # last known raw value
+        self.last_log_gap = np.zeros(slots, np.float32)
+
+    def reset(self, slots: I64, phase: I64) -> None:
+        """Make room for new entities; their state is built at their first anchor."""
+        self.phase[slots] = phase
+        self.due[slots] = self.spec.k_min
+
+    def step(self, slots: I64, values: F32, time_s: F64, previous_s: F64) -> Outlook:
+        """Judge one event of each of the distinct slots (each with k_min events behind it) and fold it in."""
+        count = self.ring.count[slots]
+        at_anchor = count >= self.due[slots]
+        if at_anchor.any():
+            self._rebuild_all(slots[at_anchor], count[at_anchor])
+        units = self.units[slots]
+        anchor = Anchor(units[:, 0], units[:, 1], units[:, 2], self.gap_unit_s[slots])
+        last = self.last[slots]
+        x, _ = features.value_features(values, last, anchor)
+        log_gap = features.log_gap(np.maximum(time_s - previous_s, 0), anchor.gap_s)
+        r = self._rhythm(log_gap, self.last_log_gap[slots], time_s)
+        out = self.scorer.step(self.value_state[slots], self.rhythm_state[slots], x, r)
+        self.value_state[slots] = out.value_state
+        self.rhythm_state[slots] = out.rhythm_state
+        self.last[slots] = np.where(np.isnan(values), last, values)
+        self.last_log_gap[slots] = log_gap
+        origin = last if self.scorer.forecast_from == "last" else anchor.loc
+        return Outlook(origin + anchor.step * out.delta, anchor.step, log_gap, anchor.gap_s, out.gap, out.hour)
+
+    def gap_outlook(self, slots: I64) -> F32:
+        """Density parameters (N, 3G) of the gap that each slot is in now; changes nothing."""
+        x = np.zeros((len(slots), self.last.shape[1], features.VALUE_FEATURES), np.float32)
+        r = np.zeros((len(slots), features.RHYTHM_FEATURES), np.float32)
+        return self.scorer.step(self.value_state[slots], self.rhythm_state[slots], x, r).gap
+
+    def restore(self, slots: I64) -> None:
+        """Rebuild the lanes of slots from ring and count alone (after a snapshot, or for a new model)."""
+        self.due[slots] = self.spec.k_min
+        ready = slots[self.ring.count[slots] >= self.spec.k_min]
+        self._rebuild_all(ready, last_anchor(self.ring.count[ready], self.phase[ready], self.spec))
+
+    def attention(self, slot: int) -> tuple[I64, F32]:
+        """How much the context of the last event listened to each step of its history.
+
+        (steps back, weights summing to 1).
+        """
+        slots = np.array([slot])
+        anchor_at = last_anchor(self.ring.count[slots], self.phase[slots], self.spec)
+        logits = self._rebuild(slots, anchor_at, store=False)[:, 0]
+        # The logit that a step reports is that of the event before it; the first one belongs to the empty state.
+        weights = np.exp(logits[1:] - logits[1:].max(initial=0))
+        return np.arange(-len(weights), 0), weights / max(float(weights.sum()), 1e-12)
+
+    def _rebuild_all(self, slots: I64, anchor_at: I64) -> None:
+        for start in range(0, len(slots), REBUILD_ROWS):
+            part = slice(start, start + REBUILD_ROWS)
+            self._rebuild(slots[part], anchor_at[part], store=True)
+
+    def _rebuild(self, slots: I64, anchor_at: I64, *, store: bool) -> F32:
+        """Anchor at event number `anchor_at` and replay W events before it and all after it.
+
+        Attention logits (T, M).
+        """
+        spec, count = self.spec, self.ring.count[slots]
+        span = int(np.max(count - anchor_at)) + max(spec.scale_window, spec.window)
+        values, time_s, _, _ = self.ring.last(slots, span)
+        number = count[:, None] + np.arange(-span, 0)  # (M, T) event numbers
+        known = (number >= 0) & (number >= (anchor_at - spec.scale_window)[:, None])
+        values = np.where(known[:, :, None], values, np.nan).astype(np.float32, copy=False)
+        anchor = features.anchor_of(values, known & (number < anchor_at[:, None]), time_s)
+        active = known & (number >= (anchor_at - spec.window)[:, None])
+
+        before = features.carry_forward(values, anchor.loc)
+        wide = Anchor(*(a[:, None] for a in (anchor.loc, anchor.scale, anchor.step, anchor.gap_s)))
+        x, _ = features.value_features(values, before, wide)
+        gaps = np.full(time_s.shape, np.nan)
+        np.subtract(time_s[:, 1:], time_s[:, :-1], out=gaps[:, 1:], where=known[:, 1:] & known[:, :-1])
+        log_gaps = features.log_gap(np.maximum(gaps, 0), wide.gap_s)
+        r = self._rhythm(log_gaps, np.concatenate([np.zeros((len(slots), 1), np.float32), log_gaps[:, :-1]], 1), time_s)
+        value_state, rhythm_state, logits = self._replay(x, r, active)
+        if store:
+            self.value_state[slots], self.rhythm_state[slots] = value_state, rhythm_state
+            self.units[slots] = np.stack([anchor.loc, anchor.scale, anchor.step], axis=1)
+            self.gap_unit_s[slots] = anchor.gap_s
+            self.last[slots] = np.where(np.isnan(values[:, -1]), before[:, -1], values[:, -1])
+            self.last_log_gap[slots] = log_gaps[:, -1]
+            self.due[slots] = next_anchor(anchor_at, self.phase[slots], spec)
+        return logits
+
+    def _replay(self, x: F32, r: F32, active: np.ndarray) -> tuple[F32, F32, F32]:
+        """Step rows (M, T, ...) from zero state over their active columns; final states and logits (T', M)."""
+        m, _, channels, _ = x.shape
+        value_state = np.zeros((m, channels, self.scorer.value_width), np.float32)
+        rhythm_state = np.zeros((m, self.scorer.rhythm_width), np.float32)
+        logits = []
+        for t in np.flatnonzero(active.any(axis=0)):
+            out = self.scorer.step(
+                value_state, rhythm_state, np.ascontiguousarray(x[:, t]), np.ascontiguousarray(r[:, t])
+            )
+            on = active[:, t]
+            if on.all():
+                value_state, rhythm_state = out.value_state, out.rhythm_state
+            else:
+                value_state = np.where(on[:, None, None], out.value_state, value_state)
+                rhythm_state = np.where(on[:, None], out.rhythm_state, rhythm_state)
+            logits.append(out.attention)
+        return value_state, rhythm_state, np.array(logits, np.float32).reshape(-1, m)
+
+    def _rhythm(self, log_gaps: F32, previous: F32, time_s: F64) -> F32:
+        r = features.rhythm_features(log_gaps, previous, time_s)
+        return r if self.rhythm else np.zeros_like(r)
+
+    @property
+    def nbytes(self) -> int:
+        arrays = (self.phase, self.due, self.value_state, self.rhythm_state, self.units)
+        return sum(a.nbytes for a in (*arrays, self.gap_unit_s, self.last, self.last_log_gap))

@@ -1,0 +1,238 @@
+"""A stream's detector: batches of events in, fates, scores and alerts out. No I/O, no threads, no clock of its own."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from streamer.artifact import ModelSpec
+from streamer.detect import decide, snapshot
+from streamer.detect.admit import Admission
+from streamer.detect.arena import Slots, select, waves
+from streamer.detect.calibrate import Profile
+from streamer.detect.evidence import Observation
+from streamer.detect.incident import Change, Incidents
+from streamer.detect.lanes import Lanes
+from streamer.detect.report import Reporter, Wave
+from streamer.detect.ring import Ring
+from streamer.detect.settings import DetectSettings
+from streamer.detect.silence import Silence
+from streamer.detect.storm import Storm
+from streamer.errors import SchemaMismatch
+from streamer.event import F32, F64, I64, Alert, EventBatch, Fate, Scores
+from streamer.protocols import Scorer
+
+# What an open incident still teaches the profile: nothing learns from an anomaly, but a unit that was wrong must heal.
+OPEN_LEARNS = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What became of one batch."""
+
+    scores: Scores
+    alerts: list[Alert]
+
+
+class Detector:
+    """Detector of one (stream, entity key). Memory is allocated here and bounded by `settings.max_entities`."""
+
+    def __init__(
+        self,
+        settings: DetectSettings,
+        scorer: Scorer,
+        spec: ModelSpec,
+        prior: Mapping[str, Any] | None = None,
+        key: int = 0,
+    ) -> None:
+        self.settings, self.key, self.ref = settings, key, scorer.ref
+        self.slots = Slots(settings.max_entities)
+        self.ring = Ring(settings.max_entities, spec.ring, len(settings.channels))
+        self.lanes = Lanes(scorer, spec, self.ring, rhythm=settings.rhythm)
+        self.profile = Profile(settings, prior or {}, rhythm=self.lanes.rhythm)
+        self.decider = decide.Decider(settings)
+        self.incidents = Incidents(settings)
+        self.admission = Admission(settings, self.ring)
+        self.silence = Silence(settings, self.lanes, key)
+        self.fates = np.zeros(len(Fate), np.int64)
+        self._evicted_idle = 0
+        self._topic = ""
+        self.storm = Storm(settings, key)
+        self._reporter = Reporter(settings, self.lanes, self.incidents, self.profile.names, key)
+
+    # -- what the service reads ---------------------------------------------------------------------------------------
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of all arenas, used or not."""
+        small = sum(a.nbytes for part in (self.decider, self.incidents) for a in part.state().values())
+        return self.ring.nbytes + self.lanes.nbytes + self.profile.nbytes + small
+
+    @property
+    def entities_active(self) -> int:
+        return len(self.slots)
+
+    @property
+    def evicted(self) -> dict[str, int]:
+        return {"lru": self.slots.evicted, "idle": self._evicted_idle}
+
+    @property
+    def out_of_order(self) -> int:
+        return self.admission.out_of_order
+
+    @property
+    def open_incidents(self) -> int:
+        return int(self.incidents.open.sum())
+
+    # -- the law ------------------------------------------------------------------------------------------------------
+    def process(self, batch: EventBatch) -> Judged:
+        """Judge every event of a batch in log order. The result does not depend on how the log was cut into batches."""
+        n, c = batch.values.shape
+        scores = Scores(
+            np.full(n, Fate.WARMING, np.uint8), np.zeros(n, np.float32), np.zeros(n, np.float32),
+            np.zeros((n, c + 1), np.float32), *(np.full((n, c), np.nan, np.float32) for _ in range(3)),
+        )  # fmt: skip
+        alerts: list[tuple[int, Alert]] = []
+        self._topic = batch.topic
+        start = 0
+        while start < n:
+            start = self._chunk(batch, start, scores, alerts)
+        self.fates += np.bincount(scores.fate, minlength=len(Fate))
+        return Judged(scores, [alert for _, alert in sorted(alerts, key=lambda pair: pair[0])])
+
+    def _chunk(self, batch: EventBatch, start: int, scores: Scores, alerts: list[tuple[int, Alert]]) -> int:
+        """Judge rows from `start` on, up to the first entity that finds no room beside those before it.
+
+        Where to go on.
+        """
+        entity = batch.entity[start:, self.key]
+        index, first, inverse = np.unique(entity, return_index=True, return_inverse=True)
+        order = np.argsort(first)  # distinct entities by first appearance
+        names = [batch.keys[i] for i in index[order].tolist()]
+        placed, fresh, gone = self.slots.assign(names)
+        alerts += [(start, alert) for name, slot in gone for alert in self._close(slot, name, "EVICTED")]
+        if fresh:
+            self.reset_slots(np.array(fresh))
+        end = len(entity) if len(placed) == len(names) else int(first[order[len(placed)]])
+        slot_of = np.zeros(len(index), np.int64)
+        slot_of[order[: len(placed)]] = placed
+        slots = slot_of[inverse[:end]]
+        self._touch(batch, entity[:end])
+        for wave in waves(slots):
+            self._wave(batch, wave + start, slots[wave], scores, alerts)
+        return start + end
+
+    def _touch(self, batch: EventBatch, entity: np.ndarray) -> None:
+        """Recency follows the last appearance in the log."""
+        index, last = np.unique(entity[::-1], return_index=True)
+        self.slots.touch([batch.keys[i] for i in index[np.argsort(-last)].tolist()])
+
+    def _close(self, slot: int, name: str, reason: str) -> list[Alert]:
+        """Resolve the open incident of an entity that is about to be forgotten."""
+        if not self.incidents.open[slot]:
+            return []
+        alert = self._reporter.gone(slot, self.settings.stream, self._topic, name, self.ref, reason)
+        self.incidents.open[slot] = False
+        return [] if self.incidents.muted[slot] else [alert]
+
+    def reset_slots(self, slots: I64) -> None:
+        """Forget whoever lived in these slots; their names must be set."""
+        for part in (self.ring, self.profile, self.decider, self.incidents, self.admission, self.silence):
+            part.reset(slots)
+        stride = self.lanes.spec.stride
+        phases = [zlib.crc32((self.slots.names[slot] or "").encode()) % stride + 1 for slot in slots.tolist()]
+        self.lanes.reset(slots, np.array(phases, np.int64))
+
+    def _wave(self, batch: EventBatch, rows: I64, slots: I64, scores: Scores, alerts: list[tuple[int, Alert]]) -> None:
+        """One event of each of distinct entities."""
+        time_s, values = batch.time_s[rows], batch.values[rows]
+        verdict, restart = self.admission.judge(slots, time_s, values)
+        if restart.any():
+            alerts += self._restart(slots[restart], rows[restart])
+        accepted = verdict == Fate.SCORED
+        scores.fate[rows[~accepted]] = verdict[~accepted]
+        rows, slots, time_s, values = select(accepted, rows, slots, time_s, values)
+        alerts += self.silence.heard(batch, rows, slots, time_s, self.slots.names, self.ref)
+        ready = self.ring.count[slots] >= self.lanes.spec.k_min
+        judged = self._judge(scores, *select(ready, rows, slots, time_s, values)) if ready.any() else None
+        self.ring.push(slots, values, time_s, batch.offset[rows])
+        if judged is not None:
+            alerts += self._incidents(batch, judged)
+
+    def _restart(self, slots: I64, rows: I64) -> list[tuple[int, Alert]]:
+        """Entities whose past no longer counts (idle for too long, or their clock was set back) start anew."""
+        self._evicted_idle += len(slots)
+        told = [
+            (int(row), alert)
+            for slot, row in zip(slots.tolist(), rows.tolist(), strict=True)
+            for alert in self._close(slot, self.slots.names[slot] or "", "IDLE")
+        ]
+        self.reset_slots(slots)
+        return told
+
+    def _judge(self, scores: Scores, rows: I64, slots: I64, time_s: F64, values: F32) -> Wave:
+        _, previous_s = self.ring.previous(slots)
+        outlook = self.lanes.step(slots, values, time_s, previous_s)
+        judged_before = self.profile.judged[slots]
+        learn = np.where(self.incidents.open[slots], OPEN_LEARNS, 1).astype(np.float32)
+        judged = self.profile.fold(Observation(slots, judged_before, values, time_s, outlook, learn))
+        off = decide.deviates(values, outlook.forecast, self.settings)
+        alarm, scaled = self.decider.decide(slots, judged_before, judged.level, judged.parts, outlook.gap_unit_s, off)
+        alarm = self.incidents.hold(slots, alarm, time_s)
+        scores.fate[rows] = Fate.SCORED
+        scores.score[rows] = judged.smooth.sum(axis=1)
+        scores.alarm[rows], scores.parts[rows] = alarm, judged.smooth
+        scores.expected[rows], scores.low[rows], scores.high[rows] = outlook.forecast, judged.low, judged.high
+        return Wave(rows, slots, time_s, previous_s, values, outlook, judged, alarm, scaled)
+
+    def _incidents(self, batch: EventBatch, wave: Wave) -> list[tuple[int, Alert]]:
+        offset = batch.offset[wave.row]
+        changes = self.incidents.advance(wave.slots, wave.alarm, wave.scaled, wave.time_s, offset, batch.partition)
+        return [told for change in changes for told in self._tell(batch, wave, change.row, change.change)]
+
+    def _tell(self, batch: EventBatch, wave: Wave, at: int, change: Change) -> list[tuple[int, Alert]]:
+        slot, row = int(wave.slots[at]), int(wave.row[at])
+        entity = self.slots.names[slot] or ""
+        told: list[Alert] = []
+        if change is Change.OPENED:
+            offset = int(batch.offset[row])
+            told = self.storm.admit(batch.topic, batch.partition, offset, float(wave.time_s[at]), self.ref)
+            self.incidents.muted[slot] = self.storm.muting
+        if not self.incidents.muted[slot]:
+            told.append(self._reporter.alert(batch, wave, at, change, entity, self.ref))
+        return [(row, alert) for alert in told]
+
+    def tick(self, now_s: float) -> list[Alert]:
+        """Timers on the axis of event time: entities silent for longer than credible, and a storm's summary."""
+        return self.storm.roll(self._topic, now_s, self.ref) + self.silence.tick(
+            now_s, self.slots, self._topic, self.ref
+        )
+
+    # -- state --------------------------------------------------------------------------------------------------------
+    def dump(self) -> bytes:
+        """Snapshot: rings, counts and profiles of all entities; lanes are not in it, they are rebuilt."""
+        return snapshot.pack(self)
+
+    def load(self, blob: bytes) -> None:
+        """Take over a snapshot of a detector with the same settings and spec.
+
+        StoreError, and nothing changed, if it is not.
+        """
+        snapshot.unpack(self, blob)
+
+    def swap(self, scorer: Scorer, spec: ModelSpec, prior: Mapping[str, Any] | None = None) -> None:
+        """Another network takes over between two events.
+
+        Its lanes are rebuilt from the rings, profiles and incidents stay.
+        """
+        if spec.ring != self.ring.length or spec.k_min != self.lanes.spec.k_min:
+            raise SchemaMismatch(f"the new model needs {spec.ring} past events, the rings hold {self.ring.length}")
+        phase = self.lanes.phase
+        self.lanes = Lanes(scorer, spec, self.ring, rhythm=self.settings.rhythm)
+        self.lanes.phase[:] = phase
+        self.lanes.restore(np.array([slot for _, slot in self.slots.items()], np.int64))
+        self.silence.lanes = self._reporter.lanes = self.lanes
+        self.ref = scorer.ref

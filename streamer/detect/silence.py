@@ -1,0 +1,101 @@
+"""Silence is an anomaly too: the gap density says how long a silence is credible; a timer raises the alert."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from streamer.detect import density, describe
+from streamer.detect.arena import Slots
+from streamer.detect.incident import Change, alert_id
+from streamer.detect.lanes import Lanes
+from streamer.detect.settings import DetectSettings
+from streamer.event import F64, I64, Alert, EventBatch, ModelRef, RhythmPart
+
+CREDIBLE = 1e-4  # a silence whose upper tail is smaller is not believed
+# The density is trained on gaps up to exp(6) units; never cry before so many typical gaps.
+AT_LEAST_GAPS = 3.0
+
+
+class Silence:
+    """Watches the time since the last event of every slot."""
+
+    def __init__(self, settings: DetectSettings, lanes: Lanes, key: int) -> None:
+        self._settings, self.lanes, self._key = settings, lanes, key
+        self._silent = np.zeros(settings.max_entities, np.bool_)
+
+    def tick(self, now_s: float, slots: Slots, topic: str, ref: ModelRef) -> list[Alert]:
+        """Alerts for slots that have become silent by `now_s`, once per silence."""
+        if not (self._settings.silence and self.lanes.rhythm) or not len(slots):
+            return []
+        taken = np.array([slot for _, slot in slots.items()])
+        ring = self.lanes.ring
+        waited = now_s - ring.newest_s[taken]
+        known = (ring.count[taken] >= self.lanes.spec.k_min) & ~self._silent[taken]
+        # A lane whose anchor is due is judged at its next event; its units are a stride old at most.
+        overdue = taken[known & (waited > AT_LEAST_GAPS * self.lanes.gap_unit_s[taken])]
+        if not len(overdue):
+            return []
+        params, unit = self.lanes.gap_outlook(overdue), self.lanes.gap_unit_s[overdue]
+        limit = np.maximum(AT_LEAST_GAPS, np.exp(density.gap_quantile(params, 1 - CREDIBLE))) * unit
+        over = now_s - ring.newest_s[overdue] > limit
+        self._silent[overdue[over]] = True
+        return [
+            self._alert(int(slot), slots.names[slot] or "", now_s, float(limit[i]), topic, ref)
+            for i, slot in enumerate(overdue)
+            if over[i]
+        ]
+
+    def heard(
+        self, batch: EventBatch, rows: I64, slots: I64, time_s: F64, names: Sequence[str | None], ref: ModelRef
+    ) -> list[tuple[int, Alert]]:
+        """Resolutions, by batch row, for silent slots that have spoken again."""
+        back = self._silent[slots]
+        if not back.any():
+            return []
+        found = [
+            (int(rows[i]), self._resolved(int(slots[i]), names[slots[i]] or "", float(time_s[i]), batch.topic, ref))
+            for i in np.flatnonzero(back)
+        ]
+        self._silent[slots] = False
+        return found
+
+    def _resolved(self, slot: int, entity: str, at_s: float, topic: str, ref: ModelRef) -> Alert:
+        waited = at_s - float(self.lanes.ring.newest_s[slot])
+        told = f"{entity} is heard again after {describe.duration(waited)} of silence"
+        return self._frame(slot, entity, Change.RESOLVED, at_s, told, waited, 0.0, topic, ref)
+
+    def _alert(self, slot: int, entity: str, now_s: float, limit_s: float, topic: str, ref: ModelRef) -> Alert:
+        waited, unit = now_s - float(self.lanes.ring.newest_s[slot]), float(self.lanes.gap_unit_s[slot])
+        told = (
+            f"{entity} is silent for {describe.duration(waited)}, typically an event every {describe.duration(unit)}, "
+            f"at most {describe.duration(limit_s)} is credible"
+        )
+        return self._frame(slot, entity, Change.OPENED, now_s, told, waited, limit_s, topic, ref)
+
+    def _frame(
+        self, slot: int, entity: str, change: Change, at_s: float, told: str, waited_s: float, limit_s: float,
+        topic: str, ref: ModelRef,
+    ) -> Alert:  # fmt: skip
+        ring, unit = self.lanes.ring, float(self.lanes.gap_unit_s[slot])
+        offset = int(ring.offset[slot, (ring.count[slot] - 1) % ring.length])
+        started = describe.rfc3339(float(ring.newest_s[slot]))
+        ended = change is Change.RESOLVED
+        return Alert(
+            alert_id=alert_id(self._settings.stream, topic, 0, offset, self._key, "silence"),
+            incident_key=f"{self._settings.stream}:{entity}:silence",
+            event=change.value, status="resolved" if ended else "open", severity="warning",
+            stream=self._settings.stream, entity=entity, labels=dict(self._settings.labels),
+            started_at=started, detected_at=describe.rfc3339(at_s),
+            resolved_at=describe.rfc3339(at_s) if ended else None, summary=told,
+            score=0.0 if ended else round(waited_s / max(limit_s, 1e-9), 4), p_value=CREDIBLE, threshold=1.0,
+            channels=[], rhythm=RhythmPart(waited_s, unit, 0.0, limit_s, 1.0), attention=[], reasons=["SILENCE"],
+            window=None, model=ref,
+        )  # fmt: skip
+
+    def reset(self, slots: I64) -> None:
+        self._silent[slots] = False
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {"silent": self._silent}
