@@ -12,8 +12,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 REQUIREMENTS = sorted((ROOT / "requirements").glob("*.txt"))
 REQUIRED = (
-    "README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "Dockerfile",
-    "config.yaml", "pyproject.toml", ".ci/run", "deploy/edge/streamer.service", "streamer/py.typed", "models/pretrained/manifest.json",
+    "README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "Dockerfile", ".ci/run",
+    "config.yaml", "pyproject.toml", "deploy/edge/streamer.service", "streamer/py.typed",
+    "models/pretrained/manifest.json",
 )  # fmt: skip
 
 # Built from pieces, so that this file does not find itself.
