@@ -1,0 +1,93 @@
+"""Alive and ready: pure readings of the running parts, each with its reason in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from streamer.protocols import Clock
+from streamer.service.delivery import Outbox, Outlet
+from streamer.service.line import Line
+from streamer.service.parts import ModelState, Parts, Phase
+from streamer.service.reader import Reader
+
+# Far above any poll or batch; a loop that is silent for longer hangs, and a restart is the cure.
+ALIVE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One reading: its name, whether it is well, and why."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+class Health:
+    """Answers for /healthz and /readyz; any thread may ask."""
+
+    def __init__(self, parts: Parts, phase: Phase, clock: Clock, alive_s: float = ALIVE_S) -> None:
+        self._parts, self._phase, self._clock, self._alive_s = parts, phase, clock, alive_s
+
+    def alive(self) -> list[Check]:
+        """Whether each loop still turns."""
+        beats = {f"reader:{reader.stream}": reader.beat for reader in self._parts.readers}
+        beats["scorer"] = self._parts.scorer.beat
+        now = self._clock()
+        return [beat_check(name, now - beat, self._alive_s) for name, beat in beats.items()]
+
+    def ready(self) -> list[Check]:
+        """Whether events flow from every source to every sink."""
+        return [phase_check(self._phase.name), *readings(self._parts)]
+
+
+def readings(parts: Parts) -> Iterator[Check]:
+    yield model_check(parts.model)
+    yield from map(source_check, parts.readers)
+    yield from map(scores_check, parts.lines)
+    yield from map(sink_check, parts.outbox.outlets)
+    yield outbox_check(parts.outbox)
+
+
+def beat_check(name: str, silent_s: float, limit_s: float) -> Check:
+    if silent_s <= limit_s:
+        return Check(name, True, "turning")
+    return Check(name, False, f"has not turned for {silent_s:.0f} s")
+
+
+def phase_check(phase: str) -> Check:
+    return Check("service", phase == "running", phase)
+
+
+def model_check(model: ModelState) -> Check:
+    """A fallback still scores, so it is ready; the detail says that it is one."""
+    running = f"{model.ref.version} on {model.ref.backend}"
+    return Check("model", True, running if model.fallback is None else f"fallback to {running}: {model.fallback}")
+
+
+def source_check(reader: Reader) -> Check:
+    name = f"source:{reader.stream}"
+    if reader.trouble is not None:
+        return Check(name, False, f"failing, retried: {reader.trouble}")
+    if reader.ended:
+        return Check(name, True, "ended")
+    return Check(name, True, "paused: scoring is behind" if reader.paused else "reading")
+
+
+def sink_check(outlet: Outlet) -> Check:
+    name = f"sink:{outlet.name}"
+    if outlet.trouble is not None:
+        return Check(name, False, f"{outlet.undelivered} alerts undelivered, retried: {outlet.trouble}")
+    return Check(name, True, "delivering")
+
+
+def scores_check(line: Line) -> Check:
+    trouble = line.scores.trouble
+    return Check(f"scores:{line.stream}", trouble is None, "writing" if trouble is None else f"retried: {trouble}")
+
+
+def outbox_check(outbox: Outbox) -> Check:
+    if outbox.full:
+        return Check("outbox", False, f"{outbox.undelivered} alerts wait (limit {outbox.limit}): scoring is stopped")
+    return Check("outbox", True, f"{outbox.undelivered} alerts wait")

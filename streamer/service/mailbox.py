@@ -1,0 +1,89 @@
+"""What two threads share: a bounded queue that refuses instead of blocking, and a cell for commit positions."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Mapping
+from typing import Generic, TypeVar
+
+Partition = tuple[str, int]
+T = TypeVar("T")
+
+
+class Mailbox(Generic[T]):
+    """A bounded first-in-first-out queue between one producer and one consumer; neither ever waits in here."""
+
+    def __init__(self, capacity: int, bell: threading.Event | None = None) -> None:
+        """`bell` is set whenever the consumer may have something to do; it can be shared by several mailboxes."""
+        if capacity < 1:
+            raise ValueError(f"a mailbox holds at least one item, got capacity {capacity}")
+        self.capacity = capacity
+        self._bell = bell or threading.Event()
+        self._items: deque[T] = deque()
+        self._lock = threading.Lock()
+        self._finished = False
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @property
+    def full(self) -> bool:
+        return len(self._items) >= self.capacity
+
+    @property
+    def low(self) -> bool:
+        """At most half full: the producer may start again without flapping."""
+        return len(self._items) <= self.capacity // 2
+
+    @property
+    def done(self) -> bool:
+        """Finished by the producer and emptied by the consumer: nothing will ever come again."""
+        return self._finished and not self._items
+
+    def offer(self, item: T) -> bool:
+        """Append the item, or return False if there is no room."""
+        with self._lock:
+            if self._finished:
+                raise ValueError("offered to a finished mailbox")
+            if len(self._items) >= self.capacity:
+                return False
+            self._items.append(item)
+        self._bell.set()
+        return True
+
+    def finish(self, *leftovers: T) -> None:
+        """No more offers; `leftovers` are taken in even beyond the capacity, so that stopping loses nothing."""
+        with self._lock:
+            self._items.extend(leftovers)
+            self._finished = True
+        self._bell.set()
+
+    def items(self) -> list[T]:
+        """A copy of what waits, oldest first."""
+        with self._lock:
+            return list(self._items)
+
+    def take(self) -> T | None:
+        """The oldest item, or None if there is none now."""
+        with self._lock:
+            return self._items.popleft() if self._items else None
+
+
+class Positions:
+    """Commit positions on their way from the thread that earns them to the thread that owns the source."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[Partition, int] = {}
+
+    def put(self, positions: Mapping[Partition, int]) -> None:
+        """Later positions replace earlier ones; a position never goes back."""
+        with self._lock:
+            for partition, offset in positions.items():
+                self._waiting[partition] = max(offset, self._waiting.get(partition, offset))
+
+    def take(self) -> dict[Partition, int]:
+        with self._lock:
+            taken, self._waiting = self._waiting, {}
+        return taken

@@ -1,0 +1,151 @@
+"""Prometheus metrics, read from the running parts at each scrape: no second set of books, no cost per event."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from streamer import __version__
+from streamer.event import Fate
+from streamer.service.line import Line
+from streamer.service.parts import Parts
+from streamer.service.tally import Histogram, merged
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+PREFIX = "streamer_"
+SKIPPED = (Fate.WARMING, Fate.DUPLICATE, Fate.LATE, Fate.MISSING, Fate.EXPIRED, Fate.SHED)
+Row = tuple[Sequence[str], float]
+K = TypeVar("K")
+
+
+class Metrics(Collector):
+    """The exposition text of the given parts; any thread may ask."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+
+    def text(self) -> bytes:
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        yield InfoMetricFamily(f"{PREFIX}build", "Which program this is.", {"version": __version__})
+        for family in (_records, _entities, _alerts, _delivery, _model, _timings):
+            yield from family(self._parts)
+
+
+def counter(name: str, text: str, labels: Sequence[str], rows: Iterator[Row] | Sequence[Row]) -> Metric:
+    family = CounterMetricFamily(PREFIX + name, text, labels=labels)
+    for values, count in rows:
+        family.add_metric(values, count)
+    return family
+
+
+def gauge(name: str, text: str, labels: Sequence[str], rows: Iterator[Row] | Sequence[Row]) -> Metric:
+    family = GaugeMetricFamily(PREFIX + name, text, labels=labels)
+    for values, value in rows:
+        family.add_metric(values, value)
+    return family
+
+
+def histogram(name: str, text: str, labels: Sequence[str], rows: Sequence[tuple[Sequence[str], Histogram]]) -> Metric:
+    family = HistogramMetricFamily(PREFIX + name, text, labels=labels)
+    for values, one in rows:
+        family.add_metric(values, one.cumulative(), one.total)
+    return family
+
+
+def _of(lines: Sequence[Line], value: Callable[[Line], float]) -> list[Row]:
+    return [((line.stream,), value(line)) for line in lines]
+
+
+def _records(parts: Parts) -> Iterator[Metric]:
+    lines, stream = parts.lines, ("stream",)
+    settled = {line.stream: line.ledger.fates.copy() for line in lines}  # before `received`: in flight stays >= 0
+    received = _of(lines, lambda line: line.ledger.received)
+    in_flight = [((name,), count - int(settled[name].sum())) for (name,), count in received]
+    rejected = (((line.stream, why), n) for line in lines for why, n in _counts(line.ledger.rejected))
+    skipped = [((name, fate.name.lower()), int(fates[fate])) for name, fates in settled.items() for fate in SKIPPED]
+    dead = [((name,), int(fates[Fate.DEAD_LETTERED])) for name, fates in settled.items()]
+    scored = (((line.stream, *key), n) for line in lines for key, n in _counts(line.tally.scored))
+    yield counter("records_consumed", "Records read, good and bad.", stream, received)
+    yield counter("records_rejected", "Records that could not become events.", ("stream", "reason"), rejected)
+    yield counter("records_dead_lettered", "Records set aside as undecodable.", stream, dead)
+    yield counter("events_skipped", "Events accepted without a score.", ("stream", "reason"), skipped)
+    yield counter("events_scored", "Events judged.", ("stream", "backend", "model_version"), scored)
+    yield gauge("records_in_flight", "Records read and not settled yet.", stream, in_flight)
+    yield gauge("queue_items", "Polls waiting between reader and scorer.", stream, _of(lines, lambda a: len(a.mailbox)))
+    out_of_order = _of(lines, lambda line: sum(judge.out_of_order for judge in line.judges))
+    yield counter("events_out_of_order", "Events older than their entity's newest one.", stream, out_of_order)
+
+
+def _entities(parts: Parts) -> Iterator[Metric]:
+    judges = [(line.stream, str(key), judge) for line in parts.lines for key, judge in enumerate(line.judges)]
+    keyed = ("stream", "key")
+    active = [((stream, key), judge.entities_active) for stream, key, judge in judges]
+    memory = [((stream, key), judge.memory_bytes) for stream, key, judge in judges]
+    evicted = [((stream, key, why), n) for stream, key, judge in judges for why, n in sorted(judge.evicted.items())]
+    yield gauge("entities_active", "Entities in memory.", keyed, active)
+    yield counter("entities_evicted", "Entities that lost their memory.", (*keyed, "reason"), evicted)
+    yield gauge("ring_bytes", "Memory reserved for entities.", keyed, memory)
+
+
+def _alerts(parts: Parts) -> Iterator[Metric]:
+    lines, stream = parts.lines, ("stream",)
+    raised = (((line.stream, *key), n) for line in lines for key, n in _counts(line.tally.alerts))
+    still_open = _of(lines, lambda line: sum(judge.open_incidents for judge in line.judges))
+    promised = _of(lines, lambda line: line.promised_per_day)
+    observed = _of(lines, lambda line: line.tally.observed_per_day)
+    yield counter("alerts", "Alert messages, by what happened.", ("stream", "severity", "outcome"), raised)
+    yield gauge("alerts_open", "Incidents that are open.", stream, still_open)
+    yield gauge("alert_rate_promised", "Incidents per day that the operator asked for.", stream, promised)
+    yield gauge("alert_rate_observed", "Incidents opened per day of event time.", stream, observed)
+
+
+def _delivery(parts: Parts) -> Iterator[Metric]:
+    outlets, sink, stream = parts.outbox.outlets, ("sink",), ("stream",)
+    failures = [((outlet.name,), outlet.failures) for outlet in outlets]
+    waiting = [((outlet.name,), outlet.undelivered) for outlet in outlets]
+    broken = [((reader.stream,), reader.failures) for reader in parts.readers]
+    paused = [((reader.stream,), reader.pauses) for reader in parts.readers]
+    unwritten = _of(parts.lines, lambda line: line.scores.failures)
+    yield counter("publish_failures", "Attempts to deliver alerts that failed.", sink, failures)
+    yield gauge("spool_records", "Alerts kept until their sink acknowledges them.", sink, waiting)
+    yield counter("source_failures", "Polls that failed and were retried.", stream, broken)
+    yield counter("source_pauses", "Times the source was paused because scoring was behind.", stream, paused)
+    yield counter("score_write_failures", "Attempts to write scores that failed.", stream, unwritten)
+
+
+def _model(parts: Parts) -> Iterator[Metric]:
+    ref, role = parts.model.ref, parts.model.role
+    rows = [((line.stream, ref.version, role, ref.backend), 1.0) for line in parts.lines]
+    yield gauge("model_info", "The model that judges.", ("stream", "model_version", "role", "backend"), rows)
+
+
+def _timings(parts: Parts) -> Iterator[Metric]:
+    tallies = [line.tally for line in parts.lines]
+    score_s, batches = merged([t.score_s for t in tallies]), merged([t.batch_events for t in tallies])
+    delivery = [((line.stream,), line.tally.delivery_s) for line in parts.lines]
+    alarms = [((line.stream,), line.tally.alarm) for line in parts.lines]
+    yield histogram("stage_duration_seconds", "Time of one batch in a stage.", ("stage",), [(("score",), score_s)])
+    yield histogram("batch_events", "Events judged together.", (), [((), batches)])
+    yield histogram("event_to_alert_seconds", "From a poll to its last alert's delivery.", ("stream",), delivery)
+    yield histogram("score", "Scores on the alarm scale: 1 is the alarm line.", ("stream",), alarms)
+
+
+def _counts(counts: Counter[K]) -> list[tuple[K, int]]:
+    """A copy: the owner goes on counting."""
+    return list(dict(counts).items())

@@ -1,0 +1,41 @@
+"""The running service as one value: what wiring builds, the daemon runs, and health, metrics and API read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streamer.event import ModelRef
+from streamer.service.delivery import Outbox
+from streamer.service.line import Line
+from streamer.service.reader import Reader
+from streamer.service.scorer import Scorer
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """Which model judges; `fallback` says why it is the baseline although another one was wanted."""
+
+    ref: ModelRef
+    fallback: str | None = None
+
+    @property
+    def role(self) -> str:
+        return "champion" if self.fallback is None else "fallback"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that runs. Each object has one owning thread; the others only read its numbers."""
+
+    readers: tuple[Reader, ...]
+    lines: tuple[Line, ...]
+    scorer: Scorer
+    outbox: Outbox
+    model: ModelState
+
+
+@dataclass(slots=True)
+class Phase:
+    """starting -> running -> draining -> stopped. Written by the main thread only."""
+
+    name: str = "starting"

@@ -1,0 +1,152 @@
+"""The reading end of one stream: source.poll -> mailbox. It pauses the source, and never waits for the scorer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from streamer.errors import StreamerError
+from streamer.event import Poll
+from streamer.protocols import Clock, Source
+from streamer.service.backoff import Backoff
+from streamer.service.ledger import Ledger
+from streamer.service.mailbox import Mailbox, Positions
+
+log = structlog.get_logger()
+
+POLL_S = 0.2
+# A source that returns at once with nothing (paused, or between two events) is asked again after this.
+REST_S = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One poll and when it came, on the service's clock."""
+
+    poll: Poll
+    at: float
+
+
+class Reader:
+    """Owns a source. Everything but `run` and `turn` may be read by other threads."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        source: Source,
+        mailbox: Mailbox[Arrival],
+        positions: Positions,
+        *,
+        backoff: Backoff | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self.stream, self.source = ledger.stream, source
+        self.trouble: str | None = None
+        self.ended = False
+        self.paused = False
+        self.failures = 0
+        self.pauses = 0
+        self.beat = self.last_heard = clock()
+        self._ledger, self._mailbox, self._positions = ledger, mailbox, positions
+        self._clock = clock
+        self._backoff = backoff or Backoff(clock=clock)
+        self._held: deque[Arrival] = deque()  # only of a source that brings records although it is paused
+
+    def run(self, stop: threading.Event, drained: threading.Event) -> None:
+        """Read until `stop` or the end of the source, then keep the source alive until `drained`; close it."""
+        try:
+            self._read(stop)
+            self._see_off(drained)
+        finally:
+            self.source.close()
+
+    def _read(self, stop: threading.Event) -> None:
+        try:
+            while not (stop.is_set() or self.ended):
+                stop.wait(self.turn())
+        finally:
+            self._mailbox.finish(*self._held)
+            self._held.clear()
+
+    def turn(self, poll_s: float = POLL_S) -> float:
+        """Poll once; return the seconds to rest before the next turn."""
+        self.beat = self._clock()
+        try:
+            self._commit()
+            self._throttle()
+            poll = self.source.poll(poll_s)
+        except StreamerError as exc:
+            return self._failed(exc)
+        self._recovered()
+        return self._received(poll, quick=self._clock() - self.beat < poll_s / 2)
+
+    def _received(self, poll: Poll | None, *, quick: bool) -> float:
+        if poll is None:
+            self.ended = True
+            return 0.0
+        if not poll.records:
+            return REST_S if quick else 0.0
+        self.last_heard = self._clock()
+        self._ledger.received += poll.records
+        self._held.append(Arrival(poll, self.last_heard))
+        self._deliver()
+        return 0.0
+
+    def _deliver(self) -> None:
+        while self._held and self._mailbox.offer(self._held[0]):
+            self._held.popleft()
+
+    def _throttle(self) -> None:
+        """Pause at a full mailbox, resume at a half empty one."""
+        self._deliver()
+        if not self.paused and (self._held or self._mailbox.full):
+            self.source.pause()
+            self.paused, self.pauses = True, self.pauses + 1
+        elif self.paused and not self._held and self._mailbox.low:
+            self.source.resume()
+            self.paused = False
+
+    def _commit(self) -> None:
+        positions = self._positions.take()
+        if not positions:
+            return
+        try:
+            self.source.commit(positions)
+        except StreamerError:
+            self._positions.put(positions)
+            raise
+
+    def _failed(self, exc: StreamerError) -> float:
+        rest_s = self._backoff.fail()
+        self.failures += 1
+        self.trouble = str(exc)
+        log.warning("source_failed", stream=self.stream, problem=self.trouble, retry_s=round(rest_s, 3))
+        return rest_s
+
+    def _recovered(self) -> None:
+        if self.trouble is not None:
+            log.info("source_recovered", stream=self.stream, failures=self._backoff.failures)
+        self.trouble = None
+        self._backoff.succeed()
+
+    def _see_off(self, drained: threading.Event) -> None:
+        """Nothing is read any more, but positions are still earned: commit them, and keep a live source polled."""
+        self._quietly(self.source.pause)
+        while not drained.is_set():
+            self.beat = self._clock()
+            self._quietly(self._commit)
+            if not self.ended:
+                self._quietly(lambda: self.source.poll(0.0))
+            drained.wait(POLL_S if self.ended else REST_S)
+        self._quietly(self._commit)
+
+    def _quietly(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except StreamerError as exc:
+            self._failed(exc)

@@ -1,0 +1,28 @@
+"""The last alerts, for the API: a bounded log with a cursor that survives nothing and promises nothing more."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+from streamer.event import Alert
+
+
+class Recent:
+    """Alerts with consecutive numbers from 1; the oldest fall off. One writer, any number of readers."""
+
+    def __init__(self, capacity: int = 1000) -> None:
+        self._lock = threading.Lock()
+        self._items: deque[tuple[int, Alert]] = deque(maxlen=capacity)
+        self._last = 0
+
+    def add(self, alert: Alert) -> None:
+        with self._lock:
+            self._last += 1
+            self._items.append((self._last, alert))
+
+    def after(self, cursor: int, limit: int) -> tuple[list[Alert], int]:
+        """At most `limit` alerts younger than `cursor`, oldest first, and the cursor that continues behind them."""
+        with self._lock:
+            page = [item for item in self._items if item[0] > cursor][:limit]
+        return [alert for _, alert in page], (page[-1][0] if page else cursor)

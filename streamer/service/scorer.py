@@ -1,0 +1,73 @@
+"""The scorer thread's loop: every stream in turn, one arrival each, then deliver, settle and tick."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from streamer.protocols import Clock
+from streamer.service.delivery import Outbox
+from streamer.service.line import Line
+
+log = structlog.get_logger()
+
+TICK_S = 1.0
+# With alerts in transit the sinks are asked again after this; else the bell rings when something comes.
+REST_BUSY_S, REST_S = 0.01, 0.2
+FLUSH_S = 0.0
+
+
+class Scorer:
+    """Owns the lines and the outbox. Everything but `run` and `turn` may be read by other threads."""
+
+    def __init__(
+        self,
+        lines: Sequence[Line],
+        outbox: Outbox,
+        *,
+        bell: threading.Event,
+        flowing: Callable[[str], bool] = lambda stream: True,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self.lines, self.outbox = tuple(lines), outbox
+        self.stalled = False
+        self.beat = clock()
+        self._bell, self._flowing, self._clock = bell, flowing, clock
+        self._tick_at = clock() + TICK_S
+
+    @property
+    def settled(self) -> bool:
+        return all(line.settled for line in self.lines) and self.outbox.idle
+
+    def run(self, give_up: Callable[[], bool]) -> None:
+        """Work until all lines are settled, or until `give_up` says that draining took too long."""
+        while not self.settled and not give_up():
+            self._bell.clear()
+            if not self.turn():
+                self._bell.wait(REST_S if self.outbox.idle else REST_BUSY_S)
+
+    def turn(self) -> bool:
+        """One arrival of each stream; False if there was none, or if the sinks are too far behind to take more."""
+        self.beat = self._clock()
+        self.stalled = self.outbox.full
+        worked = [] if self.stalled else [line.work() for line in self.lines]
+        self._tick()
+        self.outbox.pump(FLUSH_S)
+        for line in self.lines:
+            line.settle()
+        return any(worked)
+
+    def close(self) -> None:
+        self.outbox.close()
+        for line in self.lines:
+            line.scores.close()
+
+    def _tick(self) -> None:
+        if self._clock() < self._tick_at or self.stalled:
+            return
+        self._tick_at = self._clock() + TICK_S
+        for line in self.lines:
+            line.tick(flowing=self._flowing(line.stream))

@@ -1,0 +1,51 @@
+"""The HTTP server in a thread of its own: bound at start (or a clear error), stopped with the service."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from streamer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+STOP_S = 3.0
+
+
+class HttpServer:
+    """One listening address. The constructor binds it: ConfigError says why it cannot be had."""
+
+    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+        import uvicorn
+
+        config = uvicorn.Config(
+            app, host=host, port=port, log_config=None, access_log=False, lifespan="off", ws="none",
+            server_header=False, timeout_graceful_shutdown=1, limit_concurrency=100,
+        )  # fmt: skip
+        try:
+            self._socket = config.bind_socket()
+        except SystemExit as exc:  # uvicorn's way to say that the address cannot be had
+            problem = f"cannot listen on {host}:{port}: {exc.__context__}; choose another address or stop its owner"
+            raise ConfigError("server.listen", problem) from exc
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port really bound (port 0 asks for any free one)."""
+        host, port = self._socket.getsockname()[:2]
+        return str(host), int(port)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Answer what is being asked, then close. Idempotent."""
+        self._server.should_exit = True
+        if self._thread.is_alive():
+            self._thread.join(STOP_S)
+        self._socket.close()
+
+    def _serve(self) -> None:
+        self._server.run(sockets=[self._socket])
