@@ -1,0 +1,155 @@
+"""A CSV or JSON lines file, or stdin, as a source: flat out, or at the speed at which it was recorded."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from streamer.connect.codec import MAX_LINE_BYTES, Decoder, Fields
+from streamer.connect.csv_rows import CsvDecoder, join_quoted, parse_row
+from streamer.connect.json_lines import JsonDecoder
+from streamer.connect.lines import LineBuffer, is_pipe
+from streamer.connect.pace import Pacer, Wait
+from streamer.errors import InputError
+from streamer.event import Poll
+from streamer.protocols import Clock
+
+
+class FileSource:
+    """Data rows of a file in order; offsets are row numbers from 0, without the header and without blank lines.
+
+    `form` is auto, csv or jsonl; `columns` names the cells of a CSV that has no header. Unpacks gz, xz, bz2; "-" is
+    stdin. Damage in the middle raises InputError after everything before it was delivered. Ends with None.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        fields: Fields,
+        *,
+        stream: str = "file",
+        form: str = "auto",
+        separator: str = ",",
+        columns: tuple[str, ...] | None = None,
+        rows: int = 4096,
+        pace: float | None = None,
+        clock: Clock = time.monotonic,
+        wait: Wait | None = None,
+        max_line_bytes: int = MAX_LINE_BYTES,
+    ) -> None:
+        self.channels = fields.channels
+        self.rows_read = 0
+        self._fields, self._stream, self._rows, self._limit = fields, stream, rows, max_line_bytes
+        self._pacer = Pacer(pace, clock, wait)
+        self._paused = self._closed = False
+        self._separator, self._columns, self._form = separator, columns, form
+        self._lines = LineBuffer(path, max_line_bytes)
+        self._decoder: Decoder | None = None
+        self._open: list[bytes] = []  # lines of a record whose quotes have not closed yet
+        if not is_pipe(path):
+            self._prepare(0.0)
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What was repaired on the way: `non_finite` values that became missing."""
+        return self._decoder.counts if self._decoder else {}
+
+    def poll(self, timeout_s: float) -> Poll | None:
+        if self._paused:
+            self._pacer.rest(timeout_s)
+            return Poll()
+        if not self._pacer.holding:
+            poll = None if self._closed else self._read(timeout_s)
+            if poll is None:
+                return None
+            self._pacer.hold(poll)
+        return self._pacer.release(timeout_s)
+
+    def pause(self) -> None:
+        self._paused = True
+
+    def resume(self) -> None:
+        self._paused = False
+
+    def commit(self, positions: Mapping[tuple[str, int], int]) -> None:
+        """A file has no memory of its readers."""
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._pacer.wake()
+            self._lines.close()
+
+    def _read(self, timeout_s: float) -> Poll | None:
+        if self._decoder is None and not self._prepare(timeout_s):
+            return Poll()
+        assert self._decoder is not None
+        lines = self._lines.take(self._rows, timeout_s)
+        if not lines and not self._open:
+            return None if self._lines.ended else Poll()
+        records = self._records(lines)
+        offsets = np.arange(self.rows_read, self.rows_read + len(records), dtype=np.int64)
+        self.rows_read += len(records)
+        batch, rejected = self._decoder.decode(records, offsets)
+        return Poll((batch,) if len(batch) else (), tuple(rejected))
+
+    def _records(self, lines: list[bytes]) -> list[bytes]:
+        """Whole records among the lines; the lines of one that goes on wait in `_open`."""
+        if isinstance(self._decoder, CsvDecoder) and (self._open or any(b'"' in line for line in lines)):
+            records, held = join_quoted(self._open + lines, self._separator.encode(), self._limit)
+            ended = self._lines.ended and not lines
+            self._open, lines = ([], records + held) if ended else (held, records)
+        return [line for line in lines if line and not line.isspace()]
+
+    def _prepare(self, timeout_s: float) -> bool:
+        """Read up to the first line that is not blank and choose the decoder by it; False if it has not come yet."""
+        while lines := self._lines.take(1, timeout_s):
+            if lines[0].strip():
+                self._decoder = self._choose(lines[0])
+                return True
+        if self._lines.ended:
+            raise InputError(f"{self._lines.name}: has only blank lines")
+        return False
+
+    def _choose(self, first: bytes) -> Decoder:
+        kind = form_of(first, self._lines.name) if self._form == "auto" else self._form
+        if kind == "jsonl":
+            self._lines.give_back([first])
+            return JsonDecoder(self._fields, stream=self._stream, max_line_bytes=self._limit)
+        if self._columns is not None:
+            self._lines.give_back([first])
+        columns = self._columns or header_of(first, self._separator, self._lines.name)
+        try:
+            return self._csv(columns)
+        except InputError as exc:
+            raise InputError(f"{self._lines.name}: {exc}") from None
+
+    def _csv(self, columns: tuple[str, ...]) -> Decoder:
+        return CsvDecoder(
+            self._fields, columns, stream=self._stream, separator=self._separator, max_line_bytes=self._limit
+        )  # fmt: skip
+
+
+def form_of(line: bytes, name: str) -> str:
+    """`jsonl` or `csv`, from the first line."""
+    start = line.lstrip()[:1]
+    if start == b"[":
+        raise InputError(f"{name}: is one JSON array; make lines of it with `jq -c '.[]'`")
+    return "jsonl" if start == b"{" else "csv"
+
+
+def header_of(line: bytes, separator: str, name: str) -> tuple[str, ...]:
+    """Column names of a header line, stripped; empty ones become column_N; doubled ones are refused."""
+    try:
+        cells = parse_row(line.decode(), separator)
+    except (UnicodeDecodeError, csv.Error) as exc:
+        raise InputError(f"{name}: its first line is no readable header: {exc}") from None
+    columns = tuple(cell.strip() or f"column_{i + 1}" for i, cell in enumerate(cells))
+    twice = {column for column in columns if columns.count(column) > 1}
+    if twice:
+        raise InputError(f"{name}: two columns are named {min(twice)!r}; rename one")
+    return columns

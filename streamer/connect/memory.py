@@ -1,0 +1,111 @@
+"""Sources and sinks in memory: real ones, for tests, for embedding, and to see what a daemon would have sent.
+
+Faults are data: an exception among the items of a MemorySource is raised when its turn comes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from streamer.errors import InputError, SinkError
+from streamer.event import Alert, EventBatch, Poll, Rejected, Scores
+
+ABORT = InputError("the source broke (an ABORT of its script)")
+Item = EventBatch | Rejected | Poll | Exception
+
+
+class MemorySource:
+    """Brings its items one poll at a time, in order: a batch, a rejected record, a Poll; an exception is raised."""
+
+    def __init__(self, items: Iterable[Item], *, channels: tuple[str, ...] = ("value",), endless: bool = False) -> None:
+        self.channels = channels
+        self.committed: dict[tuple[str, int], int] = {}
+        self.closed = False
+        self.paused = False
+        self._items: deque[Item] = deque(items)
+        self._endless = endless
+
+    def add(self, item: Item) -> None:
+        """Append an item; any thread may call it."""
+        self._items.append(item)
+
+    def poll(self, timeout_s: float) -> Poll | None:
+        """The next item. Without one: None, or an empty Poll if the source is endless. Never waits."""
+        if self.closed:
+            return None
+        if self.paused:
+            return Poll()
+        if not self._items:
+            return Poll() if self._endless else None
+        return _as_poll(self._items.popleft())
+
+    def pause(self) -> None:
+        self.paused = True
+
+    def resume(self) -> None:
+        self.paused = False
+
+    def commit(self, positions: Mapping[tuple[str, int], int]) -> None:
+        self.committed.update(positions)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def _as_poll(item: Item) -> Poll:
+    if isinstance(item, Exception):
+        raise item
+    if isinstance(item, Poll):
+        return item
+    return Poll((item,)) if isinstance(item, EventBatch) else Poll((), (item,))
+
+
+class MemorySink:
+    """Keeps alerts in `alerts`. `hold()` makes it acknowledge nothing until `release()`; `fail` is raised by send."""
+
+    def __init__(self, *, fail: SinkError | None = None) -> None:
+        self.alerts: list[Alert] = []
+        self.fail = fail
+        self.closed = False
+        self._held = False
+        self._waiting = 0
+
+    def send(self, alert: Alert) -> None:
+        if self.closed:
+            raise SinkError("memory sink: send after close")
+        if self.fail is not None:
+            raise self.fail
+        self.alerts.append(alert)
+        self._waiting += 1
+
+    def hold(self) -> None:
+        """From now on nothing is acknowledged."""
+        self._held = True
+
+    def release(self) -> None:
+        self._held = False
+
+    def flush(self, timeout_s: float) -> int:
+        """Never waits: what is held stays undelivered."""
+        if not self._held:
+            self._waiting = 0
+        return self._waiting
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass(slots=True)
+class MemoryScores:
+    """A ScoreSink that keeps what it is given."""
+
+    written: list[tuple[EventBatch, Scores, int]] = field(default_factory=list)
+    closed: bool = False
+
+    def write(self, batch: EventBatch, scores: Scores, key: int) -> None:
+        self.written.append((batch, scores, key))
+
+    def close(self) -> None:
+        self.closed = True

@@ -1,0 +1,98 @@
+"""Time columns to seconds since 1970: numbers of any unit, ISO 8601, RFC 3339. What cannot be a time becomes NaN."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamer.event import F64
+
+UNITS = ("auto", "s", "ms", "us", "ns", "iso")
+PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+LATEST_S = 4_102_444_800.0  # 2100-01-01: a later time is a mistake, not an event
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# An epoch number tells its unit: 1e11 s is the year 5138, 1e11 ms is 1973, and so on by thousands.
+AUTO_LIMITS = (1e11, 1e14, 1e17)
+MIN_ISO = len("2014-04-01")
+
+
+def seconds_of_numbers(numbers: NDArray[np.float64], unit: str) -> F64:
+    """Seconds (N,) of epoch numbers (N,); NaN where not finite, before 1970 or after 2100."""
+    divisor = _auto_divisor(numbers) if unit == "auto" else PER_SECOND.get(unit, 1.0)
+    seconds = numbers / divisor
+    with np.errstate(invalid="ignore"):
+        return np.where((seconds >= 0) & (seconds <= LATEST_S), seconds, np.nan)
+
+
+def _auto_divisor(numbers: NDArray[np.float64]) -> F64:
+    index = np.searchsorted(AUTO_LIMITS, np.nan_to_num(numbers, nan=0.0), side="right")
+    return np.array([1.0, 1e3, 1e6, 1e9])[index]
+
+
+def seconds_of_text(cells: Sequence[str], unit: str) -> F64:
+    """Seconds (N,) of text cells; naive times are read as UTC. NaN where a cell is no time at all."""
+    if unit != "iso":
+        numbers = _numbers(cells)
+        if numbers is not None:
+            return seconds_of_numbers(numbers, unit)
+    dates = _dates(cells) if unit in ("iso", "auto") else None
+    if dates is not None:
+        return _in_range(dates)
+    return np.array([seconds_of_cell(cell, unit) for cell in cells], dtype=np.float64)
+
+
+def seconds_of_cell(cell: str | float, unit: str) -> float:
+    """One time as seconds, NaN if it is none: the slow and thorough way."""
+    if unit != "iso" and (number := _number(cell)) is not None:
+        return float(seconds_of_numbers(np.array([number]), unit)[0])
+    if unit in ("iso", "auto") and isinstance(cell, str):
+        return _iso(cell)
+    return float("nan")
+
+
+def _numbers(cells: Sequence[str]) -> F64 | None:
+    try:
+        numbers = np.fromiter(map(float, cells), np.float64, len(cells))
+    except ValueError:
+        return None
+    return None if "_" in "".join(cells) else numbers
+
+
+def _number(cell: str | float) -> float | None:
+    try:
+        return None if isinstance(cell, str) and "_" in cell else float(cell)
+    except ValueError:
+        return None
+
+
+def _dates(cells: Sequence[str]) -> F64 | None:
+    """All cells at once, or None if one of them needs the slow way (a zone other than Z, another form, nonsense)."""
+    plain = [cell[:-1] if cell[-1:] in ("Z", "z") else cell for cell in cells]
+    joined = "".join(plain)
+    if "+" in joined or joined.count("-") != 2 * len(plain) or min(map(len, plain), default=0) < MIN_ISO:
+        return None
+    try:
+        dates = np.array(plain, dtype="datetime64[us]")
+    except ValueError:
+        return None
+    return np.where(np.isnat(dates), np.nan, dates.astype(np.int64) / 1e6)
+
+
+def _iso(cell: str) -> float:
+    text = cell.strip().replace("/", "-")
+    if len(text) < MIN_ISO - 2:
+        return float("nan")
+    try:
+        moment = datetime.fromisoformat(text)
+        seconds = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - EPOCH).total_seconds()
+    except (ValueError, OverflowError):
+        return float("nan")
+    return float(_in_range(np.array([seconds]))[0])
+
+
+def _in_range(seconds: F64) -> F64:
+    with np.errstate(invalid="ignore"):
+        return np.where((seconds >= 0) & (seconds <= LATEST_S), seconds, np.nan)
