@@ -19,8 +19,9 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "streamer.artifact": BASE,
     "streamer.detect": SEAMS,
     "streamer.backends": SEAMS | {"streamer.detect"},
-    "streamer.log": BASE,
-    "streamer.config": BASE | {"streamer.detect.settings"},
+    "streamer.masking": set(),  # what counts as a secret, for log and config
+    "streamer.log": BASE | {"streamer.masking"},
+    "streamer.config": BASE | {"streamer.detect.settings", "streamer.masking"},
     "streamer.connect": SEAMS | {"streamer.config"},
     "streamer.plot": BASE | {"streamer.service.scoring"},  # draws what scoring returns
     "streamer.service": SEAMS
@@ -30,9 +31,15 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "models": SEAMS | {"streamer.detect", "streamer.backends", "streamer.connect"},
 }
 
-# May be imported inside functions only, except where a part lives by it.
-HEAVY = {"tensorflow", "keras", "ai_edge_litert", "matplotlib", "kafka", "redis", "uvicorn", "starlette", "models"}
-HEAVY_AT_TOP: Mapping[str, set[str]] = {"models": {"tensorflow", "keras", "matplotlib", "models"}}
+# May be imported inside functions only, except by the modules that live by it, which are then heavy themselves.
+HEAVY = {
+    "tensorflow", "keras", "ai_edge_litert", "matplotlib", "kafka", "redis", "uvicorn", "starlette",
+    "models", "streamer.service.api",
+}  # fmt: skip
+HEAVY_AT_TOP: Mapping[str, set[str]] = {
+    "models": {"tensorflow", "keras", "matplotlib", "models"},
+    "streamer.service.api": {"starlette"},
+}
 
 # The only parts that may import these at all.
 ONLY_IN: Mapping[str, set[str]] = {
@@ -118,13 +125,17 @@ def _import_rules(found: Import) -> Iterator[str]:
         yield f"{part} may not import {found.target}"
     if top in {"tests", "bench"}:
         yield f"shipped code may not import {found.target}"
-    runs_at_top = found.at_top and not found.typing_only
-    if runs_at_top and top in HEAVY and top not in HEAVY_AT_TOP.get(part, set()):
-        yield f"{top} is heavy: import it inside the function that needs it"
+    if found.at_top and not found.typing_only:
+        yield from (f"{name} is heavy: import it inside the function that needs it" for name in _heavy(found))
     if top in ONLY_IN and not any(within(found.by, room) for room in ONLY_IN[top]):
         yield f"{top} belongs to {', '.join(sorted(ONLY_IN[top]))}"
     if part == "streamer.detect" and top not in DETECT_ALLOWS | {"streamer"}:
         yield f"detect/ is numpy and the pure part of the standard library, not {top}"
+
+
+def _heavy(found: Import) -> Iterator[str]:
+    lives_by = set().union(*(names for room, names in HEAVY_AT_TOP.items() if within(found.by, room)))
+    return (name for name in HEAVY - lives_by if within(found.target, name) and not within(found.by, name))
 
 
 def _may_import(part: str, target: str) -> bool:

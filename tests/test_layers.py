@@ -42,6 +42,7 @@ PLANTED = {
     ),
     "tensorflow outside its rooms": ("streamer.service.x", "def f():\n    import tensorflow"),
     "models from the runtime": ("streamer.service.swap", "def f():\n    from models import train"),
+    "the web application at the top": ("streamer.service.daemon", "from streamer.service.api import create_app"),
     "models at the top of a command": ("streamer.cli.train", "from models import train"),
     "kafka outside connect": ("streamer.service.reader", "def f():\n    import kafka"),
     "sockets outside connect": ("streamer.cli.doctor", "def f():\n    import socket"),

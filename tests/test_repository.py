@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from streamer.config import load_config
+
 ROOT = Path(__file__).parents[1]
 REQUIREMENTS = sorted((ROOT / "requirements").glob("*.txt"))
 REQUIRED = (
@@ -62,6 +64,10 @@ def test_every_locked_requirement_is_pinned_and_hashed(path: Path) -> None:
     assert [
         entry for entry in entries if not re.match(r"[a-z0-9-]+==\S+.*--hash=sha256:[0-9a-f]{64}", entry, re.S)
     ] == []
+
+
+def test_the_example_configuration_is_valid() -> None:
+    assert load_config(ROOT / "config.yaml", env={}).streams[0].name == "plant"
 
 
 def names(path: Path) -> set[str]:
