@@ -30,7 +30,8 @@ SENTENCES = 3
 NUMBERS_EVERY = 0.018  # of the width: numbers closer than this would overlap
 
 INK, FAINT, GRID = "#22303c", "#7b8794", "#e6eaee"
-LINE, BAND, SCORE, ALARM, LABEL, WARMING = "#22303c", "#56b4e9", "#0072b2", "#d55e00", "#f0e442", "#c9d1d9"
+LINE, BAND, SCORE, ALARM, WARMING = "#22303c", "#56b4e9", "#0072b2", "#d55e00", "#c9d1d9"
+LABEL, LABEL_EDGE = "#f0e442", "#e6b800"
 
 STYLE = {
     "font.family": "DejaVu Sans", "font.size": 10.5, "axes.edgecolor": GRID, "axes.labelcolor": FAINT,
@@ -81,16 +82,17 @@ def _figure(picture: Picture) -> Figure:
     figure = Figure(figsize=(WIDTH, HEIGHT))
     FigureCanvasAgg(figure)
     said = min(len(picture.alerts), SENTENCES)
-    ratios = [1.0] * len(shown) + [max(0.75, 0.28 * len(shown))]
+    ratios = [1.0] * len(shown) + [max(0.55, 0.2 * len(shown)), max(0.4, 0.15 * len(shown))]
     panels = figure.subplots(
         len(ratios), 1, sharex=True,
         gridspec_kw={"height_ratios": ratios, "left": 0.062, "right": 0.985, "top": 0.87,
                      "bottom": 0.105 + 0.026 * said, "hspace": 0.09},
     )  # fmt: skip
     x = _axis(picture)
-    for panel, channel in zip(panels[:-1], shown, strict=True):
+    for panel, channel in zip(panels[:-2], shown, strict=True):
         _channel(panel, picture, x, channel)
-    _score(panels[-1], picture, x)
+    _score(panels[-2], picture, x)
+    _alarm(panels[-1], picture, x)
     rows = alert_rows(picture.track, picture.alerts)
     for panel in panels:
         _spans(panel, picture)
@@ -197,24 +199,36 @@ def _limits(panel: Axes, y: F32, low: F64, high: F64) -> None:
 
 
 def _score(panel: Axes, picture: Picture, x: F64) -> None:
-    track = picture.track
+    """The continuous score, for ranking: it has no alarm line of its own."""
     edges = bucket_edges(x)
-    peaks = np.maximum.reduceat(track.score, edges) if len(edges) < len(x) else track.score
+    peaks = _peaks(picture.track.score, edges)
     panel.fill_between(x[edges], 0, peaks, color=SCORE, alpha=0.18, linewidth=0, zorder=1)
     panel.plot(x[edges], peaks, color=SCORE, linewidth=1.0, zorder=3)
-    fired = np.flatnonzero(track.alarm >= 1)
-    panel.plot(x[fired], track.score[fired], "o", color=ALARM, ms=6, mec="white", mew=1.0, zorder=5)
-    panel.axhline(1.0, color=ALARM, linewidth=1.0, linestyle=(0, (5, 4)), zorder=2)
-    top = max(1.35, 1.12 * float(track.score.max(initial=0)))
-    panel.set_ylim(0, top)
+    panel.set_ylim(0, 1.15 * max(float(picture.track.score.max(initial=0)), 1e-3))
     _name(panel, "score")
+
+
+def _alarm(panel: Axes, picture: Picture, x: F64) -> None:
+    """The decision, and the line at which it fires."""
+    edges, alarm = bucket_edges(x), picture.track.alarm
+    panel.fill_between(x[edges], 0, _peaks(alarm, edges), color=ALARM, alpha=0.35, linewidth=0.6, step="mid", zorder=1)
+    fired = np.flatnonzero(alarm >= 1)
+    panel.plot(x[fired], alarm[fired], "o", color=ALARM, ms=6, mec="white", mew=1.0, zorder=5)
+    panel.axhline(1.0, color=ALARM, linewidth=1.0, linestyle=(0, (5, 4)), zorder=2)
+    panel.set_ylim(0, max(1.5, 1.25 * float(alarm.max(initial=0))))
+    _name(panel, "alarm, fires at 1.0")
+
+
+def _peaks(y: F32, edges: I64) -> F32:
+    return y if len(edges) == len(y) else np.maximum.reduceat(y, edges)
 
 
 def _spans(panel: Axes, picture: Picture) -> None:
     """Labelled windows, and the rows that only taught."""
     for start, end in picture.windows:
         scale = 86_400.0 if picture.by_time else 1.0
-        panel.axvspan(start / scale, end / scale, color=LABEL, alpha=0.30, linewidth=0, zorder=0)
+        panel.axvspan(start / scale, end / scale, color=LABEL, alpha=0.22, linewidth=0, zorder=0)
+        panel.axvspan(start / scale, end / scale, 0.0, 0.03, color=LABEL_EDGE, linewidth=0, zorder=4)
     x = _axis(picture)
     judged = np.flatnonzero(picture.track.fate == Fate.SCORED)
     if judged.size and judged[0] > 0:
@@ -291,7 +305,7 @@ def _legend(figure: Figure, picture: Picture) -> None:
         Line2D([], [], marker="o", color=ALARM, linestyle=(0, (5, 4)), mec="white", ms=8, label="alarm"),
     ]
     if picture.windows:
-        handles.append(Patch(facecolor=LABEL, alpha=0.5, label="labelled"))
+        handles.append(Patch(facecolor=LABEL_EDGE, alpha=0.8, label="labelled"))
     figure.legend(
         handles=handles,
         loc="center right",

@@ -39,6 +39,35 @@ class Judge(Protocol):
     def process(self, batch: EventBatch) -> Verdict: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """The verdict of several judges on one batch."""
+
+    scores: Scores
+    alerts: list[Alert]
+
+
+class Panel:
+    """Judges of the same events by different entity keys; each row keeps the verdict of the judge most alarmed."""
+
+    def __init__(self, judges: Sequence[Judge]) -> None:
+        self._judges = judges
+
+    def process(self, batch: EventBatch) -> Joint:
+        verdicts = [judge.process(batch) for judge in self._judges]
+        alerts = [alert for verdict in verdicts for alert in verdict.alerts]
+        return Joint(gravest([verdict.scores for verdict in verdicts]), alerts)
+
+
+def gravest(views: Sequence[Scores]) -> Scores:
+    """Row by row the view with the highest alarm, then the highest score, then the first."""
+    alarm, score = (np.stack([getattr(view, name) for view in views]) for name in ("alarm", "score"))
+    tied = alarm == alarm.max(axis=0)
+    best = np.argmax(np.where(tied, score, -1), axis=0)  # (N,)
+    rows = np.arange(len(best))
+    return Scores(*(np.stack([getattr(view, name) for view in views])[best, rows] for name in _SCORE_COLUMNS))
+
+
 @dataclass(slots=True)
 class Outcome:
     """What one replay did. `fates` counts every record read, by Fate; alarms are rows with alarm >= 1."""

@@ -1,0 +1,96 @@
+"""`streamer backtest`: a configured file through the production code, causally: what would have fired."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from streamer.cli.replaying import FORMATS, Destinations, Replayed, as_json, draw, tell
+from streamer.cli.replaying import replay as run_replay
+from streamer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from streamer.config import Config, Stream
+
+SCHEMA = "streamer.backtest/1"
+
+
+@click.command("backtest")
+@click.option("-c", "--config", "path", type=click.Path(path_type=Path), default=Path("config.yaml"), show_default=True)
+@click.option("--set", "sets", multiple=True, metavar="A.B=C", help="Override one value of the configuration.")
+@click.option("--stream", "name", help="Which stream (default: the only one).")
+@click.option("--fit-rows", type=click.IntRange(min=0), default=0, metavar="N", help="The first N rows only teach.")
+@click.option("--scores", type=click.Path(path_type=Path), metavar="OUT.csv", help="Write a line per row.")
+@click.option("--alerts", type=click.Path(path_type=Path), metavar="OUT.jsonl", help="Write every alert.")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="OUT.png", help="Draw series, band, score and alarms.")
+@click.option("--format", "form", type=FORMATS, default="human", show_default=True)
+def backtest(
+    path: Path,
+    sets: tuple[str, ...],
+    name: str | None,
+    fit_rows: int,
+    scores: Path | None,
+    alerts: Path | None,
+    plot: Path | None,
+    form: str,
+) -> None:
+    """Replay a stream's file through the production pipeline and list what would have fired.
+
+    The file is read flat out whatever its configured pace; the configured sinks are left alone.
+    """
+    from streamer.config.load import load_config
+    from streamer.connect import open_source
+    from streamer.service.scoring import Panel
+    from streamer.service.wiring import detectors, load_model
+
+    config = load_config(path, sets)
+    stream = unpaced(only_stream(config, name))
+    loaded = load_model(config.model)
+    with closing(open_source(stream)) as source:
+        judges = detectors(stream, source, loaded)
+        replayed = run_replay(
+            stream.name, source, judges[0].settings, judges[0] if len(judges) == 1 else Panel(judges),
+            loaded.state.ref, Destinations(scores, alerts, plot), by_time=has_time(stream), fit_rows=fit_rows,
+        )  # fmt: skip
+    draw(replayed)
+    say(replayed, form)
+
+
+def only_stream(config: Config, name: str | None) -> Stream:
+    """The stream of that name, or the only one. ConfigError if there are several and none was named."""
+    if name is not None:
+        return config.stream(name)
+    if len(config.streams) > 1:
+        known = ", ".join(stream.name for stream in config.streams)
+        raise ConfigError("streams", f"there are several, say which with --stream: {known}")
+    return config.streams[0]
+
+
+def unpaced(stream: Stream) -> Stream:
+    """The same stream read flat out. ConfigError if its source has no end."""
+    source = stream.source
+    if source.kind == "file" or (source.kind == "synthetic" and source.events is not None):
+        return stream.model_copy(update={"source": source.model_copy(update={"pace": None})})
+    hint = "; give it an end with `events`" if source.kind == "synthetic" else ""
+    raise ConfigError(
+        f"streams.{stream.name}.source", f"a {source.kind} source cannot be backtested, it has no end{hint}"
+    )
+
+
+def say(replayed: Replayed, form: str) -> None:
+    outcome = replayed.outcome
+    if form != "json":
+        click.echo(tell(replayed))
+        return
+    observed = round(len(outcome.opened) / outcome.days, 4) if outcome.days > 0 else None
+    rates = {"promised": replayed.settings.budget_per_day, "observed": observed}
+    click.echo(json.dumps(as_json(replayed, SCHEMA, days=round(outcome.days, 4), alerts_per_day=rates)))
+
+
+def has_time(stream: Stream) -> bool:
+    """Whether events carry a time of their own, so that days and rates mean something."""
+    return stream.source.kind != "file" or stream.fields.time is not None
