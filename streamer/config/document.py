@@ -19,10 +19,11 @@ from yaml.reader import Reader, ReaderError
 from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
-from streamer.config.expand import MASK, SECRET_NAME, USERINFO, Expanded, expand
+from streamer.config.expand import Expanded, expand
 from streamer.config.origin import Origin, Path
 from streamer.config.problems import Problem
 from streamer.errors import ConfigError
+from streamer.masking import conceal_yaml, is_secret_name
 
 MAX_BYTES = 256 * 1024
 MAX_NODES = 20_000  # after aliases are followed: what an alias bomb multiplies
@@ -31,9 +32,6 @@ CORE = "tag:yaml.org,2002:"
 PLAIN_TAGS = {f"{CORE}{name}" for name in ("str", "map", "seq")}
 NULLS = {"", "~", "null", "Null", "NULL"}
 BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-_SECRET_VALUE = re.compile(
-    rf"""((?:{SECRET_NAME.pattern})[A-Za-z0-9_-]*["']?\s*:\s+)("[^"]*"?|'[^']*'?|[^,}}\s][^,}}]*)""", re.IGNORECASE
-)
 _INT = re.compile(r"[-+]?\d{1,18}")
 _FLOAT = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d{1,3})?")
 
@@ -99,7 +97,7 @@ def _syntax(exc: MarkedYAMLError, name: str) -> tuple[str, str]:
 def _failed(where: str, text: str, lines: list[str] | None = None, mark: Mark | None = None) -> Document:
     origin = Origin(where)
     if lines and mark and mark.line < len(lines):
-        origin = Origin(where, conceal(lines[mark.line]), mark.line + 1, mark.column)
+        origin = Origin(where, conceal_yaml(lines[mark.line]), mark.line + 1, mark.column)
     return Document(problems=[Problem((), text, origin)])
 
 
@@ -189,7 +187,7 @@ class _Builder:
         mark = node.start_mark
         where = f"{self.name}:{mark.line + 1}:{mark.column + 1}"
         line = self.lines[mark.line] if mark.line < len(self.lines) else ""
-        return Origin(where, conceal(line), mark.line + 1, mark.column, secret or is_secret(path))
+        return Origin(where, conceal_yaml(line), mark.line + 1, mark.column, secret or is_secret(path))
 
 
 class _TooLargeError(Exception):
@@ -213,12 +211,7 @@ def resolve(text: str) -> Any:
 
 def is_secret(path: Path) -> bool:
     """Whether the name of a setting says that its value must not be shown."""
-    return bool(path) and isinstance(path[-1], str) and bool(SECRET_NAME.search(path[-1]))
-
-
-def conceal(line: str) -> str:
-    """A source line without the values of secrets and the credentials of addresses."""
-    return USERINFO.sub(f"{MASK}@", _SECRET_VALUE.sub(rf"\1{MASK}", line))
+    return bool(path) and isinstance(path[-1], str) and is_secret_name(path[-1])
 
 
 def _is_merge(node: Node) -> bool:

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from streamer.config.expand import MASK, USERINFO
 from streamer.config.origin import DEFAULT, Origin, Path, dotted
+from streamer.masking import MASK, USERINFO
 
 
 def listing(config: BaseModel, origins: Mapping[Path, Origin]) -> list[tuple[str, str, str]]:

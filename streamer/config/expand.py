@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamer.errors import ConfigError
+from streamer.masking import is_secret_name
 
 MAX_FILE_BYTES = 64 * 1024
-SECRET_NAME = re.compile(r"pass(word|phrase|wd)?|secret|token|credential|(^|[._-])(api_?)?key$", re.IGNORECASE)
-USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
-MASK = "***"
 _TOKEN = re.compile(r"\$\$|\$\{")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -63,7 +61,7 @@ def _value(reference: str, env: Mapping[str, str]) -> Expanded:
         value = value or default
     if value is None:
         raise ConfigError("", f"the variable {name} is not set; set it, or write ${{{name}:-default}}")
-    return Expanded(value, bool(SECRET_NAME.search(name)))
+    return Expanded(value, is_secret_name(name))
 
 
 def _file(path: Path) -> str:

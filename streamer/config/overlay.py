@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from streamer.config.document import Document, is_secret, parse_text
-from streamer.config.expand import SECRET_NAME, Expanded
+from streamer.config.expand import Expanded
 from streamer.config.origin import Origin, Path
 from streamer.config.presets import PRESETS
 from streamer.config.problems import Problem
 from streamer.errors import ConfigError
+from streamer.masking import is_secret_name
 
 ENV_PREFIX = "STREAMER__"
 MAX_INDEX = 1000
@@ -38,7 +39,7 @@ def _from_sets(sets: Sequence[str]) -> Iterator[tuple[str, list[str], str, str]]
     for item in sets:
         target, equals, raw = item.partition("=")
         path = _PART.findall(target) if equals else []
-        shown = target if SECRET_NAME.search(target) else item
+        shown = target if is_secret_name(target) else item
         yield item if not path else target, path, raw, f"--set {shown}"
 
 

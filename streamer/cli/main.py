@@ -1,0 +1,124 @@
+"""`streamer`: the group of commands. A command's module is imported when it is called, so that --help is instant."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import click
+
+from streamer import __version__
+from streamer.errors import StreamerError
+
+EXIT_INTERRUPTED = 130
+EXIT_PIPE = 141  # what a shell reports for a writer whose reader went away
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One command: where it is, and its line of help."""
+
+    target: str  # "module:attribute"
+    help: str
+    group: str
+
+
+COMMANDS: Mapping[str, Entry] = {
+    "demo": Entry("streamer.cli.demo:demo", "Show the whole product on simulated data, in a minute.", "Start here"),
+    "score": Entry("streamer.cli.score:score", "Score CSV or JSONL files, without any configuration.", "Start here"),
+    "check": Entry("streamer.cli.check:check", "Find everything that is wrong with a configuration.", "Run"),
+    "run": Entry("streamer.cli.run:run", "Run the daemon: events in, alerts out.", "Run"),
+    "explain": Entry("streamer.cli.explain:explain", "Explain one alert in full.", "Run"),
+    "backtest": Entry("streamer.cli.backtest:backtest", "Replay a stream and list what would have fired.", "Judge"),
+    "eval": Entry("streamer.cli.evaluate:evaluate", "Measure scores against labels.", "Judge"),
+    "train": Entry("streamer.cli.train:train", "Train a model on the streams of a configuration.", "Judge"),
+    "schema": Entry("streamer.cli.schema:schema", "Print the JSON schema of config.yaml or of an alert.", "Tools"),
+    "doctor": Entry("streamer.cli.doctor:doctor", "Check this machine; every finding carries its fix.", "Tools"),
+    "bench": Entry("streamer.cli.bench:bench", "Measure events a second, latency and memory here.", "Tools"),
+}
+
+
+class Commands(click.Group):
+    """A group that knows its commands by table and imports them on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(cmd_name)
+        return None if entry is None else load(entry)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0] if args else ""
+        if name and not name.startswith("-") and name not in COMMANDS:
+            raise click.UsageError(f"there is no command {name!r}{_nearest(name)}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title in dict.fromkeys(entry.group for entry in COMMANDS.values()):
+            with formatter.section(title):
+                formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items() if entry.group == title])
+
+
+def load(entry: Entry) -> click.Command:
+    """Import a command. Its flags have environment twins: STREAMER_<FLAG>."""
+    module, _, attribute = entry.target.partition(":")
+    command = getattr(importlib.import_module(module), attribute)
+    assert isinstance(command, click.Command)
+    command.context_settings.setdefault("auto_envvar_prefix", "STREAMER")
+    return command
+
+
+def _nearest(name: str) -> str:
+    found = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
+    return f"; did you mean {found[0]}?" if found else f"; there are: {', '.join(COMMANDS)}"
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="streamer", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Streaming anomaly detection that explains itself: events in, plain-worded alerts out.
+
+    Data goes to standard output, logs and progress to standard error. Every flag can be set by STREAMER_<FLAG>.
+    """
+
+
+def main(args: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit with its code (see `streamer.errors`)."""
+    sys.exit(run(args))
+
+
+def run(args: list[str] | None = None) -> int:
+    """The exit code of a command line. Errors of our tree and of usage are told in one line on standard error."""
+    try:
+        result: Any = cli.main(args, prog_name="streamer", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as exc:
+        exc.show()
+        return exc.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return _tell("interrupted", EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        return _quiet_pipe()
+    except StreamerError as exc:
+        return _tell(str(exc), exc.exit_code)
+    return result if isinstance(result, int) else 0
+
+
+def _tell(text: str, code: int) -> int:
+    click.echo(f"{click.style('error', fg='red')}: {text}", err=True)
+    return code
+
+
+def _quiet_pipe() -> int:
+    """The reader of our output is gone (`| head`): say nothing, not even while Python closes the stream."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + signal.SIGPIPE if hasattr(signal, "SIGPIPE") else EXIT_PIPE

@@ -1,0 +1,32 @@
+"""Secrets out of what people read: source lines, listings, logs."""
+
+from __future__ import annotations
+
+import re
+
+MASK = "***"
+SECRET_NAME = re.compile(
+    r"pass(?:word|phrase|wd)|(?:^|[_.-])pass$|secret|token$|credential|(?:api|private|access)[_.-]?key", re.IGNORECASE
+)
+USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
+_WORD = r"(?:[A-Za-z0-9_.-]*(?:password|passphrase|passwd|secret|token|credentials?|(?:api|private|access)[_.-]?key))"
+_VALUE = r"""("[^"]*"?|'[^']*'?|[^,}\]\s&;][^,}\]\s&;]*)"""
+_ASSIGNED = re.compile(rf"""\b({_WORD}["']?\s*(?:=|:\s+)\s*){_VALUE}""", re.IGNORECASE)
+_YAML = re.compile(rf"""\b({_WORD}["']?\s*:\s+)("[^"]*"?|'[^']*'?|[^,}}\s][^,}}]*)""", re.IGNORECASE)
+_BEARER = re.compile(r"\b((?:Bearer|Basic)\s+)[A-Za-z0-9._~+/=-]{4,}", re.IGNORECASE)
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a setting, field or variable of that name holds what must not be shown."""
+    return SECRET_NAME.search(name) is not None
+
+
+def conceal_yaml(line: str) -> str:
+    """A line of YAML without the values of secrets and the credentials of addresses."""
+    return USERINFO.sub(f"{MASK}@", _YAML.sub(rf"\1{MASK}", line))
+
+
+def conceal(text: str) -> str:
+    """Free text without `password=x`, bearer tokens and the credentials of addresses."""
+    text = _ASSIGNED.sub(rf"\1{MASK}", _BEARER.sub(rf"\1{MASK}", text))
+    return USERINFO.sub(f"{MASK}@", text)
