@@ -1,0 +1,154 @@
+"""A small world for service tests: a judge that calls every high value an incident, and the parts around it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from streamer.connect.memory import Item, MemoryScores, MemorySink, MemorySource
+from streamer.event import Alert, EventBatch, Fate, I64, ModelRef, Rejected, Scores
+from streamer.protocols import Sink, Source
+from streamer.service.axis import EventClock
+from streamer.service.backoff import Backoff
+from streamer.service.delivery import Outbox, Outlet
+from streamer.service.ledger import Ledger
+from streamer.service.line import Line, ScoreWriter
+from streamer.service.mailbox import Mailbox, Positions
+from streamer.service.parts import ModelState, Parts
+from streamer.service.reader import Arrival, Reader
+from streamer.service.scorer import Scorer
+
+LIMIT = 10.0
+REF = ModelRef("test-1", "numpy", "ab" * 32)
+
+
+class Hands:
+    """A clock that moves when told."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    scores: Scores
+    alerts: list[Alert]
+
+
+@dataclass
+class HighJudge:
+    """Every value above LIMIT opens an incident; a missing one has the fate MISSING. Keeps the times it was ticked with."""
+
+    ref: ModelRef = REF
+    fates: I64 = field(default_factory=lambda: np.zeros(len(Fate), np.int64))
+    evicted: dict[str, int] = field(default_factory=lambda: {"lru": 0, "idle": 0})
+    ticks: list[float] = field(default_factory=list)
+    seen: list[int] = field(default_factory=list)
+    memory_bytes: int = 4096
+    entities_active: int = 1
+    out_of_order: int = 0
+    open_incidents: int = 0
+
+    def process(self, batch: EventBatch) -> Verdict:
+        value = batch.values[:, 0]
+        fate = np.where(np.isnan(value), Fate.MISSING, Fate.SCORED).astype(np.uint8)
+        self.fates += np.bincount(fate, minlength=len(Fate))
+        self.seen += batch.offset.tolist()
+        alerts = [alert_at(int(offset)) for offset in batch.offset[value > LIMIT]]
+        return Verdict(scores_of(fate, np.nan_to_num(value / LIMIT).astype(np.float32)), alerts)
+
+    def tick(self, now_s: float) -> list[Alert]:
+        self.ticks.append(now_s)
+        return []
+
+
+def scores_of(fate: np.ndarray, alarm: np.ndarray) -> Scores:
+    blank = np.full((len(fate), 1), np.nan, np.float32)
+    return Scores(fate, alarm, alarm, np.stack([alarm, 0 * alarm], axis=1), blank, blank, blank)
+
+
+def batch_of(values: Sequence[float], first_offset: int = 0, *, partition: int = 0, time_s: float = 0.0) -> EventBatch:
+    n = len(values)
+    offset = np.arange(first_offset, first_offset + n, dtype=np.int64)
+    times = time_s + offset.astype(np.float64)
+    column = np.array(values, np.float32).reshape(n, 1)
+    return EventBatch("s", "t", partition, ("pump",), np.zeros((n, 1), np.int32), times, column, offset)
+
+
+def rejected(offset: int, reason: str = "bad_json") -> Rejected:
+    return Rejected(offset, reason, "line is not JSON", b"{")
+
+
+def alert_at(offset: int) -> Alert:
+    return Alert(
+        f"id-{offset}", "s:pump", "opened", "open", "warning", "s", "pump", {}, "1970-01-01T00:00:00Z",
+        "1970-01-01T00:00:00Z", None, "pump is high", 1.5, 0.001, 1.0, [], None, [], [], None, REF,
+    )  # fmt: skip
+
+
+@dataclass
+class World:
+    """One stream with everything around it, on a clock that stands still."""
+
+    source: Source
+    sink: MemorySink = field(default_factory=MemorySink)
+    capacity: int = 4
+    limit: int = 100
+    pace: float = 0.0
+    batch_rows: int = 4096
+    keys: int = 1
+    clock: Hands = field(default_factory=Hands)
+    stop: threading.Event = field(default_factory=threading.Event)
+    model: ModelState = field(default_factory=lambda: ModelState(REF))
+    retry_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        bell, self.ledger, self.earned = threading.Event(), Ledger("s"), Positions()
+        self.mailbox: Mailbox[Arrival] = Mailbox(self.capacity, bell)
+        self.judges = [HighJudge() for _ in range(self.keys)]
+        self.scores = MemoryScores()
+        self.outlet = Outlet("memory", self.sink, self.backoff(), self.clock)
+        self.outbox = Outbox([self.outlet], self.limit)
+        self.reader = Reader(
+            self.ledger, self.source, self.mailbox, self.earned, backoff=self.backoff(), clock=self.clock
+        )
+        self.line = Line(
+            self.ledger, self.mailbox, self.judges, self.outbox, self.earned, ScoreWriter(self.scores, self.backoff()),
+            EventClock(self.pace), self.batch_rows, 5.0, self.clock,
+        )  # fmt: skip
+        self.scorer = Scorer([self.line], self.outbox, bell=bell, clock=self.clock)
+
+    def backoff(self) -> Backoff:
+        return Backoff(self.retry_s, 8 * self.retry_s, self.clock)
+
+    @property
+    def parts(self) -> Parts:
+        return Parts((self.reader,), (self.line,), self.scorer, self.outbox, self.model)
+
+    @property
+    def committed(self) -> dict[tuple[str, int], int]:
+        assert isinstance(self.source, MemorySource)
+        return self.source.committed
+
+    def read(self, polls: int) -> None:
+        for _ in range(polls):
+            self.reader.turn(0.0)
+
+    def score(self, turns: int = 1) -> None:
+        for _ in range(turns):
+            self.scorer.turn()
+            self.clock.now += 0.02
+
+
+def world(items: Iterable[Item], *, endless: bool = True, **settings: object) -> World:
+    return World(MemorySource(items, endless=endless), **settings)  # type: ignore[arg-type]
+
+
+def two_sinks(first: Sink, second: Sink, clock: Hands) -> Outbox:
+    return Outbox([Outlet("first", first, clock=clock), Outlet("second", second, clock=clock)])
