@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from streamer.artifact import ModelSpec
 from streamer.detect import features
 from streamer.detect.features import Anchor
+from streamer.errors import InputError
 from streamer.event import F32, F64, Bool
 
 
@@ -30,9 +31,11 @@ class History:
     rhythm: Bool  # (E,) False where the clock carries nothing
     label: F32 | None = None  # (E, L) 1 = anomaly, 0 = normal, NaN = unknown: for a supervised head
 
-    def rows(self, index: Any) -> History:
-        label = None if self.label is None else self.label[index]
-        return History(self.values[index], self.time_s[index], self.anomaly[index], self.rhythm[index], label)
+    def span(self, start: int, stop: int) -> History:
+        """Rows start..stop of every entity."""
+        cut = (slice(None), slice(start, stop))
+        label = None if self.label is None else self.label[cut]
+        return History(self.values[cut], self.time_s[cut], self.anomaly[cut], self.rhythm, label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,7 @@ def cut(history: History, length: int, stride: int, limit: int, rng: np.random.G
     """Pieces of `length` consecutive rows of long histories, every `stride` rows; at most `limit`, drawn at random."""
     entities, rows = history.time_s.shape
     if rows < length:
-        raise ValueError(f"history has {rows} rows, a window takes {length}")
+        raise InputError(f"history has {rows} rows, a window takes {length}")
     starts = np.arange(0, rows - length + 1, stride)
     pairs = np.stack(np.meshgrid(np.arange(entities), starts, indexing="ij"), axis=-1).reshape(-1, 2)
     pairs = pairs[rng.permutation(len(pairs))[:limit]]
@@ -131,3 +134,47 @@ def cut(history: History, length: int, stride: int, limit: int, rng: np.random.G
         history.values[entity, row], history.time_s[entity, row], history.anomaly[entity, row],
         history.rhythm[entity[:, 0]], label,
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class HistorySet:
+    """Recorded history as a data set: the last rows of every entity are for validation, random pieces of the rest for learning.
+
+    `pieces` windows an epoch; young windows make up a share of them, so that new entities stay well served.
+    """
+
+    spec: ModelSpec
+    history: History
+    pieces: int = 512
+    young_share: float = 0.2
+    validation_share: float = 0.25
+
+    def __post_init__(self) -> None:
+        rows, needed = self.history.time_s.shape[1], 2 * rows_needed(self.spec, self.spec.k_min)
+        if rows < needed:
+            raise InputError(f"history has {rows} rows per entity, training takes at least {needed}")
+
+    def epoch(self, rng: np.random.Generator, rows: int) -> Iterator[dict[str, Any]]:
+        batches = [b for w in self._draw(self._part(training=True), self.pieces, rng) for b in w.batches(rows, rng)]
+        for index in rng.permutation(len(batches)):
+            yield batches[index]
+
+    def validation(self) -> Iterator[dict[str, Any]]:
+        """The same windows every time, from rows that no epoch learns from."""
+        rng = np.random.default_rng(0)
+        for w in self._draw(self._part(training=False), max(1, self.pieces // 2), rng):
+            yield w.batch(slice(None))
+
+    def _part(self, *, training: bool) -> History:
+        rows = self.history.time_s.shape[1]
+        held = max(int(rows * self.validation_share), min(rows // 2, rows_needed(self.spec)))
+        return self.history.span(0, rows - held) if training else self.history.span(rows - held, rows)
+
+    def _draw(self, part: History, pieces: int, rng: np.random.Generator) -> Iterator[Windows]:
+        lengths = [None, *young_lengths(self.spec)]
+        shares = [1 - self.young_share, *[self.young_share / (len(lengths) - 1)] * (len(lengths) - 1)]
+        for young, share in zip(lengths, shares, strict=True):
+            length = rows_needed(self.spec, young)
+            if part.time_s.shape[1] >= length:
+                drawn = cut(part, length, max(1, length // 16), max(1, int(share * pieces)), rng)
+                yield windows(drawn, self.spec, young)

@@ -19,10 +19,11 @@ from models.dataset import Windows, rows_needed, windows, young_lengths
 from streamer.artifact import PRETRAINED, ModelSpec
 
 Batch = dict[str, Any]
-CHANNELS = (1, 3, 8)
-# One epoch in channel rows: long windows per channel count, and a quarter as many young ones per anchor length.
-GROWN_ROWS, YOUNG_ROWS = 4096, 1024
-VALIDATION_ROWS = 1536
+# One epoch in channel rows by channel count (one rhythm row serves all channels, so many channels are cheap to learn from),
+# and the young windows per anchor length.
+GROWN_ROWS = {1: 6144, 3: 9216, 8: 12288}
+YOUNG_ROWS = 3072
+VALIDATION_SHARE = 1 / 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +35,21 @@ class SyntheticSet:
 
     def epoch(self, rng: np.random.Generator, rows: int) -> Iterator[Batch]:
         """All kinds of windows in random order."""
-        batches = [batch for w in self._draw(rng, GROWN_ROWS, YOUNG_ROWS) for batch in w.batches(rows, rng)]
+        batches = [batch for w in self._draw(rng, 1.0) for batch in w.batches(rows, rng)]
         for index in rng.permutation(len(batches)):
             yield batches[index]
 
     def validation(self) -> Iterator[Batch]:
         """The same streams every time, none of which is ever trained on."""
-        for w in self._draw(np.random.default_rng([self.seed, 1]), VALIDATION_ROWS, VALIDATION_ROWS // 4):
+        for w in self._draw(np.random.default_rng([self.seed, 1]), VALIDATION_SHARE):
             yield w.batch(slice(None))
 
-    def _draw(self, rng: np.random.Generator, grown: int, young: int) -> Iterator[Windows]:
-        for channels in CHANNELS:
-            yield windows(synth.streams(rng, grown // channels, rows_needed(self.spec), channels), self.spec)
+    def _draw(self, rng: np.random.Generator, share: float) -> Iterator[Windows]:
+        for channels, rows in GROWN_ROWS.items():
+            yield windows(synth.streams(rng, int(share * rows) // channels, rows_needed(self.spec), channels), self.spec)
         for length in young_lengths(self.spec):
-            channels = int(rng.choice(CHANNELS))
-            history = synth.streams(rng, young // channels, rows_needed(self.spec, length), channels)
+            channels = int(rng.choice(list(GROWN_ROWS)))
+            history = synth.streams(rng, int(share * YOUNG_ROWS) // channels, rows_needed(self.spec, length), channels)
             yield windows(history, self.spec, length)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from models import losses, network
+from models.dataset import Windows
 from streamer.artifact import ModelSpec
 from streamer.errors import ModelError
 from streamer.event import F32
@@ -198,8 +199,10 @@ class _Run:
         self.rate = settings.learning_rate
         self.optimizer = _optimizer(settings)
         self.optimizer.build(self.model.trainable_variables)
-        self._step = tf.function(self._train, reduce_retracing=True)
-        self._validate = tf.function(self._judge, reduce_retracing=True)
+        # Open shapes: one trace (seconds each) serves every number of rows, steps and channels.
+        signature = [_signature(spec)]
+        self._step = tf.function(self._train, input_signature=signature)
+        self._validate = tf.function(self._judge, input_signature=signature)
         self._writer = tf.summary.create_file_writer(str(settings.log_dir)) if settings.log_dir else None
         self._epochs = 0
 
@@ -263,6 +266,15 @@ def _optimizer(settings: TrainSettings) -> Any:
 
 def _inner(optimizer: Any) -> Any:
     return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def _signature(spec: ModelSpec) -> dict[str, Any]:
+    """Tensor shapes of a batch (dataset.Windows) with open B, T and C."""
+    shapes: dict[str, list[int | None]] = {f.name: [None, None] for f in fields(Windows)}
+    shapes["x"] = [None, None, None, spec.value_features]
+    shapes["r"] = [None, None, spec.rhythm_features]
+    shapes["step"] = shapes["value_weight"] = [None, None, None]
+    return {n: tf.TensorSpec(shape, tf.int32 if n == "hour" else tf.float32, name=n) for n, shape in shapes.items()}
 
 
 def _tensors(batch: Batch) -> Batch:
