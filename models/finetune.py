@@ -1,0 +1,129 @@
+"""A short further training of a bundle on raw history, for a child process.
+
+    python -m models.finetune --bundle DIR --data rows.npz --out DIR --seconds N [--seed S] [--version V]
+
+rows.npz: values (E, T, C) with NaN = missing, time_s (E, T) ascending, optional mask (E, T) = 1 for rows that must not be
+learnt (known anomalies), optional rhythm (E,) = 0 where the clock carries nothing. Always writes a complete bundle; the old
+weights stay in it unless the held-out last rows are predicted better. `--seconds` counts from the start of the process.
+Progress: JSON lines on stderr. Exit codes as everywhere (errors.StreamerError).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from models.dataset import History, HistorySet
+from streamer import artifact
+from streamer.artifact import Bundle
+from streamer.errors import InputError, StreamerError
+
+# Wall seconds that reading back the best weights and the export take on one core; training ends so much earlier.
+EXPORT_S = 5.0
+LEARNING_RATE = 5e-4
+# Losses fluctuate: a new model must beat the old one by so much on held-out rows.
+MARGIN = 0.002
+
+
+def say(event: str, **fields: Any) -> None:
+    """One line of progress."""
+    print(json.dumps({"event": event, **fields}), file=sys.stderr, flush=True)
+
+
+def read_history(path: Path) -> History:
+    """The rows of an npz; InputError says what is wrong with it."""
+    try:
+        arrays = artifact.unpack_arrays(path.read_bytes(), path)
+    except OSError as exc:
+        raise InputError(f"{path}: cannot be read: {exc}") from exc
+    return history_of(arrays, path)
+
+
+def history_of(arrays: Mapping[str, Any], where: object) -> History:
+    """Checked history from arrays named as in the module's docstring."""
+    missing = {"values", "time_s"} - arrays.keys()
+    if missing:
+        raise InputError(f"{where}: lacks the array {', '.join(sorted(missing))}")
+    values, time_s = np.asarray(arrays["values"], np.float32), np.asarray(arrays["time_s"], np.float64)
+    if values.ndim != 3 or time_s.shape != values.shape[:2]:
+        raise InputError(f"{where}: values must be (E, T, C) and time_s (E, T), got {values.shape} and {time_s.shape}")
+    if np.isinf(values).any() or not np.isfinite(time_s).all():
+        raise InputError(f"{where}: values may be NaN but not infinite, times must be finite")
+    entities, rows = time_s.shape
+    mask = np.asarray(arrays.get("mask", np.zeros((entities, rows))), bool)
+    rhythm = np.asarray(arrays.get("rhythm", np.ones(entities)), bool)
+    if mask.shape != (entities, rows) or rhythm.shape != (entities,):
+        raise InputError(f"{where}: mask must be {(entities, rows)}, rhythm {(entities,)}, got {mask.shape}, {rhythm.shape}")
+    return History(values, time_s, mask, rhythm)
+
+
+def finetune(bundle: Bundle, history: History, out: Path, *, version: str, until_s: float, seed: int) -> bool:
+    """Train until the monotonic time `until_s`, write the new bundle to `out`; True if it differs from the old one."""
+    from models import export, report
+    from models.train import TrainSettings, train
+
+    seconds = max(1.0, until_s - time.monotonic() - EXPORT_S)
+    settings = TrainSettings(
+        epochs=100, seconds=seconds, learning_rate=LEARNING_RATE, patience=3, noise=0.01, batch_rows=128, seed=seed
+    )
+    data = HistorySet(bundle.spec, history, pieces=256)
+    result = train(settings, data, start=bundle.weights, report=lambda e: say("epoch", **_shown(e)))
+    before, after = result.history[0].validation, result.best.validation
+    better = result.improved and after < before - MARGIN
+    training = report.summary(result, settings) | {"parent": bundle.version, "improved": better}
+    say("trained", improved=better, before=before, after=after, seconds=round(result.seconds, 2), stopped=result.stopped)
+    if better:
+        export.write_bundle(
+            out, version=version, spec=bundle.spec, weights=result.weights, training=training, calibration=bundle.calibration
+        )
+    else:
+        _keep(bundle, out, version, training)
+    return better
+
+
+def _shown(epoch: Any) -> dict[str, Any]:
+    kept = {name: value for name, value in asdict(epoch).items() if name in ("number", "validation", "seconds", "steps")}
+    return kept | {"forecast": epoch.parts["forecast"]}
+
+
+def _keep(bundle: Bundle, out: Path, version: str, training: Mapping[str, Any]) -> None:
+    """The old parts under the new version."""
+    parts = {name: blob for name, blob in bundle.parts.items() if name != "weights.npz"}
+    artifact.save(
+        out, version=version, spec=bundle.spec, weights=bundle.weights,
+        calibration=bundle.calibration, parts=parts, training=training,
+    )  # fmt: skip
+
+
+@click.command()
+@click.option("--bundle", type=click.Path(path_type=Path), required=True, help="Directory of the champion.")
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="npz of raw rows.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of the new bundle.")
+@click.option("--seconds", type=float, default=15.0, show_default=True, help="Wall time from start to end.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--version", default=None, help="Version of the new bundle; default: the old one's with -tuned.")
+def main(bundle: Path, data: Path, out: Path, seconds: float, seed: int, version: str | None) -> None:
+    """Train a bundle a little further on raw history and write a complete new bundle."""
+    began = time.monotonic()
+    try:
+        champion = artifact.load(bundle)
+        history = read_history(data)
+        say("started", version=champion.version, entities=len(history.values), rows=history.values.shape[1])
+        name = version or f"{champion.version}-tuned"
+        better = finetune(champion, history, out, version=name, until_s=began + seconds, seed=seed)
+    except StreamerError as exc:
+        say("failed", error=str(exc))
+        raise SystemExit(exc.exit_code) from exc
+    say("done", out=str(out), version=name, improved=better, seconds=round(time.monotonic() - began, 2))
+
+
+if __name__ == "__main__":
+    main()
