@@ -212,7 +212,7 @@ def _plain(value: Any) -> str:
 
 
 def escape_controls(logger: Any, method: str, event: EventDict) -> EventDict:
-    """No control character reaches a terminal; a traceback keeps its line breaks, indented: it cannot pose as a line."""
+    """No control character reaches a terminal; a traceback keeps its line breaks, but indented."""
     clean = {key: _escaped(value, keep="\n" if key == "exception" else "") for key, value in event.items()}
     return clean | {"exception": textwrap.indent(clean["exception"], "  ")} if "exception" in clean else clean
 

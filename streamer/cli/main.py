@@ -17,6 +17,7 @@ from streamer import __version__
 from streamer.errors import StreamerError
 
 EXIT_INTERRUPTED = 130
+NO_TWIN = {"sets"}  # settings have variables of their own: STREAMER__SECTION__KEY
 EXIT_PIPE = 141  # what a shell reports for a writer whose reader went away
 
 
@@ -69,12 +70,19 @@ class Commands(click.Group):
 
 
 def load(entry: Entry) -> click.Command:
-    """Import a command. Its flags have environment twins: STREAMER_<FLAG>."""
+    """Import a command and give each of its flags an environment twin: STREAMER_<FLAG>."""
     module, _, attribute = entry.target.partition(":")
     command = getattr(importlib.import_module(module), attribute)
     assert isinstance(command, click.Command)
-    command.context_settings.setdefault("auto_envvar_prefix", "STREAMER")
+    for option in command.params:
+        if isinstance(option, click.Option) and option.envvar is None and option.name not in NO_TWIN:
+            option.envvar = twin(option)
     return command
+
+
+def twin(option: click.Option) -> str:
+    """The environment variable of a flag, by its long name: --until-idle is STREAMER_UNTIL_IDLE."""
+    return "STREAMER_" + max(option.opts, key=len).lstrip("-").replace("-", "_").upper()
 
 
 def _nearest(name: str) -> str:

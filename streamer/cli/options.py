@@ -15,7 +15,7 @@ DEFAULT_CONFIG = "config.yaml"
 def config_options(command: F) -> F:
     """-c/--config FILE (as `config: Path`) and --set PATH=VALUE (as `sets: tuple[str, ...]`)."""
     command = click.option(
-        "--set", "sets", multiple=True, metavar="PATH=VALUE", envvar=None, allow_from_autoenv=False,
+        "--set", "sets", multiple=True, metavar="PATH=VALUE",
         help="Override a setting, such as streams.NAME.detect.cooldown=5m; repeatable.",
     )(command)  # fmt: skip
     return click.option(
@@ -32,5 +32,5 @@ def format_option(*formats: str) -> Callable[[F], F]:
         type=click.Choice(formats),
         default=formats[0],
         show_default=True,
-        help="Form of the output.",
+        help="Output.",
     )
