@@ -11,11 +11,12 @@ from operator import methodcaller
 import numpy as np
 
 from streamer.connect.codec import MAX_LINE_BYTES, Columns, Decoder, Fields, Refusals, shown
-from streamer.connect.times import seconds_of_text
+from streamer.connect.times import seconds_of_cell, seconds_of_text
 from streamer.errors import InputError
 from streamer.event import F64, I64
 
 NOTHING = frozenset({"", "na", "n/a", "null", "none", "-", "?"})  # cells that say "no value"
+SEPARATORS = (",", ";", "\t", "|")
 Row = list[str]
 
 
@@ -192,3 +193,32 @@ def opens_quote(line: bytes, separator: bytes) -> bool:
     if line.count(b'"') % 2 == 0:
         return False
     return line.lstrip().startswith(b'"') or separator + b'"' in line
+
+
+def sniff_separator(lines: Sequence[bytes]) -> str:
+    """The separator that cuts most lines into the same number of cells (two or more); comma if none does."""
+
+    def regularity(separator: str) -> tuple[float, int]:
+        widths = [len(row) for row in (cells_of(line, separator) for line in lines[:100]) if row]
+        usual = max(set(widths), key=widths.count, default=1)
+        return (widths.count(usual) / len(widths) if usual > 1 else 0.0), usual
+
+    return max(SEPARATORS, key=regularity)
+
+
+def cells_of(line: bytes, separator: str) -> list[str]:
+    """Stripped cells of a line, none if it is no CSV."""
+    try:
+        return [cell.strip() for cell in parse_row(line.decode(errors="replace"), separator)]
+    except csv.Error:
+        return []
+
+
+def is_header(row: Sequence[str]) -> bool:
+    """Whether a first row can be names: none of its cells is a number or a time."""
+    return bool(row) and not any(map(is_value, row))
+
+
+def is_value(cell: str) -> bool:
+    """A number or a time."""
+    return number_of(cell) is not None or not math.isnan(seconds_of_cell(cell, "iso"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from streamer.connect.codec import MAX_LINE_BYTES, Decoder, Fields
-from streamer.connect.csv_rows import CsvDecoder, join_quoted, parse_row
+from streamer.connect.csv_rows import CsvDecoder, cells_of, is_header, join_quoted, sniff_separator
 from streamer.connect.json_lines import JsonDecoder
 from streamer.connect.lines import LineBuffer, is_pipe
 from streamer.connect.pace import Pacer, Wait
@@ -18,12 +17,14 @@ from streamer.errors import InputError
 from streamer.event import Poll
 from streamer.protocols import Clock
 
+SNIFFED = 100  # lines looked at for the separator
+
 
 class FileSource:
     """Data rows of a file in order; offsets are row numbers from 0, without the header and without blank lines.
 
-    `form` is auto, csv or jsonl; `columns` names the cells of a CSV that has no header. Unpacks gz, xz, bz2; "-" is
-    stdin. Damage in the middle raises InputError after everything before it was delivered. Ends with None.
+    `form` is auto, csv or jsonl; `columns` names the cells of a CSV without header (default: column_1, ...). Unpacks
+    gz, xz, bz2; "-" is stdin. Damage in the middle raises InputError after everything before it came. Ends with None.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class FileSource:
         *,
         stream: str = "file",
         form: str = "auto",
-        separator: str = ",",
+        separator: str = "auto",
         columns: tuple[str, ...] | None = None,
         rows: int = 4096,
         pace: float | None = None,
@@ -42,6 +43,7 @@ class FileSource:
         max_line_bytes: int = MAX_LINE_BYTES,
     ) -> None:
         self.channels = fields.channels
+        self.entity_keys = max(len(fields.entity), 1)
         self.rows_read = 0
         self._fields, self._stream, self._rows, self._limit = fields, stream, rows, max_line_bytes
         self._pacer = Pacer(pace, clock, wait)
@@ -120,18 +122,25 @@ class FileSource:
         if kind == "jsonl":
             self._lines.give_back([first])
             return JsonDecoder(self._fields, stream=self._stream, max_line_bytes=self._limit)
-        if self._columns is not None:
+        if self._separator == "auto":
+            self._separator = self._sniffed(first)
+        columns = self._columns or names_of(first, self._separator, self._lines.name)
+        if columns != header_cells(first, self._separator):
             self._lines.give_back([first])
-        columns = self._columns or header_of(first, self._separator, self._lines.name)
-        try:
-            return self._csv(columns)
-        except InputError as exc:
-            raise InputError(f"{self._lines.name}: {exc}") from None
+        return self._csv(columns)
+
+    def _sniffed(self, first: bytes) -> str:
+        more = self._lines.take(SNIFFED, 0.0)
+        self._lines.give_back(more)
+        return sniff_separator([first, *more])
 
     def _csv(self, columns: tuple[str, ...]) -> Decoder:
-        return CsvDecoder(
-            self._fields, columns, stream=self._stream, separator=self._separator, max_line_bytes=self._limit
-        )  # fmt: skip
+        try:
+            return CsvDecoder(
+                self._fields, columns, stream=self._stream, separator=self._separator, max_line_bytes=self._limit
+            )
+        except InputError as exc:
+            raise InputError(f"{self._lines.name}: {exc}") from None
 
 
 def form_of(line: bytes, name: str) -> str:
@@ -142,14 +151,27 @@ def form_of(line: bytes, name: str) -> str:
     return "jsonl" if start == b"{" else "csv"
 
 
+def names_of(line: bytes, separator: str, name: str) -> tuple[str, ...]:
+    """Column names from the first line: its cells if they can be names, else column_1, column_2, ..."""
+    cells = header_cells(line, separator)
+    if not cells:
+        raise InputError(f"{name}: its first line is no CSV in UTF-8")
+    return header_of(line, separator, name) if is_header(cells) else numbered(len(cells))
+
+
+def numbered(width: int) -> tuple[str, ...]:
+    """Names of the columns of a file without a header."""
+    return tuple(f"column_{i + 1}" for i in range(width))
+
+
 def header_of(line: bytes, separator: str, name: str) -> tuple[str, ...]:
-    """Column names of a header line, stripped; empty ones become column_N; doubled ones are refused."""
-    try:
-        cells = parse_row(line.decode(), separator)
-    except (UnicodeDecodeError, csv.Error) as exc:
-        raise InputError(f"{name}: its first line is no readable header: {exc}") from None
-    columns = tuple(cell.strip() or f"column_{i + 1}" for i, cell in enumerate(cells))
+    """Column names of a header line, empty ones as column_N; InputError if two are the same."""
+    columns = header_cells(line, separator)
     twice = {column for column in columns if columns.count(column) > 1}
     if twice:
         raise InputError(f"{name}: two columns are named {min(twice)!r}; rename one")
     return columns
+
+
+def header_cells(line: bytes, separator: str) -> tuple[str, ...]:
+    return tuple(cell or f"column_{i + 1}" for i, cell in enumerate(cells_of(line, separator)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from collections.abc import Sequence
@@ -14,14 +13,13 @@ from typing import Any
 import numpy as np
 
 from streamer.connect.codec import Fields, shown
-from streamer.connect.csv_rows import NOTHING, number_of, parse_row, place_of
-from streamer.connect.file import form_of, header_of
+from streamer.connect.csv_rows import NOTHING, cells_of, is_header, is_value, number_of, place_of, sniff_separator
+from streamer.connect.file import form_of, header_of, numbered
 from streamer.connect.lines import head_of
-from streamer.connect.times import seconds_of_cell, seconds_of_text
+from streamer.connect.times import seconds_of_text
 from streamer.errors import InputError
 from streamer.event import F64
 
-SEPARATORS = (",", ";", "\t", "|")
 SPOKEN = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 ROWS_LOOKED_AT = 2000
 MOSTLY = 0.95
@@ -123,32 +121,14 @@ def head_lines(source: str | Path | bytes) -> list[bytes]:
     return lines
 
 
-def sniff_separator(lines: Sequence[bytes]) -> str:
-    """The separator that cuts most lines into the same number of cells (two or more); comma if none does."""
-
-    def regularity(separator: str) -> tuple[float, int]:
-        widths = [len(row) for row in (_cells(line, separator) for line in lines[:100]) if row]
-        usual = max(set(widths), key=widths.count, default=1)
-        return (widths.count(usual) / len(widths) if usual > 1 else 0.0), usual
-
-    return max(SEPARATORS, key=regularity)
-
-
-def _cells(line: bytes, separator: str) -> list[str]:
-    try:
-        return [cell.strip() for cell in parse_row(line.decode(errors="replace"), separator)]
-    except csv.Error:
-        return []
-
-
 def csv_table(
     lines: Sequence[bytes], separator: str, name: str
 ) -> tuple[list[Column], tuple[str, ...] | None, list[str]]:
     """Columns of the first rows, names if there is no header, and the note about the form."""
-    rows = [_cells(line, separator) for line in lines]
+    rows = [cells_of(line, separator) for line in lines]
     headed = has_header(rows)
     width = len(rows[0])
-    names = header_of(lines[0], separator, name) if headed else tuple(f"column_{i + 1}" for i in range(width))
+    names = header_of(lines[0], separator, name) if headed else numbered(width)
     body = [row for row in rows[headed:] if len(row) == width]
     if not body:
         raise InputError(f"{name}: has a header but no rows" if headed else f"{name}: no row has {width} cells")
@@ -159,11 +139,7 @@ def csv_table(
 
 def has_header(rows: Sequence[Sequence[str]]) -> bool:
     """A first row is a header if none of its cells is a value and some cell below it is one."""
-    return not any(map(_is_value, rows[0])) and any(_is_value(cell) for row in rows[1:50] for cell in row)
-
-
-def _is_value(cell: str) -> bool:
-    return number_of(cell) is not None or not np.isnan(seconds_of_cell(cell, "iso"))
+    return is_header(rows[0]) and any(is_value(cell) for row in rows[1:50] for cell in row)
 
 
 def json_table(lines: Sequence[bytes], name: str) -> list[Column]:

@@ -1,0 +1,89 @@
+"""Alerts to a terminal in plain sentences, or to a file as JSON lines."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from streamer.connect.append import AppendFile
+from streamer.errors import SinkError
+from streamer.event import Alert
+
+_ENCODE = msgspec.json.Encoder().encode
+
+
+def alert_json(alert: Alert) -> bytes:
+    """The alert event of INTERFACES as one line of JSON without its end; numbers that are not finite become null."""
+    return _ENCODE(alert)
+
+
+def sentence(alert: Alert) -> str:
+    """One line for a person: when, how grave, what happened to the incident, and the alert's own sentence."""
+    replayed = " (replayed)" if alert.replayed else ""
+    return printable(f"{alert.detected_at}  {alert.severity.upper():<8}  {alert.event:<8}  {alert.summary}{replayed}")
+
+
+def printable(text: str) -> str:
+    """Text of other people without power over a terminal: control characters are written out as escapes."""
+    return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
+
+
+class StdoutSink:
+    """One plain sentence per alert. A reader who went away is a SinkError; a slow one makes `send` wait."""
+
+    def __init__(self, stream: IO[str] | None = None) -> None:
+        self._stream = stream or sys.stdout
+        self._closed = False
+
+    def send(self, alert: Alert) -> None:
+        if self._closed:
+            raise SinkError("stdout: is closed")
+        try:
+            self._stream.write(sentence(alert) + "\n")
+            self._stream.flush()
+        except UnicodeEncodeError:
+            self._stream.write(ascii(sentence(alert))[1:-1] + "\n")
+        except (OSError, ValueError) as exc:
+            raise SinkError(f"stdout: cannot be written: {exc}") from exc
+
+    def flush(self, timeout_s: float) -> int:
+        """Always 0: `send` delivers."""
+        return 0
+
+    def close(self) -> None:
+        """Leaves the stream itself open: it is not ours."""
+        self._closed = True
+
+
+class JsonlSink:
+    """Alerts appended to a file, one JSON object a line; readers of the file see them at once.
+
+    With `fsync`, an alert counts as delivered only when the disk has it. A line is written whole or not at all.
+    """
+
+    def __init__(self, path: str | Path, *, fsync: bool = False) -> None:
+        self._file = AppendFile(path)
+        self._fsync, self._unsynced = fsync, 0
+
+    def send(self, alert: Alert) -> None:
+        self._file.write(alert_json(alert) + b"\n")
+        self._unsynced += self._fsync
+
+    def flush(self, timeout_s: float) -> int:
+        if self._unsynced:
+            self._file.sync()
+            self._unsynced = 0
+        return 0
+
+    def close(self) -> None:
+        try:
+            self.flush(0.0)
+        finally:
+            self._file.close()
