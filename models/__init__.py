@@ -1,1 +1,1 @@
-"""The neural networks: synthetic streams, data sets, training, export. TensorFlow is imported here and nowhere else by default."""
+"""The neural networks: synthetic streams, data sets, training, export. The only package that may import TensorFlow."""

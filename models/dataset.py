@@ -1,6 +1,6 @@
-"""Training windows, made by the very features that serving uses and shaped as detect.lanes lives: anchor, replay, judge.
+"""Training windows, made by the features that serving uses and shaped as detect.lanes lives: anchor, replay, judge.
 
-A window of a grown entity: S events are measured, the last W of them replayed from zero state, the `stride` after them judged.
+A window of a grown entity: S events are measured, the last W of them replayed from zero, the `stride` after judged.
 A young one (k = k_min, 2 k_min, ... W): k events are measured and replayed, and those up to the next anchor judged.
 Axes: E entities, L rows of raw history, T steps of a window, C channels.
 """
@@ -23,7 +23,7 @@ from streamer.event import F32, F64, Bool
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Raw rows of E entities: values (E, L, C) with NaN = missing, time_s (E, L) ascending, and what must not be learnt."""
+    """Raw rows of E entities: values (E, L, C), NaN = missing, time_s (E, L) ascending, and what must not be learnt."""
 
     values: F32
     time_s: F64
@@ -84,7 +84,7 @@ def rows_needed(spec: ModelSpec, young: int | None = None) -> int:
 
 
 def windows(history: History, spec: ModelSpec, young: int | None = None) -> Windows:
-    """One window per entity from its first rows_needed() rows; `young` = how many events it had at its anchor, None = grown."""
+    """One window per entity from its first rows_needed() rows; `young` = its events at the anchor, None = grown."""
     length = rows_needed(spec, young)
     values, time_s = history.values[:, :length], history.time_s[:, :length]
     measured = spec.scale_window if young is None else young
@@ -138,7 +138,7 @@ def cut(history: History, length: int, stride: int, limit: int, rng: np.random.G
 
 @dataclass(frozen=True, slots=True)
 class HistorySet:
-    """Recorded history as a data set: the last rows of every entity are for validation, random pieces of the rest for learning.
+    """Recorded history as a data set: the last rows of every entity validate, random pieces of the rest are learnt.
 
     `pieces` windows an epoch; young windows make up a share of them, so that new entities stay well served.
     """

@@ -1,4 +1,4 @@
-"""From trained weights to a bundle: the step of detect.cell as SavedModel, LiteRT f32 and dynamic int8, golden vectors, parity.
+"""From trained weights to a bundle: the step of detect.cell as LiteRT f32 and dynamic int8, golden vectors, parity.
 
 Only weights leave training; the SavedModel lives in a temporary directory (it is code, and code is not exchanged).
 """
@@ -6,7 +6,7 @@ Only weights leave training; the SavedModel lives in a temporary directory (it i
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,12 @@ from streamer.artifact import Bundle, ModelSpec
 from streamer.backends import open_scorer
 from streamer.backends.keras_step import TensorNamespace, import_tensorflow
 from streamer.backends.litert import INPUTS, OUTPUTS
-from streamer.detect.cell import SHAPES, NumpyNamespace, step
+from streamer.detect.cell import GAP_COMPONENTS, MIXTURE, SHAPES, NumpyNamespace, step
 from streamer.errors import ModelError
 from streamer.event import F32
 
 PARITY_F32 = 1e-5
-# Dynamic int8 rounds each activation row to 8 bits: the forecast may move by so much, as root mean square in step units.
+# Dynamic int8 rounds each activation row to 8 bits: the forecast may move by so much, rms in step units.
 PARITY_INT8_RMS = 0.25
 GOLDEN_STEPS, GOLDEN_ROWS, GOLDEN_CHANNELS = 24, 3, 2
 
@@ -33,9 +33,9 @@ def expected_shape(spec: ModelSpec, name: str) -> tuple[int, ...]:
 
 
 def _size(spec: ModelSpec, term: str) -> int:
-    symbols = {"H": spec.units, "A": spec.attention, "D": spec.head, "F1": spec.value_features, "F2": spec.rhythm_features}
-    symbols |= {"4H": 4 * spec.units, "2H": 2 * spec.units, "3H": 3 * spec.units, "H+F1": spec.units + spec.value_features}
-    symbols |= {"3M": 9, "3G": 18}
+    h, f1, f2 = spec.units, spec.value_features, spec.rhythm_features
+    symbols = {"H": h, "2H": 2 * h, "3H": 3 * h, "4H": 4 * h, "H+F1": h + f1, "F1": f1, "F2": f2}
+    symbols |= {"A": spec.attention, "D": spec.head, "3M": 3 * MIXTURE, "3G": 3 * GAP_COMPONENTS}
     return symbols[term] if term in symbols else int(term)
 
 
@@ -126,6 +126,7 @@ def write_bundle(
     weights: Mapping[str, F32],
     training: Mapping[str, Any],
     calibration: Mapping[str, Any] | None = None,
+    prove: Sequence[str] = ("litert", "litert-int8", "keras"),
 ) -> Bundle:
     """Export, save, load again and prove parity; return the verified bundle. ModelError if a backend disagrees."""
     check_weights(spec, weights)
@@ -134,19 +135,21 @@ def write_bundle(
         parts = to_litert(spec, weights, Path(scratch))
     parts["golden.npz"] = artifact.pack_arrays(golden(spec, weights))
     artifact.save(
-        directory, version=version, spec=spec, weights=weights, calibration=calibration or {}, parts=parts, training=training
-    )
+        directory, version=version, spec=spec, weights=weights,
+        calibration=calibration or {}, parts=parts, training=training,
+    )  # fmt: skip
     bundle = artifact.load(directory)
-    parity(bundle)
+    parity(bundle, prove)
     return bundle
 
 
-def parity(bundle: Bundle) -> dict[str, dict[str, float]]:
+def parity(bundle: Bundle, backends: Sequence[str]) -> dict[str, dict[str, float]]:
     """Deviation of every exported form from the reference; ModelError where it is too large."""
-    report = {name: deviation(bundle, name) for name in ("litert", "litert-int8", "keras")}
-    for name in ("litert", "keras"):
-        if not report[name]["max"] <= PARITY_F32:
-            raise ModelError(f"{name} strays from the numpy step by {report[name]['max']:.2g}, allowed is {PARITY_F32}")
-    if not report["litert-int8"]["delta_rms"] <= PARITY_INT8_RMS:
-        raise ModelError(f"int8 forecasts stray by {report['litert-int8']['delta_rms']:.2g} step units (rms)")
+    report = {name: deviation(bundle, name) for name in backends}
+    for name, found in report.items():
+        measure, limit = ("delta_rms", PARITY_INT8_RMS) if name == "litert-int8" else ("max", PARITY_F32)
+        if not found[measure] <= limit:
+            raise ModelError(
+                f"{name} strays from the numpy step: {measure} is {found[measure]:.2g}, allowed is {limit}"
+            )
     return report

@@ -2,9 +2,9 @@
 
     python -m models.finetune --bundle DIR --data rows.npz --out DIR --seconds N [--seed S] [--version V]
 
-rows.npz: values (E, T, C) with NaN = missing, time_s (E, T) ascending, optional mask (E, T) = 1 for rows that must not be
-learnt (known anomalies), optional rhythm (E,) = 0 where the clock carries nothing. Always writes a complete bundle; the old
-weights stay in it unless the held-out last rows are predicted better. `--seconds` counts from the start of the process.
+rows.npz: values (E, T, C) with NaN = missing, time_s (E, T) ascending, optional mask (E, T) = 1 for rows that must not
+be learnt (known anomalies), optional rhythm (E,) = 0 where the clock carries nothing. Always writes a complete bundle;
+the old weights stay in it unless the held-out last rows are predicted better. `--seconds` is wall time in all.
 Progress: JSON lines on stderr. Exit codes as everywhere (errors.StreamerError).
 """
 
@@ -14,7 +14,6 @@ import json
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,8 @@ MARGIN = 0.002
 
 def say(event: str, **fields: Any) -> None:
     """One line of progress."""
-    print(json.dumps({"event": event, **fields}), file=sys.stderr, flush=True)
+    sys.stderr.write(json.dumps({"event": event, **fields}) + "\n")
+    sys.stderr.flush()
 
 
 def read_history(path: Path) -> History:
@@ -61,7 +61,7 @@ def history_of(arrays: Mapping[str, Any], where: object) -> History:
     mask = np.asarray(arrays.get("mask", np.zeros((entities, rows))), bool)
     rhythm = np.asarray(arrays.get("rhythm", np.ones(entities)), bool)
     if mask.shape != (entities, rows) or rhythm.shape != (entities,):
-        raise InputError(f"{where}: mask must be {(entities, rows)}, rhythm {(entities,)}, got {mask.shape}, {rhythm.shape}")
+        raise InputError(f"{where}: mask must be (E, T) and rhythm (E,), got {mask.shape} and {rhythm.shape}")
     return History(values, time_s, mask, rhythm)
 
 
@@ -79,18 +79,19 @@ def finetune(bundle: Bundle, history: History, out: Path, *, version: str, until
     before, after = result.history[0].validation, result.best.validation
     better = result.improved and after < before - MARGIN
     training = report.summary(result, settings) | {"parent": bundle.version, "improved": better}
-    say("trained", improved=better, before=before, after=after, seconds=round(result.seconds, 2), stopped=result.stopped)
+    say("trained", improved=better, before=before, after=after, seconds=result.seconds, stopped=result.stopped)
     if better:
         export.write_bundle(
-            out, version=version, spec=bundle.spec, weights=result.weights, training=training, calibration=bundle.calibration
-        )
+            out, version=version, spec=bundle.spec, weights=result.weights,
+            calibration=bundle.calibration, training=training, prove=("litert", "litert-int8"),
+        )  # fmt: skip
     else:
         _keep(bundle, out, version, training)
     return better
 
 
 def _shown(epoch: Any) -> dict[str, Any]:
-    kept = {name: value for name, value in asdict(epoch).items() if name in ("number", "validation", "seconds", "steps")}
+    kept = {name: getattr(epoch, name) for name in ("number", "validation", "seconds", "steps")}
     return kept | {"forecast": epoch.parts["forecast"]}
 
 

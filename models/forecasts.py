@@ -41,14 +41,15 @@ def replay(scorer: Scorer, data: Windows) -> list[StepOut]:
     rhythm_state = np.zeros((n, scorer.rhythm_width), np.float32)
     steps = []
     for i in range(t):
-        out = scorer.step(value_state, rhythm_state, np.ascontiguousarray(data.x[:, i]), np.ascontiguousarray(data.r[:, i]))
+        x, r = np.ascontiguousarray(data.x[:, i]), np.ascontiguousarray(data.r[:, i])
+        out = scorer.step(value_state, rhythm_state, x, r)
         value_state, rhythm_state = out.value_state, out.rhythm_state
         steps.append(out)
     return steps
 
 
 def compare(scorer: Scorer, spec: ModelSpec, train: F32, test: F32, time_s: F64 | None = None) -> Errors:
-    """Errors on `test` (L, C); AR(3) learns from `train` (n, C), the network from neither. Without times the rhythm is off."""
+    """Errors on `test` (L, C); AR(3) learns from `train` (n, C), the network from neither. No times: rhythm is off."""
     length, first = rows_needed(spec), spec.scale_window
     starts = np.arange(0, len(test) - length + 1, spec.stride)
     if not len(starts):

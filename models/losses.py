@@ -1,6 +1,6 @@
-"""What training minimises: negative log densities of detect.density in Keras, and the forecast error that detection measures.
+"""What training minimises: negative log densities of detect.density in Keras, and the error that detection measures.
 
-Every loss is a weighted mean; a weight of 0 hides missing values, known anomalies and events before the first judged one.
+Every loss is a weighted mean; weight 0 hides missing values, known anomalies and events before the first judged one.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ from keras import ops
 from streamer.detect.cell import GAP_COMPONENTS, LOGIT_BOUND, MIXTURE
 from streamer.detect.density import GAP_LOG_SCALE_LOW, LOG_SCALE_HIGH, LOG_SCALE_LOW, WEIBULL_FROM
 
-FORECAST_WEIGHT = 0.5
-GAP_WEIGHT = 0.3
-HOUR_WEIGHT = 0.1
+DENSITY_WEIGHTS = {"value": 1.0, "forecast": 0.5, "gap": 0.3, "hour": 0.1}
 # A channel predicted to 2 % of its typical step is predicted well enough.
 ERROR_FLOOR = 0.02
 ALARM_CLASS_WEIGHT = 8.0
@@ -69,15 +67,14 @@ def alarm_loss(logits: Any, label: Any, weight: Any) -> Any:
 
 
 def total(outputs: dict[str, Any], batch: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """The loss of a batch and its parts by name. `batch` has step, log_gap, hour, value_weight, event_weight, clock_weight;
-    label and label_weight where a supervised head is trained."""
+    """The loss of a batch (dataset.Windows by field name) and its parts by name."""
     parts = {
         "value": -_mean(value_log_density(outputs["value"], batch["step"]), batch["value_weight"]),
         "forecast": forecast_loss(outputs["delta"], batch["step"], batch["value_weight"]),
         "gap": -_mean(gap_log_density(outputs["gap"], batch["log_gap"]), batch["gap_weight"]),
         "hour": hour_loss(outputs["hour"], batch["hour"], batch["hour_weight"]),
     }
-    density = parts["value"] + FORECAST_WEIGHT * parts["forecast"] + GAP_WEIGHT * parts["gap"] + HOUR_WEIGHT * parts["hour"]
+    density = sum(weight * parts[name] for name, weight in DENSITY_WEIGHTS.items())
     if "alarm" not in outputs:
         return density, parts
     parts["alarm"] = alarm_loss(outputs["alarm"], batch["label"], batch["label_weight"])

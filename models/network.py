@@ -22,15 +22,16 @@ from streamer.event import F32
 Outputs = dict[str, Any]  # value (B, T, C, 3M), delta (B, T, C), gap (B, T, 3G), hour (B, T, 24), attention (B, T)
 
 
-class DualStream(keras.Model):  # type: ignore[misc]
-    """Call with (x (B, T, C, F1), r (B, T, F2)); returns Outputs, and `alarm` (B, T) logits where a supervised head is on."""
+class DualStream(keras.Model):
+    """Call with (x (B, T, C, F1), r (B, T, F2)); returns Outputs, with `alarm` (B, T) logits if `supervised`."""
 
     def __init__(self, spec: ModelSpec, *, dropout: float = 0.0, l2: float = 0.0, supervised: bool = False) -> None:
         super().__init__(name="dual_stream")
         self.spec = spec
         dense = _dense(l2)
-        self.value_lstm = keras.layers.LSTM(spec.units, return_sequences=True, kernel_regularizer=_l2(l2), name="value")
-        self.rhythm_lstm = keras.layers.LSTM(spec.units, return_sequences=True, kernel_regularizer=_l2(l2), name="rhythm")
+        recurrent = {"return_sequences": True, "kernel_regularizer": _l2(l2)}
+        self.value_lstm = keras.layers.LSTM(spec.units, name="value", **recurrent)
+        self.rhythm_lstm = keras.layers.LSTM(spec.units, name="rhythm", **recurrent)
         self.attention = dense(spec.attention, name="attention")
         self.attention_vector = dense(1, use_bias=False, name="attention_vector")
         self.head_value = dense(spec.head, use_bias=False, name="head_value")
@@ -39,8 +40,8 @@ class DualStream(keras.Model):  # type: ignore[misc]
         self.clock = dense(spec.head, name="clock")
         self.gap_out = dense(3 * GAP_COMPONENTS, name="gap_out")
         self.hour_out = dense(HOURS, name="hour_out")
-        self.alarm_hidden = dense(spec.head, activation="relu", name="alarm_hidden") if supervised else None
-        self.alarm_out = dense(1, name="alarm_out") if supervised else None
+        self.alarm_hidden: Any = dense(spec.head, activation="relu", name="alarm_hidden") if supervised else None
+        self.alarm_out: Any = dense(1, name="alarm_out") if supervised else None
         self.drop = keras.layers.Dropout(dropout)
 
     def call(self, inputs: tuple[Any, Any], training: bool = False) -> Outputs:
@@ -118,7 +119,8 @@ def _variables(model: DualStream) -> dict[str, Any]:
         "rhythm_kernel": rhythm.kernel, "rhythm_recurrent": rhythm.recurrent_kernel, "rhythm_bias": rhythm.bias,
         "attention_kernel": model.attention.kernel, "attention_bias": model.attention.bias,
         "attention_vector": model.attention_vector.kernel,
-        "head_value": model.head_value.kernel, "head_event": model.head_event.kernel, "head_bias": model.head_event.bias,
+        "head_value": model.head_value.kernel,
+        "head_event": model.head_event.kernel, "head_bias": model.head_event.bias,
         "value_out": model.value_out.kernel, "value_out_bias": model.value_out.bias,
         "clock_kernel": model.clock.kernel, "clock_bias": model.clock.bias,
         "gap_out": model.gap_out.kernel, "gap_out_bias": model.gap_out.bias,

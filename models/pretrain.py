@@ -1,11 +1,10 @@
 """The starter bundle: trained on synthetic streams only, so that it scores a stream it has never seen.
 
-    python -m models.pretrain [--out DIR] [--minutes M] [--seed S]
+python -m models.pretrain [--out DIR] [--minutes M] [--seed S]
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +18,8 @@ from models.dataset import Windows, rows_needed, windows, young_lengths
 from streamer.artifact import PRETRAINED, ModelSpec
 
 Batch = dict[str, Any]
-# One epoch in channel rows by channel count (one rhythm row serves all channels, so many channels are cheap to learn from),
-# and the young windows per anchor length.
+# One epoch: channel rows by channel count (one rhythm row serves all channels: many channels are cheap to learn from),
+# and those of young windows per anchor length.
 GROWN_ROWS = {1: 6144, 3: 9216, 8: 12288}
 YOUNG_ROWS = 3072
 VALIDATION_SHARE = 1 / 8
@@ -46,7 +45,8 @@ class SyntheticSet:
 
     def _draw(self, rng: np.random.Generator, share: float) -> Iterator[Windows]:
         for channels, rows in GROWN_ROWS.items():
-            yield windows(synth.streams(rng, int(share * rows) // channels, rows_needed(self.spec), channels), self.spec)
+            history = synth.streams(rng, int(share * rows) // channels, rows_needed(self.spec), channels)
+            yield windows(history, self.spec)
         for length in young_lengths(self.spec):
             channels = int(rng.choice(list(GROWN_ROWS)))
             history = synth.streams(rng, int(share * YOUNG_ROWS) // channels, rows_needed(self.spec, length), channels)
@@ -58,7 +58,7 @@ class SyntheticSet:
 @click.option("--minutes", type=float, default=8.0, show_default=True, help="Wall time to train for.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--version", default="starter-1", show_default=True)
-@click.option("--logs", type=click.Path(path_type=Path), default=None, help="Directory for TensorBoard and the loss plot.")
+@click.option("--logs", type=click.Path(path_type=Path), default=None, help="For TensorBoard and the loss plot.")
 def main(out: Path, minutes: float, seed: int, version: str, logs: Path | None) -> None:
     """Train the starter network on synthetic streams and write its bundle."""
     from models import export, report
@@ -72,7 +72,7 @@ def main(out: Path, minutes: float, seed: int, version: str, logs: Path | None) 
     bundle = export.write_bundle(out, version=version, spec=data.spec, weights=result.weights, training=training)
     if logs is not None:
         report.plot_losses(result.history, logs / "loss.png")
-    click.echo(f"{out}: {bundle.version} {bundle.sha256[:12]}, {result.stopped} after {result.seconds:.0f} s", file=sys.stderr)
+    click.echo(f"{out}: {bundle.version} {bundle.sha256[:12]} after {result.seconds:.0f} s", err=True)
 
 
 if __name__ == "__main__":

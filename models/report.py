@@ -1,4 +1,4 @@
-"""What a training shows: a progress bar on a terminal, plain lines elsewhere, a summary for the manifest, a plot of the losses."""
+"""What a training shows: a bar on a terminal or plain lines, a summary for the manifest, a plot of the losses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ def progress(seconds: float = 0.0, epochs: int = 0) -> Iterator[Report]:
         with _bar(seconds, epochs) as show:
             yield show
     else:
-        yield lambda epoch: print(line(epoch), file=sys.stderr, flush=True)
+        yield lambda epoch: _write(line(epoch))
+
+
+def _write(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
 
 
 def line(epoch: Epoch) -> str:

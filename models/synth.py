@@ -35,7 +35,7 @@ def streams(rng: Rng, entities: int, rows: int, channels: int) -> History:
     return History(v.astype(np.float32), time_s, normal, rng.random(entities) >= RHYTHM_OFF_SHARE)
 
 
-# --- values: each kind makes (N, T) of about unit size, given the event times (N, T) -----------------------------------
+# --- values: each kind makes (N, T) of about unit size, given the event times (N, T) ---
 
 
 def channel_values(rng: Rng, time_s: F64) -> F64:
@@ -198,7 +198,7 @@ def walk(rng: Rng, time_s: F64) -> F64:
 
 def counter(rng: Rng, time_s: F64) -> F64:
     """A total that grows by steady, noisy or time-proportional amounts; some start again at zero."""
-    n, t = time_s.shape
+    n = len(time_s)
     gaps = np.diff(time_s, axis=1, prepend=time_s[:, :1])
     gaps /= np.median(gaps, axis=1, keepdims=True) + 1e-9
     rate = np.maximum(1 + _noise(rng, time_s, 0.001, 1), 0)
@@ -281,7 +281,7 @@ def _missing(rng: Rng, v: F64) -> F64:
     return np.where(np.where(rng.random((e, 1, 1)) < 0.5, single, whole), np.nan, v)
 
 
-# --- rhythm: each family makes event times (N, T) ----------------------------------------------------------------------
+# --- rhythm: each family makes event times (N, T) ---
 
 
 def rhythms(rng: Rng, entities: int, rows: int) -> F64:

@@ -1,6 +1,6 @@
 """Training: AdamW, clipped gradients, cosine or plateau schedule, early stopping; the best epoch's weights are kept.
 
-`train(settings, data)` is deterministic for a seed as long as it is bounded by epochs; a bound in seconds follows the clock.
+`train(settings, data)` is deterministic for a seed while it is bounded by epochs; a bound in seconds follows the clock.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ class TrainSettings:
 class DataSet(Protocol):
     """Batches (see losses.total) to learn from, anew for each epoch, and the same ones to be judged by."""
 
-    spec: ModelSpec
+    @property
+    def spec(self) -> ModelSpec: ...
 
     def epoch(self, rng: np.random.Generator, rows: int) -> Iterable[Batch]: ...
 
@@ -75,7 +76,7 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """The best epoch's weights by name (`extra`: those of the supervised head), and the history. Epoch 0 = before training."""
+    """The best epoch's weights (`extra`: the supervised head's), and the history; epoch 0 is before any training."""
 
     weights: dict[str, F32]
     best: Epoch
@@ -131,8 +132,8 @@ def verdict(settings: TrainSettings, history: list[Epoch], best: Epoch, out_of_t
 def _epoch(
     run: _Run, data: DataSet, rng: np.random.Generator, history: list[Epoch], deadline: float, clock: Clock
 ) -> Epoch:
-    began, sums, number = clock(), [], len(history)
-    settings = run.settings
+    began, number, settings = clock(), len(history), run.settings
+    sums: list[Any] = []
     for batch in _until(data.epoch(rng, settings.batch_rows), deadline, clock):
         run.set_rate(_rate(run, history, len(sums), began, deadline, clock()))
         sums.append(run.step(batch))

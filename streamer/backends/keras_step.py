@@ -1,4 +1,4 @@
-"""The step of detect.cell under TensorFlow: XLA and GPU where they are, and the very function that the export converts."""
+"""The step of detect.cell under TensorFlow: XLA and GPU where they are. The export converts this very function."""
 
 from __future__ import annotations
 
@@ -63,5 +63,5 @@ def import_tensorflow() -> Any:
     try:
         import tensorflow
     except ImportError as exc:
-        raise BackendError("backend keras needs tensorflow: pip install 'streamer[train]', or use backend litert") from exc
+        raise BackendError("backend keras needs tensorflow: pip install 'streamer[train]', or use litert") from exc
     return tensorflow

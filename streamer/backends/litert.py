@@ -1,13 +1,11 @@
 """The step model on LiteRT: small, fast, no TensorFlow. The default backend.
 
-The bundle's parts were hashed when it was loaded; only those bytes are parsed (a corrupt .tflite can crash the process).
+The parts were hashed when the bundle was loaded; only those bytes are parsed (a corrupt .tflite can crash the process).
 """
 
 from __future__ import annotations
 
 from typing import Any
-
-import numpy as np
 
 from streamer.artifact import Bundle
 from streamer.backends.reference import state_widths
@@ -60,7 +58,7 @@ def _interpreter(content: bytes, threads: int) -> Any:
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as exc:
-        raise BackendError("backend litert needs ai-edge-litert: pip install 'streamer[edge]', or use backend numpy") from exc
+        raise BackendError("backend litert needs ai-edge-litert: pip install 'streamer[edge]', or use numpy") from exc
     try:
         return Interpreter(model_content=content, num_threads=threads)
     except (ValueError, RuntimeError) as exc:
@@ -68,7 +66,7 @@ def _interpreter(content: bytes, threads: int) -> Any:
 
 
 def _indices(interpreter: Any) -> tuple[list[int], list[int]]:
-    """Tensor numbers of the step's inputs and outputs. The runner must not outlive this: a live one makes invoke() raise."""
+    """Tensor numbers of the step's inputs and outputs. The runner ends here: a live one makes invoke() raise."""
     runner = interpreter.get_signature_runner()
     inputs, outputs = runner.get_input_details(), runner.get_output_details()
     del runner
