@@ -44,7 +44,7 @@ class Finding:
 
 @click.command()
 @click.option("-c", "--config", "config", type=click.Path(path_type=Path), metavar="FILE",
-              help=f"Also check what this configuration needs.  [default: {DEFAULT_CONFIG}, if there is one]")  # fmt: skip
+              help=f"Also check what it needs.  [default: {DEFAULT_CONFIG}, if there is one]")  # fmt: skip
 @format_option("human", "json")
 def doctor(config: Path | None, output: str) -> int:
     """Check python, packages, backends, model, GPU, memory, disk, clock, permissions; exit 5 if a need is not met."""
@@ -75,7 +75,7 @@ def read_config(path: Path | None) -> tuple[Config | None, Finding]:
     try:
         return load_config(path), Finding("config", "ok", str(path))
     except ConfigError as exc:
-        return None, Finding("config", "fail", f"{path}: {str(exc).splitlines()[0]}", f"streamer check -c {path}")
+        return None, Finding("config", "fail", str(exc).splitlines()[0], f"streamer check -c {path}")
 
 
 def python(version: tuple[int, ...]) -> Finding:

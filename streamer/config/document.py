@@ -77,7 +77,7 @@ def parse_text(text: str, name: str, expander: Callable[[str], Expanded]) -> Doc
     try:
         node = _Loader(text).get_single_node()
     except MarkedYAMLError as exc:
-        return _failed(*_syntax(exc, name), lines=lines, mark=exc.problem_mark)
+        return _failed(*_syntax(exc, name, lines), lines=lines, mark=exc.problem_mark)
     except ReaderError as exc:
         return _failed(name, f"character {exc.character!r} at {exc.position} is not allowed in YAML")
     except RecursionError:
@@ -87,11 +87,14 @@ def parse_text(text: str, name: str, expander: Callable[[str], Expanded]) -> Doc
     return _Builder(name, lines, expander).build(node)
 
 
-def _syntax(exc: MarkedYAMLError, name: str) -> tuple[str, str]:
+def _syntax(exc: MarkedYAMLError, name: str, lines: list[str]) -> tuple[str, str]:
     mark = exc.problem_mark
     where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
     text = f"not YAML: {exc.problem}" + (f" ({exc.context})" if exc.context else "")
-    return where, f"{text}; indent with spaces" if "'\\t'" in text else text
+    if "'\\t'" in text:
+        return where, f"{text}; indent with spaces"
+    quote = mark is not None and mark.line < len(lines) and lines[mark.line][: mark.column + 1].endswith("${")
+    return where, f'{text}; inside braces, write "${{...}}" in quotes' if quote else text
 
 
 def _failed(where: str, text: str, lines: list[str] | None = None, mark: Mark | None = None) -> Document:

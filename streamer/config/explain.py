@@ -60,8 +60,17 @@ def problems_of(error: ValidationError, document: Document) -> list[Problem]:
     found = [problem for raw in error.errors(include_url=False) for problem in _problems(raw, document)]
     known = [problem.path for problem in document.problems]
     fresh = [problem for problem in found if not _covered(problem.path, known)]
-    every = [problem.path for problem in [*fresh, *document.problems]]
-    return [p for p in fresh if p.text != TOO_FEW or not any(_below(path, p.path) for path in every)]
+    every = [*fresh, *document.problems]
+    return [problem for problem in fresh if not any(_explains(other, problem) for other in every)]
+
+
+def _explains(other: Problem, problem: Problem) -> bool:
+    """Whether a problem only follows from another: too few items where one is bad, a key missing that is misspelt."""
+    if problem.text == TOO_FEW:
+        return _below(other.path, problem.path)
+    return (
+        problem.text == WORDS["missing"] and other.path[:-1] == problem.path[:-1] and meant(problem.path) == other.hint
+    )
 
 
 def _covered(path: Path, known: Sequence[Path]) -> bool:
@@ -151,7 +160,11 @@ def nearest(word: str, names: Sequence[str]) -> str:
     """`did you mean x?`, or nothing. Case, dashes and underlines do not count."""
     plain = {_plain(name): name for name in reversed(names)}
     found = difflib.get_close_matches(_plain(word), list(plain), n=1, cutoff=0.6)
-    return f"did you mean {plain[found[0]]}?" if found else ""
+    return meant((plain[found[0]],)) if found else ""
+
+
+def meant(path: Path) -> str:
+    return f"did you mean {path[-1]}?"
 
 
 def _plain(name: str) -> str:

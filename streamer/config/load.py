@@ -60,7 +60,7 @@ def _validated(document: Document) -> Config:
     try:
         config = Config.model_validate({} if document.data is None else document.data)
     except ValidationError as exc:
-        raise ConfigErrors([*document.problems, *problems_of(exc, document)]) from exc
+        raise ConfigErrors([*document.problems, *problems_of(exc, document)]) from None
     if document.problems:
         raise ConfigErrors(document.problems)
     config._origins = _leaves(document)

@@ -119,7 +119,7 @@ def _value(raw: str, origin: Origin) -> Any:
     """Text as it stands; lists, mappings and null in YAML's flow style."""
     if raw.strip() in {"null", "~"}:
         return None
-    if raw.lstrip()[:1] not in {"[", "{"}:
+    if raw.strip()[:1] + raw.strip()[-1:] not in {"[]", "{}"}:  # [::1]:80 is text
         return raw
     parsed = parse_text(raw, origin.where, Expanded)
     if parsed.problems:

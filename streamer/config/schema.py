@@ -115,10 +115,14 @@ class Log(Section):
     format: Literal["auto", "json", "console"] = "auto"
 
 
+def _version(raw: object) -> object:
+    return int(raw) if isinstance(raw, str) and raw == "1" else raw  # flags and variables are text
+
+
 class Config(Section):
     """The whole configuration."""
 
-    version: Literal[1]
+    version: Annotated[Literal[1], BeforeValidator(_version)]
     streams: Annotated[tuple[Stream, ...], Field(min_length=1, max_length=1000)]
     model: Model = Model()
     sinks: tuple[Sink, ...] = (StdoutSink(kind="stdout"),)
