@@ -278,7 +278,8 @@ def _words(figure: Figure, picture: Picture, shown: Sequence[int]) -> None:
 
 def _subtitle(picture: Picture, shown: int) -> str:
     total = len(picture.track.channels)
-    parts = [f"entity {picture.track.entity}"] if picture.track.entity else []
+    named = bool(picture.track.entity) and picture.track.entity not in picture.title
+    parts = [f"entity {picture.track.entity}"] if named else []
     parts.append(f"{len(picture.track.row):,} rows")
     parts.append(f"the {shown} most involved of {total} channels" if shown < total else _plural(total, "channel"))
     parts.append(_plural(len(picture.alerts), "alert"))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from streamer.event import Alert, ChannelPart, WindowSlice
 
-BAR = 24
+BAR = 16
 SPARK = "▁▂▃▄▅▆▇█"
 CHANNELS = 8
 STEPS = 10

@@ -86,7 +86,7 @@ def replay(
     recorder = scoring.Recorder(settings.channels) if destinations.plot else None
     with ExitStack() as stack:
         takers = [] if recorder is None else [recorder.take]
-        on_rows = (*takers, *_score_file(stack, destinations.scores, settings.channels))
+        on_rows = (*takers, *_score_file(stack, destinations.scores, settings.channels, by_time))
         on_alert = _alert_file(stack, destinations.alerts)
         progress = stack.enter_context(progress_rows(name))
         outputs = scoring.Outputs(lambda batch, scores: _each(on_rows, batch, scores), on_alert, progress)
@@ -99,12 +99,12 @@ def _each(calls: Sequence[TakeRows], batch: EventBatch, scores: Scores) -> None:
         call(batch, scores)
 
 
-def _score_file(stack: ExitStack, path: Path | None, channels: tuple[str, ...]) -> list[TakeRows]:
+def _score_file(stack: ExitStack, path: Path | None, channels: tuple[str, ...], by_time: bool) -> list[TakeRows]:
     if path is None:
         return []
     from streamer.connect.scores import ScoreCsv
 
-    sink = ScoreCsv(path, channels)
+    sink = ScoreCsv(path, channels, clock=by_time)
     stack.callback(sink.close)
     return [lambda batch, scores: sink.write(batch, scores, 0)]
 
@@ -112,12 +112,12 @@ def _score_file(stack: ExitStack, path: Path | None, channels: tuple[str, ...]) 
 def _alert_file(stack: ExitStack, path: Path | None) -> Callable[[Alert], None]:
     if path is None:
         return lambda alert: None
-    from streamer.connect.sinks import JsonlSink
+    from streamer.connect.append import AppendFile
+    from streamer.connect.sinks import alert_json
 
-    path.unlink(missing_ok=True)
-    sink = JsonlSink(path)
-    stack.callback(sink.close)
-    return sink.send
+    file = AppendFile(path, append=False)
+    stack.callback(file.close)
+    return lambda alert: file.write(alert_json(alert) + b"\n")
 
 
 @contextmanager

@@ -127,7 +127,8 @@ def _number(path: Path, row: dict[str, str], name: str) -> float:
 
 
 def _time(path: Path, text: str) -> float | None:
-    if not text:
+    """None where there is no time but a row number, or nothing."""
+    if not text or text.replace(".", "", 1).isdigit():
         return None
     try:
         return seconds(text)
