@@ -1,0 +1,75 @@
+"""Streams and detectors for the laws: small, seeded, awkward on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+from streamer import artifact
+from streamer.backends import open_scorer
+from streamer.detect.pipeline import Detector, Judged
+from streamer.detect.settings import DetectSettings
+from streamer.event import EventBatch, Scores
+
+BUNDLE = artifact.load(artifact.PRETRAINED)
+MakeDetector = Callable[..., Detector]
+
+
+def make_detector(backend: str = "numpy", **settings: object) -> Detector:
+    """A detector over the starter bundle; settings as of DetectSettings."""
+    chosen = {"channels": ("a", "b"), "max_entities": 16} | settings
+    return Detector(DetectSettings(**chosen), open_scorer(BUNDLE, backend), BUNDLE.spec, BUNDLE.calibration)  # type: ignore[arg-type]
+
+
+def stream(seed: int, events: int, entities: int = 3, channels: int = 2, *, awkward: bool = True) -> EventBatch:
+    """Waves, noise, jumps, missing values, irregular gaps, repeats and late events of a few entities, in log order."""
+    rng = np.random.default_rng(seed)
+    entity = rng.integers(0, entities, events)
+    time_s = 1.7e9 + np.cumsum(rng.exponential(20.0, events))
+    phase = np.arange(events)[:, None] / np.array([9.0, 23.0, 57.0, 111.0])[:channels]
+    values = np.sin(phase) * 3 + rng.normal(size=(events, channels)) * 0.3 + 10 * entity[:, None]
+    values[rng.random(events) < 0.003] += 4
+    values[events * 3 // 4 : events * 3 // 4 + 30, 0] += 400
+    if awkward:
+        values[rng.random(values.shape) < 0.03] = np.nan
+        time_s[rng.random(events) < 0.02] -= 5_000
+        again = rng.random(events) < 0.02
+        again[0] = False
+        rows = np.flatnonzero(again)
+        time_s[rows], values[rows], entity[rows] = time_s[rows - 1], values[rows - 1], entity[rows - 1]
+    keys = tuple(f"e{i}" for i in range(entities))
+    return EventBatch(
+        "s", "t", 0, keys, entity.astype(np.int32)[:, None], time_s, values.astype(np.float32), np.arange(events)
+    )
+
+
+def in_pieces(detector: Detector, batch: EventBatch, sizes: Sequence[int]) -> Judged:
+    """The batch cut into pieces of the given sizes, in turn; the results joined."""
+    found, start, turn = [], 0, 0
+    while start < len(batch):
+        end = min(start + sizes[turn % len(sizes)], len(batch))
+        found.append(detector.process(batch.rows(slice(start, end))))
+        start, turn = end, turn + 1
+    return join(found)
+
+
+def join(found: Sequence[Judged]) -> Judged:
+    fields = Scores.__slots__
+    scores = Scores(*(np.concatenate([getattr(j.scores, name) for j in found]) for name in fields))
+    return Judged(scores, [alert for j in found for alert in j.alerts])
+
+
+def assert_same(a: Judged, b: Judged, tolerance: float = 1e-5) -> None:
+    """Equal fates and alerts, equal numbers to float rounding."""
+    assert a.scores.fate.tolist() == b.scores.fate.tolist()
+    for name in ("score", "alarm", "parts", "expected", "low", "high"):
+        x, y = getattr(a.scores, name), getattr(b.scores, name)
+        np.testing.assert_allclose(x, y, rtol=tolerance, atol=tolerance, equal_nan=True, err_msg=name)
+    assert [(x.alert_id, x.event) for x in a.alerts] == [(x.alert_id, x.event) for x in b.alerts]
+
+
+@pytest.fixture
+def detector() -> Detector:
+    return make_detector()

@@ -1,0 +1,120 @@
+"""The scoring law (ARCHITECTURE: scoring law) as properties. Never weaken one of these to make a change pass."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamer.event import Fate
+from tests.detect.conftest import BUNDLE, assert_same, in_pieces, join, make_detector, stream
+
+SEEDS = st.integers(0, 2**31)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "litert", "baseline"])
+@pytest.mark.parametrize("size", [1, 7, 256])
+def test_scores_do_not_depend_on_the_batch_size(backend: str, size: int) -> None:
+    batch = stream(1, 900)
+    assert_same(make_detector(backend).process(batch), in_pieces(make_detector(backend), batch, [size]))
+
+
+@settings(max_examples=12, deadline=None)
+@given(SEEDS, st.lists(st.integers(1, 300), min_size=1, max_size=6))
+def test_scores_do_not_depend_on_where_the_log_is_cut(seed: int, sizes: list[int]) -> None:
+    batch = stream(seed, 700)
+    assert_same(make_detector().process(batch), in_pieces(make_detector(), batch, sizes))
+
+
+@settings(max_examples=10, deadline=None)
+@given(SEEDS, st.integers(1, 40), st.integers(1, 6))
+def test_cuts_do_not_matter_when_entities_outnumber_the_slots(seed: int, size: int, slots: int) -> None:
+    batch = stream(seed, 500, entities=9)
+    whole, cut = make_detector(max_entities=slots), make_detector(max_entities=slots)
+    assert_same(whole.process(batch), in_pieces(cut, batch, [size]))
+    assert whole.evicted == cut.evicted
+
+
+@settings(max_examples=10, deadline=None)
+@given(SEEDS, st.integers(1, 700))
+def test_scores_of_a_prefix_are_the_prefix_of_the_scores(seed: int, length: int) -> None:
+    batch = stream(seed, 700)
+    whole, prefix = make_detector().process(batch), make_detector().process(batch.rows(slice(0, length)))
+    for name in ("fate", "score", "alarm", "expected"):
+        left, right = getattr(whole.scores, name)[:length], getattr(prefix.scores, name)
+        np.testing.assert_allclose(left, right, rtol=1e-5, atol=1e-5, equal_nan=True)
+
+
+@settings(max_examples=10, deadline=None)
+@given(SEEDS, st.integers(0, 900))
+def test_a_restart_anywhere_from_ring_and_count_changes_nothing(seed: int, at: int) -> None:
+    batch = stream(seed, 900)
+    whole = make_detector().process(batch)
+    before, after = make_detector(), make_detector()
+    first = before.process(batch.rows(slice(0, at)))
+    after.load(before.dump())
+    assert_same(whole, join([first, after.process(batch.rows(slice(at, None)))]))
+    assert after.fates.sum() == len(batch)
+
+
+@settings(max_examples=10, deadline=None)
+@given(SEEDS)
+def test_parts_add_up_to_the_score_and_shares_to_one(seed: int) -> None:
+    scores = make_detector().process(stream(seed, 600)).scores
+    np.testing.assert_allclose(scores.parts.sum(axis=1), scores.score, atol=1e-6, rtol=1e-6)
+    assert (scores.parts >= 0).all()
+    sums = scores.shares().sum(axis=1)
+    np.testing.assert_allclose(sums[scores.score > 0], 1, atol=1e-6)
+    assert (sums[scores.score == 0] == 0).all()
+
+
+@settings(max_examples=10, deadline=None)
+@given(SEEDS, st.integers(1, 12), st.sampled_from(["drop", "mask"]), st.floats(0, 1e5))
+def test_every_event_has_exactly_one_fate(seed: int, slots: int, missing: str, late_s: float) -> None:
+    detector = make_detector(max_entities=slots, missing=missing, late_s=late_s)
+    batch = stream(seed, 500, entities=7)
+    scores = detector.process(batch).scores
+    assert detector.fates.sum() == len(batch)
+    assert detector.fates.tolist() == np.bincount(scores.fate, minlength=len(Fate)).tolist()
+    assert np.isfinite(scores.score).all() and (scores.score >= 0).all()
+    assert (scores.score[scores.fate != Fate.SCORED] == 0).all()
+
+
+@pytest.mark.parametrize("backend", ["numpy", "litert", "baseline"])
+def test_three_runs_give_byte_equal_alerts(backend: str) -> None:
+    runs = [make_detector(backend).process(stream(5, 1500)).alerts for _ in range(3)]
+    told = [json.dumps([asdict(a) for a in alerts]) for alerts in runs]
+    assert runs[0], "the stream has faults: silence would prove nothing"
+    assert told[0] == told[1] == told[2]
+
+
+def test_an_alarm_reaches_one_exactly_where_an_incident_opens_or_worsens() -> None:
+    judged = make_detector().process(stream(5, 1500, awkward=False))
+    opened = [a.window.last_offset for a in judged.alerts if a.event in ("opened", "updated") and a.window]
+    fires = np.flatnonzero(judged.scores.alarm >= 1)
+    assert opened and set(opened) <= set(fires.tolist())
+
+
+def test_the_shares_of_an_alert_add_up_to_one() -> None:
+    alerts = make_detector().process(stream(5, 1500)).alerts
+    for alert in (a for a in alerts if a.event != "resolved"):
+        rhythm = alert.rhythm.share if alert.rhythm else 0.0
+        assert abs(sum(c.share for c in alert.channels) + rhythm - 1) < 1e-5
+        assert 0.98 <= sum(step.weight for step in alert.attention) + 0.98
+
+
+def test_a_new_model_takes_over_by_rerunning_the_rings() -> None:
+    batch = stream(3, 800)
+    swapped, straight = make_detector("baseline"), make_detector("numpy")
+    head, tail = batch.rows(slice(0, 600)), batch.rows(slice(600, None))
+    swapped.process(head)
+    straight.process(head)
+    numpy_scorer = straight.lanes.scorer
+    swapped.swap(numpy_scorer, BUNDLE.spec)
+    assert swapped.ref.backend == "numpy"
+    a, b = swapped.process(tail).scores.expected, straight.process(tail).scores.expected
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4, equal_nan=True)
