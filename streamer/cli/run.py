@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from streamer.cli.options import config_options
+
 if TYPE_CHECKING:
+    import threading
+
     from streamer.config import Config
     from streamer.service.health import Health
     from streamer.service.parts import Parts
@@ -28,14 +32,16 @@ class DurationParam(click.ParamType[float]):
             self.fail(str(exc), param, ctx)
 
 
-@click.command("run", short_help="Run the daemon: read streams, score every event, send alerts.")
-@click.option("-c", "--config", "path", type=click.Path(path_type=Path), default="config.yaml", show_default=True,
-              help="Configuration file.")  # fmt: skip
-@click.option("--set", "sets", multiple=True, metavar="A.B=C", help="Override one value of the configuration.")
-@click.option("--dry-run", is_flag=True, help="Read and score, but send nothing, write nothing and commit nothing.")
-@click.option("--until-idle", "until_idle_s", type=DurationParam(), metavar="DURATION",
-              help="Stop once nothing has come for so long, e.g. 5s.")  # fmt: skip
-def run(path: Path, sets: tuple[str, ...], dry_run: bool, until_idle_s: float | None) -> None:
+@click.command()
+@config_options
+@click.option(
+    "--dry-run", is_flag=True, help="Read and score; alerts go to standard output only, nothing is committed."
+)
+@click.option(
+    "--until-idle", "until_idle_s", type=DurationParam(), metavar="DURATION",
+    help="Stop once nothing has come for so long, e.g. 5s.",
+)  # fmt: skip
+def run(config: Path, sets: tuple[str, ...], dry_run: bool, until_idle_s: float | None) -> int:
     """Run the daemon until its sources end or a signal comes. Ctrl-C or SIGTERM once drains, twice quits.
 
     Exit codes: 0 drained, 1 something was lost or not delivered (the log says what), 3 configuration, 5 a backend that
@@ -47,10 +53,12 @@ def run(path: Path, sets: tuple[str, ...], dry_run: bool, until_idle_s: float | 
 
     stop = threading.Event()
     with graceful(stop):
-        raise SystemExit(serve(path, sets, stop, dry_run=dry_run, until_idle_s=until_idle_s))
+        return serve(config, sets, stop, dry_run=dry_run, until_idle_s=until_idle_s)
 
 
-def serve(path: Path, sets: tuple[str, ...], stop: Any, *, dry_run: bool, until_idle_s: float | None) -> int:
+def serve(
+    path: Path, sets: tuple[str, ...], stop: threading.Event, *, dry_run: bool, until_idle_s: float | None
+) -> int:
     """Load, wire, run; returns the exit code."""
     import time
 
@@ -62,7 +70,7 @@ def serve(path: Path, sets: tuple[str, ...], stop: Any, *, dry_run: bool, until_
     from streamer.service.wiring import build
 
     config = load_config(path, sets)
-    log.setup(config.log.level, config.log.format)
+    log.setup(config.log.level, config.log.format, secrets=filter(None, [_token(config)]))
     parts, phase = build(config, dry_run=dry_run), Phase()
     server = _server(config, parts, Health(parts, phase, time.monotonic))
     daemon = Daemon(
@@ -77,7 +85,9 @@ def _server(config: Config, parts: Parts, health: Health) -> HttpServer | None:
     from streamer.service.api import create_app
     from streamer.service.server import HttpServer
 
-    server = config.server
-    token = server.token.get_secret_value() if server.token else None
-    app = create_app(parts, health, token=token, loopback=server.loopback)
-    return HttpServer(app, server.host, server.port)
+    app = create_app(parts, health, token=_token(config), loopback=config.server.loopback)
+    return HttpServer(app, config.server.host, config.server.port)
+
+
+def _token(config: Config) -> str | None:
+    return config.server.token.get_secret_value() if config.server.token else None

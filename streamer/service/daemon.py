@@ -11,7 +11,6 @@ import structlog
 
 from streamer.protocols import Clock
 from streamer.service.parts import Parts, Phase
-from streamer.service.reader import Arrival
 from streamer.service.server import HttpServer
 
 log = structlog.get_logger()
@@ -93,7 +92,7 @@ class Daemon:
     def idle_s(self) -> float:
         """Seconds since anything came or was left to do."""
         parts = self.parts
-        if not parts.outbox.idle or any(len(line.mailbox) or line.tickets for line in parts.lines):
+        if not parts.outbox.idle or any(line.ledger.in_flight or line.tickets for line in parts.lines):
             return 0.0
         return self._clock() - max(reader.last_heard for reader in parts.readers)
 
@@ -147,13 +146,8 @@ class Daemon:
         ]
 
     def _unbalanced(self) -> list[str]:
-        lines = [line for line in self.parts.lines if not line.ledger.balanced(waiting(line.mailbox.items()))]
+        lines = [line for line in self.parts.lines if not line.ledger.balanced(line.unjudged)]
         return [f"the books of {line.stream} do not balance: {line.ledger.summary()}" for line in lines]
 
     def _listen(self) -> str | None:
         return None if self._server is None else "{}:{}".format(*self._server.address)
-
-
-def waiting(arrivals: list[Arrival]) -> int:
-    """Records in these arrivals."""
-    return sum(arrival.poll.records for arrival in arrivals)

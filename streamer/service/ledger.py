@@ -11,6 +11,11 @@ import numpy as np
 from streamer.event import I64, U8, Fate, Rejected
 
 
+def crowded(in_flight: int, *, events_per_s: float, backlog_s: float) -> bool:
+    """Whether judging what is in flight takes longer than `backlog_s`. With an unknown speed, anything does."""
+    return in_flight > events_per_s * backlog_s
+
+
 def best_fate(fates: Sequence[U8]) -> U8:
     """One fate per record (N,) from one per entity key: the most fortunate, because a record judged once is judged."""
     return np.minimum.reduce(list(fates))

@@ -116,6 +116,9 @@ class Line:
     clock: Clock = time.monotonic
     tickets: Tickets = field(default_factory=Tickets)
     tally: Tally = field(default_factory=Tally)
+    _arrival: Arrival | None = None  # being judged
+    _pieces: deque[EventBatch] = field(default_factory=deque)  # what is left of it
+    _posted: int = 0  # alerts posted before it
 
     @property
     def stream(self) -> str:
@@ -124,25 +127,38 @@ class Line:
     @property
     def settled(self) -> bool:
         """Everything that will ever come is judged, written and acknowledged."""
-        return self.mailbox.done and not self.tickets
+        return self.mailbox.done and not self.tickets and self._arrival is None
+
+    @property
+    def unjudged(self) -> int:
+        """Records that wait for their judgement, counted one by one."""
+        return sum(arrival.poll.records for arrival in self.mailbox.items()) + sum(map(len, self._pieces))
 
     def work(self) -> bool:
-        """Judge one arrival. False if there was none, or if scores still wait to be written."""
+        """Judge at most `batch_rows` events. False if there were none, or if scores still wait to be written."""
         if not self.scores.pump():
             return False
-        arrival = self.mailbox.take()
+        arrival = self._arrival or self._begin()
         if arrival is None:
             return False
-        before = self.outbox.posted
-        self._reject(arrival.poll.rejected)
-        for batch in arrival.poll.batches:
-            for piece in pieces(batch, self.batch_rows):
-                self._judge(piece)
-        self._silences()
-        self.tickets.open(
-            arrival.poll, needs=self.outbox.posted, alerts=self.outbox.posted - before, received_at=arrival.at
-        )
+        if self._pieces:
+            self._judge(self._pieces.popleft())
+        if not self._pieces:
+            self._end(arrival)
         return True
+
+    def _begin(self) -> Arrival | None:
+        arrival = self._arrival = self.mailbox.take()
+        if arrival is not None:
+            self._posted = self.outbox.posted
+            self._pieces.extend(piece for batch in arrival.poll.batches for piece in pieces(batch, self.batch_rows))
+            self._reject(arrival.poll.rejected)
+        return arrival
+
+    def _end(self, arrival: Arrival) -> None:
+        self._silences()
+        posted, self._arrival = self.outbox.posted, None
+        self.tickets.open(arrival.poll, needs=posted, alerts=posted - self._posted, received_at=arrival.at)
 
     def settle(self) -> None:
         """Close the tickets whose alerts are acknowledged and whose scores are written; earn their positions."""
@@ -156,7 +172,7 @@ class Line:
 
     def tick(self, *, flowing: bool) -> None:
         """Let event time run on with the wall clock; `flowing` says that the source is well and nothing is unread."""
-        self.event_clock.run_on(self.clock(), flowing=flowing and not len(self.mailbox))
+        self.event_clock.run_on(self.clock(), flowing=flowing and self._arrival is None and not len(self.mailbox))
         if self.event_clock.pace > 0:
             self._silences()
 

@@ -22,6 +22,8 @@ log = structlog.get_logger()
 POLL_S = 0.2
 # A source that returns at once with nothing (paused, or between two events) is asked again after this.
 REST_S = 0.01
+# While paused, room in the mailbox is looked for this often: with 10 ms, small batches let the scorer run dry.
+PAUSED_S = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +44,11 @@ class Reader:
         mailbox: Mailbox[Arrival],
         positions: Positions,
         *,
+        crowded: Callable[[], bool] = lambda: False,
         backoff: Backoff | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
+        """`crowded` says that enough is in flight, whatever room the mailbox has."""
         self.stream, self.source = ledger.stream, source
         self.trouble: str | None = None
         self.ended = False
@@ -53,7 +57,7 @@ class Reader:
         self.pauses = 0
         self.beat = self.last_heard = clock()
         self._ledger, self._mailbox, self._positions = ledger, mailbox, positions
-        self._clock = clock
+        self._clock, self._crowded = clock, crowded
         self._backoff = backoff or Backoff(clock=clock)
         self._held: deque[Arrival] = deque()  # only of a source that brings records although it is paused
 
@@ -79,7 +83,7 @@ class Reader:
         try:
             self._commit()
             self._throttle()
-            poll = self.source.poll(poll_s)
+            poll = self.source.poll(PAUSED_S if self.paused else poll_s)
         except StreamerError as exc:
             return self._failed(exc)
         self._recovered()
@@ -90,7 +94,7 @@ class Reader:
             self.ended = True
             return 0.0
         if not poll.records:
-            return REST_S if quick else 0.0
+            return (PAUSED_S if self.paused else REST_S) if quick else 0.0
         self.last_heard = self._clock()
         self._ledger.received += poll.records
         self._held.append(Arrival(poll, self.last_heard))
@@ -104,10 +108,11 @@ class Reader:
     def _throttle(self) -> None:
         """Pause at a full mailbox, resume at a half empty one."""
         self._deliver()
-        if not self.paused and (self._held or self._mailbox.full):
+        crowded = bool(self._held) or self._crowded()
+        if not self.paused and (crowded or self._mailbox.full):
             self.source.pause()
             self.paused, self.pauses = True, self.pauses + 1
-        elif self.paused and not self._held and self._mailbox.low:
+        elif self.paused and not crowded and self._mailbox.low:
             self.source.resume()
             self.paused = False
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 STOP_S = 3.0
+BACKLOG = 128
 
 
 class HttpServer:
@@ -25,8 +26,10 @@ class HttpServer:
         )  # fmt: skip
         try:
             self._socket = config.bind_socket()
-        except SystemExit as exc:  # uvicorn's way to say that the address cannot be had
-            problem = f"cannot listen on {host}:{port}: {exc.__context__}; choose another address or stop its owner"
+            self._socket.listen(BACKLOG)
+        except (SystemExit, OSError) as exc:  # SystemExit is uvicorn's way to say that the address cannot be had
+            why = exc.__context__ if isinstance(exc, SystemExit) else exc
+            problem = f"cannot listen on {host}:{port}: {why}; choose another address or stop its owner"
             raise ConfigError("server.listen", problem) from exc
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._serve, name="http", daemon=True)

@@ -73,6 +73,11 @@ class Tally:
         self.alerts.update((alert.severity, alert.event) for alert in alerts)
 
     @property
+    def events_per_s(self) -> float:
+        """How fast events are judged, while judging; 0 before the first batch."""
+        return self.batch_events.total / self.score_s.total if self.score_s.total > 0 else 0.0
+
+    @property
     def observed_per_day(self) -> float:
         """Incidents opened per day of event time; 0 before any time has passed."""
         opened = sum(count for (_, event), count in self.alerts.items() if event == "opened")

@@ -14,8 +14,8 @@ import structlog
 from streamer import artifact
 from streamer.artifact import ModelSpec
 from streamer.backends import baseline_scorer, open_scorer
-from streamer.config import Config, HostSource, MemorySource, Model, Runtime, Sink, StdoutSink, Stream
-from streamer.connect import open_scores, open_sink, open_source
+from streamer.config import Config, HostSource, MemorySource, Model, Runtime, Sink, StdoutSink, Stream, SyntheticSource
+from streamer.connect import CARD_KEYS, open_scores, open_sink, open_source
 from streamer.detect.pipeline import Detector
 from streamer.errors import ModelError
 from streamer.protocols import Scorer as Network
@@ -23,7 +23,7 @@ from streamer.protocols import Source
 from streamer.service.axis import EventClock
 from streamer.service.backoff import Backoff
 from streamer.service.delivery import Outbox, Outlet
-from streamer.service.ledger import Ledger
+from streamer.service.ledger import Ledger, crowded
 from streamer.service.line import Line, ScoreWriter
 from streamer.service.mailbox import Mailbox, Positions
 from streamer.service.parts import ModelState, Parts
@@ -109,20 +109,26 @@ def open_stream(
         ledger, mailbox, detectors(stream, source, loaded), outbox, Positions() if dry_run else earned, writer,
         EventClock(live_pace(stream)), config.runtime.batch_rows, float(stream.alerts.budget),
     )  # fmt: skip
-    return Reader(ledger, source, mailbox, earned, backoff=backoff(config.runtime)), line
+    # A quarter of the time for draining: what was read when the signal comes can be judged and delivered in time.
+    backlog_s = float(config.runtime.drain) / 4
+
+    def enough() -> bool:
+        return crowded(ledger.in_flight, events_per_s=line.tally.events_per_s, backlog_s=backlog_s)
+
+    return Reader(ledger, source, mailbox, earned, crowded=enough, backoff=backoff(config.runtime)), line
 
 
 def detectors(stream: Stream, source: Source, loaded: Loaded) -> list[Detector]:
     """One detector per entity key; a stream without keys is one entity."""
     settings = stream.detect_settings(source.channels)
-    return [
-        Detector(settings, loaded.network, loaded.spec, loaded.prior, key) for key in range(entity_keys(stream, source))
-    ]
+    return [Detector(settings, loaded.network, loaded.spec, loaded.prior, key) for key in range(entity_keys(stream))]
 
 
-def entity_keys(stream: Stream, source: Source) -> int:
-    """K: how many entity keys an event of this stream has. Sources with fields of their own say it themselves."""
-    return int(getattr(source, "entity_keys", None) or max(len(stream.fields.entity), 1))
+def entity_keys(stream: Stream) -> int:
+    """K: how many entity keys an event of this stream has; at least one."""
+    if isinstance(stream.source, SyntheticSource) and stream.source.world == "cards":
+        return len(CARD_KEYS)
+    return max(len(stream.fields.entity), 1)
 
 
 def live_pace(stream: Stream) -> float:

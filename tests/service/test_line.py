@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from streamer.connect.memory import ABORT
 from streamer.errors import SinkError
-from streamer.event import Fate, Poll
-from streamer.service.ledger import best_fate
+from streamer.event import EventBatch, Fate, Poll, Rejected
+from streamer.service.ledger import best_fate, crowded
 from streamer.service.line import ScoreWriter, pieces
 from streamer.service.scorer import TICK_S
 from tests.service.world import batch_of, rejected, world
@@ -71,6 +71,12 @@ def test_too_many_undelivered_alerts_stop_scoring_and_lose_nothing() -> None:
     assert [alert.alert_id for alert in w.sink.alerts] == [f"id-{at}" for at in range(10)]
 
 
+@given(st.integers(0, 10**6), st.floats(0, 1e6), st.floats(0, 100))
+def test_what_is_in_flight_can_be_judged_within_the_backlog_or_it_is_crowded(n: int, speed: float, span: float) -> None:
+    assert crowded(n, events_per_s=speed, backlog_s=span) == (n > speed * span)
+    assert crowded(n, events_per_s=0.0, backlog_s=span) == (n > 0)
+
+
 def test_a_record_is_scored_if_one_of_its_entity_keys_is() -> None:
     customer = np.array([Fate.SCORED, Fate.WARMING, Fate.LATE], np.uint8)
     terminal = np.array([Fate.WARMING, Fate.WARMING, Fate.DUPLICATE], np.uint8)
@@ -97,6 +103,8 @@ def test_large_batches_are_judged_in_pieces() -> None:
     w = world([batch_of([LOW] * 10)], batch_rows=4)
     w.read(1)
     w.score()
+    assert (w.judges[0].seen, w.line.unjudged, len(w.line.tickets)) == ([0, 1, 2, 3], 6, 0)
+    w.score(2)
     assert w.judges[0].seen == list(range(10))
     assert sum(w.line.tally.batch_events.counts) == 3
 
@@ -143,14 +151,14 @@ def test_the_books_balance_under_any_order_of_faults(script: list, order: list[s
         if step in ("hold", "release"):
             getattr(w.sink, step)()
         w.score()
-        assert w.ledger.balanced(sum(arrival.poll.records for arrival in w.mailbox.items()))
+        assert w.ledger.balanced(w.line.unjudged)
     w.sink.fail = None
     w.sink.release()
     for _ in range(100):
         w.clock.now += 100
         w.read(1)
         w.score()
-    total = sum(len(item) if hasattr(item, "offset") and hasattr(item, "values") else 0 for item in script)
-    assert w.ledger.received == total + sum(item == rejected(1) for item in script if not hasattr(item, "values"))
+    total = sum(len(item) for item in script if isinstance(item, EventBatch))
+    assert w.ledger.received == total + sum(isinstance(item, Rejected) for item in script)
     assert (w.ledger.in_flight, w.outbox.undelivered, len(w.line.tickets)) == (0, 0, 0)
     assert w.judges[0].fates.sum() == total

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from streamer.connect.memory import ABORT, MemorySource
 from streamer.errors import InputError
 from streamer.event import Poll
-from streamer.service.reader import REST_S
+from streamer.service.reader import REST_S, Reader
 from tests.service.world import World, batch_of, rejected, world
 
 
@@ -28,6 +28,17 @@ def test_reading_resumes_at_a_half_empty_mailbox() -> None:
     w.read(1)
     assert not w.reader.paused
     assert w.reader.pauses == 1
+
+
+def test_a_crowd_in_flight_pauses_the_source_whatever_room_the_mailbox_has() -> None:
+    full = [True]
+    w = world([batch_of([1.0], at) for at in range(5)])
+    reader = Reader(w.ledger, w.source, w.mailbox, w.earned, crowded=lambda: full[0], clock=w.clock)
+    reader.turn(0.0)
+    assert (reader.paused, w.ledger.received) == (True, 0)
+    full[0] = False
+    reader.turn(0.0)
+    assert (reader.paused, w.ledger.received) == (False, 1)
 
 
 class Stubborn(MemorySource):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from streamer.connect.memory import Item, MemoryScores, MemorySink, MemorySource
-from streamer.event import Alert, EventBatch, Fate, I64, ModelRef, Rejected, Scores
+from streamer.event import I64, Alert, EventBatch, Fate, ModelRef, Rejected, Scores
 from streamer.protocols import Sink, Source
 from streamer.service.axis import EventClock
 from streamer.service.backoff import Backoff
@@ -43,7 +43,7 @@ class Verdict:
 
 @dataclass
 class HighJudge:
-    """Every value above LIMIT opens an incident; a missing one has the fate MISSING. Keeps the times it was ticked with."""
+    """Every value above LIMIT opens an incident; a missing one has the fate MISSING. Remembers its ticks."""
 
     ref: ModelRef = REF
     fates: I64 = field(default_factory=lambda: np.zeros(len(Fate), np.int64))
