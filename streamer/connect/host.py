@@ -1,0 +1,138 @@
+"""This machine's own figures as a source, so that a newcomer has real data at once."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from streamer.connect.pace import Wait
+from streamer.errors import ConfigError
+from streamer.event import EventBatch, Poll
+from streamer.protocols import Clock
+
+CHANNELS = ("cpu_percent", "memory_percent", "disk_read_bps", "disk_write_bps", "net_recv_bps", "net_sent_bps", "load1")
+UNITS = ("%", "%", "B/s", "B/s", "B/s", "B/s", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the machine says at a moment. Counters only rise (until a reboot); NaN = this machine does not say."""
+
+    cpu_busy_s: float  # counter: seconds of all cores together that were not idle
+    cpu_total_s: float  # counter: seconds of all cores together
+    memory_percent: float
+    disk_read: float  # counters: bytes
+    disk_written: float
+    net_received: float
+    net_sent: float
+    load1: float
+
+    @property
+    def counters(self) -> tuple[float, ...]:
+        return self.disk_read, self.disk_written, self.net_received, self.net_sent
+
+
+Reader = Callable[[], Reading]
+
+
+def read_host() -> Reading:
+    """The figures of this machine (psutil)."""
+    import psutil
+
+    cpu, disk, net = psutil.cpu_times(), psutil.disk_io_counters(), psutil.net_io_counters()
+    # guest time is already counted in user time
+    total = sum(cpu) - getattr(cpu, "guest", 0.0) - getattr(cpu, "guest_nice", 0.0)
+    busy = total - cpu.idle - getattr(cpu, "iowait", 0.0)
+    none = float("nan")
+    return Reading(
+        busy, total, psutil.virtual_memory().percent,
+        disk.read_bytes if disk else none, disk.write_bytes if disk else none,
+        net.bytes_recv if net else none, net.bytes_sent if net else none, psutil.getloadavg()[0],
+    )  # fmt: skip
+
+
+def figures(now: Reading, before: Reading | None, elapsed_s: float) -> list[float]:
+    """The channels of one sample. What needs two readings is NaN at the first, and after a counter went back."""
+    if before is None or elapsed_s <= 0:
+        rates, cpu = [float("nan")] * 4, float("nan")
+    else:
+        steps = [new - old for new, old in zip(now.counters, before.counters, strict=True)]
+        rates = [step / elapsed_s if step >= 0 else float("nan") for step in steps]
+        cpu = percent(now.cpu_busy_s - before.cpu_busy_s, now.cpu_total_s - before.cpu_total_s)
+    return [cpu, now.memory_percent, *rates, now.load1]
+
+
+def percent(part: float, whole: float) -> float:
+    """Between 0 and 100; NaN of nothing."""
+    return min(max(100.0 * part / whole, 0.0), 100.0) if whole > 0 else float("nan")
+
+
+class HostSource:
+    """One event every `every_s` about this machine, for ever. Offsets count from 0; missed beats are not made up."""
+
+    channels: tuple[str, ...] = CHANNELS
+    units: tuple[str, ...] = UNITS
+    entity_keys = 1
+
+    def __init__(
+        self,
+        every_s: float = 1.0,
+        *,
+        stream: str = "host",
+        name: str = "",
+        reader: Reader = read_host,
+        clock: Clock = time.time,
+        beat: Clock = time.monotonic,
+        wait: Wait | None = None,
+    ) -> None:
+        """`clock` gives the event times; `beat` says when a sample is due and never jumps."""
+        if not every_s > 0:
+            raise ConfigError("source.every", "must be above 0", every_s)
+        self._every_s, self._stream, self._reader = every_s, stream, reader
+        self._clock, self._beat, self._stop = clock, beat, threading.Event()
+        self._wait: Wait = wait or self._stop.wait
+        self._name = name or socket.gethostname()
+        self._before: tuple[float, Reading] | None = None
+        self._due_s = beat()
+        self._count = 0
+        self._paused = self._closed = False
+
+    def poll(self, timeout_s: float) -> Poll | None:
+        if self._closed:
+            return None
+        early = self._due_s - self._beat()
+        if early > 0 or self._paused:
+            self._wait(timeout_s if self._paused else min(early, timeout_s))
+        if self._paused or self._beat() < self._due_s:
+            return Poll()
+        return Poll((self._sample(),))
+
+    def pause(self) -> None:
+        self._paused = True
+
+    def resume(self) -> None:
+        self._paused = False
+
+    def commit(self, positions: Mapping[tuple[str, int], int]) -> None:
+        """The past of a machine cannot be read again."""
+
+    def close(self) -> None:
+        self._closed = True
+        self._stop.set()
+
+    def _sample(self) -> EventBatch:
+        now_s, reading = self._beat(), self._reader()
+        before_s, before = self._before or (now_s, None)
+        values = np.array([figures(reading, before, now_s - before_s)], dtype=np.float32)
+        self._before = now_s, reading
+        self._due_s += self._every_s * (1 + (now_s - self._due_s) // self._every_s)
+        offset = np.array([self._count], dtype=np.int64)
+        self._count += 1
+        entity = np.zeros((1, 1), dtype=np.int32)
+        time_s = np.array([self._clock()])
+        return EventBatch(self._stream, self._stream, 0, (self._name,), entity, time_s, values, offset)
