@@ -45,6 +45,10 @@ COMMANDS: Mapping[str, Entry] = {
 }
 
 
+class ReaderGoneError(Exception):
+    """The reader of our standard output is gone, as after `| head`."""
+
+
 class Commands(click.Group):
     """A group that knows its commands by table and imports them on use."""
 
@@ -62,6 +66,12 @@ class Commands(click.Group):
         if name and not name.startswith("-") and name not in COMMANDS:
             raise click.UsageError(f"there is no command {name!r}{_nearest(name)}", ctx)
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as exc:  # click would exit with 1, as for a failure
+            raise ReaderGoneError from exc
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title in dict.fromkeys(entry.group for entry in COMMANDS.values()):
@@ -114,7 +124,7 @@ def run(args: list[str] | None = None) -> int:
         return exc.exit_code
     except (KeyboardInterrupt, click.Abort):
         return _tell("interrupted", EXIT_INTERRUPTED)
-    except BrokenPipeError:
+    except (BrokenPipeError, ReaderGoneError):
         return _quiet_pipe()
     except StreamerError as exc:
         return _tell(str(exc), exc.exit_code)
@@ -127,6 +137,6 @@ def _tell(text: str, code: int) -> int:
 
 
 def _quiet_pipe() -> int:
-    """The reader of our output is gone (`| head`): say nothing, not even while Python closes the stream."""
+    """Say nothing, not even while Python closes the stream."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 128 + signal.SIGPIPE if hasattr(signal, "SIGPIPE") else EXIT_PIPE

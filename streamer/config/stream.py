@@ -102,6 +102,8 @@ class Fields(Section):
             yield from ((("units", name), f"{name!r} is not one of the channels") for name in strangers)
         if self.time is not None and self.time.path in self.channels:
             yield ("channels",), f"{self.time.path!r} is the time; it cannot be a channel too"
+        both = [(i, name) for i, name in enumerate(self.entity) if name in self.channels]
+        yield from ((("entity", i), f"{name!r} cannot be a channel too") for i, name in both)
 
 
 class Window(Section):
@@ -208,7 +210,9 @@ class Stream(Section):
     def _file_rules(self) -> Iterator[Rule]:
         if "time" not in self.fields.model_fields_set:
             yield ("fields", "time"), "is missing: name the time column, or write null (row numbers count, no rhythm)"
-        elif self.fields.time is None and self.detect.rhythm:
+        if isinstance(self.source, FileSource) and self.source.path == "-" and not self.fields.channels:
+            yield ("fields", "channels"), "must be named for standard input, which cannot be read twice"
+        if self.fields.time is None and self.detect.rhythm:
             yield ("detect", "rhythm"), "cannot be true where fields.time is null: row numbers carry no rhythm"
         elif self.fields.time is None and self.detect.silence:
             yield ("detect", "silence"), "cannot be true where fields.time is null: row numbers tell no silence"

@@ -86,6 +86,7 @@ WRONG = [
     ("channels: [rms, temp]", "channels: [rms, rms]", "streams[0].fields.channels[1]: 'rms' is named twice"),
     ("channels: [rms, temp]", "channels: rms", 'must be "auto" or a list: write [rms]'),
     ("channels: [rms, temp]", "channels: [rms, ts]", "'ts' is the time; it cannot be a channel too"),
+    ("entity: device", "entity: [device, rms]", "streams[0].fields.entity[1]: 'rms' cannot be a channel too"),
     ("units: {rms: mm/s}", "units: {rsm: mm/s}", "streams[0].fields.units.rsm: 'rsm' is not one of the channels"),
     ("units: {rms: mm/s}", "context: [load]", "streams[0].fields.context: not in this version"),
     ("cooldown: 2m", "watch: [load]", "streams[0].detect.watch[0]: 'load' is not one of the channels"),
@@ -143,8 +144,8 @@ def test_two_streams_may_not_share_a_name_a_pipe_or_a_score_file(tmp_path: Path)
     text = """\
 version: 1
 streams:
-  - {name: a, source: {kind: file, path: "-"}, fields: {time: null}}
-  - {name: a, source: {kind: file, path: "-"}, fields: {time: null}}
+  - {name: a, source: {kind: file, path: "-"}, fields: {time: null, channels: [v]}}
+  - {name: a, source: {kind: file, path: "-"}, fields: {time: null, channels: [v]}}
 scores: {path: out.csv}
 """
     shown = "\n".join(problems(tmp_path, text))
@@ -156,6 +157,12 @@ scores: {path: out.csv}
 def test_sources_with_fields_of_their_own_refuse_others(tmp_path: Path) -> None:
     text = "version: 1\nstreams:\n  - {name: h, source: {kind: host}, fields: {time: ts}}\n"
     assert "a host source brings its own fields" in problems(tmp_path, text)[0]
+
+
+def test_standard_input_needs_its_channels_named(tmp_path: Path) -> None:
+    text = "version: 1\nstreams:\n  - {name: a, source: {kind: file, path: '-'}, fields: {time: ts}}\n"
+    (shown,) = problems(tmp_path, text)
+    assert "streams[0].fields.channels: must be named for standard input" in shown
 
 
 def test_row_numbers_carry_neither_rhythm_nor_silence(tmp_path: Path) -> None:
@@ -204,7 +211,7 @@ def test_flags_beat_variables_beat_the_file_beat_presets_beat_defaults(tmp_path:
 
 @pytest.mark.parametrize("target", ["streams.0.window.late", "streams[0].window.late", "streams.vibration.window.late"])
 def test_a_flag_may_name_a_stream_by_index_or_name(tmp_path: Path, target: str) -> None:
-    assert load(tmp_path, GOOD, [f"{target}=7s"]).streams[0].window.late == 7
+    assert float(load(tmp_path, GOOD, [f"{target}=7s"]).streams[0].window.late) == 7
 
 
 def test_a_flag_may_give_a_list_a_mapping_or_null(tmp_path: Path) -> None:

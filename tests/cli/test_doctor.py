@@ -1,0 +1,112 @@
+"""Laws of `streamer doctor`: each finding is a pure function of what it was given, and carries its fix."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from streamer.cli import doctor as dr
+
+MIB = 2**20
+
+
+def test_an_old_python_fails_with_the_fix() -> None:
+    assert dr.python((3, 10, 4)) == dr.Finding("python", "fail", "3.10.4", "install Python 3.11 or newer")
+    assert dr.python((3, 11, 0)).status == "ok"
+
+
+def test_missing_packages_are_named() -> None:
+    assert "missing: msgspec" in dr.packages(lambda name: name != "msgspec").detail
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status"), [("auto", "warn"), ("numpy", "warn"), ("litert", "fail"), ("litert-int8", "fail")]
+)
+def test_only_a_backend_that_is_asked_for_must_be_there(wanted: str, status: str) -> None:
+    litert, keras = dr.backends(wanted, lambda name: False)
+    assert (litert.status, keras.status) == (status, "warn")
+    assert litert.fix == "pip install 'streamer[edge]'"
+
+
+def test_a_gpu_is_named_and_never_needed(tmp_path: Path) -> None:
+    assert dr.gpu(tmp_path).status == "ok"
+    (tmp_path / "nvidia0").touch()
+    (tmp_path / "nvidiactl").touch()
+    assert dr.gpu(tmp_path).detail == "nvidia0"
+
+
+@pytest.mark.parametrize(("mib", "status"), [(None, "warn"), (64, "fail"), (256, "warn"), (4096, "ok")])
+def test_memory_is_judged_by_what_is_available(mib: int | None, status: str) -> None:
+    assert dr.memory(None if mib is None else mib * MIB).status == status
+
+
+def test_available_memory_is_the_smaller_of_machine_and_group(tmp_path: Path) -> None:
+    assert dr.available_bytes(tmp_path) is None
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/meminfo").write_text("MemTotal: 9 kB\nMemAvailable:    4096 kB\n")
+    assert dr.available_bytes(tmp_path) == 4 * MIB
+    group = tmp_path / "sys/fs/cgroup"
+    group.mkdir(parents=True)
+    (group / "memory.max").write_text("3145728\n")
+    (group / "memory.current").write_text("1048576\n")
+    assert dr.available_bytes(tmp_path) == 2 * MIB
+    (group / "memory.max").write_text("max\n")
+    assert dr.available_bytes(tmp_path) == 4 * MIB
+
+
+def test_a_clock_that_was_never_set_fails() -> None:
+    assert dr.clock(0.0).status == "fail"
+    assert dr.clock(1_800_000_000.0).status == "ok"
+
+
+def test_a_corrupt_or_missing_bundle_fails_but_the_baseline_needs_none(tmp_path: Path) -> None:
+    assert dr.model(tmp_path, "auto").status == "fail"
+    assert dr.model(tmp_path, "baseline").status == "ok"
+
+
+def test_outputs_must_be_writable_files(tmp_path: Path) -> None:
+    assert dr.writable("sink file", tmp_path / "new" / "deep" / "alerts.jsonl").status == "ok"
+    assert dr.writable("sink file", tmp_path).detail.endswith("is a folder")
+
+
+def config(tmp_path: Path, **values: str) -> Path:
+    path = tmp_path / "c.yaml"
+    source = f"{{kind: file, path: {tmp_path}/in.csv}}"
+    path.write_text(
+        f"version: 1\nstreams: [{{name: a, source: {source}, fields: {{time: ts, channels: [v]}}}}]\n"
+        f"model: {{backend: baseline}}\nsinks: [{{kind: file, path: {tmp_path}/out.jsonl}}]\n"
+    )
+    return path
+
+
+def test_a_missing_input_fails_with_exit_5_and_its_fix(tmp_path: Path) -> None:
+    args = ["-c", str(config(tmp_path)), "--format", "json"]
+    done = CliRunner().invoke(dr.doctor, args, standalone_mode=False)
+    body = json.loads(done.stdout)
+    assert (body["schema"], body["ok"], done.return_value) == ("streamer.doctor/1", False, 5)
+    (failed,) = [finding for finding in body["findings"] if finding["status"] == "fail"]
+    assert failed["name"] == "stream a"
+    assert failed["fix"]
+
+
+def test_a_sound_machine_is_told_line_by_line(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("ts,v\n")
+    done = CliRunner().invoke(dr.doctor, ["-c", str(config(tmp_path))], standalone_mode=False)
+    assert done.return_value == 0
+    assert {"python", "packages", "memory", "disk", "clock", "config"} <= set(done.stdout.split())
+
+
+def test_a_wrong_configuration_is_a_failed_finding(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("version: 1\n")
+    (found,) = [finding for finding in dr.examine(path) if finding.name == "config"]
+    assert (found.status, found.fix) == ("fail", f"streamer check -c {path}")
+
+
+def test_every_finding_that_is_not_ok_carries_its_fix(tmp_path: Path) -> None:
+    bad = [dr.python((3, 9)), dr.packages(lambda name: False), *dr.backends("keras", lambda name: False)]
+    bad += [dr.model(tmp_path, "auto"), dr.memory(MIB), dr.memory(300 * MIB), dr.clock(0), dr.writable("x", tmp_path)]
+    assert all(finding.fix for finding in bad)
