@@ -1,0 +1,107 @@
+"""Training windows are what serving computes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models import synth
+from models.dataset import History, HistorySet, cut, rows_needed, windows, young_lengths
+from models.forecasts import replay
+from streamer import artifact
+from streamer.artifact import ModelSpec
+from streamer.backends import open_scorer
+from streamer.detect.lanes import Lanes
+from streamer.detect.ring import Ring
+from streamer.errors import InputError
+
+SPEC = ModelSpec()
+
+
+def history(entities: int = 4, rows: int = 400, channels: int = 2, seed: int = 0) -> History:
+    return synth.streams(np.random.default_rng(seed), entities, rows, channels)
+
+
+def served(data: History, rows: int, phase: int) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """Forecast (E, C) and gap parameters (E, 3G) by event number, as detect.lanes gives them event after event."""
+    scorer = open_scorer(artifact.load(artifact.PRETRAINED), "numpy")
+    entities = len(data.values)
+    ring, slots = Ring(entities, SPEC.ring, data.values.shape[2]), np.arange(entities)
+    lanes = Lanes(scorer, SPEC, ring)
+    lanes.reset(slots, np.full(entities, phase))
+    out = {}
+    for t in range(rows):
+        values, time_s = data.values[:, t], data.time_s[:, t]
+        if t >= SPEC.k_min:
+            outlook = lanes.step(slots, values, time_s, ring.previous(slots)[1])
+            out[t] = outlook.forecast, outlook.gap
+        ring.push(slots, values, time_s, np.full(entities, t))
+    return out
+
+
+@pytest.mark.parametrize("young", [None, 16, 64])
+def test_a_window_trains_on_exactly_what_the_lanes_serve(young: int | None) -> None:
+    data = history()
+    data = History(data.values, data.time_s, data.anomaly, np.ones(len(data.values), bool))
+    w = windows(data, SPEC, young)
+    scorer = open_scorer(artifact.load(artifact.PRETRAINED), "numpy")
+    # A grown window begins at an anchor: event 64 + phase = 128 with phase 64.
+    lanes = served(data, rows_needed(SPEC, young), phase=64)
+    first = rows_needed(SPEC, young) - w.x.shape[1]
+    measured = SPEC.scale_window if young is None else young
+    last = rows_needed(SPEC, young) if young != SPEC.window else 2 * SPEC.window
+    for t, out in enumerate(replay(scorer, w)):
+        if measured <= first + t < last:
+            np.testing.assert_allclose(out.gap, lanes[first + t][1], rtol=1e-4, atol=1e-4)
+
+
+def test_the_target_is_the_step_that_the_forecast_adds_to_the_last_value() -> None:
+    w = windows(history(), SPEC)
+    np.testing.assert_allclose(np.arcsinh(w.step), w.x[..., 1], atol=1e-5)
+
+
+def test_only_judged_known_and_normal_events_are_learnt() -> None:
+    data = history()
+    data.values[0, 200, 0] = np.nan
+    data.anomaly[1, 220] = True
+    w = windows(data, SPEC)
+    replayed = SPEC.window
+    assert not w.value_weight[:, :replayed].any()
+    assert w.value_weight[0, 200 - SPEC.window, 0] == 0
+    assert not w.value_weight[1, 220 - SPEC.window].any()
+    assert w.gap_weight[1, 220 - SPEC.window] == 0
+    assert w.value_weight[2, replayed:].mean() > 0.5
+
+
+def test_without_a_clock_the_rhythm_is_silent_and_not_learnt() -> None:
+    data = history()
+    data.rhythm[:] = False
+    w = windows(data, SPEC)
+    assert not w.r.any()
+    assert not w.gap_weight.any()
+    assert not w.hour_weight.any()
+
+
+def test_young_entities_grow_up_by_doubling() -> None:
+    assert young_lengths(SPEC) == [16, 32, 64]
+
+
+def test_pieces_are_consecutive_rows() -> None:
+    data = history(rows=600)
+    data.values[:] = np.arange(600)[None, :, None]
+    pieces = cut(data, 256, 16, 10, np.random.default_rng(0))
+    assert pieces.values.shape == (10, 256, 2)
+    assert (np.diff(pieces.values[..., 0], axis=1) == 1).all()
+
+
+def test_validation_rows_are_never_learnt() -> None:
+    data = history(rows=1200)
+    data.values[:] = np.arange(1200)[None, :, None] // 10
+    part = HistorySet(SPEC, data)
+    assert part._part(training=True).values.max() < part._part(training=False).values.min()
+    assert next(iter(part.validation()))["x"].shape[1] == SPEC.window + SPEC.stride
+
+
+def test_too_little_history_is_refused_with_the_number_needed() -> None:
+    with pytest.raises(InputError, match="has 40 rows per entity, training takes at least 64"):
+        HistorySet(SPEC, history(rows=40))
