@@ -12,13 +12,16 @@ from collections.abc import Mapping
 import numpy as np
 
 from streamer.detect.settings import DetectSettings
-from streamer.event import F32, I64, Bool
+from streamer.event import F32, F64, I64, Bool
 
 DAY_S = 86_400.0
-MIN_LINE = 3.0  # evidence that an alarm needs at least: once in a thousand events of this entity
+MIN_LINE = 5.0  # evidence that an alarm needs at least: once in 100,000 events by the entity's own tail
 # Scores are smoothed over some ten events, so that an exceedance is a cluster of about so many events.
 CLUSTER = 10.0
-YOUNG = 128.0  # judged events: the line of a new entity starts higher and comes down with its count
+YOUNG = 256.0  # judged events: the line of a new entity starts twice as high and comes down with its count
+# Every alarm of an entity raises its line by this much (log), and the budget's pace brings it down again, so that
+alarms in # any time T number at most budget * T + log(highest level / line) / STRAIN: a dozen or so above the
+promise, for ever. STRAIN = 0.15
 
 
 def alarm_line(gap_s: F32, judged: I64, *, budget_per_day: float, entities: int) -> F32:
@@ -55,17 +58,28 @@ class Decider:
         slots = settings.max_entities
         self._levels = np.zeros((slots, max(settings.refractory_events, 1)), np.float32)
         self._scaled = np.zeros((slots, settings.n_of), np.float32)
+        self._strain = np.zeros(slots, np.float32)  # log factor on the line
+        self._pace = np.float32(STRAIN * settings.budget_per_day / max(settings.expected_entities, 1) / DAY_S)
 
-    def decide(self, slots: I64, judged: I64, level: F32, parts: F32, gap_s: F32, off: Bool) -> tuple[F32, F32]:
-        """(alarm, scaled) of N events: the decision, >= 1 where an alarm fires, and the bare level over the line."""
+    def decide(
+        self, slots: I64, judged: I64, level: F32, parts: F32, gap_s: F32, elapsed_s: F64, off: Bool
+    ) -> tuple[F32, F32]:
+        """(alarm, scaled) of N events: the decision, >= 1 where an alarm fires, and the bare level over the line.
+
+        `gap_s` (N,) typical gap, `elapsed_s` (N,) time since the entity's previous event, `off` (N,) beyond the floors.
+        """
         s = self._settings
         line = alarm_line(gap_s, judged, budget_per_day=s.budget_per_day, entities=s.expected_entities)
-        scaled = level / line
+        strain = np.maximum(self._strain[slots] - self._pace * np.minimum(elapsed_s, DAY_S), 0).astype(np.float32)
+        self._strain[slots] = strain
+        scaled = level / (line * np.exp(strain))
         sustained = self._sustained(slots, judged, scaled)
         by_rhythm = parts[:, -1] > 0.5 * level
         fires = rising(level, self._levels[slots], s.refractory_factor) & (off | by_rhythm)
         self._levels[slots, judged % self._levels.shape[1]] = level
-        return np.where(fires, sustained, 0).astype(np.float32), scaled.astype(np.float32)
+        alarm = np.where(fires, sustained, 0).astype(np.float32)
+        self._strain[slots] += STRAIN * (alarm >= 1)
+        return alarm, scaled.astype(np.float32)
 
     def _sustained(self, slots: I64, judged: I64, scaled: F32) -> F32:
         if self._settings.n_of == 1:
@@ -76,6 +90,7 @@ class Decider:
     def reset(self, slots: I64) -> None:
         self._levels[slots] = 0
         self._scaled[slots] = 0
+        self._strain[slots] = 0
 
     def state(self) -> Mapping[str, np.ndarray]:
-        return {"levels": self._levels, "scaled": self._scaled}
+        return {"levels": self._levels, "scaled": self._scaled, "strain": self._strain}

@@ -180,7 +180,10 @@ class Detector:
         learn = np.where(self.incidents.open[slots], OPEN_LEARNS, 1).astype(np.float32)
         judged = self.profile.fold(Observation(slots, judged_before, values, time_s, outlook, learn))
         off = decide.deviates(values, outlook.forecast, self.settings)
-        alarm, scaled = self.decider.decide(slots, judged_before, judged.level, judged.parts, outlook.gap_unit_s, off)
+        elapsed_s = np.maximum(np.nan_to_num(time_s - previous_s), 0)
+        alarm, scaled = self.decider.decide(
+            slots, judged_before, judged.level, judged.parts, outlook.gap_unit_s, elapsed_s, off
+        )
         alarm = self.incidents.hold(slots, alarm, time_s)
         scores.fate[rows] = Fate.SCORED
         scores.score[rows] = judged.smooth.sum(axis=1)

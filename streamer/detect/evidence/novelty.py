@@ -22,7 +22,7 @@ WARP = 4.0  # bins are 1/4 * 16/1024 scales wide near the centre
 UNIT = 0.016  # of the trimmed range
 FAR = 100.0
 TYPICAL_RANGE = 4.0  # mean deviations; stands in for the range until it has been seen
-GAIN = 2.0  # evidence of a value FAR units away: 2 * log10(101) = 4
+GAIN = 12.5  # evidence per decade of distance: 1.5 units away is the alarm line, FAR units away 25
 REFRESH = 64  # events between looks at the range
 FIRST_FIT = 64  # events before the axis is laid; refitted at every doubling up to LAST_FIT
 LAST_FIT = 4096
