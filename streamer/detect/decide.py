@@ -19,9 +19,9 @@ MIN_LINE = 5.0  # evidence that an alarm needs at least: once in 100,000 events 
 # Scores are smoothed over some ten events, so that an exceedance is a cluster of about so many events.
 CLUSTER = 10.0
 YOUNG = 256.0  # judged events: the line of a new entity starts twice as high and comes down with its count
-# Every alarm of an entity raises its line by this much (log), and the budget's pace brings it down again, so that
-alarms in # any time T number at most budget * T + log(highest level / line) / STRAIN: a dozen or so above the
-promise, for ever. STRAIN = 0.15
+# Every alarm of an entity raises its line by this much (log), and the budget's pace brings it down again. So alarms in
+# any time T number at most budget * T + log(highest level / line) / STRAIN: a dozen above the promise, once.
+STRAIN = 0.15
 
 
 def alarm_line(gap_s: F32, judged: I64, *, budget_per_day: float, entities: int) -> F32:
