@@ -9,10 +9,13 @@ SECRET_NAME = re.compile(
     r"pass(?:word|phrase|wd)|(?:^|[_.-])pass$|secret|token$|credential|(?:api|private|access)[_.-]?key", re.IGNORECASE
 )
 USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
-_WORD = r"(?:[A-Za-z0-9_.-]*(?:password|passphrase|passwd|secret|token|credentials?|(?:api|private|access)[_.-]?key))"
+# Prefixes are bounded: a long line of word characters must not cost its square.
+_WORD = (
+    r"(?:[A-Za-z0-9_.-]{0,40}(?:password|passphrase|passwd|secret|token|credentials?|(?:api|private|access)[_.-]?key))"
+)
 _VALUE = r"""("[^"]*"?|'[^']*'?|[^,}\]\s&;][^,}\]\s&;]*)"""
-_ASSIGNED = re.compile(rf"""\b({_WORD}["']?\s*(?:=|:\s+)\s*){_VALUE}""", re.IGNORECASE)
-_YAML = re.compile(rf"""\b({_WORD}["']?\s*:\s+)("[^"]*"?|'[^']*'?|[^,}}\s][^,}}]*)""", re.IGNORECASE)
+_ASSIGNED = re.compile(rf"""({_WORD}["']?\s*(?:=|:\s+)\s*){_VALUE}""", re.IGNORECASE)
+_YAML = re.compile(rf"""({_WORD}["']?\s*:\s+)("[^"]*"?|'[^']*'?|[^,}}\s][^,}}]*)""", re.IGNORECASE)
 _BEARER = re.compile(r"\b((?:Bearer|Basic)\s+)[A-Za-z0-9._~+/=-]{4,}", re.IGNORECASE)
 
 

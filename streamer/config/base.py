@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 Rule = tuple[tuple[str | int, ...], str]  # where below the section, and what is wrong there
@@ -76,7 +76,9 @@ NotNegative = Annotated[float, BeforeValidator(number_of), Field(ge=0)]
 _MANY = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 _AUTO = {"anyOf": [{"const": "auto"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
 Names = Annotated[tuple[Text, ...], BeforeValidator(_one_or_many), WithJsonSchema(_MANY)]
-Channels = Annotated[tuple[Text, ...], BeforeValidator(_channels), WithJsonSchema(_AUTO)]
+Channels = Annotated[
+    tuple[Text, ...], BeforeValidator(_channels), WithJsonSchema(_AUTO), PlainSerializer(lambda names: names or "auto")
+]
 
 
 def repeated(names: Sequence[str]) -> Iterator[int]:

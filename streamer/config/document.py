@@ -28,6 +28,7 @@ from streamer.masking import conceal_yaml, is_secret_name
 MAX_BYTES = 256 * 1024
 MAX_NODES = 20_000  # after aliases are followed: what an alias bomb multiplies
 MAX_DEPTH = 20
+MAX_LINE = 1000  # of a line that is shown; a longer one says only its place
 CORE = "tag:yaml.org,2002:"
 PLAIN_TAGS = {f"{CORE}{name}" for name in ("str", "map", "seq")}
 NULLS = {"", "~", "null", "Null", "NULL"}
@@ -99,7 +100,7 @@ def _syntax(exc: MarkedYAMLError, name: str, lines: list[str]) -> tuple[str, str
 
 def _failed(where: str, text: str, lines: list[str] | None = None, mark: Mark | None = None) -> Document:
     origin = Origin(where)
-    if lines and mark and mark.line < len(lines):
+    if lines and mark and mark.line < len(lines) and len(lines[mark.line]) <= MAX_LINE:
         origin = Origin(where, conceal_yaml(lines[mark.line]), mark.line + 1, mark.column)
     return Document(problems=[Problem((), text, origin)])
 
@@ -108,7 +109,8 @@ class _Builder:
     """Turns nodes into data, counting them."""
 
     def __init__(self, name: str, lines: list[str], expander: Callable[[str], Expanded]) -> None:
-        self.name, self.lines, self.expander = name, lines, expander
+        self.name, self.expander = name, expander
+        self.lines = [conceal_yaml(line) if len(line) <= MAX_LINE else "" for line in lines]
         self.document = Document()
         self.nodes = 0
 
@@ -190,7 +192,7 @@ class _Builder:
         mark = node.start_mark
         where = f"{self.name}:{mark.line + 1}:{mark.column + 1}"
         line = self.lines[mark.line] if mark.line < len(self.lines) else ""
-        return Origin(where, conceal_yaml(line), mark.line + 1, mark.column, secret or is_secret(path))
+        return Origin(where, line, mark.line + 1, mark.column, secret or is_secret(path))
 
 
 class _TooLargeError(Exception):

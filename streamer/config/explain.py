@@ -9,11 +9,13 @@ from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic.json_schema import GenerateJsonSchema
 
 from streamer.config.document import Document, is_secret
 from streamer.config.origin import Origin, Path
 from streamer.config.problems import Problem
 from streamer.config.schema import Config
+from streamer.config.units import Parsed
 
 # Of the plan, but not of this version: said by name, never accepted and ignored.
 PLANNED = {
@@ -202,7 +204,14 @@ def _resolved(node: Mapping[str, Any], data: Any) -> Mapping[str, Any]:
 @cache
 def schema() -> dict[str, Any]:
     """The JSON schema of config.yaml."""
-    return Config.model_json_schema(by_alias=True)
+    return Config.model_json_schema(by_alias=True, schema_generator=_AsWritten)
+
+
+class _AsWritten(GenerateJsonSchema):
+    """Defaults in the words of the configuration: 1h, not 3600."""
+
+    def encode_default(self, dft: Any) -> Any:
+        return str(dft) if isinstance(dft, Parsed) else super().encode_default(dft)
 
 
 @cache

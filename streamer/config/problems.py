@@ -32,7 +32,7 @@ class Problem:
         return {"path": dotted(self.path), "problem": self.text, "hint": self.hint or None, **where}
 
     def _excerpt(self) -> list[str]:
-        if not self.origin.number:
+        if not self.origin.line:
             return []
         start = max(0, self.origin.column - MAX_LINE // 2)
         line = printable(self.origin.line[start : start + MAX_LINE])

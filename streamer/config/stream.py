@@ -86,11 +86,14 @@ class Time(Section):
     unit: Literal["auto", "s", "ms", "us", "ns", "iso"] = "auto"
 
 
+MaybeTime = Annotated[Time | None, BeforeValidator(time_of, json_schema_input_type=str | Time | None)]
+
+
 class Fields(Section):
     """Which fields of a record are the entity keys, the time and the channels."""
 
     entity: Names = ()  # none: the stream is one entity
-    time: Annotated[Time | None, BeforeValidator(time_of)] = None  # null: row numbers, and rhythm is off
+    time: MaybeTime = None  # null: row numbers, and rhythm is off
     channels: Channels = ()  # empty = auto: every numeric field of the source
     units: dict[str, Text] = Field(default_factory=dict)
 
@@ -201,7 +204,7 @@ class Stream(Section):
         fields = self.fields
         if isinstance(self.source, FileSource):
             yield from self._file_rules()
-        elif set(fields.model_fields_set) - {"units"}:
+        elif fields.entity or fields.channels or fields.time is not None:
             yield ("fields",), f"a {self.source.kind} source brings its own fields; only units may be set"
         if fields.channels:
             unknown = [(i, w) for i, w in enumerate(self.detect.watch) if w not in fields.channels]

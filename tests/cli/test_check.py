@@ -66,5 +66,7 @@ def test_schemas_are_json_schemas(what: str) -> None:
 def test_the_schema_of_the_configuration_knows_its_units() -> None:
     body = json.loads(CliRunner().invoke(schema, ["config"]).stdout)
     assert body["$defs"]["Detect"]["properties"]["for"]["examples"] == ["3 of 5", "1 of 1"]
+    assert body["$defs"]["Detect"]["properties"]["for"]["default"] == "1 of 1"
+    assert body["$defs"]["Window"]["properties"]["late"]["default"] == "1h"
     assert body["$defs"]["Detect"]["additionalProperties"] is False
     assert set(body["properties"]) >= {"version", "streams", "model", "sinks", "server", "runtime", "log"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,25 @@ def test_an_alias_bomb_is_bounded() -> None:
 
 def test_an_alias_that_holds_itself_is_refused() -> None:
     assert "hold itself" in problem("a: &a [*a]\n")
+
+
+@pytest.mark.parametrize(
+    "blob",
+    [b"a: " + b"token." * 40_000, b"a: '" + b'password: "' * 20_000 + b"'", b"[" * 200_000, b"a: [" + b"x, " * 80_000],
+    ids=["long-name", "many-secrets", "deep", "many-values"],
+)  # fmt: skip
+def test_hostile_text_costs_seconds_at_most(blob: bytes) -> None:
+    start = time.process_time()
+    document = parse(blob[:MAX_BYTES], "c.yaml", {})
+    assert document.problems or document.data
+    assert time.process_time() - start < 10
+
+
+def test_a_very_long_line_is_not_shown_but_its_place_is() -> None:
+    assert (
+        problem(f"a: [{'x, ' * 500}!bad x]")
+        == "c.yaml:1:1505: a[500]: the tag !bad is not allowed; write a plain value"
+    )
 
 
 def test_merge_keys_fill_what_the_mapping_leaves_open() -> None:

@@ -279,6 +279,14 @@ def test_plain_data_is_not_changed_by_loading() -> None:
     assert repr(data) == before
 
 
+def test_a_configuration_survives_being_dumped_and_loaded(tmp_path: Path) -> None:
+    bare = {"version": 1, "streams": [{"name": "a", "source": {"kind": "file", "path": "x"}, "fields": {"time": "t"}}]}
+    host = {"version": 1, "streams": [{"name": "a", "preset": "edge", "source": {"kind": "host"}}]}
+    for config in (config_from(bare), config_from(host), load(tmp_path, GOOD)):
+        dumped = config.model_dump(mode="json", by_alias=True)
+        assert config_from(dumped).model_dump(mode="json", by_alias=True) == dumped
+
+
 def test_an_unknown_stream_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no stream is named 'x'; there are: vibration"):
         load(tmp_path, GOOD).stream("x")
