@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from streamer.cli.options import config_options
 from streamer.cli.replaying import FORMATS, Destinations, Replayed, as_json, draw, tell
 from streamer.cli.replaying import replay as run_replay
 from streamer.errors import ConfigError
@@ -20,8 +21,7 @@ SCHEMA = "streamer.backtest/1"
 
 
 @click.command("backtest")
-@click.option("-c", "--config", "path", type=click.Path(path_type=Path), default=Path("config.yaml"), show_default=True)
-@click.option("--set", "sets", multiple=True, metavar="A.B=C", help="Override one value of the configuration.")
+@config_options
 @click.option("--stream", "name", help="Which stream (default: the only one).")
 @click.option("--fit-rows", type=click.IntRange(min=0), default=0, metavar="N", help="The first N rows only teach.")
 @click.option("--scores", type=click.Path(path_type=Path), metavar="OUT.csv", help="Write a line per row.")
@@ -29,7 +29,8 @@ SCHEMA = "streamer.backtest/1"
 @click.option("--plot", type=click.Path(path_type=Path), metavar="OUT.png", help="Draw series, band, score and alarms.")
 @click.option("--format", "form", type=FORMATS, default="human", show_default=True)
 def backtest(
-    path: Path,
+    *,
+    config: Path,
     sets: tuple[str, ...],
     name: str | None,
     fit_rows: int,
@@ -47,9 +48,9 @@ def backtest(
     from streamer.service.scoring import Panel
     from streamer.service.wiring import detectors, load_model
 
-    config = load_config(path, sets)
-    stream = unpaced(only_stream(config, name))
-    loaded = load_model(config.model)
+    loaded_config = load_config(config, sets)
+    stream = unpaced(only_stream(loaded_config, name))
+    loaded = load_model(loaded_config.model)
     with closing(open_source(stream)) as source:
         judges = detectors(stream, source, loaded)
         replayed = run_replay(

@@ -54,11 +54,12 @@ def read_scores(path: Path) -> Scored:
 def read_windows(path: Path, scored: Scored, *, name: str | None = None, column: str | None = None) -> list[Window]:
     """Labelled windows on the axis of the scores. InputError where the labels do not fit."""
     if path.suffix.lower() == ".json":
-        return _json_windows(path, scored, name)
+        return json_windows(path, by_time=scored.by_time, name=name)
     return windows_of(scored.axis, _labelled(path, scored, column))
 
 
-def _json_windows(path: Path, scored: Scored, name: str | None) -> list[Window]:
+def json_windows(path: Path, *, by_time: bool, name: str | None = None) -> list[Window]:
+    """Windows of a JSON file, in seconds since 1970 or, without `by_time`, in rows."""
     try:
         found = json.loads(path.read_text())
     except (OSError, ValueError) as exc:
@@ -66,7 +67,7 @@ def _json_windows(path: Path, scored: Scored, name: str | None) -> list[Window]:
     if isinstance(found, dict):
         found = _named(path, found, name)
     try:
-        return [(_bound(start, scored), _bound(end, scored)) for start, end in found]
+        return [(_bound(start, by_time), _bound(end, by_time)) for start, end in found]
     except (TypeError, ValueError) as exc:
         raise InputError(f"{path}: windows must be pairs [start, end] of times or rows: {exc}") from exc
 
@@ -81,11 +82,11 @@ def _named(path: Path, table: dict[str, Any], name: str | None) -> Any:
     return table[matches[0]]
 
 
-def _bound(value: Any, scored: Scored) -> float:
+def _bound(value: Any, by_time: bool) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
-    if not scored.by_time:
-        raise ValueError(f"the scores have no times, so {value!r} has no place among them; give row numbers")
+    if not by_time:
+        raise ValueError(f"the rows have no times, so {value!r} has no place among them; give row numbers")
     return seconds(str(value))
 
 

@@ -1,0 +1,152 @@
+"""`streamer train`: a bundle trained further, or from nothing, on the file of a configured stream."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from streamer.cli.backtest import has_time, only_stream, unpaced
+from streamer.cli.options import config_options
+from streamer.cli.replaying import FORMATS
+from streamer.errors import BackendError, GateRefused
+
+if TYPE_CHECKING:
+    from streamer.artifact import Bundle
+    from streamer.config import Stream
+    from streamer.service.history import Rows
+
+SCHEMA = "streamer.train/1"
+TUNING_RATE, FRESH_RATE = 5e-4, 4e-3
+NOISE = 0.01  # of the scaled inputs; more blurs held values
+
+
+@click.command("train")
+@config_options
+@click.option("--stream", "name", help="Which stream (default: the only one).")
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Where the new bundle goes.")
+@click.option("--labels", type=click.Path(path_type=Path), help="JSON windows of known anomalies: not learnt.")
+@click.option("--labels-name", help="Which file's windows, where the JSON holds those of many.")
+@click.option("--from-scratch", is_flag=True, help="Start from a random network, not from the configured bundle.")
+@click.option("--epochs", type=click.IntRange(min=1), default=30, show_default=True)
+@click.option("--minutes", type=click.FloatRange(min=0), default=0.0, help="Stop after so long (0: by epochs alone).")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--version", help="Version of the new bundle (default: the old one's, with -STREAM).")
+@click.option("--loss-plot", type=click.Path(path_type=Path), metavar="OUT.png", help="Draw the loss of every epoch.")
+@click.option("--logs", type=click.Path(path_type=Path), metavar="DIR", help="TensorBoard log.")
+@click.option("--format", "form", type=FORMATS, default="human", show_default=True)
+def train(
+    *,
+    config: Path,
+    sets: tuple[str, ...],
+    name: str | None,
+    out: Path,
+    labels: Path | None,
+    labels_name: str | None,
+    from_scratch: bool,
+    epochs: int,
+    minutes: float,
+    seed: int,
+    version: str | None,
+    loss_plot: Path | None,
+    logs: Path | None,
+    form: str,
+) -> None:
+    """Train on the rows of a stream's file and write a complete bundle.
+
+    The last rows of every entity are held out. Nothing is written, and the exit code is 4, if they are not predicted
+    better than by the bundle that training started from.
+    """
+    from streamer import artifact
+    from streamer.config.load import load_config
+    from streamer.service.labels import json_windows
+
+    need_tensorflow()
+    loaded = load_config(config, sets)
+    stream = unpaced(only_stream(loaded, name))
+    bundle = artifact.load(Path(loaded.model.path) if loaded.model.path else artifact.PRETRAINED)
+    windows = json_windows(labels, by_time=has_time(stream), name=labels_name) if labels else []
+    rows = rows_of(stream, bundle, windows)
+    label = version or f"{bundle.version}-{stream.name}"
+    told = fit(
+        bundle, rows, out, rhythm=stream.rhythm, fresh=from_scratch, version=label, loss_plot=loss_plot,
+        settings={"epochs": epochs, "seconds": 60 * minutes, "seed": seed, "log_dir": logs},
+    )  # fmt: skip
+    click.echo(json.dumps({"schema": SCHEMA, **told}) if form == "json" else sentences(told, rows))
+
+
+def need_tensorflow() -> None:
+    """BackendError naming the extra where TensorFlow is missing."""
+    if importlib.util.find_spec("tensorflow") is None:
+        raise BackendError("training needs TensorFlow: pip install 'streamer[train]'")
+
+
+def rows_of(stream: Stream, bundle: Bundle, windows: list[tuple[float, float]]) -> Rows:
+    """All rows of the stream's file, known anomalies marked."""
+    from models.dataset import rows_needed
+    from streamer.connect import open_source
+    from streamer.service.history import read_rows
+
+    with closing(open_source(stream)) as source:
+        return read_rows(source, needed=2 * rows_needed(bundle.spec), windows=windows)
+
+
+def fit(
+    bundle: Bundle,
+    rows: Rows,
+    out: Path,
+    *,
+    rhythm: bool,
+    fresh: bool,
+    version: str,
+    loss_plot: Path | None,
+    settings: dict[str, Any],
+) -> dict[str, Any]:
+    """Train, compare on held-out rows, export. GateRefused if nothing was gained."""
+    import numpy as np
+
+    from models import export, report
+    from models.dataset import History, HistorySet
+    from models.train import TrainSettings
+    from models.train import train as run_training
+
+    chosen = TrainSettings(learning_rate=FRESH_RATE if fresh else TUNING_RATE, noise=NOISE, **settings)
+    history = History(rows.values, rows.time_s, rows.mask, np.full(len(rows.values), rhythm))
+    with report.progress(chosen.seconds, chosen.epochs) as show:
+        start = None if fresh else bundle.weights
+        result = run_training(chosen, HistorySet(bundle.spec, history), start=start, report=show)
+    if loss_plot is not None:
+        report.plot_losses(result.history, loss_plot)
+    before, after = result.history[0].validation, result.best.validation
+    if not result.improved:
+        raise GateRefused(f"no epoch beat the start on held-out rows (loss {before:.4f}); nothing was written")
+    training = report.summary(result, chosen) | {"parent": None if fresh else bundle.version}
+    made = export.write_bundle(
+        out,
+        version=version,
+        spec=bundle.spec,
+        weights=result.weights,
+        calibration=bundle.calibration,
+        training=training,
+    )
+    return {
+        "version": made.version, "sha256": made.sha256, "out": str(out), "before": before, "after": after,
+        "epochs": len(result.history) - 1, "stopped": result.stopped, "seconds": round(result.seconds, 1),
+    }  # fmt: skip
+
+
+def sentences(told: dict[str, Any], rows: Rows) -> str:
+    """The outcome in plain lines."""
+    pieces, length, channels = rows.values.shape
+    left = f", {rows.left_out:,} rows in pieces too short to use" if rows.left_out else ""
+    masked = f", {int(rows.mask.sum()):,} known anomalous rows not learnt" if rows.mask.any() else ""
+    return "\n".join([
+        f"{rows.entities} entities, {pieces} pieces of {length:,} rows, {channels} channels{left}{masked}",
+        f"loss on held-out rows {told['before']:.4f} -> {told['after']:.4f} after {told['epochs']} epochs"
+        f" ({told['stopped']}), {told['seconds']:.0f} s",
+        f"written: {told['out']} ({told['version']}, sha256 {told['sha256'][:12]}); use it by model.path in config.yaml",
+    ])  # fmt: skip
