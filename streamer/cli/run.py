@@ -65,14 +65,15 @@ def serve(
     from streamer import log
     from streamer.config import load_config
     from streamer.service.daemon import Daemon
-    from streamer.service.health import Health
+    from streamer.service.health import ALIVE_S, Health
     from streamer.service.parts import Phase
     from streamer.service.wiring import build
 
     config = load_config(path, sets)
     log.setup(config.log.level, config.log.format, secrets=filter(None, [_token(config)]))
     parts, phase = build(config, dry_run=dry_run), Phase()
-    server = _server(config, parts, Health(parts, phase, time.monotonic))
+    alive_s = max(ALIVE_S, 2 * float(config.runtime.retry_max))  # a source may rest that long between two attempts
+    server = _server(config, parts, Health(parts, phase, time.monotonic, alive_s))
     daemon = Daemon(
         parts, stop, phase=phase, server=server, drain_s=float(config.runtime.drain), until_idle_s=until_idle_s
     )

@@ -80,6 +80,18 @@ def test_a_file_is_scored_to_its_end_and_every_row_accounted_for(home: Path) -> 
     assert lines(home / "scores.csv") == ROWS + 1
 
 
+def test_three_runs_give_byte_equal_alerts_and_scores(home: Path) -> None:
+    jump = [f"{START + i},{(i * 7) % 31 + (90 if i in (700, 1500) else 0)},{0.1 * (i % 13)}" for i in range(ROWS)]
+    (home / "in.csv").write_text("\n".join(["ts,a,b", *jump, ""]))
+    results = set()
+    for name in "xyz":
+        configure(home, extra=f"sinks: [{{kind: file, path: {name}.jsonl}}]\nscores: {{path: {name}.csv}}\n")
+        assert finished(home).returncode == 0
+        results.add((home / f"{name}.jsonl").read_bytes() + (home / f"{name}.csv").read_bytes())
+    assert len(results) == 1
+    assert b'"event":"opened"' in results.pop()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_one_signal_drains_and_what_was_read_is_scored(home: Path, number: signal.Signals) -> None:
     configure(home, "source: {kind: file, path: in.csv, pace: 100}")
