@@ -20,6 +20,8 @@ EPOCH_WEEKDAY = 3
 GAP_FLOOR_S = 1e-3
 LOG_GAP_LOW, LOG_GAP_HIGH = -5.0, 6.0
 STEP_CLIP = 30.0
+# Twice this over the smallest unit of a step (1e-14) is still a float32, so no feature can overflow.
+VALUE_LIMIT = 1e24
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,11 @@ class Anchor:
     scale: F32  # (B, C)
     step: F32  # (B, C) scale of the differences
     gap_s: F32  # (B,)
+
+
+def bounded(values: F32) -> F32:
+    """Values within +-VALUE_LIMIT, infinities included; missing ones stay missing."""
+    return np.clip(values, -VALUE_LIMIT, VALUE_LIMIT)
 
 
 def anchor_of(values: F32, valid_rows: Bool, time_s: F64) -> Anchor:

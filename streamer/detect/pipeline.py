@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from streamer.artifact import ModelSpec
-from streamer.detect import decide, snapshot
+from streamer.detect import decide, features, snapshot
 from streamer.detect.admit import Admission
 from streamer.detect.arena import Slots, select, waves
 from streamer.detect.calibrate import Profile
@@ -148,7 +148,7 @@ class Detector:
 
     def _wave(self, batch: EventBatch, rows: I64, slots: I64, scores: Scores, alerts: list[tuple[int, Alert]]) -> None:
         """One event of each of distinct entities."""
-        time_s, values = batch.time_s[rows], batch.values[rows]
+        time_s, values = batch.time_s[rows], features.bounded(batch.values[rows])
         verdict, restart = self.admission.judge(slots, time_s, values)
         if restart.any():
             alerts += self._restart(slots[restart], rows[restart])

@@ -18,7 +18,7 @@ def gap_params(seed: int, n: int = 5) -> F32:
     """Logits, locations, log scales (n, 3G) of a plausible spread."""
     rng = np.random.default_rng(seed)
     g = GAP_COMPONENTS
-    parts = [rng.normal(0, 3, (n, g)), rng.normal(0, 2, (n, g)), rng.uniform(-6, 0.5, (n, g))]
+    parts = [rng.normal(0, 3, (n, g)), rng.uniform(-4, 4, (n, g)), rng.uniform(-6, -0.5, (n, g))]
     return np.concatenate(parts, axis=1).astype(np.float32)
 
 
@@ -94,7 +94,7 @@ def test_mixture_weights_are_positive_and_add_up_to_1(seed: int) -> None:
     assert (weights.max(axis=-1) / weights.min(axis=-1) <= np.exp(2 * LOGIT_BOUND) * 1.001).all()
 
 
-@given(st.floats(-1e30, 1e30, width=32), st.floats(-1e30, 1e30, width=32))
+@given(st.floats(-1e30, 1e30), st.floats(-1e30, 1e30))
 def test_densities_stay_finite_for_absurd_numbers(params: float, seen: float) -> None:
     with np.errstate(over="ignore"):
         filled = np.full((1, 3 * GAP_COMPONENTS), params, np.float32)
