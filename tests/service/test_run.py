@@ -92,6 +92,28 @@ def test_three_runs_give_byte_equal_alerts_and_scores(home: Path) -> None:
     assert b'"event":"opened"' in results.pop()
 
 
+def test_bad_lines_are_counted_logged_and_stop_nothing(home: Path) -> None:
+    rows = (home / "in.csv").read_text().splitlines()
+    rows[5:5] = ["not,a", f"{START},high,1", "never,1,1", '"unclosed']
+    (home / "in.csv").write_text("\n".join([*rows, ""]))
+    configure(home)
+    done = finished(home)
+    counts = books(done.stderr)
+    assert done.returncode == 0
+    assert counts["dead_lettered"] > 0
+    assert counts["in"] == sum(count for fate, count in counts.items() if fate != "in")
+    assert '"event":"records_rejected"' in done.stderr
+
+
+def test_a_signal_drains_a_synthetic_stream(home: Path) -> None:
+    configure(home, "source: {kind: synthetic, world: plant, entities: 4, pace: 60}")
+    with running(home) as (process, _):
+        process.send_signal(signal.SIGTERM)
+        stopped = log_line(process, "service_stopped")
+        assert process.wait(60) == 0
+    assert stopped["conservation"]["s"]["in_flight"] == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_one_signal_drains_and_what_was_read_is_scored(home: Path, number: signal.Signals) -> None:
     configure(home, "source: {kind: file, path: in.csv, pace: 100}")
