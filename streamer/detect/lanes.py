@@ -112,7 +112,8 @@ class Lanes:
         (steps back, weights summing to 1).
         """
         slots = np.array([slot])
-        anchor_at = last_anchor(self.ring.count[slots], self.phase[slots], self.spec)
+        # The event was judged from the anchor before it, even if a new one stands right after it.
+        anchor_at = last_anchor(self.ring.count[slots] - 1, self.phase[slots], self.spec)
         logits = self._rebuild(slots, anchor_at, store=False)[:, 0]
         # The logit that a step reports is that of the event before it; the first one belongs to the empty state.
         weights = np.exp(logits[1:] - logits[1:].max(initial=0))
