@@ -92,7 +92,8 @@ def test_a_wrong_query_is_a_problem_that_names_the_parameter(w: World, query: st
 def test_an_unknown_path_and_a_wrong_method_are_problems(w: World) -> None:
     assert client(w).get("/nowhere").json()["status"] == 404
     answer = client(w).post("/metrics")
-    assert (answer.json()["status"], answer.headers["allow"]) == (405, "GET, HEAD")
+    assert answer.json()["status"] == 405
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD"}
 
 
 @pytest.mark.parametrize("path", PROTECTED)
