@@ -83,7 +83,7 @@ class Block:
 
     def scatter(self, slots: I64, rows: F32 | Sequence[F32]) -> None:
         stacked = np.stack(rows, axis=1) if not isinstance(rows, np.ndarray) else rows.transpose(1, 0, 2)
-        self.array[slots] = stacked.reshape(len(slots), -1)
+        self.array[slots] = stacked.reshape(len(slots), self.array.shape[1])
 
     def reset(self, slots: I64) -> None:
         self.array[slots] = 0
