@@ -11,14 +11,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from streamer.detect.evidence.base import LOG10, Observation, pool
+from streamer.detect.evidence.base import Observation, pool
 from streamer.detect.settings import DetectSettings
-from streamer.event import F32, I64
+from streamer.event import F32, I64, Bool
 
-BINS = 1024
+BINS = 512
 MEMORY = 8000  # events after which a value is forgotten
-EDGE = 8.0  # the axis ends at +-sinh(8) = +-1490 scales
-WARP = 4.0  # bins are 1/4 * 16/1024 scales wide near the centre
+EDGE = 7.0
+WARP = 4.0  # the axis ends at +-sinh(EDGE) / WARP = +-137 scales; bins are 0.007 scales wide near the centre
 UNIT = 0.016  # of the trimmed range
 FAR = 100.0
 TYPICAL_RANGE = 4.0  # mean deviations; stands in for the range until it has been seen
@@ -26,7 +26,6 @@ GAIN = 12.5  # evidence per decade of distance: 1.5 units away is the alarm line
 REFRESH = 64  # events between looks at the range
 FIRST_FIT = 64  # events before the axis is laid; refitted at every doubling up to LAST_FIT
 LAST_FIT = 4096
-NEVER = -(2**30)
 
 
 class Novelty:
@@ -93,35 +92,35 @@ class Novelty:
         return _warp((value - self._axis[slots, 0]) / np.maximum(self._axis[slots, 1], 1e-12))
 
     def _distance(self, slots: I64, judged: I64, value: F32, at: I64) -> F32:
-        """Evidence (N, C): 0 where the value's own bin was visited within MEMORY, else log of the distance to the
-        nearest.
-        """
-        rows, cols = slots[:, None], np.arange(value.shape[1])
-        visit = self._visit[rows, cols, at]
-        oldest = judged[:, None] + 1 - MEMORY
+        """Evidence (N, C): 0 where the value's own bin was visited within MEMORY, else by the nearest that was."""
+        visit = self._visit[slots[:, None], np.arange(value.shape[1]), at]
+        oldest = np.maximum(judged + 1 - MEMORY, 1)
         e = np.zeros(value.shape, np.float32)
-        for n, j in zip(*np.nonzero((visit == 0) | (visit < oldest)), strict=True):
-            e[n, j] = self._far(slots[n], j, float(value[n, j]), int(at[n, j]), int(oldest[n, 0]))
+        n, j = np.nonzero(visit < oldest[:, None])
+        if len(n):
+            e[n, j] = self._far(slots[n], j, value[n, j], at[n, j], oldest[n])
         return e
 
-    def _far(self, slot: int, channel: int, value: float, at: int, oldest: int) -> float:
-        visit = self._visit[slot, channel]
-        alive = np.flatnonzero((visit > 0) & (visit >= oldest))
-        if not len(alive):
-            return 0.0
-        above = alive[np.searchsorted(alive, at) :][:1]
-        below = alive[: np.searchsorted(alive, at)][-1:]
-        if self._wrong_side(len(above) == 0, len(below) == 0):
-            return 0.0
-        centre, scale = self._axis[slot, :, channel]
-        near = centre + scale * _unwarp(np.concatenate([above, below]) + 0.5)
-        low, high = self._range[slot, :, channel]
-        unit = UNIT * max(high - low, TYPICAL_RANGE * float(scale), 1e-12)
-        return float(GAIN * np.log1p(min(np.abs(near - value).min() / unit, FAR)) / LOG10)
+    def _far(self, slots: I64, channel: I64, value: F32, at: I64, oldest: I64) -> F32:
+        """Evidence of M values (M,) whose own bins are not alive, in the given slots and channels."""
+        alive = self._visit[slots, channel] >= oldest[:, None]  # (M, BINS)
+        some = alive.any(axis=1)
+        above, has_above = _first(alive & (at[:, None] <= _NUMBER))
+        below, has_below = _first((alive & (at[:, None] > _NUMBER))[:, ::-1])
+        centre, scale = self._axis[slots, 0, channel], self._axis[slots, 1, channel]
+        up = np.abs(centre + scale * _CENTRE[above] - value)
+        down = np.abs(value - centre - scale * _CENTRE[BINS - 1 - below])
+        distance = np.minimum(np.where(has_above, up, np.inf), np.where(has_below, down, np.inf))
+        low, high = self._range[slots, 0, channel], self._range[slots, 1, channel]
+        unit = UNIT * np.maximum(high - low, np.maximum(TYPICAL_RANGE * scale, 1e-12))
+        wanted = some & self._right_side(has_above, has_below)
+        return np.where(wanted, GAIN * np.log10(1 + np.minimum(distance / unit, FAR)), 0)
 
-    def _wrong_side(self, highest: bool, lowest: bool) -> bool:
+    def _right_side(self, has_above: Bool, has_below: Bool) -> Bool:
         """A one-sided stream cares only for values beyond all known ones on its side."""
-        return (self._direction == "above" and not highest) or (self._direction == "below" and not lowest)
+        if self._direction == "both":
+            return np.ones(len(has_above), np.bool_)
+        return ~has_above if self._direction == "above" else ~has_below
 
     def _remember(self, slots: I64, judged: I64, at: I64, known: np.ndarray) -> None:
         n, j = np.nonzero(known & (judged >= FIRST_FIT)[:, None])
@@ -149,6 +148,12 @@ class Novelty:
         }  # fmt: skip
 
 
+def _first(mask: Bool) -> tuple[I64, Bool]:
+    """Column of the first True of each row, and whether there is one."""
+    column = mask.argmax(axis=1)
+    return column, mask[np.arange(len(mask)), column]
+
+
 def _warp(z: F32) -> I64:
     """Bin number of a scaled value."""
     u = np.arcsinh(z * WARP) / EDGE
@@ -158,3 +163,7 @@ def _warp(z: F32) -> I64:
 def _unwarp(bins: np.ndarray) -> np.ndarray:
     """Scaled value at a (fractional) bin number."""
     return np.sinh((bins / (BINS / 2) - 1) * EDGE) / WARP
+
+
+_NUMBER = np.arange(BINS)
+_CENTRE = _unwarp(_NUMBER + 0.5).astype(np.float32)
