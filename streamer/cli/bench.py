@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "streamer.sizing/1"
 GIB = 2**30
-BUSY = 0.9  # below this share of the clock on a core, other programs slowed the measurement
+BUSY = 0.9  # of the clock on a core; below, other programs slowed the measurement
 
 
 @click.command("bench")
