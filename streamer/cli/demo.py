@@ -1,0 +1,113 @@
+"""`streamer demo`: the whole product on simulated data whose faults are known, in a minute."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+if TYPE_CHECKING:
+    from streamer.protocols import Clock
+    from streamer.service.demo.board import Board
+    from streamer.service.demo.show import Script, View
+
+LEAST_S, MOST_S = 10.0, 3600.0
+CHATTER = ("INFO: ", "WARNING: ")  # what LiteRT says when it starts
+
+
+@click.command()
+@click.option("--seconds", type=click.FloatRange(LEAST_S, MOST_S), default=60.0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed: the same show.")
+@click.option(
+    "--speed", type=click.FloatRange(1.0, 1200.0), default=120.0, show_default=True,
+    help="How fast the plant's time runs against the clock.",
+)  # fmt: skip
+@click.option(
+    "--source",
+    type=click.Choice(["synthetic", "host"]),
+    default="synthetic",
+    show_default=True,
+    help="A simulated plant and card payments, or this machine's own figures.",
+)
+@click.option("--format", "form", type=click.Choice(["human", "json"]), default="human", show_default=True)
+def demo(seconds: float, seed: int, speed: float, source: str, form: str) -> int:
+    """Watch streamer work: simulated streams, faults put in on purpose, alerts in plain words, and a scoreboard.
+
+    No Kafka, no Redis, no network. Exit codes: 0, or 1 if a promise of the show was not kept; the last lines say which.
+    """
+    began = time.monotonic()
+    clock = lambda: time.monotonic() - began  # noqa: E731
+    out = sys.stdout if form == "human" else sys.stderr
+    out.write("streamer: a dual-stream LSTM watches live streams and explains what it finds\n")
+    out.flush()
+    from streamer.service.demo.show import Script
+
+    board = perform(Script(seconds, seed, speed, source), clock, out, quiet=form == "human" and out.isatty())
+    if form == "json":
+        click.echo(json.dumps(board.as_json()))
+    return 0 if board.ok else 1
+
+
+def perform(script: Script, clock: Clock, out: TextIO, *, quiet: bool) -> Board:
+    """Load the model, open the stage, play. `quiet`: nothing but the show may write on the terminal."""
+    from streamer import log
+    from streamer.config import Model
+    from streamer.service.demo.show import Show
+    from streamer.service.signals import graceful
+    from streamer.service.wiring import load_model
+
+    log.setup("error")
+    stop = threading.Event()
+    with held_stderr(quiet), graceful(stop), view_of(out) as view:
+        board = Show(script, load_model(Model()), view, clock).run(stop)
+    view.board(board)
+    return board
+
+
+@contextmanager
+def view_of(out: TextIO) -> Iterator[View]:
+    """The screen on a terminal, plain lines elsewhere; the terminal is given back whatever happens."""
+    from streamer.cli.demo_lines import Lines
+
+    if not out.isatty() or os.environ.get("TERM") == "dumb":
+        yield Lines(out)
+        return
+    from rich.console import Console
+
+    from streamer.cli.demo_screen import Screen
+
+    screen = Screen(Console(file=out))
+    try:
+        yield screen
+    finally:
+        screen.close()
+
+
+@contextmanager
+def held_stderr(held: bool) -> Iterator[None]:
+    """Keep what native libraries write to standard error off the screen; say it afterwards, but for their chatter."""
+    if not held:
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+            file.seek(0)
+            for line in file.read().decode(errors="replace").splitlines():
+                if not line.startswith(CHATTER):
+                    sys.stderr.write(line + "\n")

@@ -1,0 +1,154 @@
+"""The demo on a terminal: counters, a line per machine with its sensors and score, faults, and alerts as they come."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from streamer.cli import demo_lines as words
+
+if TYPE_CHECKING:
+    from streamer.connect.world import Fault
+    from streamer.event import ModelRef
+    from streamer.service.demo.acts import Act
+    from streamer.service.demo.board import Board
+    from streamer.service.demo.notebook import Heard, Tail
+    from streamer.service.demo.referee import Ruling
+    from streamer.service.demo.show import Look, Script
+    from streamer.service.demo.stage import Strand
+
+BARS = "▁▂▃▄▅▆▇█"
+WIDTH = 24  # of a sparkline
+SHOWN_ALERTS, SHOWN_FAULTS = 8, 6
+HOT_S = 4.0  # an entity stays red for so long after its alert
+FULL_SCORE = 5.0  # of the score's sparkline
+
+
+class Screen:
+    """The View on a terminal. `close` before anything else is printed."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, refresh_per_second=8, transient=True, auto_refresh=False)
+        self._head: list[str] = []
+        self._log: deque[Text] = deque(maxlen=SHOWN_ALERTS)
+        self._hot: dict[str, tuple[float, str]] = {}  # entity -> (second of its alert, leading channel)
+
+    def banner(self, script: Script, model: ModelRef, acts: Sequence[Act]) -> None:
+        self._head = words.banner(script, model, acts)
+        for line in self._head:
+            self._console.print(line, markup=False, highlight=False)
+        self._live.start()
+
+    def look(self, look: Look) -> None:
+        self._live.update(self._drawn(look), refresh=True)
+
+    def fault(self, at_s: float, strand: Strand, fault: Fault) -> None:
+        self._add(at_s, f"fault put in: {words.fault_words(fault)}", "dim")
+
+    def alert(self, heard: Heard, fault: Fault | None) -> None:
+        alert = heard.alert
+        lead = max(alert.channels, key=lambda part: part.share, default=None)
+        self._hot[alert.entity] = (heard.at_s, lead.name if lead else "")
+        mark = "✗ false alarm" if fault is None else f"✓ {fault.kind}"
+        self._add(heard.at_s, f"{words.plain(alert.summary)}  {mark}", "yellow" if fault is None else "bold green")
+
+    def event(self, at_s: float, told: str) -> None:
+        self._add(at_s, words.plain(told), "cyan")
+
+    def board(self, board: Board) -> None:
+        self.close()
+        for line in words.scoreboard(board):
+            style = "bold" if line.startswith("SCOREBOARD") else "red" if "MISSED" in line or "BROKEN" in line else ""
+            self._console.print(Text(line, style))
+
+    def close(self) -> None:
+        """Give the terminal back. Idempotent."""
+        self._live.stop()
+
+    def _add(self, at_s: float, told: str, style: str) -> None:
+        self._log.append(Text(f"{words.stamp(at_s)}  {told}", style, overflow="ellipsis", no_wrap=True))
+
+    def _drawn(self, look: Look) -> RenderableType:
+        head = Text(words.counters(look), "bold", overflow="ellipsis", no_wrap=True)
+        parts: list[RenderableType] = [head, self._model(look)]
+        parts += [self._machines(strand, look) for strand in look.strands if strand.act.shown]
+        parts += [_figures(strand) for strand in look.strands if strand.act.name == "host"]
+        parts += [Panel(Group(*self._log), title="what happens", title_align="left", height=SHOWN_ALERTS + 2)]
+        parts += [_faults(look.rulings)] if look.rulings else []
+        title = f"streamer demo   {look.at_s:4.0f} / {look.script.seconds:g} s"
+        return Panel(Group(*parts), title=title, border_style="blue")
+
+    def _model(self, look: Look) -> Text:
+        told = f": {look.tuning_told}" if look.tuning_told else ""
+        line = f"model {look.model.version} on {look.model.backend}; swaps {look.swaps}; retraining {look.tuning}{told}"
+        return Text(line, overflow="ellipsis", no_wrap=True)
+
+    def _machines(self, strand: Strand, look: Look) -> Table:
+        table = Table(box=None, padding=(0, 1), show_header=True, header_style="dim")
+        for title in ("machine", "sensor", f"last {WIDTH} events", "score", ""):
+            table.add_column(title, no_wrap=True)
+        for name in strand.act.shown:
+            tail = strand.notebook.tails.get(name)
+            if tail is not None:
+                table.add_row(*self._machine(name, tail, strand, look.at_s))
+        return table
+
+    def _machine(self, name: str, tail: Tail, strand: Strand, now_s: float) -> tuple[Text | str, ...]:
+        at_s, channel = self._hot.get(name, (float("-inf"), ""))
+        hot = now_s - at_s < HOT_S
+        channels = strand.act.settings.channels
+        index = channels.index(channel) if hot and channel in channels else 0
+        values = [row[index] for row in list(tail.values)[-WIDTH:]]
+        scores = list(tail.scores)[-WIDTH:]
+        style = "bold red" if hot else "green"
+        return (
+            Text(name, style), channels[index], Text(sparkline(values), style),
+            Text(sparkline(scores, low=0.0, high=FULL_SCORE), style), Text("ALERT" if hot else "", style),
+        )  # fmt: skip
+
+
+def _figures(strand: Strand) -> Table:
+    """This machine: one line per figure."""
+    table = Table(box=None, padding=(0, 1), show_header=False)
+    for tail in list(strand.notebook.tails.values()):
+        for index, channel in enumerate(strand.act.settings.channels):
+            values = [row[index] for row in list(tail.values)[-WIDTH:]]
+            table.add_row(channel, Text(sparkline(values), "green"), f"{values[-1]:,.1f}" if values else "")
+        table.add_row("score", sparkline(list(tail.scores)[-WIDTH:], low=0.0, high=FULL_SCORE), "")
+    return table
+
+
+def _faults(rulings: Sequence[Ruling]) -> Panel:
+    recent = sorted(rulings, key=lambda r: r.caught or r.missed)[-SHOWN_FAULTS:]
+    rows = [Text(words.ruling_words(r), _colour(r), overflow="ellipsis", no_wrap=True) for r in recent]
+    return Panel(Group(*rows), title="what was put in", title_align="left", height=SHOWN_FAULTS + 2)
+
+
+def _colour(ruling: Ruling) -> str:
+    if ruling.caught:
+        return "green"
+    return "red" if ruling.missed else "dim"
+
+
+def sparkline(values: Iterable[float], low: float | None = None, high: float | None = None) -> str:
+    """One bar per value between low and high (default: the extremes of the values); a gap where there is none."""
+    numbers = list(values)
+    known = [x for x in numbers if x == x]  # noqa: PLR0124 - not NaN
+    if not known:
+        return " " * len(numbers)
+    bottom, top = min(known) if low is None else low, max(known) if high is None else high
+    return "".join(_bar((x - bottom) / (top - bottom) if top > bottom else 0.0) for x in numbers)
+
+
+def _bar(share: float) -> str:
+    if share != share:  # noqa: PLR0124
+        return " "
+    return BARS[min(max(int(share * len(BARS)), 0), len(BARS) - 1)]
