@@ -10,6 +10,11 @@ from streamer.detect.lanes import Outlook
 from streamer.event import F32, I64
 
 
+def f32(*numbers: float) -> F32:
+    """A row of numbers."""
+    return np.array(numbers, np.float32)
+
+
 def outlook(forecast: F32, step: float | F32 = 1.0, log_gap: F32 | None = None) -> Outlook:
     """What was expected of N events: standard logistic gaps (on the log axis), the given forecast (N, C)."""
     n = len(forecast)

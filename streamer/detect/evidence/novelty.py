@@ -62,17 +62,20 @@ class Novelty:
 
     def _learn_moments(self, slots: I64, judged: I64, values: F32) -> None:
         centre, spread = self._moments[slots, 0], self._moments[slots, 1]
-        value = np.where(np.isnan(values), centre, values)
+        # Deviations count from the first known value, not from 0: NaN = none so far.
+        first = (judged == 0)[:, None] | np.isnan(centre)
+        centre, spread = np.where(first, values, centre), np.where(first, 0, spread)
+        off = np.where(np.isnan(values), 0, values - centre)
         rate = (1 / np.minimum(judged + 1, MEMORY)).astype(np.float32)[:, None]
-        self._moments[slots, 0] = centre + rate * (value - centre)
-        self._moments[slots, 1] = spread + rate * (np.abs(value - centre) - spread)
+        self._moments[slots, 0] = centre + rate * off
+        self._moments[slots, 1] = np.where(np.isnan(values), spread, spread + rate * (np.abs(off) - spread))
 
     def _fit(self, slots: I64, judged: I64) -> None:
         """Lay the axis at FIRST_FIT judged events and again at every doubling; old bins move to their new places."""
         due = (judged >= FIRST_FIT) & (judged <= LAST_FIT) & (judged & (judged - 1) == 0)
         for slot in slots[due]:
             old = self._axis[slot].copy()
-            centre, spread = self._moments[slot]
+            centre, spread = np.nan_to_num(self._moments[slot])
             scale = np.maximum(spread, np.maximum(1e-6 * np.abs(centre), 1e-12))
             self._axis[slot] = centre, scale
             if old[1].any():
