@@ -156,6 +156,11 @@ def test_history_of_a_wrong_shape_is_refused(changes: dict[str, Any], message: s
         finetune.history_of(rows(**changes), "rows.npz")
 
 
+@pytest.mark.parametrize(("wall_s", "left_s", "want"), [(2.0, 12.0, 8.0), (6.0, 20.0, 8.0), (2.0, 3.0, 1.0)])
+def test_a_busy_machine_keeps_more_time_for_the_export(wall_s: float, left_s: float, want: float) -> None:
+    assert finetune.time_to_train(left_s, wall_s=wall_s, cpu_s=2.0) == pytest.approx(want)
+
+
 def test_history_without_values_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "rows.npz").write_bytes(artifact.pack_arrays({"time_s": np.zeros((1, 2))}))
     with pytest.raises(InputError, match="lacks the array values"):
