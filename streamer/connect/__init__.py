@@ -75,13 +75,14 @@ def _fields(section: config.Fields, source: config.FileSource) -> Fields:
     """The fields as configured; channels that are not named are looked for in the file."""
     from streamer.connect.codec import Fields
     from streamer.connect.guess import guess_fields
+    from streamer.connect.lines import is_pipe
 
     unit = section.time.unit if section.time else "auto"
     time = section.time.path if section.time else None
     if section.channels:
         return Fields(tuple(section.channels), tuple(section.entity), time, unit)
-    if source.path == "-":
-        raise ConfigError("fields.channels", "must be named for standard input, which cannot be read twice")
+    if is_pipe(source.path):
+        raise ConfigError("fields.channels", "must be named for a pipe, which cannot be read twice", source.path)
     separator = None if source.separator == "auto" else source.separator
     found = guess_fields(source.path, time=time or "", entity=section.entity or (), separator=separator)
     return Fields(found.fields.channels, tuple(section.entity), time, unit)

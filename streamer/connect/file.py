@@ -61,11 +61,13 @@ class FileSource:
         return self._decoder.counts if self._decoder else {}
 
     def poll(self, timeout_s: float) -> Poll | None:
+        if self._closed:
+            return None
         if self._paused:
             self._pacer.rest(timeout_s)
             return Poll()
         if not self._pacer.holding:
-            poll = None if self._closed else self._read(timeout_s)
+            poll = self._read(timeout_s)
             if poll is None:
                 return None
             self._pacer.hold(poll)

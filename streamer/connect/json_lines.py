@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
@@ -208,9 +209,10 @@ def _optional(kinds: dict[Path, Any]) -> bool:
 
 
 def _floats(parsed: dict[str, Any], paths: dict[str, Path], channels: Sequence[str]) -> dict[str, Any]:
-    """The record with channels that are too large for a float made infinite (they count as not finite)."""
+    """The record with NaN and numbers that are too large made infinite: the mark for "there, but not finite"."""
     for name in channels:
         value = lookup(parsed, paths[name])
-        if isinstance(value, int) and not isinstance(value, bool):
-            lookup(parsed, paths[name][:-1])[paths[name][-1]] = _as_float(value)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            number = _as_float(value)
+            lookup(parsed, paths[name][:-1])[paths[name][-1]] = float("inf") if math.isnan(number) else number
     return parsed

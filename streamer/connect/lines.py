@@ -15,7 +15,11 @@ from typing import IO, Any, Protocol, cast
 from streamer.errors import InputError
 
 BLOCK_BYTES = 1 << 20
-MAGIC: dict[bytes, Any] = {b"\x1f\x8b": gzip.GzipFile, b"\xfd7zXZ\x00": lzma.LZMAFile, b"BZh": bz2.BZ2File}
+MAGIC: dict[bytes, tuple[str, Any]] = {
+    b"\x1f\x8b": ("gzip", gzip.open),
+    b"\xfd7zXZ\x00": ("xz", lzma.open),
+    b"BZh": ("bzip2", bz2.open),
+}
 BOM = b"\xef\xbb\xbf"
 FOREIGN = {
     b"\xff\xfe": "UTF-16: convert it with `iconv -f utf-16 -t utf-8`",
@@ -61,9 +65,9 @@ def unpacked(raw: IO[bytes], name: str | Path) -> tuple[Reader, str]:
     for magic, kind in FOREIGN.items():
         if head.startswith(magic):
             raise InputError(f"{name}: is {kind}")
-    for magic, opener in MAGIC.items():
+    for magic, (packing, opener) in MAGIC.items():
         if head.startswith(magic):
-            return opener(raw), opener.__name__.removesuffix("File").lower()
+            return opener(raw, "rb"), packing
     return cast(Reader, raw), ""
 
 
@@ -158,5 +162,6 @@ def _read_some(reader: Reader, size: int, name: str) -> bytes:
 
 
 def is_pipe(path: str | Path) -> bool:
-    """Whether reading it twice would lose data."""
-    return str(path) == "-" or not Path(path).is_file()
+    """Whether reading it twice would lose data: standard input, pipes, devices."""
+    there = Path(path)
+    return str(path) == "-" or (there.exists() and not there.is_file() and not there.is_dir())

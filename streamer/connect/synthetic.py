@@ -52,11 +52,13 @@ class SyntheticSource:
         return self.world.faults
 
     def poll(self, timeout_s: float) -> Poll | None:
+        if self._closed:
+            return None
         if self._paused:
             self._pacer.rest(timeout_s)
             return Poll()
         if not self._pacer.holding:
-            if self._closed or self._left == 0:
+            if self._left == 0:
                 return None
             self._pacer.hold(Poll((self._next(),)))
         return self._pacer.release(timeout_s)
