@@ -39,6 +39,7 @@ STYLE = {
     "axes.grid.axis": "y", "grid.color": GRID, "grid.linewidth": 0.8, "axes.axisbelow": True, "text.color": INK,
     "xtick.color": FAINT, "ytick.color": FAINT, "xtick.major.size": 0, "ytick.major.size": 0,
     "axes.formatter.useoffset": False, "figure.facecolor": "white",
+    "text.parse_math": False,
 }  # fmt: skip
 
 
@@ -265,15 +266,15 @@ def _numbers(panel: Axes, x: F64, rows: Sequence[int]) -> None:
 
 
 def _words(figure: Figure, picture: Picture, shown: Sequence[int]) -> None:
-    figure.text(0.062, 0.955, picture.title, fontsize=17, fontweight="bold", color=INK, va="center")
-    figure.text(0.062, 0.918, _subtitle(picture, len(shown)), fontsize=10.5, color=FAINT, va="center")
+    figure.text(0.062, 0.955, _shortened(picture.title, 60), fontsize=17, fontweight="bold", color=INK, va="center")
+    figure.text(0.062, 0.918, _shortened(_subtitle(picture, len(shown))), fontsize=10.5, color=FAINT, va="center")
     _legend(figure, picture)
     strongest = sorted(range(len(picture.alerts)), key=lambda i: -picture.alerts[i].score)[:SENTENCES]
     for line, index in enumerate(sorted(strongest)):
         y = 0.042 + 0.026 * (len(strongest) - 1 - line)
         figure.text(0.062, y, str(index + 1), fontsize=10, fontweight="bold", color=ALARM, va="center", ha="right")
         figure.text(0.070, y, _shortened(picture.alerts[index].summary), fontsize=10, color=INK, va="center")
-    figure.text(0.062, 0.016, picture.footer, fontsize=9.5, color=FAINT, va="center")
+    figure.text(0.062, 0.016, _shortened(picture.footer), fontsize=9.5, color=FAINT, va="center")
 
 
 def _subtitle(picture: Picture, shown: int) -> str:
@@ -291,7 +292,7 @@ def _plural(count: int, noun: str) -> str:
 
 
 def _shortened(text: str, limit: int = 190) -> str:
-    clean = "".join(char if char.isprintable() else "?" for char in text).replace("$", r"\$")
+    clean = "".join(char if char.isprintable() else "?" for char in text)
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 
