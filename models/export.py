@@ -16,8 +16,8 @@ from streamer import artifact
 from streamer.artifact import Bundle, ModelSpec
 from streamer.backends import open_scorer
 from streamer.backends.keras_step import TensorNamespace, import_tensorflow
-from streamer.backends.litert import INPUTS, OUTPUTS
-from streamer.detect.cell import GAP_COMPONENTS, MIXTURE, SHAPES, NumpyNamespace, step
+from streamer.backends.litert import INPUTS, OUTPUTS, REPLAY_STEPS, STATES
+from streamer.detect.cell import GAP_COMPONENTS, MIXTURE, SHAPES, NumpyNamespace, replay, step
 from streamer.errors import ModelError
 from streamer.event import F32
 
@@ -51,35 +51,44 @@ def check_weights(spec: ModelSpec, weights: Mapping[str, F32]) -> None:
 
 
 def to_litert(spec: ModelSpec, weights: Mapping[str, F32], directory: Path) -> dict[str, bytes]:
-    """The two LiteRT files, by name; any number of rows and channels by resizing the inputs."""
+    """The LiteRT files, by name: step and replay, f32 and dynamic int8, any number of rows and channels by resizing."""
     tf = import_tensorflow()
-    saved = directory / "saved_model"
-    _save_step(tf, spec, weights, saved)
     parts = {}
-    for name, optimizations in (("step_f32.tflite", []), ("step_int8.tflite", [tf.lite.Optimize.DEFAULT])):
-        converter = tf.lite.TFLiteConverter.from_saved_model(str(saved))
-        converter.optimizations = optimizations
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        parts[name] = converter.convert()
+    for graph, (function, signature) in _graphs(tf, spec, weights).items():
+        saved = directory / graph
+        module = tf.Module()
+        module.run = tf.function(function, input_signature=signature)
+        tf.saved_model.save(module, str(saved), signatures={"serving_default": module.run})
+        for precision, optimizations in (("f32", []), ("int8", [tf.lite.Optimize.DEFAULT])):
+            converter = tf.lite.TFLiteConverter.from_saved_model(str(saved))
+            converter.optimizations = optimizations
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+            parts[f"{graph}_{precision}.tflite"] = converter.convert()
     return parts
 
 
-def _save_step(tf: Any, spec: ModelSpec, weights: Mapping[str, F32], directory: Path) -> None:
-    module = tf.Module()
+def _graphs(tf: Any, spec: ModelSpec, weights: Mapping[str, F32]) -> dict[str, tuple[Any, list[Any]]]:
+    """Step and replay as (function, signature). They save no variable: the weights are constants of the graph."""
     namespace = TensorNamespace(tf)
     constants = {name: tf.constant(weights[name]) for name in SHAPES}
 
-    def named(value_state: Any, rhythm_state: Any, x: Any, r: Any) -> dict[str, Any]:
-        out = step(namespace, constants, value_state, rhythm_state, x, r)
-        return {f"next_{name}": tensor for name, tensor in zip(OUTPUTS, out, strict=True)}
+    def one(value_state: Any, rhythm_state: Any, x: Any, r: Any) -> dict[str, Any]:
+        return _named(OUTPUTS, step(namespace, constants, value_state, rhythm_state, x, r))
 
-    module.step = tf.function(named, input_signature=_signature(tf, spec))
-    tf.saved_model.save(module, str(directory), signatures={"serving_default": module.step})
+    def many(value_state: Any, rhythm_state: Any, x: Any, r: Any) -> dict[str, Any]:
+        return _named(STATES, replay(namespace, constants, value_state, rhythm_state, x, r))
+
+    return {"step": (one, _signature(tf, spec, ())), "replay": (many, _signature(tf, spec, (REPLAY_STEPS,)))}
 
 
-def _signature(tf: Any, spec: ModelSpec) -> list[Any]:
+def _named(names: Sequence[str], tensors: Sequence[Any]) -> dict[str, Any]:
+    return {f"next_{name}": tensor for name, tensor in zip(names, tensors, strict=True)}
+
+
+def _signature(tf: Any, spec: ModelSpec, run: tuple[int, ...]) -> list[Any]:
     state, rhythm = 2 * spec.units + spec.value_features, 4 * spec.units + 1
-    shapes = ((None, None, state), (None, rhythm), (None, None, spec.value_features), (None, spec.rhythm_features))
+    features = ((*run, None, None, spec.value_features), (*run, None, spec.rhythm_features))
+    shapes = ((None, None, state), (None, rhythm), *features)
     return [tf.TensorSpec(shape, tf.float32, name=name) for shape, name in zip(shapes, INPUTS, strict=True)]
 
 
@@ -111,6 +120,8 @@ def deviation(bundle: Bundle, backend: str) -> dict[str, float]:
         worst = max(worst, *(_distance(got[name], vectors[name][t]) for name in OUTPUTS))
         squares.append(np.mean((out.delta - vectors["delta"][t]) ** 2))
         state = out.value_state, out.rhythm_state
+    replayed = scorer.replay(np.zeros_like(state[0]), np.zeros_like(state[1]), vectors["x"], vectors["r"])
+    worst = max(worst, *(_distance(got, vectors[name][-1]) for name, got in zip(STATES, replayed, strict=True)))
     return {"max": worst, "delta_rms": float(np.sqrt(np.mean(squares)))}
 
 

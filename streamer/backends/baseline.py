@@ -33,3 +33,6 @@ class BaselineScorer:
             hour=np.zeros((n, HOURS), np.float32),
             attention=np.zeros(n, np.float32),
         )
+
+    def replay(self, value_state: F32, rhythm_state: F32, x: F32, r: F32) -> tuple[F32, F32]:
+        return value_state, rhythm_state

@@ -21,7 +21,7 @@ class TensorNamespace:
     """detect.cell.Namespace over TensorFlow."""
 
     def __init__(self, tf: Any) -> None:
-        self.matmul, self.concat, self.expand = tf.matmul, tf.concat, tf.expand_dims
+        self.matmul, self.concat = tf.matmul, tf.concat
         self.tanh, self.sigmoid, self.relu, self.exp = tf.tanh, tf.sigmoid, tf.nn.relu, tf.exp
         self.mean = tf.reduce_mean
 
@@ -45,6 +45,12 @@ class KerasScorer:
         n = len(x)
         padded = (self._tensor(_pad(array, bucket(n))) for array in (value_state, rhythm_state, x, r))
         return StepOut(*(np.array(out[:n]) for out in self._step(*padded)))
+
+    def replay(self, value_state: F32, rhythm_state: F32, x: F32, r: F32) -> tuple[F32, F32]:
+        for x_t, r_t in zip(x, r, strict=True):
+            out = self.step(value_state, rhythm_state, x_t, r_t)
+            value_state, rhythm_state = out.value_state, out.rhythm_state
+        return value_state, rhythm_state
 
 
 def bucket(n: int) -> int:

@@ -7,19 +7,24 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from streamer.artifact import Bundle
 from streamer.backends.reference import state_widths
 from streamer.errors import BackendError, CorruptBundle
 from streamer.event import F32, ModelRef
 from streamer.protocols import StepOut
 
-PARTS = {"litert": "step_f32.tflite", "litert-int8": "step_int8.tflite"}
+PRECISIONS = {"litert": "f32", "litert-int8": "int8"}
 INPUTS = ("value_state", "rhythm_state", "x", "r")
 OUTPUTS = ("value_state", "rhythm_state", "delta", "value", "gap", "hour", "attention")
+STATES = OUTPUTS[:2]
+# Events folded by one call of the replay model. One call a step costs 45 us for a handful of rows, mostly overhead.
+REPLAY_STEPS = 16
 
 
 class LiteRTScorer:
-    """A Scorer over one interpreter; used by one thread at a time. A new batch shape costs one re-allocation."""
+    """A Scorer over two interpreters, the step and the unrolled replay; used by one thread at a time."""
 
     forecast_from = "last"
     has_rhythm = True
@@ -27,25 +32,44 @@ class LiteRTScorer:
     def __init__(self, bundle: Bundle, name: str = "litert", threads: int = 1) -> None:
         self.ref = ModelRef(bundle.version, name, bundle.sha256)
         self.value_width, self.rhythm_width = state_widths(bundle)
-        self._interpreter = _interpreter(_part(bundle, PARTS[name]), threads)
-        self._inputs, self._outputs = _indices(self._interpreter)
-        self._shape: tuple[int, int] | None = None
+        self._step = _Graph(bundle, f"step_{PRECISIONS[name]}.tflite", OUTPUTS, threads)
+        self._replay = _Graph(bundle, f"replay_{PRECISIONS[name]}.tflite", STATES, threads)
 
     def step(self, value_state: F32, rhythm_state: F32, x: F32, r: F32) -> StepOut:
-        arrays = (value_state, rhythm_state, x, r)
-        if x.shape[:2] != self._shape:
+        return StepOut(*self._step(value_state, rhythm_state, x, r))
+
+    def replay(self, value_state: F32, rhythm_state: F32, x: F32, r: F32) -> tuple[F32, F32]:
+        whole = len(x) - len(x) % REPLAY_STEPS
+        for t in range(0, whole, REPLAY_STEPS):
+            run = slice(t, t + REPLAY_STEPS)
+            value_state, rhythm_state = self._replay(value_state, rhythm_state, x[run], r[run])
+        for t in range(whole, len(x)):
+            value_state, rhythm_state, *_ = self._step(value_state, rhythm_state, x[t], r[t])
+        return value_state, rhythm_state
+
+
+class _Graph:
+    """One .tflite part as a function of INPUTS. A new batch shape costs one re-allocation."""
+
+    def __init__(self, bundle: Bundle, part: str, outputs: tuple[str, ...], threads: int) -> None:
+        self._interpreter = _interpreter(_part(bundle, part), threads)
+        self._inputs, self._outputs = _indices(self._interpreter, outputs)
+        self._shape: tuple[int, ...] | None = None
+
+    def __call__(self, *arrays: F32) -> list[F32]:
+        if arrays[0].shape != self._shape:
             self._resize(arrays)
         for index, array in zip(self._inputs, arrays, strict=True):
-            self._interpreter.set_tensor(index, array)
+            self._interpreter.set_tensor(index, np.ascontiguousarray(array))
         self._interpreter.invoke()
-        return StepOut(*map(self._interpreter.get_tensor, self._outputs))
+        return [self._interpreter.get_tensor(index) for index in self._outputs]
 
     def _resize(self, arrays: tuple[F32, ...]) -> None:
         self._shape = None
         for index, array in zip(self._inputs, arrays, strict=True):
             self._interpreter.resize_tensor_input(index, array.shape)
         self._interpreter.allocate_tensors()
-        self._shape = arrays[2].shape[:2]
+        self._shape = arrays[0].shape
 
 
 def _part(bundle: Bundle, name: str) -> bytes:
@@ -65,12 +89,12 @@ def _interpreter(content: bytes, threads: int) -> Any:
         raise BackendError(f"LiteRT cannot read the step model: {exc}") from exc
 
 
-def _indices(interpreter: Any) -> tuple[list[int], list[int]]:
-    """Tensor numbers of the step's inputs and outputs. The runner ends here: a live one makes invoke() raise."""
+def _indices(interpreter: Any, names: tuple[str, ...]) -> tuple[list[int], list[int]]:
+    """Tensor numbers of inputs and outputs. The runner ends here: a live one makes invoke() raise."""
     runner = interpreter.get_signature_runner()
     inputs, outputs = runner.get_input_details(), runner.get_output_details()
     del runner
     try:
-        return [inputs[name]["index"] for name in INPUTS], [outputs[f"next_{name}"]["index"] for name in OUTPUTS]
+        return [inputs[name]["index"] for name in INPUTS], [outputs[f"next_{name}"]["index"] for name in names]
     except KeyError as exc:
-        raise BackendError(f"the step model lacks the tensor {exc}; export the bundle again") from exc
+        raise BackendError(f"the model lacks the tensor {exc}; export the bundle again") from exc

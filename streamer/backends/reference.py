@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streamer.artifact import Bundle
-from streamer.detect.cell import NumpyNamespace, step
+from streamer.detect.cell import NumpyNamespace, replay, step
 from streamer.event import F32, ModelRef
 from streamer.protocols import StepOut
 
@@ -21,6 +21,9 @@ class NumpyScorer:
 
     def step(self, value_state: F32, rhythm_state: F32, x: F32, r: F32) -> StepOut:
         return StepOut(*step(NumpyNamespace, self._weights, value_state, rhythm_state, x, r))
+
+    def replay(self, value_state: F32, rhythm_state: F32, x: F32, r: F32) -> tuple[F32, F32]:
+        return replay(NumpyNamespace, self._weights, value_state, rhythm_state, x, r)
 
 
 def state_widths(bundle: Bundle) -> tuple[int, int]:

@@ -97,6 +97,24 @@ def step(np_: Any, w: Mapping[str, Any], value_state: Any, rhythm_state: Any, x:
     `attention` is the logit of the *previous* event, which enters the context at this step.
     """
     units = w["value_recurrent"].shape[0]
+    h_v, h_r = value_state[:, :, :units], rhythm_state[:, :units]
+    after_value, after_rhythm, logit = fold(np_, w, value_state, rhythm_state, x, r)
+    context = after_rhythm[:, 2 * units : 4 * units] / after_rhythm[:, 4 * units :]  # (N, 2H)
+
+    clock = np_.relu(np_.matmul(np_.concat([h_r, context], 1), w["clock_kernel"]) + w["clock_bias"])
+    gap = np_.matmul(clock, w["gap_out"]) + w["gap_out_bias"]
+    hour = np_.matmul(clock, w["hour_out"]) + w["hour_out_bias"]
+
+    event = np_.matmul(np_.concat([after_rhythm[:, :units], context], 1), w["head_event"]) + w["head_bias"]  # (N, D)
+    past = np_.concat([h_v, value_state[:, :, 2 * units :]], 2)  # (N, C, H + F1)
+    hidden = np_.relu(np_.matmul(past, w["head_value"]) + event[:, None, :])  # (N, C, D)
+    value = np_.matmul(hidden, w["value_out"]) + w["value_out_bias"]  # (N, C, 3M)
+    return after_value, after_rhythm, mixture_mean(np_, value), value, gap, hour, logit
+
+
+def fold(np_: Any, w: Mapping[str, Any], value_state: Any, rhythm_state: Any, x: Any, r: Any) -> tuple[Any, Any, Any]:
+    """The states after an event, without judging it: (value_state', rhythm_state', attention (N,)), as in `step`."""
+    units = w["value_recurrent"].shape[0]
     h_v, c_v = value_state[:, :, :units], value_state[:, :, units : 2 * units]
     h_r, c_r = rhythm_state[:, :units], rhythm_state[:, units : 2 * units]
 
@@ -107,22 +125,17 @@ def step(np_: Any, w: Mapping[str, Any], value_state: Any, rhythm_state: Any, x:
     weight = np_.exp(logit)
     total = rhythm_state[:, 2 * units : 4 * units] + weight * joint
     mass = rhythm_state[:, 4 * units :] + weight
-    context = total / mass  # (N, 2H)
-
-    clock = np_.relu(np_.matmul(np_.concat([h_r, context], 1), w["clock_kernel"]) + w["clock_bias"])
-    gap = np_.matmul(clock, w["gap_out"]) + w["gap_out_bias"]
-    hour = np_.matmul(clock, w["hour_out"]) + w["hour_out_bias"]
 
     h_r, c_r = lstm(np_, r, h_r, c_r, w["rhythm_kernel"], w["rhythm_recurrent"], w["rhythm_bias"])
-    event = np_.matmul(np_.concat([h_r, context], 1), w["head_event"]) + w["head_bias"]  # (N, D)
-    past = np_.concat([h_v, value_state[:, :, 2 * units :]], 2)  # (N, C, H + F1)
-    hidden = np_.relu(np_.matmul(past, w["head_value"]) + event[:, None, :])  # (N, C, D)
-    value = np_.matmul(hidden, w["value_out"]) + w["value_out_bias"]  # (N, C, 3M)
-
     h_v, c_v = lstm(np_, x, h_v, c_v, w["value_kernel"], w["value_recurrent"], w["value_bias"])
-    value_state = np_.concat([h_v, c_v, x], 2)
-    rhythm_state = np_.concat([h_r, c_r, total, mass], 1)
-    return value_state, rhythm_state, mixture_mean(np_, value), value, gap, hour, logit[:, 0]
+    return np_.concat([h_v, c_v, x], 2), np_.concat([h_r, c_r, total, mass], 1), logit[:, 0]
+
+
+def replay(np_: Any, w: Mapping[str, Any], value_state: Any, rhythm_state: Any, x: Any, r: Any) -> tuple[Any, Any]:
+    """The states after a run of events, x (T, N, C, F1) and r (T, N, F2), T known: (value_state', rhythm_state')."""
+    for t in range(x.shape[0]):
+        value_state, rhythm_state, _ = fold(np_, w, value_state, rhythm_state, x[t], r[t])
+    return value_state, rhythm_state
 
 
 def mixture_mean(np_: Any, value: Any) -> Any:

@@ -19,10 +19,22 @@ from streamer.artifact import ModelSpec
 from streamer.detect import features
 from streamer.detect.features import Anchor
 from streamer.detect.ring import Ring
-from streamer.event import F32, F64, I64
+from streamer.event import F32, F64, I64, Bool
 from streamer.protocols import Scorer
 
 REBUILD_ROWS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """Histories of M lanes side by side, aligned at their ends, in the units of their anchors."""
+
+    x: F32  # (M, T, C, F1)
+    r: F32  # (M, T, F2)
+    active: Bool  # (M, T) belongs to the history; each row ends active
+    anchor: Anchor
+    last: F32  # (M, C) last known raw value
+    last_log_gap: F32  # (M,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,28 +119,43 @@ class Lanes:
         self._rebuild_all(ready, last_anchor(self.ring.count[ready], self.phase[ready], self.spec))
 
     def attention(self, slot: int) -> tuple[I64, F32]:
-        """How much the context of the last event listened to each step of its history.
-
-        (steps back, weights summing to 1).
-        """
+        """How much the last event's context listened to its history: (steps back, weights that sum to 1)."""
         slots = np.array([slot])
         # The event was judged from the anchor before it, even if a new one stands right after it.
-        anchor_at = last_anchor(self.ring.count[slots] - 1, self.phase[slots], self.spec)
-        logits = self._rebuild(slots, anchor_at, store=False)[:, 0]
+        past = self._past(slots, last_anchor(self.ring.count[slots] - 1, self.phase[slots], self.spec))
+        value_state, rhythm_state = self._empty(1)
+        logits = []
+        for t in np.flatnonzero(past.active[0]):
+            out = self.scorer.step(value_state, rhythm_state, past.x[:, t], past.r[:, t])
+            value_state, rhythm_state = out.value_state, out.rhythm_state
+            logits.append(out.attention[0])
         # The logit that a step reports is that of the event before it; the first one belongs to the empty state.
-        weights = np.exp(logits[1:] - logits[1:].max(initial=0))
-        return np.arange(-len(weights), 0), weights / max(float(weights.sum()), 1e-12)
+        weights = np.exp(np.array(logits[1:], np.float32))
+        return np.arange(-len(weights), 0), (weights / max(float(weights.sum()), 1e-12)).astype(np.float32)
+
+    def _empty(self, rows: int) -> tuple[F32, F32]:
+        channels = self.last.shape[1]
+        value_state = np.zeros((rows, channels, self.scorer.value_width), np.float32)
+        return value_state, np.zeros((rows, self.scorer.rhythm_width), np.float32)
 
     def _rebuild_all(self, slots: I64, anchor_at: I64) -> None:
         for start in range(0, len(slots), REBUILD_ROWS):
             part = slice(start, start + REBUILD_ROWS)
-            self._rebuild(slots[part], anchor_at[part], store=True)
+            self._rebuild(slots[part], anchor_at[part])
 
-    def _rebuild(self, slots: I64, anchor_at: I64, *, store: bool) -> F32:
-        """Anchor at event number `anchor_at` and replay W events before it and all after it.
+    def _rebuild(self, slots: I64, anchor_at: I64) -> None:
+        past = self._past(slots, anchor_at)
+        self.value_state[slots], self.rhythm_state[slots] = self._replay(past)
+        self.units[slots] = np.stack([past.anchor.loc, past.anchor.scale, past.anchor.step], axis=1)
+        self.gap_unit_s[slots], self.last[slots], self.last_log_gap[slots] = (
+            past.anchor.gap_s,
+            past.last,
+            past.last_log_gap,
+        )
+        self.due[slots] = next_anchor(anchor_at, self.phase[slots], self.spec)
 
-        Attention logits (T, M).
-        """
+    def _past(self, slots: I64, anchor_at: I64) -> _Past:
+        """The history of a lane anchored at event number `anchor_at` (M,): W events before it and all after it."""
         spec, count = self.spec, self.ring.count[slots]
         span = int(np.max(count - anchor_at)) + max(spec.scale_window, spec.window)
         values, time_s, _, _ = self.ring.last(slots, span)
@@ -145,34 +172,21 @@ class Lanes:
         np.subtract(time_s[:, 1:], time_s[:, :-1], out=gaps[:, 1:], where=known[:, 1:] & known[:, :-1])
         log_gaps = features.log_gap(np.maximum(gaps, 0), wide.gap_s)
         r = self._rhythm(log_gaps, np.concatenate([np.zeros((len(slots), 1), np.float32), log_gaps[:, :-1]], 1), time_s)
-        value_state, rhythm_state, logits = self._replay(x, r, active)
-        if store:
-            self.value_state[slots], self.rhythm_state[slots] = value_state, rhythm_state
-            self.units[slots] = np.stack([anchor.loc, anchor.scale, anchor.step], axis=1)
-            self.gap_unit_s[slots] = anchor.gap_s
-            self.last[slots] = np.where(np.isnan(values[:, -1]), before[:, -1], values[:, -1])
-            self.last_log_gap[slots] = log_gaps[:, -1]
-            self.due[slots] = next_anchor(anchor_at, self.phase[slots], spec)
-        return logits
+        return _Past(
+            x, r, active, anchor, np.where(np.isnan(values[:, -1]), before[:, -1], values[:, -1]), log_gaps[:, -1]
+        )
 
-    def _replay(self, x: F32, r: F32, active: np.ndarray) -> tuple[F32, F32, F32]:
-        """Step rows (M, T, ...) from zero state over their active columns; final states and logits (T', M)."""
-        m, _, channels, _ = x.shape
-        value_state = np.zeros((m, channels, self.scorer.value_width), np.float32)
-        rhythm_state = np.zeros((m, self.scorer.rhythm_width), np.float32)
-        logits = []
-        for t in np.flatnonzero(active.any(axis=0)):
-            out = self.scorer.step(
-                value_state, rhythm_state, np.ascontiguousarray(x[:, t]), np.ascontiguousarray(r[:, t])
-            )
+    def _replay(self, past: _Past) -> tuple[F32, F32]:
+        """Final states of rows (M, T, ...) replayed from zero over their active columns."""
+        x, r, active = past.x.swapaxes(0, 1), past.r.swapaxes(0, 1), past.active
+        value_state, rhythm_state = self._empty(x.shape[1])
+        # Rows begin at different columns, but from the first column that all share they run together.
+        together = int(active.all(axis=0).argmax())
+        for t in range(int(active.any(axis=0).argmax()), together):
             on = active[:, t]
-            if on.all():
-                value_state, rhythm_state = out.value_state, out.rhythm_state
-            else:
-                value_state = np.where(on[:, None, None], out.value_state, value_state)
-                rhythm_state = np.where(on[:, None], out.rhythm_state, rhythm_state)
-            logits.append(out.attention)
-        return value_state, rhythm_state, np.array(logits, np.float32).reshape(-1, m)
+            state = self.scorer.replay(value_state[on], rhythm_state[on], x[t : t + 1, on], r[t : t + 1, on])
+            value_state[on], rhythm_state[on] = state
+        return self.scorer.replay(value_state, rhythm_state, x[together:], r[together:])
 
     def _rhythm(self, log_gaps: F32, previous: F32, time_s: F64) -> F32:
         r = features.rhythm_features(log_gaps, previous, time_s)
