@@ -47,7 +47,8 @@ def deviates(values: F32, expected: F32, settings: DetectSettings) -> Bool:
     off = values - expected
     off = {"above": off, "below": -off}.get(settings.direction, np.abs(off))
     floor = np.maximum(settings.min_deviation, settings.min_relative * np.abs(expected))
-    return np.any(np.nan_to_num(off, nan=-np.inf) >= floor, axis=1)
+    watched = np.array([not settings.watch or name in settings.watch for name in settings.channels])
+    return np.any((np.nan_to_num(off, nan=-np.inf) >= floor) & watched, axis=1)
 
 
 class Decider:
@@ -57,7 +58,7 @@ class Decider:
         self._settings = settings
         slots = settings.max_entities
         self._levels = np.zeros((slots, max(settings.refractory_events, 1)), np.float32)
-        self._scaled = np.zeros((slots, settings.n_of), np.float32)
+        self._latest = np.zeros((slots, settings.n_of), np.float32)
         self._strain = np.zeros(slots, np.float32)  # log factor on the line
         self._pace = np.float32(STRAIN * settings.budget_per_day / max(settings.expected_entities, 1) / DAY_S)
 
@@ -72,25 +73,26 @@ class Decider:
         line = alarm_line(gap_s, judged, budget_per_day=s.budget_per_day, entities=s.expected_entities)
         strain = np.maximum(self._strain[slots] - self._pace * np.minimum(elapsed_s, DAY_S), 0).astype(np.float32)
         self._strain[slots] = strain
-        scaled = level / (line * np.exp(strain))
-        sustained = self._sustained(slots, judged, scaled)
+        line = line * np.exp(strain)
+        sustained = self._sustained(slots, judged, level)
         by_rhythm = parts[:, -1] > 0.5 * level
-        fires = rising(level, self._levels[slots], s.refractory_factor) & (off | by_rhythm)
-        self._levels[slots, judged % self._levels.shape[1]] = level
-        alarm = np.where(fires, sustained, 0).astype(np.float32)
+        fires = rising(sustained, self._levels[slots], s.refractory_factor) & (off | by_rhythm)
+        self._levels[slots, judged % self._levels.shape[1]] = sustained
+        alarm = np.where(fires, sustained / line, 0).astype(np.float32)
         self._strain[slots] += STRAIN * (alarm >= 1)
-        return alarm, scaled.astype(np.float32)
+        return alarm, (level / line).astype(np.float32)
 
-    def _sustained(self, slots: I64, judged: I64, scaled: F32) -> F32:
+    def _sustained(self, slots: I64, judged: I64, level: F32) -> F32:
+        """The level that k of the last n events reached: what has to rise, or a lasting fault would never be k of n."""
         if self._settings.n_of == 1:
-            return scaled
-        self._scaled[slots, judged % self._settings.n_of] = scaled
-        return kth_largest(self._scaled[slots], self._settings.k_of)
+            return level
+        self._latest[slots, judged % self._settings.n_of] = level
+        return kth_largest(self._latest[slots], self._settings.k_of)
 
     def reset(self, slots: I64) -> None:
         self._levels[slots] = 0
-        self._scaled[slots] = 0
+        self._latest[slots] = 0
         self._strain[slots] = 0
 
     def state(self) -> Mapping[str, np.ndarray]:
-        return {"levels": self._levels, "scaled": self._scaled, "strain": self._strain}
+        return {"levels": self._levels, "latest": self._latest, "strain": self._strain}

@@ -21,6 +21,7 @@ def number(value: float | None) -> str:
     """Four significant digits, without an exponent where that stays short."""
     if value is None:
         return "missing"
+    value += 0.0  # no minus before a zero
     if value != 0 and not 1e-4 <= abs(value) < 1e7:
         return f"{value:.3g}"
     return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
