@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from streamer.detect.arrays import clip
 from streamer.detect.cell import GAP_COMPONENTS, LOGIT_BOUND, MIXTURE
 from streamer.event import F32, F64
 
@@ -27,14 +28,14 @@ def gap_tails(params: F32, log_gap: F32 | F64) -> tuple[F32, F32]:
     """P(gap <= observed) and P(gap >= observed), (N,) each, of params (N, 3G) at log gaps (N,)."""
     g = GAP_COMPONENTS
     w = weights(params[:, :g])
-    scale = np.exp(np.clip(params[:, 2 * g :], GAP_LOG_SCALE_LOW, LOG_SCALE_HIGH))
+    scale = np.exp(clip(params[:, 2 * g :], GAP_LOG_SCALE_LOW, LOG_SCALE_HIGH))
     u = (log_gap[:, None] - params[:, g : 2 * g]) / scale
     upper = np.empty_like(u)
     upper[:, :WEIBULL_FROM] = _sigmoid(-u[:, :WEIBULL_FROM])
-    upper[:, WEIBULL_FROM:] = np.exp(-np.exp(np.clip(u[:, WEIBULL_FROM:], -30, 5)))
+    upper[:, WEIBULL_FROM:] = np.exp(-np.exp(clip(u[:, WEIBULL_FROM:], -30, 5)))
     lower = np.empty_like(u)
     lower[:, :WEIBULL_FROM] = _sigmoid(u[:, :WEIBULL_FROM])
-    lower[:, WEIBULL_FROM:] = -np.expm1(-np.exp(np.clip(u[:, WEIBULL_FROM:], -30, 5)))
+    lower[:, WEIBULL_FROM:] = -np.expm1(-np.exp(clip(u[:, WEIBULL_FROM:], -30, 5)))
     return (w * lower).sum(axis=-1), (w * upper).sum(axis=-1)
 
 
@@ -53,7 +54,7 @@ def value_log_density(params: F32, step: F32) -> F32:
     """Log density (N, C) of the scaled step (N, C) under params (N, C, 3M)."""
     m = MIXTURE
     w = weights(params[..., :m])
-    log_scale = np.clip(params[..., 2 * m :], LOG_SCALE_LOW, LOG_SCALE_HIGH)
+    log_scale = clip(params[..., 2 * m :], LOG_SCALE_LOW, LOG_SCALE_HIGH)
     u = np.abs((step[..., None] - params[..., m : 2 * m]) * np.exp(-log_scale))
     log_parts = np.log(w + 1e-12) - u - log_scale - 2 * np.log1p(np.exp(-u))
     peak = log_parts.max(axis=-1, keepdims=True)
@@ -61,4 +62,4 @@ def value_log_density(params: F32, step: F32) -> F32:
 
 
 def _sigmoid(a: F32 | F64) -> F32:
-    return (1 / (1 + np.exp(np.clip(-a, -60, 60)))).astype(np.float32, copy=False)
+    return (1 / (1 + np.exp(clip(-a, -60, 60)))).astype(np.float32, copy=False)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from streamer.detect.arrays import clip, known
 from streamer.event import F32, F64, Bool
 
 VALUE_FEATURES = 4  # scaled value, scaled step, log of step scale over scale, missing
@@ -36,7 +37,7 @@ class Anchor:
 
 def bounded(values: F32) -> F32:
     """Values within +-VALUE_LIMIT, infinities included; missing ones stay missing."""
-    return np.clip(values, -VALUE_LIMIT, VALUE_LIMIT)
+    return clip(values, -VALUE_LIMIT, VALUE_LIMIT)
 
 
 def anchor_of(values: F32, valid_rows: Bool, time_s: F64) -> Anchor:
@@ -63,7 +64,7 @@ def _robust(v: F32) -> tuple[F32, F32]:
     spread = np.abs(v - q50[:, None, :])
     mean_dev = np.nansum(spread, axis=1) / np.maximum(n, 1)
     scale = np.maximum((q75 - q25) / 1.35, 0.6 * mean_dev)
-    return q50, np.nan_to_num(scale, nan=0.0)
+    return q50, known(scale, 0.0)
 
 
 def _quantile(ordered: F32, n: np.ndarray, q: float) -> F32:
@@ -80,7 +81,7 @@ def _typical_gap(valid_rows: Bool, time_s: F64) -> F32:
     both = valid_rows[:, 1:] & valid_rows[:, :-1]
     gaps = np.where(both, gaps, np.nan).astype(np.float32)[:, :, None]
     median = _quantile(np.sort(gaps, axis=1), both.sum(axis=1)[:, None], 0.5)[:, 0]
-    return np.maximum(np.nan_to_num(median, nan=1.0), GAP_FLOOR_S).astype(np.float32)
+    return np.maximum(known(median, 1.0), GAP_FLOOR_S).astype(np.float32)
 
 
 def value_features(values: F32, last: F32, anchor: Anchor) -> tuple[F32, F32]:
@@ -91,7 +92,7 @@ def value_features(values: F32, last: F32, anchor: Anchor) -> tuple[F32, F32]:
     """
     missing = np.isnan(values)
     filled = np.where(missing, last, values)
-    step = np.clip((filled - last) / anchor.step, -STEP_CLIP, STEP_CLIP)
+    step = clip((filled - last) / anchor.step, -STEP_CLIP, STEP_CLIP)
     x = np.empty((*values.shape, VALUE_FEATURES), np.float32)
     np.arcsinh((filled - anchor.loc) / anchor.scale, out=x[..., 0])
     np.arcsinh(step, out=x[..., 1])
@@ -103,7 +104,7 @@ def value_features(values: F32, last: F32, anchor: Anchor) -> tuple[F32, F32]:
 def log_gap(gap_s: F64 | F32, unit_s: F32) -> F32:
     """Log of a time gap in the entity's own unit, bounded; an unknown gap (NaN) counts as typical (0)."""
     ratio = (gap_s + 0.01 * unit_s) / (1.01 * unit_s)
-    return np.nan_to_num(np.clip(np.log(ratio), LOG_GAP_LOW, LOG_GAP_HIGH), nan=0.0).astype(np.float32)
+    return known(clip(np.log(ratio), LOG_GAP_LOW, LOG_GAP_HIGH), 0.0).astype(np.float32)
 
 
 def rhythm_features(log_gaps: F32, previous: F32, time_s: F64) -> F32:

@@ -13,6 +13,7 @@ from streamer.artifact import ModelSpec
 from streamer.detect import decide, features, snapshot
 from streamer.detect.admit import Admission
 from streamer.detect.arena import Slots, select, waves
+from streamer.detect.arrays import known
 from streamer.detect.calibrate import Profile
 from streamer.detect.evidence import Observation
 from streamer.detect.incident import Change, Incidents
@@ -180,7 +181,7 @@ class Detector:
         learn = np.where(self.incidents.open[slots], OPEN_LEARNS, 1).astype(np.float32)
         judged = self.profile.fold(Observation(slots, judged_before, values, time_s, outlook, learn))
         off = decide.deviates(values, outlook.forecast, self.settings)
-        elapsed_s = np.maximum(np.nan_to_num(time_s - previous_s), 0)
+        elapsed_s = np.maximum(known(time_s - previous_s, 0.0), 0)
         alarm, scaled = self.decider.decide(
             slots, judged_before, judged.level, judged.parts, outlook.gap_unit_s, elapsed_s, off
         )

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from streamer.detect.arrays import clip
 from streamer.detect.lanes import Outlook
 from streamer.event import F32, F64, I64
 
@@ -76,8 +77,8 @@ class Tail:
         A Robbins-Monro step for the quantile (Robbins & Monro, 1951), scaled by the density of an exponential log-tail.
         """
         rate = 1.0 / np.minimum(seen + TAIL_PRIOR, TAIL_MEMORY)
-        over = np.clip(np.log(np.maximum(stat, 1e-12)) - self.log_q, -3, 3)
-        inside = np.clip(over / (0.2 * self.slope) + 0.5, 0, 1)  # a soft step
+        over = clip(np.log(np.maximum(stat, 1e-12)) - self.log_q, -3, 3)
+        inside = clip(over / (0.2 * self.slope) + 0.5, 0, 1)  # a soft step
         log_q = self.log_q + weight * rate * self.slope * (inside - TAIL_SHARE) / TAIL_SHARE
         slope = self.slope + weight * inside * np.minimum(rate / TAIL_SHARE, 1) * (np.maximum(over, 0) - self.slope)
         return Tail(log_q.astype(np.float32), np.maximum(slope, 0.05).astype(np.float32))

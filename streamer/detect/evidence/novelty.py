@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from streamer.detect.arrays import clip
 from streamer.detect.evidence.base import Observation, pool
 from streamer.detect.settings import DetectSettings
 from streamer.event import F32, I64, Bool
@@ -160,7 +161,7 @@ def _first(mask: Bool) -> tuple[I64, Bool]:
 def _warp(z: F32) -> I64:
     """Bin number of a scaled value."""
     u = np.arcsinh(z * WARP) / EDGE
-    return np.clip(((u + 1) * (BINS / 2)).astype(np.int64), 0, BINS - 1)
+    return clip(((u + 1) * (BINS / 2)).astype(np.int64), 0, BINS - 1)
 
 
 def _unwarp(bins: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ import numpy as np
 
 from streamer.detect import density
 from streamer.detect.arena import Block
+from streamer.detect.arrays import clip
 from streamer.detect.evidence.base import LOG10, Observation, Tail, total
 from streamer.event import F32, I64
 
@@ -46,8 +47,8 @@ class Rhythm:
             recent[:, new] = MEAN_TAIL
         lower, upper = density.gap_tails(seen.outlook.gap, seen.outlook.log_gap)
         recent[:, :, :-1] = recent[:, :, 1:].copy()
-        recent[0, :, -1] = -np.log10(np.clip(lower, 1e-12, 1))
-        recent[1, :, -1] = -np.log10(np.clip(upper, 1e-12, 1))
+        recent[0, :, -1] = -np.log10(clip(lower, 1e-12, 1))
+        recent[1, :, -1] = -np.log10(clip(upper, 1e-12, 1))
 
         stat = _runs(recent)  # (N, runs)
         tail = Tail(tails[0], tails[1])

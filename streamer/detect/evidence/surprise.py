@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from streamer.detect.arena import Block
+from streamer.detect.arrays import clip
 from streamer.detect.evidence.base import TAIL_E, Observation, Tail, halflife, pool, total
 from streamer.detect.settings import DetectSettings
 from streamer.event import F32, F64, I64, Bool
@@ -101,7 +102,7 @@ class Surprise:
 
     @staticmethod
     def _quiet(mean_before: F32) -> F32:
-        return np.clip((LOUD - mean_before) / (LOUD - QUIET), FADED, 1)
+        return clip((LOUD - mean_before) / (LOUD - QUIET), FADED, 1)
 
     def _begin(self, c: F32, entity: F32, seen: Observation, values: F32) -> None:
         """Give entities that are judged for the first time the population's prior."""
