@@ -9,7 +9,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 # One seed for Hypothesis and for every random test; printed, so that a failure can be repeated.
-SEED ?= $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
+ifndef SEED
+SEED := $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
+endif
 
 .PHONY: help venv run test lint format bench quality docs lock image clean
 
