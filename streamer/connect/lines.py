@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import select
 import sys
@@ -143,7 +144,15 @@ class LineBuffer:
 
 
 def head_of(path: str | Path, size: int = 1 << 18) -> bytes:
-    """The first plain bytes of a file. InputError as when opening it."""
+    """The first plain bytes of a file. InputError as when opening it.
+
+    Of standard input only what its buffer holds (a few KiB), and that stays in it: it will be read again.
+    """
+    if str(path) == "-":
+        raw = open_bytes(path)
+        unpacked(raw, "stdin")
+        reader, _ = unpacked(io.BufferedReader(cast(Any, io.BytesIO(cast(Any, raw).peek()))), "stdin")
+        return _read_some(reader, size, "stdin")
     with open_bytes(path) as raw:
         reader, _ = unpacked(raw, path)
         return _read_some(reader, size, str(path))

@@ -14,6 +14,7 @@ import pytest
 
 from streamer.connect.codec import Fields
 from streamer.connect.file import FileSource
+from streamer.connect.guess import guess_fields
 from streamer.errors import ConfigError, InputError
 from streamer.event import EventBatch, Poll, Rejected
 
@@ -181,6 +182,13 @@ def test_stdin_is_read_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
         assert first_value(source.poll(0.0)) == 6
         assert source.poll(0.0) is None
         source.close()
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_look_at_the_head_of_stdin_takes_nothing_away(monkeypatch: pytest.MonkeyPatch, pack: type[bytes]) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(pack(HEADER + rows(2000))))))
+    guess = guess_fields("-")
+    assert values(FileSource("-", guess.fields, form=guess.form, separator=guess.separator)) == list(range(2000))
 
 
 def first_value(poll: Poll | None) -> float:
