@@ -12,9 +12,9 @@ from keras import ops
 from streamer.detect.cell import GAP_COMPONENTS, LOGIT_BOUND, MIXTURE
 from streamer.detect.density import GAP_LOG_SCALE_LOW, LOG_SCALE_HIGH, LOG_SCALE_LOW, WEIBULL_FROM
 
-DENSITY_WEIGHTS = {"value": 1.0, "forecast": 0.5, "gap": 0.3, "hour": 0.1}
-# A channel predicted to 2 % of its typical step is predicted well enough.
-ERROR_FLOOR = 0.02
+DENSITY_WEIGHTS = {"value": 1.0, "forecast": 1.0, "gap": 0.5, "hour": 0.15}
+# A channel predicted to 1 % of its typical step is predicted well enough.
+ERROR_FLOOR = 0.01
 ALARM_CLASS_WEIGHT = 8.0
 DENSITY_BESIDE_ALARM = 0.1
 

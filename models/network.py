@@ -15,7 +15,7 @@ import numpy as np
 from keras import ops
 
 from streamer.artifact import ModelSpec
-from streamer.detect.cell import ATTENTION_BOUND, GAP_COMPONENTS, HOURS, LOGIT_BOUND, MIXTURE, SHAPES
+from streamer.detect.cell import ATTENTION_BOUND, GAP_COMPONENTS, HOURS, MIXTURE, SHAPES
 from streamer.errors import ModelError
 from streamer.event import F32
 
@@ -36,6 +36,7 @@ class DualStream(keras.Model):
         self.attention_vector = dense(1, use_bias=False, name="attention_vector")
         self.head_value = dense(spec.head, use_bias=False, name="head_value")
         self.head_event = dense(spec.head, name="head_event")
+        self.forecast_out = dense(1, name="forecast_out")
         self.value_out = dense(3 * MIXTURE, name="value_out")
         self.clock = dense(spec.head, name="clock")
         self.gap_out = dense(3 * GAP_COMPONENTS, name="gap_out")
@@ -55,9 +56,9 @@ class DualStream(keras.Model):
         now = ops.concatenate([h_rhythm, context], axis=-1)  # (B, T, 3H)
         own = self.head_value(ops.concatenate([past_value, past_x], axis=-1))  # (B, T, C, D)
         hidden = self.drop(ops.relu(own + self.head_event(now)[:, :, None, :]), training=training)
-        value = _float(self.value_out(hidden))
         outputs = {
-            "value": value, "delta": mixture_mean(value), "attention": _float(logit[..., 0]),
+            "value": _float(self.value_out(hidden)), "delta": _float(self.forecast_out(hidden)[..., 0]),
+            "attention": _float(logit[..., 0]),
             "gap": _float(self.gap_out(clock)), "hour": _float(self.hour_out(clock)),
         }  # fmt: skip
         if self.alarm_out is not None:
@@ -91,12 +92,6 @@ def build(spec: ModelSpec, **options: Any) -> DualStream:
     return model
 
 
-def mixture_mean(value: Any) -> Any:
-    """Mean (..., C) of the value mixture (..., C, 3M), as detect.cell.mixture_mean."""
-    weights = ops.exp(LOGIT_BOUND * ops.tanh(value[..., :MIXTURE] / LOGIT_BOUND))
-    return ops.sum(weights * value[..., MIXTURE : 2 * MIXTURE], axis=-1) / ops.sum(weights, axis=-1)
-
-
 def weights_of(model: DualStream) -> dict[str, F32]:
     """The weights by the names, and in the order, of cell.SHAPES."""
     variables = _variables(model)
@@ -121,6 +116,7 @@ def _variables(model: DualStream) -> dict[str, Any]:
         "attention_vector": model.attention_vector.kernel,
         "head_value": model.head_value.kernel,
         "head_event": model.head_event.kernel, "head_bias": model.head_event.bias,
+        "forecast_out": model.forecast_out.kernel, "forecast_out_bias": model.forecast_out.bias,
         "value_out": model.value_out.kernel, "value_out_bias": model.value_out.bias,
         "clock_kernel": model.clock.kernel, "clock_bias": model.clock.bias,
         "gap_out": model.gap_out.kernel, "gap_out_bias": model.gap_out.bias,

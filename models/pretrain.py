@@ -1,6 +1,6 @@
 """The starter bundle: trained on synthetic streams only, so that it scores a stream it has never seen.
 
-python -m models.pretrain [--out DIR] [--minutes M] [--seed S]
+python -m models.pretrain [--out DIR] [--epochs N] [--minutes M] [--seed S]
 """
 
 from __future__ import annotations
@@ -55,18 +55,19 @@ class SyntheticSet:
 
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), default=PRETRAINED, help="Directory of the bundle.")
-@click.option("--minutes", type=float, default=8.0, show_default=True, help="Wall time to train for.")
+@click.option("--epochs", type=int, default=24, show_default=True, help="About 20 s each on two cores.")
+@click.option("--minutes", type=float, default=0.0, help="Stop after so long, the schedule fitted to it (0: no bound).")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--version", default="starter-1", show_default=True)
 @click.option("--logs", type=click.Path(path_type=Path), default=None, help="For TensorBoard and the loss plot.")
-def main(out: Path, minutes: float, seed: int, version: str, logs: Path | None) -> None:
+def main(out: Path, epochs: int, minutes: float, seed: int, version: str, logs: Path | None) -> None:
     """Train the starter network on synthetic streams and write its bundle."""
     from models import export, report
     from models.train import TrainSettings, train
 
     data = SyntheticSet(seed=seed)
-    settings = TrainSettings(epochs=1000, seconds=minutes * 60, seed=seed, patience=1000, log_dir=logs)
-    with report.progress(minutes * 60) as show:
+    settings = TrainSettings(epochs=epochs, seconds=minutes * 60, seed=seed, patience=epochs, log_dir=logs)
+    with report.progress(minutes * 60, epochs) as show:
         result = train(settings, data, report=show)
     training = report.summary(result, settings) | {"data": "synthetic streams of models.synth"}
     bundle = export.write_bundle(out, version=version, spec=data.spec, weights=result.weights, training=training)

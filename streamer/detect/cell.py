@@ -27,6 +27,7 @@ SHAPES = {
     "rhythm_kernel": ("F2", "4H"), "rhythm_recurrent": ("H", "4H"), "rhythm_bias": ("4H",),
     "attention_kernel": ("2H", "A"), "attention_bias": ("A",), "attention_vector": ("A", "1"),
     "head_value": ("H+F1", "D"), "head_event": ("3H", "D"), "head_bias": ("D",),
+    "forecast_out": ("D", "1"), "forecast_out_bias": ("1",),
     "value_out": ("D", "3M"), "value_out_bias": ("3M",),
     "clock_kernel": ("3H", "D"), "clock_bias": ("D",),
     "gap_out": ("D", "3G"), "gap_out_bias": ("3G",),
@@ -108,8 +109,10 @@ def step(np_: Any, w: Mapping[str, Any], value_state: Any, rhythm_state: Any, x:
     event = np_.matmul(np_.concat([after_rhythm[:, :units], context], 1), w["head_event"]) + w["head_bias"]  # (N, D)
     past = np_.concat([h_v, value_state[:, :, 2 * units :]], 2)  # (N, C, H + F1)
     hidden = np_.relu(np_.matmul(past, w["head_value"]) + event[:, None, :])  # (N, C, D)
+    # The forecast has its own output: it wants the median, and the mean of a density leans towards every rare jump.
+    delta = (np_.matmul(hidden, w["forecast_out"]) + w["forecast_out_bias"])[:, :, 0]  # (N, C)
     value = np_.matmul(hidden, w["value_out"]) + w["value_out_bias"]  # (N, C, 3M)
-    return after_value, after_rhythm, mixture_mean(np_, value), value, gap, hour, logit
+    return after_value, after_rhythm, delta, value, gap, hour, logit
 
 
 def fold(np_: Any, w: Mapping[str, Any], value_state: Any, rhythm_state: Any, x: Any, r: Any) -> tuple[Any, Any, Any]:
@@ -136,12 +139,3 @@ def replay(np_: Any, w: Mapping[str, Any], value_state: Any, rhythm_state: Any, 
     for t in range(x.shape[0]):
         value_state, rhythm_state, _ = fold(np_, w, value_state, rhythm_state, x[t], r[t])
     return value_state, rhythm_state
-
-
-def mixture_mean(np_: Any, value: Any) -> Any:
-    """Mean of the value mixture (N, C) from its parameters (N, C, 3M): weights' logits, means, log scales."""
-    weights = np_.exp(LOGIT_BOUND * np_.tanh(value[:, :, :MIXTURE] / LOGIT_BOUND))
-    means = value[:, :, MIXTURE : 2 * MIXTURE]
-    parts = weights * means
-    total = parts[:, :, 0] + parts[:, :, 1] + parts[:, :, 2]
-    return total / (weights[:, :, 0] + weights[:, :, 1] + weights[:, :, 2])

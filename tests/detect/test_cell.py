@@ -93,18 +93,3 @@ def test_a_life_starts_from_zeros_and_its_attention_grows_with_every_event() -> 
         value, rhythm = out[0], out[1]
         assert np.array_equal(value[:, :, -4:], x), "the state ends with the features of its last event"
         assert 0 < rhythm[0, -1] - before <= np.exp(cell.ATTENTION_BOUND) * 1.001
-
-
-@given(st.integers(0, 2**31))
-def test_the_mean_of_a_mixture_lies_between_its_components(seed: int) -> None:
-    params = np.random.default_rng(seed).normal(0, 10, (4, 2, 3 * MIXTURE)).astype(np.float32)
-    means = params[:, :, MIXTURE : 2 * MIXTURE]
-    mean = cell.mixture_mean(NumpyNamespace, params)
-    assert (mean >= means.min(axis=2) - 1e-4).all()
-    assert (mean <= means.max(axis=2) + 1e-4).all()
-
-
-def test_a_mixture_of_equals_has_the_plain_mean() -> None:
-    params = np.zeros((1, 1, 3 * MIXTURE), np.float32)
-    params[0, 0, MIXTURE : 2 * MIXTURE] = [1, 2, 6]
-    assert cell.mixture_mean(NumpyNamespace, params)[0, 0] == pytest.approx(3.0)

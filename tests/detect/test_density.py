@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.detect import density
-from streamer.detect.cell import GAP_COMPONENTS, LOGIT_BOUND, MIXTURE, NumpyNamespace, mixture_mean
+from streamer.detect.cell import GAP_COMPONENTS, LOGIT_BOUND, MIXTURE
 from streamer.event import F32
 
 SEEDS = st.integers(0, 2**31)
@@ -73,16 +73,6 @@ def test_the_value_density_integrates_to_1(seed: int) -> None:
     log_density = density.value_log_density(params[None, :, :, :], step)
     whole = np.exp(log_density.astype(np.float64)).sum(axis=0) * (grid[1] - grid[0])
     np.testing.assert_allclose(whole, 1, atol=0.01)
-
-
-@given(SEEDS)
-def test_the_mean_of_the_density_is_the_forecast(seed: int) -> None:
-    params = value_params(seed)
-    grid = np.linspace(-150, 150, 30_001)
-    step = np.broadcast_to(grid[:, None, None], (len(grid), len(params), 1)).astype(np.float32)
-    mass = np.exp(density.value_log_density(params[None], step).astype(np.float64)) * (grid[1] - grid[0])
-    mean = (mass * grid[:, None, None]).sum(axis=0)
-    np.testing.assert_allclose(mean, mixture_mean(NumpyNamespace, params), atol=0.05)
 
 
 @given(SEEDS)
