@@ -27,10 +27,12 @@ GAIN = 12.5  # evidence per decade of distance: 1.5 units away is the alarm line
 REFRESH = 64  # events between looks at the range
 FIRST_FIT = 64  # events before the axis is laid; refitted at every doubling up to LAST_FIT
 LAST_FIT = 4096
+# The memory begins with the axis. With one value in it every other one is far: white noise alarmed at once.
+JUDGE_FROM = 2 * FIRST_FIT
 
 
 class Novelty:
-    """See the module. Judges a channel once its axis is laid (FIRST_FIT judged events)."""
+    """See the module. Remembers from FIRST_FIT judged events on, judges from JUDGE_FROM on."""
 
     name = "novelty"
 
@@ -52,7 +54,7 @@ class Novelty:
         value = np.where(np.isnan(seen.values), self._axis[slots, 0], seen.values)
         at = self._bin(slots, value)
         e = self._distance(slots, judged, value, at)
-        e *= ~np.isnan(seen.values) & (judged >= FIRST_FIT)[:, None]
+        e *= ~np.isnan(seen.values) & (judged >= JUDGE_FROM)[:, None]
         self._remember(slots, judged, at, ~np.isnan(seen.values))
         refresh = (judged % REFRESH == 0) & (judged >= FIRST_FIT)
         if refresh.any():
