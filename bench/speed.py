@@ -106,14 +106,17 @@ def daemon_figures() -> list[Figure]:
         port = free_port()
         config = Path(folder) / "config.yaml"
         config.write_text(CONFIG.format(folder=folder, port=port))
+        log = Path(folder) / "log"
         began = time.perf_counter()
-        process = subprocess.Popen(
-            [PYTHON, "-m", "streamer.cli", "run", "-c", str(config)], cwd=ROOT, stderr=subprocess.DEVNULL
-        )
+        command = [PYTHON, "-m", "streamer.cli", "run", "-c", str(config)]
+        with log.open("wb") as errors:
+            process = subprocess.Popen(command, cwd=ROOT, stderr=errors)
         try:
             ready_s = ready_after(port, process, began)
             time.sleep(RESIDENT_AFTER_S)
             resident = psutil.Process(process.pid).memory_info().rss / 2**20
+            if process.poll() is not None or not resident:
+                raise SystemExit(f"streamer run ended by itself:\n{log.read_text()}")
         finally:
             process.terminate()
             process.wait(timeout=30)
