@@ -107,6 +107,20 @@ def test_results_belong_to_the_caller(scorer: Scorer) -> None:
     same(scorer.step(*arguments), StepOut(*want), 0)
 
 
+@pytest.mark.parametrize("steps", [0, 1, 16, 37])
+def test_a_replay_leaves_the_states_of_its_steps(scorer: Scorer, steps: int) -> None:
+    value, rhythm, _, _ = inputs(scorer, 3, 2)
+    events = [inputs(scorer, 3, 2, seed)[2:] for seed in range(steps)]
+    x = np.array([e[0] for e in events], np.float32).reshape(steps, 3, 2, 4)
+    r = np.array([e[1] for e in events], np.float32).reshape(steps, 3, 6)
+    replayed = scorer.replay(value, rhythm, x, r)
+    for x_t, r_t in zip(x, r, strict=True):
+        out = scorer.step(value, rhythm, x_t, r_t)
+        value, rhythm = out.value_state, out.rhythm_state
+    np.testing.assert_allclose(replayed[0], value, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(replayed[1], rhythm, rtol=1e-4, atol=1e-4)
+
+
 def test_channels_are_judged_alike_wherever_they_stand(starter: Bundle) -> None:
     scorer = open_scorer(starter, "numpy")
     value, rhythm, x, r = inputs(scorer, 5, 6)
