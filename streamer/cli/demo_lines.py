@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from streamer.connect.world import Fault
     from streamer.event import ModelRef
     from streamer.service.demo.acts import Act
-    from streamer.service.demo.board import Board
+    from streamer.service.demo.board import ActScore, Board
     from streamer.service.demo.notebook import Heard
     from streamer.service.demo.promises import Promise
     from streamer.service.demo.referee import Ruling
@@ -93,7 +93,7 @@ def counters(look: Look) -> str:
 
 def fault_words(fault: Fault) -> str:
     """Ground truth in words."""
-    where = f" of {fault.channel}" if fault.channel else ""
+    where = f" of {fault.channel}" if fault.channel and fault.channel != fault.kind else ""
     return f"{fault.kind}{where} at {fault.entity}, {fault.detail}"
 
 
@@ -107,7 +107,7 @@ def ruling_words(ruling: Ruling) -> str:
     """One fault and what became of it."""
     if ruling.caught:
         delay = ruling.delay_events
-        fate = f"caught at its {_ordinal(delay)} event" if delay else "caught"
+        fate = f"caught at its {_ordinal(delay)} event" if delay else "caught by its silence"
     else:
         fate = "MISSED" if ruling.missed else "not over yet, not counted"
     return f"{fault_words(ruling.fault)}: {fate}"
@@ -122,6 +122,7 @@ def scoreboard(board: Board) -> list[str]:
     """The last words."""
     lines = ["", f"SCOREBOARD after {board.seconds:.1f} s"]
     lines += [f"  {name:<14} {value}" for name, value in figures(board)]
+    lines += [f"  {act_words(act)}" for act in board.acts if board.source != "host"]
     lines += [f"    {'+' if r.caught else '-'} {ruling_words(r)}" for r in board.rulings]
     lines += [f"  {promise_words(promise)}" for promise in board.promises if promise.kept is not True]
     if board.ok:
@@ -151,6 +152,13 @@ def figures(board: Board) -> list[tuple[str, str]]:
         *rows, ("events", speed + " a second"), ("memory", f"{board.rss_mib:.0f} MiB"),
         ("conservation", f"{books['in']:,} in = {_fates(books)}"),
     ]  # fmt: skip
+
+
+def act_words(act: ActScore) -> str:
+    """One stream's part of the score."""
+    span = f"{act.live_days:.0f} days" if act.live_days >= 2 else f"{24 * act.live_days:.1f} hours"
+    told = f"{act.caught} of {act.caught + act.missed} caught, {act.false_alarms} false in {span} of event time"
+    return f"{act.name:<14} {told} (its alert budget allows {act.budget:.2g})"
 
 
 def _fates(books: dict[str, int]) -> str:

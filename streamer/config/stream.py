@@ -27,7 +27,7 @@ from streamer.config.base import (
     time_of,
 )  # fmt: skip
 from streamer.config.units import Duration, KofN, Rate, Size
-from streamer.detect.settings import DetectSettings
+from streamer.detect.settings import MIN_EVIDENCE, DetectSettings
 
 
 class FileSource(Section):
@@ -137,6 +137,7 @@ class Detect(Section):
     """What counts as an anomaly."""
 
     direction: Literal["both", "above", "below"] = "both"
+    min_evidence: Annotated[float, BeforeValidator(number_of), Field(ge=1, le=30)] = MIN_EVIDENCE  # lower: more alarms
     min_deviation: NotNegative = 0.0  # in the channel's unit
     min_relative: NotNegative = 0.0  # as a fraction of the expected value
     for_: KofN = Field(default=KofN(1, 1), alias="for")
@@ -228,6 +229,7 @@ class Stream(Section):
             labels=dict(self.labels), max_entities=detect.max_entities, idle_after_s=_seconds(detect.idle_after),
             profile=detect.profile, late_s=float(window.late), duplicates=window.duplicates, missing=window.missing,
             max_gap_s=_seconds(window.max_gap), rhythm=self.rhythm, watch=detect.watch, direction=detect.direction,
+            min_evidence=detect.min_evidence,
             min_deviation=detect.min_deviation, min_relative=detect.min_relative,
             k_of=detect.for_.k, n_of=detect.for_.n, cooldown_s=float(detect.cooldown),
             budget_per_day=float(alerts.budget), expected_entities=alerts.expected_entities,

@@ -11,11 +11,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from streamer.detect.settings import DetectSettings
+from streamer.detect.settings import MIN_EVIDENCE, DetectSettings
 from streamer.event import F32, F64, I64, Bool
 
 DAY_S = 86_400.0
-MIN_LINE = 5.0  # evidence that an alarm needs at least: once in 100,000 events by the entity's own tail
 # Scores are smoothed over some ten events, so that an exceedance is a cluster of about so many events.
 CLUSTER = 10.0
 YOUNG = 256.0  # judged events: the line of a new entity starts twice as high and comes down with its count
@@ -24,11 +23,11 @@ YOUNG = 256.0  # judged events: the line of a new entity starts twice as high an
 STRAIN = 0.15
 
 
-def alarm_line(gap_s: F32, judged: I64, *, budget_per_day: float, entities: int) -> F32:
+def alarm_line(gap_s: F32, judged: I64, *, budget_per_day: float, entities: int, least: float = MIN_EVIDENCE) -> F32:
     """The level (N,) that counts as 1.0, from the entity's typical gap and its number of judged events."""
     events_per_day = DAY_S / np.maximum(gap_s, 1e-6)
     allowed = budget_per_day / max(entities, 1) * CLUSTER / events_per_day
-    line = np.maximum(MIN_LINE, -np.log10(np.minimum(allowed, 1.0)))
+    line = np.maximum(least, -np.log10(np.minimum(allowed, 1.0)))
     return (line * (1 + YOUNG / (YOUNG + judged))).astype(np.float32)
 
 
@@ -70,7 +69,9 @@ class Decider:
         `gap_s` (N,) typical gap, `elapsed_s` (N,) time since the entity's previous event, `off` (N,) beyond the floors.
         """
         s = self._settings
-        line = alarm_line(gap_s, judged, budget_per_day=s.budget_per_day, entities=s.expected_entities)
+        line = alarm_line(
+            gap_s, judged, budget_per_day=s.budget_per_day, entities=s.expected_entities, least=s.min_evidence
+        )
         strain = np.maximum(self._strain[slots] - self._pace * np.minimum(elapsed_s, DAY_S), 0).astype(np.float32)
         self._strain[slots] = strain
         line = line * np.exp(strain)

@@ -35,25 +35,31 @@ def duration(seconds: float) -> str:
     return f"{seconds:.3g} s"
 
 
-def sentence(entity: str, channels: Sequence[ChannelPart], rhythm: RhythmPart | None, score: float) -> str:
-    """One sentence: the leading cause, observed against expected, score, and the split between value and rhythm."""
+def sentence(
+    entity: str, channels: Sequence[ChannelPart], rhythm: RhythmPart | None, score: float, *, novel: bool = False
+) -> str:
+    """One sentence: the leading cause, observed against expected, score, and the split between value and rhythm.
+
+    `novel`: the value lies inside its band, but is unlike any that the entity has shown.
+    """
     lead = max(channels, key=lambda part: part.share, default=None)
     by_rhythm = rhythm.share if rhythm else 0.0
     if rhythm and (lead is None or by_rhythm > lead.share):
         what = _gap(rhythm)
     else:
-        what = _value(lead) if lead else "behaves unusually"
+        what = _value(lead, novel) if lead else "behaves unusually"
     tail = f"(score {score:.2f}, alarm at 1.0)"
     return f"{entity} {what} {tail}{_split(1 - by_rhythm, by_rhythm)}"
 
 
-def _value(part: ChannelPart) -> str:
+def _value(part: ChannelPart, novel: bool) -> str:
     unit = f" {part.unit}" if part.unit else ""
     if part.low is None or part.high is None or part.observed is None:
         return f"{part.name} is {number(part.observed)}{unit}"
     expected = f"expected {number(part.low)} to {number(part.high)}"
     if part.low <= part.observed <= part.high:
-        return f"{part.name} is {number(part.observed)}{unit} after a run of unusual values ({expected} now)"
+        why = "a value it has not shown before" if novel else "after a run of unusual values"
+        return f"{part.name} is {number(part.observed)}{unit}, {why} ({expected} now)"
     return f"{part.name} is {number(part.observed)}{unit}, {expected}"
 
 

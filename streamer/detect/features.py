@@ -77,10 +77,10 @@ def _quantile(ordered: F32, n: np.ndarray, q: float) -> F32:
 
 
 def _typical_gap(valid_rows: Bool, time_s: F64) -> F32:
-    gaps = np.maximum(np.diff(time_s, axis=1), 0)
-    both = valid_rows[:, 1:] & valid_rows[:, :-1]
-    gaps = np.where(both, gaps, np.nan).astype(np.float32)[:, :, None]
-    median = _quantile(np.sort(gaps, axis=1), both.sum(axis=1)[:, None], 0.5)[:, 0]
+    gaps = np.diff(time_s, axis=1)
+    both = valid_rows[:, 1:] & valid_rows[:, :-1] & (gaps >= 0)
+    rows = np.where(both, gaps, np.nan).astype(np.float32)[:, :, None]
+    median = _quantile(np.sort(rows, axis=1), both.sum(axis=1)[:, None], 0.5)[:, 0]
     return np.maximum(known(median, 1.0), GAP_FLOOR_S).astype(np.float32)
 
 

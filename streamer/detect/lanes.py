@@ -65,6 +65,11 @@ def last_anchor(count: I64, phase: I64, spec: ModelSpec) -> I64:
     return np.where(count < spec.window, growing, np.where(count < spec.window + phase, spec.window, steady))
 
 
+def forward(gap_s: F64) -> F64:
+    """A gap that goes back in time (out of order, or a clock set back) says nothing about the rhythm: NaN."""
+    return np.where(gap_s < 0, np.nan, gap_s)
+
+
 class Lanes:
     """State, units and next anchor of every slot, over the ring that it was given."""
 
@@ -96,7 +101,7 @@ class Lanes:
         anchor = Anchor(units[:, 0], units[:, 1], units[:, 2], self.gap_unit_s[slots])
         last = self.last[slots]
         x, _ = features.value_features(values, last, anchor)
-        log_gap = features.log_gap(np.maximum(time_s - previous_s, 0), anchor.gap_s)
+        log_gap = features.log_gap(forward(time_s - previous_s), anchor.gap_s)
         r = self._rhythm(log_gap, self.last_log_gap[slots], time_s)
         out = self.scorer.step(self.value_state[slots], self.rhythm_state[slots], x, r)
         self.value_state[slots] = out.value_state
@@ -170,7 +175,7 @@ class Lanes:
         x, _ = features.value_features(values, before, wide)
         gaps = np.full(time_s.shape, np.nan)
         np.subtract(time_s[:, 1:], time_s[:, :-1], out=gaps[:, 1:], where=known[:, 1:] & known[:, :-1])
-        log_gaps = features.log_gap(np.maximum(gaps, 0), wide.gap_s)
+        log_gaps = features.log_gap(forward(gaps), wide.gap_s)
         r = self._rhythm(log_gaps, np.concatenate([np.zeros((len(slots), 1), np.float32), log_gaps[:, :-1]], 1), time_s)
         return _Past(
             x, r, active, anchor, np.where(np.isnan(values[:, -1]), before[:, -1], values[:, -1]), log_gaps[:, -1]

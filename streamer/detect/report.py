@@ -58,7 +58,7 @@ class Reporter:
         slot, score = int(wave.slots[at]), float(wave.alarm[at])
         channels, rhythm = self._channels(wave, at), self._rhythm(wave, at)
         score = score if change is not Change.RESOLVED else float(wave.scaled[at])
-        told = describe.sentence(entity, channels, rhythm, score)
+        told = describe.sentence(entity, channels, rhythm, score, novel=self._strongest(wave, at) == "novelty")
         if change is Change.RESOLVED:
             told = f"{entity} is back to normal after {describe.duration(self._age(slot, wave.time_s[at]))}"
         return self._frame(
@@ -145,10 +145,13 @@ class Reporter:
             found.append("VALUE_ABOVE_BAND")
         if np.any(values < judged.low[at]):
             found.append("VALUE_BELOW_BAND")
-        strongest = self._evidences[int(judged.evidence[:, at].argmax())] if judged.evidence[:, at].any() else ""
-        found += [strongest.upper()] if strongest else []
+        found += [self._strongest(wave, at).upper()]
         s = self._settings
         return found + ([f"SUSTAINED_{s.k_of}_OF_{s.n_of}"] if s.n_of > 1 else [])
+
+    def _strongest(self, wave: Wave, at: int) -> str:
+        """Name of the evidence that weighs most."""
+        return self._evidences[int(wave.judged.evidence[:, at].argmax())]
 
     def _attention(self, slot: int) -> list[AttentionStep]:
         if not self.lanes.scorer.has_rhythm:

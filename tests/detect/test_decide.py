@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.detect.decide import MIN_LINE, STRAIN, Decider, alarm_line, deviates, kth_largest, rising
-from streamer.detect.settings import DetectSettings
+from streamer.detect.decide import STRAIN, Decider, alarm_line, deviates, kth_largest, rising
+from streamer.detect.settings import MIN_EVIDENCE, DetectSettings
 from streamer.event import F32
 from tests.detect.seen import f32
 
@@ -47,7 +47,7 @@ def test_the_line_of_an_entity_comes_down_with_its_age_from_twice_to_once(
 
 @given(GAPS, JUDGED, BUDGETS, st.integers(1, 10**6))
 def test_a_generous_budget_is_no_quota(gap_s: float, judged: int, budget: float, entities: int) -> None:
-    assert MIN_LINE <= line(gap_s, judged, budget, entities) < 50
+    assert MIN_EVIDENCE <= line(gap_s, judged, budget, entities) < 50
 
 
 @given(st.lists(st.floats(0, 100, width=32), min_size=1, max_size=9), st.data())
@@ -100,7 +100,7 @@ def test_one_channel_beyond_the_floor_is_enough_but_only_a_watched_one() -> None
 
 
 class World:
-    """A decider of one old entity with an event a minute and a generous budget: the line is MIN_LINE."""
+    """A decider of one old entity with an event a minute and a generous budget: the line is MIN_EVIDENCE."""
 
     def __init__(self, **chosen: object) -> None:
         of_stream = {"max_entities": 2, "budget_per_day": 1e5} | chosen
@@ -111,7 +111,7 @@ class World:
         """Alarms of levels over the line, event by event."""
         found = []
         for level in levels:
-            of_level = f32(level * MIN_LINE)
+            of_level = f32(level * MIN_EVIDENCE)
             parts = np.stack([of_level * (1 - rhythm), of_level * rhythm], axis=1)
             alarm, scaled = self.decider.decide(
                 np.array([0]), np.array([self.judged]), of_level, parts, f32(60), np.array([60.0]), np.array([off])

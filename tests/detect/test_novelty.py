@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.detect.decide import MIN_LINE
 from streamer.detect.evidence.novelty import FIRST_FIT, LAST_FIT, MEMORY, Novelty
-from streamer.detect.settings import DetectSettings
+from streamer.detect.settings import MIN_EVIDENCE, DetectSettings
 from tests.detect.seen import f32, observation
 
 
@@ -36,7 +35,7 @@ def test_a_constant_is_never_novel(constant: float) -> None:
 def test_the_first_other_value_after_a_long_constant_is_novel(constant: float) -> None:
     novelty = make()
     judge(novelty, [constant] * 200)
-    assert judge(novelty, [constant + max(abs(constant), 1)], 200)[0] > MIN_LINE
+    assert judge(novelty, [constant + max(abs(constant), 1)], 200)[0] > MIN_EVIDENCE
 
 
 @settings(max_examples=8)
@@ -45,7 +44,7 @@ def test_a_value_that_was_seen_is_no_alarm_when_it_comes_again(levels: list[floa
     rng = np.random.default_rng(seed)
     values = rng.choice(np.array(levels, np.float32), 700)
     values[: len(levels)] = values[FIRST_FIT : FIRST_FIT + len(levels)] = levels
-    assert judge(make(), values)[FIRST_FIT + len(levels) :].max() < MIN_LINE
+    assert judge(make(), values)[FIRST_FIT + len(levels) :].max() < MIN_EVIDENCE
 
 
 def test_nothing_is_novel_before_the_axis_is_laid() -> None:
@@ -61,21 +60,21 @@ def test_the_further_the_stranger_and_never_beyond_a_bound() -> None:
         judge(novelty, values)
         found.append(judge(novelty, [far], 500)[0])
     assert found == sorted(found)
-    assert found[1] > MIN_LINE
+    assert found[1] > MIN_EVIDENCE
     assert found[-1] == found[-2]
 
 
 def test_a_value_inside_a_gap_of_the_memory_is_novel() -> None:
     novelty = make()
     judge(novelty, np.tile([0.0, 10.0], 200) + np.random.default_rng(2).normal(0, 0.05, 400))
-    assert judge(novelty, [5.0], 400)[0] > MIN_LINE
+    assert judge(novelty, [5.0], 400)[0] > MIN_EVIDENCE
 
 
 def test_what_was_novel_once_is_known_the_second_time() -> None:
     novelty = make()
     judge(novelty, np.random.default_rng(3).uniform(0, 1, 300))
     first, second = judge(novelty, [4.0, 4.0], 300)
-    assert first > MIN_LINE
+    assert first > MIN_EVIDENCE
     assert second == 0
 
 
@@ -89,7 +88,7 @@ def test_a_value_is_forgotten_after_so_many_events() -> None:
         judge(novelty, [0.0, 0.5, 1.0], 300 + events - 3)
         again.append(judge(novelty, [6.0], 300 + events)[0])
     assert again[0] == 0
-    assert again[1] > MIN_LINE
+    assert again[1] > MIN_EVIDENCE
 
 
 def test_the_axis_is_laid_anew_at_every_doubling_and_keeps_what_it_knew() -> None:
@@ -98,7 +97,7 @@ def test_the_axis_is_laid_anew_at_every_doubling_and_keeps_what_it_knew() -> Non
     novelty = make()
     judge(novelty, np.concatenate([small, large]))
     e = judge(novelty, np.concatenate([small[:20], large[-20:]]), 100 + len(large))
-    assert e.max() < MIN_LINE
+    assert e.max() < MIN_EVIDENCE
 
 
 @pytest.mark.parametrize(("direction", "high", "low", "between"), [
@@ -111,7 +110,7 @@ def test_a_one_sided_stream_cares_for_values_beyond_all_known_ones(
     for value in (30.0, -20.0, 5.0):
         novelty = make(direction=direction)
         judge(novelty, np.tile([0.0, 10.0], 200))
-        found.append(bool(judge(novelty, [value], 400)[0] > MIN_LINE))
+        found.append(bool(judge(novelty, [value], 400)[0] > MIN_EVIDENCE))
     assert found == [high, low, between]
 
 
@@ -122,4 +121,4 @@ def test_unit_and_zero_of_a_channel_do_not_matter(seed: int, a: float, b: float)
     values = np.random.default_rng(seed).normal(0, 1, 200)
     values[-5:] += 10
     plain, copy = judge(make(), values), judge(make(), a * (values + b))
-    np.testing.assert_allclose(plain, copy, atol=0.25 * MIN_LINE)
+    np.testing.assert_allclose(plain, copy, atol=0.25 * MIN_EVIDENCE)

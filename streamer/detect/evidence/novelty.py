@@ -25,10 +25,12 @@ FAR = 100.0
 TYPICAL_RANGE = 4.0  # mean deviations; stands in for the range until it has been seen
 GAIN = 12.5  # evidence per decade of distance: 1.5 units away is the alarm line, FAR units away 25
 REFRESH = 64  # events between looks at the range
-FIRST_FIT = 64  # events before the axis is laid; refitted at every doubling up to LAST_FIT
+FIRST_FIT = 16  # events before the axis is laid; refitted at every doubling up to LAST_FIT
 LAST_FIT = 4096
 # The memory begins with the axis. With one value in it every other one is far: white noise alarmed at once.
 JUDGE_FROM = 2 * FIRST_FIT
+# The distance that counts shrinks with the number of remembered values until they are so many.
+POOR = 256.0
 
 
 class Novelty:
@@ -101,13 +103,14 @@ class Novelty:
         """Evidence (N, C): 0 where the value's own bin was visited within MEMORY, else by the nearest that was."""
         visit = self._visit[slots[:, None], np.arange(value.shape[1]), at]
         oldest = np.maximum(judged + 1 - MEMORY, 1)
+        poor = np.maximum(POOR / np.maximum(judged - FIRST_FIT, 1), 1).astype(np.float32)
         e = np.zeros(value.shape, np.float32)
         n, j = np.nonzero(visit < oldest[:, None])
         if len(n):
-            e[n, j] = self._far(slots[n], j, value[n, j], at[n, j], oldest[n])
+            e[n, j] = self._far(slots[n], j, value[n, j], at[n, j], oldest[n], poor[n])
         return e
 
-    def _far(self, slots: I64, channel: I64, value: F32, at: I64, oldest: I64) -> F32:
+    def _far(self, slots: I64, channel: I64, value: F32, at: I64, oldest: I64, poor: F32) -> F32:
         """Evidence of M values (M,) whose own bins are not alive, in the given slots and channels."""
         alive = self._visit[slots, channel] >= oldest[:, None]  # (M, BINS)
         some = alive.any(axis=1)
@@ -118,7 +121,7 @@ class Novelty:
         down = np.abs(value - centre - scale * _CENTRE[BINS - 1 - below])
         distance = np.minimum(np.where(has_above, up, np.inf), np.where(has_below, down, np.inf))
         low, high = self._range[slots, 0, channel], self._range[slots, 1, channel]
-        unit = UNIT * np.maximum(high - low, np.maximum(TYPICAL_RANGE * scale, 1e-12))
+        unit = poor * UNIT * np.maximum(high - low, np.maximum(TYPICAL_RANGE * scale, 1e-12))
         wanted = some & self._right_side(has_above, has_below)
         return np.where(wanted, GAIN * np.log10(1 + np.minimum(distance / unit, FAR)), 0)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from streamer.config.load import stream_from
 from streamer.connect.cards import Cards
@@ -14,6 +14,7 @@ from streamer.connect.synthetic import SyntheticSource
 from streamer.connect.world import DAY_S, START_S, Fault
 from streamer.detect.settings import DetectSettings
 from streamer.protocols import Source
+from streamer.service.demo import hushed
 from streamer.service.demo.rehearsed import Rehearsed
 from streamer.service.demo.schedule import Machines, grace_s, programme
 
@@ -52,13 +53,13 @@ def plant_act(seed: int, speed: float, live_seconds: float) -> Act:
     sketch = _plant(seed, ())
     interval_s = dict(zip(sketch.names, sketch.interval_s.tolist(), strict=True))
     planned = programme(Machines(sketch.names, list(interval_s.values()), speed), LIVE_AT_S, live_seconds, seed)
-    world = _plant(seed, planned)
+    silences = [fault for fault in planned if fault.kind == hushed.KIND]
+    world = hushed.Hushed(_plant(seed, [fault for fault in planned if fault.kind != hushed.KIND]), silences)
     source = Rehearsed(SyntheticSource(world=world, rows=PLANT_ROWS), LIVE_AT_S, speed)
-    settings = _settings(
-        "plant", world.channels, {"budget": "5/day", "expected_entities": MACHINES}, {"max_entities": 16}, world.units
-    )
+    alerts = {"budget": "5/day", "expected_entities": MACHINES}
+    settings = _settings("plant", world, alerts, {"max_entities": 16, "silence": True})
     return Act(
-        "plant", source, settings, 1, world.names, speed, LIVE_AT_S, planned, lambda: world.faults,
+        "plant", source, settings, 1, sketch.names, speed, LIVE_AT_S, planned, lambda: world.faults,
         lambda fault: grace_s(interval_s[fault.entity]), f"{HISTORY_S / 3600:g} hours", lambda: source.live,
     )  # fmt: skip
 
@@ -76,9 +77,9 @@ def cards_act(seed: int, speed: float, ready: Callable[[], bool]) -> Act:
         CUSTOMERS, seed=seed, payments_a_day=PAYMENTS_A_DAY, per_day=FRAUDS_A_DAY, quiet_s=HISTORY_DAYS * DAY_S
     )
     source = Rehearsed(SyntheticSource(world=world, rows=CARDS_ROWS), live_at_s, pace, ready=ready)
-    settings = _settings(
-        "cards", world.channels, {"budget": "1/day", "expected_entities": CUSTOMERS}, {"max_entities": 64}, world.units
-    )
+    alerts = {"budget": "0.5/day", "expected_entities": CUSTOMERS}
+    # An operator's floor: a payment below three times the expected one is nobody's concern.
+    settings = _settings("cards", world, alerts, {"max_entities": 64, "direction": "above", "min_relative": 2.0})
     return Act(
         "cards", source, settings, len(world.keys), (), pace, live_at_s, (), lambda: world.faults,
         lambda fault: CARDS_GRACE_S, f"{HISTORY_DAYS} days", lambda: source.live,
@@ -88,16 +89,21 @@ def cards_act(seed: int, speed: float, ready: Callable[[], bool]) -> Act:
 def host_act() -> Act:
     """This machine's own figures, four times a second. Nobody knows what is wrong with it: no faults, no referee."""
     source = HostSource(HOST_EVERY_S)
-    settings = _settings("host", source.channels, {"budget": "24/day"}, {"max_entities": 1}, source.units)
+    settings = _settings("host", source, {"budget": "24/day"}, {"max_entities": 1})
     return Act(
         "host", source, settings, 1, (), 1.0, float("-inf"), (), tuple, lambda fault: 0.0, "nothing", lambda: True
     )  # fmt: skip
 
 
-def _settings(
-    name: str, channels: Sequence[str], alerts: dict[str, Any], detect: dict[str, Any], units: Sequence[str]
-) -> DetectSettings:
+class Measured(Protocol):
+    """What has channels and their units."""
+
+    channels: tuple[str, ...]
+    units: tuple[str, ...]
+
+
+def _settings(name: str, of: Measured, alerts: dict[str, Any], detect: dict[str, Any]) -> DetectSettings:
     """The defaults of a configured stream, with what the show says differently."""
-    fields = {"units": {channel: unit for channel, unit in zip(channels, units, strict=True) if unit}}
+    fields = {"units": {channel: unit for channel, unit in zip(of.channels, of.units, strict=True) if unit}}
     body = {"name": name, "source": {"kind": "synthetic"}, "alerts": alerts, "detect": detect, "fields": fields}
-    return stream_from(body).detect_settings(channels)
+    return stream_from(body).detect_settings(of.channels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,18 @@ SCHEMA = "streamer.demo/1"
 
 
 @dataclass(frozen=True, slots=True)
+class ActScore:
+    """One stream's part of the score, beside the false alarms that its budget allows in its live event time."""
+
+    name: str
+    caught: int
+    missed: int
+    false_alarms: int
+    live_days: float
+    budget: float
+
+
+@dataclass(frozen=True, slots=True)
 class Board:
     """All that is known at the end. Faults that had not run their course are in `rulings`, but do not count."""
 
@@ -23,6 +35,7 @@ class Board:
     source: str
     seed: int
     speed: float
+    acts: tuple[ActScore, ...]
     rulings: tuple[Ruling, ...]
     false_alarms: tuple[Heard, ...]
     history_alerts: int  # opened while learning from history, where nothing is wrong; not published
@@ -84,6 +97,7 @@ class Board:
             "history_alerts": self.history_alerts,
             "tuning": self.tuning,
             "model": {"version": self.model.version, "backend": self.model.backend, "sha256": self.model.sha256},
+            "streams": [asdict(act) for act in self.acts],
             "promises": {p.name: {"kept": p.kept, "told": p.told} for p in self.promises},
             "not_checked": [p.name for p in self.promises if p.kept is None],
             "faults": [_fault(ruling) for ruling in self.rulings if ruling.caught or ruling.missed],

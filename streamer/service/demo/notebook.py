@@ -60,7 +60,7 @@ class Notebook:
         self.batches: list[EventBatch] = []
         self.tails: dict[str, Tail] = {}
         self.events = 0
-        self.newest_s = float("-inf")
+        self.oldest_s, self.newest_s = float("inf"), float("-inf")  # event time
         self._first: list[int] = []  # offset that each batch begins with
 
     def write(self, batch: EventBatch, scores: Scores, key: int) -> None:
@@ -69,6 +69,7 @@ class Notebook:
         self.batches.append(batch)
         self._first.append(int(batch.offset[0]))
         self.events += len(batch)
+        self.oldest_s = min(self.oldest_s, float(batch.time_s[0]))
         self.newest_s = float(batch.time_s[-1])
         self._remember(batch, scores)
 

@@ -17,16 +17,16 @@ import numpy as np
 from streamer.connect.world import Fault
 from streamer.event import Alert
 from streamer.service.demo.notebook import Heard, Notebook
+from streamer.service.demo.schedule import RHYTHM_KINDS
 
 # The auxiliary stream has seen a fault of the rhythm if the rhythm carries more of the score than all values together.
 BY_RHYTHM = 0.5
-RHYTHM_KINDS = ("rhythm", "odd_hour")
 Grace = Callable[[Fault], float]
 
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """One fault: the first alert that belongs to it (None = missed), and after how many of its entity's events."""
+    """One fault, the first alert that belongs to it, and after how many events of its entity it came."""
 
     fault: Fault
     heard: Heard | None
@@ -54,6 +54,10 @@ class Verdict:
     rulings: tuple[Ruling, ...]
     false_alarms: tuple[Heard, ...]
 
+    @property
+    def caught(self) -> int:
+        return sum(ruling.caught for ruling in self.rulings)
+
 
 def rule(
     faults: Sequence[Fault], heard: Sequence[Heard], notebook: Notebook, grace: Grace, live_start_s: float
@@ -71,33 +75,40 @@ def rule(
 
 
 def belongs(alert: Alert, fault: Fault, grace_s: float, notebook: Notebook) -> bool:
-    """Whether the alert is about the fault (see the module)."""
+    """Whether the alert is the fault's (see the module)."""
     opened_s = time_of(alert)
     if not fault.start_s - 1e-3 <= opened_s <= fault.end_s + grace_s:
         return False
     if alert.entity == fault.entity:
         return True
-    return opened_s <= fault.end_s and fault.entity in notebook.entities_at(opening_offset(alert))
+    offset = opening_offset(alert)
+    return offset is not None and opened_s <= fault.end_s and fault.entity in notebook.entities_at(offset)
 
 
 def _ruling(fault: Fault, mine: Sequence[Heard], notebook: Notebook, grace_s: float) -> Ruling:
     over = notebook.newest_s > fault.end_s + grace_s
     if not mine:
         return Ruling(fault, None, None, over)
-    first = min(mine, key=lambda one: opening_offset(one.alert))
-    until_s = max(time_of(one.alert) for one in mine)
-    offsets = notebook.offsets_of(fault.entity, fault.key, fault.start_s, until_s + 1e-3)
-    delay = int(np.searchsorted(offsets, opening_offset(first.alert), side="right"))
-    return Ruling(fault, first, max(delay, 1), over)
+    first = min(mine, key=lambda one: time_of(one.alert))
+    return Ruling(fault, first, _delay(fault, first.alert, notebook), over)
+
+
+def _delay(fault: Fault, alert: Alert, notebook: Notebook) -> int | None:
+    """Events of the fault's entity from the fault's first to the one that opened the alert; None: a silence did."""
+    offset = opening_offset(alert)
+    if offset is None:
+        return None
+    offsets = notebook.offsets_of(fault.entity, fault.key, fault.start_s, time_of(alert) + 1e-3)
+    return max(int(np.searchsorted(offsets, offset, side="right")), 1)
 
 
 def rhythm_share(alert: Alert) -> float:
     return alert.rhythm.share if alert.rhythm else 0.0
 
 
-def opening_offset(alert: Alert) -> int:
-    """Offset of the event that opened the alert; -1 for an alert without a window."""
-    return alert.window.last_offset if alert.window else -1
+def opening_offset(alert: Alert) -> int | None:
+    """Offset of the event that opened the alert; None if no event did, but a silence."""
+    return alert.window.last_offset if alert.window else None
 
 
 def time_of(alert: Alert) -> float:

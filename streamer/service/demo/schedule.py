@@ -8,18 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from streamer.connect.plant import CHANNELS as PLANT_CHANNELS
-from streamer.connect.plant import STRIKES
+from streamer.connect.plant import CHANNELS, STRIKES
 from streamer.connect.world import Fault
+from streamer.service.demo import hushed
 
-# (seconds after the live part begins, kind, length in heartbeats). Every kind, the rhythm twice: the first fault well
-# before second 15 of the show and the rhythm's first well before second 40, even after a slow start.
+# (seconds after the live part begins, kind, length in heartbeats). Every kind, and two of the rhythm: the first fault
+# well before second 15 of the show and the first of the rhythm well before second 40, even after a slow start.
 PROGRAMME = (
-    (1.0, "shift", 80), (4.0, "spike", 2), (8.0, "rhythm", 80), (14.0, "noise", 70), (18.0, "shift", 80),
-    (21.0, "stuck", 120), (25.0, "rhythm", 80), (29.0, "drift", 150), (34.0, "spike", 2), (38.0, "noise", 70),
+    (1.0, "shift", 80), (4.0, "spike", 2), (8.0, hushed.KIND, 50), (12.0, "noise", 70), (16.0, "rhythm", 80),
+    (21.0, "stuck", 120), (25.0, "shift", 80), (28.0, "drift", 150), (31.0, hushed.KIND, 50), (36.0, "spike", 2),
+    (39.0, "noise", 70),
 )  # fmt: skip
-ROUND_S = 44.0  # longer shows repeat the programme on other machines
+ROUND_S = 45.0  # longer shows repeat the programme on other machines
+RHYTHM_KINDS = ("rhythm", hushed.KIND, "odd_hour")  # all values are normal, only the times are not
 GRACE_BEATS = 20.0  # an alert may open so many heartbeats after its fault has ended
+SILENT_DETAIL = "no heartbeat at all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +34,25 @@ class Machines:
     speed: float
 
 
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One line of the programme, cast: when, what, for how long, and which machine."""
+
+    at_s: float  # seconds of the viewer's clock after the live part begins
+    kind: str
+    beats: int
+    machine: int
+
+
 def programme(machines: Machines, live_start_s: float, live_seconds: float, seed: int) -> tuple[Fault, ...]:
     """Faults in order of their start, all over (with their grace) within `live_seconds` of the viewer's clock."""
     rng = np.random.default_rng([seed, 7])
-    cast = _cast(machines, live_seconds, rng)
-    placed = (_placed(item, machine, machines, live_start_s, rng) for item, machine in cast)
+    items = _cast(len(machines.names), live_seconds, rng)
+    placed = [(item, _placed(item, machines, live_start_s, rng)) for item in items]
     ends_by_s = live_start_s + live_seconds * machines.speed
-    grace = {name: grace_s(beat) for name, beat in zip(machines.names, machines.interval_s, strict=True)}
-    return tuple(fault for fault in placed if fault.end_s + grace[fault.entity] <= ends_by_s)
+    return tuple(
+        fault for item, fault in placed if fault.end_s + grace_s(machines.interval_s[item.machine]) <= ends_by_s
+    )
 
 
 def grace_s(interval_s: float) -> float:
@@ -46,22 +60,18 @@ def grace_s(interval_s: float) -> float:
     return GRACE_BEATS * interval_s
 
 
-def _cast(machines: Machines, live_seconds: float, rng: Generator) -> Iterator[tuple[tuple[float, str, int], int]]:
-    """Each item of as many rounds as fit, and a machine: no machine twice before all had their turn."""
-    turn = 0
-    order = rng.permutation(len(machines.names))
-    for start in np.arange(0.0, live_seconds, ROUND_S).tolist():
-        for at, kind, beats in PROGRAMME:
-            yield (start + at, kind, beats), int(order[turn % len(order)])
+def _cast(machines: int, live_seconds: float, rng: Generator) -> Iterator[Item]:
+    """As many rounds as begin in time; no machine has a second turn before all had their first."""
+    turn, order = 0, rng.permutation(machines)
+    for start_s in np.arange(0.0, live_seconds, ROUND_S).tolist():
+        for at_s, kind, beats in PROGRAMME:
+            yield Item(start_s + at_s, kind, beats, int(order[turn % machines]))
             turn += 1
 
 
-def _placed(
-    item: tuple[float, str, int], machine: int, machines: Machines, live_start_s: float, rng: Generator
-) -> Fault:
-    at, kind, beats = item
-    start_s = live_start_s + at * machines.speed
-    channels = STRIKES.get(kind)
-    channel = None if channels is None else int(rng.choice(channels))
-    name = None if channel is None else PLANT_CHANNELS[channel]
-    return Fault(kind, machines.names[machine], start_s, start_s + beats * machines.interval_s[machine], name)
+def _placed(item: Item, machines: Machines, live_start_s: float, rng: Generator) -> Fault:
+    start_s = live_start_s + item.at_s * machines.speed
+    end_s = start_s + item.beats * machines.interval_s[item.machine]
+    channel = CHANNELS[int(rng.choice(STRIKES[item.kind]))] if item.kind in STRIKES else None
+    detail = SILENT_DETAIL if item.kind == hushed.KIND else ""
+    return Fault(item.kind, machines.names[item.machine], start_s, end_s, channel, detail=detail)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from streamer.connect.world import Fault
+from streamer.connect.world import DAY_S, Fault
 from streamer.event import ModelRef
 from streamer.protocols import Clock
 from streamer.service.demo import acts, promises
 from streamer.service.demo.acts import Act
-from streamer.service.demo.board import Board, rss_mib
+from streamer.service.demo.board import ActScore, Board, rss_mib
 from streamer.service.demo.notebook import Heard
-from streamer.service.demo.referee import RHYTHM_KINDS, Ruling, Verdict, belongs, rule, time_of
+from streamer.service.demo.referee import Ruling, Verdict, belongs, rule, time_of
+from streamer.service.demo.schedule import RHYTHM_KINDS
 from streamer.service.demo.stage import Stage, Strand
 from streamer.service.demo.tuning import State, Tuning
 from streamer.service.wiring import Loaded
@@ -229,11 +229,15 @@ class Show:
         )  # fmt: skip
         opened = sum(one.alert.event == "opened" for one in self.stage.ear.heard)
         return Board(
-            board_s, self.script.source, self.script.seed, self.script.speed, rulings, self._false_alarms(),
+            board_s, self.script.source, self.script.seed, self.script.speed, self._scores(), rulings,
+            self._false_alarms(),
             opened - len(self._live_alerts()), facts.first_alert_s, facts.rhythm_alert_s, self.swaps,
             self._no_tuning or self.tuning.told, self.stage.strands[0].judges[0].ref, events, events / board_s,
             events / max(self.stage.busy_s, 1e-9), rss_mib(), books, promises.judged(facts),
         )  # fmt: skip
+
+    def _scores(self) -> tuple[ActScore, ...]:
+        return tuple(map(_score, self.stage.strands, self._verdicts))
 
     def _planned(self) -> tuple[int, int]:
         """Faults of the programme, and those of the rhythm among them."""
@@ -242,6 +246,15 @@ class Show:
 
     def _why_no_tuning(self) -> str:
         return self._no_tuning or (self.tuning.told if self.tuning.state is State.SKIPPED else "")
+
+
+def _score(strand: Strand, verdict: Verdict) -> ActScore:
+    act, book = strand.act, strand.notebook
+    days = max(book.newest_s - max(act.live_start_s, book.oldest_s), 0.0) / DAY_S if book.events else 0.0
+    return ActScore(
+        act.name, verdict.caught, sum(ruling.missed for ruling in verdict.rulings), len(verdict.false_alarms),
+        round(days, 4), round(days * act.settings.budget_per_day, 2),
+    )  # fmt: skip
 
 
 def _acts(script: Script) -> tuple[Act, ...]:
@@ -257,9 +270,3 @@ def _no_tuning(script: Script) -> str:
     if script.seconds < promises.TUNING_LEAST_S:
         return f"the show lasts {script.seconds:g} s, retraining needs {promises.TUNING_LEAST_S:g} s"
     return ""
-
-
-def start_clock() -> Clock:
-    """Seconds since now."""
-    began = time.monotonic()
-    return lambda: time.monotonic() - began

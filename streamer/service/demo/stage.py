@@ -92,8 +92,9 @@ def _strand(act: Act, loaded: Loaded, outbox: Outbox, bell: threading.Event) -> 
     judges = tuple(
         SwappableDetector(act.settings, loaded.network, loaded.spec, loaded.prior, key) for key in range(act.keys)
     )
+    # Only data move the event clock: the other machines' heartbeats tell how long one has been silent.
     line = Line(
-        ledger, mailbox, judges, outbox, earned, ScoreWriter(notebook), EventClock(act.pace), BATCH_ROWS,
+        ledger, mailbox, judges, outbox, earned, ScoreWriter(notebook), EventClock(pace=0.0), BATCH_ROWS,
         act.settings.budget_per_day,
     )  # fmt: skip
     return Strand(act, Reader(ledger, act.source, mailbox, earned), line, judges, notebook)
