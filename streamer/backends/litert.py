@@ -21,6 +21,8 @@ OUTPUTS = ("value_state", "rhythm_state", "delta", "value", "gap", "hour", "atte
 STATES = OUTPUTS[:2]
 # Events folded by one call of the replay model. One call a step costs 45 us for a handful of rows, mostly overhead.
 REPLAY_STEPS = 16
+# Rows x channels of one call: more leave the cache. 4,096 rows of 38 channels take 19.6 us each in one call, 10.8 so.
+ROWS_PER_CALL = 2048
 
 
 class LiteRTScorer:
@@ -36,7 +38,11 @@ class LiteRTScorer:
         self._replay = _Graph(bundle, f"replay_{PRECISIONS[name]}.tflite", STATES, threads)
 
     def step(self, value_state: F32, rhythm_state: F32, x: F32, r: F32) -> StepOut:
-        return StepOut(*self._step(value_state, rhythm_state, x, r))
+        arrays, size = (value_state, rhythm_state, x, r), max(1, ROWS_PER_CALL // x.shape[1])
+        if len(x) <= size:
+            return StepOut(*self._step(*arrays))
+        runs = [self._step(*(a[start : start + size] for a in arrays)) for start in range(0, len(x), size)]
+        return StepOut(*map(np.concatenate, zip(*runs, strict=True)))
 
     def replay(self, value_state: F32, rhythm_state: F32, x: F32, r: F32) -> tuple[F32, F32]:
         whole = len(x) - len(x) % REPLAY_STEPS

@@ -15,7 +15,7 @@ from streamer.errors import BackendError, CorruptBundle
 from streamer.protocols import Scorer, StepOut
 
 EXACT = ("numpy", "litert", "keras")
-SHAPES = [(1, 1), (7, 1), (256, 1), (1, 38), (7, 38), (64, 4)]
+SHAPES = [(1, 1), (7, 1), (256, 1), (1, 38), (7, 38), (64, 4), (1000, 4)]
 Inputs = tuple[Any, Any, Any, Any]
 
 
