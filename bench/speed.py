@@ -24,6 +24,8 @@ from bench.figures import ROOT, Figure, rounded, table, write
 PYTHON = sys.executable
 READY_LIMIT_S = 60.0
 RESIDENT_AFTER_S = 10.0
+# A measurement with less of its core than this was disturbed by other programs and is repeated.
+ALONE, TRIES = 0.95, 4
 CONFIG = """version: 1
 streams:
   - {{name: plant, source: {{kind: synthetic, world: plant, entities: 8, seed: 7, pace: 100}}}}
@@ -42,11 +44,19 @@ def child(*words: str) -> dict[str, Any]:
     return found
 
 
+def undisturbed(*words: str) -> dict[str, Any]:
+    """One measurement of the flow that had the core to itself, or the least disturbed of TRIES."""
+    found: list[dict[str, Any]] = []
+    while len(found) < TRIES and (not found or found[-1]["cpu_share"] < ALONE):
+        found.append(child("bench.flow", *words))
+    return max(found, key=lambda one: one["cpu_share"])
+
+
 def flow_figures() -> list[Figure]:
     """Decode to alert, 10,000 entities, 4 channels, one core."""
     step = child("bench.floor")
-    lean, full = child("bench.flow", "--profile", "lean"), child("bench.flow", "--profile", "full")
-    small = child("bench.flow", "--profile", "lean", "--rows", "256", "--measured", "8")
+    lean, full = undisturbed("--profile", "lean"), undisturbed("--profile", "full")
+    small = undisturbed("--profile", "lean", "--rows", "256", "--measured", "8")
     anchor, floor = "the step alone, 4096 rows", rounded(step["litert"][0])
     return [
         _flow("flow_lean", lean, 60_000, anchor, floor),
@@ -59,7 +69,7 @@ def flow_figures() -> list[Figure]:
         Figure("memory_lean", rounded(lean["bytes_per_entity"] / 1024), "KiB/entity", "lower"),
         Figure("memory_full", rounded(full["bytes_per_entity"] / 1024), "KiB/entity", "lower"),
         Figure("core_share", rounded(min(lean["cpu_share"], full["cpu_share"], small["cpu_share"])), "of the clock",
-               anchor="below 0.9 the machine was shared"),
+               anchor="well below 1: other programs disturbed the worst of these runs"),
         *step_figures(step),
     ]  # fmt: skip
 

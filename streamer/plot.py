@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+MARGIN = 0.025  # of the width, at the left of all text
 WIDTH, HEIGHT, DPI = 16.0, 9.0, 100  # 1600 x 900 pixels
 MAX_PANELS = 8
+TALL = 3  # with so few channels a panel has room for all its ticks
 COLUMNS = 1400  # more points than pixel columns are drawn as their envelope
 SENTENCES = 3
+NAME = 20  # characters of a channel's name
 NUMBERS_EVERY = 0.018  # of the width: numbers closer than this would overlap
 
 INK, FAINT, GRID = "#22303c", "#7b8794", "#e6eaee"
@@ -84,9 +87,10 @@ def _figure(picture: Picture) -> Figure:
     FigureCanvasAgg(figure)
     said = min(len(picture.alerts), SENTENCES)
     ratios = [1.0] * len(shown) + [max(0.55, 0.2 * len(shown)), max(0.4, 0.15 * len(shown))]
+    left = MARGIN + 0.0062 * max(13, *(min(len(picture.track.channels[i]), NAME) for i in shown))
     panels = figure.subplots(
         len(ratios), 1, sharex=True,
-        gridspec_kw={"height_ratios": ratios, "left": 0.062, "right": 0.985, "top": 0.87,
+        gridspec_kw={"height_ratios": ratios, "left": left, "right": 0.945, "top": 0.87,
                      "bottom": 0.105 + 0.026 * said, "hspace": 0.09},
     )  # fmt: skip
     x = _axis(picture)
@@ -96,6 +100,7 @@ def _figure(picture: Picture) -> Figure:
     _alarm(panels[-1], picture, x)
     rows = alert_rows(picture.track, picture.alerts)
     for panel in panels:
+        _ticks(panel, tall=len(shown) <= TALL)
         _spans(panel, picture)
         for row in rows:
             panel.axvline(x[row], color=ALARM, linewidth=0.8, alpha=0.4, zorder=2)
@@ -159,13 +164,25 @@ def _channel(panel: Axes, picture: Picture, x: F64, channel: int) -> None:
     _name(panel, track.channels[channel])
 
 
-def _name(panel: Axes, name: str) -> None:
-    """The panel's name, inside at the upper left, and few ticks."""
-    panel.text(
-        0.006, 0.93, _shortened(name, 40), transform=panel.transAxes, fontsize=10.5, fontweight="bold", color=INK,
-        ha="left", va="top", zorder=8, bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1.5},
-    )  # fmt: skip
-    panel.locator_params(axis="y", nbins=4, min_n_ticks=2)
+def _name(panel: Axes, name: str, note: str = "") -> None:
+    """The panel's name in the gutter at its left; few ticks at its right."""
+    lines: list[tuple[str, int, dict[str, Any]]] = [
+        (name, 7 if note else 0, {"fontsize": 10.5, "fontweight": "bold", "color": INK})
+    ]
+    lines += [(note, -7, {"fontsize": 9, "color": FAINT})] if note else []
+    for text, up, look in lines:
+        panel.annotate(
+            _shortened(text, NAME), (0, 0.5), xycoords="axes fraction", xytext=(-8, up), textcoords="offset points",
+            ha="right", va="center", annotation_clip=False, **look,
+        )  # fmt: skip
+    panel.yaxis.tick_right()
+
+
+def _ticks(panel: Axes, *, tall: bool) -> None:
+    """Few, and none at the edge of a low panel, where it would meet its neighbour's."""
+    from matplotlib.ticker import MaxNLocator
+
+    panel.yaxis.set_major_locator(MaxNLocator(nbins=5) if tall else MaxNLocator(nbins=3, prune="both", min_n_ticks=1))
 
 
 def _line(panel: Axes, x: F64, y: F32, edges: I64) -> None:
@@ -206,7 +223,7 @@ def _score(panel: Axes, picture: Picture, x: F64) -> None:
     panel.fill_between(x[edges], 0, peaks, color=SCORE, alpha=0.18, linewidth=0, zorder=1)
     panel.plot(x[edges], peaks, color=SCORE, linewidth=1.0, zorder=3)
     panel.set_ylim(0, 1.15 * max(float(picture.track.score.max(initial=0)), 1e-3))
-    _name(panel, "score")
+    _name(panel, "score", "continuous")
 
 
 def _alarm(panel: Axes, picture: Picture, x: F64) -> None:
@@ -217,7 +234,7 @@ def _alarm(panel: Axes, picture: Picture, x: F64) -> None:
     panel.plot(x[fired], alarm[fired], "o", color=ALARM, ms=6, mec="white", mew=1.0, zorder=5)
     panel.axhline(1.0, color=ALARM, linewidth=1.0, linestyle=(0, (5, 4)), zorder=2)
     panel.set_ylim(0, max(1.5, 1.25 * float(alarm.max(initial=0))))
-    _name(panel, "alarm, fires at 1.0")
+    _name(panel, "alarm", "fires at 1.0")
 
 
 def _peaks(y: F32, edges: I64) -> F32:
@@ -266,15 +283,15 @@ def _numbers(panel: Axes, x: F64, rows: Sequence[int]) -> None:
 
 
 def _words(figure: Figure, picture: Picture, shown: Sequence[int]) -> None:
-    figure.text(0.062, 0.955, _shortened(picture.title, 60), fontsize=17, fontweight="bold", color=INK, va="center")
-    figure.text(0.062, 0.918, _shortened(_subtitle(picture, len(shown))), fontsize=10.5, color=FAINT, va="center")
+    figure.text(MARGIN, 0.955, _shortened(picture.title, 60), fontsize=17, fontweight="bold", color=INK, va="center")
+    figure.text(MARGIN, 0.918, _shortened(_subtitle(picture, len(shown))), fontsize=10.5, color=FAINT, va="center")
     _legend(figure, picture)
     strongest = sorted(range(len(picture.alerts)), key=lambda i: -picture.alerts[i].score)[:SENTENCES]
     for line, index in enumerate(sorted(strongest)):
         y = 0.042 + 0.026 * (len(strongest) - 1 - line)
-        figure.text(0.062, y, str(index + 1), fontsize=10, fontweight="bold", color=ALARM, va="center", ha="right")
-        figure.text(0.070, y, _shortened(picture.alerts[index].summary), fontsize=10, color=INK, va="center")
-    figure.text(0.062, 0.016, _shortened(picture.footer), fontsize=9.5, color=FAINT, va="center")
+        figure.text(MARGIN, y, str(index + 1), fontsize=10, fontweight="bold", color=ALARM, va="center", ha="right")
+        figure.text(MARGIN + 0.008, y, _shortened(picture.alerts[index].summary), fontsize=10, color=INK, va="center")
+    figure.text(MARGIN, 0.016, _shortened(picture.footer), fontsize=9.5, color=FAINT, va="center")
 
 
 def _subtitle(picture: Picture, shown: int) -> str:

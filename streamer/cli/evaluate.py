@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from streamer.cli.replaying import spoken
+
 if TYPE_CHECKING:
     from streamer.service.evaluation import Quality
 
@@ -57,14 +59,7 @@ def sentences(quality: Quality, by_time: bool) -> str:
     if by_time and q.false_alarms_per_day is not None:
         lines.append(f"false a day   {q.false_alarms_per_day:.2f} over {q.days:.1f} days outside the windows")
     if q.median_delay_s is not None:
-        lines.append(f"median delay  {_duration(q.median_delay_s) if by_time else f'{q.median_delay_s:.0f} rows'}")
+        lines.append(f"median delay  {spoken(q.median_delay_s) if by_time else f'{q.median_delay_s:.0f} rows'}")
     if q.average_precision is not None:
         lines.append(f"ranking       average precision {q.average_precision:.3f} (a random score: {q.base_rate:.3f})")
     return "\n".join(lines)
-
-
-def _duration(seconds: float) -> str:
-    for unit, size in (("d", 86_400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.1f} s"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     TakeRows = Callable[[EventBatch, Scores], None]
 
 SENTENCES = 20
+DAY_S = 86_400.0
 FORMATS = click.Choice(["human", "json"])
 BACKENDS = click.Choice(["auto", "litert", "litert-int8", "keras", "numpy", "baseline"])
 
@@ -181,7 +182,7 @@ def tell(replayed: Replayed) -> str:
         click.style(replayed.name, bold=True),
         f"  {account(replayed)}",
         f"  {_count(channels, 'channel')}, {_alarm_line(replayed)}",
-        *(f"  {i:>3}  {_safe(alert)}" for i, alert in enumerate(outcome.opened[:SENTENCES], start=1)),
+        *(f"  {i:>3}  {_told(alert, replayed.by_time)}" for i, alert in enumerate(outcome.opened[:SENTENCES], start=1)),
     ]
     if len(outcome.opened) > SENTENCES:
         lines.append(f"       ... and {len(outcome.opened) - SENTENCES} more; --alerts FILE keeps them all")
@@ -200,20 +201,31 @@ def _alarm_line(replayed: Replayed) -> str:
     told = f"{_count(outcome.alarms, 'alarm row')}, {_count(len(outcome.opened), 'alert')}"
     if not replayed.by_time or outcome.days <= 0:
         return told
+    if outcome.days < 1:  # a rate from less than a day would be a guess
+        return f"{told} in {spoken(outcome.days * DAY_S)}"
     budget = replayed.settings.budget_per_day
     return (
         f"{told} in {outcome.days:.1f} days ({len(outcome.opened) / outcome.days:.2f} a day, budget {budget:g} a day)"
     )
 
 
+def spoken(seconds: float) -> str:
+    """A duration for people."""
+    for size, unit in ((DAY_S, "days"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.3g} s"
+
+
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
-def _safe(alert: Alert) -> str:
+def _told(alert: Alert, by_time: bool) -> str:
     from streamer.cli.explain import plain
 
-    return f"{alert.detected_at}  {alert.severity:<8}  {plain(alert.summary)}"
+    at = f"row {alert.window.last_offset:>7,}" if alert.window is not None and not by_time else alert.detected_at
+    return f"{at}  {alert.severity:<8}  {plain(alert.summary)}"
 
 
 def as_json(replayed: Replayed, schema: str, **extra: Any) -> dict[str, Any]:

@@ -16,12 +16,12 @@ from tests.cli.calls import Done, call
 
 @pytest.fixture
 def measured(tmp_path: Path) -> Path:
-    """200 rows of two sensors at two machines; a jump at row 150, a broken row at 60, a hole at 70."""
+    """600 rows of two sensors at two machines; a jump at row 500, a broken row at 60, a hole at 70."""
     path = tmp_path / "plant.csv"
     lines = ["when,machine_id,rms,temp,label"]
-    for i in range(200):
-        rms, temp = np.sin(i / 9) + (30 if i == 150 else 0), 50 + np.cos(i / 11)
-        lines.append(f"2024-03-01T{i // 60:02d}:{i % 60:02d}:00Z,m{i % 2},{rms:.3f},{temp:.3f},{int(i == 150)}")
+    for i in range(600):
+        rms, temp = np.sin(i / 9) + (30 if i == 500 else 0), 50 + np.cos(i / 11)
+        lines.append(f"2024-03-01T{i // 60:02d}:{i % 60:02d}:00Z,m{i % 2},{rms:.3f},{temp:.3f},{int(i == 500)}")
     lines[61] = "2024-03-01T01:00:00Z,m0,broken,50,0"
     lines[71] = lines[71].split(",rms")[0].replace(lines[71].split(",")[2], "", 1)
     path.write_text("\n".join(lines) + "\n")
@@ -62,7 +62,7 @@ def test_every_input_row_has_a_line_in_input_order_rejected_ones_too(measured: P
         "share_temp",
         "share_rhythm",
     ]
-    assert [int(row["row"]) for row in rows] == list(range(200))
+    assert [int(row["row"]) for row in rows] == list(range(600))
     assert (rows[60]["status"], rows[60]["entity"]) == ("rejected", "")
     assert {row["status"] for row in rows} == {"scored", "warming", "rejected"}
     assert all(float(row["score"]) == 0 for row in rows if row["status"] != "scored")
@@ -72,7 +72,7 @@ def test_alerts_and_alarms_of_the_account_are_those_of_the_files(measured: Path,
     done = score(measured, "--scores", tmp_path / "o.csv", "--alerts", tmp_path / "o.jsonl", "--format", "json")
     told = json.loads(done.stdout)
     assert told["schema"] == "streamer.score/1"
-    assert told["rows"] == 200 == sum(told["fates"].values())
+    assert told["rows"] == 600 == sum(told["fates"].values())
     assert told["rejected"] == {"wrong_type": 1}
     alerts = [json.loads(line) for line in (tmp_path / "o.jsonl").read_text().splitlines()]
     assert told["alerts"] == sum(alert["event"] == "opened" for alert in alerts) >= 1
@@ -90,10 +90,10 @@ def test_scoring_twice_gives_the_same_bytes(measured: Path, tmp_path: Path) -> N
 
 
 def test_rows_to_fit_on_only_teach(measured: Path, tmp_path: Path) -> None:
-    assert score(measured, "--fit-rows", 160, "--scores", tmp_path / "o.csv").exit_code == 0
+    assert score(measured, "--fit-rows", 560, "--scores", tmp_path / "o.csv").exit_code == 0
     rows = rows_of(tmp_path / "o.csv")
-    assert {row["status"] for row in rows[:160]} == {"warming", "rejected"}
-    assert {row["status"] for row in rows[160:]} == {"scored"}
+    assert {row["status"] for row in rows[:560]} == {"warming", "rejected"}
+    assert {row["status"] for row in rows[560:]} == {"scored"}
 
 
 def test_what_is_asked_for_overrules_the_guess(measured: Path, tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_what_is_asked_for_overrules_the_guess(measured: Path, tmp_path: Path) -
 
 def test_the_human_account_tells_rows_alerts_and_what_was_rejected(measured: Path) -> None:
     said = score(measured).stdout
-    assert "200 rows" in said
+    assert "600 rows" in said
     assert "1 rejected" in said
     assert "rejected: 1 wrong_type; the first is row 60: rms" in said
     assert "baseline (no model)" in said
