@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from streamer.artifact import ModelSpec
 from streamer.detect import features
 from streamer.detect.features import Anchor
+from streamer.detect.lanes import forward
 from streamer.errors import InputError
 from streamer.event import F32, F64, Bool
 
@@ -95,7 +96,7 @@ def windows(history: History, spec: ModelSpec, young: int | None = None) -> Wind
 
     x, step = features.value_features(values, features.carry_forward(values, anchor.loc), wide)
     gaps = np.diff(time_s, axis=1, prepend=np.nan)
-    log_gap = features.log_gap(np.maximum(gaps, 0), wide.gap_s)
+    log_gap = features.log_gap(forward(gaps), wide.gap_s)
     before = np.concatenate([np.zeros((len(values), 1), np.float32), log_gap[:, :-1]], axis=1)
     r = features.rhythm_features(log_gap, before, time_s) * history.rhythm[:, None, None].astype(np.float32)
 
