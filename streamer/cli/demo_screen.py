@@ -28,6 +28,8 @@ BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 24  # of a sparkline
 SHOWN_ALERTS, SHOWN_FAULTS = 8, 6
 HOT_S = 4.0  # an entity stays red for so long after its alert
+# Lines that everything but machines and faults takes, and the height of a terminal that has room for the faults.
+OTHER_LINES, ROOMY = 2 + 2 + 1 + SHOWN_ALERTS + 2, 36
 FULL_SCORE = 5.0  # of the score's sparkline
 
 
@@ -40,6 +42,7 @@ class Screen:
         self._head: list[str] = []
         self._log: deque[Text] = deque(maxlen=SHOWN_ALERTS)
         self._hot: dict[str, tuple[float, str]] = {}  # entity -> (second of its alert, leading channel)
+        self._order: list[tuple[str, float]] = []  # entity and start of every fault, as they were told
 
     def banner(self, script: Script, model: ModelRef, acts: Sequence[Act]) -> None:
         self._head = words.banner(script, model, acts)
@@ -51,14 +54,15 @@ class Screen:
         self._live.update(self._drawn(look), refresh=True)
 
     def fault(self, at_s: float, strand: Strand, fault: Fault) -> None:
+        self._order.append((fault.entity, fault.start_s))
         self._add(at_s, f"fault put in: {words.fault_words(fault)}", "dim")
 
     def alert(self, heard: Heard, fault: Fault | None) -> None:
         alert = heard.alert
         lead = max(alert.channels, key=lambda part: part.share, default=None)
         self._hot[alert.entity] = (heard.at_s, lead.name if lead else "")
-        mark = "✗ false alarm" if fault is None else f"✓ {fault.kind}"
-        self._add(heard.at_s, f"{words.plain(alert.summary)}  {mark}", "yellow" if fault is None else "bold green")
+        mark = "✗ false alarm:" if fault is None else f"✓ {fault.kind}:"
+        self._add(heard.at_s, f"{mark} {words.plain(alert.summary)}", "yellow" if fault is None else "bold green")
 
     def event(self, at_s: float, told: str) -> None:
         self._add(at_s, words.plain(told), "cyan")
@@ -82,9 +86,14 @@ class Screen:
         parts += [self._machines(strand, look) for strand in look.strands if strand.act.shown]
         parts += [_figures(strand) for strand in look.strands if strand.act.name == "host"]
         parts += [Panel(Group(*self._log), title="what happens", title_align="left", height=SHOWN_ALERTS + 2)]
-        parts += [_faults(look.rulings)] if look.rulings else []
+        if look.rulings and self._console.height >= ROOMY:
+            parts.append(_faults(sorted(look.rulings, key=self._place)))
         title = f"streamer demo   {look.at_s:4.0f} / {look.script.seconds:g} s"
         return Panel(Group(*parts), title=title, border_style="blue")
+
+    def _place(self, ruling: Ruling) -> int:
+        key = (ruling.fault.entity, ruling.fault.start_s)
+        return self._order.index(key) if key in self._order else len(self._order)
 
     def _model(self, look: Look) -> Text:
         told = f": {look.tuning_told}" if look.tuning_told else ""
@@ -95,15 +104,25 @@ class Screen:
         table = Table(box=None, padding=(0, 1), show_header=True, header_style="dim")
         for title in ("machine", "sensor", f"last {WIDTH} events", "score", ""):
             table.add_column(title, no_wrap=True)
-        for name in strand.act.shown:
+        for name in self._fitting(strand.act.shown, look.at_s):
             tail = strand.notebook.tails.get(name)
             if tail is not None:
                 table.add_row(*self._machine(name, tail, strand, look.at_s))
         return table
 
+    def _fitting(self, names: Sequence[str], now_s: float) -> list[str]:
+        """As many machines as the terminal is high, those with alerts first if not all fit."""
+        taken = OTHER_LINES + (SHOWN_FAULTS + 2 if self._console.height >= ROOMY else 0)
+        room = max(self._console.height - taken, 1)
+        if room >= len(names):
+            return list(names)
+        return sorted(names, key=lambda name: not self._is_hot(name, now_s))[:room]
+
+    def _is_hot(self, name: str, now_s: float) -> bool:
+        return now_s - self._hot.get(name, (float("-inf"), ""))[0] < HOT_S
+
     def _machine(self, name: str, tail: Tail, strand: Strand, now_s: float) -> tuple[Text | str, ...]:
-        at_s, channel = self._hot.get(name, (float("-inf"), ""))
-        hot = now_s - at_s < HOT_S
+        hot, (_, channel) = self._is_hot(name, now_s), self._hot.get(name, (0.0, ""))
         channels = strand.act.settings.channels
         index = channels.index(channel) if hot and channel in channels else 0
         values = [row[index] for row in list(tail.values)[-WIDTH:]]
@@ -127,7 +146,7 @@ def _figures(strand: Strand) -> Table:
 
 
 def _faults(rulings: Sequence[Ruling]) -> Panel:
-    recent = sorted(rulings, key=lambda r: r.caught or r.missed)[-SHOWN_FAULTS:]
+    recent = rulings[-SHOWN_FAULTS:]
     rows = [Text(words.ruling_words(r), _colour(r), overflow="ellipsis", no_wrap=True) for r in recent]
     return Panel(Group(*rows), title="what was put in", title_align="left", height=SHOWN_FAULTS + 2)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -9,11 +10,12 @@ from typing import Any, Protocol
 from streamer.config.load import stream_from
 from streamer.connect.cards import Cards
 from streamer.connect.host import HostSource
+from streamer.connect.pace import Wait
 from streamer.connect.plant import Plant
 from streamer.connect.synthetic import SyntheticSource
-from streamer.connect.world import DAY_S, START_S, Fault
+from streamer.connect.world import DAY_S, START_S, Fault, World
 from streamer.detect.settings import DetectSettings
-from streamer.protocols import Source
+from streamer.protocols import Clock, Source
 from streamer.service.demo import hushed
 from streamer.service.demo.rehearsed import Rehearsed
 from streamer.service.demo.schedule import Machines, grace_s, programme
@@ -48,18 +50,27 @@ class Act:
     is_live: Callable[[], bool]
 
 
-def plant_act(seed: int, speed: float, live_seconds: float) -> Act:
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast the plant's time runs, and on which clock; `wait` None sleeps."""
+
+    speed: float = SPEED
+    clock: Clock = time.monotonic
+    wait: Wait | None = None
+
+
+def plant_act(seed: int, pace: Pace, live_seconds: float) -> Act:
     """Twelve machines with four sensors each; the programme's faults, on machines and channels drawn by the seed."""
     sketch = _plant(seed, ())
     interval_s = dict(zip(sketch.names, sketch.interval_s.tolist(), strict=True))
-    planned = programme(Machines(sketch.names, list(interval_s.values()), speed), LIVE_AT_S, live_seconds, seed)
+    planned = programme(Machines(sketch.names, list(interval_s.values()), pace.speed), LIVE_AT_S, live_seconds, seed)
     silences = [fault for fault in planned if fault.kind == hushed.KIND]
     world = hushed.Hushed(_plant(seed, [fault for fault in planned if fault.kind != hushed.KIND]), silences)
-    source = Rehearsed(SyntheticSource(world=world, rows=PLANT_ROWS), LIVE_AT_S, speed)
+    source = _rehearsed(world, PLANT_ROWS, LIVE_AT_S, pace.speed, pace)
     alerts = {"budget": "5/day", "expected_entities": MACHINES}
     settings = _settings("plant", world, alerts, {"max_entities": 16, "silence": True})
     return Act(
-        "plant", source, settings, 1, sketch.names, speed, LIVE_AT_S, planned, lambda: world.faults,
+        "plant", source, settings, 1, sketch.names, pace.speed, LIVE_AT_S, planned, lambda: world.faults,
         lambda fault: grace_s(interval_s[fault.entity]), f"{HISTORY_S / 3600:g} hours", lambda: source.live,
     )  # fmt: skip
 
@@ -70,20 +81,27 @@ def _plant(seed: int, faults: Sequence[Fault]) -> Plant:
     )
 
 
-def cards_act(seed: int, speed: float, ready: Callable[[], bool]) -> Act:
+def cards_act(seed: int, pace: Pace, ready: Callable[[], bool]) -> Act:
     """Forty customers at ten terminals, judged as customers and as terminals; frauds as the world draws them."""
-    pace, live_at_s = speed * CARDS_SPEEDUP, START_S + HISTORY_DAYS * DAY_S
+    speed, live_at_s = pace.speed * CARDS_SPEEDUP, START_S + HISTORY_DAYS * DAY_S
     world = Cards(
         CUSTOMERS, seed=seed, payments_a_day=PAYMENTS_A_DAY, per_day=FRAUDS_A_DAY, quiet_s=HISTORY_DAYS * DAY_S
     )
-    source = Rehearsed(SyntheticSource(world=world, rows=CARDS_ROWS), live_at_s, pace, ready=ready)
+    source = _rehearsed(world, CARDS_ROWS, live_at_s, speed, pace, ready)
     alerts = {"budget": "0.5/day", "expected_entities": CUSTOMERS}
     # An operator's floor: a payment below three times the expected one is nobody's concern.
     settings = _settings("cards", world, alerts, {"max_entities": 64, "direction": "above", "min_relative": 2.0})
     return Act(
-        "cards", source, settings, len(world.keys), (), pace, live_at_s, (), lambda: world.faults,
+        "cards", source, settings, len(world.keys), (), speed, live_at_s, (), lambda: world.faults,
         lambda fault: CARDS_GRACE_S, f"{HISTORY_DAYS} days", lambda: source.live,
     )  # fmt: skip
+
+
+def _rehearsed(
+    world: World, rows: int, live_at_s: float, speed: float, pace: Pace, ready: Callable[[], bool] = lambda: True
+) -> Rehearsed:
+    source = SyntheticSource(world=world, rows=rows)
+    return Rehearsed(source, live_at_s, speed, ready=ready, clock=pace.clock, wait=pace.wait)
 
 
 def host_act() -> Act:

@@ -260,8 +260,9 @@ def _score(strand: Strand, verdict: Verdict) -> ActScore:
 def _acts(script: Script) -> tuple[Act, ...]:
     if script.source == "host":
         return (acts.host_act(),)
-    plant = acts.plant_act(script.seed, script.speed, script.live_seconds)
-    return plant, acts.cards_act(script.seed, script.speed, ready=plant.is_live)
+    pace = acts.Pace(script.speed)
+    plant = acts.plant_act(script.seed, pace, script.live_seconds)
+    return plant, acts.cards_act(script.seed, pace, ready=plant.is_live)
 
 
 def _no_tuning(script: Script) -> str:
