@@ -30,6 +30,7 @@ TALL = 3  # with so few channels a panel has room for all its ticks
 COLUMNS = 1400  # more points than pixel columns are drawn as their envelope
 SENTENCES = 3
 NAME = 20  # characters of a channel's name
+THINNEST = 0.003  # of the width
 NUMBERS_EVERY = 0.018  # of the width: numbers closer than this would overlap
 
 INK, FAINT, GRID = "#22303c", "#7b8794", "#e6eaee"
@@ -242,12 +243,14 @@ def _peaks(y: F32, edges: I64) -> F32:
 
 
 def _spans(panel: Axes, picture: Picture) -> None:
-    """Labelled windows, and the rows that only taught."""
-    for start, end in picture.windows:
-        scale = 86_400.0 if picture.by_time else 1.0
+    """Labelled windows, never thinner than can be seen, and the rows that only taught."""
+    x, scale = _axis(picture), 86_400.0 if picture.by_time else 1.0
+    thinnest = THINNEST * scale * (float(np.ptp(x)) if len(x) else 0.0)
+    for begin, finish in picture.windows:
+        room = max(thinnest - (finish - begin), 0.0) / 2
+        start, end = begin - room, finish + room
         panel.axvspan(start / scale, end / scale, color=LABEL, alpha=0.22, linewidth=0, zorder=0)
         panel.axvspan(start / scale, end / scale, 0.0, 0.03, color=LABEL_EDGE, linewidth=0, zorder=4)
-    x = _axis(picture)
     judged = np.flatnonzero(picture.track.fate == Fate.SCORED)
     if judged.size and judged[0] > 0:
         panel.axvspan(x[0], x[judged[0]], color=WARMING, alpha=0.35, linewidth=0, zorder=0)

@@ -41,7 +41,8 @@ def backtest(
 ) -> None:
     """Replay a stream's file through the production pipeline and list what would have fired.
 
-    The file is read flat out whatever its configured pace; the configured sinks are left alone.
+    The file is read flat out whatever its configured pace; the configured sinks are left alone. A synthetic stream
+    can be replayed too if it has an end; its plot shows the faults that were injected.
     """
     from streamer.config.load import load_config
     from streamer.connect import open_source
@@ -57,7 +58,8 @@ def backtest(
             stream.name, source, judges[0].settings, judges[0] if len(judges) == 1 else Panel(judges),
             loaded.state.ref, Destinations(scores, alerts, plot), by_time=has_time(stream), fit_rows=fit_rows,
         )  # fmt: skip
-    draw(replayed)
+        faults = getattr(source, "faults", ())
+    draw(replayed, lambda entity: [(f.start_s, f.end_s) for f in faults if f.entity == entity])
     say(replayed, form)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -136,8 +137,8 @@ def progress_rows(name: str) -> Iterator[Callable[[int], None]]:
         yield lambda rows: progress.advance(task, rows)
 
 
-def draw(replayed: Replayed, windows: tuple[tuple[float, float], ...] = ()) -> None:
-    """The plot, if one was asked for, of the entity with the most alarms."""
+def draw(replayed: Replayed, known: Callable[[str], Sequence[tuple[float, float]]] = lambda entity: ()) -> None:
+    """The plot, if one was asked for, of the entity with the most alerts; `known` are its labelled windows."""
     if replayed.destinations.plot is None or replayed.recorder is None:
         return
     from streamer.errors import InputError
@@ -147,16 +148,19 @@ def draw(replayed: Replayed, windows: tuple[tuple[float, float], ...] = ()) -> N
     alarms = replayed.recorder.entities()
     if not alarms:
         raise InputError(f"{replayed.name}: nothing to plot, no row could be read")
-    entity = max(alarms, key=lambda name: alarms[name])
+    opened = Counter(alert.entity for alert in replayed.outcome.opened)
+    entity = max(alarms, key=lambda name: (opened[name], alarms[name]))
     alerts = tuple(alert for alert in replayed.outcome.opened if alert.entity == entity)
     track = replayed.recorder.track(entity)
     title = replayed.name if len(alarms) == 1 else f"{replayed.name}: {entity}"
     footer = account(replayed)
     if len(alarms) > 1:
-        footer += f"   ·   1 of {len(alarms)} entities, the one with the most alarms"
+        footer += f"   ·   1 of {len(alarms)} entities, the one with the most alerts"
     if replayed.recorder.full:
         footer += f"   ·   the first {replayed.recorder.rows:,} rows"
-    draw_picture(Picture(title, track, alerts, replayed.by_time, windows, footer), replayed.destinations.plot)
+    draw_picture(
+        Picture(title, track, alerts, replayed.by_time, tuple(known(entity)), footer), replayed.destinations.plot
+    )
 
 
 def account(replayed: Replayed) -> str:
