@@ -18,8 +18,8 @@ DAY_S = 86_400.0
 # Scores are smoothed over some ten events, so that an exceedance is a cluster of about so many events.
 CLUSTER = 10.0
 YOUNG = 256.0  # judged events: the line of a new entity starts twice as high and comes down with its count
-# Every alarm of an entity raises its line by this much (log), and the budget's pace brings it down again. So alarms in
-# any time T number at most budget * T + log(highest level / line) / STRAIN: a dozen above the promise, once.
+# Every incident of an entity raises its line by this much (log), and the budget's pace brings it down again. So the
+# incidents of any time T number at most budget * T + log(highest level / line) / STRAIN: a dozen above the promise.
 STRAIN = 0.15
 
 
@@ -80,8 +80,11 @@ class Decider:
         fires = rising(sustained, self._levels[slots], s.refractory_factor) & (off | by_rhythm)
         self._levels[slots, judged % self._levels.shape[1]] = sustained
         alarm = np.where(fires, sustained / line, 0).astype(np.float32)
-        self._strain[slots] += STRAIN * (alarm >= 1)
         return alarm, (level / line).astype(np.float32)
+
+    def opened(self, slots: I64) -> None:
+        """An incident was opened in each of these slots: their lines rise."""
+        self._strain[slots] += STRAIN
 
     def _sustained(self, slots: I64, judged: I64, level: F32) -> F32:
         """The level that k of the last n events reached: what has to rise, or a lasting fault would never be k of n."""

@@ -195,6 +195,7 @@ class Detector:
     def _incidents(self, batch: EventBatch, wave: Wave) -> list[tuple[int, Alert]]:
         offset = batch.offset[wave.row]
         changes = self.incidents.advance(wave.slots, wave.alarm, wave.scaled, wave.time_s, offset, batch.partition)
+        self.decider.opened(wave.slots[[change.row for change in changes if change.change is Change.OPENED]])
         return [told for change in changes for told in self._tell(batch, wave, change.row, change.change)]
 
     def _tell(self, batch: EventBatch, wave: Wave, at: int, change: Change) -> list[tuple[int, Alert]]:

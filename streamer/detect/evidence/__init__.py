@@ -12,6 +12,7 @@ from typing import Any
 from streamer.detect.evidence.base import Evidence, Observation
 from streamer.detect.evidence.novelty import Novelty
 from streamer.detect.evidence.rhythm import Rhythm
+from streamer.detect.evidence.stuck import Stuck
 from streamer.detect.evidence.surprise import Surprise
 from streamer.detect.settings import DetectSettings
 
@@ -25,5 +26,5 @@ def of_profile(settings: DetectSettings, prior: Mapping[str, Any], *, rhythm: bo
     if rhythm:
         chosen.append(Rhythm(slots, channels, prior.get("rhythm", {})))
     if settings.profile == "full":
-        chosen.append(Novelty(slots, channels, settings))
+        chosen += [Stuck(slots, channels, settings), Novelty(slots, channels, settings)]
     return chosen

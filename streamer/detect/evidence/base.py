@@ -19,6 +19,8 @@ TAIL_E = -math.log10(TAIL_SHARE)
 E_MAX = 30.0
 # A tail forgets with this many events of memory, and trusts its prior like so many events.
 TAIL_MEMORY, TAIL_PRIOR = 4000, 100
+SHAPE_MIN, SHAPE_MAX = 0.02, 0.6
+EXCESS_CAP, EXCESS_MIN = 6.0, 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,33 +57,46 @@ class Evidence(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """Streaming tail of a positive statistic: log of its 95 % quantile, and the Hill slope above it (Hill, 1975).
+    """Streaming tail of a positive statistic: its 95 % quantile q, as a log, and two moments of the excess x / q - 1.
 
-    `log_q` and `slope` are arrays of any one shape. Every step is continuous in its inputs, so that float rounding
-    stays rounding.
+    The tail above q is a generalised Pareto law fitted by moments (Pickands, 1975; Hosking & Wallis, 1987), of a shape
+    between an exponential tail and SHAPE_MAX: light tails are trusted far out, heavy ones are not. All arrays are of
+    any one shape. Every step is continuous in its inputs, so that float rounding stays rounding.
     """
 
     log_q: F32
-    slope: F32
+    excess: F32  # mean of x / q - 1 above q
+    square: F32  # mean of its square
 
     def evidence(self, stat: F32) -> F32:
         """-log10 of the share of past statistics that were as large; linear from 0 up to the 95 % quantile."""
-        over = np.log(np.maximum(stat, 1e-12)) - self.log_q
-        above = TAIL_E + over / (self.slope * LOG10)
-        below = TAIL_E * np.exp(np.minimum(over, 0))
-        return np.minimum(np.where(over > 0, above, below), E_MAX)
+        ratio = stat * np.exp(-self.log_q)
+        variation = self.square / (self.excess * self.excess) - 1  # squared coefficient of variation
+        shape = clip(0.5 - 0.5 / np.maximum(variation, 1e-3), SHAPE_MIN, SHAPE_MAX)
+        beyond = np.maximum(ratio - 1, 0) / (self.excess * (1 - shape))
+        above = np.log1p(shape * beyond) / (shape * LOG10)
+        return np.minimum(TAIL_E * np.minimum(ratio, 1) + above, E_MAX)
 
     def learn(self, stat: F32, seen: F32, weight: F32) -> Tail:
         """The tail after one more statistic; `seen` events so far, `weight` 0..1 says how much to trust it.
 
-        A Robbins-Monro step for the quantile (Robbins & Monro, 1951), scaled by the density of an exponential log-tail.
+        A Robbins-Monro step for the quantile (Robbins & Monro, 1951), scaled by the density of an exponential tail. An
+        excess teaches as if it were at most EXCESS_CAP means, so that one fault does not make a tail heavy.
         """
-        rate = 1.0 / np.minimum(seen + TAIL_PRIOR, TAIL_MEMORY)
-        over = clip(np.log(np.maximum(stat, 1e-12)) - self.log_q, -3, 3)
-        inside = clip(over / (0.2 * self.slope) + 0.5, 0, 1)  # a soft step
-        log_q = self.log_q + weight * rate * self.slope * (inside - TAIL_SHARE) / TAIL_SHARE
-        slope = self.slope + weight * inside * np.minimum(rate / TAIL_SHARE, 1) * (np.maximum(over, 0) - self.slope)
-        return Tail(log_q.astype(np.float32), np.maximum(slope, 0.05).astype(np.float32))
+        rate = weight / np.minimum(seen + TAIL_PRIOR, TAIL_MEMORY)
+        over = np.minimum(stat * np.exp(-self.log_q) - 1, EXCESS_CAP * self.excess)
+        inside = clip(over / (0.4 * self.excess) + 0.5, 0, 1)  # a soft step
+        log_q = self.log_q + rate * self.excess * (inside - TAIL_SHARE) / TAIL_SHARE
+        step = inside * np.minimum(rate / TAIL_SHARE, 1)
+        over = np.maximum(over, 0)
+        excess = np.maximum(self.excess + step * (over - self.excess), EXCESS_MIN)
+        square = np.maximum(self.square + step * (over * over - self.square), excess * excess)
+        return Tail(*(a.astype(np.float32) for a in (log_q, excess, square)))
+
+    @staticmethod
+    def prior(log_q: float, excess: float) -> tuple[float, float, float]:
+        """(log_q, excess, square) of a population's tail with the given mean excess, of shape 0.2."""
+        return log_q, excess, excess * excess * (1 + 1 / (1 - 2 * 0.2))
 
 
 def halflife(events: float) -> np.float32:

@@ -24,13 +24,15 @@ UNIT = 0.016  # of the trimmed range
 FAR = 100.0
 TYPICAL_RANGE = 4.0  # mean deviations; stands in for the range until it has been seen
 GAIN = 12.5  # evidence per decade of distance: 1.5 units away is the alarm line, FAR units away 25
+DAY_S = 86_400.0
+UNTIMED_DAY = 2000  # events that stand for a day where events have no time
 REFRESH = 64  # events between looks at the range
 FIRST_FIT = 16  # events before the axis is laid; refitted at every doubling up to LAST_FIT
 LAST_FIT = 4096
 # The memory begins with the axis. With one value in it every other one is far: white noise alarmed at once.
 JUDGE_FROM = 2 * FIRST_FIT
 # The distance that counts shrinks with the number of remembered values until they are so many.
-POOR = 256.0
+POOR = 512.0
 
 
 class Novelty:
@@ -48,6 +50,7 @@ class Novelty:
         watch = settings.watch
         self._weight = np.array([not watch or name in watch for name in settings.channels], np.float32)
         self._direction = settings.direction
+        self._timed = settings.rhythm
 
     def fold(self, seen: Observation) -> tuple[F32, F32]:
         slots, judged = seen.slots, seen.judged
@@ -61,9 +64,14 @@ class Novelty:
         refresh = (judged % REFRESH == 0) & (judged >= FIRST_FIT)
         if refresh.any():
             self._trim(slots[refresh])
-        strength, split = pool(e * self._weight)
+        strength, split = pool(e * self._weight * self._trust(judged, seen.outlook.gap_unit_s)[:, None])
         parts = np.concatenate([split, np.zeros((len(slots), 1))], axis=1)
         return strength.astype(np.float32), parts.astype(np.float32)
+
+    def _trust(self, judged: I64, gap_s: F32) -> F32:
+        """How much of a day's round the memory holds: what an hour has not shown is not new, only not yet seen."""
+        held = np.minimum(judged, MEMORY)
+        return np.minimum(held * gap_s / DAY_S if self._timed else held / UNTIMED_DAY, 1).astype(np.float32)
 
     def _learn_moments(self, slots: I64, judged: I64, values: F32) -> None:
         centre, spread = self._moments[slots, 0], self._moments[slots, 1]

@@ -15,27 +15,27 @@ import numpy as np
 from streamer.detect import density
 from streamer.detect.arena import Block
 from streamer.detect.arrays import clip
-from streamer.detect.evidence.base import LOG10, Observation, Tail, total
+from streamer.detect.evidence.base import E_MAX, LOG10, Observation, Tail, total
 from streamer.event import F32, I64
 
 RUNS = (1, 4, 8)
 MEAN_TAIL = 1 / LOG10  # mean of -log10 of a uniform number
 LONGEST = max(RUNS)
-PRIOR = {"log_q": [0.48, 0.55, 0.6], "slope": [0.35, 0.3, 0.3]}  # of max(run statistic, 0) + 1
+PRIOR = {"runs": [[0.62, 0.35], [0.85, 0.3], [0.85, 0.3]]}  # [log_q, excess] of max(run statistic, 0) + 1, per run
 # The entity's own tail may sharpen a nominal exceedance, but not beyond twice its exponent: a clockwork entity
 # whose jitter is below the density's resolution has no tail of its own to speak of.
 SHARPEN = 2.0
 
 
 class Rhythm:
-    """See the module. Prior: {"log_q", "slope"}, a number per run length."""
+    """See the module. Prior: {"runs": [[log_q, excess], ...]}, one pair per run length."""
 
     name = "rhythm"
 
     def __init__(self, slots: int, channels: int, prior: Mapping[str, Any]) -> None:
         chosen = PRIOR | dict(prior)
-        self._prior = np.array([chosen["log_q"], chosen["slope"]], np.float32)  # (2, len(RUNS))
-        self._tails = Block(slots, 2, len(RUNS))
+        self._prior = np.array([Tail.prior(*run) for run in chosen["runs"]], np.float32).T  # (3, len(RUNS))
+        self._tails = Block(slots, 3, len(RUNS))
         self._recent = Block(slots, 2, LONGEST)  # -log10 tails, too soon and too late, newest last
         self._parts = channels + 1
 
@@ -51,15 +51,16 @@ class Rhythm:
         recent[1, :, -1] = -np.log10(clip(upper, 1e-12, 1))
 
         stat = _runs(recent)  # (N, runs)
-        tail = Tail(tails[0], tails[1])
+        tail = Tail(*tails)
         e = np.minimum(tail.evidence(stat + 1), SHARPEN * stat)
         whole, _ = total(e, axis=1)
         after = tail.learn(stat + 1, seen.judged.astype(np.float32)[:, None], seen.learn[:, None])
-        self._tails.scatter(seen.slots, np.stack([after.log_q, after.slope]))
+        self._tails.scatter(seen.slots, np.stack([after.log_q, after.excess, after.square]))
         self._recent.scatter(seen.slots, recent)
         parts = np.zeros((len(seen.slots), self._parts), np.float32)
         parts[:, -1] = 1
-        return np.maximum(whole - np.log10(len(RUNS)), 0).astype(np.float32), parts
+        # The runs overlap, so their soft maximum is not divided by their number.
+        return np.minimum(whole, E_MAX).astype(np.float32), parts
 
     def reset(self, slots: I64) -> None:
         self._tails.reset(slots)

@@ -15,7 +15,7 @@ import numpy as np
 
 from streamer.detect.arena import Block
 from streamer.detect.arrays import clip
-from streamer.detect.evidence.base import TAIL_E, Observation, Tail, halflife, pool, total
+from streamer.detect.evidence.base import LOG10, TAIL_E, Observation, Tail, halflife, pool, total
 from streamer.detect.settings import DetectSettings
 from streamer.event import F32, F64, I64, Bool
 
@@ -25,39 +25,44 @@ ERROR_CAP = 30.0
 LEARN_CAP = 4.0  # an error teaches the unit as if it were at most so many units
 QUIET, LOUD = 1.5, 3.0  # mean surprise at which learning starts to fade and has faded
 FADED = 0.02
+PRIOR = {"channel": [0.75, 0.3], "product": [1.2, 0.6]}
 FLAG_WEIGHT = 0.03  # two-valued channels flip without meaning
 # Rows of the block: unit and spread of the error, location, smoothed squares, tail, and the values of a possible flag.
-UNIT, SPREAD, CENTRE, SQUARE, TAIL_SQUARE, LOG_Q, SLOPE, FIRST, SECOND, KINDS = range(10)
+UNIT, SPREAD, CENTRE, SQUARE, TAIL_SQUARE, FIRST, SECOND, KINDS = range(8)
+TAIL = slice(8, 11)
+ROWS = 11
 
 
 class Surprise:
     """See the module. Prior.
 
-    {"log_q", "slope"} of a channel's error and {"stat_log_q", "stat_slope"} of the product.
+    {"channel": [log_q, excess], "product": [log_q, excess]}, the tails of a channel's error and of the product.
     """
 
     name = "surprise"
 
     def __init__(self, slots: int, channels: int, prior: Mapping[str, Any], settings: DetectSettings) -> None:
-        self._prior = {"log_q": 0.9, "slope": 0.35, "stat_log_q": 1.6, "stat_slope": 0.5} | dict(prior)
-        self._channels = Block(slots, 10, channels)
-        self._entity = Block(slots, 3, 1)  # tail of the product, last mean surprise
+        chosen = PRIOR | dict(prior)
+        self._channel_prior = np.array(Tail.prior(*chosen["channel"]), np.float32)[:, None, None]
+        self._product_prior = np.array(Tail.prior(*chosen["product"]), np.float32)[:, None]
+        self._channels = Block(slots, ROWS, channels)
+        self._entity = Block(slots, 4, 1)  # tail of the product, last mean surprise
         self._direction = settings.direction
         watch = settings.watch
         self._weight = np.array([not watch or name in watch for name in settings.channels], np.float32)
 
     def fold(self, seen: Observation) -> tuple[F32, F32]:
-        c = self._channels.gather(seen.slots)  # (10, N, C)
-        entity = self._entity.gather(seen.slots)[:, :, 0]  # (3, N)
+        c = self._channels.gather(seen.slots)  # (ROWS, N, C)
+        entity = self._entity.gather(seen.slots)[:, :, 0]  # (4, N)
         known = ~np.isnan(seen.values)
         values = np.where(known, seen.values, seen.outlook.forecast)
         error = values - seen.outlook.forecast
         self._begin(c, entity, seen, values)
-        learn = self._quiet(entity[2]) * seen.learn
+        learn = self._quiet(entity[3]) * seen.learn
 
         unit = self.unit(c[UNIT], c[SPREAD], c[CENTRE])
         a = np.minimum(self._directed(error) / unit, ERROR_CAP)
-        tail = Tail(c[LOG_Q], c[SLOPE])
+        tail = Tail(*c[TAIL])
         t = tail.evidence(a)
         c[SQUARE] = np.where(known, FAST * c[SQUARE] + (1 - FAST) * a * a, c[SQUARE])
         c[TAIL_SQUARE] = np.where(known, SLOW * c[TAIL_SQUARE] + (1 - SLOW) * t * t, c[TAIL_SQUARE])
@@ -65,7 +70,7 @@ class Surprise:
         weight = np.where(known, self._weight * np.where(c[KINDS] == 2, FLAG_WEIGHT, 1), 0).astype(np.float32)
         mean, largest = self._combine(c, weight)
         stat = (mean + 1e-3) * (largest + 1e-3)
-        whole = Tail(entity[0], entity[1])
+        whole = Tail(*entity[:3])
         sustained = whole.evidence(stat) * (weight.max(axis=1) > 0)
         sudden, sudden_split = pool(t * weight)
         e, share = total(np.stack([sustained, sudden]))
@@ -76,14 +81,15 @@ class Surprise:
         )
         after = whole.learn(stat, judged, learn)
         self._channels.scatter(seen.slots, c)
-        self._entity.scatter(seen.slots, np.stack([after.log_q, after.slope, mean])[:, :, None])
+        self._entity.scatter(seen.slots, np.stack([after.log_q, after.excess, after.square, mean])[:, :, None])
         split = share[0][:, None] * _split(c[SQUARE] * weight) + share[1][:, None] * sudden_split
         return e.astype(np.float32), _with_rhythm(split)
 
     def band(self, slots: I64, forecast: F32) -> tuple[F32, F32]:
         """Where 99.5 % of past errors lay around a forecast (N, C): (low, high)."""
         c = self._channels.gather(slots)
-        half = self.unit(c[UNIT], c[SPREAD], c[CENTRE]) * np.exp(np.minimum(c[LOG_Q] + c[SLOPE] * np.log(10), 3.0))
+        log_q, excess, _ = c[TAIL]
+        half = self.unit(c[UNIT], c[SPREAD], c[CENTRE]) * np.exp(np.minimum(log_q, 3)) * (1 + excess * LOG10)
         return forecast - half, forecast + half
 
     @staticmethod
@@ -116,8 +122,8 @@ class Surprise:
         c[CENTRE, new] = c[FIRST, new] = c[SECOND, new] = values[new]
         c[KINDS, new] = 1
         c[SQUARE, new], c[TAIL_SQUARE, new] = 0.8, 0.5 * TAIL_E
-        c[LOG_Q, new], c[SLOPE, new] = self._prior["log_q"], self._prior["slope"]
-        entity[0, new], entity[1, new], entity[2, new] = self._prior["stat_log_q"], self._prior["stat_slope"], 1
+        c[TAIL, new] = self._channel_prior
+        entity[:3, new], entity[3, new] = self._product_prior, 1
 
     @staticmethod
     def _combine(c: F32, weight: F32) -> tuple[F32, F32]:
@@ -132,7 +138,7 @@ class Surprise:
         c[UNIT] += rate * (np.minimum(np.abs(error), LEARN_CAP * unit) - c[UNIT])
         c[SPREAD] += rate * (np.abs(values - c[CENTRE]) - c[SPREAD])
         c[CENTRE] += rate * (values - c[CENTRE])
-        c[LOG_Q], c[SLOPE] = np.where(known, tail.log_q, c[LOG_Q]), np.where(known, tail.slope, c[SLOPE])
+        c[TAIL] = np.where(known, np.stack([tail.log_q, tail.excess, tail.square]), c[TAIL])
         Surprise._count_kinds(c, values)
 
     @staticmethod
