@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from streamer.detect.ring import Ring
 from streamer.detect.settings import DetectSettings
 from streamer.detect.silence import Silence
 from streamer.detect.storm import Storm
+from streamer.detect.tell import Teller
 from streamer.errors import SchemaMismatch
 from streamer.event import F32, F64, I64, Alert, EventBatch, Fate, Scores
 from streamer.protocols import Scorer
@@ -64,6 +66,7 @@ class Detector:
         self._topic = ""
         self.storm = Storm(settings, key)
         self._reporter = Reporter(settings, self.lanes, self.incidents, self.profile.names, key)
+        self._teller = Teller(self.storm, self.incidents)
 
     # -- what the service reads ---------------------------------------------------------------------------------------
     @property
@@ -96,15 +99,16 @@ class Detector:
             np.full(n, Fate.WARMING, np.uint8), np.zeros(n, np.float32), np.zeros(n, np.float32),
             np.zeros((n, c + 1), np.float32), *(np.full((n, c), np.nan, np.float32) for _ in range(3)),
         )  # fmt: skip
-        alerts: list[tuple[int, Alert]] = []
+        alerts: list[Alert] = []
         self._topic = batch.topic
         start = 0
         while start < n:
-            start = self._chunk(batch, start, scores, alerts)
+            start = self._chunk(batch, start, scores)
+            alerts += self._teller.tell(batch, self.ref)
         self.fates += np.bincount(scores.fate, minlength=len(Fate))
-        return Judged(scores, [alert for _, alert in sorted(alerts, key=lambda pair: pair[0])])
+        return Judged(scores, alerts)
 
-    def _chunk(self, batch: EventBatch, start: int, scores: Scores, alerts: list[tuple[int, Alert]]) -> int:
+    def _chunk(self, batch: EventBatch, start: int, scores: Scores) -> int:
         """Judge rows from `start` on, up to the first entity that finds no room beside those before it.
 
         Where to go on.
@@ -114,7 +118,9 @@ class Detector:
         order = np.argsort(first)  # distinct entities by first appearance
         names = [batch.keys[i] for i in index[order].tolist()]
         placed, fresh, gone = self.slots.assign(names)
-        alerts += [(start, alert) for name, slot in gone for alert in self._close(slot, name, "EVICTED")]
+        row_of = dict(zip(placed, (start + first[order]).tolist(), strict=False))
+        for name, slot in gone:
+            self._close(row_of[slot], slot, name, "EVICTED")
         if fresh:
             self.reset_slots(np.array(fresh))
         end = len(entity) if len(placed) == len(names) else int(first[order[len(placed)]])
@@ -123,7 +129,7 @@ class Detector:
         slots = slot_of[inverse[:end]]
         self._touch(batch, entity[:end])
         for wave in waves(slots):
-            self._wave(batch, wave + start, slots[wave], scores, alerts)
+            self._wave(batch, wave + start, slots[wave], scores)
         return start + end
 
     def _touch(self, batch: EventBatch, entity: np.ndarray) -> None:
@@ -131,13 +137,13 @@ class Detector:
         index, last = np.unique(entity[::-1], return_index=True)
         self.slots.touch([batch.keys[i] for i in index[np.argsort(-last)].tolist()])
 
-    def _close(self, slot: int, name: str, reason: str) -> list[Alert]:
-        """Resolve the open incident of an entity that is about to be forgotten."""
+    def _close(self, row: int, slot: int, name: str, reason: str) -> None:
+        """Resolve the open incident of an entity that is about to be forgotten at `row`."""
         if not self.incidents.open[slot]:
-            return []
+            return
         alert = self._reporter.gone(slot, self.settings.stream, self._topic, name, self.ref, reason)
+        self._teller.changed(row, slot, Change.RESOLVED, float(self.ring.newest_s[slot]), lambda: alert)
         self.incidents.open[slot] = False
-        return [] if self.incidents.muted[slot] else [alert]
 
     def reset_slots(self, slots: I64) -> None:
         """Forget whoever lived in these slots; their names must be set."""
@@ -147,32 +153,29 @@ class Detector:
         phases = [zlib.crc32((self.slots.names[slot] or "").encode()) % stride + 1 for slot in slots.tolist()]
         self.lanes.reset(slots, np.array(phases, np.int64))
 
-    def _wave(self, batch: EventBatch, rows: I64, slots: I64, scores: Scores, alerts: list[tuple[int, Alert]]) -> None:
+    def _wave(self, batch: EventBatch, rows: I64, slots: I64, scores: Scores) -> None:
         """One event of each of distinct entities."""
         time_s, values = batch.time_s[rows], features.bounded(batch.values[rows])
         verdict, restart = self.admission.judge(slots, time_s, values)
         if restart.any():
-            alerts += self._restart(slots[restart], rows[restart])
+            self._restart(slots[restart], rows[restart])
         accepted = verdict == Fate.SCORED
         scores.fate[rows[~accepted]] = verdict[~accepted]
         rows, slots, time_s, values = select(accepted, rows, slots, time_s, values)
-        alerts += self.silence.heard(batch, rows, slots, time_s, self.slots.names, self.ref)
+        for row, alert in self.silence.heard(batch, rows, slots, time_s, self.slots.names, self.ref):
+            self._teller.say(row, alert)
         ready = self.ring.count[slots] >= self.lanes.spec.k_min
         judged = self._judge(scores, *select(ready, rows, slots, time_s, values)) if ready.any() else None
         self.ring.push(slots, values, time_s, batch.offset[rows])
         if judged is not None:
-            alerts += self._incidents(batch, judged)
+            self._incidents(batch, judged)
 
-    def _restart(self, slots: I64, rows: I64) -> list[tuple[int, Alert]]:
+    def _restart(self, slots: I64, rows: I64) -> None:
         """Entities whose past no longer counts (idle for too long, or their clock was set back) start anew."""
         self._evicted_idle += len(slots)
-        told = [
-            (int(row), alert)
-            for slot, row in zip(slots.tolist(), rows.tolist(), strict=True)
-            for alert in self._close(slot, self.slots.names[slot] or "", "IDLE")
-        ]
+        for slot, row in zip(slots.tolist(), rows.tolist(), strict=True):
+            self._close(row, slot, self.slots.names[slot] or "", "IDLE")
         self.reset_slots(slots)
-        return told
 
     def _judge(self, scores: Scores, rows: I64, slots: I64, time_s: F64, values: F32) -> Wave:
         _, previous_s = self.ring.previous(slots)
@@ -192,23 +195,14 @@ class Detector:
         scores.expected[rows], scores.low[rows], scores.high[rows] = outlook.forecast, judged.low, judged.high
         return Wave(rows, slots, time_s, previous_s, values, outlook, judged, alarm, scaled)
 
-    def _incidents(self, batch: EventBatch, wave: Wave) -> list[tuple[int, Alert]]:
-        offset = batch.offset[wave.row]
-        changes = self.incidents.advance(wave.slots, wave.alarm, wave.scaled, wave.time_s, offset, batch.partition)
-        self.decider.opened(wave.slots[[change.row for change in changes if change.change is Change.OPENED]])
-        return [told for change in changes for told in self._tell(batch, wave, change.row, change.change)]
-
-    def _tell(self, batch: EventBatch, wave: Wave, at: int, change: Change) -> list[tuple[int, Alert]]:
-        slot, row = int(wave.slots[at]), int(wave.row[at])
-        entity = self.slots.names[slot] or ""
-        told: list[Alert] = []
-        if change is Change.OPENED:
-            offset = int(batch.offset[row])
-            told = self.storm.admit(batch.topic, batch.partition, offset, float(wave.time_s[at]), self.ref)
-            self.incidents.muted[slot] = self.storm.muting
-        if not self.incidents.muted[slot]:
-            told.append(self._reporter.alert(batch, wave, at, change, entity, self.ref))
-        return [(row, alert) for alert in told]
+    def _incidents(self, batch: EventBatch, wave: Wave) -> None:
+        slots, offset = wave.slots, batch.offset[wave.row]
+        changes = self.incidents.advance(slots, wave.alarm, wave.scaled, wave.time_s, offset, batch.partition)
+        self.decider.opened(slots[[change.row for change in changes if change.change is Change.OPENED]])
+        for found in changes:
+            at, slot = found.row, int(slots[found.row])
+            build = partial(self._reporter.alert, batch, wave, at, found.change, self.slots.names[slot] or "", self.ref)
+            self._teller.changed(int(wave.row[at]), slot, found.change, float(wave.time_s[at]), build)
 
     def tick(self, now_s: float) -> list[Alert]:
         """Timers on the axis of event time: entities silent for longer than credible, and a storm's summary."""

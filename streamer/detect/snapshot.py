@@ -22,8 +22,7 @@ def pack(detector: Detector) -> bytes:
     slots = np.array([slot for _, slot in taken], np.int64)
     head = {
         "format": FORMAT, "schema": _schema(detector), "names": [name for name, _ in taken],
-        "fates": detector.fates.tolist(), "storm": [detector.storm.window, detector.storm.opened,
-        detector.storm.held_back],
+        "fates": detector.fates.tolist(), "storm": detector.storm.state(),
     }  # fmt: skip
     arrays = {name: array[slots] for name, array in _arrays(detector).items()}
     buffer = io.BytesIO()
@@ -51,7 +50,7 @@ def unpack(detector: Detector, blob: bytes) -> None:
     for name, array in ours.items():
         array[slots] = loaded[name]
     detector.fates[:] = head["fates"]
-    detector.storm.window, detector.storm.opened, detector.storm.held_back = head["storm"]
+    detector.storm.restore(head["storm"])
     detector.lanes.restore(slots)
 
 

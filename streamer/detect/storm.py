@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from streamer.detect import describe
 from streamer.detect.incident import Change, alert_id
 from streamer.detect.settings import DetectSettings
@@ -20,9 +22,26 @@ class Storm:
         self._where = (0, 0)  # partition and offset of the first alert held back
 
     @property
+    def limit(self) -> int:
+        """Alerts that may open in one window."""
+        return self._settings.storm_alerts
+
+    @property
     def muting(self) -> bool:
         """Whether the alert just admitted is to be held back."""
-        return self.opened > self._settings.storm_alerts
+        return self.opened > self.limit
+
+    def opened_in(self, time_s: float) -> int:
+        """How many alerts have opened in the window of this time, so far."""
+        return self.opened if int(time_s // self._settings.storm_window_s) <= self.window else 0
+
+    def state(self) -> list[int]:
+        """Everything that a snapshot must keep."""
+        return [self.window, self.opened, self.held_back, self.held_back_total, *self._where]
+
+    def restore(self, state: Sequence[int]) -> None:
+        self.window, self.opened, self.held_back, self.held_back_total, partition, offset = map(int, state)
+        self._where = (partition, offset)
 
     def admit(self, topic: str, partition: int, offset: int, time_s: float, ref: ModelRef) -> list[Alert]:
         """Count an alert that opens now; what has to be told about the storm itself."""

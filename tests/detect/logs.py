@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -46,9 +46,10 @@ def in_order(*parts: Sequence[Row]) -> list[Row]:
     return sorted((row for part in parts for row in part), key=lambda row: row.at_s)
 
 
-def simple(backend: str = "baseline", **chosen: object) -> Detector:
-    """A detector of one channel, without a network unless asked for."""
-    return make_detector(backend, **({"channels": ("a",), "max_entities": 8} | chosen))
+def simple(backend: str = "baseline", **chosen: Any) -> Detector:
+    """A detector of one channel, without a network unless asked for, for which noise is quiet and FAULT a fault."""
+    of_stream = {"channels": ("a",), "max_entities": 8, "profile": "lean", "min_evidence": 3.0}
+    return make_detector(backend, **(of_stream | chosen))
 
 
 def run(detector: Detector, rows: Sequence[Row], cut: int = 64, **place: int) -> Judged:
