@@ -9,6 +9,8 @@ from streamer.detect.evidence import Evidence, Observation
 from streamer.detect.lanes import Outlook
 from streamer.event import F32, I64
 
+HOURLY_S = 3600.0  # a typical gap at which a day is soon full
+
 
 def f32(*numbers: float) -> F32:
     """A row of numbers."""
@@ -22,7 +24,7 @@ def outlook(forecast: F32, step: float | F32 = 1.0, log_gap: F32 | None = None) 
     units = np.broadcast_to(np.float32(step), forecast.shape).copy()
     gap, hour = np.zeros((n, 3 * GAP_COMPONENTS), np.float32), np.zeros((n, HOURS), np.float32)
     gap[:, 3:GAP_COMPONENTS] = -10  # all the weight on the three logistics
-    return Outlook(forecast, units, gaps, np.ones(n, np.float32), gap, hour)
+    return Outlook(forecast, units, gaps, np.full(n, HOURLY_S, np.float32), gap, hour)
 
 
 def observation(
