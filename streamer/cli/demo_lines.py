@@ -109,7 +109,7 @@ def ruling_words(ruling: Ruling) -> str:
         delay = ruling.delay_events
         fate = f"caught at its {_ordinal(delay)} event" if delay else "caught by its silence"
     else:
-        fate = "MISSED" if ruling.missed else "not over yet, not counted"
+        fate = "MISSED" if ruling.missed else "not over, not counted yet"
     return f"{fault_words(ruling.fault)}: {fate}"
 
 

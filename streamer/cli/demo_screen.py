@@ -164,7 +164,8 @@ def sparkline(values: Iterable[float], low: float | None = None, high: float | N
     if not known:
         return " " * len(numbers)
     bottom, top = min(known) if low is None else low, max(known) if high is None else high
-    return "".join(_bar((x - bottom) / (top - bottom) if top > bottom else 0.0) for x in numbers)
+    span = top - bottom or 1.0
+    return "".join(_bar((x - bottom) / span) for x in numbers)
 
 
 def _bar(share: float) -> str:

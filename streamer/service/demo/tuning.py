@@ -71,8 +71,9 @@ class Tuning:
         return f"only {rows} events of history, {LEAST_ROWS} are needed" if rows < LEAST_ROWS else ""
 
     def _spawn(self) -> subprocess.Popen[bytes]:
+        # -P: a folder `models` where the person stands is not ours.
         command = [
-            sys.executable, "-m", "models.finetune", "--bundle", str(artifact.PRETRAINED), "--data", str(self._data),
+            sys.executable, "-P", "-m", "models.finetune", "--bundle", str(artifact.PRETRAINED), "--data", str(self._data),
             "--out", str(self._out), "--seconds", f"{self._seconds:.1f}", "--seed", str(self._seed),
         ]  # fmt: skip
         with self._log.open("wb") as log:
