@@ -117,6 +117,7 @@ class World:
                 np.array([0]), np.array([self.judged]), of_level, parts, f32(60), np.array([60.0]), np.array([off])
             )
             self.judged += 1
+            self.decider.opened(np.array([0])[alarm >= 1])
             assert scaled[0] <= level * 1.001
             found.append(alarm[0])
         return np.array(found, np.float32)

@@ -15,7 +15,7 @@ from tests.detect.seen import fold, noise, observation
 
 SLOTS, CHANNELS, EVENTS = 5, 3, 150
 SEEDS = st.integers(0, 2**31)
-NAMES = ["surprise", "rhythm", "novelty"]
+NAMES = ["surprise", "rhythm", "stuck", "novelty"]
 EVERY = pytest.mark.parametrize("name", NAMES)
 
 
@@ -137,8 +137,10 @@ def test_an_anomaly_is_stranger_than_anything_before_it(name: str) -> None:
     values, forecast, gaps = noise(7, 600, 3, CHANNELS)
     values[-1] += 60
     gaps[-1] = 14
+    if name == "stuck":
+        values[-20:] = values[-21]
     e, _ = fold(make(name), (values, forecast, gaps), np.array([0, 2, 4]))
-    quiet = e[100:-1].max(axis=0)
+    quiet = e[100:-20].max(axis=0)
     assert (e[-1] > quiet).all()
 
 
@@ -203,7 +205,7 @@ def test_a_lean_profile_is_smaller() -> None:
     lean = of_profile(DetectSettings(channels=("a",), max_entities=100, profile="lean"), {}, rhythm=True)
     assert [e.name for e in lean] == ["surprise", "rhythm"]
     assert [e.name for e in full] == NAMES
-    assert [e.name for e in of_profile(of_stream, {}, rhythm=False)] == ["surprise", "novelty"]
+    assert [e.name for e in of_profile(of_stream, {}, rhythm=False)] == ["surprise", "stuck", "novelty"]
 
 
 @given(st.lists(st.floats(0, 30), min_size=1, max_size=6))
