@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from streamer.service.demo.show import Script, View
 
 LEAST_S, MOST_S = 10.0, 3600.0
+BANNER = {
+    "synthetic": "A plant and card payments, simulated; faults are put in on purpose, and the detector is not told.",
+    "host": "This machine's own figures; nobody knows what is wrong with it.",
+}
 CHATTER = ("INFO: ", "WARNING: ")  # what LiteRT says when it starts
 
 
@@ -43,20 +47,25 @@ def demo(seconds: float, seed: int, speed: float, source: str, form: str) -> int
 
     No Kafka, no Redis, no network. Exit codes: 0, or 1 if a promise of the show was not kept; the last lines say which.
     """
-    began = time.monotonic()
-    clock = lambda: time.monotonic() - began  # noqa: E731
+    clock = seconds_since(time.monotonic())
     out = sys.stdout if form == "human" else sys.stderr
-    out.write("streamer: a dual-stream LSTM watches live streams and explains what it finds\n")
+    out.write(f"streamer demo: {seconds:g} seconds, seed {seed}. {BANNER[source]}\n")
     out.flush()
+    banner_s = clock()
     from streamer.service.demo.show import Script
 
-    board = perform(Script(seconds, seed, speed, source), clock, out, quiet=form == "human" and out.isatty())
+    script = Script(seconds, seed, speed, source)
+    board = perform(script, clock, out, banner_s, quiet=form == "human" and out.isatty())
     if form == "json":
         click.echo(json.dumps(board.as_json()))
     return 0 if board.ok else 1
 
 
-def perform(script: Script, clock: Clock, out: TextIO, *, quiet: bool) -> Board:
+def seconds_since(began: float) -> Clock:
+    return lambda: time.monotonic() - began
+
+
+def perform(script: Script, clock: Clock, out: TextIO, banner_s: float, *, quiet: bool) -> Board:
     """Load the model, open the stage, play. `quiet`: nothing but the show may write on the terminal."""
     from streamer import log
     from streamer.config import Model
@@ -67,7 +76,7 @@ def perform(script: Script, clock: Clock, out: TextIO, *, quiet: bool) -> Board:
     log.setup("error")
     stop = threading.Event()
     with held_stderr(quiet), graceful(stop), view_of(out) as view:
-        board = Show(script, load_model(Model()), view, clock).run(stop)
+        board = Show(script, load_model(Model()), view, clock, banner_s).run(stop)
     view.board(board)
     return board
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from streamer.service.demo.notebook import Heard
     from streamer.service.demo.promises import Promise
     from streamer.service.demo.referee import Ruling
-    from streamer.service.demo.show import Look, Script
+    from streamer.service.demo.show import Look
     from streamer.service.demo.stage import Strand
 
 COUNTERS_EVERY_S = 2.0
@@ -31,8 +31,8 @@ class Lines:
         self._out = out
         self._next_s = 0.0
 
-    def banner(self, script: Script, model: ModelRef, acts: Sequence[Act]) -> None:
-        for line in banner(script, model, acts):
+    def banner(self, model: ModelRef, acts: Sequence[Act]) -> None:
+        for line in banner(model, acts):
             self._say(line)
 
     def look(self, look: Look) -> None:
@@ -60,10 +60,10 @@ class Lines:
         self._out.flush()
 
 
-def banner(script: Script, model: ModelRef, acts: Sequence[Act]) -> list[str]:
+def banner(model: ModelRef, acts: Sequence[Act]) -> list[str]:
     """Who judges what, how fast the clock runs, what is known of the faults."""
     named = "a robust z-score (no model)" if model.backend == "baseline" else f"{model.version} on {model.backend}"
-    lines = [f"streamer demo: {script.seconds:g} seconds, seed {script.seed}, judged by {named}"]
+    lines = [f"  judged by {named}"]
     for act in acts:
         past = f", after learning {act.history} of history flat out" if act.pace != 1 else ""
         lines.append(f"  {act.name}: event time runs {pace(act.pace)}{past}")

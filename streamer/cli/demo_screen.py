@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from streamer.service.demo.board import Board
     from streamer.service.demo.notebook import Heard, Tail
     from streamer.service.demo.referee import Ruling
-    from streamer.service.demo.show import Look, Script
+    from streamer.service.demo.show import Look
     from streamer.service.demo.stage import Strand
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -39,14 +39,12 @@ class Screen:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live = Live(console=console, refresh_per_second=8, transient=True, auto_refresh=False)
-        self._head: list[str] = []
         self._log: deque[Text] = deque(maxlen=SHOWN_ALERTS)
         self._hot: dict[str, tuple[float, str]] = {}  # entity -> (second of its alert, leading channel)
         self._order: list[tuple[str, float]] = []  # entity and start of every fault, as they were told
 
-    def banner(self, script: Script, model: ModelRef, acts: Sequence[Act]) -> None:
-        self._head = words.banner(script, model, acts)
-        for line in self._head:
+    def banner(self, model: ModelRef, acts: Sequence[Act]) -> None:
+        for line in words.banner(model, acts):
             self._console.print(line, markup=False, highlight=False)
         self._live.start()
 

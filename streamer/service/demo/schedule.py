@@ -19,7 +19,7 @@ PROGRAMME = (
     (21.0, "stuck", 120), (25.0, "shift", 80), (28.0, "drift", 150), (31.0, hushed.KIND, 50), (36.0, "spike", 2),
     (39.0, "noise", 70),
 )  # fmt: skip
-ROUND_S = 45.0  # longer shows repeat the programme on other machines
+ROUND_S = 50.0  # longer shows repeat the programme on other machines
 RHYTHM_KINDS = ("rhythm", hushed.KIND, "odd_hour")  # all values are normal, only the times are not
 GRACE_BEATS = 20.0  # an alert may open so many heartbeats after its fault has ended
 SILENT_DETAIL = "no heartbeat at all"

@@ -24,7 +24,7 @@ from streamer.service.wiring import Loaded
 TURN_S = 0.125
 RULE_EVERY_S = 0.5
 # Kept free of faults: learning the history takes a part of the beginning, draining and counting a part of the end.
-WARMING_S, CLOSING_S = 8.0, 2.0
+WARMING_S, CLOSING_S = 5.0, 2.0
 TUNING_SHARE = 0.4  # of the show, for the training
 RATE_OVER_S = 3.0
 
@@ -67,7 +67,7 @@ class Look:
 class View(Protocol):
     """A face of the show. All calls come from one thread."""
 
-    def banner(self, script: Script, model: ModelRef, acts: Sequence[Act]) -> None: ...
+    def banner(self, model: ModelRef, acts: Sequence[Act]) -> None: ...
 
     def look(self, look: Look) -> None:
         """A new moment, about eight times a second."""
@@ -85,10 +85,10 @@ class View(Protocol):
 
 
 class Show:
-    """One show. `run` it once."""
+    """One show. `run` it once. `banner_s`: when the viewer saw the first line, on the same clock."""
 
-    def __init__(self, script: Script, loaded: Loaded, view: View, clock: Clock) -> None:
-        self.script, self.view, self.clock = script, view, clock
+    def __init__(self, script: Script, loaded: Loaded, view: View, clock: Clock, banner_s: float) -> None:
+        self.script, self.view, self.clock, self._banner_s = script, view, clock, banner_s
         self._acts = _acts(script)
         self._loaded = loaded
         self.stage = Stage(self._acts, loaded, clock)
@@ -99,14 +99,12 @@ class Show:
         self._seen: set[tuple[str, float]] = set()  # faults
         self._verdicts: list[Verdict] = []
         self._rule_at_s = 0.0
-        self._banner_s: float | None = None
         self._counters_s: float | None = None
         self._live = self._swap_told = False
 
     def run(self, stop: threading.Event) -> Board:
         """The whole show, until its last second or `stop`. The stage is closed whatever happens."""
-        self.view.banner(self.script, self._loaded.network.ref, self._acts)
-        self._banner_s = self.clock()
+        self.view.banner(self._loaded.network.ref, self._acts)
         try:
             self.stage.open()
             while not stop.is_set() and self.clock() < self.script.seconds - CLOSING_S / 2:

@@ -73,8 +73,9 @@ class Tuning:
     def _spawn(self) -> subprocess.Popen[bytes]:
         # -P: a folder `models` where the person stands is not ours.
         command = [
-            sys.executable, "-P", "-m", "models.finetune", "--bundle", str(artifact.PRETRAINED), "--data", str(self._data),
-            "--out", str(self._out), "--seconds", f"{self._seconds:.1f}", "--seed", str(self._seed),
+            sys.executable, "-P", "-m", "models.finetune", "--bundle", str(artifact.PRETRAINED),
+            "--data", str(self._data), "--out", str(self._out),
+            "--seconds", f"{self._seconds:.1f}", "--seed", str(self._seed),
         ]  # fmt: skip
         with self._log.open("wb") as log:
             child = subprocess.Popen(
