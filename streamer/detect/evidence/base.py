@@ -70,7 +70,7 @@ class Tail:
 
     def evidence(self, stat: F32) -> F32:
         """-log10 of the share of past statistics that were as large; linear from 0 up to the 95 % quantile."""
-        ratio = stat * np.exp(-self.log_q)
+        ratio = np.minimum(stat * np.exp(-self.log_q), 1e9)
         variation = self.square / (self.excess * self.excess) - 1  # squared coefficient of variation
         shape = clip(0.5 - 0.5 / np.maximum(variation, 1e-3), SHAPE_MIN, SHAPE_MAX)
         beyond = np.maximum(ratio - 1, 0) / (self.excess * (1 - shape))
