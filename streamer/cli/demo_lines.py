@@ -44,9 +44,9 @@ class Lines:
     def fault(self, at_s: float, strand: Strand, fault: Fault) -> None:
         self._say(f"{stamp(at_s)}  fault put in (the detector is not told): {fault_words(fault)}")
 
-    def alert(self, heard: Heard, fault: Fault | None) -> None:
-        verdict = "FALSE ALARM" if fault is None else f"caught: {fault.kind}"
-        self._say(f"{stamp(heard.at_s)}  ALERT  {plain(heard.alert.summary)}  [{verdict}]")
+    def alert(self, heard: Heard, kind: str | None) -> None:
+        verdict = "" if kind is None else f"  [caught: {kind}]" if kind else "  [FALSE ALARM]"
+        self._say(f"{stamp(heard.at_s)}  ALERT  {plain(heard.alert.summary)}{verdict}")
 
     def event(self, at_s: float, told: str) -> None:
         self._say(f"{stamp(at_s)}  {plain(told)}")
@@ -86,9 +86,9 @@ def counters(look: Look) -> str:
     """One line of live counters."""
     caught, missed = sum(r.caught for r in look.rulings), sum(r.missed for r in look.rulings)
     phase = "" if look.live else "  (learning from history)"
-    faults = f"faults: {len(look.rulings)} begun, {caught} caught, {missed} missed; {look.false_alarms} false"
+    faults = f"faults: {len(look.rulings)} begun, {caught} caught, {missed} missed; {look.false_alarms} false; "
     flow = f"{look.events:,} events, {look.events_per_s:,.0f}/s, {len(look.alerts)} alerts"
-    return f"{flow}; {faults}; {look.rss_mib:.0f} MiB{phase}"
+    return f"{flow}; {faults if look.script.refereed else ''}{look.rss_mib:.0f} MiB{phase}"
 
 
 def fault_words(fault: Fault) -> str:
@@ -145,7 +145,7 @@ def figures(board: Board) -> list[tuple[str, str]]:
         ("hot swaps", f"{board.swaps} ({board.tuning})" if board.tuning else f"{board.swaps}"),
     ]
     if board.source == "host":
-        rows = [("alerts", f"{len(board.false_alarms)} (nobody knows what is wrong with this machine: no score)")]
+        rows = [("alerts", f"{board.alerts} (nobody knows what is wrong with this machine: no score)")]
     speed = f"{board.events:,}, {board.events_per_s:,.0f} a second; scoring alone: {board.scoring_events_per_s:,.0f}"
     books = board.conservation
     return [

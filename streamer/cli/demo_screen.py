@@ -55,12 +55,12 @@ class Screen:
         self._order.append((fault.entity, fault.start_s))
         self._add(at_s, f"fault put in: {words.fault_words(fault)}", "dim")
 
-    def alert(self, heard: Heard, fault: Fault | None) -> None:
+    def alert(self, heard: Heard, kind: str | None) -> None:
         alert = heard.alert
         lead = max(alert.channels, key=lambda part: part.share, default=None)
         self._hot[alert.entity] = (heard.at_s, lead.name if lead else "")
-        mark = "✗ false alarm:" if fault is None else f"✓ {fault.kind}:"
-        self._add(heard.at_s, f"{mark} {words.plain(alert.summary)}", "yellow" if fault is None else "bold green")
+        mark = "" if kind is None else f"✓ {kind}: " if kind else "✗ false alarm: "
+        self._add(heard.at_s, f"{mark}{words.plain(alert.summary)}", "bold green" if kind else "yellow")
 
     def event(self, at_s: float, told: str) -> None:
         self._add(at_s, words.plain(told), "cyan")

@@ -46,7 +46,7 @@ class Act:
     planned: tuple[Fault, ...]  # known before the show
     faults: Callable[[], Sequence[Fault]]  # begun so far
     grace: Callable[[Fault], float]
-    history: str  # what it learns from before anything is wrong, in words
+    history: str  # what it learns from before anything is wrong, in words; empty: nothing
     is_live: Callable[[], bool]
 
 
@@ -109,7 +109,7 @@ def host_act() -> Act:
     source = HostSource(HOST_EVERY_S)
     settings = _settings("host", source, {"budget": "24/day"}, {"max_entities": 1})
     return Act(
-        "host", source, settings, 1, (), 1.0, float("-inf"), (), tuple, lambda fault: 0.0, "nothing", lambda: True
+        "host", source, settings, 1, (), 1.0, float("-inf"), (), tuple, lambda fault: 0.0, "", lambda: True
     )  # fmt: skip
 
 

@@ -38,6 +38,7 @@ class Board:
     acts: tuple[ActScore, ...]
     rulings: tuple[Ruling, ...]
     false_alarms: tuple[Heard, ...]
+    alerts: int  # opened in the live part
     history_alerts: int  # opened while learning from history, where nothing is wrong; not published
     first_alert_s: float | None
     rhythm_alert_s: float | None
@@ -94,6 +95,7 @@ class Board:
             "seed": self.seed,
             "speed": self.speed,
             "scoring_events_per_s": round(self.scoring_events_per_s, 1),
+            "alerts": self.alerts,
             "history_alerts": self.history_alerts,
             "tuning": self.tuning,
             "model": {"version": self.model.version, "backend": self.model.backend, "sha256": self.model.sha256},

@@ -39,6 +39,11 @@ class Script:
     source: str = "synthetic"
 
     @property
+    def refereed(self) -> bool:
+        """Whether the truth is known, so that an alert can be called false."""
+        return self.source == "synthetic"
+
+    @property
     def live_seconds(self) -> float:
         """Seconds in which faults may happen; the same on every machine, so that a seed is always the same show."""
         return max(self.seconds - WARMING_S - CLOSING_S, 0.0)
@@ -75,8 +80,8 @@ class View(Protocol):
     def fault(self, at_s: float, strand: Strand, fault: Fault) -> None:
         """Something was put in on purpose; the detector is not told."""
 
-    def alert(self, heard: Heard, fault: Fault | None) -> None:
-        """An alert of the live part, and the fault that it belongs to: None = a false alarm."""
+    def alert(self, heard: Heard, kind: str | None) -> None:
+        """An alert of the live part, and the kind of fault it belongs to: "" = a false alarm, None = nobody knows."""
 
     def event(self, at_s: float, told: str) -> None:
         """Anything else worth a line: live, training, swap."""
@@ -135,7 +140,8 @@ class Show:
         if self._live or not first.act.is_live():
             return
         self._live = True
-        self.view.event(now_s, f"{first.act.name} is live: {first.act.history} of history learnt")
+        if first.act.history:
+            self.view.event(now_s, f"{first.act.name} is live: {first.act.history} of history learnt")
         if self._no_tuning:
             return
         self.tuning.start(*first.notebook.history(first.act.shown, first.act.live_start_s))
@@ -171,7 +177,7 @@ class Show:
                     self.view.fault(now_s, strand, fault)
         for heard in self._live_alerts()[self._told :]:
             self._told += 1
-            self.view.alert(heard, self._fault_of(heard))
+            self.view.alert(heard, self._kind_of(heard))
 
     def _live_alerts(self) -> list[Heard]:
         """Opened in the live part, in order of delivery."""
@@ -179,11 +185,13 @@ class Show:
         opened = [one for one in list(self.stage.ear.heard) if one.alert.event == "opened"]
         return [one for one in opened if time_of(one.alert) >= starts[one.alert.stream]]
 
-    def _fault_of(self, heard: Heard) -> Fault | None:
+    def _kind_of(self, heard: Heard) -> str | None:
+        if not self.script.refereed:
+            return None
         strand = next(s for s in self.stage.strands if s.act.name == heard.alert.stream)
         faults = strand.act.faults()
         mine = (f for f in faults if belongs(heard.alert, f, strand.act.grace(f), strand.notebook))
-        return next(mine, None)
+        return next((fault.kind for fault in mine), "")
 
     def _rule(self) -> None:
         heard = list(self.stage.ear.heard)
@@ -199,6 +207,8 @@ class Show:
         return tuple(ruling for verdict in self._verdicts for ruling in verdict.rulings)
 
     def _false_alarms(self) -> tuple[Heard, ...]:
+        if not self.script.refereed:
+            return ()
         return tuple(heard for verdict in self._verdicts for heard in verdict.false_alarms)
 
     def _events_per_s(self) -> float:
@@ -228,7 +238,7 @@ class Show:
         opened = sum(one.alert.event == "opened" for one in self.stage.ear.heard)
         return Board(
             board_s, self.script.source, self.script.seed, self.script.speed, self._scores(), rulings,
-            self._false_alarms(),
+            self._false_alarms(), len(self._live_alerts()),
             opened - len(self._live_alerts()), facts.first_alert_s, facts.rhythm_alert_s, self.swaps,
             self._no_tuning or self.tuning.told, self.stage.strands[0].judges[0].ref, events, events / board_s,
             events / max(self.stage.busy_s, 1e-9), rss_mib(), books, promises.judged(facts),
