@@ -37,7 +37,7 @@ class Transition:
 def alert_id(stream: str, topic: str, partition: int, offset: int, key: int, kind: str = "score") -> str:
     """Identity of an incident: no clock, no model version, no random. The same log gives the same id."""
     text = f"{stream}\x1f{topic}\x1f{partition}\x1f{offset}\x1f{key}\x1f{kind}"
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def severity(alarm: float, *, critical: float) -> str:

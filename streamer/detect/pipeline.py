@@ -63,7 +63,7 @@ class Detector:
         self.silence = Silence(settings, self.lanes, key)
         self.fates = np.zeros(len(Fate), np.int64)
         self._evicted_idle = 0
-        self._topic = ""
+        self.topic = ""  # of the last batch: timers need it too
         self.storm = Storm(settings, key)
         self._reporter = Reporter(settings, self.lanes, self.incidents, self.profile.names, key)
         self._teller = Teller(self.storm, self.incidents)
@@ -100,7 +100,7 @@ class Detector:
             np.zeros((n, c + 1), np.float32), *(np.full((n, c), np.nan, np.float32) for _ in range(3)),
         )  # fmt: skip
         alerts: list[Alert] = []
-        self._topic = batch.topic
+        self.topic = batch.topic
         start = 0
         while start < n:
             start = self._chunk(batch, start, scores)
@@ -120,7 +120,7 @@ class Detector:
         placed, fresh, gone = self.slots.assign(names)
         row_of = dict(zip(placed, (start + first[order]).tolist(), strict=False))
         for name, slot in gone:
-            self._close(row_of[slot], slot, name, "EVICTED")
+            self._close(batch, row_of[slot], slot, name, "EVICTED")
         if fresh:
             self.reset_slots(np.array(fresh))
         end = len(entity) if len(placed) == len(names) else int(first[order[len(placed)]])
@@ -137,12 +137,15 @@ class Detector:
         index, last = np.unique(entity[::-1], return_index=True)
         self.slots.touch([batch.keys[i] for i in index[np.argsort(-last)].tolist()])
 
-    def _close(self, row: int, slot: int, name: str, reason: str) -> None:
-        """Resolve the open incident of an entity that is about to be forgotten at `row`."""
+    def _close(self, batch: EventBatch, row: int, slot: int, name: str, reason: str) -> None:
+        """End what is open about an entity that is about to be forgotten at `row`."""
+        at_s = float(batch.time_s[row])
+        for alert in self.silence.forgotten(slot, name, at_s, batch.topic, self.ref, back=reason == "IDLE"):
+            self._teller.say(row, alert)
         if not self.incidents.open[slot]:
             return
-        alert = self._reporter.gone(slot, self.settings.stream, self._topic, name, self.ref, reason)
-        self._teller.changed(row, slot, Change.RESOLVED, float(self.ring.newest_s[slot]), lambda: alert)
+        ended = self._reporter.gone(slot, self.settings.stream, batch.topic, name, self.ref, reason)
+        self._teller.changed(row, slot, Change.RESOLVED, at_s, lambda: ended)
         self.incidents.open[slot] = False
 
     def reset_slots(self, slots: I64) -> None:
@@ -150,7 +153,10 @@ class Detector:
         for part in (self.ring, self.profile, self.decider, self.incidents, self.admission, self.silence):
             part.reset(slots)
         stride = self.lanes.spec.stride
-        phases = [zlib.crc32((self.slots.names[slot] or "").encode()) % stride + 1 for slot in slots.tolist()]
+        phases = [
+            zlib.crc32((self.slots.names[slot] or "").encode("utf-8", "surrogatepass")) % stride + 1
+            for slot in slots.tolist()
+        ]
         self.lanes.reset(slots, np.array(phases, np.int64))
 
     def _wave(self, batch: EventBatch, rows: I64, slots: I64, scores: Scores) -> None:
@@ -158,7 +164,7 @@ class Detector:
         time_s, values = batch.time_s[rows], features.bounded(batch.values[rows])
         verdict, restart = self.admission.judge(slots, time_s, values)
         if restart.any():
-            self._restart(slots[restart], rows[restart])
+            self._restart(batch, slots[restart], rows[restart])
         accepted = verdict == Fate.SCORED
         scores.fate[rows[~accepted]] = verdict[~accepted]
         rows, slots, time_s, values = select(accepted, rows, slots, time_s, values)
@@ -170,11 +176,11 @@ class Detector:
         if judged is not None:
             self._incidents(batch, judged)
 
-    def _restart(self, slots: I64, rows: I64) -> None:
+    def _restart(self, batch: EventBatch, slots: I64, rows: I64) -> None:
         """Entities whose past no longer counts (idle for too long, or their clock was set back) start anew."""
         self._evicted_idle += len(slots)
         for slot, row in zip(slots.tolist(), rows.tolist(), strict=True):
-            self._close(row, slot, self.slots.names[slot] or "", "IDLE")
+            self._close(batch, row, slot, self.slots.names[slot] or "", "IDLE")
         self.reset_slots(slots)
 
     def _judge(self, scores: Scores, rows: I64, slots: I64, time_s: F64, values: F32) -> Wave:
@@ -206,9 +212,7 @@ class Detector:
 
     def tick(self, now_s: float) -> list[Alert]:
         """Timers on the axis of event time: entities silent for longer than credible, and a storm's summary."""
-        return self.storm.roll(self._topic, now_s, self.ref) + self.silence.tick(
-            now_s, self.slots, self._topic, self.ref
-        )
+        return self.storm.roll(self.topic, now_s, self.ref) + self.silence.tick(now_s, self.slots, self.topic, self.ref)
 
     # -- state --------------------------------------------------------------------------------------------------------
     def dump(self) -> bytes:

@@ -61,9 +61,16 @@ class Silence:
         self._silent[slots] = False
         return found
 
-    def _resolved(self, slot: int, entity: str, at_s: float, topic: str, ref: ModelRef) -> Alert:
-        waited = at_s - float(self.lanes.ring.newest_s[slot])
-        told = f"{entity} is heard again after {describe.duration(waited)} of silence"
+    def forgotten(self, slot: int, entity: str, at_s: float, topic: str, ref: ModelRef, *, back: bool) -> list[Alert]:
+        """The resolution for a silent entity that leaves its slot, because it starts anew (`back`) or makes room."""
+        if not self._silent[slot]:
+            return []
+        return [self._resolved(slot, entity, at_s, topic, ref, back=back)]
+
+    def _resolved(self, slot: int, entity: str, at_s: float, topic: str, ref: ModelRef, *, back: bool = True) -> Alert:
+        waited = max(at_s - float(self.lanes.ring.newest_s[slot]), 0.0)
+        again = f"{entity} is heard again after {describe.duration(waited)} of silence"
+        told = again if back else f"{entity} is no longer watched"
         return self._frame(slot, entity, Change.RESOLVED, at_s, told, waited, 0.0, topic, ref)
 
     def _alert(self, slot: int, entity: str, now_s: float, limit_s: float, topic: str, ref: ModelRef) -> Alert:
@@ -82,8 +89,9 @@ class Silence:
         offset = int(ring.offset[slot, (ring.count[slot] - 1) % ring.length])
         started = describe.rfc3339(float(ring.newest_s[slot]))
         ended = change is Change.RESOLVED
+        # The ring does not know the partition of an offset, but the entity makes the place unique.
         return Alert(
-            alert_id=alert_id(self._settings.stream, topic, 0, offset, self._key, "silence"),
+            alert_id=alert_id(self._settings.stream, topic, 0, offset, self._key, f"silence\x1f{entity}"),
             incident_key=f"{self._settings.stream}:{entity}:silence",
             event=change.value, status="resolved" if ended else "open", severity="warning",
             stream=self._settings.stream, entity=entity, labels=dict(self._settings.labels),

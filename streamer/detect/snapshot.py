@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from streamer.detect.storm import Storm
 from streamer.errors import StoreError
+from streamer.event import Fate
 
 if TYPE_CHECKING:
     from streamer.detect.pipeline import Detector
@@ -21,7 +23,7 @@ def pack(detector: Detector) -> bytes:
     taken = detector.slots.items()
     slots = np.array([slot for _, slot in taken], np.int64)
     head = {
-        "format": FORMAT, "schema": _schema(detector), "names": [name for name, _ in taken],
+        "format": FORMAT, "schema": _schema(detector), "names": [name for name, _ in taken], "topic": detector.topic,
         "fates": detector.fates.tolist(), "storm": detector.storm.state(),
     }  # fmt: skip
     arrays = {name: array[slots] for name, array in _arrays(detector).items()}
@@ -41,17 +43,37 @@ def unpack(detector: Detector, blob: bytes) -> None:
         raise StoreError("the snapshot was made with other channels, limits, settings or model; it is ignored")
     if len(detector.slots):
         raise StoreError("a snapshot can only be loaded into a detector that has seen no event")
-    ours, names = _arrays(detector), head["names"]
-    bad = [n for n, a in ours.items() if n not in loaded or loaded[n].shape != (len(names), *a.shape[1:])]
+    names, fates, storm, topic = _head(head, detector.slots.capacity)
+    ours = _arrays(detector)
+    bad = [n for n, a in ours.items() if n not in loaded or not _alike(loaded[n], a, len(names))]
     if bad:
         raise StoreError(f"the snapshot lacks {bad[0]!r} in the expected shape; it is ignored")
     slots = np.array(detector.slots.assign(names)[0], np.int64)
     detector.reset_slots(slots)
     for name, array in ours.items():
         array[slots] = loaded[name]
-    detector.fates[:] = head["fates"]
-    detector.storm.restore(head["storm"])
+    detector.fates[:], detector.topic = fates, topic
+    detector.storm.restore(storm)
     detector.lanes.restore(slots)
+
+
+def _alike(loaded: np.ndarray, ours: np.ndarray, rows: int) -> bool:
+    return loaded.shape == (rows, *ours.shape[1:]) and loaded.dtype == ours.dtype
+
+
+def _head(head: dict[str, Any], capacity: int) -> tuple[list[str], list[int], list[int], str]:
+    """Names, fates, storm and topic of a snapshot, or StoreError."""
+    parts: list[Any] = [head.get(part) for part in ("names", "fates", "storm", "topic")]
+    names, fates, storm, topic = parts
+    known = _list_of(str, names) and len(set(names)) == len(names) <= capacity
+    counted = _list_of(int, fates) and len(fates) == len(Fate) and _list_of(int, storm) and len(storm) == Storm.NUMBERS
+    if not (known and counted and isinstance(topic, str)):
+        raise StoreError("the snapshot's head is not complete; it is ignored")
+    return names, fates, storm, topic
+
+
+def _list_of(kind: type, found: object) -> bool:
+    return isinstance(found, list) and all(isinstance(item, kind) for item in found)
 
 
 def _read(blob: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -68,7 +90,8 @@ def _read(blob: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 def _schema(detector: Detector) -> list[Any]:
     spec, settings = detector.lanes.spec, detector.settings
-    return [list(settings.channels), settings.max_entities, settings.profile, settings.n_of, spec.ring, spec.k_min]
+    limits = [settings.max_entities, settings.profile, settings.n_of, spec.ring, spec.k_min]
+    return [detector.key, list(settings.channels), *limits]
 
 
 def _arrays(detector: Detector) -> dict[str, np.ndarray]:

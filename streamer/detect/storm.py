@@ -13,6 +13,8 @@ from streamer.event import Alert, ModelRef
 class Storm:
     """One window at a time, by event time, so that a replay holds back the same alerts."""
 
+    NUMBERS = 6  # of its state
+
     def __init__(self, settings: DetectSettings, key: int) -> None:
         self._settings, self._key = settings, key
         self.window = -1
