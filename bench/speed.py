@@ -65,6 +65,7 @@ def flow_figures() -> list[Figure]:
           for name, found in (("flow_lean", lean), ("flow_full", full))),
         Figure("batch_256_lean_p99", rounded(small["p99_ms"]), "ms", "lower", rounded(small["p50_ms"]),
                rounded(small["max_ms"]), must=6.0),
+        Figure("batch_256_lean_p99_cpu", rounded(small["cpu_p99_ms"]), "ms", "lower"),
         Figure("batch_256_lean_p50", rounded(small["p50_ms"]), "ms", "lower"),
         Figure("memory_lean", rounded(lean["bytes_per_entity"] / 1024), "KiB/entity", "lower"),
         Figure("memory_full", rounded(full["bytes_per_entity"] / 1024), "KiB/entity", "lower"),
