@@ -27,8 +27,9 @@ def track(n: int = 300, channels: int = 2, blamed: int = 0, fired: tuple[int, ..
     alarm[list(fired)] = 1.4
     fate = np.where(np.arange(n) < 16, Fate.WARMING, Fate.SCORED).astype(np.uint8)
     names = tuple(f"c{i}" for i in range(channels))
+    time_s = 1.7e9 + 60.0 * np.arange(n, dtype=np.float64)
     return Track(
-        "pump", names, np.arange(n), 1.7e9 + 60.0 * np.arange(n), values, values * 0, values * 0 - 2, values * 0 + 2,
+        "pump", names, np.arange(n), time_s, values, values * 0, values * 0 - 2, values * 0 + 2,
         parts.sum(axis=1), alarm, parts, fate,
     )  # fmt: skip
 

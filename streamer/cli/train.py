@@ -148,5 +148,5 @@ def sentences(told: dict[str, Any], rows: Rows) -> str:
         f"{rows.entities} entities, {pieces} pieces of {length:,} rows, {channels} channels{left}{masked}",
         f"loss on held-out rows {told['before']:.4f} -> {told['after']:.4f} after {told['epochs']} epochs"
         f" ({told['stopped']}), {told['seconds']:.0f} s",
-        f"written: {told['out']} ({told['version']}, sha256 {told['sha256'][:12]}); use it by model.path in config.yaml",
+        f"written: {told['out']} ({told['version']}, sha256 {told['sha256'][:12]}); name it in model.path to use it",
     ])  # fmt: skip

@@ -141,7 +141,9 @@ def history(lengths: dict[str, int]) -> EventBatch:
     entity = np.repeat(np.arange(len(names)), list(lengths.values()))
     n = len(entity)
     values = np.arange(n, dtype=np.float32)[:, None]
-    return EventBatch("s", "s", 0, names, entity[:, None].astype(np.int32), np.arange(n) * 1.0, values, np.arange(n))
+    return EventBatch(
+        "s", "s", 0, names, entity[:, None].astype(np.int32), np.arange(n, dtype=np.float64), values, np.arange(n)
+    )
 
 
 def test_history_is_cut_into_pieces_of_one_entity_each_the_newest_rows_first() -> None:

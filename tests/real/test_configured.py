@@ -62,7 +62,8 @@ def test_a_backtest_accounts_for_every_row_and_draws_it(configured: Both, name: 
 
 def _windows(shared: Path, file: str) -> list[tuple[datetime, datetime]]:
     table = json.loads((shared / "data" / "nab" / "windows.json").read_text())
-    return [tuple(datetime.fromisoformat(edge).replace(tzinfo=UTC) for edge in pair) for pair in table[file]]
+    moments = [[datetime.fromisoformat(edge).replace(tzinfo=UTC) for edge in pair] for pair in table[file]]
+    return [(start, end) for start, end in moments]
 
 
 def test_machine_temperature_failures_alarm_inside_their_windows_within_the_promised_budget(

@@ -15,7 +15,7 @@ from streamer.service.evaluation import average_precision, judge, windows_of
 from streamer.service.labels import json_windows, read_scores, read_windows, seconds
 
 HOUR = 3600.0
-TIMES = np.arange(48) * HOUR
+TIMES = np.arange(48, dtype=np.float64) * HOUR
 WINDOWS = [(10 * HOUR, 14 * HOUR), (30 * HOUR, 33 * HOUR)]
 
 

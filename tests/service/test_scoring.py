@@ -23,11 +23,11 @@ CHANNELS = ("a", "b")
 few = settings(max_examples=10)  # each example is a whole replay
 
 
-def events(n: int, first: int = 0, keys: tuple[str, ...] = ("pump",)) -> EventBatch:
-    """A noisy series with one large jump at row 150."""
-    row = np.arange(first, first + n)
+def events(n: int, first: int = 0, keys: tuple[str, ...] = ("pump",), jump: int = 150) -> EventBatch:
+    """A noisy series with one large jump."""
+    row = np.arange(first, first + n, dtype=np.float64)
     values = np.stack([np.sin(row / 5), np.cos(row / 7)], axis=1) + 0.01 * np.sin(row * row)[:, None]
-    values[row == 150] += 40
+    values[row == jump] += 40
     entity = (row % len(keys))[:, None].astype(np.int32)
     return EventBatch("s", "s", 0, keys, entity, 1e9 + 60.0 * row, values.astype(np.float32), row.astype(np.int64))
 
@@ -101,8 +101,9 @@ def test_the_scores_of_a_prefix_are_the_prefix_of_the_scores(n: int) -> None:
 
 
 def test_a_jump_raises_an_alert_at_its_row() -> None:
-    outcome = replay(Pages(polls(events(220), [100])), detector(), Outputs(), clock=lambda: 0.0)  # type: ignore[arg-type]
-    assert 150 in [alert.window.last_offset for alert in outcome.opened if alert.window]
+    pages = Pages(polls(events(700, jump=600), [100]))
+    outcome = replay(pages, detector(), Outputs(), clock=lambda: 0.0)  # type: ignore[arg-type]
+    assert 600 in [alert.window.last_offset for alert in outcome.opened if alert.window]
     assert outcome.alarms >= len(outcome.opened)
 
 
