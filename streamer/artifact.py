@@ -62,9 +62,10 @@ def digest(blob: bytes) -> str:
     return hashlib.sha256(blob).hexdigest()
 
 
-def bundle_digest(hashes: Mapping[str, str]) -> str:
-    """One hash for the whole bundle: over the sorted list of part names and hashes."""
-    return digest("\n".join(f"{name} {hashes[name]}" for name in sorted(hashes)).encode())
+def bundle_digest(hashes: Mapping[str, str], spec: Mapping[str, Any], calibration: Mapping[str, Any]) -> str:
+    """One hash for all that decides a score: names and hashes of the parts, the spec, the population prior."""
+    whole = {"parts": dict(hashes), "spec": dict(spec), "calibration": dict(calibration)}
+    return digest(json.dumps(whole, sort_keys=True).encode())
 
 
 def save(
@@ -83,7 +84,7 @@ def save(
     manifest = {
         "format": FORMAT,
         "version": version,
-        "sha256": bundle_digest(hashes),
+        "sha256": bundle_digest(hashes, asdict(spec), calibration),
         "spec": asdict(spec),
         "calibration": dict(calibration),
         "training": dict(training),
@@ -100,7 +101,8 @@ def load(directory: Path) -> Bundle:
     """Read and verify a bundle. CorruptBundle if a part is missing or altered, SchemaMismatch if of another format."""
     manifest = _manifest(directory)
     parts = {name: _part(directory, name, entry) for name, entry in manifest["parts"].items()}
-    if bundle_digest({name: entry["sha256"] for name, entry in manifest["parts"].items()}) != manifest["sha256"]:
+    hashes = {name: entry["sha256"] for name, entry in manifest["parts"].items()}
+    if bundle_digest(hashes, manifest["spec"], manifest.get("calibration", {})) != manifest["sha256"]:
         raise CorruptBundle(
             f"{directory}/manifest.json: its sha256 does not match its list of parts; fetch the bundle again"
         )

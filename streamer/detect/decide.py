@@ -50,6 +50,11 @@ def deviates(values: F32, expected: F32, settings: DetectSettings) -> Bool:
     return np.any((np.nan_to_num(off, nan=-np.inf) >= floor) & watched, axis=1)
 
 
+def led_by_rhythm(parts: F32, level: F32) -> Bool:
+    """Whether more than half of the level (N,) is the rhythm's, the last of its parts (N, P)."""
+    return parts[:, -1] > 0.5 * level
+
+
 class Decider:
     """Turns levels into alarms for one stream; remembers the recent levels of every slot."""
 
@@ -61,12 +66,11 @@ class Decider:
         self._strain = np.zeros(slots, np.float32)  # log factor on the line
         self._pace = np.float32(STRAIN * settings.budget_per_day / max(settings.expected_entities, 1) / DAY_S)
 
-    def decide(
-        self, slots: I64, judged: I64, level: F32, parts: F32, gap_s: F32, elapsed_s: F64, off: Bool
-    ) -> tuple[F32, F32]:
+    def decide(self, slots: I64, judged: I64, level: F32, gap_s: F32, elapsed_s: F64, free: Bool) -> tuple[F32, F32]:
         """(alarm, scaled) of N events: the decision, >= 1 where an alarm fires, and the bare level over the line.
 
-        `gap_s` (N,) typical gap, `elapsed_s` (N,) time since the entity's previous event, `off` (N,) beyond the floors.
+        `gap_s` (N,) typical gap, `elapsed_s` (N,) time since the entity's previous event, `free` (N,) may alarm: beyond
+        the floors and not cooling. Who may not alarm does not hold back those that come after, either.
         """
         s = self._settings
         line = alarm_line(
@@ -76,9 +80,8 @@ class Decider:
         self._strain[slots] = strain
         line = line * np.exp(strain)
         sustained = self._sustained(slots, judged, level)
-        by_rhythm = parts[:, -1] > 0.5 * level
-        fires = rising(sustained, self._levels[slots], s.refractory_factor) & (off | by_rhythm)
-        self._levels[slots, judged % self._levels.shape[1]] = sustained
+        fires = rising(sustained, self._levels[slots], s.refractory_factor) & free
+        self._levels[slots, judged % self._levels.shape[1]] = np.where(free, sustained, 0)
         alarm = np.where(fires, sustained / line, 0).astype(np.float32)
         return alarm, (level / line).astype(np.float32)
 

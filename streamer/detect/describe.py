@@ -36,29 +36,31 @@ def duration(seconds: float) -> str:
 
 
 def sentence(
-    entity: str, channels: Sequence[ChannelPart], rhythm: RhythmPart | None, score: float, *, novel: bool = False
+    entity: str, channels: Sequence[ChannelPart], rhythm: RhythmPart | None, score: float, *, cause: str = ""
 ) -> str:
     """One sentence: the leading cause, observed against expected, score, and the split between value and rhythm.
 
-    `novel`: the value lies inside its band, but is unlike any that the entity has shown.
+    `cause` names the strongest evidence: a value inside its band may be novel, or stuck.
     """
     lead = max(channels, key=lambda part: part.share, default=None)
     by_rhythm = rhythm.share if rhythm else 0.0
     if rhythm and (lead is None or by_rhythm > lead.share):
         what = _gap(rhythm)
     else:
-        what = _value(lead, novel) if lead else "behaves unusually"
+        what = _value(lead, cause) if lead else "behaves unusually"
     tail = f"(score {score:.2f}, alarm at 1.0)"
     return f"{entity} {what} {tail}{_split(1 - by_rhythm, by_rhythm)}"
 
 
-def _value(part: ChannelPart, novel: bool) -> str:
+def _value(part: ChannelPart, cause: str) -> str:
     unit = f" {part.unit}" if part.unit else ""
     if part.low is None or part.high is None or part.observed is None:
         return f"{part.name} is {number(part.observed)}{unit}"
+    if cause == "stuck":
+        return f"{part.name} is stuck at {number(part.observed)}{unit}"
     expected = f"expected {number(part.low)} to {number(part.high)}"
     if part.low <= part.observed <= part.high:
-        why = "a value it has not shown before" if novel else "after a run of unusual values"
+        why = "a value it has not shown before" if cause == "novelty" else "after a run of unusual values"
         return f"{part.name} is {number(part.observed)}{unit}, {why} ({expected} now)"
     return f"{part.name} is {number(part.observed)}{unit}, {expected}"
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from streamer.detect.settings import DetectSettings
-from streamer.event import F32, F64, I64
+from streamer.event import F32, F64, I64, Bool
 
 WORSE = 1.25  # an open incident is told again when the alarm exceeds the last told one by this factor
 
@@ -59,12 +59,9 @@ class Incidents:
         self.quiet = np.zeros(slots, np.int32)  # quiet events in a row
         self.resolved_s = np.full(slots, -np.inf)
 
-    def hold(self, slots: I64, alarm: F32, time_s: F64) -> F32:
-        """The alarm (N,) with those of a cooling entity taken out."""
-        if self._settings.cooldown_s <= 0:
-            return alarm
-        cooling = ~self.open[slots] & (time_s < self.resolved_s[slots] + self._settings.cooldown_s)
-        return np.where(cooling, 0, alarm).astype(np.float32)
+    def cooling(self, slots: I64, time_s: F64) -> Bool:
+        """Whose last incident ended so recently that no other may open, (N,)."""
+        return ~self.open[slots] & (time_s < self.resolved_s[slots] + self._settings.cooldown_s)
 
     def advance(
         self, slots: I64, alarm: F32, scaled: F32, time_s: F64, offset: I64, partition: int

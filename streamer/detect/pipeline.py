@@ -170,6 +170,8 @@ class Detector:
         rows, slots, time_s, values = select(accepted, rows, slots, time_s, values)
         for row, alert in self.silence.heard(batch, rows, slots, time_s, self.slots.names, self.ref):
             self._teller.say(row, alert)
+        if self.settings.missing == "hold":
+            values = np.where(np.isnan(values), self.ring.previous(slots)[0], values)
         ready = self.ring.count[slots] >= self.lanes.spec.k_min
         judged = self._judge(scores, *select(ready, rows, slots, time_s, values)) if ready.any() else None
         self.ring.push(slots, values, time_s, batch.offset[rows])
@@ -191,10 +193,8 @@ class Detector:
         judged = self.profile.fold(Observation(slots, judged_before, values, time_s, outlook, learn))
         off = decide.deviates(values, outlook.forecast, self.settings)
         elapsed_s = np.maximum(known(time_s - previous_s, 0.0), 0)
-        alarm, scaled = self.decider.decide(
-            slots, judged_before, judged.level, judged.parts, outlook.gap_unit_s, elapsed_s, off
-        )
-        alarm = self.incidents.hold(slots, alarm, time_s)
+        free = (off | decide.led_by_rhythm(judged.parts, judged.level)) & ~self.incidents.cooling(slots, time_s)
+        alarm, scaled = self.decider.decide(slots, judged_before, judged.level, outlook.gap_unit_s, elapsed_s, free)
         scores.fate[rows] = Fate.SCORED
         scores.score[rows] = judged.smooth.sum(axis=1)
         scores.alarm[rows], scores.parts[rows] = alarm, judged.smooth

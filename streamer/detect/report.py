@@ -58,7 +58,7 @@ class Reporter:
         slot, score = int(wave.slots[at]), float(wave.alarm[at])
         channels, rhythm = self._channels(wave, at), self._rhythm(wave, at)
         score = score if change is not Change.RESOLVED else float(wave.scaled[at])
-        told = describe.sentence(entity, channels, rhythm, score, novel=self._strongest(wave, at) == "novelty")
+        told = describe.sentence(entity, channels, rhythm, score, cause=self._strongest(wave, at))
         if change is Change.RESOLVED:
             told = f"{entity} is back to normal after {describe.duration(self._age(slot, wave.time_s[at]))}"
         return self._frame(

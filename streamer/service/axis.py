@@ -26,6 +26,7 @@ class EventClock:
         known = time_s[np.isfinite(time_s)]
         if known.size:
             self.now_s = float(np.median(known))
+            self._wall_s = None  # the time up to now is in the data: the wall clock counts from the next look on
 
     def run_on(self, wall_s: float, *, flowing: bool) -> None:
         """Wall time passed. It counts only while the source was well and everything read was judged."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.detect.decide import STRAIN, Decider, alarm_line, deviates, kth_largest, rising
+from streamer.detect.decide import STRAIN, Decider, alarm_line, deviates, kth_largest, led_by_rhythm, rising
 from streamer.detect.settings import MIN_EVIDENCE, DetectSettings
 from streamer.event import F32
 from tests.detect.seen import f32
@@ -113,8 +113,9 @@ class World:
         for level in levels:
             of_level = f32(level * MIN_EVIDENCE)
             parts = np.stack([of_level * (1 - rhythm), of_level * rhythm], axis=1)
+            free = np.array([off]) | led_by_rhythm(parts, of_level)
             alarm, scaled = self.decider.decide(
-                np.array([0]), np.array([self.judged]), of_level, parts, f32(60), np.array([60.0]), np.array([off])
+                np.array([0]), np.array([self.judged]), of_level, f32(60), np.array([60.0]), free
             )
             self.judged += 1
             self.decider.opened(np.array([0])[alarm >= 1])
@@ -168,3 +169,10 @@ def test_a_reset_entity_has_no_refractory_and_its_neighbour_keeps_its_own() -> N
     world.decider.reset(np.array([0]))
     assert world.feed(1.5)[0] >= 1
     assert all((array[1] == 7).all() for array in world.decider.state().values())
+
+
+def test_what_may_not_alarm_holds_back_nothing_that_follows() -> None:
+    """A fault that goes on after a cooldown, or grows beyond the floors, is told."""
+    world = World()
+    world.feed(5, 5, 5, off=False)
+    assert world.feed(5)[0] >= 1

@@ -33,7 +33,7 @@ class World:
     def _event(self, scaled: float, alarm: float) -> Change | None:
         slots, time_s, offset = np.array([0]), np.array([float(self.turn)]), np.array([self.turn])
         self.turn += 1
-        held = self.incidents.hold(slots, f32(alarm), time_s)
+        held = np.where(self.incidents.cooling(slots, time_s), 0, f32(alarm)).astype(np.float32)
         found = self.incidents.advance(slots, held, f32(scaled), time_s, offset, 3)
         return found[0].change if found else None
 

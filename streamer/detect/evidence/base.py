@@ -99,6 +99,11 @@ class Tail:
         return log_q, excess, excess * excess * (1 + 1 / (1 - 2 * 0.2))
 
 
+def medians(*samples: F32) -> list[float]:
+    """The median of each, to four digits."""
+    return [round(float(np.median(sample)), 4) for sample in samples]
+
+
 def halflife(events: float) -> np.float32:
     """Decay per event of an exponential mean with the given half-life."""
     return np.float32(0.5 ** (1.0 / events))

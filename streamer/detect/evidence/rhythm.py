@@ -15,7 +15,7 @@ import numpy as np
 from streamer.detect import density
 from streamer.detect.arena import Block
 from streamer.detect.arrays import clip
-from streamer.detect.evidence.base import E_MAX, LOG10, Observation, Tail
+from streamer.detect.evidence.base import LOG10, Observation, Tail, medians
 from streamer.event import F32, I64
 
 RUNS = (1, 4, 8)
@@ -25,8 +25,6 @@ PRIOR = {"runs": [[0.62, 0.35], [0.85, 0.3], [0.85, 0.3]]}  # [log_q, excess] of
 # The entity's own tail may sharpen a nominal exceedance, but not beyond twice its exponent: a clockwork entity
 # whose jitter is below the density's resolution has no tail of its own to speak of.
 SHARPEN = 2.0
-# The fitted tails are cautious: ordinary gaps of a simulated plant exceed 3.4 once in 10,000 events, which should be 4.
-GAIN = 1.2
 
 
 class Rhythm:
@@ -61,8 +59,13 @@ class Rhythm:
         parts = np.zeros((len(seen.slots), self._parts), np.float32)
         parts[:, -1] = 1
         # The runs overlap: the largest counts, which measured better than their sum, and their number is not a penalty.
-        strongest = np.minimum(GAIN * e.max(axis=1), E_MAX)
-        return strongest.astype(np.float32), parts
+        return e.max(axis=1).astype(np.float32), parts
+
+    def tails(self) -> dict[str, list[list[float]]]:
+        """Medians of the learnt tails, in the form of a prior."""
+        tails = self._tails.array.reshape(len(self._tails.array), 3, len(RUNS))
+        used = tails[tails[:, 1, 0] > 0]
+        return {"runs": [medians(used[:, 0, k], used[:, 1, k]) for k in range(len(RUNS))]}
 
     def reset(self, slots: I64) -> None:
         self._tails.reset(slots)

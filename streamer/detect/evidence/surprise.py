@@ -15,7 +15,7 @@ import numpy as np
 
 from streamer.detect.arena import Block
 from streamer.detect.arrays import clip
-from streamer.detect.evidence.base import LOG10, TAIL_E, Observation, Tail, halflife, pool, total
+from streamer.detect.evidence.base import LOG10, TAIL_E, Observation, Tail, halflife, medians, pool, total
 from streamer.detect.settings import DetectSettings
 from streamer.event import F32, F64, I64, Bool
 
@@ -147,6 +147,14 @@ class Surprise:
         other = (values != c[FIRST]) & (values != c[SECOND])
         c[SECOND] = np.where(other & (c[KINDS] == 1), values, c[SECOND])
         c[KINDS] = np.where(other, np.minimum(c[KINDS] + 1, 3), c[KINDS])
+
+    def tails(self) -> dict[str, list[float]]:
+        """Medians of the learnt tails, in the form of a prior."""
+        c = self._channels.array.reshape(len(self._channels.array), ROWS, -1)
+        used = c[:, KINDS, :] > 0
+        log_q, excess, _ = (c[:, row, :][used] for row in range(TAIL.start, TAIL.stop))
+        whole = self._entity.array[used.any(axis=1)]
+        return {"channel": medians(log_q, excess), "product": medians(whole[:, 0], whole[:, 1])}
 
     def reset(self, slots: I64) -> None:
         self._channels.reset(slots)
