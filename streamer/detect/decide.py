@@ -17,7 +17,7 @@ from streamer.event import F32, F64, I64, Bool
 DAY_S = 86_400.0
 # Scores are smoothed over some ten events, so that an exceedance is a cluster of about so many events.
 CLUSTER = 10.0
-YOUNG = 256.0  # judged events: the line of a new entity starts twice as high and comes down with its count
+YOUNG = 96.0  # judged events: the line of a new entity starts twice as high and comes down with its count
 # Every incident of an entity raises its line by this much (log), and the budget's pace brings it down again. So the
 # incidents of any time T number at most budget * T + log(highest level / line) / STRAIN: a dozen above the promise.
 STRAIN = 0.15

@@ -19,7 +19,7 @@ STRANGE = ["", " ", "\x00", "Ünïcödé-机器", "👩‍🏭", "a\nb", "\x1f",
 @pytest.mark.parametrize("name", STRANGE)
 def test_any_text_is_a_name(name: str) -> None:
     detector = simple()
-    alerts = run(detector, quiet(name, 120) + fault(name, 1210)).alerts
+    alerts = run(detector, quiet(name, 300) + fault(name, 3010)).alerts
     assert [alert.entity for alert in alerts] == [name]
     assert json.loads(json.dumps(asdict(alerts[0])))["entity"] == name
     again = simple()

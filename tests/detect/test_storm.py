@@ -71,23 +71,23 @@ def test_two_storms_have_two_ids() -> None:
 def everyone_fails(at_s: float) -> list[Row]:
     """Eight quiet entities that all jump within eight seconds; the first to jump has the longest past."""
     parts = [
-        quiet(name, 160 - 7 * i, start_s=70.0 * i - 600, seed=i) + fault(name, at_s + i) for i, name in enumerate(NAMES)
+        quiet(name, 360 - 7 * i, start_s=70.0 * i - 600, seed=i) + fault(name, at_s + i) for i, name in enumerate(NAMES)
     ]
     return in_order(*parts)
 
 
 def calm_after(at_s: float) -> list[Row]:
-    return in_order(*(quiet(name, 40, start_s=at_s + 10 + i / 10, seed=i) for i, name in enumerate(NAMES)))
+    return in_order(*(quiet(name, 150, start_s=at_s + 10 + i / 10, seed=i) for i, name in enumerate(NAMES)))
 
 
 def test_the_first_alerts_of_a_storm_are_sent_and_the_others_summed_up() -> None:
-    alerts = run(simple(storm_alerts=3), everyone_fails(1200)).alerts
+    alerts = run(simple(storm_alerts=3), everyone_fails(3200)).alerts
     assert told(alerts) == [("a", "opened"), ("b", "opened"), ("c", "opened"), ("*", "opened")]
 
 
 def test_who_was_held_back_is_neither_updated_nor_resolved() -> None:
     detector = simple(storm_alerts=3)
-    alerts = run(detector, everyone_fails(1200) + calm_after(1200)).alerts
+    alerts = run(detector, everyone_fails(3200) + calm_after(3200)).alerts
     assert {entity for entity, event in told(alerts) if event == "resolved"} - {"*"} == set("abc")
     assert detector.open_incidents == 0
 
@@ -95,7 +95,7 @@ def test_who_was_held_back_is_neither_updated_nor_resolved() -> None:
 @settings(max_examples=6)
 @given(st.integers(8, 1500), st.integers(1, 7))
 def test_a_storm_holds_back_the_same_alerts_however_the_log_is_cut(cut: int, cap: int) -> None:
-    rows = everyone_fails(1200) + calm_after(1200)
+    rows = everyone_fails(3200) + calm_after(3200)
     whole, pieces = (run(simple(storm_alerts=cap), rows, cut=size) for size in (len(rows), cut))
     assert [(a.alert_id, a.entity, a.event, a.summary) for a in whole.alerts] == [
         (a.alert_id, a.entity, a.event, a.summary) for a in pieces.alerts
@@ -103,11 +103,11 @@ def test_a_storm_holds_back_the_same_alerts_however_the_log_is_cut(cut: int, cap
 
 
 def test_a_storm_lives_through_a_restart() -> None:
-    rows = everyone_fails(1200)
+    rows = everyone_fails(3200)
     whole, before, after = (simple(storm_alerts=3) for _ in range(3))
     first = run(before, rows[:-3]).alerts
     after.load(before.dump())
-    now_s = START_S + 1200 + 7200
+    now_s = START_S + 3200 + 7200
     expected = run(whole, rows).alerts + whole.tick(now_s)
     found = first + run(after, rows[-3:], first_offset=len(rows) - 3).alerts + after.tick(now_s)
     assert [(a.alert_id, a.event, a.summary) for a in found] == [(a.alert_id, a.event, a.summary) for a in expected]
@@ -116,4 +116,4 @@ def test_a_storm_lives_through_a_restart() -> None:
 
 @pytest.mark.parametrize("cap", [8, 100])
 def test_below_the_cap_there_is_no_storm(cap: int) -> None:
-    assert "*" not in [a.entity for a in run(simple(storm_alerts=cap), everyone_fails(1200)).alerts]
+    assert "*" not in [a.entity for a in run(simple(storm_alerts=cap), everyone_fails(3200)).alerts]

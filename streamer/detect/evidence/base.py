@@ -95,8 +95,8 @@ class Tail:
 
     @staticmethod
     def prior(log_q: float, excess: float) -> tuple[float, float, float]:
-        """(log_q, excess, square) of a population's tail with the given mean excess, of shape 0.2."""
-        return log_q, excess, excess * excess * (1 + 1 / (1 - 2 * 0.2))
+        """(log_q, excess, square) of a population's tail with the given mean excess, of shape 0.1."""
+        return log_q, excess, excess * excess * (1 + 1 / (1 - 2 * 0.1))
 
 
 def medians(*samples: F32) -> list[float]:
@@ -109,7 +109,7 @@ def halflife(events: float) -> np.float32:
     return np.float32(0.5 ** (1.0 / events))
 
 
-def total(evidence: F32, axis: int = 0) -> tuple[F64, F64]:
+def total(evidence: F32 | F64, axis: int = 0) -> tuple[F64, F64]:
     """Soft maximum in the log domain.
 
     Log10(1 + sum of (10^e - 1)) and each evidence's share of that sum (0 where all are 0).

@@ -23,7 +23,7 @@ WARP = 4.0  # the axis ends at +-sinh(EDGE) / WARP = +-137 scales; bins are 0.00
 UNIT = 0.016  # of the trimmed range
 FAR = 100.0
 TYPICAL_RANGE = 4.0  # mean deviations; stands in for the range until it has been seen
-GAIN = 12.5  # evidence per decade of distance: 1.5 units away is the alarm line, FAR units away 25
+GAIN = 11.5  # evidence per decade of distance: 1.7 units away is the alarm line, FAR units away 23
 DAY_S = 86_400.0
 UNTIMED_DAY = 2000  # events that stand for a day where events have no time
 REFRESH = 64  # events between looks at the range
