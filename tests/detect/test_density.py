@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.detect import density
@@ -36,6 +36,7 @@ def test_both_tails_of_a_gap_lie_between_0_and_1_and_add_up_to_1(seed: int) -> N
     np.testing.assert_allclose(lower + upper, 1, atol=1e-5)
 
 
+@settings(max_examples=20)
 @given(SEEDS)
 def test_the_lower_tail_rises_from_0_to_1(seed: int) -> None:
     params = gap_params(seed, 1)
@@ -65,6 +66,7 @@ def test_a_quantile_beyond_the_bounded_range_is_its_edge() -> None:
     assert density.gap_quantile(params, 0.5)[0] == pytest.approx(-8.0)
 
 
+@settings(max_examples=20)
 @given(SEEDS)
 def test_the_value_density_integrates_to_1(seed: int) -> None:
     params = value_params(seed)
