@@ -62,7 +62,7 @@ class SyntheticSet:
 @click.option("--logs", type=click.Path(path_type=Path), default=None, help="For TensorBoard and the loss plot.")
 def main(out: Path, epochs: int, minutes: float, seed: int, version: str, logs: Path | None) -> None:
     """Train the starter network on synthetic streams and write its bundle."""
-    from models import export, report
+    from models import calibrate, export, report
     from models.train import TrainSettings, train
 
     data = SyntheticSet(seed=seed)
@@ -71,6 +71,7 @@ def main(out: Path, epochs: int, minutes: float, seed: int, version: str, logs: 
         result = train(settings, data, report=show)
     training = report.summary(result, settings) | {"data": "synthetic streams of models.synth"}
     bundle = export.write_bundle(out, version=version, spec=data.spec, weights=result.weights, training=training)
+    bundle = calibrate.calibrated(bundle, out)
     if logs is not None:
         report.plot_losses(result.history, logs / "loss.png")
     click.echo(f"{out}: {bundle.version} {bundle.sha256[:12]} after {result.seconds:.0f} s", err=True)
