@@ -13,7 +13,7 @@ from streamer.detect.settings import DetectSettings
 from streamer.event import F32
 from tests.detect.seen import fold, noise, observation
 
-SLOTS, CHANNELS, EVENTS = 5, 3, 150
+SLOTS, CHANNELS, EVENTS = 5, 3, 120
 SEEDS = st.integers(0, 2**31)
 NAMES = ["surprise", "rhythm", "stuck", "novelty"]
 EVERY = pytest.mark.parametrize("name", NAMES)
@@ -36,7 +36,7 @@ def awkward(seed: int, events: int = EVENTS, slots: int = 3) -> tuple[F32, F32, 
 
 
 @EVERY
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(seed=SEEDS)
 def test_evidence_is_finite_and_between_0_and_its_bound(name: str, seed: int) -> None:
     e, _ = fold(make(name), awkward(seed), np.array([0, 2, 4]))
@@ -46,7 +46,7 @@ def test_evidence_is_finite_and_between_0_and_its_bound(name: str, seed: int) ->
 
 
 @EVERY
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(seed=SEEDS)
 def test_the_split_is_never_negative_and_adds_up_to_1(name: str, seed: int) -> None:
     _, split = fold(make(name), awkward(seed), np.array([0, 2, 4]))
@@ -62,7 +62,7 @@ def test_only_the_rhythm_blames_the_rhythm(name: str) -> None:
 
 
 @EVERY
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(seed=SEEDS)
 def test_the_same_log_gives_the_same_evidence(name: str, seed: int) -> None:
     log, slots = awkward(seed), np.array([0, 2, 4])
@@ -72,7 +72,7 @@ def test_the_same_log_gives_the_same_evidence(name: str, seed: int) -> None:
 
 
 @EVERY
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(seed=SEEDS)
 def test_an_entity_is_judged_alike_alone_and_among_others(name: str, seed: int) -> None:
     log = awkward(seed)
