@@ -16,7 +16,7 @@ from streamer import artifact
 from streamer.artifact import Bundle, ModelSpec
 from streamer.backends import open_scorer
 from streamer.backends.keras_step import TensorNamespace, import_tensorflow
-from streamer.backends.litert import INPUTS, OUTPUTS, REPLAY_STEPS, STATES
+from streamer.backends.litert import INPUTS, OUTPUTS, REPLAY_STEPS, REPLAYED
 from streamer.detect.cell import GAP_COMPONENTS, MIXTURE, SHAPES, NumpyNamespace, replay, step
 from streamer.errors import ModelError
 from streamer.event import F32
@@ -76,7 +76,7 @@ def _graphs(tf: Any, spec: ModelSpec, weights: Mapping[str, F32]) -> dict[str, t
         return _named(OUTPUTS, step(namespace, constants, value_state, rhythm_state, x, r))
 
     def many(value_state: Any, rhythm_state: Any, x: Any, r: Any) -> dict[str, Any]:
-        return _named(STATES, replay(namespace, constants, value_state, rhythm_state, x, r))
+        return _named(REPLAYED, replay(namespace, constants, value_state, rhythm_state, x, r))
 
     return {"step": (one, _signature(tf, spec, ())), "replay": (many, _signature(tf, spec, (REPLAY_STEPS,)))}
 
@@ -121,7 +121,8 @@ def deviation(bundle: Bundle, backend: str) -> dict[str, float]:
         squares.append(np.mean((out.delta - vectors["delta"][t]) ** 2))
         state = out.value_state, out.rhythm_state
     replayed = scorer.replay(np.zeros_like(state[0]), np.zeros_like(state[1]), vectors["x"], vectors["r"])
-    worst = max(worst, *(_distance(got, vectors[name][-1]) for name, got in zip(STATES, replayed, strict=True)))
+    wanted = (vectors["value_state"][-1], vectors["rhythm_state"][-1], vectors["attention"])
+    worst = max(worst, *(_distance(got, want) for got, want in zip(replayed, wanted, strict=True)))
     return {"max": worst, "delta_rms": float(np.sqrt(np.mean(squares)))}
 
 

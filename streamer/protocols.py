@@ -89,8 +89,11 @@ class Scorer(Protocol):
     def step(self, value_state: F32, rhythm_state: F32, x: F32, r: F32) -> StepOut:
         """x (N, C, F1) value features, r (N, F2) rhythm features of the event. Results are owned by the caller."""
 
-    def replay(self, value_state: F32, rhythm_state: F32, x: F32, r: F32) -> tuple[F32, F32]:
-        """The states after T events, x (T, N, C, F1) and r (T, N, F2): those of T steps, without their judgements."""
+    def replay(self, value_state: F32, rhythm_state: F32, x: F32, r: F32) -> tuple[F32, F32, F32]:
+        """The states after T events, x (T, N, C, F1) and r (T, N, F2), and the attention logits (T, N) of their steps.
+
+        No event is judged.
+        """
 
 
 @runtime_checkable

@@ -34,5 +34,5 @@ class BaselineScorer:
             attention=np.zeros(n, np.float32),
         )
 
-    def replay(self, value_state: F32, rhythm_state: F32, x: F32, r: F32) -> tuple[F32, F32]:
-        return value_state, rhythm_state
+    def replay(self, value_state: F32, rhythm_state: F32, x: F32, r: F32) -> tuple[F32, F32, F32]:
+        return value_state, rhythm_state, np.zeros(x.shape[:2], np.float32)

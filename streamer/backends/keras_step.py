@@ -23,7 +23,7 @@ class TensorNamespace:
     def __init__(self, tf: Any) -> None:
         self.matmul, self.concat = tf.matmul, tf.concat
         self.tanh, self.sigmoid, self.relu, self.exp = tf.tanh, tf.sigmoid, tf.nn.relu, tf.exp
-        self.mean = tf.reduce_mean
+        self.mean, self.stack = tf.reduce_mean, tf.stack
 
 
 class KerasScorer:
@@ -46,11 +46,12 @@ class KerasScorer:
         padded = (self._tensor(_pad(array, bucket(n))) for array in (value_state, rhythm_state, x, r))
         return StepOut(*(np.array(out[:n]) for out in self._step(*padded)))
 
-    def replay(self, value_state: F32, rhythm_state: F32, x: F32, r: F32) -> tuple[F32, F32]:
-        for x_t, r_t in zip(x, r, strict=True):
-            out = self.step(value_state, rhythm_state, x_t, r_t)
-            value_state, rhythm_state = out.value_state, out.rhythm_state
-        return value_state, rhythm_state
+    def replay(self, value_state: F32, rhythm_state: F32, x: F32, r: F32) -> tuple[F32, F32, F32]:
+        logits = np.zeros(x.shape[:2], np.float32)
+        for t in range(len(x)):
+            out = self.step(value_state, rhythm_state, x[t], r[t])
+            value_state, rhythm_state, logits[t] = out.value_state, out.rhythm_state, out.attention
+        return value_state, rhythm_state, logits
 
 
 def bucket(n: int) -> int:

@@ -18,7 +18,7 @@ from streamer.protocols import StepOut
 PRECISIONS = {"litert": "f32", "litert-int8": "int8"}
 INPUTS = ("value_state", "rhythm_state", "x", "r")
 OUTPUTS = ("value_state", "rhythm_state", "delta", "value", "gap", "hour", "attention")
-STATES = OUTPUTS[:2]
+REPLAYED = (*OUTPUTS[:2], OUTPUTS[-1])
 # Events folded by one call of the replay model. One call a step costs 45 us for a handful of rows, mostly overhead.
 REPLAY_STEPS = 16
 # Rows x channels of one call: more leave the cache. 4,096 rows of 38 channels take 19.6 us each in one call, 10.8 so.
@@ -35,7 +35,7 @@ class LiteRTScorer:
         self.ref = ModelRef(bundle.version, name, bundle.sha256)
         self.value_width, self.rhythm_width = state_widths(bundle)
         self._step = _Graph(bundle, f"step_{PRECISIONS[name]}.tflite", OUTPUTS, threads)
-        self._replay = _Graph(bundle, f"replay_{PRECISIONS[name]}.tflite", STATES, threads)
+        self._replay = _Graph(bundle, f"replay_{PRECISIONS[name]}.tflite", REPLAYED, threads)
 
     def step(self, value_state: F32, rhythm_state: F32, x: F32, r: F32) -> StepOut:
         arrays, size = (value_state, rhythm_state, x, r), max(1, ROWS_PER_CALL // x.shape[1])
@@ -44,14 +44,15 @@ class LiteRTScorer:
         runs = [self._step(*(a[start : start + size] for a in arrays)) for start in range(0, len(x), size)]
         return StepOut(*map(np.concatenate, zip(*runs, strict=True)))
 
-    def replay(self, value_state: F32, rhythm_state: F32, x: F32, r: F32) -> tuple[F32, F32]:
+    def replay(self, value_state: F32, rhythm_state: F32, x: F32, r: F32) -> tuple[F32, F32, F32]:
+        logits = np.zeros(x.shape[:2], np.float32)
         whole = len(x) - len(x) % REPLAY_STEPS
         for t in range(0, whole, REPLAY_STEPS):
             run = slice(t, t + REPLAY_STEPS)
-            value_state, rhythm_state = self._replay(value_state, rhythm_state, x[run], r[run])
+            value_state, rhythm_state, logits[run] = self._replay(value_state, rhythm_state, x[run], r[run])
         for t in range(whole, len(x)):
-            value_state, rhythm_state, *_ = self._step(value_state, rhythm_state, x[t], r[t])
-        return value_state, rhythm_state
+            value_state, rhythm_state, *_, logits[t] = self._step(value_state, rhythm_state, x[t], r[t])
+        return value_state, rhythm_state, logits
 
 
 class _Graph:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from streamer.artifact import Bundle
 from streamer.detect.cell import NumpyNamespace, replay, step
 from streamer.event import F32, ModelRef
@@ -22,7 +24,9 @@ class NumpyScorer:
     def step(self, value_state: F32, rhythm_state: F32, x: F32, r: F32) -> StepOut:
         return StepOut(*step(NumpyNamespace, self._weights, value_state, rhythm_state, x, r))
 
-    def replay(self, value_state: F32, rhythm_state: F32, x: F32, r: F32) -> tuple[F32, F32]:
+    def replay(self, value_state: F32, rhythm_state: F32, x: F32, r: F32) -> tuple[F32, F32, F32]:
+        if not len(x):
+            return value_state, rhythm_state, np.zeros(x.shape[:2], np.float32)
         return replay(NumpyNamespace, self._weights, value_state, rhythm_state, x, r)
 
 

@@ -47,11 +47,14 @@ class Namespace(Protocol):
     def relu(self, a: Any) -> Any: ...
     def exp(self, a: Any) -> Any: ...
     def mean(self, a: Any, axis: int) -> Any: ...
+    def stack(self, parts: list[Any]) -> Any:
+        """T parts (...) -> (T, ...)."""
 
 
 class NumpyNamespace:
     """The reference namespace; float32 in, float32 out."""
 
+    stack = staticmethod(np.stack)
     tanh = staticmethod(np.tanh)
     exp = staticmethod(np.exp)
 
@@ -134,8 +137,13 @@ def fold(np_: Any, w: Mapping[str, Any], value_state: Any, rhythm_state: Any, x:
     return np_.concat([h_v, c_v, x], 2), np_.concat([h_r, c_r, total, mass], 1), logit[:, 0]
 
 
-def replay(np_: Any, w: Mapping[str, Any], value_state: Any, rhythm_state: Any, x: Any, r: Any) -> tuple[Any, Any]:
-    """The states after a run of events, x (T, N, C, F1) and r (T, N, F2), T known: (value_state', rhythm_state')."""
+def replay(np_: Any, w: Mapping[str, Any], value_state: Any, rhythm_state: Any, x: Any, r: Any) -> tuple[Any, Any, Any]:
+    """The states after a run of events, x (T, N, C, F1) and r (T, N, F2), T known and not 0.
+
+    Returns (value_state', rhythm_state', attention (T, N)), the logits as `step` reports them.
+    """
+    logits = []
     for t in range(x.shape[0]):
-        value_state, rhythm_state, _ = fold(np_, w, value_state, rhythm_state, x[t], r[t])
-    return value_state, rhythm_state
+        value_state, rhythm_state, logit = fold(np_, w, value_state, rhythm_state, x[t], r[t])
+        logits.append(logit)
+    return value_state, rhythm_state, np_.stack(logits)

@@ -128,14 +128,11 @@ class Lanes:
         slots = np.array([slot])
         # The event was judged from the anchor before it, even if a new one stands right after it.
         past = self._past(slots, last_anchor(self.ring.count[slots] - 1, self.phase[slots], self.spec))
-        value_state, rhythm_state = self._empty(1)
-        logits = []
-        for t in np.flatnonzero(past.active[0]):
-            out = self.scorer.step(value_state, rhythm_state, past.x[:, t], past.r[:, t])
-            value_state, rhythm_state = out.value_state, out.rhythm_state
-            logits.append(out.attention[0])
+        on = past.active[0]
+        x, r = past.x[:, on].swapaxes(0, 1), past.r[:, on].swapaxes(0, 1)
+        logits = self.scorer.replay(*self._empty(1), x, r)[2][:, 0]
         # The logit that a step reports is that of the event before it; the first one belongs to the empty state.
-        weights = np.exp(np.array(logits[1:], np.float32))
+        weights = np.exp(logits[1:])
         return np.arange(-len(weights), 0), (weights / max(float(weights.sum()), 1e-12)).astype(np.float32)
 
     def _empty(self, rows: int) -> tuple[F32, F32]:
@@ -189,9 +186,10 @@ class Lanes:
         together = int(active.all(axis=0).argmax())
         for t in range(int(active.any(axis=0).argmax()), together):
             on = active[:, t]
-            state = self.scorer.replay(value_state[on], rhythm_state[on], x[t : t + 1, on], r[t : t + 1, on])
-            value_state[on], rhythm_state[on] = state
-        return self.scorer.replay(value_state, rhythm_state, x[together:], r[together:])
+            run = slice(t, t + 1)
+            state = self.scorer.replay(value_state[on], rhythm_state[on], x[run, on], r[run, on])
+            value_state[on], rhythm_state[on] = state[:2]
+        return self.scorer.replay(value_state, rhythm_state, x[together:], r[together:])[:2]
 
     def _rhythm(self, log_gaps: F32, previous: F32, time_s: F64) -> F32:
         r = features.rhythm_features(log_gaps, previous, time_s)

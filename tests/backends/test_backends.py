@@ -114,11 +114,14 @@ def test_a_replay_leaves_the_states_of_its_steps(scorer: Scorer, steps: int) -> 
     x = np.array([e[0] for e in events], np.float32).reshape(steps, 3, 2, 4)
     r = np.array([e[1] for e in events], np.float32).reshape(steps, 3, 6)
     replayed = scorer.replay(value, rhythm, x, r)
+    logits = []
     for x_t, r_t in zip(x, r, strict=True):
         out = scorer.step(value, rhythm, x_t, r_t)
         value, rhythm = out.value_state, out.rhythm_state
+        logits.append(out.attention)
     np.testing.assert_allclose(replayed[0], value, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(replayed[1], rhythm, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(replayed[2], np.reshape(logits, (steps, 3)), rtol=1e-4, atol=1e-4)
 
 
 def test_channels_are_judged_alike_wherever_they_stand(starter: Bundle) -> None:

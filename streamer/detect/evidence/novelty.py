@@ -33,6 +33,7 @@ LAST_FIT = 4096
 JUDGE_FROM = 2 * FIRST_FIT
 # The distance that counts shrinks with the number of remembered values until they are so many.
 POOR = 512.0
+PART_OF_DAY = 15.0  # the unit of a memory of moments is so many times coarser than that of a day
 
 
 class Novelty:
@@ -58,20 +59,25 @@ class Novelty:
         self._fit(slots, judged)
         value = np.where(np.isnan(seen.values), self._axis[slots, 0], seen.values)
         at = self._bin(slots, value)
-        e = self._distance(slots, judged, value, at)
+        e = self._distance(slots, judged, value, at, self._coarse(judged, seen.outlook.gap_unit_s))
         e *= ~np.isnan(seen.values) & (judged >= JUDGE_FROM)[:, None]
         self._remember(slots, judged, at, ~np.isnan(seen.values))
         refresh = (judged % REFRESH == 0) & (judged >= FIRST_FIT)
         if refresh.any():
             self._trim(slots[refresh])
-        strength, split = pool(e * self._weight * self._trust(judged, seen.outlook.gap_unit_s)[:, None])
+        strength, split = pool(e * self._weight)
         parts = np.concatenate([split, np.zeros((len(slots), 1))], axis=1)
         return strength.astype(np.float32), parts.astype(np.float32)
 
-    def _trust(self, judged: I64, gap_s: F32) -> F32:
-        """How much of a day's round the memory holds: what an hour has not shown is not new, only not yet seen."""
+    def _coarse(self, judged: I64, gap_s: F32) -> F32:
+        """The factor (N,) on the unit of distance while the memory is poor: few events, or a small part of a day.
+
+        What is a little beyond an hour's range is not new, only not yet seen; what is far beyond it is.
+        """
         held = np.minimum(judged, MEMORY)
-        return np.minimum(held * gap_s / DAY_S if self._timed else held / UNTIMED_DAY, 1).astype(np.float32)
+        day = np.minimum(held * gap_s / DAY_S if self._timed else held / UNTIMED_DAY, 1)
+        few = POOR / np.maximum(judged - FIRST_FIT, 1)
+        return np.maximum(few, 1 + PART_OF_DAY * (1 - day)).astype(np.float32)
 
     def _learn_moments(self, slots: I64, judged: I64, values: F32) -> None:
         centre, spread = self._moments[slots, 0], self._moments[slots, 1]
@@ -107,18 +113,17 @@ class Novelty:
     def _bin(self, slots: I64, value: F32) -> I64:
         return _warp((value - self._axis[slots, 0]) / np.maximum(self._axis[slots, 1], 1e-12))
 
-    def _distance(self, slots: I64, judged: I64, value: F32, at: I64) -> F32:
+    def _distance(self, slots: I64, judged: I64, value: F32, at: I64, coarse: F32) -> F32:
         """Evidence (N, C): 0 where the value's own bin was visited within MEMORY, else by the nearest that was."""
         visit = self._visit[slots[:, None], np.arange(value.shape[1]), at]
         oldest = np.maximum(judged + 1 - MEMORY, 1)
-        poor = np.maximum(POOR / np.maximum(judged - FIRST_FIT, 1), 1).astype(np.float32)
         e = np.zeros(value.shape, np.float32)
         n, j = np.nonzero(visit < oldest[:, None])
         if len(n):
-            e[n, j] = self._far(slots[n], j, value[n, j], at[n, j], oldest[n], poor[n])
+            e[n, j] = self._far(slots[n], j, value[n, j], at[n, j], oldest[n], coarse[n])
         return e
 
-    def _far(self, slots: I64, channel: I64, value: F32, at: I64, oldest: I64, poor: F32) -> F32:
+    def _far(self, slots: I64, channel: I64, value: F32, at: I64, oldest: I64, coarse: F32) -> F32:
         """Evidence of M values (M,) whose own bins are not alive, in the given slots and channels."""
         alive = self._visit[slots, channel] >= oldest[:, None]  # (M, BINS)
         some = alive.any(axis=1)
@@ -129,7 +134,7 @@ class Novelty:
         down = np.abs(value - centre - scale * _CENTRE[BINS - 1 - below])
         distance = np.minimum(np.where(has_above, up, np.inf), np.where(has_below, down, np.inf))
         low, high = self._range[slots, 0, channel], self._range[slots, 1, channel]
-        unit = poor * UNIT * np.maximum(high - low, np.maximum(TYPICAL_RANGE * scale, 1e-12))
+        unit = coarse * UNIT * np.maximum(high - low, np.maximum(TYPICAL_RANGE * scale, 1e-12))
         wanted = some & self._right_side(has_above, has_below)
         return np.where(wanted, GAIN * np.log10(1 + np.minimum(distance / unit, FAR)), 0)
 
