@@ -12,7 +12,7 @@ from streamer.connect.codec import MAX_LINE_BYTES, Decoder, Fields
 from streamer.connect.csv_rows import CsvDecoder, cells_of, is_header, join_quoted, sniff_separator
 from streamer.connect.json_lines import JsonDecoder
 from streamer.connect.lines import LineBuffer, is_pipe
-from streamer.connect.pace import Pacer, Wait
+from streamer.connect.pace import PacedSource, Pacer, Wait
 from streamer.errors import InputError
 from streamer.event import Poll
 from streamer.protocols import Clock
@@ -20,7 +20,7 @@ from streamer.protocols import Clock
 SNIFFED = 100  # lines looked at for the separator
 
 
-class FileSource:
+class FileSource(PacedSource):
     """Data rows of a file in order; offsets are row numbers from 0, without the header and without blank lines.
 
     `form` is auto, csv or jsonl; `columns` names the cells of a CSV without header (default: column_1, ...). Unpacks
@@ -46,8 +46,7 @@ class FileSource:
         self.entity_keys = max(len(fields.entity), 1)
         self.rows_read = 0
         self._fields, self._stream, self._rows, self._limit = fields, stream, rows, max_line_bytes
-        self._pacer = Pacer(pace, clock, wait)
-        self._paused = self._closed = False
+        super().__init__(Pacer(pace, clock, wait))
         self._separator, self._columns, self._form = separator, columns, form
         self._lines = LineBuffer(path, max_line_bytes)
         self._decoder: Decoder | None = None
@@ -60,35 +59,15 @@ class FileSource:
         """What was repaired on the way: `non_finite` values that became missing."""
         return self._decoder.counts if self._decoder else {}
 
-    def poll(self, timeout_s: float) -> Poll | None:
-        if self._closed:
-            return None
-        if self._paused:
-            self._pacer.rest(timeout_s)
-            return Poll()
-        if not self._pacer.holding:
-            poll = self._read(timeout_s)
-            if poll is None:
-                return None
-            self._pacer.hold(poll)
-        return self._pacer.release(timeout_s)
-
-    def pause(self) -> None:
-        self._paused = True
-
-    def resume(self) -> None:
-        self._paused = False
-
     def commit(self, positions: Mapping[tuple[str, int], int]) -> None:
         """A file has no memory of its readers."""
 
     def close(self) -> None:
         if not self._closed:
-            self._closed = True
-            self._pacer.wake()
+            super().close()
             self._lines.close()
 
-    def _read(self, timeout_s: float) -> Poll | None:
+    def _fetch(self, timeout_s: float) -> Poll | None:
         if self._decoder is None and not self._prepare(timeout_s):
             return Poll()
         assert self._decoder is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import numpy as np
@@ -90,3 +91,38 @@ class Pacer:
         rejected = self._held.rejected if out else ()
         self._held = Poll(tuple(rest), self._held.rejected if not out else ()) if rest else None
         return Poll(tuple(out), rejected)
+
+
+class PacedSource(ABC):
+    """The part of a Source that a pacer makes: what `_fetch` brings is held until it is due."""
+
+    def __init__(self, pacer: Pacer) -> None:
+        self._pacer = pacer
+        self._paused = self._closed = False
+
+    def poll(self, timeout_s: float) -> Poll | None:
+        if self._closed:
+            return None
+        if self._paused:
+            self._pacer.rest(timeout_s)
+            return Poll()
+        if not self._pacer.holding:
+            poll = self._fetch(timeout_s)
+            if poll is None:
+                return None
+            self._pacer.hold(poll)
+        return self._pacer.release(timeout_s)
+
+    def pause(self) -> None:
+        self._paused = True
+
+    def resume(self) -> None:
+        self._paused = False
+
+    def close(self) -> None:
+        self._closed = True
+        self._pacer.wake()
+
+    @abstractmethod
+    def _fetch(self, timeout_s: float) -> Poll | None:
+        """What comes next; an empty Poll if nothing came within the timeout, None at the end for ever."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from streamer.connect.cards import Cards
-from streamer.connect.pace import Pacer, Wait
+from streamer.connect.pace import PacedSource, Pacer, Wait
 from streamer.connect.plant import Plant
 from streamer.connect.world import START_S, Fault, World
 from streamer.errors import ConfigError
@@ -16,7 +16,7 @@ from streamer.event import EventBatch, Poll
 from streamer.protocols import Clock
 
 
-class SyntheticSource:
+class SyntheticSource(PacedSource):
     """`kind`: plant | cards. `world` may be given instead of it, made by hand. Offsets count from 0.
 
     The same arguments give the same events, whatever `rows` and `pace`. `faults` grows as the stream goes on.
@@ -42,39 +42,19 @@ class SyntheticSource:
         self.channels, self.units = self.world.channels, self.world.units
         self.entity_keys = len(self.world.keys)
         self._rows, self._left = rows, events
-        self._pacer = Pacer(pace, clock, wait)
+        super().__init__(Pacer(pace, clock, wait))
         self._batch: EventBatch | None = None
-        self._paused = self._closed = False
 
     @property
     def faults(self) -> Sequence[Fault]:
         """Ground truth of all events made so far (a little ahead of what was polled)."""
         return self.world.faults
 
-    def poll(self, timeout_s: float) -> Poll | None:
-        if self._closed:
-            return None
-        if self._paused:
-            self._pacer.rest(timeout_s)
-            return Poll()
-        if not self._pacer.holding:
-            if self._left == 0:
-                return None
-            self._pacer.hold(Poll((self._next(),)))
-        return self._pacer.release(timeout_s)
-
-    def pause(self) -> None:
-        self._paused = True
-
-    def resume(self) -> None:
-        self._paused = False
-
     def commit(self, positions: Mapping[tuple[str, int], int]) -> None:
         """A simulation has no memory of its readers."""
 
-    def close(self) -> None:
-        self._closed = True
-        self._pacer.wake()
+    def _fetch(self, timeout_s: float) -> Poll | None:
+        return None if self._left == 0 else Poll((self._next(),))
 
     def _next(self) -> EventBatch:
         while self._batch is None or not len(self._batch):

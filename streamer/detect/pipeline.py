@@ -72,7 +72,8 @@ class Detector:
     @property
     def memory_bytes(self) -> int:
         """Bytes of all arenas, used or not."""
-        small = sum(a.nbytes for part in (self.decider, self.incidents) for a in part.state().values())
+        parts = (self.decider, self.incidents, self.admission, self.silence)
+        small = sum(a.nbytes for part in parts for a in part.state().values())
         return self.ring.nbytes + self.lanes.nbytes + self.profile.nbytes + small
 
     @property
