@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -158,7 +159,7 @@ def _colour(ruling: Ruling) -> str:
 def sparkline(values: Iterable[float], low: float | None = None, high: float | None = None) -> str:
     """One bar per value between low and high (default: the extremes of the values); a gap where there is none."""
     numbers = list(values)
-    known = [x for x in numbers if x == x]  # noqa: PLR0124 - not NaN
+    known = [x for x in numbers if not math.isnan(x)]
     if not known:
         return " " * len(numbers)
     bottom, top = min(known) if low is None else low, max(known) if high is None else high
@@ -167,6 +168,6 @@ def sparkline(values: Iterable[float], low: float | None = None, high: float | N
 
 
 def _bar(share: float) -> str:
-    if share != share:  # noqa: PLR0124
+    if math.isnan(share):
         return " "
     return BARS[min(max(int(share * len(BARS)), 0), len(BARS) - 1)]

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
@@ -58,7 +59,7 @@ class Daemon:
         self._drained = threading.Event()
         self._scorer = Worker("scorer", self._score, stop.set)
         self._readers = [
-            Worker(f"reader:{reader.stream}", lambda reader=reader: reader.run(stop, self._drained), stop.set)  # type: ignore[misc]
+            Worker(f"reader:{reader.stream}", partial(reader.run, stop, self._drained), stop.set)
             for reader in parts.readers
         ]
 
