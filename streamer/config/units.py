@@ -49,7 +49,7 @@ class Parsed:
     @classmethod
     def parse(cls, raw: object) -> Self:
         """The value of a text; an object of the class itself passes. ValueError says what to write."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{cls.__name__} must say how its text is read")
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

@@ -39,11 +39,11 @@ def gap_tails(params: F32, log_gap: F32 | F64) -> tuple[F32, F32]:
     return (w * lower).sum(axis=-1), (w * upper).sum(axis=-1)
 
 
-def gap_quantile(params: F32, p: float) -> F32:
-    """Log gap below which a share `p` lies, (N,), by 40 halvings over the bounded range."""
+def gap_quantile(params: F32, p: float | F32) -> F32:
+    """Log gap below which a share `p` (one, or (N,)) lies, (N,), to 1e-6 by halvings of the bounded range."""
     low = np.full(len(params), -8.0, np.float32)
     high = np.full(len(params), 10.0, np.float32)
-    for _ in range(40):
+    for _ in range(24):
         middle = (low + high) / 2
         below = gap_tails(params, middle)[0] < p
         low, high = np.where(below, middle, low), np.where(below, high, middle)

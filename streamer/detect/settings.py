@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-# Evidence that an alarm needs at least: once in 100,000 events by the entity's own tail. Measured on 29 public series:
-# the score of the alarms is flat from 4.5 to 5.5 and falls off a cliff above 6.
+# Evidence that an alarm needs at least: once in 100,000 events by the entity's own tail. On 29 public series
+# (one run, constants near these) the score of the alarms was 62, 66, 66 and 62 at 4.5, 5, 5.5 and 6.25.
 MIN_EVIDENCE = 5.0
 
 

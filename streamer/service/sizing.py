@@ -23,8 +23,8 @@ from streamer.protocols import Clock, Scorer
 PERIOD_S = 10.0
 START_S = 1.7e9
 PARTS = 5  # the measured stretch is cut into so many, for the range
-# Of all values: some 150 an hour among 10,000 entities of 4 channels. Writing an alert takes a few milliseconds.
-SPIKES = 1e-5
+# Of all values: some 1,400 an hour among 10,000 entities of 4 channels. Writing an alert takes a few milliseconds.
+SPIKES = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
