@@ -130,10 +130,9 @@ class Reporter:
         if not self.lanes.rhythm or np.isnan(wave.previous_s[at]):
             return None
         unit, params = float(wave.outlook.gap_unit_s[at]), wave.outlook.gap[at : at + 1]
-        low, middle, high = (
-            unit * math.exp(float(density.gap_quantile(params, p)[0]))
-            for p in (EXPECTED_SHARE, 0.5, 1 - EXPECTED_SHARE)
-        )
+        wanted = np.array([EXPECTED_SHARE, 0.5, 1 - EXPECTED_SHARE], np.float32)
+        found = density.gap_quantile(np.repeat(params, 3, axis=0), wanted)
+        low, middle, high = (unit * math.exp(float(log_gap)) for log_gap in found)
         share = float(wave.judged.parts[at, -1]) / max(float(wave.judged.level[at]), 1e-12)
         gap = max(float(wave.time_s[at] - wave.previous_s[at]), 0.0)
         return RhythmPart(gap, middle, low, high, share)
