@@ -3,10 +3,13 @@
 StreamerError
 ├── ConfigError          configuration is wrong: path, problem, what to do       exit 3
 ├── InputError           a file or stream cannot be read at all                  exit 1
+│   └── RetryLater       what is needed to read is away: keep the records, ask again
+│   └── Unreachable      a server that is needed at start does not answer        exit 5
 ├── ModelError           a bundle cannot be used
 │   ├── CorruptBundle    a part is missing or its hash differs
 │   └── SchemaMismatch   the bundle was made for another schema or shape
 ├── BackendError         the chosen backend cannot run here                      exit 5
+├── BrokerError          a message broker cannot be reached, or refuses us       exit 5
 ├── SinkError            an alert or score could not be delivered                exit 1
 ├── StoreError           state could not be read or written                      exit 5
 └── GateRefused          a quality gate said no                                  exit 4
@@ -36,6 +39,16 @@ class InputError(StreamerError):
     """An input cannot be opened or understood as a whole; single bad records never raise."""
 
 
+class Unreachable(InputError):
+    """A broker, a registry or another server does not answer or refuses us; the message says which and what to do."""
+
+    exit_code = 5
+
+
+class RetryLater(InputError):
+    """Something that decoding needs does not answer, as a schema registry: the records are good, and must be kept."""
+
+
 class ModelError(StreamerError):
     """A model bundle cannot be used."""
 
@@ -50,6 +63,12 @@ class SchemaMismatch(ModelError):
 
 class BackendError(StreamerError):
     """The chosen backend is not installed or cannot run the model."""
+
+    exit_code = 5
+
+
+class BrokerError(StreamerError):
+    """A message broker cannot be reached or refuses us; the message says why and what to do."""
 
     exit_code = 5
 
