@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["tests.servers.fixtures"]
+
 SEED = int(os.environ.get("TEST_SEED", "0"))
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

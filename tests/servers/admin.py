@@ -1,0 +1,99 @@
+"""What tests ask of any Kafka, ours or a running one: topics, leaders, offsets. By another client than the daemon's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs do not re-export
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+)
+
+ASK_S = 10.0
+
+
+class Kafka:
+    """A Kafka at an address: creates topics and looks into them."""
+
+    def __init__(self, bootstrap: str, replicas: int = 1) -> None:
+        self.bootstrap = bootstrap
+        self._replicas = replicas
+        self._client: AdminClient | None = None
+
+    @property
+    def admin(self) -> AdminClient:
+        if self._client is None:
+            quiet = {"log_level": 0, "reconnect.backoff.max.ms": 500}
+            self._client = AdminClient({"bootstrap.servers": self.bootstrap, **quiet})
+        return self._client
+
+    def create_topic(self, name: str, partitions: int = 1, *, replicas: int | None = None, **config: object) -> str:
+        """A new topic, ready to use; `retention_ms=1000` is its retention.ms. Returns its name."""
+        told = {key.replace("_", "."): str(value) for key, value in config.items()}
+        new = NewTopic(name, partitions, replicas or self._replicas, config=told)
+        self.admin.create_topics([new], operation_timeout=ASK_S)[name].result(2 * ASK_S)
+        return name
+
+    def configure_topic(self, name: str, **config: object) -> None:
+        """Change settings of a topic while it lives."""
+        entries = [
+            ConfigEntry(key.replace("_", "."), str(value), incremental_operation=AlterConfigOpType.SET)
+            for key, value in config.items()
+        ]
+        resource = ConfigResource("topic", name, incremental_configs=entries)
+        self.admin.incremental_alter_configs([resource])[resource].result(ASK_S)
+
+    def delete_topic(self, name: str) -> None:
+        self.admin.delete_topics([name], operation_timeout=ASK_S)[name].result(2 * ASK_S)
+
+    def delete_records(self, topic: str, partition: int, before: int) -> None:
+        """Everything below offset `before` is gone at once, as by retention."""
+        place = TopicPartition(topic, partition, before)
+        for done in self.admin.delete_records([place], operation_timeout=ASK_S).values():
+            done.result(2 * ASK_S)
+
+    def partitions(self, topic: str) -> list[int]:
+        return sorted(self.admin.list_topics(topic, timeout=ASK_S).topics[topic].partitions)
+
+    def leader(self, topic: str, partition: int = 0) -> int:
+        """The node that leads a partition; -1 while there is none."""
+        return self.admin.list_topics(topic, timeout=ASK_S).topics[topic].partitions[partition].leader
+
+    def coordinator(self, group: str) -> int:
+        """The node that coordinates a group."""
+        told = self.admin.describe_consumer_groups([group], request_timeout=ASK_S)[group].result(2 * ASK_S)
+        return int(told.coordinator.id)
+
+    def members(self, group: str) -> int:
+        """How many members a group has now."""
+        told = self.admin.describe_consumer_groups([group], request_timeout=ASK_S)[group].result(2 * ASK_S)
+        return len(told.members)
+
+    def start_offsets(self, topic: str) -> dict[int, int]:
+        return self._offsets(topic, OffsetSpec.earliest())
+
+    def end_offsets(self, topic: str) -> dict[int, int]:
+        return self._offsets(topic, OffsetSpec.latest())
+
+    def committed(self, group: str, topic: str) -> dict[int, int]:
+        """Committed offsets by partition; partitions without one are left out."""
+        asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, p) for p in self.partitions(topic)])
+        told = self.admin.list_consumer_group_offsets([asked], request_timeout=ASK_S)[group].result(2 * ASK_S)
+        return {place.partition: place.offset for place in told.topic_partitions if place.offset >= 0}
+
+    def answers(self, nodes: int = 1) -> bool:
+        """Whether at least so many brokers are up and the group coordinator's world is reachable."""
+        try:
+            return len(self.admin.list_topics(timeout=1.0).brokers) >= nodes
+        except KafkaException:
+            return False
+
+    def _offsets(self, topic: str, which: OffsetSpec) -> dict[int, int]:
+        asked: dict[TopicPartition, Any] = {TopicPartition(topic, p): which for p in self.partitions(topic)}
+        told = self.admin.list_offsets(asked, request_timeout=ASK_S)
+        return {place.partition: int(done.result(2 * ASK_S).offset) for place, done in told.items()}

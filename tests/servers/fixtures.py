@@ -1,0 +1,118 @@
+"""Servers as fixtures. Where one cannot run its tests skip, with a loud count at the end; in CI that is a failure.
+
+STREAMER_TEST_KAFKA=host:port and STREAMER_TEST_REDIS=redis://... use running servers instead of starting some.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.servers import jars
+from tests.servers.admin import Kafka
+from tests.servers.cluster import KafkaCluster
+from tests.servers.redis_server import RedisServer, RunningRedis, redis_missing
+
+_NO_SERVER = "no server here: "
+_MISSING: dict[str, Callable[[], str | None]] = {"needs_kafka": jars.missing, "needs_redis": redis_missing}
+_numbers = itertools.count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs_kafka: starts an Apache Kafka of its own")
+    config.addinivalue_line("markers", "needs_redis: starts a redis-server of its own")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in _MISSING:
+        if item.get_closest_marker(mark):
+            _require(mark)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = terminalreporter.stats.get("skipped", [])
+    reasons = [str(report.longrepr) for report in reports if _NO_SERVER in str(report.longrepr)]
+    for missing in _MISSING.values():
+        reason = missing()
+        count = sum(reason in told for told in reasons) if reason else 0
+        if count:
+            terminalreporter.write_line(f"{count} TESTS DID NOT RUN: {reason}", red=True, bold=True)
+
+
+def _require(mark: str) -> None:
+    """Skip the test that asks where its server cannot run; fail it in CI."""
+    reason = _MISSING[mark]()
+    if reason and os.environ.get("CI"):
+        pytest.fail(f"{_NO_SERVER}{reason}; in CI this may not be skipped")
+    if reason:
+        pytest.skip(_NO_SERVER + reason)
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    """One broker for the whole session, or the running one. Nobody stops it: tests that do start their own."""
+    running = os.environ.get("STREAMER_TEST_KAFKA")
+    if running:
+        yield Kafka(running)
+        return
+    _require("needs_kafka")
+    yield from _cluster(KafkaCluster(tmp_path_factory.mktemp("kafka")))
+
+
+@pytest.fixture(scope="module")
+def kafka_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    """Three nodes of our own, for tests that stop some; each test leaves all of them running."""
+    _require("needs_kafka")
+    yield from _cluster(KafkaCluster(tmp_path_factory.mktemp("kafka-three"), nodes=3))
+
+
+@pytest.fixture(scope="module")
+def kafka_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    """One node of our own, for tests that stop it; each test leaves it running."""
+    _require("needs_kafka")
+    yield from _cluster(KafkaCluster(tmp_path_factory.mktemp("kafka-alone")))
+
+
+def _cluster(cluster: KafkaCluster) -> Iterator[KafkaCluster]:
+    try:
+        yield cluster.start()
+    finally:
+        cluster.close()
+
+
+@pytest.fixture
+def topic(request: pytest.FixtureRequest) -> str:
+    """A fresh name for a topic; the test creates it."""
+    return f"{request.node.originalname.removeprefix('test_')[:60]}-{os.getpid()}-{next(_numbers)}"
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer | RunningRedis]:
+    """One Redis for the whole session, or the running one. Nobody stops it: tests that do start their own."""
+    running = os.environ.get("STREAMER_TEST_REDIS")
+    if running:
+        yield RunningRedis(running)
+        return
+    _require("needs_redis")
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def redis_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis of the test's own, to be stopped, paused and filled."""
+    _require("needs_redis")
+    directory = tmp_path_factory.mktemp("redis-alone")
+    server = RedisServer(directory)
+    try:
+        yield server.start()
+    finally:
+        server.close()
+        shutil.rmtree(directory, ignore_errors=True)
