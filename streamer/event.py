@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,21 @@ I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
 U8 = NDArray[np.uint8]
 Bool = NDArray[np.bool_]
+
+
+class Lease(NamedTuple):
+    """One assignment of a partition to this process. What was read under an older epoch no longer counts."""
+
+    topic: str
+    partition: int
+    epoch: int = 0
+
+
+class Position(NamedTuple):
+    """First offset of a lease that is still needed, and a note kept beside it in the log."""
+
+    offset: int
+    note: str = ""
 
 
 class Fate(enum.IntEnum):
@@ -31,6 +46,8 @@ class Fate(enum.IntEnum):
     DEAD_LETTERED = 5  # could not be decoded or has an absurd time
     EXPIRED = 6  # retention removed it before it was read
     SHED = 7  # dropped on purpose under overload, by configuration
+    REPLAYED = 8  # already judged before a restart; read again, silently, to rebuild the memory
+    RETURNED = 9  # read, but its partition went to another member before it was judged there
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +58,34 @@ class Rejected:
     reason: str  # a constant token, e.g. "bad_json", "missing_field", "bad_time"
     detail: str  # names the field and the value
     raw: bytes
+    lease: Lease | None = None  # None: of a source without partitions
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    timestamp_ms: int | None = None  # of the record in its log, not of the event
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """A partition came to this reader. Records before `position` are read again only to rebuild the memory."""
+
+    lease: Lease
+    position: int  # first offset whose judgement counts
+    start: int  # first offset that will be read, <= position
+    memory: tuple[bytes, ...] = ()  # the detectors' snapshots at `start`, one per entity key; empty: none
+    partitions: int = 1  # of its topic
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """Records that retention removed before they were read: offsets first <= o < until."""
+
+    lease: Lease
+    first: int
+    until: int
+
+    @property
+    def records(self) -> int:
+        return self.until - self.first
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +100,11 @@ class EventBatch:
     time_s: F64  # (N,) event time, seconds since 1970
     values: F32  # (N, C), NaN = missing
     offset: I64  # (N,) position in the log
+    epoch: int = 0  # of the partition's assignment to this process
+
+    @property
+    def lease(self) -> Lease:
+        return Lease(self.topic, self.partition, self.epoch)
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -63,20 +113,28 @@ class EventBatch:
         """The same batch with only the given rows, in the given order."""
         return EventBatch(
             self.stream, self.topic, self.partition, self.keys,
-            self.entity[index], self.time_s[index], self.values[index], self.offset[index],
+            self.entity[index], self.time_s[index], self.values[index], self.offset[index], self.epoch,
         )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """What one poll of a source brought; `records` counts everything read, good and bad."""
+    """What one poll of a source brought, in this order: partitions that went, partitions that came, gaps, records."""
 
     batches: tuple[EventBatch, ...] = ()
     rejected: tuple[Rejected, ...] = ()
+    revoked: tuple[Lease, ...] = ()
+    assigned: tuple[Assigned, ...] = ()
+    expired: tuple[Expired, ...] = ()
 
     @property
     def records(self) -> int:
-        return sum(map(len, self.batches)) + len(self.rejected)
+        """Everything that went through the log: read, good and bad, and what was gone before it could be read."""
+        return sum(map(len, self.batches)) + len(self.rejected) + sum(gap.records for gap in self.expired)
+
+    @property
+    def empty(self) -> bool:
+        return not (self.records or self.revoked or self.assigned)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,18 +8,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
-from streamer.event import F32, Alert, EventBatch, ModelRef, Poll, Scores
+from streamer.event import F32, Alert, EventBatch, Lease, ModelRef, Poll, Position, Rejected, Scores
 
 Clock = Callable[[], float]
 
 
 @runtime_checkable
 class Source(Protocol):
-    """Brings records in log order. Used by one thread; `close` may come from another."""
+    """Brings records in log order. Used by one thread; `close`, `holds` and the attributes may come from another."""
 
     channels: tuple[str, ...]
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing comes although something may be there; None where all is well. It goes on being polled."""
+
+    @property
+    def at_end(self) -> bool:
+        """Whether everything there was has been brought; never while partitions are moving between members."""
 
     def poll(self, timeout_s: float) -> Poll | None:
         """Wait at most `timeout_s` for records. An empty Poll means nothing yet, None means the end for ever."""
@@ -29,24 +37,71 @@ class Source(Protocol):
 
     def resume(self) -> None: ...
 
-    def commit(self, positions: Mapping[tuple[str, int], int]) -> None:
-        """Remember, per (topic, partition), the first offset still needed. Sources without memory ignore it."""
+    def holds(self, lease: Lease) -> bool:
+        """Whether what was read under this lease still counts. Always, for sources without partitions."""
+
+    def commit(self, positions: Mapping[Lease, Position]) -> None:
+        """Remember, per lease, the first offset still needed; leases that are gone are passed over.
+
+        It may be done a little later and is done at `close`. Sources without memory ignore it.
+        """
+
+    def committed(self, lease: Lease) -> int | None:
+        """The position that the log has confirmed; None before the first. Sources without memory never have one."""
 
     def close(self) -> None:
         """Release everything. Idempotent."""
 
 
-@runtime_checkable
-class Sink(Protocol):
-    """Takes alerts. `send` never blocks for long; `flush` tells the truth about delivery."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a log knows of a partition that just came: positions are offsets."""
 
-    def send(self, alert: Alert) -> None: ...
+    topic: str
+    partition: int
+    position: int  # the committed one, or where the configuration starts a group without one
+    note: str  # kept beside the committed position; "" if there is none
+    log_start: int
+    log_end: int
+    partitions: int = 1  # of the topic
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """How a partition's memory is rebuilt: read from `start` <= position on, after loading `memory` (if any)."""
+
+    start: int
+    memory: tuple[bytes, ...] = ()
+
+
+Restorer = Callable[[Found], Restore]
+Item_contra = TypeVar("Item_contra", contravariant=True)
+
+
+@runtime_checkable
+class Outgoing(Protocol[Item_contra]):
+    """Takes items to deliver, in order. `send` never blocks for long; `flush` tells the truth about delivery."""
+
+    def send(self, item: Item_contra, /) -> None: ...
 
     def flush(self, timeout_s: float) -> int:
-        """Wait for delivery; return how many alerts are still undelivered (0 = all acknowledged)."""
+        """Wait for delivery; return how many items, from the oldest undelivered one on, are not acknowledged yet."""
 
     def close(self) -> None:
         """Flush what can be flushed and release everything. Idempotent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A rejected record on its way to the dead letters."""
+
+    stream: str
+    record: Rejected
+    at: str  # RFC 3339, when it was rejected
+
+
+Sink = Outgoing[Alert]
+DeadLetters = Outgoing[Letter]
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BASE = {"streamer", "streamer.event", "streamer.errors"}  # `streamer` itself is its version
-SEAMS = BASE | {"streamer.protocols", "streamer.artifact"}
+SEAMS = BASE | {"streamer.protocols", "streamer.artifact", "streamer.failpoints"}
 
 # Longest matching prefix wins; a part may always import itself. The right side names prefixes.
 MAY_IMPORT: Mapping[str, set[str]] = {
@@ -20,6 +20,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "streamer.detect": SEAMS,
     "streamer.backends": SEAMS | {"streamer.detect"},
     "streamer.masking": set(),  # what counts as a secret, for log and config
+    "streamer.failpoints": set(),  # where a test may kill the process
     "streamer.log": BASE | {"streamer.masking"},
     "streamer.config": BASE | {"streamer.detect.settings", "streamer.masking"},
     "streamer.connect": SEAMS | {"streamer.config"},

@@ -59,9 +59,6 @@ class FileSource(PacedSource):
         """What was repaired on the way: `non_finite` values that became missing."""
         return self._decoder.counts if self._decoder else {}
 
-    def commit(self, positions: Mapping[tuple[str, int], int]) -> None:
-        """A file has no memory of its readers."""
-
     def close(self) -> None:
         if not self._closed:
             super().close()

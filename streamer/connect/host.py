@@ -5,12 +5,13 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from streamer.connect.pace import Wait
+from streamer.connect.whole import WholeSource
 from streamer.errors import ConfigError
 from streamer.event import EventBatch, Poll
 from streamer.protocols import Clock
@@ -72,7 +73,7 @@ def percent(part: float, whole: float) -> float:
     return min(max(100.0 * part / whole, 0.0), 100.0) if whole > 0 else float("nan")
 
 
-class HostSource:
+class HostSource(WholeSource):
     """One event every `every_s` about this machine, for ever. Offsets count from 0; missed beats are not made up."""
 
     channels: tuple[str, ...] = CHANNELS
@@ -117,9 +118,6 @@ class HostSource:
 
     def resume(self) -> None:
         self._paused = False
-
-    def commit(self, positions: Mapping[tuple[str, int], int]) -> None:
-        """The past of a machine cannot be read again."""
 
     def close(self) -> None:
         self._closed = True

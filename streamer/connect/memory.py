@@ -10,18 +10,24 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from streamer.errors import InputError, SinkError
-from streamer.event import Alert, EventBatch, Poll, Rejected, Scores
+from streamer.event import Alert, EventBatch, Lease, Poll, Position, Rejected, Scores
 
 ABORT = InputError("the source broke (an ABORT of its script)")
 Item = EventBatch | Rejected | Poll | Exception
 
 
 class MemorySource:
-    """Brings its items one poll at a time, in order: a batch, a rejected record, a Poll; an exception is raised."""
+    """Brings its items one poll at a time, in order: a batch, a rejected record, a Poll; an exception is raised.
+
+    `revoke` takes a lease away at once, as another member's joining does; `trouble` and `at_end` are set from outside.
+    """
 
     def __init__(self, items: Iterable[Item], *, channels: tuple[str, ...] = ("value",), endless: bool = False) -> None:
         self.channels = channels
-        self.committed: dict[tuple[str, int], int] = {}
+        self.trouble: str | None = None
+        self.at_end = True
+        self.positions: dict[Lease, Position] = {}
+        self.revoked: set[Lease] = set()
         self.closed = False
         self.paused = False
         self._items: deque[Item] = deque(items)
@@ -47,8 +53,19 @@ class MemorySource:
     def resume(self) -> None:
         self.paused = False
 
-    def commit(self, positions: Mapping[tuple[str, int], int]) -> None:
-        self.committed.update(positions)
+    def revoke(self, lease: Lease) -> None:
+        """The lease counts no more; any thread may call it."""
+        self.revoked.add(lease)
+
+    def holds(self, lease: Lease) -> bool:
+        return lease not in self.revoked
+
+    def commit(self, positions: Mapping[Lease, Position]) -> None:
+        self.positions |= {lease: position for lease, position in positions.items() if self.holds(lease)}
+
+    def committed(self, lease: Lease) -> int | None:
+        position = self.positions.get(lease)
+        return None if position is None else position.offset
 
     def close(self) -> None:
         self.closed = True

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from streamer.connect.whole import WholeSource
 from streamer.errors import ConfigError
 from streamer.event import EventBatch, Poll
 from streamer.protocols import Clock
@@ -93,7 +94,7 @@ class Pacer:
         return Poll(tuple(out), rejected)
 
 
-class PacedSource(ABC):
+class PacedSource(WholeSource, ABC):
     """The part of a Source that a pacer makes: what `_fetch` brings is held until it is due."""
 
     def __init__(self, pacer: Pacer) -> None:

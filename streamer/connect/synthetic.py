@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -49,9 +49,6 @@ class SyntheticSource(PacedSource):
     def faults(self) -> Sequence[Fault]:
         """Ground truth of all events made so far (a little ahead of what was polled)."""
         return self.world.faults
-
-    def commit(self, positions: Mapping[tuple[str, int], int]) -> None:
-        """A simulation has no memory of its readers."""
 
     def _fetch(self, timeout_s: float) -> Poll | None:
         return None if self._left == 0 else Poll((self._next(),))

@@ -123,7 +123,7 @@ class _Pages:
 
         cursor = whole_number(request, "cursor", 0, least=0, most=2**63)
         limit = whole_number(request, "limit", PAGE, least=1, most=MOST)
-        page, after = self._parts.outbox.recent.after(cursor, limit)
+        page, after = self._parts.recent.after(cursor, limit)
         listed = b",".join(map(alert_json, page))
         body = b'{"schema":"streamer.alerts/1","alerts":[%b],"next":%d}' % (listed, after)
         return Response(body, media_type="application/json")

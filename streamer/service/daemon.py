@@ -93,7 +93,7 @@ class Daemon:
     def idle_s(self) -> float:
         """Seconds since anything came or was left to do."""
         parts = self.parts
-        if not parts.outbox.idle or any(line.ledger.in_flight or line.tickets for line in parts.lines):
+        if not parts.scorer.idle or any(line.ledger.in_flight or line.tickets for line in parts.lines):
             return 0.0
         return self._clock() - max(reader.last_heard for reader in parts.readers)
 
@@ -134,10 +134,10 @@ class Daemon:
         ]
 
     def _undelivered(self) -> list[str]:
-        outlets = [o for o in self.parts.outbox.outlets if o.undelivered]
+        outlets = [outlet for outlet in self.parts.outlets if outlet.undelivered]
         failing = [r for r in self.parts.readers if r.trouble is not None and not r.ended]
         return [
-            *(f"sink {o.name}: {o.undelivered} alerts undelivered: {o.trouble}" for o in outlets),
+            *(f"sink {o.name}: {o.undelivered} undelivered: {o.trouble}" for o in outlets),
             *(
                 f"scores of {line.stream} unwritten: {line.scores.trouble}"
                 for line in self.parts.lines

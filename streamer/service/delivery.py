@@ -1,38 +1,41 @@
-"""Alerts on their way out: kept until the sink acknowledges them, bounded, retried, in order, never dropped."""
+"""Alerts and dead letters on their way out: kept until acknowledged, bounded, retried, in order, never dropped."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 import structlog
 
 from streamer.errors import StreamerError
-from streamer.event import Alert
-from streamer.protocols import Clock, Sink
+from streamer.failpoints import failpoint
+from streamer.protocols import Clock, Outgoing
 from streamer.service.backoff import Backoff
-from streamer.service.recent import Recent
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
-# An alert that its sink holds for longer without acknowledging it makes the service unready.
+# What a sink holds for longer without acknowledging it makes the service unready.
 GRACE_S = 5.0
 # How often a sink that is still delivering is asked whether it is done.
 ASK_EVERY_S = 0.01
 
 
-class Outlet:
-    """One sink and the alerts it has not acknowledged. Used by the scorer thread; others only read its numbers."""
+class Outlet(Generic[T]):
+    """One sink and what it has not acknowledged. Used by the scorer thread; others only read its numbers."""
 
-    def __init__(self, name: str, sink: Sink, backoff: Backoff | None = None, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self, name: str, sink: Outgoing[T], backoff: Backoff | None = None, clock: Clock = time.monotonic
+    ) -> None:
         self.name = name
-        self.acknowledged = 0  # sequence number: every alert up to here is delivered
+        self.acknowledged = 0  # sequence number: everything up to here is delivered
         self.failures = 0
         self.trouble: str | None = None
         self._sink, self._clock = sink, clock
         self._backoff = backoff or Backoff(clock=clock)
-        self._waiting: deque[tuple[int, Alert]] = deque()  # not handed over yet
+        self._waiting: deque[tuple[int, T]] = deque()  # not handed over yet
         self._handed = 0  # handed over, not acknowledged
         self._last = 0  # sequence number handed over last
         self._since: float | None = None  # when the oldest undelivered alert was posted
@@ -42,10 +45,10 @@ class Outlet:
     def undelivered(self) -> int:
         return len(self._waiting) + self._handed
 
-    def post(self, sequence: int, alert: Alert) -> None:
+    def post(self, sequence: int, item: T) -> None:
         if self._since is None:
             self._since = self._clock()
-        self._waiting.append((sequence, alert))
+        self._waiting.append((sequence, item))
 
     def pump(self, timeout_s: float = 0.0) -> None:
         """Hand over what waits and ask what arrived, unless the last failure is too fresh."""
@@ -57,6 +60,8 @@ class Outlet:
         except StreamerError as exc:
             self._failed(str(exc))
             return
+        failpoint("after_send")
+        self._arrived(self._handed - left)
         self._delivered() if left == 0 else self._pending(left)
 
     def close(self) -> None:
@@ -64,22 +69,31 @@ class Outlet:
 
     def _hand_over(self) -> None:
         while self._waiting:
-            sequence, alert = self._waiting[0]
-            self._sink.send(alert)
+            sequence, item = self._waiting[0]
+            self._sink.send(item)
             self._waiting.popleft()
             self._handed, self._last = self._handed + 1, sequence
 
+    def _arrived(self, count: int) -> None:
+        """The oldest `count` of what was handed over are acknowledged."""
+        if count <= 0:
+            return
+        self._handed -= count
+        self.acknowledged = self._last - self._handed
+        self._since = self._clock() if self.undelivered else None
+        failpoint("after_ack")
+
     def _delivered(self) -> None:
         if self.trouble:
-            log.info("sink_recovered", sink=self.name, alerts=self._handed)
-        self.acknowledged, self._handed, self._since, self.trouble = self._last, 0, None, None
+            log.info("sink_recovered", sink=self.name)
+        self.trouble = None
         self._backoff.succeed()
 
     def _pending(self, left: int) -> None:
-        """Not acknowledged yet: patience at first, trouble after GRACE_S."""
+        """Not acknowledged yet: patience at first, trouble after GRACE_S without progress."""
         self._ask_at = self._clock() + ASK_EVERY_S
         if self._since is not None and self._clock() - self._since > GRACE_S:
-            self._failed(f"{left} alerts unacknowledged for more than {GRACE_S:g} s")
+            self._failed(f"{left} unacknowledged for more than {GRACE_S:g} s")
 
     def _failed(self, problem: str) -> None:
         self._backoff.fail()
@@ -88,15 +102,24 @@ class Outlet:
         log.warning("alert_undelivered", sink=self.name, problem=problem, undelivered=self.undelivered)
 
 
-class Outbox:
-    """All sinks together: an alert counts as delivered when every one of them has acknowledged it."""
+def unheard(item: object) -> None:
+    """Nobody wants to hear of it."""
 
-    def __init__(self, outlets: Sequence[Outlet], limit: int = 10_000, recent: Recent | None = None) -> None:
-        """Above `limit` undelivered alerts at one sink, `full` asks the scorer to stop taking events."""
+
+class Outbox(Generic[T]):
+    """All sinks together: an item counts as delivered when every one of them has acknowledged it."""
+
+    def __init__(
+        self, outlets: Sequence[Outlet[T]] = (), limit: int = 10_000, heard: Callable[[T], None] = unheard
+    ) -> None:
+        """Above `limit` undelivered items at one sink, `full` asks the scorer to stop taking events.
+
+        `heard` is told of every item when it is posted.
+        """
         self.outlets = tuple(outlets)
         self.limit = limit
         self.posted = 0
-        self.recent = recent or Recent()
+        self._heard = heard
 
     @property
     def acknowledged(self) -> int:
@@ -114,12 +137,12 @@ class Outbox:
     def full(self) -> bool:
         return self.undelivered >= self.limit
 
-    def post(self, alerts: Sequence[Alert]) -> None:
-        for alert in alerts:
+    def post(self, items: Sequence[T]) -> None:
+        for item in items:
             self.posted += 1
-            self.recent.add(alert)
+            self._heard(item)
             for outlet in self.outlets:
-                outlet.post(self.posted, alert)
+                outlet.post(self.posted, item)
 
     def pump(self, timeout_s: float = 0.0) -> None:
         for outlet in self.outlets:

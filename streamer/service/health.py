@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
+from streamer.event import Alert
 from streamer.protocols import Clock
 from streamer.service.delivery import Outbox, Outlet
 from streamer.service.line import Line
@@ -46,7 +48,8 @@ def readings(parts: Parts) -> Iterator[Check]:
     yield model_check(parts.model)
     yield from map(source_check, parts.readers)
     yield from map(scores_check, parts.lines)
-    yield from map(sink_check, parts.outbox.outlets)
+    yield from map(gap_check, parts.lines)
+    yield from map(sink_check, parts.outlets)
     yield outbox_check(parts.outbox)
 
 
@@ -75,10 +78,17 @@ def source_check(reader: Reader) -> Check:
     return Check(name, True, "paused: scoring is behind" if reader.paused else "reading")
 
 
-def sink_check(outlet: Outlet) -> Check:
+def gap_check(line: Line) -> Check:
+    """Retention removed records: past help, so it is no reason to be unready; the detail says where."""
+    lost = [f"{topic}-{partition}: {count}" for (topic, partition), count in sorted(line.ledger.expired.items())]
+    detail = f"removed by retention before they were read: {', '.join(lost)}" if lost else "no gaps"
+    return Check(f"log:{line.stream}", True, detail)
+
+
+def sink_check(outlet: Outlet[Any]) -> Check:
     name = f"sink:{outlet.name}"
     if outlet.trouble is not None:
-        return Check(name, False, f"{outlet.undelivered} alerts undelivered, retried: {outlet.trouble}")
+        return Check(name, False, f"{outlet.undelivered} undelivered, retried: {outlet.trouble}")
     return Check(name, True, "delivering")
 
 
@@ -87,7 +97,7 @@ def scores_check(line: Line) -> Check:
     return Check(f"scores:{line.stream}", trouble is None, "writing" if trouble is None else f"retried: {trouble}")
 
 
-def outbox_check(outbox: Outbox) -> Check:
+def outbox_check(outbox: Outbox[Alert]) -> Check:
     if outbox.full:
         return Check("outbox", False, f"{outbox.undelivered} alerts wait (limit {outbox.limit}): scoring is stopped")
     return Check("outbox", True, f"{outbox.undelivered} alerts wait")

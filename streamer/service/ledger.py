@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from streamer.event import I64, U8, Fate, Rejected
+from streamer.event import I64, U8, Expired, Fate, Rejected
 
 
 def crowded(in_flight: int, *, events_per_s: float, backlog_s: float) -> bool:
@@ -29,6 +29,7 @@ class Ledger:
     received: int = 0
     fates: I64 = field(default_factory=lambda: np.zeros(len(Fate), np.int64))
     rejected: Counter[str] = field(default_factory=Counter)  # by reason
+    expired: Counter[tuple[str, int]] = field(default_factory=Counter)  # by topic and partition
 
     def settle(self, fate: U8) -> None:
         """Book the fates (N,) of judged records."""
@@ -38,6 +39,15 @@ class Ledger:
         """Book records that could not become events."""
         self.fates[Fate.DEAD_LETTERED] += len(rejected)
         self.rejected.update(one.reason for one in rejected)
+
+    def book(self, fate: Fate, records: int) -> None:
+        """Book records that share a fate without a judgement."""
+        self.fates[fate] += records
+
+    def expire(self, gap: Expired) -> None:
+        """Book records that retention removed, also per partition."""
+        self.book(Fate.EXPIRED, gap.records)
+        self.expired[gap.lease.topic, gap.lease.partition] += gap.records
 
     @property
     def settled(self) -> int:

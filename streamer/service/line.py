@@ -4,53 +4,39 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 import structlog
 
-from streamer.errors import StreamerError
-from streamer.event import I64, Alert, EventBatch, Fate, ModelRef, Rejected, Scores
-from streamer.protocols import Clock, ScoreSink
-from streamer.service.axis import EventClock
-from streamer.service.backoff import Backoff
+from streamer.event import (
+    U8,
+    Alert,
+    Assigned,
+    EventBatch,
+    Expired,
+    Fate,
+    Lease,
+    ModelRef,
+    Poll,
+    Position,
+    Rejected,
+    Scores,
+)
+from streamer.failpoints import failpoint
+from streamer.protocols import Clock, Letter
 from streamer.service.delivery import Outbox
 from streamer.service.ledger import Ledger, best_fate
 from streamer.service.mailbox import Mailbox, Positions
-from streamer.service.offsets import Tickets, positions
+from streamer.service.notices import expired_alert, stamp
+from streamer.service.offsets import Needs, Tickets
+from streamer.service.partitions import Judge, Partition, Partitions
 from streamer.service.reader import Arrival
-from streamer.service.scoring import Verdict
+from streamer.service.score_writer import ScoreWriter
 from streamer.service.tally import Tally
 
 log = structlog.get_logger()
-
-
-class Judge(Protocol):
-    """What the service needs of a detector (streamer.detect.pipeline.Detector)."""
-
-    fates: I64
-    ref: ModelRef
-
-    def process(self, batch: EventBatch) -> Verdict: ...
-
-    def tick(self, now_s: float) -> list[Alert]: ...
-
-    @property
-    def memory_bytes(self) -> int: ...
-
-    @property
-    def entities_active(self) -> int: ...
-
-    @property
-    def evicted(self) -> dict[str, int]: ...
-
-    @property
-    def out_of_order(self) -> int: ...
-
-    @property
-    def open_incidents(self) -> int: ...
 
 
 def pieces(batch: EventBatch, rows: int) -> Iterator[EventBatch]:
@@ -61,43 +47,9 @@ def pieces(batch: EventBatch, rows: int) -> Iterator[EventBatch]:
     yield from (batch.rows(slice(start, start + rows)) for start in range(0, len(batch), rows))
 
 
-class ScoreWriter:
-    """A score sink and what it could not take yet: kept and retried, so that no row is lost."""
-
-    def __init__(self, sink: ScoreSink | None, backoff: Backoff | None = None) -> None:
-        self.trouble: str | None = None
-        self.failures = 0
-        self._sink = sink
-        self._backoff = backoff or Backoff()
-        self._waiting: deque[tuple[EventBatch, Scores, int]] = deque()
-
-    def put(self, batch: EventBatch, scores: Scores, key: int) -> None:
-        if self._sink is not None:
-            self._waiting.append((batch, scores, key))
-
-    def pump(self) -> bool:
-        """Write what waits; True if nothing waits any more."""
-        while self._waiting and self._sink is not None:
-            if not self._backoff.due or not self._written(self._sink):
-                return False
-            self._waiting.popleft()
-        return True
-
-    def close(self) -> None:
-        if self._sink is not None:
-            self._sink.close()
-
-    def _written(self, sink: ScoreSink) -> bool:
-        try:
-            sink.write(*self._waiting[0])
-        except StreamerError as exc:
-            self._backoff.fail()
-            self.trouble, self.failures = str(exc), self.failures + 1
-            log.warning("scores_unwritten", problem=self.trouble)
-            return False
-        self.trouble = None
-        self._backoff.succeed()
-        return True
+def held_always(lease: Lease) -> bool:
+    """Of a source without partitions."""
+    return True
 
 
 @dataclass(slots=True)
@@ -106,14 +58,19 @@ class Line:
 
     ledger: Ledger
     mailbox: Mailbox[Arrival]
-    judges: Sequence[Judge]  # one per entity key
-    outbox: Outbox
+    partitions: Partitions
+    outbox: Outbox[Alert]
     earned: Positions
     scores: ScoreWriter
-    event_clock: EventClock
+    ref: ModelRef  # of the model that the service started with
+    letters: Outbox[Letter] = field(default_factory=Outbox)
     batch_rows: int = 4096
     promised_per_day: float = 0.0
+    holds: Callable[[Lease], bool] = held_always
+    note: Callable[[Partition], str] = lambda partition: ""
+    group: str = ""
     clock: Clock = time.monotonic
+    wall: Clock = time.time
     tickets: Tickets = field(default_factory=Tickets)
     tally: Tally = field(default_factory=Tally)
     _arrival: Arrival | None = None  # being judged
@@ -123,6 +80,10 @@ class Line:
     @property
     def stream(self) -> str:
         return self.ledger.stream
+
+    @property
+    def judges(self) -> list[Judge]:
+        return self.partitions.judges
 
     @property
     def settled(self) -> bool:
@@ -152,34 +113,73 @@ class Line:
         if arrival is not None:
             self._posted = self.outbox.posted
             self._pieces.extend(piece for batch in arrival.poll.batches for piece in pieces(batch, self.batch_rows))
+            self._move(arrival.poll)
             self._reject(arrival.poll.rejected)
         return arrival
 
     def _end(self, arrival: Arrival) -> None:
         self._silences()
         posted, self._arrival = self.outbox.posted, None
-        self.tickets.open(arrival.poll, needs=posted, alerts=posted - self._posted, received_at=arrival.at)
+        needs = Needs(posted, self.letters.posted)
+        self.tickets.open(arrival.poll, needs=needs, alerts=posted - self._posted, received_at=arrival.at)
+        failpoint("after_post")
 
     def settle(self) -> None:
         """Close the tickets whose alerts are acknowledged and whose scores are written; earn their positions."""
         if not self.tickets or not self.scores.pump():
             return
-        closed = self.tickets.settle(self.outbox.acknowledged)
-        self.earned.put(positions(closed))
+        closed = self.tickets.settle(Needs(self.outbox.acknowledged, self.letters.acknowledged))
+        earned = self.tickets.earned(closed, self.holds)
+        self.earned.put({lease: Position(at, self.note(self.partitions.of(lease))) for lease, at in earned.items()})
         for ticket in closed:
             if ticket.alerts:
                 self.tally.delivery_s.observe(self.clock() - ticket.received_at)
 
     def tick(self, *, flowing: bool) -> None:
         """Let event time run on with the wall clock; `flowing` says that the source is well and nothing is unread."""
-        self.event_clock.run_on(self.clock(), flowing=flowing and self._arrival is None and not len(self.mailbox))
-        if self.event_clock.pace > 0:
-            self._silences()
+        quiet = flowing and self._arrival is None and not len(self.mailbox)
+        for partition in self.partitions:
+            partition.clock.run_on(self.clock(), flowing=quiet)
+            if partition.clock.pace > 0:
+                self._silence(partition)
+
+    def _move(self, poll: Poll) -> None:
+        for lease in poll.revoked:
+            self.partitions.revoke(lease)
+            self.tickets.revoke(lease)
+        for assigned in poll.assigned:
+            self._assign(assigned)
+        for gap in poll.expired:
+            self._expire(gap)
+
+    def _assign(self, assigned: Assigned) -> None:
+        if self.holds(assigned.lease):
+            self.partitions.assign(assigned)
+            self.tickets.assign(assigned.lease, assigned.position)
+
+    def _expire(self, gap: Expired) -> None:
+        """Retention overtook us: the records have a fate, and somebody is told."""
+        self.ledger.expire(gap)
+        log.error(
+            "records_expired", stream=self.stream, topic=gap.lease.topic, partition=gap.lease.partition,
+            first_offset=gap.first, until_offset=gap.until, records=gap.records,
+        )  # fmt: skip
+        self._post([expired_alert(gap, self.stream, self.group, self.ref, self.wall())])
 
     def _reject(self, rejected: Sequence[Rejected]) -> None:
         if not rejected:
             return
+        ours = [one for one in rejected if one.lease is None or self.holds(one.lease)]
+        new = [one for one in ours if one.lease is None or one.offset >= self.partitions.of(one.lease).position]
+        self.ledger.book(Fate.RETURNED, len(rejected) - len(ours))
+        self.ledger.book(Fate.REPLAYED, len(ours) - len(new))
+        self._bury(new)
+
+    def _bury(self, rejected: Sequence[Rejected]) -> None:
+        if not rejected:
+            return
         self.ledger.reject(rejected)
+        self.letters.post([Letter(self.stream, one, stamp(self.wall())) for one in rejected])
         one = rejected[0]
         log.warning(
             "records_rejected", stream=self.stream, count=len(rejected),
@@ -189,32 +189,57 @@ class Line:
     def _judge(self, batch: EventBatch) -> None:
         if not len(batch):
             return
+        if not self.holds(batch.lease):
+            self.ledger.book(Fate.RETURNED, len(batch))
+            return
+        partition = self.partitions.of(batch.lease)
+        again = int(np.searchsorted(batch.offset, partition.position))
+        for part, aloud in ((batch.rows(slice(0, again)), False), (batch.rows(slice(again, None)), True)):
+            if len(part):
+                self._process(partition, part, aloud=aloud)
+        partition.after = int(batch.offset[-1]) + 1
+
+    def _process(self, partition: Partition, batch: EventBatch, *, aloud: bool) -> None:
         started = self.clock()
-        verdicts = [judge.process(batch) for judge in self.judges]
+        verdicts = [judge.process(batch) for judge in partition.judges]
         self.tally.score_s.observe(self.clock() - started)
-        self._book(batch, [verdict.scores for verdict in verdicts])
+        self.tally.batch_events.observe(len(batch))
+        partition.clock.heard(batch.time_s)
+        failpoint("after_score")
+        if not aloud:
+            self.ledger.book(Fate.REPLAYED, len(batch))
+            self._tick(partition)
+            return
+        self._book(batch, [verdict.scores for verdict in verdicts], partition.judges[0].ref)
         for verdict in verdicts:
             self._post(verdict.alerts)
 
-    def _book(self, batch: EventBatch, scores: Sequence[Scores]) -> None:
+    def _book(self, batch: EventBatch, scores: Sequence[Scores], ref: ModelRef) -> None:
         for key, one in enumerate(scores):
             self.scores.put(batch, one, key)
         fate = best_fate([one.fate for one in scores])
         self.ledger.settle(fate)
-        scored = int(np.count_nonzero(fate == Fate.SCORED))
-        ref = self.judges[0].ref
-        self.tally.scored[ref.backend, ref.version] += scored
-        self.tally.batch_events.observe(len(batch))
-        alarm = np.maximum.reduce([one.alarm for one in scores])
-        self.tally.alarm.observe_all(alarm[fate == Fate.SCORED])
+        self._count(batch, fate, scores, ref)
+
+    def _count(self, batch: EventBatch, fate: U8, scores: Sequence[Scores], ref: ModelRef) -> None:
+        scored = fate == Fate.SCORED
+        self.tally.scored[ref.backend, ref.version] += int(np.count_nonzero(scored))
+        self.tally.alarm.observe_all(np.maximum.reduce([one.alarm for one in scores])[scored])
         self.tally.span(batch.time_s)
-        self.event_clock.heard(batch.time_s)
 
     def _silences(self) -> None:
-        now_s = self.event_clock.now_s
-        if now_s is not None:
-            for judge in self.judges:
-                self._post(judge.tick(now_s))
+        for partition in self.partitions:
+            self._silence(partition)
+
+    def _silence(self, partition: Partition) -> None:
+        """Timers of a partition; while its memory is being rebuilt they are wound, and nobody is told."""
+        alerts = self._tick(partition)
+        if partition.after >= partition.position:
+            self._post(alerts)
+
+    def _tick(self, partition: Partition) -> list[Alert]:
+        now_s = partition.clock.now_s
+        return [] if now_s is None else [alert for judge in partition.judges for alert in judge.tick(now_s)]
 
     def _post(self, alerts: Sequence[Alert]) -> None:
         if alerts:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Generic, TypeVar
 
-Partition = tuple[str, int]
+from streamer.event import Lease, Position
+
 T = TypeVar("T")
+_offset = attrgetter("offset")
 
 
 class Mailbox(Generic[T]):
@@ -75,15 +78,15 @@ class Positions:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: dict[Partition, int] = {}
+        self._waiting: dict[Lease, Position] = {}
 
-    def put(self, positions: Mapping[Partition, int]) -> None:
+    def put(self, positions: Mapping[Lease, Position]) -> None:
         """Later positions replace earlier ones; a position never goes back."""
         with self._lock:
-            for partition, offset in positions.items():
-                self._waiting[partition] = max(offset, self._waiting.get(partition, offset))
+            for lease, position in positions.items():
+                self._waiting[lease] = max(position, self._waiting.get(lease, position), key=_offset)
 
-    def take(self) -> dict[Partition, int]:
+    def take(self) -> dict[Lease, Position]:
         with self._lock:
             taken, self._waiting = self._waiting, {}
         return taken

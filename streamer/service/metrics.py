@@ -24,7 +24,7 @@ from streamer.service.tally import Histogram, merged
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "streamer_"
-SKIPPED = (Fate.WARMING, Fate.DUPLICATE, Fate.LATE, Fate.MISSING, Fate.EXPIRED, Fate.SHED)
+SKIPPED = tuple(fate for fate in Fate if fate not in (Fate.SCORED, Fate.DEAD_LETTERED))
 Row = tuple[Sequence[str], float]
 K = TypeVar("K")
 
@@ -84,20 +84,25 @@ def _records(parts: Parts) -> Iterator[Metric]:
     yield counter("records_consumed", "Records read, good and bad.", stream, received)
     yield counter("records_rejected", "Records that could not become events.", ("stream", "reason"), rejected)
     yield counter("records_dead_lettered", "Records set aside as undecodable.", stream, dead)
+    lost = ((line.stream, topic, str(p), n) for line in lines for (topic, p), n in _counts(line.ledger.expired))
+    expired = [(labels, n) for *labels, n in lost]
+    where = ("stream", "topic", "partition")
+    yield counter("records_expired", "Records that retention removed before they were read.", where, expired)
     yield counter("events_skipped", "Events accepted without a score.", ("stream", "reason"), skipped)
     yield counter("events_scored", "Events judged.", ("stream", "backend", "model_version"), scored)
     yield gauge("records_in_flight", "Records read and not settled yet.", stream, in_flight)
     yield gauge("queue_items", "Polls waiting between reader and scorer.", stream, _of(lines, lambda a: len(a.mailbox)))
-    out_of_order = _of(lines, lambda line: sum(judge.out_of_order for judge in line.judges))
+    out_of_order = _of(lines, lambda line: line.partitions.out_of_order)
     yield counter("events_out_of_order", "Events older than their entity's newest one.", stream, out_of_order)
 
 
 def _entities(parts: Parts) -> Iterator[Metric]:
-    judges = [(line.stream, str(key), judge) for line in parts.lines for key, judge in enumerate(line.judges)]
+    judges = [(line.stream, str(key), some) for line in parts.lines for key, some in line.partitions.by_key().items()]
+    gone = [(line.stream, str(key), n) for line in parts.lines for key, n in line.partitions.evicted().items()]
     keyed = ("stream", "key")
-    active = [((stream, key), judge.entities_active) for stream, key, judge in judges]
-    memory = [((stream, key), judge.memory_bytes) for stream, key, judge in judges]
-    evicted = [((stream, key, why), n) for stream, key, judge in judges for why, n in sorted(judge.evicted.items())]
+    active = [((stream, key), sum(judge.entities_active for judge in some)) for stream, key, some in judges]
+    memory = [((stream, key), sum(judge.memory_bytes for judge in some)) for stream, key, some in judges]
+    evicted = [((stream, key, why), n) for stream, key, counts in gone for why, n in sorted(counts.items())]
     yield gauge("entities_active", "Entities in memory.", keyed, active)
     yield counter("entities_evicted", "Entities that lost their memory.", (*keyed, "reason"), evicted)
     yield gauge("ring_bytes", "Memory reserved for entities.", keyed, memory)
@@ -116,7 +121,7 @@ def _alerts(parts: Parts) -> Iterator[Metric]:
 
 
 def _delivery(parts: Parts) -> Iterator[Metric]:
-    outlets, sink, stream = parts.outbox.outlets, ("sink",), ("stream",)
+    outlets, sink, stream = parts.outlets, ("sink",), ("stream",)
     failures = [((outlet.name,), outlet.failures) for outlet in outlets]
     waiting = [((outlet.name,), outlet.undelivered) for outlet in outlets]
     broken = [((reader.stream,), reader.failures) for reader in parts.readers]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from streamer.event import ModelRef
-from streamer.service.delivery import Outbox
+from streamer.event import Alert, ModelRef
+from streamer.protocols import Letter
+from streamer.service.delivery import Outbox, Outlet
 from streamer.service.line import Line
 from streamer.service.reader import Reader
+from streamer.service.recent import Recent
 from streamer.service.scorer import Scorer
 
 
@@ -30,8 +33,18 @@ class Parts:
     readers: tuple[Reader, ...]
     lines: tuple[Line, ...]
     scorer: Scorer
-    outbox: Outbox
+    outbox: Outbox[Alert]
     model: ModelState
+    recent: Recent = field(default_factory=Recent)
+
+    @property
+    def outlets(self) -> list[Outlet[Any]]:
+        """Every way out, of alerts and of dead letters."""
+        return [*self.outbox.outlets, *self.letters.outlets]
+
+    @property
+    def letters(self) -> Outbox[Letter]:
+        return self.scorer.letters
 
 
 @dataclass(slots=True)

@@ -93,7 +93,9 @@ class Reader:
         if poll is None:
             self.ended = True
             return 0.0
-        if not poll.records:
+        if not self.source.at_end:
+            self.last_heard = self._clock()
+        if poll.empty:
             return (PAUSED_S if self.paused else REST_S) if quick else 0.0
         self.last_heard = self._clock()
         self._ledger.received += poll.records
@@ -134,9 +136,12 @@ class Reader:
         return rest_s
 
     def _recovered(self) -> None:
-        if self.trouble is not None:
+        """The poll came back: well, unless the source itself says what is wrong."""
+        before, self.trouble = self.trouble, self.source.trouble
+        if self.trouble is not None and before is None:
+            log.warning("source_failing", stream=self.stream, problem=self.trouble)
+        if self.trouble is None and before is not None:
             log.info("source_recovered", stream=self.stream, failures=self._backoff.failures)
-        self.trouble = None
         self._backoff.succeed()
 
     def _see_off(self, drained: threading.Event) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from streamer.protocols import Clock
+from streamer.event import Alert
+from streamer.protocols import Clock, Letter
 from streamer.service.delivery import Outbox
 from streamer.service.line import Line
 
@@ -21,18 +22,20 @@ FLUSH_S = 0.0
 
 
 class Scorer:
-    """Owns the lines and the outbox. Everything but `run` and `turn` may be read by other threads."""
+    """Owns the lines and what goes out. Everything but `run` and `turn` may be read by other threads."""
 
     def __init__(
         self,
         lines: Sequence[Line],
-        outbox: Outbox,
+        outbox: Outbox[Alert],
+        letters: Outbox[Letter] | None = None,
         *,
         bell: threading.Event,
         flowing: Callable[[str], bool] = lambda stream: True,
         clock: Clock = time.monotonic,
     ) -> None:
         self.lines, self.outbox = tuple(lines), outbox
+        self.letters: Outbox[Letter] = letters or Outbox()
         self.stalled = False
         self.beat = clock()
         self._bell, self._flowing, self._clock = bell, flowing, clock
@@ -40,28 +43,35 @@ class Scorer:
 
     @property
     def settled(self) -> bool:
-        return all(line.settled for line in self.lines) and self.outbox.idle
+        return all(line.settled for line in self.lines) and self.idle
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is on its way out."""
+        return self.outbox.idle and self.letters.idle
 
     def run(self, give_up: Callable[[], bool]) -> None:
         """Work until all lines are settled, or until `give_up` says that draining took too long."""
         while not self.settled and not give_up():
             self._bell.clear()
             if not self.turn():
-                self._bell.wait(REST_S if self.outbox.idle else REST_BUSY_S)
+                self._bell.wait(REST_S if self.idle else REST_BUSY_S)
 
     def turn(self) -> bool:
         """One arrival of each stream; False if there was none, or if the sinks are too far behind to take more."""
         self.beat = self._clock()
-        self.stalled = self.outbox.full
+        self.stalled = self.outbox.full or self.letters.full
         worked = [] if self.stalled else [line.work() for line in self.lines]
         self._tick()
         self.outbox.pump(FLUSH_S)
+        self.letters.pump(FLUSH_S)
         for line in self.lines:
             line.settle()
         return any(worked)
 
     def close(self) -> None:
         self.outbox.close()
+        self.letters.close()
         for line in self.lines:
             line.scores.close()
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -171,8 +171,8 @@ def whole_rows(
     batch, scores = done[-1] if done else _no_rows(channels)
     gap, blank = _placeholders(batch, rejected)
     order = np.argsort(np.concatenate([batch.offset, gap.offset]), kind="stable")
-    columns = (np.concatenate([getattr(batch, name), getattr(gap, name)])[order] for name in _COLUMNS)
-    merged = EventBatch(batch.stream, batch.topic, batch.partition, gap.keys, *columns)
+    columns = {name: np.concatenate([getattr(batch, name), getattr(gap, name)])[order] for name in _COLUMNS}
+    merged = replace(batch, keys=gap.keys, **columns)
     return [*done[:-1], (merged, chosen(joined([scores, blank]), order))]
 
 

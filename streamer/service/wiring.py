@@ -18,17 +18,19 @@ from streamer.config import Config, HostSource, MemorySource, Model, Runtime, Si
 from streamer.connect import CARD_KEYS, open_scores, open_sink, open_source
 from streamer.detect.pipeline import Detector
 from streamer.errors import ModelError
+from streamer.event import Alert
 from streamer.protocols import Scorer as Network
 from streamer.protocols import Source
-from streamer.service.axis import EventClock
 from streamer.service.backoff import Backoff
 from streamer.service.delivery import Outbox, Outlet
 from streamer.service.ledger import Ledger, crowded
-from streamer.service.line import Line, ScoreWriter
+from streamer.service.line import Line
 from streamer.service.mailbox import Mailbox, Positions
+from streamer.service.partitions import Partitions
 from streamer.service.parts import ModelState, Parts
 from streamer.service.reader import Arrival, Reader
 from streamer.service.recent import Recent
+from streamer.service.score_writer import ScoreWriter
 from streamer.service.scorer import Scorer
 
 log = structlog.get_logger()
@@ -52,13 +54,14 @@ def build(config: Config, *, dry_run: bool = False) -> Parts:
     """All parts of the service, opened. What cannot be opened raises its error here, and nothing stays open."""
     with ExitStack() as opened:
         loaded = load_model(config.model)
-        outbox = open_outbox(config, opened, dry_run=dry_run)
+        recent = Recent(config.runtime.recent_alerts)
+        outbox = open_outbox(config, opened, recent, dry_run=dry_run)
         bell = threading.Event()
         pairs = [open_stream(config, stream, loaded, outbox, bell, opened, dry_run) for stream in config.streams]
         readers, lines = tuple(reader for reader, _ in pairs), tuple(line for _, line in pairs)
         scorer = Scorer(lines, outbox, bell=bell, flowing=flowing(readers))
         opened.pop_all()
-    return Parts(readers, lines, scorer, outbox, loaded.state)
+    return Parts(readers, lines, scorer, outbox, loaded.state, recent)
 
 
 def load_model(model: Model) -> Loaded:
@@ -77,22 +80,21 @@ def load_model(model: Model) -> Loaded:
         return Loaded(baseline_scorer(ModelSpec()), ModelSpec(), {}, str(exc))
 
 
-def open_outbox(config: Config, opened: ExitStack, *, dry_run: bool) -> Outbox:
+def open_outbox(config: Config, opened: ExitStack, recent: Recent, *, dry_run: bool) -> Outbox[Alert]:
     """The sinks; in a dry run only standard output, which tells what would have been sent."""
     sinks = (StdoutSink(kind="stdout"),) if dry_run else config.sinks
     outlets = []
     for name, sink in named(sinks):
         outlets.append(Outlet(name, open_sink(sink), backoff(config.runtime)))
         opened.callback(outlets[-1].close)
-    recent = Recent(config.runtime.recent_alerts)
-    return Outbox(outlets, config.runtime.undelivered_alerts, recent)
+    return Outbox(outlets, config.runtime.undelivered_alerts, recent.add)
 
 
 def open_stream(
     config: Config,
     stream: Stream,
     loaded: Loaded,
-    outbox: Outbox,
+    outbox: Outbox[Alert],
     bell: threading.Event,
     opened: ExitStack,
     dry_run: bool,
@@ -106,8 +108,9 @@ def open_stream(
     ledger, earned = Ledger(stream.name), Positions()
     mailbox: Mailbox[Arrival] = Mailbox(config.runtime.mailbox_batches, bell)
     line = Line(
-        ledger, mailbox, detectors(stream, source, loaded), outbox, Positions() if dry_run else earned, writer,
-        EventClock(live_pace(stream)), config.runtime.batch_rows, float(stream.alerts.budget),
+        ledger, mailbox, Partitions.whole(detectors(stream, source, loaded), live_pace(stream)), outbox,
+        Positions() if dry_run else earned, writer, loaded.network.ref,
+        batch_rows=config.runtime.batch_rows, promised_per_day=float(stream.alerts.budget), holds=source.holds,
     )  # fmt: skip
     # A quarter of the time for draining: what was read when the signal comes can be judged and delivered in time.
     backlog_s = float(config.runtime.drain) / 4
@@ -144,7 +147,7 @@ def flowing(readers: tuple[Reader, ...]) -> Callable[[str], bool]:
 
     def answer(stream: str) -> bool:
         reader = by_name[stream]
-        return reader.trouble is None and not reader.paused and not reader.ended
+        return reader.trouble is None and reader.source.at_end and not reader.paused and not reader.ended
 
     return answer
 

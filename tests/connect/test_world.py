@@ -20,10 +20,10 @@ def take(world: World, events: int) -> EventBatch:
     parts: list[EventBatch] = []
     while sum(map(len, parts)) < events:
         parts.append(world.advance())
-    columns = (
+    entity, time_s, values, offset = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("entity", "time_s", "values", "offset")
     )
-    return EventBatch(parts[0].stream, parts[0].topic, 0, parts[0].keys, *columns)
+    return EventBatch(parts[0].stream, parts[0].topic, 0, parts[0].keys, entity, time_s, values, offset)
 
 
 def of(batch: EventBatch, entity: str) -> EventBatch:
@@ -35,10 +35,10 @@ def polled(kind: str, **more: int) -> EventBatch:
     parts: list[EventBatch] = []
     while (poll := source.poll(0.0)) is not None:
         parts += poll.batches
-    columns = (
+    entity, time_s, values, offset = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("entity", "time_s", "values", "offset")
     )
-    return EventBatch("", "", 0, parts[0].keys, *columns)
+    return EventBatch("", "", 0, parts[0].keys, entity, time_s, values, offset)
 
 
 @pytest.mark.parametrize("kind", ["plant", "cards"])

@@ -12,7 +12,7 @@ from streamer.connect.memory import MemoryScores, MemorySink
 from streamer.connect.scores import ScoreCsv, ScoreJsonl
 from streamer.connect.sinks import JsonlSink, StdoutSink
 from streamer.errors import SinkError
-from streamer.protocols import ScoreSink, Sink
+from streamer.protocols import Outgoing, ScoreSink, Sink
 from tests.contracts import examples
 
 SINKS: dict[str, Callable[[Path], Sink]] = {
@@ -39,7 +39,7 @@ def score_sink(request: pytest.FixtureRequest, tmp_path: Path) -> ScoreSink:
 
 
 def test_a_sink_is_a_sink(sink: Sink) -> None:
-    assert isinstance(sink, Sink)
+    assert isinstance(sink, Outgoing)
 
 
 def test_flush_leaves_nothing_behind(sink: Sink) -> None:

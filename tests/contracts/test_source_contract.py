@@ -13,7 +13,7 @@ from streamer.connect.file import FileSource
 from streamer.connect.host import HostSource, Reading
 from streamer.connect.memory import MemorySource
 from streamer.connect.synthetic import SyntheticSource
-from streamer.event import EventBatch, Poll
+from streamer.event import EventBatch, Lease, Poll, Position
 from streamer.protocols import Source
 from tests.contracts import examples
 
@@ -145,7 +145,7 @@ def test_the_same_source_twice_brings_the_same(make: Make) -> None:
 
 def test_commit_is_taken_at_any_time(source: Source) -> None:
     source.commit({})
-    source.commit({("topic", 0): 3})
+    source.commit({Lease("topic", 0): Position(3)})
 
 
 def test_close_may_be_called_twice_and_ends_the_source(source: Source) -> None:

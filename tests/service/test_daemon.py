@@ -7,7 +7,7 @@ import pytest
 
 from streamer.connect.memory import ABORT, MemorySource
 from streamer.errors import SinkError
-from streamer.event import EventBatch, Poll
+from streamer.event import EventBatch, Lease, Poll
 from streamer.service.daemon import Daemon
 from streamer.service.parts import Phase
 from tests.service.world import Verdict, World, batch_of, rejected, world
@@ -31,7 +31,7 @@ def test_the_end_of_all_sources_ends_the_service_with_everything_settled() -> No
     assert run(w) == 0
     assert w.ledger.summary()["in"] == 4
     assert w.ledger.in_flight == 0
-    assert w.committed == {("t", 0): 4}
+    assert w.committed == {Lease("t", 0): 4}
     assert [alert.alert_id for alert in w.sink.alerts] == ["id-1"]
 
 
@@ -49,20 +49,20 @@ def test_a_stop_drains_what_was_read_and_reads_no_more() -> None:
     stop.set()
     assert run(w, stop) == 0
     assert w.judges[0].seen == [0, 1, 2]
-    assert w.committed == {("t", 0): 3}
+    assert w.committed == {Lease("t", 0): 3}
 
 
 def test_idleness_ends_the_service_when_asked_to() -> None:
     w = real([batch_of([LOW], 0)], endless=True)
     assert run(w, until_idle_s=0.3) == 0
-    assert w.committed == {("t", 0): 1}
+    assert w.committed == {Lease("t", 0): 1}
 
 
 def test_alerts_that_cannot_be_delivered_in_time_are_no_clean_end_and_not_committed() -> None:
     w = real([batch_of([LOW], 0), batch_of([HIGH], 1), batch_of([LOW], 2)], endless=False)
     w.sink.fail = SinkError("disk full")
     assert run(w, drain_s=0.3) == 1
-    assert w.committed == {("t", 0): 1}
+    assert w.committed == {Lease("t", 0): 1}
 
 
 def test_a_source_that_still_fails_at_the_end_is_no_clean_end() -> None:
@@ -89,7 +89,7 @@ def test_a_crash_of_the_scorer_is_told_and_nothing_behind_it_is_committed() -> N
 
     judge.process = process  # type: ignore[method-assign]
     assert run(w, drain_s=0.3) == 1
-    assert w.committed in ({("t", 0): 1}, {})
+    assert w.committed in ({Lease("t", 0): 1}, {})
 
 
 class Slow(MemorySource):

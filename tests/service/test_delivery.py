@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from streamer.connect.memory import MemorySink
 from streamer.errors import SinkError
+from streamer.event import Alert
 from streamer.service.backoff import Backoff
 from streamer.service.delivery import ASK_EVERY_S, GRACE_S, Outbox, Outlet
 from tests.service.world import Hands, alert_at, two_sinks
@@ -18,7 +19,7 @@ def clock() -> Hands:
     return Hands()
 
 
-def outlet_of(sink: MemorySink, clock: Hands) -> Outlet:
+def outlet_of(sink: MemorySink, clock: Hands) -> Outlet[Alert]:
     return Outlet("memory", sink, Backoff(1.0, 8.0, clock), clock)
 
 
@@ -92,7 +93,7 @@ def test_patience_with_a_slow_sink_ends_after_the_grace(clock: Hands) -> None:
 
 
 def test_without_sinks_everything_posted_is_delivered() -> None:
-    outbox = Outbox([])
+    outbox: Outbox[Alert] = Outbox([])
     outbox.post([alert_at(1)])
     assert (outbox.acknowledged, outbox.idle) == (1, True)
 

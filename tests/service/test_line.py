@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 
 from streamer.connect.memory import ABORT
 from streamer.errors import SinkError
-from streamer.event import EventBatch, Fate, Poll, Rejected
+from streamer.event import EventBatch, Fate, Lease, Poll, Rejected
 from streamer.service.ledger import best_fate, crowded
-from streamer.service.line import ScoreWriter, pieces
+from streamer.service.line import pieces
+from streamer.service.score_writer import ScoreWriter
 from streamer.service.scorer import TICK_S
 from tests.service.world import batch_of, rejected, world
 
@@ -21,12 +22,12 @@ def test_a_position_is_committed_only_after_every_alert_up_to_it_is_acknowledged
     w.read(3)
     w.score(5)
     w.read(1)
-    assert w.committed == {("t", 0): 2}
+    assert w.committed == {Lease("t", 0): 2}
     assert len(w.sink.alerts) == 1
     w.sink.release()
     w.score()
     w.read(1)
-    assert w.committed == {("t", 0): 4}
+    assert w.committed == {Lease("t", 0): 4}
 
 
 def test_nothing_is_committed_before_its_scores_are_written() -> None:
@@ -41,7 +42,7 @@ def test_nothing_is_committed_before_its_scores_are_written() -> None:
     w.clock.now += 100
     w.score(2)
     w.read(1)
-    assert (w.committed, broken.rows) == ({("t", 0): 1}, 1)
+    assert (w.committed, broken.rows) == ({Lease("t", 0): 1}, 1)
 
 
 class Broken:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from streamer.connect.memory import ABORT, MemorySource
 from streamer.errors import InputError
-from streamer.event import Poll
+from streamer.event import Lease, Poll, Position
 from streamer.service.reader import REST_S, Reader
 from tests.service.world import World, batch_of, rejected, world
 
@@ -101,11 +101,11 @@ class Grudging(MemorySource):
 
 def test_a_refused_commit_is_kept_and_tried_again() -> None:
     w = World(Grudging([], endless=True))
-    w.earned.put({("t", 0): 7})
+    w.earned.put({Lease("t", 0): Position(7)})
     w.read(1)
     assert (w.committed, w.reader.trouble) == ({}, "commit timed out")
     w.read(1)
-    assert w.committed == {("t", 0): 7}
+    assert w.committed == {Lease("t", 0): 7}
 
 
 def test_positions_earned_while_draining_are_still_committed() -> None:
@@ -113,9 +113,9 @@ def test_positions_earned_while_draining_are_still_committed() -> None:
     stop, drained = threading.Event(), threading.Event()
     stop.set()
     drained.set()
-    w.earned.put({("t", 0): 3})
+    w.earned.put({Lease("t", 0): Position(3)})
     w.reader.run(stop, drained)
-    assert w.committed == {("t", 0): 3}
+    assert w.committed == {Lease("t", 0): 3}
 
 
 items = st.lists(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -9,16 +10,18 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from streamer.connect.memory import Item, MemoryScores, MemorySink, MemorySource
-from streamer.event import I64, Alert, EventBatch, Fate, ModelRef, Rejected, Scores
+from streamer.event import I64, Alert, EventBatch, Fate, Lease, ModelRef, Rejected, Scores
 from streamer.protocols import Sink, Source
-from streamer.service.axis import EventClock
 from streamer.service.backoff import Backoff
 from streamer.service.delivery import Outbox, Outlet
 from streamer.service.ledger import Ledger
-from streamer.service.line import Line, ScoreWriter
+from streamer.service.line import Line
 from streamer.service.mailbox import Mailbox, Positions
+from streamer.service.partitions import Partitions
 from streamer.service.parts import ModelState, Parts
 from streamer.service.reader import Arrival, Reader
+from streamer.service.recent import Recent
+from streamer.service.score_writer import ScoreWriter
 from streamer.service.scorer import Scorer
 
 LIMIT = 10.0
@@ -67,22 +70,27 @@ class HighJudge:
         self.ticks.append(now_s)
         return []
 
+    def load(self, blob: bytes) -> None:
+        self.seen += json.loads(blob)
+
 
 def scores_of(fate: np.ndarray, alarm: np.ndarray) -> Scores:
     blank = np.full((len(fate), 1), np.nan, np.float32)
     return Scores(fate, alarm, alarm, np.stack([alarm, 0 * alarm], axis=1), blank, blank, blank)
 
 
-def batch_of(values: Sequence[float], first_offset: int = 0, *, partition: int = 0, time_s: float = 0.0) -> EventBatch:
+def batch_of(
+    values: Sequence[float], first_offset: int = 0, *, partition: int = 0, time_s: float = 0.0, epoch: int = 0
+) -> EventBatch:
     n = len(values)
     offset = np.arange(first_offset, first_offset + n, dtype=np.int64)
     times = time_s + offset.astype(np.float64)
     column = np.array(values, np.float32).reshape(n, 1)
-    return EventBatch("s", "t", partition, ("pump",), np.zeros((n, 1), np.int32), times, column, offset)
+    return EventBatch("s", "t", partition, ("pump",), np.zeros((n, 1), np.int32), times, column, offset, epoch)
 
 
-def rejected(offset: int, reason: str = "bad_json") -> Rejected:
-    return Rejected(offset, reason, "line is not JSON", b"{")
+def rejected(offset: int, reason: str = "bad_json", lease: Lease | None = None) -> Rejected:
+    return Rejected(offset, reason, "line is not JSON", b"{", lease)
 
 
 def alert_at(offset: int) -> Alert:
@@ -114,13 +122,15 @@ class World:
         self.judges = [HighJudge() for _ in range(self.keys)]
         self.scores = MemoryScores()
         self.outlet = Outlet("memory", self.sink, self.backoff(), self.clock)
-        self.outbox = Outbox([self.outlet], self.limit)
+        self.recent = Recent()
+        self.outbox = Outbox([self.outlet], self.limit, self.recent.add)
         self.reader = Reader(
             self.ledger, self.source, self.mailbox, self.earned, backoff=self.backoff(), clock=self.clock
         )
         self.line = Line(
-            self.ledger, self.mailbox, self.judges, self.outbox, self.earned, ScoreWriter(self.scores, self.backoff()),
-            EventClock(self.pace), self.batch_rows, 5.0, self.clock,
+            self.ledger, self.mailbox, Partitions.whole(self.judges, self.pace), self.outbox, self.earned,
+            ScoreWriter(self.scores, self.backoff()), REF, batch_rows=self.batch_rows, promised_per_day=5.0,
+            holds=self.source.holds, clock=self.clock,
         )  # fmt: skip
         self.scorer = Scorer([self.line], self.outbox, bell=bell, clock=self.clock)
 
@@ -129,12 +139,12 @@ class World:
 
     @property
     def parts(self) -> Parts:
-        return Parts((self.reader,), (self.line,), self.scorer, self.outbox, self.model)
+        return Parts((self.reader,), (self.line,), self.scorer, self.outbox, self.model, self.recent)
 
     @property
-    def committed(self) -> dict[tuple[str, int], int]:
+    def committed(self) -> dict[Lease, int]:
         assert isinstance(self.source, MemorySource)
-        return self.source.committed
+        return {lease: position.offset for lease, position in self.source.positions.items()}
 
     def read(self, polls: int) -> None:
         for _ in range(polls):
@@ -150,5 +160,5 @@ def world(items: Iterable[Item], *, endless: bool = True, **settings: object) ->
     return World(MemorySource(items, endless=endless), **settings)  # type: ignore[arg-type]
 
 
-def two_sinks(first: Sink, second: Sink, clock: Hands) -> Outbox:
+def two_sinks(first: Sink, second: Sink, clock: Hands) -> Outbox[Alert]:
     return Outbox([Outlet("first", first, clock=clock), Outlet("second", second, clock=clock)])

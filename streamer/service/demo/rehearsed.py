@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from streamer.connect.pace import Pacer, Wait
-from streamer.event import EventBatch, Poll
+from streamer.event import EventBatch, Lease, Poll, Position
 from streamer.protocols import Clock, Source
 
 # A batch for every event would cost a network step each; ten frames a second look alive and cost a tenth.
@@ -60,8 +60,22 @@ class Rehearsed:
     def resume(self) -> None:
         self._paused = False
 
-    def commit(self, positions: Mapping[tuple[str, int], int]) -> None:
+    @property
+    def trouble(self) -> str | None:
+        return self._source.trouble
+
+    @property
+    def at_end(self) -> bool:
+        return self._source.at_end
+
+    def holds(self, lease: Lease) -> bool:
+        return self._source.holds(lease)
+
+    def commit(self, positions: Mapping[Lease, Position]) -> None:
         self._source.commit(positions)
+
+    def committed(self, lease: Lease) -> int | None:
+        return self._source.committed(lease)
 
     def close(self) -> None:
         self._source.close()

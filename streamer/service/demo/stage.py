@@ -6,19 +6,20 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from streamer.event import I64
+from streamer.event import I64, Alert
 from streamer.protocols import Clock
-from streamer.service.axis import EventClock
 from streamer.service.daemon import Daemon
 from streamer.service.delivery import Outbox, Outlet
 from streamer.service.demo.acts import Act
 from streamer.service.demo.notebook import Ear, Notebook
 from streamer.service.demo.swappable import SwappableDetector
 from streamer.service.ledger import Ledger
-from streamer.service.line import Line, ScoreWriter
+from streamer.service.line import Line
 from streamer.service.mailbox import Mailbox, Positions
+from streamer.service.partitions import Partitions
 from streamer.service.parts import Parts
 from streamer.service.reader import Arrival, Reader
+from streamer.service.score_writer import ScoreWriter
 from streamer.service.scorer import Scorer
 from streamer.service.wiring import Loaded, flowing
 
@@ -45,7 +46,7 @@ class Stage:
     def __init__(self, acts: Sequence[Act], loaded: Loaded, clock: Clock) -> None:
         self.ear = Ear(clock)
         bell, self._stop = threading.Event(), threading.Event()
-        outbox = Outbox([Outlet("memory", self.ear)])
+        outbox: Outbox[Alert] = Outbox([Outlet("memory", self.ear)])
         self.strands = tuple(_strand(act, loaded, outbox, bell) for act in acts)
         readers, lines = tuple(s.reader for s in self.strands), tuple(s.line for s in self.strands)
         scorer = Scorer(lines, outbox, bell=bell, flowing=flowing(readers))
@@ -86,7 +87,7 @@ def fates(strand: Strand) -> I64:
     return strand.line.ledger.fates
 
 
-def _strand(act: Act, loaded: Loaded, outbox: Outbox, bell: threading.Event) -> Strand:
+def _strand(act: Act, loaded: Loaded, outbox: Outbox[Alert], bell: threading.Event) -> Strand:
     ledger, earned, notebook = Ledger(act.name), Positions(), Notebook()
     mailbox: Mailbox[Arrival] = Mailbox(MAILBOX, bell)
     judges = tuple(
@@ -94,7 +95,7 @@ def _strand(act: Act, loaded: Loaded, outbox: Outbox, bell: threading.Event) -> 
     )
     # Only data move the event clock: the other machines' heartbeats tell how long one has been silent.
     line = Line(
-        ledger, mailbox, judges, outbox, earned, ScoreWriter(notebook), EventClock(pace=0.0), BATCH_ROWS,
-        act.settings.budget_per_day,
+        ledger, mailbox, Partitions.whole(judges, pace=0.0), outbox, earned, ScoreWriter(notebook), loaded.network.ref,
+        batch_rows=BATCH_ROWS, promised_per_day=act.settings.budget_per_day,
     )  # fmt: skip
     return Strand(act, Reader(ledger, act.source, mailbox, earned), line, judges, notebook)
