@@ -4,7 +4,6 @@ StreamerError
 ├── ConfigError          configuration is wrong: path, problem, what to do       exit 3
 ├── InputError           a file or stream cannot be read at all                  exit 1
 │   └── RetryLater       what is needed to read is away: keep the records, ask again
-│   └── Unreachable      a server that is needed at start does not answer        exit 5
 ├── ModelError           a bundle cannot be used
 │   ├── CorruptBundle    a part is missing or its hash differs
 │   └── SchemaMismatch   the bundle was made for another schema or shape
@@ -37,12 +36,6 @@ class ConfigError(StreamerError):
 
 class InputError(StreamerError):
     """An input cannot be opened or understood as a whole; single bad records never raise."""
-
-
-class Unreachable(InputError):
-    """A broker, a registry or another server does not answer or refuses us; the message says which and what to do."""
-
-    exit_code = 5
 
 
 class RetryLater(InputError):

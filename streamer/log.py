@@ -15,6 +15,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, TextIO
 
 import msgspec
@@ -107,14 +108,21 @@ def setup(
     stream: TextIO | None = None,
     *,
     secrets: Iterable[str] = (),
+    always: Mapping[str, Any] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Limiter:
-    """Configure all logging of the process. `secrets` are texts that never appear; `stream` None is standard error."""
+    """Configure all logging of the process. `stream` None is standard error.
+
+    `secrets` are texts that never appear, `always` are fields of every line, of every thread.
+    """
     stream = sys.stderr if stream is None else stream
     console = format == "console" or (format == "auto" and _is_terminal(stream))
     limiter = Limiter(clock=clock)
     structlog.configure(
-        processors=_processors(console, limiter, tuple(s for s in secrets if s), _is_terminal(stream)),
+        processors=[
+            partial(_with, always or {}),
+            *_processors(console, limiter, tuple(s for s in secrets if s), _is_terminal(stream)),
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=_Factory(stream),
         cache_logger_on_first_use=False,  # a second set-up reaches loggers that modules hold
@@ -123,6 +131,10 @@ def setup(
     atexit.unregister(tell_held_back)
     atexit.register(tell_held_back, limiter)
     return limiter
+
+
+def _with(always: Mapping[str, Any], logger: Any, method: str, event: EventDict) -> EventDict:
+    return {**always, **event}
 
 
 class _Factory:
