@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -67,6 +67,7 @@ class Detector:
         self.storm = Storm(settings, key)
         self._reporter = Reporter(settings, self.lanes, self.incidents, self.profile.names, key)
         self._teller = Teller(self.storm, self.incidents)
+        self.schema = snapshot.Schema.of(key, settings.channels, spec.k_min, self.arrays())
 
     # -- what the service reads ---------------------------------------------------------------------------------------
     @property
@@ -216,8 +217,23 @@ class Detector:
         return self.storm.roll(self.topic, now_s, self.ref) + self.silence.tick(now_s, self.slots, self.topic, self.ref)
 
     # -- state --------------------------------------------------------------------------------------------------------
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Everything remembered of entities, by name, the slot as first axis. The arrays themselves, not copies.
+
+        Lanes are not among them: they are rebuilt.
+        """
+        ring = self.ring
+        names = ("values", "time_s", "offset", "count", "newest_s")
+        found: dict[str, np.ndarray] = {f"ring.{name}": getattr(ring, name) for name in names}
+        parts = ("profile", "decider", "incidents", "admission", "silence")
+        return found | {f"{part}.{name}": a for part in parts for name, a in getattr(self, part).state().items()}
+
+    def freeze(self) -> snapshot.Frozen:
+        """Copies of all that is remembered; another thread makes them a blob (`encode`)."""
+        return snapshot.freeze(self)
+
     def dump(self) -> bytes:
-        """Snapshot: rings, counts and profiles of all entities; lanes are not in it, they are rebuilt."""
+        """Snapshot: rings, counts and profiles of all entities."""
         return snapshot.pack(self)
 
     def load(self, blob: bytes) -> None:
@@ -240,3 +256,9 @@ class Detector:
         self.lanes.restore(np.array([slot for _, slot in self.slots.items()], np.int64))
         self.silence.lanes = self._reporter.lanes = self.lanes
         self.ref = scorer.ref
+
+
+def schema_of(settings: DetectSettings, scorer: Scorer, spec: ModelSpec, key: int = 0) -> snapshot.Schema:
+    """Which snapshots a detector of these settings takes over, without its memory: to ask before there is one."""
+    small = Detector(replace(settings, max_entities=1), scorer, spec, key=key)
+    return replace(small.schema, capacity=settings.max_entities)
