@@ -9,6 +9,7 @@ import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import pytest
 
@@ -16,6 +17,9 @@ from tests.servers import jars
 from tests.servers.admin import Kafka
 from tests.servers.cluster import KafkaCluster
 from tests.servers.redis_server import RedisServer, RunningRedis, redis_missing
+from tests.servers.secured import SecuredKafka
+
+C = TypeVar("C", bound=KafkaCluster)
 
 _NO_SERVER = "no server here: "
 _MISSING: dict[str, Callable[[], str | None]] = {"needs_kafka": jars.missing, "needs_redis": redis_missing}
@@ -77,7 +81,14 @@ def kafka_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaClust
     yield from _cluster(KafkaCluster(tmp_path_factory.mktemp("kafka-alone")))
 
 
-def _cluster(cluster: KafkaCluster) -> Iterator[KafkaCluster]:
+@pytest.fixture(scope="session")
+def secured_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
+    """One node with TLS, SASL and rules. Nobody stops it."""
+    _require("needs_kafka")
+    yield from _cluster(SecuredKafka(tmp_path_factory.mktemp("kafka-secured")))
+
+
+def _cluster(cluster: C) -> Iterator[C]:
     try:
         yield cluster.start()
     finally:

@@ -12,14 +12,15 @@ from pathlib import Path
 POM = Path(__file__).parent / "kafka" / "pom.xml"
 CACHE = Path(__file__).resolve().parents[2] / ".servers"
 _COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
+_OR = "or name a running Kafka in STREAMER_TEST_KAFKA (its faults and secured doors are then left out)"
 
 
 def missing() -> str | None:
     """What must be installed before Kafka can run here, as a sentence; None where nothing is missing."""
     if shutil.which("java") is None:
-        return "no java: install a Java runtime, 17 or newer (Debian: apt install default-jre-headless maven)"
+        return f"no java: install Java 17 or newer and Maven (Debian: apt install default-jre-headless maven), {_OR}"
     if not _folder().is_dir() and shutil.which("mvn") is None:
-        return "no mvn to fetch Apache Kafka with: install Maven (Debian: apt install maven), or fill .servers/"
+        return f"no mvn to fetch Apache Kafka with: install Maven (Debian: apt install maven), {_OR}"
     return None
 
 

@@ -1,0 +1,113 @@
+"""One Kafka node with every kind of door, users, and a rule book: what is not allowed is forbidden."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs do not re-export
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    ResourcePatternType,
+    ResourceType,
+)
+
+from tests.servers.admin import ASK_S
+from tests.servers.certificates import Certificates, Identity, make_certificates
+from tests.servers.cluster import KafkaCluster, Listener
+from tests.servers.tokens import AUDIENCE, ISSUER, TokenEndpoint
+
+PASSWORDS: Mapping[str, str] = {"alice": "alice-secret", "stranger": "stranger-secret"}  # stranger may do nothing
+SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
+_OAUTH = "org.apache.kafka.common.security.oauthbearer"
+_MODULES = "org.apache.kafka.common.security"
+
+
+class SecuredKafka(KafkaCluster):
+    """Doors by name: `at("SCRAM")` SASL_SSL with SCRAM-SHA-256 and -512, `at("PLAIN")` SASL_PLAINTEXT, `at("PLAINS")`
+    SASL_SSL with PLAIN, `at("MTLS")` SSL with required client certificates, `at("TLS")` SSL without, `at("MISNAMED")`
+    SSL under another host's name, `at("TOKENS")` SASL_SSL with OAUTHBEARER.
+
+    alice, the client's certificate and the token client alice may do everything; stranger nothing; the tests' own
+    PLAINTEXT door is a super user's. Close `tokens` too: `close` does.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.certificates = make_certificates(directory / "certificates")
+        self.tokens = TokenEndpoint(directory / "tokens", dict(PASSWORDS)).start()
+        allowed = f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={self.tokens.keys.as_uri()}"
+        super().__init__(
+            directory, listeners=_doors(self.certificates, self.tokens), scram=_scram(),
+            properties=_RULES, jvm=[allowed, f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.files={self.tokens.keys}"],
+        )  # fmt: skip
+
+    def close(self) -> None:
+        self.tokens.close()
+        super().close()
+
+    def allow_topic(self, user: str, topic: str, *operations: str) -> None:
+        """Give a user READ, WRITE, DESCRIBE ... on one topic."""
+        rules = [
+            AclBinding(
+                ResourceType.TOPIC, topic, ResourcePatternType.LITERAL,
+                f"User:{user}", "*", AclOperation[operation], AclPermissionType.ALLOW,
+            )
+            for operation in operations
+        ]  # fmt: skip
+        for done in self.admin.create_acls(rules, request_timeout=ASK_S).values():
+            done.result(ASK_S)
+
+
+_RULES = {
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "super.users": "User:ANONYMOUS;User:alice;User:CN=client",
+}
+
+
+def _doors(certificates: Certificates, tokens: TokenEndpoint) -> list[Listener]:
+    tls = _tls(certificates, certificates.server)
+    scram = {"sasl.enabled.mechanisms": ",".join(SCRAM)} | {
+        f"{mechanism.lower()}.sasl.jaas.config": f"{_MODULES}.scram.ScramLoginModule required;" for mechanism in SCRAM
+    }
+    return [
+        Listener("SCRAM", "SASL_SSL", tls | scram),
+        Listener("PLAIN", "SASL_PLAINTEXT", _plain()),
+        Listener("PLAINS", "SASL_SSL", tls | _plain()),
+        Listener("MTLS", "SSL", tls | {"ssl.client.auth": "required"}),
+        Listener("TLS", "SSL", tls),
+        Listener("MISNAMED", "SSL", _tls(certificates, certificates.misnamed_server)),
+        Listener("TOKENS", "SASL_SSL", tls | _oauth(tokens)),
+    ]
+
+
+def _tls(certificates: Certificates, server: Identity) -> dict[str, str]:
+    return {
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": str(server.store),
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": str(certificates.ca),
+    }
+
+
+def _plain() -> dict[str, str]:
+    users = " ".join(f'user_{name}="{password}"' for name, password in PASSWORDS.items())
+    return {
+        "sasl.enabled.mechanisms": "PLAIN",
+        "plain.sasl.jaas.config": f"{_MODULES}.plain.PlainLoginModule required {users};",
+    }
+
+
+def _oauth(tokens: TokenEndpoint) -> dict[str, str]:
+    return {
+        "sasl.enabled.mechanisms": "OAUTHBEARER",
+        "oauthbearer.sasl.jaas.config": f"{_OAUTH}.OAuthBearerLoginModule required;",
+        "oauthbearer.sasl.server.callback.handler.class": f"{_OAUTH}.OAuthBearerValidatorCallbackHandler",
+        "oauthbearer.sasl.oauthbearer.jwks.endpoint.url": tokens.keys.as_uri(),
+        "oauthbearer.sasl.oauthbearer.expected.issuer": ISSUER,
+        "oauthbearer.sasl.oauthbearer.expected.audience": AUDIENCE,
+    }
+
+
+def _scram() -> list[str]:
+    return [f"{mechanism}=[name={user},password={word}]" for mechanism in SCRAM for user, word in PASSWORDS.items()]
