@@ -1,7 +1,8 @@
-"""Bytes to columns: lines of JSON or CSV become one EventBatch and the list of what was refused, each with a reason.
+"""Bytes to columns: lines or records become one EventBatch and the list of what was refused, each with a reason.
 
-Reasons: too_long, not_utf8, too_deep, bad_json, bad_csv, missing_field, wrong_type, bad_time, bad_entity. A value that
-is empty, null or not finite is missing (NaN), not a reason; `Decoder.counts["non_finite"]` counts those not finite.
+Reasons: too_long, not_utf8, too_deep, bad_json, bad_csv, bad_msgpack, bad_avro, unknown_schema, missing_field,
+wrong_type, bad_time, bad_entity. A value that is empty, null or not finite is missing (NaN), not a reason;
+`Decoder.counts["non_finite"]` counts those not finite.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 from streamer.connect.times import UNITS
 from streamer.errors import ConfigError
-from streamer.event import F32, F64, I32, I64, EventBatch, Rejected
+from streamer.event import F32, F64, I32, I64, EventBatch, Lease, Rejected
 
 MAX_LINE_BYTES = 1 << 20
 MAX_NAME = 256
@@ -69,22 +70,28 @@ class Refusals(dict[int, tuple[str, str]]):
 
 
 class Decoder(abc.ABC):
-    """Lines of one stream to batches. Holds no state but `counts`, so the cut into batches changes nothing."""
+    """Records of one stream to batches, of a file's lines or of one lease of a partition.
+
+    Holds no state but `counts`, so the cut into batches changes nothing.
+    """
 
     def __init__(
-        self, fields: Fields, *, stream: str, topic: str = "", partition: int = 0, max_line_bytes: int = MAX_LINE_BYTES
+        self, fields: Fields, *, stream: str, lease: Lease | None = None, max_line_bytes: int = MAX_LINE_BYTES
     ) -> None:
-        self.fields, self.stream, self.topic, self.partition = fields, stream, topic or stream, partition
+        self.fields, self.stream, self.lease = fields, stream, lease
         self.max_line_bytes = max_line_bytes
         self.counts: Counter[str] = Counter()
 
     def decode(self, lines: Sequence[bytes], offsets: I64) -> tuple[EventBatch, list[Rejected]]:
-        """One record per line; `offsets` (len(lines),) are their places in the log. Rows keep the order of lines."""
+        """One record per line; `offsets` (len(lines),) are their places in the log. Rows keep the order of lines.
+
+        RetryLater where what decoding needs does not answer: nothing is judged yet, give the same lines again later.
+        """
         refused = Refusals()
         columns = self._columns(self._short(lines, refused), refused)
         batch = self._batch(columns, offsets, refused)
         rejected = [
-            Rejected(int(offsets[line]), reason, detail, lines[line][: RAW_KEPT if reason == "too_long" else None])
+            Rejected(int(offsets[line]), reason, detail, _kept(lines[line], reason), self.lease)
             for line, (reason, detail) in sorted(refused.items())
         ]
         return batch, rejected
@@ -98,7 +105,7 @@ class Decoder(abc.ABC):
         if max(map(len, lines), default=0) > limit:
             for i, line in enumerate(lines):
                 if len(line) > limit:
-                    refused.add(i, "too_long", f"the line is longer than {limit} bytes")
+                    refused.add(i, "too_long", f"the record is longer than {limit} bytes")
         return lines
 
     def _batch(self, columns: Columns, offsets: I64, refused: Refusals) -> EventBatch:
@@ -106,7 +113,8 @@ class Decoder(abc.ABC):
         keys, entity = self._entities(columns, refused)
         time_s = self._times(columns, offset, refused)
         values = self._finite(columns.values)
-        batch = EventBatch(self.stream, self.topic, self.partition, keys, entity, time_s, values, offset)
+        topic, partition, epoch = self.lease or Lease(self.stream, 0)
+        batch = EventBatch(self.stream, topic, partition, keys, entity, time_s, values, offset, epoch)
         if not refused:
             return batch
         return batch.rows(np.array([line not in refused for line in columns.line.tolist()], dtype=bool))
@@ -144,6 +152,10 @@ class Decoder(abc.ABC):
             self.counts["non_finite"] += count
             narrow[infinite] = np.nan
         return narrow
+
+
+def _kept(line: bytes, reason: str) -> bytes:
+    return line[:RAW_KEPT] if reason == "too_long" else line
 
 
 def entity_codes(columns: Sequence[Sequence[str | int]], n: int) -> tuple[tuple[str, ...], I32]:

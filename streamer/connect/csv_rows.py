@@ -13,7 +13,7 @@ import numpy as np
 from streamer.connect.codec import MAX_LINE_BYTES, Columns, Decoder, Fields, Refusals, shown
 from streamer.connect.times import seconds_of_cell, seconds_of_text
 from streamer.errors import InputError
-from streamer.event import F64, I64
+from streamer.event import F64, I64, Lease
 
 NOTHING = frozenset({"", "na", "n/a", "null", "none", "-", "?"})  # cells that say "no value"
 SEPARATORS = (",", ";", "\t", "|")
@@ -30,11 +30,10 @@ class CsvDecoder(Decoder):
         *,
         stream: str,
         separator: str = ",",
-        topic: str = "",
-        partition: int = 0,
+        lease: Lease | None = None,
         max_line_bytes: int = MAX_LINE_BYTES,
     ) -> None:
-        super().__init__(fields, stream=stream, topic=topic, partition=partition, max_line_bytes=max_line_bytes)
+        super().__init__(fields, stream=stream, lease=lease, max_line_bytes=max_line_bytes)
         self.columns, self.separator = tuple(columns), separator
         self._place = {name: place_of(name, self.columns) for name in fields.names}
 
@@ -74,7 +73,8 @@ class CsvDecoder(Decoder):
         block = b"\n".join(lines)
         width, separator = len(self.columns), self.separator.encode()
         try:
-            if b'"' in block or b"\r" in block:
+            # A record of a topic may hold line ends or nothing at all; a line of a file cannot.
+            if b'"' in block or b"\r" in block or block.count(b"\n") != len(lines) - 1 or not all(lines):
                 return self._quoted(lines)
             if set(map(methodcaller("count", separator), lines)) != {width - 1}:
                 return None, None

@@ -1,218 +1,35 @@
-"""JSON lines to columns: a typed decoder per field mapping, and a patient second look at the lines that it refuses."""
+"""JSON objects to columns, by a typed decoder per field mapping."""
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Sequence
-from operator import attrgetter
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
-import numpy as np
 
-from streamer.connect.codec import MAX_LINE_BYTES, Columns, Decoder, Fields, Refusals, shown
-from streamer.connect.times import seconds_of_cell, seconds_of_numbers, seconds_of_text
-from streamer.errors import ConfigError
-from streamer.event import F64
+from streamer.connect.objects import ObjectDecoder, Unreadable
 
-Path = tuple[str, ...]
-NAME, TIME, VALUE = str | int, float | int | str, float | bool | None
 # Python's own reader takes these where JSON has no such number; producers written in Python send them.
 LENIENT = (b"NaN", b"Infinity")
-ABSENT = object()
 
 
-class JsonDecoder(Decoder):
-    """A JSON object per line. Unknown fields are ignored, an absent channel is missing, true and false are 1 and 0."""
+class JsonDecoder(ObjectDecoder):
+    """A JSON object per record; NaN and Infinity are values that are not finite."""
 
-    def __init__(
-        self, fields: Fields, *, stream: str, topic: str = "", partition: int = 0, max_line_bytes: int = MAX_LINE_BYTES
-    ) -> None:
-        super().__init__(fields, stream=stream, topic=topic, partition=partition, max_line_bytes=max_line_bytes)
-        kinds: list[tuple[str, Any]] = [(name, NAME) for name in fields.entity]
-        kinds += [(fields.time, TIME)] if fields.time is not None else []
-        kinds += [(name, VALUE) for name in fields.channels]
-        self._paths = {name: split_path(name) for name, _ in kinds}
-        self._record, attributes = record_type({self._paths[name]: kind for name, kind in kinds})
-        self._get = {name: attrgetter(attributes[self._paths[name]]) for name, _ in kinds}
-        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(self._record).decode
+    malformed = "bad_json"
 
-    def _columns(self, lines: Sequence[bytes], refused: Refusals) -> Columns:
-        numbers, records = self._records(lines, refused)
-        time_s, cells = self._time(records)
-        values = np.empty((len(records), len(self.fields.channels)), dtype=np.float64)
-        for c, name in enumerate(self.fields.channels):
-            values[:, c] = np.array(list(map(self._get[name], records)), dtype=np.float64)
-        self._refuse_strangers(lines, numbers, values, refused)
-        entity = [list(map(self._get[name], records)) for name in self.fields.entity]
-        return Columns(np.array(numbers, dtype=np.int64), entity, time_s, cells, values)
+    def _typed_parser(self, record: type) -> Callable[[bytes], Any]:
+        return msgspec.json.Decoder(record).decode
 
-    def _records(self, lines: Sequence[bytes], refused: Refusals) -> tuple[Sequence[int], list[Any]]:
-        if not refused:
-            try:
-                return range(len(lines)), list(map(self._decode, lines))
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                pass
-        found = [(i, self._one(i, line, refused)) for i, line in enumerate(lines) if i not in refused]
-        found = [(i, record) for i, record in found if record is not None]
-        return [i for i, _ in found], [record for _, record in found]
-
-    def _one(self, number: int, line: bytes, refused: Refusals) -> Any:
-        try:
-            return self._decode(line)
-        except UnicodeDecodeError as exc:
-            refused.add(number, "not_utf8", f"byte {exc.object[exc.start]:#04x} at {exc.start} is not UTF-8")
-        except RecursionError:
-            refused.add(number, "too_deep", "objects or lists are nested too deeply")
-        except msgspec.ValidationError as exc:
-            return self._second_look(number, line, str(exc), refused)
-        except msgspec.DecodeError as exc:
-            if any(word in line for word in LENIENT):
-                return self._second_look(number, line, str(exc), refused)
-            refused.add(number, "bad_json", f"{exc}: {shown(line[:80])}")
-        return None
-
-    def _second_look(self, number: int, line: bytes, problem: str, refused: Refusals) -> Any:
-        """The record after all (NaN, a number too large for a float), or None and a note of what is wrong in it."""
+    def _plain(self, line: bytes) -> Any:
         try:
             parsed = json.loads(line)
             json.dumps(parsed, ensure_ascii=False).encode()
-        except RecursionError:
-            return refused.add(number, "too_deep", "objects or lists are nested too deeply")
         except ValueError:
-            return refused.add(number, "bad_json", f"{problem}: {shown(line[:80])}")
-        wrong = self._what_is_wrong(parsed)
-        if wrong:
-            return refused.add(number, *wrong)
-        return msgspec.convert(_floats(parsed, self._paths, self.fields.channels), self._record)
+            raise Unreadable(self.malformed) from None
+        return parsed
 
-    def _what_is_wrong(self, parsed: Any) -> tuple[str, str] | None:
-        if not isinstance(parsed, dict):
-            return "wrong_type", f"the record is {shown(parsed)}, not an object"
-        for name, path in self._paths.items():
-            value = lookup(parsed, path)
-            required = name not in self.fields.channels
-            if value is ABSENT and required:
-                return "missing_field", f"{name}: missing; the record has {shown(', '.join(map(str, parsed)))}"
-            if value is not ABSENT and not self._fits(name, value):
-                return "wrong_type", f"{name}: {shown(value)} is not {self._wanted(name)}"
-        return self._broken_parent(parsed)
-
-    def _broken_parent(self, parsed: dict[str, Any]) -> tuple[str, str] | None:
-        for path in self._paths.values():
-            for depth in range(1, len(path)):
-                parent = lookup(parsed, path[:depth])
-                if parent is not ABSENT and not isinstance(parent, dict):
-                    return "wrong_type", f"{'.'.join(path[:depth])}: {shown(parent)} is not an object"
-        return None
-
-    def _fits(self, name: str, value: Any) -> bool:
-        if name in self.fields.entity:
-            return isinstance(value, str | int) and not isinstance(value, bool)
-        if name == self.fields.time:
-            return isinstance(value, str | int | float) and not isinstance(value, bool)
-        return value is None or isinstance(value, int | float)
-
-    def _wanted(self, name: str) -> str:
-        if name in self.fields.entity:
-            return "a name (text or whole number)"
-        return "a time (text or number)" if name == self.fields.time else "a number"
-
-    def _time(self, records: list[Any]) -> tuple[F64 | None, Sequence[Any]]:
-        if self.fields.time is None:
-            return None, ()
-        cells = list(map(self._get[self.fields.time], records))
-        return seconds_of_mixed(cells, self.fields.time_unit), cells
-
-    def _refuse_strangers(self, lines: Sequence[bytes], numbers: Sequence[int], values: F64, refused: Refusals) -> None:
-        """A record that has none of the channels, not even as null, is of another kind: say so instead of `missing`."""
-        for row in np.flatnonzero(np.isnan(values).all(axis=1)).tolist():
-            parsed = json.loads(lines[numbers[row]])
-            if all(lookup(parsed, self._paths[name]) is ABSENT for name in self.fields.channels):
-                wanted, has = shown(", ".join(self.fields.channels)), shown(", ".join(map(str, parsed)))
-                refused.add(numbers[row], "missing_field", f"none of {wanted} in it; it has {has}")
-
-
-def seconds_of_mixed(cells: Sequence[str | float], unit: str) -> F64:
-    """Seconds (N,) of JSON times, NaN where a cell is no time: numbers, texts, or a mixture of both."""
-    kinds = set(map(type, cells))
-    if str not in kinds:
-        return seconds_of_numbers(_as_floats(cells), unit) if unit != "iso" else np.full(len(cells), np.nan)
-    if kinds == {str}:
-        return seconds_of_text([str(cell) for cell in cells], unit)
-    return np.array([seconds_of_cell(cell, unit) for cell in cells], dtype=np.float64)
-
-
-def _as_floats(cells: Sequence[Any]) -> F64:
-    try:
-        return np.array(cells, dtype=np.float64)
-    except OverflowError:
-        return np.array([_as_float(cell) for cell in cells], dtype=np.float64)
-
-
-def _as_float(cell: Any) -> float:
-    try:
-        return float(cell)
-    except OverflowError:
-        return float("inf")
-
-
-def split_path(name: str) -> Path:
-    """Steps into nested objects: `a.b` -> (a, b), `a\\.b` -> (a.b,)."""
-    parts = name.replace("\\.", "\0").split(".")
-    if not all(parts):
-        raise ConfigError("fields", "a field name has an empty step between dots", name)
-    return tuple(part.replace("\0", ".") for part in parts)
-
-
-def lookup(parsed: Any, path: Path) -> Any:
-    """The value at the path, or ABSENT."""
-    for step in path:
-        if not isinstance(parsed, dict) or step not in parsed:
-            return ABSENT
-        parsed = parsed[step]
-    return parsed
-
-
-def record_type(kinds: dict[Path, Any]) -> tuple[type, dict[Path, str]]:
-    """A msgspec struct that reads the given paths, and the attribute (dotted) under which it keeps each of them."""
-    leaves = {path[0]: kind for path, kind in kinds.items() if len(path) == 1}
-    below: dict[str, dict[Path, Any]] = {}
-    for path, kind in kinds.items():
-        if len(path) > 1:
-            below.setdefault(path[0], {})[path[1:]] = kind
-    both = leaves.keys() & below.keys()
-    if both:
-        raise ConfigError("fields", "a field cannot be a value and an object at once", min(both))
-    return _struct(leaves, below)
-
-
-def _struct(leaves: dict[str, Any], below: dict[str, dict[Path, Any]]) -> tuple[type, dict[Path, str]]:
-    fields: list[Any] = []
-    rename: dict[str, str] = {}
-    attributes: dict[Path, str] = {}
-    for i, (name, kind) in enumerate(leaves.items()):
-        fields.append((f"v{i}", kind, None) if kind == VALUE else (f"v{i}", kind))
-        rename[f"v{i}"], attributes[(name,)] = name, f"v{i}"
-    for i, (name, inner) in enumerate(below.items()):
-        nested, inside = record_type(inner)
-        default = (msgspec.field(default_factory=nested),) if _optional(inner) else ()
-        fields.append((f"o{i}", nested, *default))
-        rename[f"o{i}"] = name
-        attributes |= {(name, *path): f"o{i}.{attribute}" for path, attribute in inside.items()}
-    return msgspec.defstruct("Record", fields, rename=rename, kw_only=True, gc=False), attributes
-
-
-def _optional(kinds: dict[Path, Any]) -> bool:
-    return all(kind == VALUE for kind in kinds.values())
-
-
-def _floats(parsed: dict[str, Any], paths: dict[str, Path], channels: Sequence[str]) -> dict[str, Any]:
-    """The record with NaN and numbers that are too large made infinite: the mark for "there, but not finite"."""
-    for name in channels:
-        value = lookup(parsed, paths[name])
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            number = _as_float(value)
-            lookup(parsed, paths[name][:-1])[paths[name][-1]] = float("inf") if math.isnan(number) else number
-    return parsed
+    def _deserves_another(self, exc: Exception, line: bytes) -> bool:
+        lenient = isinstance(exc, msgspec.DecodeError) and any(word in line for word in LENIENT)
+        return lenient or super()._deserves_another(exc, line)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from streamer.connect.codec import MAX_NAME, RAW_KEPT, Decoder, Fields
 from streamer.connect.csv_rows import CsvDecoder, join_quoted
-from streamer.connect.json_lines import JsonDecoder, split_path
+from streamer.connect.json_lines import JsonDecoder
+from streamer.connect.objects import split_path
 from streamer.connect.times import LATEST_S, seconds_of_text
 from streamer.errors import ConfigError, InputError
 from streamer.event import EventBatch, Rejected
