@@ -1,10 +1,20 @@
 """config.yaml: one typed section per part; YAML, environment, flags; every error with its place and the right name."""
 
+from streamer.config.kafka import (
+    DeadLetterTopic,
+    Kafka,
+    KafkaSecurity,
+    KafkaSink,
+    KafkaSource,
+    Sasl,
+    TokenEndpoint,
+)  # fmt: skip
 from streamer.config.load import config_from, load_config, stream_from
 from streamer.config.presets import PRESETS
 from streamer.config.problems import ConfigErrors, Problem
 from streamer.config.schema import (
     Config,
+    DeadLetters,
     FileSink,
     Log,
     MemorySink,
@@ -15,6 +25,7 @@ from streamer.config.schema import (
     Sink,
     StdoutSink,
 )  # fmt: skip
+from streamer.config.state import DeadLetterFile, FileStore, NoStore, RedisStore, SchemaRegistry, Snapshots, Store
 from streamer.config.stream import (
     Alerts,
     Detect,
@@ -35,29 +46,44 @@ __all__ = [
     "Alerts",
     "Config",
     "ConfigErrors",
+    "DeadLetterFile",
+    "DeadLetterTopic",
+    "DeadLetters",
     "Detect",
     "Duration",
     "Fields",
     "FileSink",
     "FileSource",
+    "FileStore",
     "HostSource",
+    "Kafka",
+    "KafkaSecurity",
+    "KafkaSink",
+    "KafkaSource",
     "KofN",
     "Log",
     "MemorySink",
     "MemorySource",
     "Model",
+    "NoStore",
     "Problem",
     "Rate",
+    "RedisStore",
     "Runtime",
+    "Sasl",
+    "SchemaRegistry",
     "ScoreOutput",
     "Server",
     "Sink",
     "Size",
+    "Snapshots",
     "Source",
     "StdoutSink",
+    "Store",
     "Stream",
     "SyntheticSource",
     "Time",
+    "TokenEndpoint",
     "Window",
     "config_from",
     "load_config",

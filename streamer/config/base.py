@@ -8,6 +8,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
+from streamer.config.units import Duration
+
 Rule = tuple[tuple[str | int, ...], str]  # where below the section, and what is wrong there
 
 
@@ -79,6 +81,13 @@ Names = Annotated[tuple[Text, ...], BeforeValidator(_one_or_many), WithJsonSchem
 Channels = Annotated[
     tuple[Text, ...], BeforeValidator(_channels), WithJsonSchema(_AUTO), PlainSerializer(lambda names: names or "auto")
 ]
+
+
+def between(section: Section, field: str, low: Duration, high: Duration) -> Iterator[Rule]:
+    """The rule that a duration lies within bounds."""
+    value = getattr(section, field)
+    if not low <= value <= high:
+        yield (field,), f"must be {low} to {high}, got {value}"
 
 
 def repeated(names: Sequence[str]) -> Iterator[int]:

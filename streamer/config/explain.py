@@ -19,15 +19,12 @@ from streamer.config.units import Parsed
 
 # Of the plan, but not of this version: said by name, never accepted and ignored.
 PLANNED = {
-    "kafka": "Kafka comes with a later version; read a file, or `kind: synthetic`",
     "retrain": "the periodic retrain comes with a later version; `streamer train` trains once",
-    "store": "snapshots and stores come with a later version",
     "registry": "the model registry comes with a later version; name a bundle by model.path",
     "alias": "the model registry comes with a later version; name a bundle by model.path",
     "context": "context fields come with a later version",
     "alertmanager": "this sink comes with a later version",
     "webhook": "this sink comes with a later version",
-    "redis": "Redis comes with a later version",
     "mqtt": "MQTT comes with a later version",
 }
 WORDS = {
@@ -52,7 +49,10 @@ SECTIONS = {
     "": "the top level", "Stream": "streams[]", "Fields": "streams[].fields", "Window": "streams[].window",
     "Detect": "streams[].detect", "Alerts": "streams[].alerts", "Severity": "streams[].alerts.severity",
     "FileSource": "streams[].source", "SyntheticSource": "streams[].source", "HostSource": "streams[].source",
+    "KafkaSource": "streams[].source", "Kafka": "kafka", "KafkaSecurity": "kafka.security",
+    "Sasl": "kafka.security.sasl", "TokenEndpoint": "kafka.security.sasl.token", "KafkaSink": "sinks[]",
     "Model": "model", "ScoreOutput": "scores", "Server": "server", "Runtime": "runtime", "Log": "log",
+    "RedisStore": "store", "Snapshots": "snapshots", "SchemaRegistry": "schema_registry",
 }  # fmt: skip
 COMPARISONS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
@@ -113,6 +113,8 @@ def as_written(loc: Sequence[str | int], data: Any) -> Path:
 
 
 def _is_union(path: Sequence[str | int]) -> bool:
+    if len(path) == 1:
+        return path[0] in {"store", "dead_letters"}
     return (len(path) == 3 and path[0] == "streams" and path[2] == "source") or (len(path) == 2 and path[0] == "sinks")
 
 
@@ -197,7 +199,7 @@ def _resolved(node: Mapping[str, Any], data: Any) -> Mapping[str, Any]:
     chosen = node.get("discriminator", {}).get("mapping", {}).get(kind)
     if chosen:
         return _resolved({"$ref": chosen}, data)
-    sections = [option for option in node.get("anyOf", ()) if "$ref" in option]
+    sections = [option for option in node.get("anyOf", ()) if "$ref" in option or "discriminator" in option]
     return _resolved(sections[0], data) if sections else node
 
 
@@ -221,7 +223,8 @@ def homes() -> dict[str, list[str]]:
     for section, path in SECTIONS.items():
         node = schema() if not section else schema()["$defs"][section]
         for key in node.get("properties", {}):
-            found.setdefault(key, []).append(path)
+            places = found.setdefault(key, [])
+            places += [path] * (path not in places)
     return found
 
 

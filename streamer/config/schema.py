@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr
 
+from streamer.config.across import kafka_rules
+from streamer.config.address import MAX_PORT, is_loopback
 from streamer.config.base import Count, Rule, Section, Text, Whole, blank_is_none, repeated
+from streamer.config.kafka import DeadLetterTopic, Kafka, KafkaSink
 from streamer.config.origin import Origin, Path
+from streamer.config.state import DeadLetterFile, NoStore, SchemaRegistry, Snapshots, Store
 from streamer.config.stream import FileSource, Stream
 from streamer.config.units import Duration
 from streamer.errors import ConfigError
@@ -43,7 +46,8 @@ class MemorySink(Section):
     kind: Literal["memory"]
 
 
-Sink = Annotated[StdoutSink | FileSink | MemorySink, Field(discriminator="kind")]
+Sink = Annotated[StdoutSink | FileSink | MemorySink | KafkaSink, Field(discriminator="kind")]
+DeadLetters = Annotated[DeadLetterTopic | DeadLetterFile, Field(discriminator="kind")]
 
 
 class ScoreOutput(Section):
@@ -73,17 +77,12 @@ class Server(Section):
 
     @property
     def loopback(self) -> bool:
-        """True if only this machine can reach the address; a name other than localhost is taken to be public."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        """True if only this machine can reach the address."""
+        return is_loopback(self.host)
 
     def rules(self) -> Iterator[Rule]:
         host, _, port = self.listen.rpartition(":")
-        if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        if not host or not port.isascii() or not port.isdigit() or int(port) > MAX_PORT:
             yield ("listen",), f'must be host:port, such as "127.0.0.1:8080", got {self.listen!r}'
         elif self.enabled and not self.loopback and self.token is None:
             yield ("token",), f"is needed: {self.listen} can be reached from outside; set it or listen on 127.0.0.1"
@@ -124,9 +123,14 @@ class Config(Section):
 
     version: Annotated[Literal[1], BeforeValidator(_version)]
     streams: Annotated[tuple[Stream, ...], Field(min_length=1, max_length=1000)]
+    kafka: Kafka = Kafka()
+    schema_registry: SchemaRegistry | None = None
     model: Model = Model()
     sinks: tuple[Sink, ...] = (StdoutSink(kind="stdout"),)
+    dead_letters: DeadLetters | None = None  # null: rejected records are counted and passed over
     scores: ScoreOutput | None = None
+    store: Store = NoStore()
+    snapshots: Snapshots = Snapshots()
     server: Server = Server()
     runtime: Runtime = Runtime()
     log: Log = Log()
@@ -146,6 +150,18 @@ class Config(Section):
         yield from ((("streams", i, "name"), f"{names[i]!r} is the name of two streams") for i in repeated(names))
         yield from self._output_rules()
         yield from self._stdin_rules()
+        yield from kafka_rules(self)
+
+    def written_files(self) -> set[str]:
+        """Files that sinks and scores write."""
+        paths = {sink.path for sink in self.sinks if isinstance(sink, FileSink)}
+        return paths if self.scores is None else paths | {self.scores.path_for(stream.name) for stream in self.streams}
+
+    @property
+    def speaks_kafka(self) -> bool:
+        """Whether any part reads from or writes to the cluster."""
+        parts = [*(stream.source for stream in self.streams), *self.sinks, self.dead_letters]
+        return any(part is not None and part.kind == "kafka" for part in parts)
 
     def _output_rules(self) -> Iterator[Rule]:
         paths = [sink.path if isinstance(sink, FileSink) else f" {i}" for i, sink in enumerate(self.sinks)]

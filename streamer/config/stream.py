@@ -26,6 +26,7 @@ from streamer.config.base import (
     repeated,
     time_of,
 )  # fmt: skip
+from streamer.config.kafka import KafkaSource
 from streamer.config.units import Duration, KofN, Rate, Size
 from streamer.detect.settings import MIN_EVIDENCE, DetectSettings
 
@@ -76,7 +77,7 @@ class MemorySource(Section):
     kind: Literal["memory"]
 
 
-Source = Annotated[FileSource | SyntheticSource | HostSource | MemorySource, Field(discriminator="kind")]
+Source = Annotated[FileSource | SyntheticSource | HostSource | MemorySource | KafkaSource, Field(discriminator="kind")]
 
 
 class Time(Section):
@@ -196,30 +197,50 @@ class Stream(Section):
     alerts: Alerts = Alerts()
 
     @property
+    def has_clock(self) -> bool:
+        """Whether events have a time of their own; else their numbers stand for it."""
+        return self.fields.time is not None or not isinstance(self.source, FileSource | KafkaSource)
+
+    @property
     def rhythm(self) -> bool:
         """Whether the clock carries anything: as configured, else wherever events have a time of their own."""
-        has_time = self.fields.time is not None or not isinstance(self.source, FileSource)
-        return has_time if self.detect.rhythm is None else self.detect.rhythm
+        return self.has_clock if self.detect.rhythm is None else self.detect.rhythm
 
     def rules(self) -> Iterator[Rule]:
         fields = self.fields
-        if isinstance(self.source, FileSource):
-            yield from self._file_rules()
+        if isinstance(self.source, FileSource | KafkaSource):
+            yield from self._record_rules()
         elif fields.entity or fields.channels or fields.time is not None:
             yield ("fields",), f"a {self.source.kind} source brings its own fields; only units may be set"
         if fields.channels:
             unknown = [(i, w) for i, w in enumerate(self.detect.watch) if w not in fields.channels]
             yield from ((("detect", "watch", i), f"{w!r} is not one of the channels") for i, w in unknown)
 
-    def _file_rules(self) -> Iterator[Rule]:
+    def _record_rules(self) -> Iterator[Rule]:
+        """Of sources whose records are described by `fields`."""
+        place = "time field" if isinstance(self.source, KafkaSource) else "time column"
         if "time" not in self.fields.model_fields_set:
-            yield ("fields", "time"), "is missing: name the time column, or write null (row numbers count, no rhythm)"
-        if isinstance(self.source, FileSource) and self.source.path == "-" and not self.fields.channels:
-            yield ("fields", "channels"), "must be named for standard input, which cannot be read twice"
+            yield ("fields", "time"), f"is missing: name the {place}, or write null (row numbers count, no rhythm)"
         if self.fields.time is None and self.detect.rhythm:
             yield ("detect", "rhythm"), "cannot be true where fields.time is null: row numbers carry no rhythm"
         elif self.fields.time is None and self.detect.silence:
             yield ("detect", "silence"), "cannot be true where fields.time is null: row numbers tell no silence"
+        if isinstance(self.source, KafkaSource):
+            yield from self._topic_rules(self.source)
+        elif self.source.kind == "file" and self.source.path == "-" and not self.fields.channels:
+            yield ("fields", "channels"), "must be named for standard input, which cannot be read twice"
+
+    def _topic_rules(self, source: KafkaSource) -> Iterator[Rule]:
+        if not self.fields.channels:
+            yield ("fields", "channels"), "is missing: name the channels; a topic cannot be looked through for them"
+        if not source.columns:
+            return
+        named: dict[tuple[str | int, ...], str] = {("entity", i): name for i, name in enumerate(self.fields.entity)}
+        named |= {("channels", i): name for i, name in enumerate(self.fields.channels)}
+        if self.fields.time is not None:
+            named["time",] = self.fields.time.path
+        strangers = ((at, name) for at, name in named.items() if name not in source.columns)
+        yield from ((("fields", *at), f"{name!r} is not one of source.columns") for at, name in strangers)
 
     def detect_settings(self, channels: Sequence[str]) -> DetectSettings:
         """The detector's settings for the given channels (those of the source where `fields.channels` is auto)."""
