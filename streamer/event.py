@@ -6,6 +6,7 @@ Axes: N events of a batch, C channels, K entity keys of a stream, P = C + 1 part
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -101,6 +102,7 @@ class EventBatch:
     values: F32  # (N, C), NaN = missing
     offset: I64  # (N,) position in the log
     epoch: int = 0  # of the partition's assignment to this process
+    traces: Mapping[int, str] | None = None  # W3C traceparent by offset; None where no record has one
 
     @property
     def lease(self) -> Lease:
@@ -114,6 +116,7 @@ class EventBatch:
         return EventBatch(
             self.stream, self.topic, self.partition, self.keys,
             self.entity[index], self.time_s[index], self.values[index], self.offset[index], self.epoch,
+            self.traces,
         )  # fmt: skip
 
 

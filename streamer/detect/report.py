@@ -65,6 +65,7 @@ class Reporter:
             slot, batch, entity, change, float(wave.time_s[at]), ref,
             score=score, level=float(wave.judged.level[at]), summary=told, channels=channels, rhythm=rhythm,
             attention=self._attention(slot), reasons=self._reasons(wave, at), window=self._window(slot, batch),
+            traceparent=_trace(batch, int(wave.row[at])),
         )  # fmt: skip
 
     def gone(self, slot: int, stream: str, topic: str, entity: str, ref: ModelRef, reason: str) -> Alert:
@@ -83,7 +84,7 @@ class Reporter:
     def _frame(
         self, slot: int, batch: EventBatch, entity: str, change: Change, at_s: float, ref: ModelRef, *,
         score: float, level: float, summary: str, channels: list[ChannelPart], rhythm: RhythmPart | None,
-        attention: list[AttentionStep], reasons: list[str], window: WindowSlice | None,
+        attention: list[AttentionStep], reasons: list[str], window: WindowSlice | None, traceparent: str | None = None,
     ) -> Alert:  # fmt: skip
         s, incidents = self._settings, self._incidents
         partition, offset = int(incidents.partition[slot]), int(incidents.offset[slot])
@@ -110,6 +111,7 @@ class Reporter:
             reasons=reasons,
             window=window,
             model=ref,
+            traceparent=traceparent,
         )
 
     def _age(self, slot: int, now_s: float) -> float:
@@ -175,3 +177,8 @@ class Reporter:
 def _known(value: np.floating | float) -> float | None:
     """Seven digits of a float32, None where there is no number."""
     return float(f"{float(value):.7g}") if np.isfinite(value) else None
+
+
+def _trace(batch: EventBatch, row: int) -> str | None:
+    """The traceparent of the event that ends the window, if its record had one."""
+    return batch.traces.get(int(batch.offset[row])) if batch.traces else None

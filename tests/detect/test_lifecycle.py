@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +18,7 @@ from streamer.detect.admit import CLOCK_RESET_RUN
 from streamer.detect.pipeline import Detector
 from streamer.event import Alert, EventBatch, Fate
 from tests.detect.conftest import in_pieces, make_detector, stream
-from tests.detect.logs import FAULT, Row, fates, fault, in_order, quiet, run, simple, told
+from tests.detect.logs import FAULT, Row, fates, fault, in_order, log, quiet, run, simple, told
 
 OPENED, RESOLVED = ("p", "opened"), ("p", "resolved")
 
@@ -67,6 +68,16 @@ def test_a_fault_is_opened_at_its_event_and_resolved_after_enough_quiet_ones() -
     assert resolved.window is not None
     assert resolved.window.last_offset >= 310
     assert detector.open_incidents == 0
+
+
+def test_an_alert_carries_the_trace_of_the_event_that_ends_its_window() -> None:
+    rows = quiet("p", 300) + fault("p", 3010) + quiet("p", 60, start_s=3010, seed=1)
+    traces = {offset: f"00-{offset:032x}-{1:016x}-01" for offset in range(0, len(rows), 2)}
+    alerts = in_pieces(simple(), replace(log(rows), traces=traces), [50]).alerts
+    assert [alert.event for alert in alerts] == ["opened", "resolved"]
+    windows = [alert.window for alert in alerts if alert.window is not None]
+    assert [alert.traceparent for alert in alerts] == [traces.get(window.last_offset) for window in windows]
+    assert alerts[0].traceparent == f"00-{300:032x}-{1:016x}-01"
 
 
 def test_an_opened_alert_says_what_was_seen_and_what_was_expected() -> None:

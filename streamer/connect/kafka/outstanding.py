@@ -1,0 +1,155 @@
+"""Which records a topic has not confirmed yet, and which of them to hand to the client next. Pure book-keeping.
+
+The order of a key's records must be right at the end: after a failure nothing new is handed over until everything in
+flight is decided; then the oldest record goes alone, and once it is confirmed the others follow. What was confirmed
+behind a failure of its own key is sent once more.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
+
+R = TypeVar("R")
+
+
+class Ticket(NamedTuple):
+    """One attempt to deliver one record. A ticket of a client that was given up counts no more."""
+
+    number: int
+    client: int
+
+
+class _State(enum.IntEnum):
+    WAITING = 0
+    FLYING = 1
+    FAILED = 2
+    DELIVERED = 3
+
+
+@dataclass(slots=True)
+class _Entry(Generic[R]):
+    key: Hashable
+    record: R
+    state: _State = _State.WAITING
+    handed_at: float = 0.0
+
+
+class Outstanding(Generic[R]):
+    """Records in the order they were added, from the oldest one that is not delivered. Times are the caller's clock."""
+
+    def __init__(self) -> None:
+        self._entries: dict[int, _Entry[R]] = {}
+        self._first = 0  # number of the oldest entry
+        self._cursor = 0  # everything before this number is handed over or delivered
+        self._client = 0
+        self._flying = 0
+        self._failing = False  # something failed: decide what flies, then begin again at the oldest
+        self._probing = False  # the oldest goes alone
+
+    @property
+    def undelivered(self) -> int:
+        """How many records there are from the oldest undelivered one on."""
+        return len(self._entries)
+
+    @property
+    def failing(self) -> bool:
+        """Whether something failed and what flies beside it is not decided yet."""
+        return self._failing
+
+    def record(self, ticket: Ticket) -> R:
+        return self._entries[ticket.number].record
+
+    def waited_s(self, now: float) -> float:
+        """How long the oldest record in flight has been without an answer; 0 if none is."""
+        return now - next((e.handed_at for e in self._entries.values() if e.state is _State.FLYING), now)
+
+    def add(self, key: Hashable, record: R) -> None:
+        self._entries[self._end] = _Entry(key, record)
+
+    def next(self) -> tuple[Ticket, R] | None:
+        """The record to hand over now; None if there is none, or if something must be decided first."""
+        if self._failing and not self._rewind():
+            return None
+        if self._probing and self._cursor > self._first:
+            return None
+        self._cursor = self._waiting_from(self._cursor)
+        if self._cursor == self._end:
+            return None
+        return Ticket(self._cursor, self._client), self._entries[self._cursor].record
+
+    def handed(self, ticket: Ticket, now: float) -> None:
+        """What `next` returned is with the client."""
+        entry = self._entries[ticket.number]
+        entry.state, entry.handed_at = _State.FLYING, now
+        self._flying += 1
+        self._cursor = ticket.number + 1
+
+    def replace(self, ticket: Ticket, record: R) -> None:
+        """Send another record in its place from the next attempt on."""
+        self._entries[ticket.number].record = record
+
+    def delivered(self, ticket: Ticket) -> bool:
+        """The log has it; whether that was news."""
+        if not self._answered(ticket, _State.DELIVERED):
+            return False
+        if ticket.number == self._first:
+            self._probing = False
+        self._forget()
+        return True
+
+    def failed(self, ticket: Ticket) -> bool:
+        """The client gave it up; whether that was news."""
+        if not self._answered(ticket, _State.FAILED):
+            return False
+        self._failing = True
+        return True
+
+    def change_client(self) -> None:
+        """Another client takes over: what the old one had not confirmed is sent again, and its answers are ignored."""
+        self._client += 1
+        self._flying = 0
+        for entry in self._entries.values():
+            entry.state = _State.FAILED if entry.state is _State.FLYING else entry.state
+        self._failing = bool(self._entries)
+
+    def _answered(self, ticket: Ticket, state: _State) -> bool:
+        if ticket.client != self._client or ticket.number < self._first:
+            return False
+        entry = self._entries[ticket.number]
+        if entry.state is not _State.FLYING:
+            return False
+        entry.state = state
+        self._flying -= 1
+        return True
+
+    def _rewind(self) -> bool:
+        """Begin again at the oldest; not before everything in flight is decided."""
+        if self._flying:
+            return False
+        broken: set[Hashable] = set()
+        for entry in self._entries.values():
+            if entry.state is not _State.DELIVERED or entry.key in broken:
+                entry.state = _State.WAITING
+                broken.add(entry.key)
+        self._failing, self._cursor = False, self._first
+        self._probing = bool(self._entries)
+        return True
+
+    def _forget(self) -> None:
+        while self._entries and self._entries[self._first].state is _State.DELIVERED:
+            del self._entries[self._first]
+            self._first += 1
+        self._cursor = max(self._cursor, self._first)
+
+    def _waiting_from(self, number: int) -> int:
+        """The first waiting record from `number` on, else the end: after a rewind some need not go again."""
+        while number < self._end and self._entries[number].state is not _State.WAITING:
+            number += 1
+        return number
+
+    @property
+    def _end(self) -> int:
+        return self._first + len(self._entries)

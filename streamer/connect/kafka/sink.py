@@ -1,0 +1,56 @@
+"""Alerts to a Kafka topic, keyed by entity: CloudEvents whose value is the alert's JSON."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from streamer.connect.kafka.cloudevents import alert_headers
+from streamer.connect.kafka.producer import DeliveringProducer, Record
+from streamer.connect.sinks import alert_json
+from streamer.event import Alert
+from streamer.protocols import Clock
+
+if TYPE_CHECKING:
+    from streamer import config
+
+OMITTED = "x-omitted"  # header that names what was left out of an alert that the topic found too large
+
+
+class KafkaSink:
+    """Every alert is acknowledged by all in-sync replicas, or still counted by `flush`. `send` never waits.
+
+    A replay or a broker's failure may repeat a message; its `ce_id` tells. An alert too large for the topic is sent
+    without the raw values of its window. SinkError at the start if the topic is not there or no broker answers.
+    """
+
+    def __init__(self, kafka: config.Kafka, section: config.KafkaSink, *, clock: Clock = time.monotonic) -> None:
+        self._producer = DeliveringProducer(
+            kafka, section.topic, compression=section.compression, clock=clock, shrink=without_window_values,
+            delivery_timeout_s=float(section.delivery_timeout),
+        )  # fmt: skip
+
+    def send(self, alert: Alert) -> None:
+        self._producer.send(alert_record(alert))
+
+    def flush(self, timeout_s: float) -> int:
+        return self._producer.flush(timeout_s)
+
+    def close(self) -> None:
+        self._producer.close()
+
+
+def alert_record(alert: Alert) -> Record:
+    """An entity's alerts stay in order: its name is the key."""
+    return Record(alert.entity.encode(errors="replace"), alert_json(alert), alert_headers(alert))
+
+
+def without_window_values(record: Record) -> Record | None:
+    """The alert without the raw values of its window; None if it has none."""
+    alert = msgspec.json.decode(record.value, type=dict)
+    if not alert["window"] or not alert["window"]["values"]:
+        return None
+    alert["window"]["values"] = []
+    return record._replace(value=msgspec.json.encode(alert), headers=(*record.headers, (OMITTED, b"window.values")))
