@@ -14,9 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from streamer.connect.kafka.address import is_loopback
 from streamer.connect.kafka.bounded import within
-from streamer.errors import ConfigError, BrokerError
+from streamer.errors import BrokerError, ConfigError
 
 if TYPE_CHECKING:
     from streamer.config import TokenEndpoint
@@ -78,7 +77,9 @@ def token_provider(endpoint: TokenEndpoint, *, timeout_s: float, ca: str | None 
     """
     from kafka.net.sasl.oauth import AbstractTokenProvider
 
-    refuse_plain(endpoint.url)
+    if endpoint.plaintext:
+        problem = "must be https: the client secret travels to it"
+        raise ConfigError("kafka.security.sasl.token.url", problem, url_text(endpoint.url))
     tokens = Tokens(lambda: request_token(endpoint, timeout_s, ca))
 
     class Provider(AbstractTokenProvider):  # type: ignore[misc] # the library has no types
@@ -86,14 +87,6 @@ def token_provider(endpoint: TokenEndpoint, *, timeout_s: float, ca: str | None 
             return tokens.current()
 
     return Provider()
-
-
-def refuse_plain(url: str) -> None:
-    """ConfigError unless the address is https, or http on this machine: the client secret travels there."""
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or "")):
-        return
-    raise ConfigError("kafka.security.sasl.token.url", "must be https: the client secret travels to it", url_text(url))
 
 
 def request_token(endpoint: TokenEndpoint, timeout_s: float, ca: str | None = None) -> tuple[str, float]:
@@ -136,7 +129,8 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 def _headers(endpoint: TokenEndpoint) -> dict[str, str]:
     quote = urllib.parse.quote_plus  # RFC 6749, 2.3.1
-    pair = f"{quote(endpoint.client_id)}:{quote(endpoint.client_secret.get_secret_value())}"
+    secret = endpoint.client_secret.get_secret_value() if endpoint.client_secret else ""
+    pair = f"{quote(endpoint.client_id)}:{quote(secret)}"
     basic = base64.b64encode(pair.encode()).decode()
     return {
         "Authorization": f"Basic {basic}",

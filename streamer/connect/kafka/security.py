@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamer.connect.kafka import oauth
-from streamer.connect.kafka.address import host_and_port, is_loopback, show
 from streamer.errors import ConfigError
 
 if TYPE_CHECKING:
     from streamer.config import Kafka, KafkaSecurity, Sasl
 
-TLS = ("SSL", "SASL_SSL")
-LOGIN = ("SASL_PLAINTEXT", "SASL_SSL")
 MASK = "***"
 
 
@@ -34,45 +31,33 @@ def options(kafka: Kafka) -> dict[str, Any]:
     Certificates are passed as paths: the client reads them for every connection, so a renewed one needs no restart.
     """
     found: dict[str, Any] = {"security_protocol": kafka.security.protocol}
-    if uses_tls(kafka):
+    if kafka.security.encrypted:
         tls_context(kafka.security)
         found |= _tls_options(kafka.security)
-    if kafka.security.protocol in LOGIN:
-        found |= _login_options(kafka)
+    if kafka.security.sasl is not None:
+        found |= _login_options(kafka, kafka.security.sasl)
     return found
 
 
 def _tls_options(security: KafkaSecurity) -> dict[str, Any]:
     return {
         "ssl_check_hostname": security.verify_hostname,
-        "ssl_cafile": _text(security.ca),
-        "ssl_certfile": _text(security.certificate),
-        "ssl_keyfile": _text(security.key),
+        "ssl_cafile": security.ca,
+        "ssl_certfile": security.certificate,
+        "ssl_keyfile": security.key,
         "ssl_password": _key_password(security),
     }
 
 
-def _login_options(kafka: Kafka) -> dict[str, Any]:
-    sasl = login(kafka)
-    if sasl.mechanism == "OAUTHBEARER":
-        if sasl.token is None:
-            raise ConfigError("kafka.security.sasl.token", "is needed for OAUTHBEARER: url, client_id, client_secret")
-        provider = oauth.token_provider(sasl.token, timeout_s=float(kafka.request_timeout), ca=_text(kafka.security.ca))
+def _login_options(kafka: Kafka, sasl: Sasl) -> dict[str, Any]:
+    if sasl.token is not None:
+        provider = oauth.token_provider(sasl.token, timeout_s=kafka.request_timeout, ca=kafka.security.ca)
         return {"sasl_mechanism": sasl.mechanism, "sasl_oauth_token_provider": provider}
-    if sasl.username is None or sasl.password is None:
-        raise ConfigError("kafka.security.sasl", f"username and password are needed for {sasl.mechanism}")
     return {
         "sasl_mechanism": sasl.mechanism,
         "sasl_plain_username": sasl.username,
-        "sasl_plain_password": Hidden(sasl.password.get_secret_value()),
+        "sasl_plain_password": Hidden(sasl.password.get_secret_value() if sasl.password else ""),
     }
-
-
-def login(kafka: Kafka) -> Sasl:
-    """The login of a SASL protocol; ConfigError where the section is missing."""
-    if kafka.security.sasl is None:
-        raise ConfigError("kafka.security.sasl", f"is needed for protocol {kafka.security.protocol}")
-    return kafka.security.sasl
 
 
 def tls_context(security: KafkaSecurity) -> ssl.SSLContext:
@@ -82,7 +67,7 @@ def tls_context(security: KafkaSecurity) -> ssl.SSLContext:
     context.check_hostname = security.verify_hostname
     _trust(context, security)
     if security.certificate is not None:
-        _identify(context, security)
+        _identify(context, security, security.certificate)
     return context
 
 
@@ -97,9 +82,9 @@ def _trust(context: ssl.SSLContext, security: KafkaSecurity) -> None:
         raise ConfigError("kafka.security.ca", problem) from exc
 
 
-def _identify(context: ssl.SSLContext, security: KafkaSecurity) -> None:
-    certificate = _readable("kafka.security.certificate", security.certificate)
-    key = None if security.key is None else _readable("kafka.security.key", security.key)
+def _identify(context: ssl.SSLContext, security: KafkaSecurity, certificate: str) -> None:
+    certificate = _readable("kafka.security.certificate", certificate)
+    key = security.key and _readable("kafka.security.key", security.key)
     try:
         context.load_cert_chain(certificate, key, _key_password(security))
     except (ssl.SSLError, ValueError) as exc:
@@ -116,45 +101,30 @@ def _no_password() -> str:
     return ""
 
 
-def _readable(path: str, file: object) -> str:
+def _readable(path: str, file: str) -> str:
     try:
-        with Path(str(file)).open("rb") as opened:
+        with Path(file).open("rb") as opened:
             opened.read(1)
     except OSError as exc:
         raise ConfigError(path, f"{file} cannot be read: {exc.strerror}") from exc
-    return str(file)
-
-
-def _text(file: object) -> str | None:
-    return None if file is None else str(file)
+    return file
 
 
 def _reason(exc: Exception) -> str:
     return str(getattr(exc, "reason", None) or exc).replace("_", " ").lower()
 
 
-def uses_tls(kafka: Kafka) -> bool:
-    """Whether the connection is encrypted."""
-    return kafka.security.protocol in TLS
-
-
 def exposed(kafka: Kafka) -> bool:
     """Whether records cross a network in the clear: no TLS, and a broker that is not on this machine."""
-    return not uses_tls(kafka) and any(not is_loopback(host) for host, _ in addresses(kafka))
+    return bool(kafka.exposed)
 
 
 def exposure(kafka: Kafka) -> str | None:
     """What is said about it, None where nothing is exposed."""
-    if not exposed(kafka):
+    if not kafka.exposed:
         return None
-    hosts = ", ".join(show(host, port) for host, port in addresses(kafka) if not is_loopback(host))
-    what = "records and the login" if kafka.security.protocol in LOGIN else "records"
-    return f"{what} travel in the clear to {hosts}: set kafka.security.protocol to SSL or SASL_SSL"
-
-
-def addresses(kafka: Kafka) -> list[tuple[str, int]]:
-    """Host and port of every bootstrap server."""
-    return [host_and_port(server) for server in kafka.bootstrap_servers]
+    what = "records" if kafka.security.sasl is None else "records and the login"
+    return f"{what} travel in the clear to {', '.join(kafka.exposed)}: set kafka.security.protocol to SSL or SASL_SSL"
 
 
 def scrub(kafka: Kafka, text: str) -> str:
@@ -165,8 +135,7 @@ def scrub(kafka: Kafka, text: str) -> str:
 
 
 def _secrets(kafka: Kafka) -> Iterator[str]:
-    security, sasl = kafka.security, kafka.security.sasl
-    token = None if sasl is None else sasl.token
-    for secret in (security.key_password, sasl and sasl.password, token and token.client_secret):
-        if secret is not None and secret.get_secret_value():
-            yield secret.get_secret_value()
+    """Longest first: one may be a part of another."""
+    sasl, token = kafka.security.sasl, kafka.security.sasl.token if kafka.security.sasl else None
+    found = (kafka.security.key_password, sasl.password if sasl else None, token.client_secret if token else None)
+    yield from sorted((secret.get_secret_value() for secret in found if secret), key=len, reverse=True)
