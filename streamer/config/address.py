@@ -27,10 +27,11 @@ def split_host(address: str) -> tuple[str, int] | None:
 
 def is_loopback(host: str) -> bool:
     """True if only this machine can reach the host; a name other than localhost is taken to be public."""
-    if host == "localhost":
+    name = host.lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
 

@@ -94,11 +94,14 @@ class TokenEndpoint(Section):
 
     @property
     def plaintext(self) -> bool:
+        """Whether the client secret would cross a network unencrypted."""
         return self.url.startswith("http:") and not is_loopback(host_of(self.url))
 
     def rules(self) -> Iterator[Rule]:
         if self.client_secret is None:
             yield ("client_secret",), "must not be empty"
+        if self.plaintext:
+            yield ("url",), "must be https: the client secret travels to it"
 
 
 class Sasl(Section):

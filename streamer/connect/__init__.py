@@ -5,22 +5,40 @@ Here: from the sections of config.yaml to open sources and sinks. What a section
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from streamer.errors import ConfigError
+from streamer.protocols import Found, Restore, Restorer
 
 if TYPE_CHECKING:
     from streamer import config
     from streamer.connect.codec import Fields
-    from streamer.protocols import ScoreSink, Sink, Source
+    from streamer.event import Lease, Position
+    from streamer.protocols import DeadLetters, ScoreSink, Sink, Source, Store
 
 CARD_KEYS = ("customer", "terminal")
 
 
-def open_source(stream: config.Stream) -> Source:
-    """The source of a stream, opened. InputError or ConfigError if it cannot be."""
+def without_memory(found: Found) -> Restore:
+    """The rule of a reader that remembers nothing: from the position on."""
+    return Restore(found.position)
+
+
+def open_source(
+    stream: config.Stream,
+    *,
+    config: config.Config | None = None,
+    restore: Restorer = without_memory,
+    earned: Callable[[], Mapping[Lease, Position]] = dict,
+) -> Source:
+    """The source of a stream, opened. InputError or ConfigError if it cannot be.
+
+    `config` says where the cluster and the schemas are; `restore` and `earned` matter to sources with partitions.
+    """
     section = stream.source
+    if section.kind == "kafka":
+        return _topic(stream, section, config, restore, earned)
     if section.kind == "file":
         return _file(stream, section)
     if section.kind == "synthetic":
@@ -34,14 +52,46 @@ def open_source(stream: config.Stream) -> Source:
     return MemorySource([], endless=True)
 
 
-def open_sink(section: config.Sink) -> Sink:
-    """The sink, opened. SinkError if it cannot be."""
+def open_sink(section: config.Sink, config: config.Config | None = None) -> Sink:
+    """The sink, opened; `config` says where the cluster is. SinkError if it cannot be."""
     from streamer.connect import sinks
     from streamer.connect.memory import MemorySink
 
+    if section.kind == "kafka":
+        from streamer.connect.kafka.sink import KafkaSink
+
+        return KafkaSink(_cluster(config), section)
     if section.kind == "stdout":
         return sinks.StdoutSink()
     return sinks.JsonlSink(section.path, fsync=section.fsync) if section.kind == "file" else MemorySink()
+
+
+def open_letters(config: config.Config) -> DeadLetters | None:
+    """Where rejected records go, opened; None if nowhere. SinkError if it cannot be."""
+    section = config.dead_letters
+    if section is None:
+        return None
+    if section.kind == "kafka":
+        from streamer.connect.kafka.letters import LetterTopic
+
+        return LetterTopic(config.kafka, section)
+    from streamer.connect.dead_letters import LetterFile
+
+    return LetterFile(section.path)
+
+
+def open_store(config: config.Config) -> Store | None:
+    """Where snapshots are kept; None if nowhere. A Redis that is down is no error. StoreError of a folder that is."""
+    section = config.store
+    if section.kind == "files":
+        from streamer.connect.store_files import FileStore
+
+        return FileStore(section.path)
+    if section.kind == "redis":
+        from streamer.connect.redis import RedisStore
+
+        return RedisStore(section)
+    return None
 
 
 def open_scores(section: config.ScoreOutput, stream: config.Stream, channels: Sequence[str]) -> ScoreSink:
@@ -50,16 +100,33 @@ def open_scores(section: config.ScoreOutput, stream: config.Stream, channels: Se
 
     kind = ScoreCsv if section.kind == "csv" else ScoreJsonl
     path = section.path_for(stream.name)
-    return kind(path, channels, keys=_entity_names(stream), clock=_has_clock(stream), append=True)
+    return kind(path, channels, keys=entity_names(stream), clock=stream.has_clock, append=True)
 
 
-def _entity_names(stream: config.Stream) -> tuple[str, ...]:
+def entity_names(stream: config.Stream) -> tuple[str, ...]:
+    """The entity keys of the stream's events; none where the whole stream is one entity."""
     cards = stream.source.kind == "synthetic" and stream.source.world == "cards"
     return CARD_KEYS if cards else tuple(stream.fields.entity)
 
 
-def _has_clock(stream: config.Stream) -> bool:
-    return stream.fields.time is not None or stream.source.kind != "file"
+def _cluster(config: config.Config | None) -> config.Kafka:
+    from streamer.config import Kafka
+
+    return Kafka() if config is None else config.kafka
+
+
+def _topic(
+    stream: config.Stream,
+    section: config.KafkaSource,
+    config: config.Config | None,
+    restore: Restorer,
+    earned: Callable[[], Mapping[Lease, Position]],
+) -> Source:
+    from streamer.connect.decoding import decoder_for
+    from streamer.connect.kafka.source import KafkaSource
+
+    registry = None if config is None else config.schema_registry
+    return KafkaSource(_cluster(config), section, decoder_for(stream, registry), restore, earned=earned)
 
 
 def _file(stream: config.Stream, section: config.FileSource) -> Source:
