@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,10 @@ class DurationParam(click.ParamType[float]):
             self.fail(str(exc), param, ctx)
 
 
+MAX_WORKERS = 256
+DRAIN_MARGIN_S = 15.0  # a worker closes its clients after its own drain; only then it is killed
+
+
 @click.command()
 @config_options
 @click.option(
@@ -39,18 +44,28 @@ class DurationParam(click.ParamType[float]):
 )
 @click.option(
     "--until-idle", "until_idle_s", type=DurationParam(), metavar="DURATION",
-    help="Stop once nothing has come for so long, e.g. 5s.",
+    help="Stop once nothing has come for so long, e.g. 5s. Of Kafka: once every partition is assigned and read to its "
+    "end for so long, never while the group is sharing them anew.",
 )  # fmt: skip
-def run(config: Path, sets: tuple[str, ...], dry_run: bool, until_idle_s: float | None) -> int:
+@click.option(
+    "--workers", type=click.IntRange(1, MAX_WORKERS), default=1, show_default=True, metavar="N",
+    help="Processes that share the partitions of the Kafka sources. Worker i listens on the HTTP port + i; {worker} in "
+    "the path of a file stands for i.",
+)  # fmt: skip
+def run(config: Path, sets: tuple[str, ...], dry_run: bool, until_idle_s: float | None, workers: int) -> int:
     """Run the daemon until its sources end or a signal comes. Ctrl-C or SIGTERM once drains, twice quits.
 
-    Exit codes: 0 drained, 1 something was lost or not delivered (the log says what), 3 configuration, 5 a backend that
-    was asked for is not installed, 130 second signal.
+    With --workers a crashed worker is started again, and the worst exit code of the workers is that of all.
+
+    Exit codes: 0 drained, 1 something was lost or not delivered (the log says what) or a worker could not start, 3
+    configuration, 5 a server or a backend that is needed is not there, 130 second signal.
     """
     import threading
 
     from streamer.service.signals import graceful
 
+    if workers > 1:
+        return supervise(config, sets, workers, dry_run=dry_run, until_idle_s=until_idle_s)
     stop = threading.Event()
     with graceful(stop):
         return serve(config, sets, stop, dry_run=dry_run, until_idle_s=until_idle_s)
@@ -60,6 +75,7 @@ def serve(
     path: Path, sets: tuple[str, ...], stop: threading.Event, *, dry_run: bool, until_idle_s: float | None
 ) -> int:
     """Load, wire, run; returns the exit code."""
+    import os
     import time
 
     from streamer import log
@@ -68,9 +84,12 @@ def serve(
     from streamer.service.health import ALIVE_S, Health
     from streamer.service.parts import Phase
     from streamer.service.wiring import build
+    from streamer.service.workers import for_worker, worker_of
 
-    config = load_config(path, sets)
-    log.setup(config.log.level, config.log.format, secrets=filter(None, [_token(config)]))
+    worker = worker_of(os.environ)
+    config = for_worker(load_config(path, sets), worker)
+    always = {} if worker is None else {"worker": worker}
+    log.setup(config.log.level, config.log.format, secrets=filter(None, [_token(config)]), always=always)
     parts, phase = build(config, dry_run=dry_run), Phase()
     alive_s = max(ALIVE_S, 2 * float(config.runtime.retry_max))  # a source may rest that long between two attempts
     server = _server(config, parts, Health(parts, phase, time.monotonic, alive_s))
@@ -78,6 +97,34 @@ def serve(
         parts, stop, phase=phase, server=server, drain_s=float(config.runtime.drain), until_idle_s=until_idle_s
     )
     return daemon.run()
+
+
+def supervise(path: Path, sets: tuple[str, ...], workers: int, *, dry_run: bool, until_idle_s: float | None) -> int:
+    """Run N workers of this configuration; returns the exit code."""
+    import structlog
+
+    from streamer import log
+    from streamer.config import load_config
+    from streamer.service import supervisor
+    from streamer.service.workers import listening, refuse_unshared
+
+    config = load_config(path, sets)
+    refuse_unshared(config, workers)
+    log.setup(config.log.level, config.log.format, secrets=filter(None, [_token(config)]))
+    listen = [listening(config.server, i).listen for i in range(workers)] if config.server.enabled else []
+    structlog.get_logger().info("supervisor_started", workers=workers, listen=listen)
+    command = worker_command(path, sets, dry_run=dry_run, until_idle_s=until_idle_s)
+    drain_s = float(config.runtime.drain) + DRAIN_MARGIN_S
+    rules = supervisor.Rules(finite=until_idle_s is not None, drain_s=drain_s)
+    return supervisor.supervise(lambda number: command, workers, rules)
+
+
+def worker_command(path: Path, sets: tuple[str, ...], *, dry_run: bool, until_idle_s: float | None) -> list[str]:
+    """The command line of one worker: the same flags, without --workers."""
+    command = [sys.executable, "-m", "streamer.cli", "run", "-c", str(path)]
+    command += [word for setting in sets for word in ("--set", setting)]
+    command += ["--dry-run"] * dry_run
+    return command if until_idle_s is None else [*command, "--until-idle", f"{until_idle_s * 1e6:.0f}us"]
 
 
 def _server(config: Config, parts: Parts, health: Health) -> HttpServer | None:

@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ def pid_of(folder: Path, number: int, other_than: int | None = None) -> int:
     return int(path.read_text())
 
 
-def eventually(fact, within_s: float = 30.0) -> None:
+def eventually(fact: Callable[[], bool], within_s: float = 30.0) -> None:
     end = time.monotonic() + within_s
     while not fact():
         assert time.monotonic() < end, "it did not come true"
@@ -110,5 +111,5 @@ def test_workers_die_with_their_supervisor(parent: subprocess.Popen[bytes], tmp_
     pids = [pid_of(tmp_path, worker) for worker in range(3)]
     parent.kill()
     for pid in pids:
-        eventually(lambda pid=pid: gone(pid))
+        eventually(partial(gone, pid))
     assert (tmp_path / "drained-1").exists()

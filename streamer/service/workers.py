@@ -1,0 +1,101 @@
+"""What differs between the workers of one configuration: paths with `{worker}`, the HTTP port, the group instance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TypeVar
+
+from streamer.config import (
+    Config,
+    ConfigErrors,
+    DeadLetterFile,
+    FileSink,
+    KafkaSource,
+    Problem,
+    ScoreOutput,
+    Server,
+    Stream,
+)
+from streamer.config.origin import DEFAULT
+from streamer.config.origin import Path as Place
+
+MARK = "{worker}"
+Written = TypeVar("Written", FileSink, ScoreOutput, DeadLetterFile)
+
+
+def worker_of(env: Mapping[str, str]) -> int | None:
+    """The number that the supervisor gave this process; None: it works alone."""
+    number = env.get("STREAMER_WORKER", "")
+    return int(number) if number.isascii() and number.isdigit() else None
+
+
+def for_worker(config: Config, worker: int | None) -> Config:
+    """The configuration of one worker; alone (None), `{worker}` is 0 and the rest stays as it is."""
+    number = worker or 0
+    changed: dict[str, object] = {
+        "sinks": tuple(_numbered(sink, number) if isinstance(sink, FileSink) else sink for sink in config.sinks),
+        "scores": config.scores and _numbered(config.scores, number),
+    }
+    if isinstance(config.dead_letters, DeadLetterFile):
+        changed["dead_letters"] = _numbered(config.dead_letters, number)
+    if worker is not None:
+        changed["server"] = listening(config.server, worker)
+        changed["streams"] = tuple(_member(stream, worker) for stream in config.streams)
+    return config.model_copy(update=changed)
+
+
+def listening(server: Server, worker: int) -> Server:
+    """The address of a worker: port + number, where 0 stays any free port."""
+    port = server.port + worker if server.port else 0
+    return server.model_copy(update={"listen": f"{server.listen.rpartition(':')[0]}:{port}"})
+
+
+def refuse_unshared(config: Config, workers: int) -> None:
+    """ConfigErrors, all at once, where N processes cannot run this configuration side by side."""
+    if workers > 1 and (problems := list(_problems(config, workers))):
+        raise ConfigErrors(problems)
+
+
+def _problems(config: Config, workers: int) -> Iterator[Problem]:
+    for place, text in _found(config, workers):
+        yield Problem(place, text, config._origins.get(place, DEFAULT))
+
+
+def _found(config: Config, workers: int) -> Iterator[tuple[Place, str]]:
+    for i, stream in enumerate(config.streams):
+        if not isinstance(stream.source, KafkaSource):
+            problem = f"{workers} workers cannot share a {stream.source.kind} source; only kafka sources can be shared"
+            yield ("streams", i, "source", "kind"), problem
+    for path, text in _paths(config):
+        if MARK not in text:
+            yield path, f"must hold {MARK} where there are {workers} workers, such as {_with_mark(text)}"
+    if config.server.enabled and config.server.port and config.server.port + workers - 1 > 65_535:
+        yield ("server", "listen"), f"worker i listens on port + i: {workers} workers do not fit below 65536"
+
+
+def _paths(config: Config) -> Iterator[tuple[Place, str]]:
+    """Files that one process writes."""
+    for i, sink in enumerate(config.sinks):
+        if isinstance(sink, FileSink):
+            yield ("sinks", i, "path"), sink.path
+    if config.scores is not None:
+        yield ("scores", "path"), config.scores.path
+    if isinstance(config.dead_letters, DeadLetterFile):
+        yield ("dead_letters", "path"), config.dead_letters.path
+
+
+def _with_mark(path: str) -> str:
+    stem, dot, suffix = path.rpartition(".")
+    return f"{stem}-{MARK}.{suffix}" if dot and "/" not in suffix else f"{path}-{MARK}"
+
+
+def _numbered(section: Written, number: int) -> Written:
+    return section.model_copy(update={"path": section.path.replace(MARK, str(number))})
+
+
+def _member(stream: Stream, worker: int) -> Stream:
+    source = stream.source
+    if not isinstance(source, KafkaSource) or source.instance is None:
+        return stream
+    source = source.model_copy(update={"instance": f"{source.instance}-{worker}"})
+    return stream.model_copy(update={"source": source})
