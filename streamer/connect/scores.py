@@ -28,6 +28,8 @@ STATUS = {
     Fate.DEAD_LETTERED: "rejected",
     Fate.EXPIRED: "rejected",
     Fate.SHED: "rejected",
+    Fate.REPLAYED: "rejected",
+    Fate.RETURNED: "rejected",
 }
 _FORMAT = {"row": "%d", "time": "%s", "entity": "%s", "key": "%s", "status": "%s"}
 Column = list[Any]
