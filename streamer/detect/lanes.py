@@ -93,10 +93,7 @@ class Lanes:
 
     def step(self, slots: I64, values: F32, time_s: F64, previous_s: F64) -> Outlook:
         """Judge one event of each of the distinct slots (each with k_min events behind it) and fold it in."""
-        count = self.ring.count[slots]
-        at_anchor = count >= self.due[slots]
-        if at_anchor.any():
-            self._rebuild_all(slots[at_anchor], count[at_anchor])
+        self.anchor(slots)
         units = self.units[slots]
         anchor = Anchor(units[:, 0], units[:, 1], units[:, 2], self.gap_unit_s[slots])
         last = self.last[slots]
@@ -110,6 +107,12 @@ class Lanes:
         self.last_log_gap[slots] = log_gap
         origin = last if self.scorer.forecast_from == "last" else anchor.loc
         return Outlook(origin + anchor.step * out.delta, anchor.step, log_gap, anchor.gap_s, out.gap, out.hour)
+
+    def anchor(self, slots: I64) -> None:
+        """Anchor those of the slots whose anchor is due; from then on they are a function of ring and count alone."""
+        due = slots[self.ring.count[slots] >= self.due[slots]]
+        if len(due):
+            self._rebuild_all(due, self.ring.count[due])
 
     def gap_outlook(self, slots: I64) -> F32:
         """Density parameters (N, 3G) of the gap that each slot is in now; changes nothing."""

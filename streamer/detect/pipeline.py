@@ -64,6 +64,7 @@ class Detector:
         self.fates = np.zeros(len(Fate), np.int64)
         self._evicted_idle = 0
         self.topic = ""  # of the last batch: timers need it too
+        self.now_s: float | None = None  # event time of the last tick
         self.storm = Storm(settings, key)
         self._reporter = Reporter(settings, self.lanes, self.incidents, self.profile.names, key)
         self._teller = Teller(self.storm, self.incidents)
@@ -214,6 +215,7 @@ class Detector:
 
     def tick(self, now_s: float) -> list[Alert]:
         """Timers on the axis of event time: entities silent for longer than credible, and a storm's summary."""
+        self.now_s = now_s
         return self.storm.roll(self.topic, now_s, self.ref) + self.silence.tick(now_s, self.slots, self.topic, self.ref)
 
     # -- state --------------------------------------------------------------------------------------------------------

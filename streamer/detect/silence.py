@@ -33,7 +33,8 @@ class Silence:
         ring = self.lanes.ring
         waited = now_s - ring.newest_s[taken]
         known = (ring.count[taken] >= self.lanes.spec.k_min) & ~self._silent[taken]
-        # A lane whose anchor is due is judged at its next event; its units are a stride old at most.
+        # Else a lane that was just rebuilt from a snapshot would have other units than one that waits for its event.
+        self.lanes.anchor(taken[known])
         overdue = taken[known & (waited > AT_LEAST_GAPS * self.lanes.gap_unit_s[taken])]
         if not len(overdue):
             return []

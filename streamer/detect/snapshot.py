@@ -31,6 +31,7 @@ class Remembering(Protocol):
     storm: Storm
     fates: I64
     topic: str
+    now_s: float | None
 
     @property
     def schema(self) -> Schema: ...
@@ -78,7 +79,8 @@ def freeze(detector: Remembering) -> Frozen:
     slots = np.array([slot for _, slot in taken], np.int64)
     head = {
         "format": FORMAT, "layout": detector.schema.layout, "names": [name for name, _ in taken],
-        "topic": detector.topic, "fates": detector.fates.tolist(), "storm": detector.storm.state(),
+        "topic": detector.topic, "now_s": detector.now_s, "fates": detector.fates.tolist(),
+        "storm": detector.storm.state(),
     }  # fmt: skip
     return Frozen(head, {name: array[slots] for name, array in detector.arrays().items()})
 
@@ -113,7 +115,7 @@ def unpack(detector: Remembering, blob: bytes) -> None:
     detector.reset_slots(slots)
     for name, array in ours.items():
         array[slots] = loaded[name]
-    detector.fates[:], detector.topic = head["fates"], head["topic"]
+    detector.fates[:], detector.topic, detector.now_s = head["fates"], head["topic"], head["now_s"]
     detector.storm.restore(head["storm"])
     detector.lanes.restore(slots)
 
@@ -130,7 +132,8 @@ def _check(head: dict[str, Any], schema: Schema) -> None:
     names, fates, storm, topic = parts
     named = _list_of(str, names) and len(set(names)) == len(names)
     counted = _list_of(int, fates) and len(fates) == len(Fate) and _list_of(int, storm) and len(storm) == Storm.NUMBERS
-    if not (named and counted and isinstance(topic, str)):
+    clocked = isinstance(head.get("now_s"), float | None)
+    if not (named and counted and clocked and isinstance(topic, str)):
         raise StoreError("the snapshot's head is not complete; it is ignored")
     if len(names) > schema.capacity:
         raise StoreError(f"the snapshot holds {len(names)} entities, the limit is {schema.capacity}; it is ignored")

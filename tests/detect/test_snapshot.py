@@ -1,10 +1,15 @@
-"""A detector's memory as a blob: whole or refused, and a refused one leaves the detector as it was."""
+"""A detector's memory as a blob: whole or refused, a refused one leaves the detector as it was, nothing is left out.
+
+Nothing left out: a detector that went through a blob anywhere in a log tells what an uninterrupted one tells.
+"""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +17,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.detect.pipeline import Detector
+from streamer.detect.pipeline import Detector, Judged, schema_of
+from streamer.detect.snapshot import Schema, fits
 from streamer.errors import StoreError
+from streamer.event import EventBatch
 from tests.detect.conftest import assert_same, join, make_detector, stream
-from tests.detect.logs import quiet, run, simple
+from tests.detect.logs import START_S, quiet, run, simple
 
 BATCH = stream(3, 400, entities=5)
 
@@ -155,6 +162,7 @@ def test_a_snapshot_says_nothing_about_lanes_and_they_are_rebuilt() -> None:
     lambda head, arrays: head.pop("names"),
     lambda head, arrays: head.pop("storm"),
     lambda head, arrays: head.update(fates=[1, 2]),
+    lambda head, arrays: head.update(now_s="noon"),
     lambda head, arrays: head.update(storm=[1]),
     lambda head, arrays: head.update(names=["only one"]),
     lambda head, arrays: head.update(names=["twice"] * 5),
@@ -173,3 +181,101 @@ def test_a_well_packed_blob_without_a_change_is_taken() -> None:
     detector = make_detector("baseline")
     detector.load(altered(lambda head, arrays: None))
     assert detector.entities_active == 5
+
+
+# -- nothing is left out ----------------------------------------------------------------------------------------------
+CHOSEN = st.fixed_dictionaries({
+    "max_entities": st.integers(2, 12), "silence": st.booleans(), "storm_alerts": st.integers(1, 4),
+    "storm_window_s": st.sampled_from([600.0, 3600.0, 86_400.0]), "idle_after_s": st.sampled_from([math.inf, 2000.0]),
+    "missing": st.sampled_from(["mask", "hold", "drop"]), "cooldown_s": st.sampled_from([0.0, 300.0]),
+    "min_evidence": st.sampled_from([2.0, 5.0]), "n_of": st.sampled_from([1, 5]),
+})  # fmt: skip
+
+
+def with_silences(seed: int, events: int, entities: int) -> EventBatch:
+    """The awkward stream, in which each entity but the first is not heard for some part of it."""
+    batch, rng = stream(seed, events, entities=entities), np.random.default_rng(seed)
+    entity = batch.entity.copy()
+    for k in range(1, entities):
+        start, length = rng.integers(0, events), rng.integers(0, events // 2)
+        part = entity[start : start + length]
+        part[part == k] = 0
+    return replace(batch, entity=entity)
+
+
+def polls(batch: EventBatch, size: int) -> list[EventBatch]:
+    return [batch.rows(slice(start, start + size)) for start in range(0, len(batch), size)]
+
+
+def judged(detector: Detector, batches: Iterable[EventBatch]) -> list[Judged]:
+    """Every batch, and timers after each; after some of them a long time has passed."""
+    found = []
+    for batch in batches:
+        verdict = detector.process(batch)
+        later_s = 3000.0 if int(batch.offset[0]) % 7 == 0 else 0.0
+        found.append(Judged(verdict.scores, verdict.alerts + detector.tick(float(np.median(batch.time_s)) + later_s)))
+    return found
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(["numpy", "baseline"]), st.integers(0, 2**31), st.integers(100, 700), st.integers(2, 11),
+    st.integers(5, 90), st.integers(0, 100), CHOSEN,
+)  # fmt: skip
+def test_a_restart_through_a_blob_is_not_noticed(
+    backend: str, seed: int, events: int, entities: int, size: int, at: int, chosen: dict[str, Any]
+) -> None:
+    chosen |= {"k_of": 3 if chosen["n_of"] == 5 else 1}
+    batches = polls(with_silences(seed, events, entities), size)
+    cut = len(batches) * at // 100
+    whole, before, after = (make_detector(backend, **chosen) for _ in range(3))
+    straight = judged(whole, batches)
+    first = judged(before, batches[:cut])
+    after.load(before.freeze().encode())
+    assert_same(join(straight), join(first + list(judged(after, batches[cut:]))))
+    assert after.fates.tolist() == whole.fates.tolist()
+    assert [name for name, _ in after.slots.items()] == [name for name, _ in whole.slots.items()]
+
+
+def test_an_entity_at_its_anchor_falls_silent_as_if_nothing_had_happened() -> None:
+    """Between the last event before an anchor and the next event, memory and rebuilt memory must not differ."""
+    chosen = {"silence": True, "late_s": 0.0}
+    for events in (16, 32, 64):
+        before, after = simple("numpy", **chosen), simple("numpy", **chosen)
+        run(before, quiet("p", events))
+        after.load(before.dump())
+        ends = [[a.summary for t in range(0, 4000, 10) for a in d.tick(START_S + t)] for d in (before, after)]
+        assert ends[0] == ends[1] != []
+
+
+def test_what_is_frozen_does_not_change_when_the_detector_goes_on() -> None:
+    detector = make_detector("baseline")
+    detector.process(BATCH.rows(slice(0, 200)))
+    blob, frozen = detector.dump(), detector.freeze()
+    detector.process(BATCH.rows(slice(200, None)))
+    assert frozen.encode() == blob != detector.dump()
+
+
+# -- asked before there is a detector ---------------------------------------------------------------------------------
+def schema(**chosen: Any) -> Schema:
+    one = make_detector("baseline", **chosen)
+    return schema_of(one.settings, one.lanes.scorer, one.lanes.spec)
+
+
+def test_a_schema_is_known_without_the_memory() -> None:
+    assert schema() == make_detector("baseline").schema
+
+
+def test_a_blob_fits_where_it_can_be_loaded() -> None:
+    assert fits(BLOB, schema()) is None
+    assert fits(BLOB, schema(max_entities=99)) is None
+
+
+@pytest.mark.parametrize("chosen", [{"channels": ("a", "c")}, {"profile": "lean"}, {"max_entities": 4}])
+def test_a_blob_that_does_not_fit_says_why(chosen: dict) -> None:
+    assert "it is ignored" in (fits(BLOB, schema(**chosen)) or "")
+
+
+@pytest.mark.parametrize("blob", [b"", b"PK", BLOB[:1000]])
+def test_a_damaged_blob_does_not_fit(blob: bytes) -> None:
+    assert "cannot be read" in (fits(blob, schema()) or "")
