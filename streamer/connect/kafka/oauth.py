@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from streamer.connect.kafka.bounded import within
-from streamer.errors import BrokerError, ConfigError
+from streamer.errors import BrokerError
 
 if TYPE_CHECKING:
     from streamer.config import TokenEndpoint
@@ -71,15 +71,12 @@ class Tokens:
 
 
 def token_provider(endpoint: TokenEndpoint, *, timeout_s: float, ca: str | None = None) -> Any:
-    """A token provider as kafka-python wants it. ConfigError for plain http to another machine.
+    """A token provider as kafka-python wants it.
 
     `ca` is a PEM file of authorities trusted beside the system's.
     """
     from kafka.net.sasl.oauth import AbstractTokenProvider
 
-    if endpoint.plaintext:
-        problem = "must be https: the client secret travels to it"
-        raise ConfigError("kafka.security.sasl.token.url", problem, url_text(endpoint.url))
     tokens = Tokens(lambda: request_token(endpoint, timeout_s, ca))
 
     class Provider(AbstractTokenProvider):  # type: ignore[misc] # the library has no types
