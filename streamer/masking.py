@@ -9,6 +9,7 @@ SECRET_NAME = re.compile(
     r"pass(?:word|phrase|wd)|(?:^|[_.-])pass$|secret|token$|credential|(?:api|private|access)[_.-]?key", re.IGNORECASE
 )
 USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
+_LOGIN = re.compile(r"""[^\s"'@,/:{}\[\]]{1,64}:[^\s"'@,/]{1,128}@""")  # user:password@host without a scheme
 # Prefixes are bounded: a long line of word characters must not cost its square.
 _WORD = (
     r"(?:[A-Za-z0-9_.-]{0,40}(?:password|passphrase|passwd|secret|token|credentials?|(?:api|private|access)[_.-]?key))"
@@ -26,7 +27,7 @@ def is_secret_name(name: str) -> bool:
 
 def conceal_yaml(line: str) -> str:
     """A line of YAML without the values of secrets and the credentials of addresses."""
-    return USERINFO.sub(f"{MASK}@", _YAML.sub(rf"\1{MASK}", line))
+    return _LOGIN.sub(f"{MASK}@", USERINFO.sub(f"{MASK}@", _YAML.sub(rf"\1{MASK}", line)))
 
 
 def conceal(text: str) -> str:

@@ -15,6 +15,7 @@ from streamer.config.document import Document, is_secret
 from streamer.config.origin import Origin, Path
 from streamer.config.problems import Problem
 from streamer.config.schema import Config
+from streamer.config.spellings import foreign
 from streamer.config.units import Parsed
 
 # Of the plan, but not of this version: said by name, never accepted and ignored.
@@ -149,6 +150,8 @@ def unknown_key(path: Path, data: Any) -> tuple[str, str]:
     names = known_keys(path[:-1], data)
     if hint := planned(key):
         return "not in this version", hint
+    if hint := foreign(key):
+        return "unknown key here", hint
     if hint := nearest(key, names):
         return "unknown key", hint
     if elsewhere := homes().get(key):

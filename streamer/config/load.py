@@ -18,6 +18,7 @@ from streamer.config.origin import Path as Place
 from streamer.config.overlay import apply_presets, overlay
 from streamer.config.problems import ConfigErrors, Problem
 from streamer.config.schema import Config
+from streamer.config.spellings import translate
 from streamer.config.stream import Stream
 
 
@@ -52,6 +53,7 @@ def _finished(document: Document, sets: Sequence[str], env: Mapping[str, str]) -
     if document.data is None and document.problems:  # nothing was understood: more words would only bury that
         raise ConfigErrors(document.problems)
     overlay(document, sets, env)
+    translate(document)
     apply_presets(document)
     return _validated(document)
 
