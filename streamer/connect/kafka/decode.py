@@ -1,0 +1,72 @@
+"""Records of one partition to a batch and to what was refused, which keeps its key, headers and time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from streamer.connect.codec import Decoder
+from streamer.event import I64, EventBatch, Lease, Rejected
+
+
+class Records(Protocol):
+    """Records of one partition by columns, in log order."""
+
+    offsets: I64
+    values: Sequence[bytes | None]
+
+    def __len__(self) -> int: ...
+
+    def envelope(self, row: int) -> dict[str, Any]:
+        """Key, headers and timestamp_ms of a row, as a Rejected names them."""
+
+
+@dataclass(slots=True)
+class Listed:
+    """Records as the client gives them, one object each."""
+
+    rows: Sequence[Any]
+    offsets: I64
+    values: Sequence[bytes | None]
+
+    @classmethod
+    def of(cls, rows: Sequence[Any]) -> Listed:
+        offsets = np.fromiter((row.offset for row in rows), np.int64, len(rows))
+        return cls(rows, offsets, [row.value for row in rows])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def envelope(self, row: int) -> dict[str, Any]:
+        record = self.rows[row]
+        return envelope(record.key, record.headers, record.timestamp)
+
+
+def envelope(key: bytes | None, headers: Sequence[tuple[str, bytes | None]], timestamp_ms: int) -> dict[str, Any]:
+    kept = tuple((name, value or b"") for name, value in headers)
+    return {"key": key, "headers": kept, "timestamp_ms": timestamp_ms if timestamp_ms >= 0 else None}
+
+
+def decode(records: Records, decoder: Decoder, lease: Lease) -> tuple[EventBatch, list[Rejected]]:
+    """What the decoder makes of the values. Records without a value are refused as tombstones."""
+    values, offsets = records.values, records.offsets
+    tombstones: list[Rejected] = []
+    if None in values:
+        empty = np.array([value is None for value in values], dtype=bool)
+        tombstones = [Rejected(int(o), "tombstone", "the record has no value", b"") for o in offsets[empty]]
+        values, offsets = [value for value in values if value is not None], offsets[~empty]
+    batch, rejected = decoder.decode(values, offsets)  # type: ignore[arg-type] # no None is left
+    batch = replace(batch, topic=lease.topic, partition=lease.partition, epoch=lease.epoch)
+    return batch, [_addressed(one, records, lease) for one in _merged(tombstones, rejected)]
+
+
+def _merged(tombstones: list[Rejected], rejected: list[Rejected]) -> list[Rejected]:
+    return sorted([*tombstones, *rejected], key=lambda one: one.offset) if tombstones else rejected
+
+
+def _addressed(one: Rejected, records: Records, lease: Lease) -> Rejected:
+    row = int(np.searchsorted(records.offsets, one.offset))
+    return replace(one, lease=lease, **records.envelope(row))

@@ -1,0 +1,128 @@
+"""One member of a consumer group: the client with our settings, and its listener of rebalances."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+import structlog
+
+from streamer.connect.kafka import client, diagnose
+from streamer.connect.kafka.assignment import Place
+from streamer.connect.kafka.bounded import within
+from streamer.errors import BrokerError
+
+if TYPE_CHECKING:
+    from streamer.config import Kafka, KafkaSource
+
+log = structlog.get_logger()
+
+# How long a broker waits for records. Other questions to the same broker wait behind it.
+FETCH_WAIT_MS = 250
+# The reader polls always, also while the scorer hangs; only a dead reader loses its partitions to this.
+MAX_POLL_INTERVAL_MS = 300_000
+METADATA_AGE_MS = 30_000  # how late new partitions, and new topics of a pattern, are seen
+
+
+class Told(Protocol):
+    """Who is told that partitions moved. All run on the client's own thread, while the reader waits in a poll."""
+
+    def came(self, partitions: Collection[Any]) -> None: ...
+
+    async def went(self, partitions: Collection[Any]) -> None:
+        """They go to other members; what was earned may still be committed."""
+
+    def lost(self, partitions: Collection[Any]) -> None:
+        """They went while we were away; nothing of them may be committed."""
+
+
+def join(kafka: Kafka, section: KafkaSource, told: Told) -> tuple[Any, frozenset[Place]]:
+    """A KafkaConsumer that has subscribed and not yet polled, and the partitions that there are now.
+
+    BrokerError says why not, and what to do.
+    """
+    from kafka import KafkaConsumer
+    from kafka.errors import KafkaError
+
+    try:
+        consumer = client.connect(KafkaConsumer, kafka, **_settings(section))
+    except (KafkaError, OSError) as exc:
+        raise BrokerError(diagnose.explain(kafka, exc)) from exc
+    try:
+        known = within(kafka.request_timeout, lambda: _partitions(consumer, section))
+        consumer.subscribe(topics=section.named_topics, pattern=section.pattern, listener=_listener()(told))
+    except (KafkaError, OSError) as exc:
+        leave(consumer, kafka.request_timeout)
+        raise BrokerError(diagnose.explain(kafka, exc)) from exc
+    return consumer, known
+
+
+def leave(consumer: Any, timeout_s: float) -> None:
+    """Close the client, in bounded time. Dynamic members leave their group; static ones keep their place in it."""
+    from kafka.errors import KafkaError
+
+    try:
+        within(timeout_s + 1.0, lambda: consumer.close(autocommit=False, timeout_ms=round(timeout_s * 1000)))
+    except (KafkaError, RuntimeError, OSError) as exc:  # it goes anyway; the session's end tells the others
+        log.warning("consumer_close_failed", problem=str(exc))
+
+
+def is_settled(consumer: Any) -> bool:
+    """Whether the member has joined and no partitions are moving, as far as it knows."""
+    from kafka.structs import MemberState
+
+    return bool(consumer.group_metadata().state == MemberState.STABLE)
+
+
+def _partitions(consumer: Any, section: KafkaSource) -> frozenset[Place]:
+    """Every partition that there is of what is read; UnknownTopicOrPartitionError for a topic that is not there."""
+    from kafka.errors import UnknownTopicOrPartitionError
+
+    there = consumer.topics()
+    missing = [topic for topic in section.named_topics if topic not in there]
+    if missing:
+        raise UnknownTopicOrPartitionError(", ".join(missing))
+    return frozenset((t, p) for t in there if section.reads(t) for p in consumer.partitions_for_topic(t))
+
+
+def _settings(section: KafkaSource) -> dict[str, Any]:
+    from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+
+    session_ms = round(section.session_timeout * 1000)
+    return {
+        "group_id": section.group,
+        "group_instance_id": section.instance,
+        "partition_assignment_strategy": [CooperativeStickyAssignor()],
+        "isolation_level": section.isolation,
+        "enable_auto_commit": False,
+        "auto_offset_reset": "none",
+        "allow_auto_create_topics": False,
+        "session_timeout_ms": session_ms,
+        "heartbeat_interval_ms": session_ms // 3,
+        "max_poll_interval_ms": MAX_POLL_INTERVAL_MS,
+        "max_poll_records": section.poll_rows,
+        "fetch_max_wait_ms": FETCH_WAIT_MS,
+        "metadata_max_age_ms": METADATA_AGE_MS,
+        "metrics_enabled": False,
+    }
+
+
+@cache
+def _listener() -> Any:
+    from kafka import AsyncConsumerRebalanceListener
+
+    class Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc] # the library has no types
+        def __init__(self, told: Told) -> None:
+            self._told = told
+
+        async def on_partitions_assigned(self, assigned: Collection[Any]) -> None:
+            self._told.came(assigned)
+
+        async def on_partitions_revoked(self, revoked: Collection[Any]) -> None:
+            await self._told.went(revoked)
+
+        async def on_partitions_lost(self, lost: Collection[Any]) -> None:
+            self._told.lost(lost)
+
+    return Listener
