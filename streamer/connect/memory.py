@@ -1,4 +1,4 @@
-"""Sources and sinks in memory: real ones, for tests, for embedding, and to see what a daemon would have sent.
+"""Sources, sinks and a store in memory: real ones, for tests, for embedding, and to see what a daemon would have sent.
 
 Faults are data: an exception among the items of a MemorySource is raised when its turn comes.
 """
@@ -6,10 +6,11 @@ Faults are data: an exception among the items of a MemorySource is raised when i
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from streamer.errors import InputError, SinkError
+from streamer.connect.store_names import checked
+from streamer.errors import InputError, SinkError, StoreError
 from streamer.event import Alert, EventBatch, Lease, Poll, Position, Rejected, Scores
 
 ABORT = InputError("the source broke (an ABORT of its script)")
@@ -126,3 +127,31 @@ class MemoryScores:
 
     def close(self) -> None:
         self.closed = True
+
+
+class MemoryStore:
+    """A Store in `blobs`. While `fail` is set every call raises it, as a store that is down does."""
+
+    def __init__(self) -> None:
+        self.blobs: dict[str, bytes] = {}
+        self.fail: StoreError | None = None
+
+    def put(self, name: str, blob: bytes) -> None:
+        self._answer()
+        self.blobs[checked(name)] = bytes(blob)
+
+    def get(self, name: str) -> bytes | None:
+        self._answer()
+        return self.blobs.get(checked(name))
+
+    def names(self, prefix: str = "") -> Sequence[str]:
+        self._answer()
+        return sorted(name for name in list(self.blobs) if name.startswith(prefix))
+
+    def delete(self, name: str) -> None:
+        self._answer()
+        self.blobs.pop(checked(name), None)
+
+    def _answer(self) -> None:
+        if self.fail is not None:
+            raise self.fail

@@ -40,6 +40,11 @@ class Offered:
     offset: int
     model: str
     parts: Sequence[Frozen]
+    delivered: Callable[[], bool]
+
+
+def _always() -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +98,16 @@ class Keeper:
         self._hurry = False
 
     # -- any thread ---------------------------------------------------------------------------------------------------
-    def offer(self, lease: Lease, offset: int, model: str, parts: Sequence[Frozen]) -> None:
-        """The memory of a partition before the event at `offset`; it takes the place of what waits for the lease."""
+    def offer(
+        self, lease: Lease, offset: int, model: str, parts: Sequence[Frozen], delivered: Callable[[], bool] = _always
+    ) -> None:
+        """The memory of a partition before the event at `offset`; it takes the place of what waits for the lease.
+
+        `delivered` says whether every alert raised before the copy was made is acknowledged. Alerts of timers belong to
+        no record: a memory that knows of one before it is delivered would lose it in a crash.
+        """
         with self._lock:
-            self._waiting[lease] = Offered(lease, offset, model, parts)
+            self._waiting[lease] = Offered(lease, offset, model, parts, delivered)
 
     def resumed(self, lease: Lease, offset: int, model: str) -> None:
         """The lease began from the store's snapshot at `offset`: its commits say so until there is a newer one."""
@@ -160,7 +171,7 @@ class Keeper:
 
     def _confirmed(self, offered: Offered) -> bool:
         committed = self._committed(offered.lease)
-        return committed is not None and committed >= offered.offset
+        return committed is not None and committed >= offered.offset and offered.delivered()
 
     def _forget(self) -> None:
         """Drop what belongs to leases that are gone."""
