@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -181,18 +181,20 @@ class _Builder:
             expanded = self.expander(node.value)
         except ConfigError as exc:
             return self._problem(path, exc.problem, node)
-        if expanded.secret:
-            self.document.values[path] = self._origin(node, path, secret=True)
+        origin = self.document.values[path]
+        self.document.values[path] = replace(
+            origin, secret=origin.secret or expanded.secret, clear=expanded.clear and bool(expanded.text)
+        )
         return expanded.text if node.style or expanded.text != node.value else resolve(node.value)
 
     def _problem(self, path: Path, text: str, node: Node) -> None:
         self.document.problems.append(Problem(path, text, self._origin(node, path)))
 
-    def _origin(self, node: Node, path: Path, secret: bool = False) -> Origin:
+    def _origin(self, node: Node, path: Path) -> Origin:
         mark = node.start_mark
         where = f"{self.name}:{mark.line + 1}:{mark.column + 1}"
         line = self.lines[mark.line] if mark.line < len(self.lines) else ""
-        return Origin(where, line, mark.line + 1, mark.column, secret or is_secret(path))
+        return Origin(where, line, mark.line + 1, mark.column, is_secret(path))
 
 
 class _TooLargeError(Exception):

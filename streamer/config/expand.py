@@ -21,12 +21,13 @@ class Expanded:
 
     text: str
     secret: bool = False
+    clear: bool = True  # nothing of it came from a variable or another file: it stands there for everybody to read
 
 
 def expand(text: str, env: Mapping[str, str]) -> Expanded:
     """Replace every reference; ConfigError if a variable is unset, a file unreadable or a reference malformed."""
     out: list[str] = []
-    secret, at = False, 0
+    secret, clear, at = False, True, 0
     while (match := _TOKEN.search(text, at)) is not None:
         out.append(text[at : match.start()])
         if match[0] == "$$":
@@ -37,7 +38,8 @@ def expand(text: str, env: Mapping[str, str]) -> Expanded:
         value = _value(reference, env)
         out.append(value.text)
         secret |= value.secret
-    return Expanded("".join([*out, text[at:]]), secret)
+        clear &= value.clear
+    return Expanded("".join([*out, text[at:]]), secret, clear)
 
 
 def _reference(text: str, start: int) -> tuple[str, int]:
@@ -52,16 +54,16 @@ def _reference(text: str, start: int) -> tuple[str, int]:
 
 def _value(reference: str, env: Mapping[str, str]) -> Expanded:
     if reference.startswith("file:"):
-        return Expanded(_file(Path(reference.removeprefix("file:"))), secret=True)
+        return Expanded(_file(Path(reference.removeprefix("file:"))), secret=True, clear=False)
     name, has_default, default = reference.partition(":-")
     if not _NAME.fullmatch(name):
         raise ConfigError("", f"${{{reference}}} is not ${{VAR}}, ${{VAR:-default}} or ${{file:path}}")
     value = env.get(name)
-    if has_default:
-        value = value or default
+    if has_default and not value:
+        return Expanded(default, is_secret_name(name))
     if value is None:
         raise ConfigError("", f"the variable {name} is not set; set it, or write ${{{name}:-default}}")
-    return Expanded(value, is_secret_name(name))
+    return Expanded(value, is_secret_name(name), clear=False)
 
 
 def _file(path: Path) -> str:

@@ -22,7 +22,8 @@ _PART = re.compile(r"[^.\[\]=]+")
 def overlay(document: Document, sets: Sequence[str], env: Mapping[str, str]) -> None:
     """Write variables, then flags, into the document; what cannot be written becomes a problem of it."""
     for text, path, raw, where in [*_from_env(env), *_from_sets(sets)]:
-        origin = Origin(where, secret=bool(path) and is_secret(tuple(path)))
+        flag = where.startswith("--set")  # everybody on this machine reads it in the list of processes
+        origin = Origin(where, secret=bool(path) and is_secret(tuple(path)), clear=flag)
         try:
             _write(document, _located(document.data, path, text), raw, origin)
         except ConfigError as exc:

@@ -184,3 +184,8 @@ class Config(Section):
         from streamer.config.effective import listing
 
         return listing(self, self._origins)
+
+    @property
+    def origins(self) -> Mapping[Path, Origin]:
+        """Where each value that is not a default was said."""
+        return self._origins
