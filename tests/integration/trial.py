@@ -1,0 +1,179 @@
+"""One trial: an input topic under load, daemons that suffer, and a verdict against the uninterrupted run."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from tests.integration.history import Books, History, Place, Sample, Told, assert_clean, told
+from tests.integration.load import Load, Pump
+from tests.integration.runner import Daemon
+from tests.servers.admin import Kafka
+from tests.servers.child import wait_until
+
+STREAM = "plant"
+SAMPLE_S = 0.25
+# Many alerts in little time, so that every fault hits some.
+SENSITIVE = {
+    "detect": {"min_evidence": 2, "refractory": {"events": 5}, "close": {"events": 5}},
+    "alerts": {"budget": "100000/day", "storm": {"alerts": 100_000}},
+}
+
+
+class Trial:
+    """Topics `name`, `name.alerts`, `name.dlq` and the group `name` on a Kafka. Close it."""
+
+    def __init__(self, kafka: Kafka, directory: Path, name: str, *, load: Load | None = None, **topic: Any) -> None:
+        self.kafka, self.directory, self.name, self.load = kafka, directory, name, load or Load()
+        self.alerts, self.dlq = f"{name}.alerts", f"{name}.dlq"
+        kafka.create_topic(name, self.load.partitions, **topic)
+        kafka.create_topic(self.alerts, 2)
+        kafka.create_topic(self.dlq)
+        self._pump: Pump | None = None
+        self._daemons: list[Daemon] = []
+        self.books: list[Books] = []
+        self.samples: list[Sample] = []
+        self._stop = threading.Event()
+        self._sampler = threading.Thread(target=self._sample, name=f"sampler:{name}", daemon=True)
+        self._sampler.start()
+
+    def daemon(self, place: str = "daemon", *, source: Mapping[str, object] | None = None, **sections: Any) -> Daemon:
+        """A place for a daemon of the group; snapshots are shared by all of them."""
+        made = Daemon(self.directory / place, self.config(source or {}) | sections)
+        self._daemons.append(made)
+        return made
+
+    def config(self, source: Mapping[str, object]) -> dict[str, Any]:
+        kafka = {"kind": "kafka", "topic": self.name, "group": self.name, "commit_every": "200ms"}
+        # Without a snapshot the whole log is read again: a shorter rebuild is honest about less, and so not equal.
+        stream = {"name": STREAM, "source": {**kafka, "rebuild_events": 10_000_000, **source}, **SENSITIVE}
+        fields = {"entity": "device", "time": {"path": "ts", "unit": "s"}, "channels": ["rms", "temp"]}
+        return {
+            "streams": [{**stream, "fields": fields}],
+            "kafka": {"bootstrap_servers": self.kafka.bootstrap},
+            "sinks": [{"kind": "kafka", "topic": self.alerts}],
+            "dead_letters": {"kind": "kafka", "topic": self.dlq},
+            "store": {"kind": "files", "path": str(self.directory / "state")},
+            "snapshots": {"every": "1s"},
+        }
+
+    def pump(self, *, rate_per_s: float, count: int) -> Pump:
+        """Start the load; one a trial."""
+        assert self._pump is None, "one load a trial"
+        self._pump = Pump(self.kafka.bootstrap, self.name, self.load, rate_per_s=rate_per_s, count=count)
+        return self._pump.start()
+
+    @property
+    def committed(self) -> dict[int, int]:
+        """Where the group's next member begins, by partition."""
+        return self.kafka.start_offsets(self.name) | self.kafka.committed(self.name, self.name)
+
+    def caught_up(self) -> bool:
+        """Everything that is in the input is committed."""
+        return self.committed == self.kafka.end_offsets(self.name)
+
+    def wait_caught_up(self, timeout_s: float = 90.0) -> None:
+        wait_until(self.caught_up, timeout_s=timeout_s, what="everything to be committed", every_s=0.2)
+
+    def run_and_stop(self, daemon: Daemon, before: Mapping[int, int]) -> None:
+        """SIGTERM to the group's only daemon, which began at `before`: exit 0, and its books go into the verdict."""
+        assert daemon.terminate() == 0, daemon.child.tail()
+        moved = sum(self.committed.values()) - sum(before.values())
+        self.books.append(daemon.books(STREAM, moved))
+
+    def verdict(self) -> list[Told]:
+        """Wait until all is told, stop every daemon, and hold the history against the uninterrupted run."""
+        if self._pump is not None:
+            self._pump.finish()
+        self.wait_caught_up()
+        for daemon in self._daemons:
+            if daemon.running:
+                assert daemon.terminate() == 0, daemon.child.tail()
+                self.books.append(daemon.books(STREAM))
+        self._end_sampling()
+        truth = self.uninterrupted()
+        assert_clean(self.history(), truth)
+        return truth
+
+    def history(self) -> History:
+        return History(
+            start=self.kafka.start_offsets(self.name),
+            end=self.kafka.end_offsets(self.name),
+            alerts=self.told(self.alerts),
+            samples=self.samples,
+            books=self.books,
+            poison=self._pump.poison if self._pump else {},
+            letters=[_letter(message) for message in dump(self.kafka, self.dlq)],
+        )
+
+    def told(self, topic: str) -> list[Told]:
+        """The alerts in a topic."""
+        return [told(m.value() or b"", m.partition() or 0, m.offset() or 0) for m in dump(self.kafka, topic)]
+
+    def uninterrupted(self) -> list[Told]:
+        """The alerts of one daemon that reads the whole input in peace."""
+        topic = f"{self.name}.truth"
+        self.kafka.create_topic(topic, 2)
+        config = self.config({"group": f"{self.name}.truth"}) | {
+            "sinks": [{"kind": "kafka", "topic": topic}], "dead_letters": None, "store": {"kind": "none"},
+        }  # fmt: skip
+        peaceful = Daemon(self.directory / "truth", config, words=["--until-idle", "2s"])
+        assert peaceful.start().wait(180.0) == 0, peaceful.child.tail()
+        return self.told(topic)
+
+    def close(self) -> None:
+        for daemon in self._daemons:
+            if daemon.running:
+                daemon.kill()
+        self._end_sampling()
+
+    def _end_sampling(self) -> None:
+        self._stop.set()
+        self._sampler.join(30.0)
+
+    def _sample(self) -> None:
+        while not self._stop.wait(SAMPLE_S):
+            self._look()
+        self._look()
+
+    def _look(self) -> None:
+        """Commits first, then the alerts that are there: what was committed before must be among them."""
+        # A broker that is away is part of the trial.
+        with suppress(KafkaException, TimeoutError):
+            committed = self.kafka.committed(self.name, self.name)
+            self.samples.append(Sample(committed, self.kafka.end_offsets(self.alerts)))
+
+
+def dump(kafka: Kafka, topic: str) -> list[Message]:
+    """Every record of a topic, partition by partition."""
+    consumer = Consumer({
+        "bootstrap.servers": kafka.bootstrap, "group.id": "dump", "enable.auto.commit": False,
+        "auto.offset.reset": "earliest", "enable.partition.eof": False, "log_level": 0,
+    })  # fmt: skip
+    try:
+        return [message for partition in kafka.partitions(topic) for message in _partition(consumer, topic, partition)]
+    finally:
+        consumer.close()
+
+
+def _partition(consumer: Consumer, topic: str, partition: int) -> Iterator[Message]:
+    low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10.0)
+    consumer.assign([TopicPartition(topic, partition, low)])
+    at = low
+    while at < high:
+        found = consumer.consume(10_000, timeout=10.0)
+        assert found, f"{topic}-{partition}: nothing comes at {at} of {high}"
+        for message in found:
+            assert message.error() is None, message.error()
+            at = (message.offset() or 0) + 1
+            yield message
+
+
+def _letter(message: Message) -> tuple[Place, bytes]:
+    headers = dict(message.headers() or [])
+    return Place(int(headers["x-dlq-partition"] or b""), int(headers["x-dlq-offset"] or b"")), message.value() or b""
