@@ -1,0 +1,66 @@
+"""Which decoder reads the records of a topic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from streamer.connect.codec import Decoder, Fields
+from streamer.errors import ConfigError
+from streamer.event import Lease
+
+if TYPE_CHECKING:
+    from streamer import config
+
+DecoderFor = Callable[[Lease], Decoder]
+
+
+def decoder_for(stream: config.Stream, registry: config.SchemaRegistry | None) -> DecoderFor:
+    """A decoder for each lease of a stream of records, by the format of its source.
+
+    ConfigError or InputError, at once and not at the first record, where one cannot be made: fields that clash, csv
+    without the named columns, avro without a registry or without fastavro.
+    """
+    section = stream.source
+    if section.kind != "kafka":
+        raise ConfigError("source.kind", "only records of a topic have a decoder", section.kind)
+    make = _maker(section, _fields(stream.fields), registry)
+
+    def decoder(lease: Lease | None) -> Decoder:
+        return make(stream=stream.name, lease=lease, max_line_bytes=int(section.max_record))
+
+    decoder(None)
+    return decoder
+
+
+def _fields(section: config.Fields) -> Fields:
+    time = section.time
+    return Fields(section.channels, section.entity, time.path if time else None, time.unit if time else "auto")
+
+
+def _maker(
+    section: config.KafkaSource, fields: Fields, registry: config.SchemaRegistry | None
+) -> Callable[..., Decoder]:
+    if section.format == "avro":
+        return _avro(fields, registry)
+    if section.format == "csv":
+        from streamer.connect.csv_rows import CsvDecoder
+
+        return partial(CsvDecoder, fields, section.columns)
+    if section.format == "msgpack":
+        from streamer.connect.msgpack import MsgpackDecoder
+
+        return partial(MsgpackDecoder, fields)
+    from streamer.connect.json_lines import JsonDecoder
+
+    return partial(JsonDecoder, fields)
+
+
+def _avro(fields: Fields, registry: config.SchemaRegistry | None) -> Callable[..., Decoder]:
+    from streamer.connect.avro import AvroDecoder, Schemas
+    from streamer.connect.schema_registry import SchemaRegistry
+
+    if registry is None:
+        raise ConfigError("schema_registry", "is needed where a source has format: avro")
+    return partial(AvroDecoder, fields, Schemas(SchemaRegistry(registry), fields))
