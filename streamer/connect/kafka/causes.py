@@ -88,8 +88,8 @@ class Cause(Enum):
         "correct advertised.listeners of that broker to an address that this machine reaches, or start it",
     )
     TOPIC_MISSING = (
-        "there is no topic {name}, or {user} may not see it",
-        "create it (kafka-topics --create --topic {name}), correct the name, or allow DESCRIBE on it",
+        "there is no topic {name}",
+        "create it (kafka-topics --create --topic {name}), or correct the name in the configuration",
     )
     TOPIC_READ = (
         "{user} may not read the topic {name}",
@@ -115,6 +115,11 @@ class Cause(Enum):
     UNCLEAR = (
         "{address} answers and accepts us now; what failed was: {detail}",
         "try again; if it comes back, look at the broker's log of this moment",
+    )
+
+    NONE = (
+        "{address} answers and accepts {user}",
+        "nothing is to be done here",
     )
 
     @property

@@ -1,44 +1,31 @@
 """Why the brokers are not at our service, and what to do: unreachable, TLS, login, topic, permission.
 
-The client says "unable to bootstrap" for most of them. We connect ourselves, step by step, and name the one that failed.
+The client says "unable to bootstrap" for most of them. We connect ourselves, step by step, and name what failed.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from streamer.connect.kafka import logs, security
-from streamer.connect.kafka.bounded import together
+from streamer.connect.kafka import logs, rights, security
 from streamer.connect.kafka.causes import Broken, Cause, Diagnosis, diagnosis
-from streamer.connect.kafka.handshake import Address, Connection, addresses
+from streamer.connect.kafka.handshake import Address, addresses
+from streamer.connect.kafka.visits import lost_brokers, step_s, visit_all, words, worst
 from streamer.errors import ConfigError
 
 if TYPE_CHECKING:
     from streamer.config import Kafka
 
-MAX_STEP_S = 4.0  # one leg of the way; there are two, bootstrap servers and the brokers they name
-NAME_SERVICE_S = 0.5  # beyond a leg's own limit, for calls that have none
 LOG_S = 60.0  # how old a line of the client's log may be to be a cause
 
 # What an answer of the broker means by itself: name of the client's error -> cause.
+MISSING = "UnknownTopicOrPartitionError"
 ERRORS = {
-    "UnknownTopicOrPartitionError": Cause.TOPIC_MISSING,
     "TopicAuthorizationFailedError": Cause.TOPIC_DENIED,
     "GroupAuthorizationFailedError": Cause.GROUP_DENIED,
     "ClusterAuthorizationFailedError": Cause.CLUSTER_DENIED,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """What a connection of our own to one broker met: the brokers it names, or the cause why there are none."""
-
-    address: Address
-    brokers: tuple[Address, ...] = ()
-    trouble: Diagnosis | None = None
 
 
 def explain(kafka: Kafka, exc: BaseException | None = None) -> str:
@@ -50,67 +37,16 @@ def explain(kafka: Kafka, exc: BaseException | None = None) -> str:
     return security.scrub(kafka, str(found))
 
 
-def visit_all(kafka: Kafka, where: Sequence[Address], limit_s: float) -> list[Visit]:
-    """Connect to all at once, as far as a client gets; ConfigError if a file of `kafka.security` cannot be used."""
-    options = security.options(kafka)
-    end_s = time.monotonic() + limit_s
-    works = [lambda at=at: _brokers(kafka, at, options, end_s) for at in where]
-    answers = together(limit_s + NAME_SERVICE_S, works)
-    return [_visit(kafka, at, answer) for at, answer in zip(where, answers, strict=True)]
-
-
-def step_s(kafka: Kafka) -> float:
-    """Time for one leg, seconds."""
-    return min(MAX_STEP_S, kafka.request_timeout)
-
-
-def words(kafka: Kafka, **more: object) -> dict[str, str]:
-    """What a cause may name, taken from the section and from `more`."""
-    sasl = kafka.security.sasl
-    told = {
-        "address": "the broker",
-        "detail": "",
-        "name": "?",
-        "user": user(kafka),
-        "protocol": kafka.security.protocol,
-    }
-    return (
-        told | {"mechanism": sasl.mechanism if sasl else "no login"} | {key: str(value) for key, value in more.items()}
-    )
-
-
-def user(kafka: Kafka) -> str:
-    """Who we are to the broker's rules."""
-    sasl = kafka.security.sasl
-    if sasl is not None:
-        return sasl.username or (sasl.token.client_id if sasl.token else "ANONYMOUS")
-    return "ANONYMOUS" if kafka.security.certificate is None else "<name in the client certificate>"
-
-
-def _brokers(kafka: Kafka, at: Address, options: dict[str, object], end_s: float) -> tuple[Address, ...]:
-    from kafka.protocol.metadata import MetadataRequest
-
-    with Connection(kafka, at, options, end_s=end_s) as connection:
-        answer = connection.ask(MetadataRequest(version=1, topics=[]))
-    return tuple(Address(broker.host, broker.port) for broker in answer.brokers)
-
-
-def _visit(kafka: Kafka, at: Address, answer: object) -> Visit:
-    try:
-        return Visit(at, brokers=answer())  # type: ignore[operator]
-    except Broken as exc:
-        return Visit(at, trouble=diagnosis(exc.cause, **words(kafka, address=at, detail=exc.detail)))
-    except TimeoutError:
-        told = words(kafka, address=at, detail="no answer of the name service in time")
-        return Visit(at, trouble=diagnosis(Cause.HOST_UNKNOWN, **told))
-
-
 def _from_error(kafka: Kafka, exc: BaseException | None) -> Diagnosis | None:
     for each in _chain(exc):
-        for kind in type(each).__mro__:
-            if kind.__name__ in ERRORS:
-                return diagnosis(ERRORS[kind.__name__], **words(kafka, name=_named(each)))
+        for name, cause in ERRORS.items():
+            if _is(each, name):
+                return diagnosis(cause, **words(kafka, name=_named(each)))
     return None
+
+
+def _is(exc: BaseException, name: str) -> bool:
+    return any(kind.__name__ == name for kind in type(exc).__mro__)
 
 
 def _chain(exc: BaseException | None) -> Iterator[BaseException]:
@@ -132,27 +68,23 @@ def _from_visits(kafka: Kafka, exc: BaseException | None) -> Diagnosis:
     good = [visit for visit in visits if visit.trouble is None]
     if not good:
         return worst(visits)
-    return lost_brokers(kafka, good) or _unclear(kafka, good[0].address, exc)
+    at = good[0].address
+    return _hidden(kafka, at, exc) or lost_brokers(kafka, good) or _unclear(kafka, at, exc)
 
 
-def worst(visits: Sequence[Visit]) -> Diagnosis:
-    """Of several troubles the one that was met farthest on the way."""
-    order = list(Cause)
-    return max((v.trouble for v in visits if v.trouble is not None), key=lambda trouble: order.index(trouble.cause))
-
-
-def lost_brokers(kafka: Kafka, good: Sequence[Visit]) -> Diagnosis | None:
-    """A broker that the others send us on to and that we do not reach."""
-    known = {visit.address for visit in good}
-    named = sorted({broker for visit in good for broker in visit.brokers} - known, key=str)
-    for visit in visit_all(kafka, named, step_s(kafka)):
-        if visit.trouble is not None:
-            detail = f"{visit.address}: {visit.trouble.problem}"
-            return diagnosis(Cause.ADVERTISED, **words(kafka, address=good[0].address, detail=detail))
-    return None
+def _hidden(kafka: Kafka, at: Address, exc: BaseException | None) -> Diagnosis | None:
+    """A topic that the client does not find may be missing or forbidden: lists leave out what we may not see."""
+    names = [name for each in _chain(exc) if _is(each, MISSING) for name in _named(each).split(", ")]
+    try:
+        told = rights.topics(kafka, at, names) if names else {}
+    except Broken:
+        return None
+    found = (rights.topic_trouble(kafka, told[name], rights.READ) for name in names if name in told)
+    return next((trouble for trouble in found if trouble is not None), None)
 
 
 def _unclear(kafka: Kafka, at: Address, exc: BaseException | None) -> Diagnosis:
-    causes = logs.tame().causes(LOG_S)
-    detail = causes[0] if causes else (str(exc) or type(exc).__name__ if exc else "nothing that the client wrote down")
-    return diagnosis(Cause.UNCLEAR, **words(kafka, address=at, detail=detail))
+    """All is well now: what the client wrote down, or its error, is the only trace."""
+    trace = [*logs.tame().causes(LOG_S), *(str(each) or type(each).__name__ for each in _chain(exc))]
+    cause = Cause.UNCLEAR if trace else Cause.NONE
+    return diagnosis(cause, **words(kafka, address=at, detail=next(iter(trace), "")))

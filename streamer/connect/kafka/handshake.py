@@ -23,6 +23,7 @@ NAMES = {62, 63, 64}
 # What a broker says that wants a client certificate, or another one, as OpenSSL spells it.
 ALERTS_ABOUT_US = ("CERTIFICATE_REQUIRED", "BAD_CERTIFICATE", "CERTIFICATE_UNKNOWN", "UNKNOWN_CA", "HANDSHAKE_FAILURE")
 TLS_ALERT = b"\x15\x03"  # the first bytes of a TLS peer that was not spoken to in TLS
+MIN_LEFT_S = 0.5  # for one more look after the time is up
 UNSUPPORTED_MECHANISM, OUT_OF_PLACE, LOGIN_FAILED = 33, 34, 58  # Kafka's error codes
 
 
@@ -108,8 +109,8 @@ class Connection:
     def _dialled(self) -> socket.socket:
         try:
             return socket.create_connection((self._address.host, self._address.port), self._left_s())
-        except socket.gaierror as exc:
-            raise Broken(Cause.HOST_UNKNOWN, exc.strerror) from None
+        except (socket.gaierror, UnicodeError) as exc:
+            raise Broken(Cause.HOST_UNKNOWN, getattr(exc, "strerror", "not a host name")) from None
         except TimeoutError:
             raise Broken(Cause.UNREACHABLE, "no answer in time") from None
         except OSError as exc:
@@ -149,7 +150,8 @@ class Connection:
             return Broken(Cause.LOGIN_MISSING if self._kafka.security.sasl is None else Cause.SILENT, detail)
         if self._kafka.security.encrypted:
             return self._refused_after_tls(detail)
-        return Broken(Cause.NEEDS_TLS if _speaks_tls(self._address, self._left_s()) else Cause.NOT_KAFKA, detail)
+        left_s = max(MIN_LEFT_S, self._end_s - time.monotonic())
+        return Broken(Cause.NEEDS_TLS if _speaks_tls(self._address, left_s) else Cause.NOT_KAFKA, detail)
 
     def _greet(self) -> None:
         from kafka.protocol.metadata import ApiVersionsRequest

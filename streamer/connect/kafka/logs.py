@@ -20,6 +20,8 @@ MAX_LINES = 20  # of all places together per period: an outage of two minutes st
 MAX_PLACES = 256
 MAX_TEXT = 500  # characters of a remembered cause
 
+ADVICE = "kafka.net.sasl"  # warns of logins in the clear: no cause of anything
+
 V = TypeVar("V")
 Place = tuple[str, int, int]  # logger, line of its code, level: one per message template, f-strings included
 
@@ -48,7 +50,7 @@ class Captured(logging.Handler):
         """Never raises and never waits for anything but the handlers of the root."""
         place, text, now = (record.name, record.lineno, record.levelno), _text(record), self._clock()
         with self._guard:
-            if record.levelno >= logging.WARNING:
+            if record.levelno >= logging.WARNING and not record.name.startswith(ADVICE):
                 _put(self._causes, place, Cause(now, record.name, text))
             held_back = self._admit(place, now) if record.levelno >= self._passed.getEffectiveLevel() else None
         if held_back is not None:

@@ -106,8 +106,7 @@ def _post(endpoint: TokenEndpoint, timeout_s: float, ca: str | None) -> bytes:
         with _opener(ca).open(request, timeout=timeout_s) as response:
             return bytes(response.read(MAX_ANSWER))
     except urllib.error.HTTPError as exc:
-        problem = f"the token endpoint {url_text(endpoint.url)} refuses the request: {_refusal(exc)}"
-        raise BrokerError(f"{problem}; see kafka.security.sasl.token") from None
+        raise BrokerError(f"the token endpoint {url_text(endpoint.url)} refuses us: {_refusal(exc)}") from None
 
 
 def _opener(ca: str | None) -> urllib.request.OpenerDirector:

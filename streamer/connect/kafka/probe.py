@@ -1,0 +1,97 @@
+"""What works and what does not between us and the cluster, thing by thing: brokers, topics, permissions, the group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from streamer.connect.kafka import rights, security
+from streamer.connect.kafka.causes import Broken, Diagnosis, diagnosis
+from streamer.connect.kafka.handshake import Address, addresses
+from streamer.connect.kafka.visits import Visit, lost_brokers, step_s, user, visit_all, words
+from streamer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from streamer.config import Kafka
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing and whether it is well; `fix` is empty where it is."""
+
+    what: str
+    ok: bool
+    detail: str
+    fix: str = ""
+
+
+def probe(
+    kafka: Kafka, topics: Sequence[str] = (), group: str | None = None, *, writes: Sequence[str] = ()
+) -> list[Finding]:
+    """Findings about the brokers, then each topic to read, each to write, the group. Never raises, no secrets.
+
+    At most about four steps of min(4 s, `kafka.request_timeout`). Without a broker the rest is not asked for.
+    """
+    try:
+        return [_scrubbed(kafka, finding) for finding in _findings(kafka, topics, group, writes)]
+    except ConfigError as exc:
+        return [Finding("security", ok=False, detail=security.scrub(kafka, str(exc)), fix=f"correct {exc.path}")]
+
+
+def _findings(kafka: Kafka, topics: Sequence[str], group: str | None, writes: Sequence[str]) -> Iterator[Finding]:
+    visits = visit_all(kafka, addresses(kafka), step_s(kafka))
+    yield from (_broker(kafka, visit) for visit in visits)
+    good = [visit for visit in visits if visit.trouble is None]
+    if not good:
+        return
+    lost = lost_brokers(kafka, good)
+    if lost is not None:
+        yield _bad("advertised brokers", lost)
+    at = good[0].address
+    if topics or writes:
+        yield from _topics(kafka, at, topics, writes)
+    if group is not None:
+        yield _group(kafka, at, group)
+
+
+def _broker(kafka: Kafka, visit: Visit) -> Finding:
+    what = f"broker {visit.address}"
+    if visit.trouble is not None:
+        return _bad(what, visit.trouble)
+    how = "TLS" if kafka.security.encrypted else "plain text"
+    return Finding(what, ok=True, detail=f"reached over {how} as {user(kafka)}")
+
+
+def _topics(kafka: Kafka, at: Address, reads: Sequence[str], writes: Sequence[str]) -> Iterator[Finding]:
+    try:
+        told = rights.topics(kafka, at, dict.fromkeys([*reads, *writes]))
+    except Broken as exc:
+        yield _bad("topics", _at(kafka, at, exc))
+        return
+    wanted = [("read", rights.READ, name) for name in reads] + [("write", rights.WRITE, name) for name in writes]
+    for verb, operation, name in wanted:
+        trouble = rights.topic_trouble(kafka, told[name], operation)
+        well = Finding(f"{verb} topic {name}", ok=True, detail=f"{len(told[name].partitions)} partitions")
+        yield well if trouble is None else _bad(well.what, trouble)
+
+
+def _group(kafka: Kafka, at: Address, group: str) -> Finding:
+    what = f"group {group}"
+    try:
+        trouble = rights.group_trouble(kafka, at, group)
+    except Broken as exc:
+        trouble = _at(kafka, at, exc)
+    return Finding(what, ok=True, detail="may be joined") if trouble is None else _bad(what, trouble)
+
+
+def _at(kafka: Kafka, at: Address, exc: Broken) -> Diagnosis:
+    return diagnosis(exc.cause, **words(kafka, address=at, detail=exc.detail))
+
+
+def _bad(what: str, trouble: Diagnosis) -> Finding:
+    return Finding(what, ok=False, detail=trouble.problem, fix=trouble.fix)
+
+
+def _scrubbed(kafka: Kafka, finding: Finding) -> Finding:
+    return Finding(finding.what, finding.ok, security.scrub(kafka, finding.detail), security.scrub(kafka, finding.fix))
