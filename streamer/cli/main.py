@@ -35,6 +35,8 @@ COMMANDS: Mapping[str, Entry] = {
     "score": Entry("streamer.cli.score:score", "Score CSV or JSONL files, without any configuration.", "Start here"),
     "check": Entry("streamer.cli.check:check", "Find everything that is wrong with a configuration.", "Run"),
     "run": Entry("streamer.cli.run:run", "Run the daemon: events in, alerts out.", "Run"),
+    "tap": Entry("streamer.cli.tap:tap", "See what flows through a topic, as it is understood here.", "Run"),
+    "replay": Entry("streamer.cli.replay:replay", "Push the rows of a file into a topic, at their pace or faster.", "Run"),
     "explain": Entry("streamer.cli.explain:explain", "Explain one alert in full.", "Run"),
     "backtest": Entry("streamer.cli.backtest:backtest", "Replay a stream and list what would have fired.", "Judge"),
     "eval": Entry("streamer.cli.evaluate:evaluate", "Measure scores against labels.", "Judge"),

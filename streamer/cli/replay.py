@@ -1,0 +1,217 @@
+"""`streamer replay`: a CSV or JSON lines file into a topic, at its own pace or faster."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from streamer.cli.options import format_option
+from streamer.cli.topics import Address, TopicParam, at, load_base, the_stream
+
+if TYPE_CHECKING:
+    import threading
+
+    from streamer.config import Kafka
+    from streamer.connect.codec import Fields
+    from streamer.connect.file_rows import FileRows
+    from streamer.connect.kafka.push import Push
+    from streamer.service.replaying import Account, Plan
+
+SCHEMA = "streamer.replay/1"
+FLUSH_S = 65.0  # beyond the client's own delivery timeout
+LINE_S = 5.0  # between two lines of progress
+
+
+class SpeedParam(click.ParamType[float]):
+    """N times as fast as recorded; `max` is infinity."""
+
+    name = "speed"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            speed = math.inf if value == "max" else float(str(value).removesuffix("x"))
+        except ValueError:
+            speed = math.nan
+        if not speed > 0:
+            self.fail(f"{value!r} is no speed; write 1, 0.5, 60 or max", param, ctx)
+        return speed
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--to", type=TopicParam(), metavar="kafka://HOST:PORT/TOPIC", help="Where to. Default: the stream's own.")
+@click.option(
+    "-c", "--config", "config", type=click.Path(path_type=Path), metavar="FILE",
+    help="A configuration: its stream names topic and fields, its kafka section says how to log in.",
+)  # fmt: skip
+@click.option("--stream", metavar="NAME", help="The stream of the configuration whose topic and fields are meant.")
+@click.option("--speed", type=SpeedParam(), default="max", show_default=True, help="N times as fast as recorded.")
+@click.option("--key", metavar="FIELD", help="Field whose value is the record's key. Default: the entity.")
+@click.option("--shift", type=click.Choice(["now"]), help="Move all times so that the last row is pushed at its time.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N rows.")
+@click.option("--loop", is_flag=True, help="Begin anew at the end, times going on, until Ctrl-C.")
+@format_option("human", "json")
+def replay(
+    *,
+    file: Path,
+    to: Address | None,
+    config: Path | None,
+    stream: str | None,
+    speed: float,
+    key: str | None,
+    shift: str | None,
+    limit: int | None,
+    loop: bool,
+    output: str,
+) -> int:
+    """Push the rows of FILE into a topic as JSON records, keyed by entity, and see every one acknowledged.
+
+    A record's timestamp is the time of its pushing, so that retention does not remove it at once; the time inside it
+    stays as recorded unless --shift moves it. Ctrl-C stops pushing and waits for what is on its way.
+
+    Exit codes: 0 all acknowledged, 1 some were not, 5 the broker is unreachable or has no such topic.
+    """
+    import threading
+
+    from streamer.service.replaying import Account, Plan
+    from streamer.service.signals import graceful
+
+    kafka, topic, fields = _target(to, config, stream)
+    rows, notes = _rows(file, fields, timed=bool(shift) or not math.isinf(speed))
+    for note in notes:
+        click.echo(f"{file.name}: {note}", err=True)
+    plan, account, stop = Plan(speed, limit, loop, shift == "now"), Account(), threading.Event()
+    with graceful(stop), _pushing(kafka, topic) as push:
+        began_s = time.monotonic()
+        _run(rows, plan, push, account, stop, key, name=file.name)
+        left = push.flush(FLUSH_S)
+        return _verdict(file.name, push, account, left, time.monotonic() - began_s, output)
+
+
+def _target(to: Address | None, path: Path | None, name: str | None) -> tuple[Kafka, str, Fields | None]:
+    """Cluster, topic and, where a stream says them, the roles of the fields."""
+    if to is not None and name is None:
+        return at(load_base(path).kafka, to), to.topic, None
+    if path is None:
+        raise click.UsageError("say where to: --to kafka://host:port/topic, or -c config.yaml [--stream NAME]")
+    from streamer.config import load_config
+
+    config = load_config(path)
+    stream = the_stream(config, name)
+    fields = _fields_of(stream)
+    if to is not None:
+        return at(config.kafka, to), to.topic, fields
+    topics = stream.source.named_topics
+    if len(topics) != 1:
+        raise click.UsageError(
+            f"stream {stream.name} reads several topics: choose one with --to kafka://HOST:PORT/TOPIC"
+        )
+    return config.kafka, topics[0], fields
+
+
+def _fields_of(stream: Any) -> Fields:
+    from streamer.connect.codec import Fields
+
+    told = stream.fields
+    time_at, unit = (told.time.path, told.time.unit) if told.time else (None, "auto")
+    return Fields(tuple(told.channels), tuple(told.entity), time_at, unit)
+
+
+def _rows(file: Path, fields: Fields | None, *, timed: bool) -> tuple[FileRows, list[str]]:
+    from streamer.connect.file_rows import rows_of
+    from streamer.errors import InputError
+
+    rows, guess = rows_of(file, fields)
+    if timed and rows.fields.time is None:
+        raise InputError(f"{file}: no column looks like a time, so --speed max and no --shift is all that can be done")
+    return rows, [] if fields is not None else list(guess.notes)
+
+
+@contextmanager
+def _pushing(kafka: Kafka, topic: str) -> Iterator[Push]:
+    from streamer.connect.kafka.push import Push
+
+    push = Push(kafka, topic)
+    try:
+        yield push
+    finally:
+        push.close()
+
+
+def _run(
+    rows: FileRows, plan: Plan, push: Push, account: Account, stop: threading.Event, key: str | None, *, name: str
+) -> None:
+    from streamer.connect.file_rows import survey
+    from streamer.service.replaying import Pace, moments, push_all
+
+    known = survey(rows, plan.limit) if rows.fields.time is not None and (plan.shift or plan.loop) else None
+    to_push = moments(rows, plan, known, time.time(), account)
+    with _progress(name, push, plan.limit) as tell:
+        pace = Pace(plan.speed, time.monotonic)
+        push_all(to_push, push, encoder(rows, key), pace=pace, stop=stop, account=account, tell=tell)
+
+
+def encoder(rows: FileRows, key: str | None) -> Callable[[dict[str, Any]], tuple[bytes, bytes]]:
+    """From a record to (key, value): the key is the named field, else the entity, else the same for all."""
+    import msgspec
+
+    field = key or next(iter(rows.fields.entity), None)
+    encode, series = msgspec.json.Encoder().encode, rows.path.stem
+
+    def of(record: dict[str, Any]) -> tuple[bytes, bytes]:
+        name = series if field is None else rows.key_of(record, field)
+        return (name or "").encode(), encode(record)
+
+    return of
+
+
+@contextmanager
+def _progress(name: str, push: Push, total: int | None) -> Iterator[Callable[[], None]]:
+    """Counts on standard error: live on a terminal, a line every few seconds elsewhere."""
+    if not sys.stderr.isatty():
+        yield _lines(name, push)
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    text = TextColumn("{task.description}  {task.fields[sent]:,} sent  {task.fields[acked]:,} acknowledged")
+    with Progress(SpinnerColumn(), text, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(name.replace("[", r"\["), total=total, sent=0, acked=0)
+        yield lambda: bar.update(task, completed=push.acked, sent=push.sent, acked=push.acked)
+
+
+def _lines(name: str, push: Push) -> Callable[[], None]:
+    last = [time.monotonic()]
+
+    def tell() -> None:
+        now = time.monotonic()
+        if now - last[0] >= LINE_S:
+            last[0] = now
+            click.echo(f"{name}: {push.sent:,} sent, {push.acked:,} acknowledged", err=True)
+
+    return tell
+
+
+def _verdict(name: str, push: Push, account: Account, left: int, seconds: float, output: str) -> int:
+    for one in account.examples:
+        click.echo(f"{name}: record {one.line} skipped: {one.why}", err=True)
+    lost = push.failed + left
+    if lost:
+        why = push.trouble or "no answer in time"
+        click.echo(f"error: {lost:,} of {push.sent:,} records were not acknowledged: {why}", err=True)
+    if output == "json":
+        counts = {"sent": push.sent, "acked": push.acked, "failed": lost, "skipped": account.skipped}
+        click.echo(json.dumps({"schema": SCHEMA, "topic": push.topic, **counts, "seconds": round(seconds, 3)}))
+    else:
+        rate = f"{push.acked / max(seconds, 1e-9):,.0f} records/s"
+        skipped = f", {account.skipped:,} skipped" if account.skipped else ""
+        click.echo(f"{name} -> {push.topic}: {push.sent:,} sent, {push.acked:,} acknowledged{skipped}, {rate}")
+    return 1 if lost else 0

@@ -1,0 +1,126 @@
+"""How commands name a topic: `kafka://host:port/topic`, or a stream of a configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from streamer.config import Config, Kafka, SchemaRegistry
+
+SCHEME = "kafka://"
+EXAMPLE = "kafka://localhost:9092/sensors.raw"
+PORT = 9092
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A topic at a cluster."""
+
+    servers: tuple[str, ...]
+    topic: str
+
+    def __str__(self) -> str:
+        return f"{SCHEME}{','.join(self.servers)}/{self.topic}"
+
+
+def parse_address(text: str) -> Address:
+    """`kafka://host[:port][,host[:port]...]/topic`; ValueError says what to write, and repeats no password."""
+    rest = text.removeprefix(SCHEME)
+    if "@" in rest:
+        raise ValueError(
+            f"an address holds no user or password: write {SCHEME}host:port/topic and put the login into the "
+            "kafka.security section of a file that -c names"
+        )
+    hosts, slash, topic = rest.partition("/")
+    servers = tuple(_with_port(host.strip()) for host in hosts.split(",") if host.strip())
+    if rest == text or not slash or not topic or "/" in topic or not servers:
+        raise ValueError(f"{text!r} is no address of a topic; write {EXAMPLE}")
+    return Address(servers, topic)
+
+
+def _with_port(host: str) -> str:
+    named = host.rpartition("]")[2] if host.startswith("[") else host
+    return host if ":" in named else f"{host}:{PORT}"
+
+
+class TopicParam(click.ParamType[Address]):
+    """`kafka://host:port/topic` as an Address."""
+
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address:
+        try:
+            return value if isinstance(value, Address) else parse_address(value)
+        except ValueError as exc:
+            self.fail(str(exc), param, ctx)
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The part of a configuration that says how clusters and registries are reached."""
+
+    kafka: Kafka
+    schema_registry: SchemaRegistry | None
+
+
+def load_base(path: Path | None, sets: tuple[str, ...] = ()) -> Base:
+    """The `kafka:` and `schema_registry:` sections of a file, which needs no others; defaults without one."""
+    import os
+
+    from streamer.config import config_from
+
+    data = {} if path is None else _data(path)
+    kept = {name: data[name] for name in ("kafka", "schema_registry") if data.get(name) is not None}
+    stand_in = {"name": "none", "source": {"kind": "memory"}}
+    config = config_from({"version": 1, "streams": [stand_in], **kept}, sets, dict(os.environ))
+    return Base(config.kafka, config.schema_registry)
+
+
+def _data(path: Path) -> dict[str, Any]:
+    import os
+
+    from streamer.config import ConfigErrors
+    from streamer.config.document import parse
+    from streamer.errors import InputError
+
+    try:
+        document = parse(path.read_bytes(), str(path), os.environ)
+    except OSError as exc:
+        raise InputError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
+    problems = [p for p in document.problems if not p.path or p.path[0] in ("kafka", "schema_registry")]
+    if problems:
+        raise ConfigErrors(problems)
+    return document.data if isinstance(document.data, dict) else {}
+
+
+def at(base: Kafka, address: Address) -> Kafka:
+    """The cluster of an address, reached as `base` says. ConfigError if the address cannot be."""
+    from streamer.config import Kafka
+
+    section = base.model_dump(exclude={"bootstrap_servers"}, exclude_unset=True)
+    try:
+        return Kafka(bootstrap_servers=address.servers, **section)
+    except ValueError as exc:
+        raise click.UsageError(f"{address}: {str(exc).splitlines()[-1].strip()}") from None
+
+
+def the_stream(config: Config, name: str | None) -> Any:
+    """The Kafka stream that is meant: the named one, or the only one. UsageError or ConfigError otherwise."""
+    from streamer.errors import ConfigError
+
+    if name is not None:
+        stream = config.stream(name)
+        if stream.source.kind != "kafka":
+            problem = f"is a {stream.source.kind} source; this command speaks to topics of Kafka"
+            raise ConfigError(f"streams.{name}.source", problem)
+        return stream
+    streams = [stream for stream in config.streams if stream.source.kind == "kafka"]
+    if len(streams) != 1:
+        names = ", ".join(stream.name for stream in streams)
+        problem = f"several streams read Kafka ({names}): choose one" if streams else "no stream reads Kafka: name one"
+        raise click.UsageError(f"{problem} with --stream NAME")
+    return streams[0]
