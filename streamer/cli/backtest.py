@@ -46,8 +46,9 @@ def backtest(
     """
     from streamer.config.load import load_config
     from streamer.connect import open_source
+    from streamer.service.loading import load_model
     from streamer.service.scoring import Panel
-    from streamer.service.wiring import detectors, load_model
+    from streamer.service.wiring import detectors
 
     loaded_config = load_config(config, sets)
     stream = unpaced(only_stream(loaded_config, name))

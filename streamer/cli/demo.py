@@ -70,8 +70,8 @@ def perform(script: Script, clock: Clock, out: TextIO, banner_s: float, *, quiet
     from streamer import log
     from streamer.config import Model
     from streamer.service.demo.show import Show
+    from streamer.service.loading import load_model
     from streamer.service.signals import graceful
-    from streamer.service.wiring import load_model
 
     log.setup("error")
     stop = threading.Event()

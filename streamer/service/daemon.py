@@ -11,6 +11,7 @@ from functools import partial
 import structlog
 
 from streamer.protocols import Clock
+from streamer.service.keeper import Keeper
 from streamer.service.parts import Parts, Phase
 from streamer.service.server import HttpServer
 
@@ -19,6 +20,8 @@ log = structlog.get_logger()
 # A busy reader starves the scorer at the default 5 ms: measured 1.18 M -> 46 k events/s; at 0.05..0.5 ms it does not.
 SWITCH_INTERVAL_S = 0.0005
 WATCH_S = 0.1
+# Longest waits at the end: for a source's last commit and farewell, for the last snapshots.
+READER_S, KEEP_S = 10.0, 5.0
 
 
 class Worker(threading.Thread):
@@ -62,6 +65,12 @@ class Daemon:
             Worker(f"reader:{reader.stream}", partial(reader.run, stop, self._drained), stop.set)
             for reader in parts.readers
         ]
+        self._kept = threading.Event()
+        self._keeping = [Worker("keeper", partial(keeper.run, self._kept), stop.set) for keeper in self._keepers]
+
+    @property
+    def _keepers(self) -> list[Keeper]:
+        return [line.keeper for line in self.parts.lines if line.keeper is not None]
 
     def run(self) -> int:
         """The whole life; returns the exit code: 0 if all that was read is settled and delivered, else 1."""
@@ -74,7 +83,7 @@ class Daemon:
 
     def _start(self) -> None:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
-        for worker in (*self._readers, self._scorer):
+        for worker in (*self._readers, self._scorer, *self._keeping):
             worker.start()
         if self._server is not None:
             self._server.start()
@@ -103,10 +112,23 @@ class Daemon:
         self._give_up_at = self._clock() + self._drain_s
         log.info("service_draining", in_flight=sum(line.ledger.in_flight for line in self.parts.lines))
         self._scorer.join(self._drain_s + 1)
+        if not self._scorer.is_alive():  # the lines are nobody's now
+            for line in self.parts.lines:
+                line.keep(every_s=0.0)
         self._drained.set()
         for worker in self._readers:
-            worker.join(1.0)
+            worker.join(READER_S)
+        self._keep()
         self._close()
+
+    def _keep(self) -> None:
+        """The last snapshots: the positions that they wait for are committed now."""
+        left = sum(keeper.flush(KEEP_S) for keeper in self._keepers)
+        if left:
+            log.warning("snapshots_unwritten", partitions=left)
+        self._kept.set()
+        for thread in self._keeping:
+            thread.join(1.0)
 
     def _close(self) -> None:
         if not self._scorer.is_alive():  # else it still uses them; the process ends anyway

@@ -49,6 +49,7 @@ def readings(parts: Parts) -> Iterator[Check]:
     yield from map(source_check, parts.readers)
     yield from map(scores_check, parts.lines)
     yield from map(gap_check, parts.lines)
+    yield from (store_check(line) for line in parts.lines if line.keeper is not None)
     yield from map(sink_check, parts.outlets)
     yield outbox_check(parts.outbox)
 
@@ -83,6 +84,12 @@ def gap_check(line: Line) -> Check:
     lost = [f"{topic}-{partition}: {count}" for (topic, partition), count in sorted(line.ledger.expired.items())]
     detail = f"removed by retention before they were read: {', '.join(lost)}" if lost else "no gaps"
     return Check(f"log:{line.stream}", True, detail)
+
+
+def store_check(line: Line) -> Check:
+    """A store that is away makes nothing unready: scoring goes on, and a restart reads more of the log."""
+    trouble = None if line.keeper is None else line.keeper.trouble
+    return Check(f"store:{line.stream}", True, "keeping snapshots" if trouble is None else f"no snapshots: {trouble}")
 
 
 def sink_check(outlet: Outlet[Any]) -> Check:

@@ -27,12 +27,14 @@ from streamer.event import (
 from streamer.failpoints import failpoint
 from streamer.protocols import Clock, Letter
 from streamer.service.delivery import Outbox
+from streamer.service.keeper import Keeper
 from streamer.service.ledger import Ledger, best_fate
 from streamer.service.mailbox import Mailbox, Positions
 from streamer.service.notices import expired_alert, stamp
 from streamer.service.offsets import Needs, Tickets
 from streamer.service.partitions import Judge, Partition, Partitions
 from streamer.service.reader import Arrival
+from streamer.service.restore import Restores
 from streamer.service.score_writer import ScoreWriter
 from streamer.service.tally import Tally
 
@@ -67,8 +69,10 @@ class Line:
     batch_rows: int = 4096
     promised_per_day: float = 0.0
     holds: Callable[[Lease], bool] = held_always
-    note: Callable[[Partition], str] = lambda partition: ""
     group: str = ""
+    keeper: Keeper | None = None
+    keep_every_s: float = 60.0
+    restores: Restores | None = None
     clock: Clock = time.monotonic
     wall: Clock = time.time
     tickets: Tickets = field(default_factory=Tickets)
@@ -130,10 +134,13 @@ class Line:
             return
         closed = self.tickets.settle(Needs(self.outbox.acknowledged, self.letters.acknowledged))
         earned = self.tickets.earned(closed, self.holds)
-        self.earned.put({lease: Position(at, self.note(self.partitions.of(lease))) for lease, at in earned.items()})
+        self.earned.put({lease: Position(at, self._note(lease)) for lease, at in earned.items()})
         for ticket in closed:
             if ticket.alerts:
                 self.tally.delivery_s.observe(self.clock() - ticket.received_at)
+
+    def _note(self, lease: Lease) -> str:
+        return "" if self.keeper is None else self.keeper.note(lease, self.ref.version)
 
     def tick(self, *, flowing: bool) -> None:
         """Let event time run on with the wall clock; `flowing` says that the source is well and nothing is unread."""
@@ -142,6 +149,18 @@ class Line:
             partition.clock.run_on(self.clock(), flowing=quiet)
             if partition.clock.pace > 0:
                 self._silence(partition)
+        self.keep(self.keep_every_s)
+
+    def keep(self, every_s: float) -> None:
+        """Take a snapshot of each partition whose last one is older than `every_s` and that has moved on since."""
+        if self.keeper is None:
+            return
+        for partition in self.partitions:
+            fresh = self.clock() - partition.kept_at < every_s
+            if not fresh and partition.after > max(partition.kept, partition.position):
+                parts = [judge.freeze() for judge in partition.judges]
+                self.keeper.offer(partition.lease, partition.after, partition.judges[0].ref.version, parts)
+                partition.kept, partition.kept_at = partition.after, self.clock()
 
     def _move(self, poll: Poll) -> None:
         for lease in poll.revoked:
@@ -154,8 +173,10 @@ class Line:
 
     def _assign(self, assigned: Assigned) -> None:
         if self.holds(assigned.lease):
-            self.partitions.assign(assigned)
+            partition = self.partitions.assign(assigned)
             self.tickets.assign(assigned.lease, assigned.position)
+            if self.keeper is not None and assigned.memory:
+                self.keeper.resumed(assigned.lease, assigned.start, partition.judges[0].ref.version)
 
     def _expire(self, gap: Expired) -> None:
         """Retention overtook us: the records have a fate, and somebody is told."""

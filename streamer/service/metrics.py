@@ -43,7 +43,7 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield InfoMetricFamily(f"{PREFIX}build", "Which program this is.", {"version": __version__})
-        for family in (_records, _entities, _alerts, _delivery, _model, _timings):
+        for family in (_records, _entities, _alerts, _delivery, _partitions, _snapshots, _model, _timings):
             yield from family(self._parts)
 
 
@@ -132,6 +132,33 @@ def _delivery(parts: Parts) -> Iterator[Metric]:
     yield counter("source_failures", "Polls that failed and were retried.", stream, broken)
     yield counter("source_pauses", "Times the source was paused because scoring was behind.", stream, paused)
     yield counter("score_write_failures", "Attempts to write scores that failed.", stream, unwritten)
+
+
+def _partitions(parts: Parts) -> Iterator[Metric]:
+    moves = (((line.stream, how), n) for line in parts.lines for how, n in _counts(line.partitions.moves))
+    yield counter("rebalances", "Partitions that came and went.", ("stream", "change"), moves)
+    found = (
+        ((line.stream, how), n)
+        for line in parts.lines
+        if line.restores is not None
+        for how, n in _counts(line.restores.outcomes)
+    )
+    yield counter("partition_restores", "How the memory of partitions was found.", ("stream", "outcome"), found)
+
+
+def _snapshots(parts: Parts) -> Iterator[Metric]:
+    keepers = [(line.stream, line.keeper) for line in parts.lines if line.keeper is not None]
+    stream = ("stream",)
+    outcomes = [
+        ((name, outcome), n)
+        for name, keeper in keepers
+        for outcome, n in (("written", keeper.tally.written), ("failed", keeper.tally.failed))
+    ]
+    up = [((name,), float(keeper.trouble is None)) for name, keeper in keepers]
+    age = [((name,), keeper.age_s) for name, keeper in keepers]
+    yield counter("snapshots", "Snapshots of partitions.", ("stream", "outcome"), outcomes)
+    yield gauge("snapshot_age_seconds", "Age of the oldest among the partitions' newest snapshots.", stream, age)
+    yield gauge("store_up", "Whether the store of snapshots answers.", stream, up)
 
 
 def _model(parts: Parts) -> Iterator[Metric]:

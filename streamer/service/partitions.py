@@ -7,8 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import structlog
+
+from streamer.errors import StoreError
 from streamer.event import I64, Alert, Assigned, EventBatch, Lease, ModelRef
 from streamer.service.axis import EventClock
+from streamer.service.keeper import Frozen
 from streamer.service.scoring import Verdict
 
 
@@ -23,6 +27,8 @@ class Judge(Protocol):
     def tick(self, now_s: float) -> list[Alert]: ...
 
     def load(self, blob: bytes) -> None: ...
+
+    def freeze(self) -> Frozen: ...
 
     @property
     def memory_bytes(self) -> int: ...
@@ -40,6 +46,8 @@ class Judge(Protocol):
     def open_incidents(self) -> int: ...
 
 
+log = structlog.get_logger()
+
 OpenJudges = Callable[[int], Sequence[Judge]]  # by the number of partitions of the topic; one judge per entity key
 
 
@@ -52,6 +60,8 @@ class Partition:
     clock: EventClock
     position: int = 0  # records before it were judged before a restart: they only rebuild the memory
     after: int = 0  # where the log goes on behind what the judges have seen
+    kept: int = -1  # offset of the newest snapshot that was taken
+    kept_at: float = float("-inf")
 
 
 class Partitions:
@@ -63,6 +73,7 @@ class Partitions:
         self._whole: Partition | None = None
         self._evicted: dict[int, Counter[str]] = {}  # of judges that are gone, by key
         self._out_of_order = 0
+        self.moves: Counter[str] = Counter()  # partitions that came ("assigned") and went ("revoked")
 
     @classmethod
     def whole(cls, judges: Sequence[Judge], pace: float) -> Partitions:
@@ -83,11 +94,18 @@ class Partitions:
         return self._opened(lease, 1) if held is None else held
 
     def assign(self, assigned: Assigned) -> Partition:
-        """A partition came, with the memory that was found for it. StoreError if the memory does not fit."""
+        """A partition came, with the memory that was found for it; without it, loudly, if that does not fit."""
+        self.moves["assigned"] += 1
         partition = self._opened(assigned.lease, assigned.partitions)
         partition.position, partition.after = assigned.position, assigned.start
-        for judge, blob in zip(partition.judges, assigned.memory, strict=False):
-            judge.load(blob)
+        try:
+            for judge, blob in zip(partition.judges, assigned.memory, strict=bool(assigned.memory)):
+                judge.load(blob)
+        except (StoreError, ValueError) as exc:
+            log.error(
+                "memory_refused", topic=assigned.lease.topic, partition=assigned.lease.partition, problem=str(exc)
+            )
+            partition.judges = self._open(assigned.partitions)
         return partition
 
     def revoke(self, lease: Lease) -> None:
@@ -95,6 +113,7 @@ class Partitions:
         gone = self._held.pop(lease, None)
         if gone is None:
             return
+        self.moves["revoked"] += 1
         self._out_of_order += sum(judge.out_of_order for judge in gone.judges)
         for key, judge in enumerate(gone.judges):
             self._evicted.setdefault(key, Counter()).update(judge.evicted)

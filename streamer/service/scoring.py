@@ -171,7 +171,9 @@ def whole_rows(
     batch, scores = done[-1] if done else _no_rows(channels)
     gap, blank = _placeholders(batch, rejected)
     order = np.argsort(np.concatenate([batch.offset, gap.offset]), kind="stable")
-    columns = {name: np.concatenate([getattr(batch, name), getattr(gap, name)])[order] for name in _COLUMNS}
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(batch, name), getattr(gap, name)])[order] for name in _COLUMNS
+    }
     merged = replace(batch, keys=gap.keys, **columns)
     return [*done[:-1], (merged, chosen(joined([scores, blank]), order))]
 

@@ -6,78 +6,49 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import structlog
-
-from streamer import artifact
-from streamer.artifact import ModelSpec
-from streamer.backends import baseline_scorer, open_scorer
-from streamer.config import Config, HostSource, MemorySource, Model, Runtime, Sink, StdoutSink, Stream, SyntheticSource
-from streamer.connect import CARD_KEYS, open_scores, open_sink, open_source
+from streamer.config import (
+    Config,
+    HostSource,
+    KafkaSource,
+    MemorySource,
+    Runtime,
+    Sink,
+    StdoutSink,
+    Stream,
+)
+from streamer.connect import entity_names, open_letters, open_scores, open_sink, open_source, open_store
 from streamer.detect.pipeline import Detector
-from streamer.errors import ModelError
 from streamer.event import Alert
-from streamer.protocols import Scorer as Network
-from streamer.protocols import Source
+from streamer.protocols import Letter, Source, Store
 from streamer.service.backoff import Backoff
 from streamer.service.delivery import Outbox, Outlet
 from streamer.service.ledger import Ledger, crowded
 from streamer.service.line import Line
+from streamer.service.loading import Loaded, load_model
 from streamer.service.mailbox import Mailbox, Positions
 from streamer.service.partitions import Partitions
-from streamer.service.parts import ModelState, Parts
+from streamer.service.parts import Parts
 from streamer.service.reader import Arrival, Reader
 from streamer.service.recent import Recent
 from streamer.service.score_writer import ScoreWriter
 from streamer.service.scorer import Scorer
-
-log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A network ready to judge, the shape of its memory, and the population's prior."""
-
-    network: Network
-    spec: ModelSpec
-    prior: dict[str, Any]
-    fallback: str | None = None
-
-    @property
-    def state(self) -> ModelState:
-        return ModelState(self.network.ref, self.fallback)
+from streamer.service.shared import Shared
 
 
 def build(config: Config, *, dry_run: bool = False) -> Parts:
     """All parts of the service, opened. What cannot be opened raises its error here, and nothing stays open."""
     with ExitStack() as opened:
-        loaded = load_model(config.model)
-        recent = Recent(config.runtime.recent_alerts)
+        loaded, recent, bell = load_model(config.model), Recent(config.runtime.recent_alerts), threading.Event()
         outbox = open_outbox(config, opened, recent, dry_run=dry_run)
-        bell = threading.Event()
-        pairs = [open_stream(config, stream, loaded, outbox, bell, opened, dry_run) for stream in config.streams]
+        letters = open_letter_box(config, opened, dry_run=dry_run)
+        store = None if dry_run else open_store(config)
+        wire = Wire(config, loaded, outbox, letters, bell, store, opened, dry_run)
+        pairs = [wire.stream(stream) for stream in config.streams]
         readers, lines = tuple(reader for reader, _ in pairs), tuple(line for _, line in pairs)
-        scorer = Scorer(lines, outbox, bell=bell, flowing=flowing(readers))
+        scorer = Scorer(lines, outbox, letters, bell=bell, flowing=flowing(readers))
         opened.pop_all()
     return Parts(readers, lines, scorer, outbox, loaded.state, recent)
-
-
-def load_model(model: Model) -> Loaded:
-    """The configured network; the baseline, loudly, if its bundle cannot be used.
-
-    BackendError if the backend that was asked for by name is not installed: that is a wish, not a damage.
-    """
-    path = Path(model.path) if model.path else artifact.PRETRAINED
-    if model.backend == "baseline":
-        return Loaded(baseline_scorer(ModelSpec()), ModelSpec(), {})
-    try:
-        bundle = artifact.load(path)
-        return Loaded(open_scorer(bundle, model.backend, model.threads), bundle.spec, bundle.calibration)
-    except ModelError as exc:
-        log.error("model_unusable", problem=str(exc), fallback="baseline")
-        return Loaded(baseline_scorer(ModelSpec()), ModelSpec(), {}, str(exc))
 
 
 def open_outbox(config: Config, opened: ExitStack, recent: Recent, *, dry_run: bool) -> Outbox[Alert]:
@@ -85,40 +56,91 @@ def open_outbox(config: Config, opened: ExitStack, recent: Recent, *, dry_run: b
     sinks = (StdoutSink(kind="stdout"),) if dry_run else config.sinks
     outlets = []
     for name, sink in named(sinks):
-        outlets.append(Outlet(name, open_sink(sink), backoff(config.runtime)))
+        outlets.append(Outlet(name, open_sink(sink, config), backoff(config.runtime)))
         opened.callback(outlets[-1].close)
     return Outbox(outlets, config.runtime.undelivered_alerts, recent.add)
 
 
-def open_stream(
-    config: Config,
-    stream: Stream,
-    loaded: Loaded,
-    outbox: Outbox[Alert],
-    bell: threading.Event,
-    opened: ExitStack,
-    dry_run: bool,
-) -> tuple[Reader, Line]:
-    """The two ends of one stream and the mailbox between them."""
-    source = open_source(stream)
-    opened.callback(source.close)
-    scores = None if dry_run or config.scores is None else open_scores(config.scores, stream, source.channels)
-    writer = ScoreWriter(scores, backoff(config.runtime))
-    opened.callback(writer.close)
-    ledger, earned = Ledger(stream.name), Positions()
-    mailbox: Mailbox[Arrival] = Mailbox(config.runtime.mailbox_batches, bell)
-    line = Line(
-        ledger, mailbox, Partitions.whole(detectors(stream, source, loaded), live_pace(stream)), outbox,
-        Positions() if dry_run else earned, writer, loaded.network.ref,
-        batch_rows=config.runtime.batch_rows, promised_per_day=float(stream.alerts.budget), holds=source.holds,
-    )  # fmt: skip
-    # A quarter of the time for draining: what was read when the signal comes can be judged and delivered in time.
-    backlog_s = float(config.runtime.drain) / 4
+def open_letter_box(config: Config, opened: ExitStack, *, dry_run: bool) -> Outbox[Letter]:
+    """Where rejected records go; where nothing is configured, and in a dry run, they are counted and logged only."""
+    letters = None if dry_run else open_letters(config)
+    if letters is None:
+        return Outbox()
+    outlet = Outlet("dead_letters", letters, backoff(config.runtime))
+    opened.callback(outlet.close)
+    return Outbox([outlet], config.runtime.undelivered_alerts)
 
-    def enough() -> bool:
-        return crowded(ledger.in_flight, events_per_s=line.tally.events_per_s, backlog_s=backlog_s)
 
-    return Reader(ledger, source, mailbox, earned, crowded=enough, backoff=backoff(config.runtime)), line
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """What all streams share while they are opened one by one."""
+
+    config: Config
+    loaded: Loaded
+    outbox: Outbox[Alert]
+    letters: Outbox[Letter]
+    bell: threading.Event
+    store: Store | None
+    opened: ExitStack
+    dry_run: bool
+
+    def stream(self, stream: Stream) -> tuple[Reader, Line]:
+        """The two ends of one stream and the mailbox between them."""
+        earned, shared = Positions(), self._shared(stream)
+        if shared is None:
+            source = open_source(stream, config=self.config)
+        else:
+            source = open_source(stream, config=self.config, restore=shared.restoring, earned=earned.take)
+        self.opened.callback(source.close)
+        ledger, mailbox = Ledger(stream.name), self._mailbox()
+        line = self._line(stream, source, shared, ledger, mailbox, earned)
+        return self._reader(source, ledger, mailbox, earned, line), line
+
+    def _shared(self, stream: Stream) -> Shared | None:
+        if not isinstance(stream.source, KafkaSource):
+            return None
+        return Shared.of(stream, stream.source, self.loaded, entity_keys(stream), self.store)
+
+    def _mailbox(self) -> Mailbox[Arrival]:
+        return Mailbox(self.config.runtime.mailbox_batches, self.bell)
+
+    def _line(
+        self, stream: Stream, source: Source, shared: Shared | None,
+        ledger: Ledger, mailbox: Mailbox[Arrival], earned: Positions,
+    ) -> Line:  # fmt: skip
+        pace = live_pace(stream)
+        if shared is None:
+            partitions = Partitions.whole(detectors(stream, source, self.loaded), pace)
+        else:
+            partitions = Partitions(shared.judges, pace)
+        return Line(
+            ledger, mailbox, partitions, self.outbox,
+            Positions() if self.dry_run else earned, self._scores(stream, source), self.loaded.network.ref,
+            letters=self.letters, batch_rows=self.config.runtime.batch_rows,
+            promised_per_day=float(stream.alerts.budget), holds=source.holds,
+            group="" if shared is None else shared.group, keeper=None if shared is None else shared.keeper(source),
+            keep_every_s=float(self.config.snapshots.every),
+            restores=None if shared is None else shared.restoring.counters,
+        )  # fmt: skip
+
+    def _scores(self, stream: Stream, source: Source) -> ScoreWriter:
+        wanted = None if self.dry_run else self.config.scores
+        scores = None if wanted is None else open_scores(wanted, stream, source.channels)
+        writer = ScoreWriter(scores, backoff(self.config.runtime))
+        self.opened.callback(writer.close)
+        return writer
+
+    def _reader(
+        self, source: Source, ledger: Ledger, mailbox: Mailbox[Arrival], earned: Positions, line: Line
+    ) -> Reader:
+        # A quarter of the time for draining: what was read when the signal comes can be judged and delivered in time.
+        backlog_s = float(self.config.runtime.drain) / 4
+
+        def enough() -> bool:
+            return crowded(ledger.in_flight, events_per_s=line.tally.events_per_s, backlog_s=backlog_s)
+
+        rests = backoff(self.config.runtime)
+        return Reader(ledger, source, mailbox, earned, crowded=enough, backoff=rests)
 
 
 def detectors(stream: Stream, source: Source, loaded: Loaded) -> list[Detector]:
@@ -129,14 +151,12 @@ def detectors(stream: Stream, source: Source, loaded: Loaded) -> list[Detector]:
 
 def entity_keys(stream: Stream) -> int:
     """K: how many entity keys an event of this stream has; at least one."""
-    if isinstance(stream.source, SyntheticSource) and stream.source.world == "cards":
-        return len(CARD_KEYS)
-    return max(len(stream.fields.entity), 1)
+    return max(len(entity_names(stream)), 1)
 
 
 def live_pace(stream: Stream) -> float:
     """Event seconds that pass in a second while the source is silent; 0 for a replay flat out."""
-    if isinstance(stream.source, HostSource | MemorySource):
+    if isinstance(stream.source, HostSource | MemorySource | KafkaSource):
         return 1.0
     return stream.source.pace or 0.0
 

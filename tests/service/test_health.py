@@ -35,7 +35,7 @@ def test_a_failing_sink_is_the_reason_and_says_how_many_alerts_wait() -> None:
     w.sink.fail = SinkError("disk full")
     w.read(1)
     w.score()
-    assert reasons(w) == {"sink:memory": "2 alerts undelivered, retried: disk full"}
+    assert reasons(w) == {"sink:memory": "2 undelivered, retried: disk full"}
 
 
 def test_a_full_outbox_is_the_reason() -> None:

@@ -5,9 +5,11 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.connect.memory import MemorySource
+from streamer.connect.memory import MemorySource, MemoryStore
 from streamer.event import Assigned, Expired, Fate, Lease, Poll
+from streamer.service.keeper import Keeper
 from streamer.service.partitions import Partitions
+from streamer.service.snapshot import Shelf
 from tests.service.world import HighJudge, World, batch_of, rejected
 
 HIGH, LOW = 50.0, 1.0
@@ -112,3 +114,27 @@ def test_the_books_balance_however_partitions_come_and_go(steps: list[str]) -> N
     run(w, 100)
     assert w.ledger.in_flight == 0
     assert all(lease.epoch == epoch or at <= offset for lease, at in w.committed.items())
+
+
+def test_a_snapshot_is_offered_when_it_is_due_and_written_once_its_position_is_committed() -> None:
+    lease, store = Lease("t", 0, 1), MemoryStore()
+    w, _ = leased([Poll(assigned=(Assigned(lease, 0, 0),)), batch_of([LOW, LOW], 0, epoch=1)])
+    w.line.keeper = Keeper(Shelf(store, "s", "g"), w.source.committed, w.source.holds, clock=w.clock)
+    w.read(2)
+    w.score(2)
+    w.line.keep(every_s=60.0)
+    w.line.keeper.work()
+    assert store.names() == []
+    w.read(1)
+    w.line.keeper.work()
+    kept = Shelf(store, "s", "g").get("t", 0)
+    assert kept is not None and (kept.offset, kept.parts) == (2, (b"[0, 1]",))
+    w.line.keep(every_s=0.0)
+    assert w.line.keeper.waiting == 0, "nothing has moved since"
+
+
+def test_memory_that_does_not_fit_is_given_up_and_the_partition_goes_on() -> None:
+    lease = Lease("t", 0, 1)
+    w, judges = leased([Poll(assigned=(Assigned(lease, 0, 0, (b"not json",)),)), batch_of([LOW], 0, epoch=1)])
+    run(w)
+    assert [judge.seen for judge in judges] == [[], [0]]

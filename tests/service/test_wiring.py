@@ -10,7 +10,7 @@ import pytest
 from streamer import artifact
 from streamer.config import Config, StdoutSink, config_from
 from streamer.errors import BackendError, InputError
-from streamer.service import wiring
+from streamer.service import loading, wiring
 from streamer.service.daemon import Daemon
 from streamer.service.recent import Recent
 
@@ -24,24 +24,24 @@ def config_of(*sources: dict[str, Any], **sections: Any) -> Config:
 
 def test_a_bundle_that_cannot_be_used_falls_back_to_the_baseline(tmp_path: Path) -> None:
     config = config_of({"kind": "memory"}, model={"path": str(tmp_path)})
-    loaded = wiring.load_model(config.model)
+    loaded = loading.load_model(config.model)
     assert (loaded.network.ref.backend, loaded.state.role) == ("baseline", "fallback")
     assert "manifest.json: not found" in (loaded.fallback or "")
 
 
 def test_a_baseline_that_was_asked_for_is_no_fallback() -> None:
-    loaded = wiring.load_model(config_of({"kind": "memory"}, model={"backend": "baseline"}).model)
+    loaded = loading.load_model(config_of({"kind": "memory"}, model={"backend": "baseline"}).model)
     assert (loaded.network.ref.backend, loaded.fallback) == ("baseline", None)
 
 
 def test_a_backend_that_cannot_run_here_is_an_error_and_no_fallback() -> None:
     model = config_of({"kind": "memory"}).model.model_copy(update={"backend": "abacus"})
     with pytest.raises(BackendError, match="abacus"):
-        wiring.load_model(model)
+        loading.load_model(model)
 
 
 def test_the_starter_bundle_is_the_default() -> None:
-    loaded = wiring.load_model(config_of({"kind": "memory"}, model={"backend": "numpy"}).model)
+    loaded = loading.load_model(config_of({"kind": "memory"}, model={"backend": "numpy"}).model)
     assert loaded.network.ref.sha256 == artifact.load(artifact.PRETRAINED).sha256
 
 

@@ -44,6 +44,16 @@ class Verdict:
     alerts: list[Alert]
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The memory of a HighJudge."""
+
+    offsets: tuple[int, ...]
+
+    def encode(self) -> bytes:
+        return json.dumps(self.offsets).encode()
+
+
 @dataclass
 class HighJudge:
     """Every value above LIMIT opens an incident; a missing one has the fate MISSING. Remembers its ticks."""
@@ -72,6 +82,9 @@ class HighJudge:
 
     def load(self, blob: bytes) -> None:
         self.seen += json.loads(blob)
+
+    def freeze(self) -> Seen:
+        return Seen(tuple(self.seen))
 
 
 def scores_of(fate: np.ndarray, alarm: np.ndarray) -> Scores:

@@ -19,7 +19,7 @@ from streamer.service.demo.referee import Ruling, Verdict, belongs, rule, time_o
 from streamer.service.demo.schedule import RHYTHM_KINDS
 from streamer.service.demo.stage import Stage, Strand
 from streamer.service.demo.tuning import State, Tuning
-from streamer.service.wiring import Loaded
+from streamer.service.loading import Loaded
 
 TURN_S = 0.125
 RULE_EVERY_S = 0.5

@@ -15,13 +15,14 @@ from streamer.service.demo.notebook import Ear, Notebook
 from streamer.service.demo.swappable import SwappableDetector
 from streamer.service.ledger import Ledger
 from streamer.service.line import Line
+from streamer.service.loading import Loaded
 from streamer.service.mailbox import Mailbox, Positions
 from streamer.service.partitions import Partitions
 from streamer.service.parts import Parts
 from streamer.service.reader import Arrival, Reader
 from streamer.service.score_writer import ScoreWriter
 from streamer.service.scorer import Scorer
-from streamer.service.wiring import Loaded, flowing
+from streamer.service.wiring import flowing
 
 # Few: a full mailbox would show the viewer what happened seconds ago.
 MAILBOX = 4
