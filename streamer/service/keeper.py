@@ -80,14 +80,13 @@ class Keeper:
         committed: Callable[[Lease], int | None],
         holds: Callable[[Lease], bool],
         *,
-        probe: Callable[[], object] | None = None,
         backoff: Backoff | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
-        """`committed` and `holds` are the source's; `probe` asks the store whether it is there, StoreError if not."""
+        """`committed` and `holds` are the source's."""
         self.tally = Tally()
         self._shelf, self._committed, self._holds = shelf, committed, holds
-        self._probe, self._backoff, self._clock = probe, backoff or Backoff(0.5, 5.0, clock), clock
+        self._backoff, self._clock = backoff or Backoff(0.5, 5.0, clock), clock
         self._lock = threading.Lock()
         self._empty = threading.Condition(self._lock)
         self._waiting: dict[Lease, Offered] = {}
@@ -165,9 +164,9 @@ class Keeper:
         ready = [offered for offered in list(self._waiting.values()) if self._confirmed(offered)]
         if not all(self._tried(partial(self._write, offered)) for offered in ready):
             return
-        if not ready and self._probe is not None and self._clock() >= self._probed_at + PROBE_S:
+        if not ready and self._clock() >= self._probed_at + PROBE_S:
             self._probed_at = self._clock()
-            self._tried(self._probe)
+            self._tried(self._shelf.look)
 
     def _confirmed(self, offered: Offered) -> bool:
         committed = self._committed(offered.lease)

@@ -151,6 +151,10 @@ class Shelf:
             raise Unusable("foreign", f"the snapshot is of {snapshot.where}, wanted is {wanted}")
         return snapshot
 
+    def look(self) -> None:
+        """StoreError if the store does not answer."""
+        self._store.get(f"{self._prefix}nothing")
+
     def names(self) -> Sequence[str]:
         """Names in the store of every partition's snapshot."""
         return self._store.names(self._prefix)
