@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from streamer import config
+from streamer.connect.kafka.sink import KafkaSink
 from streamer.connect.memory import MemoryScores, MemorySink
 from streamer.connect.scores import ScoreCsv, ScoreJsonl
 from streamer.connect.sinks import JsonlSink, StdoutSink
 from streamer.errors import SinkError
 from streamer.protocols import Outgoing, ScoreSink, Sink
 from tests.contracts import examples
+from tests.servers.admin import Kafka
 
 SINKS: dict[str, Callable[[Path], Sink]] = {
     "memory": lambda _: MemorySink(),
@@ -28,9 +31,18 @@ SCORES: dict[str, Callable[[Path], ScoreSink]] = {
 }
 
 
-@pytest.fixture(params=SINKS)
-def sink(request: pytest.FixtureRequest, tmp_path: Path) -> Sink:
-    return SINKS[request.param](tmp_path)
+@pytest.fixture(params=[*SINKS, pytest.param("kafka", marks=pytest.mark.needs_kafka)])
+def sink(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sink]:
+    opened = kafka_sink(request) if request.param == "kafka" else SINKS[request.param](tmp_path)
+    yield opened
+    opened.close()
+
+
+def kafka_sink(request: pytest.FixtureRequest) -> KafkaSink:
+    """To a fresh topic of a real broker."""
+    kafka: Kafka = request.getfixturevalue("kafka")
+    topic = kafka.create_topic(request.getfixturevalue("topic"))
+    return KafkaSink(config.Kafka(bootstrap_servers=(kafka.bootstrap,)), config.KafkaSink(kind="kafka", topic=topic))
 
 
 @pytest.fixture(params=SCORES)

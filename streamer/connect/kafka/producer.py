@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 
+from streamer.connect.kafka.opening import discard, explained, is_retriable, is_too_large, open_producer
 from streamer.connect.kafka.outstanding import Outstanding, Ticket
 from streamer.errors import SinkError
 from streamer.failpoints import failpoint
@@ -32,8 +33,6 @@ BURST = 256  # records handed to the client before answers are looked at
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.25, 4.0  # between attempts after failures: doubled; alerts are to flow within 5 s
 # A leader's failure costs 8-15 s without any fault of the producer; a producer silent for longer is replaced.
 STALLED_S = 20.0
-# Far above what topics allow: the broker knows its limit, and says it.
-MAX_REQUEST_BYTES = 16 << 20
 
 
 class Record(NamedTuple):
@@ -55,7 +54,7 @@ class DeliveringProducer:
     """Records to one topic, at least once each; the last copies of a key's records lie in the order of `send`.
 
     `send` and `flush` may be called by one thread, `undelivered` by any. A thread of its own owns the client, so that
-    `send` never waits. A record costs its bytes twice and about 2 KB until it is confirmed: the caller bounds them.
+    `send` never waits. A record costs its bytes twice and about 3 KB until it is confirmed: the caller bounds them.
     """
 
     def __init__(
@@ -72,6 +71,8 @@ class DeliveringProducer:
         self._changed = threading.Condition()  # guards `_outstanding` and `_problem`
         self._bell = threading.Event()
         self._problem: str | None = None
+        self._deliveries = 0
+        self._explaining: threading.Thread | None = None
         self._cause: BaseException | None = None  # of the first failure since the last confirmation, to be explained
         self._spent = False  # the client is to be replaced before anything else is sent
         self._pause_s, self._again_at = FIRST_PAUSE_S, float("-inf")
@@ -142,6 +143,7 @@ class DeliveringProducer:
         failpoint("after_confirm")
         if self._outstanding.delivered(ticket):
             self._problem, self._cause, self._pause_s = None, None, FIRST_PAUSE_S
+            self._deliveries += 1
 
     def _failed(self, ticket: Ticket, error: BaseException) -> None:
         """The first failure names the cause; those that follow are other records, given up with it."""
@@ -167,10 +169,27 @@ class DeliveringProducer:
         """Explain what is wrong, and replace a producer that is spent, or silent for too long."""
         silent_s = self._outstanding.waited_s(self._clock())
         if self._problem is None and (self._cause is not None or silent_s > self._kafka.request_timeout):
-            self._tell(explained(self._kafka, self._topic, self._cause))
+            self._explain()
         due = self._clock() >= self._again_at
         if due and (self._spent or silent_s > self._stalled_s):
             self._replace()
+
+    def _explain(self) -> None:
+        """On a thread of its own: to look at a broker that says nothing takes seconds, in which answers may come."""
+        if self._explaining is None or not self._explaining.is_alive():
+            look = partial(self._look, self._cause, self._deliveries)
+            self._explaining = threading.Thread(target=look, name=f"kafka-about-{self._topic}", daemon=True)
+            self._explaining.start()
+
+    def _look(self, cause: BaseException | None, deliveries: int) -> None:
+        try:
+            problem = explained(self._kafka, self._topic, cause)
+        except Exception as exc:  # the edge of the thread: without an explanation the cause must do
+            problem = f"kafka topic {self._topic}: {cause or 'no answer'} ({type(exc).__name__} while asking why)"
+        with self._changed:
+            if self._deliveries == deliveries:
+                self._problem = problem
+                self._changed.notify_all()
 
     def _replace(self) -> None:
         """A new producer first: where none can be had, the old one may still come back by itself."""
@@ -221,62 +240,3 @@ class DeliveringProducer:
         """On the client's thread, which must not be kept."""
         self._answers.append((ticket, answer if isinstance(answer, BaseException) else None))
         self._bell.set()
-
-
-def open_producer(kafka: config.Kafka, topic: str, compression: str, delivery_timeout_s: float) -> Any:
-    """An idempotent KafkaProducer that knows its topic; SinkError if it cannot be had within two request timeouts."""
-    from kafka import KafkaProducer
-
-    from streamer.connect.kafka.client import connect
-
-    try:
-        producer = connect(
-            KafkaProducer, kafka, acks="all", enable_idempotence=True, allow_auto_create_topics=False,
-            compression_type=None if compression == "none" else compression, max_request_size=MAX_REQUEST_BYTES,
-            delivery_timeout_ms=round(delivery_timeout_s * 1000), max_block_ms=round(kafka.request_timeout * 1000),
-            metrics_enabled=False,
-        )  # fmt: skip
-    except Exception as exc:
-        raise SinkError(explained(kafka, topic, exc)) from exc
-    try:
-        producer.partitions_for(topic)
-    except Exception as exc:
-        discard(producer)
-        raise SinkError(explained(kafka, topic, exc)) from exc
-    return producer
-
-
-def discard(producer: Any) -> None:
-    """End a producer at once, whatever it holds."""
-    from kafka.errors import KafkaError
-
-    # Its own close() waits for a flush first and, if that fails, leaves thread and sockets behind.
-    producer._sender.force_close()
-    producer._sender.join(1.0)
-    try:
-        producer.close(timeout=0)
-    except KafkaError:
-        log.warning("producer_hangs")
-
-
-def is_retriable(error: BaseException) -> bool:
-    """Whether the same producer may try again. To an idempotent one every other error is fatal."""
-    from kafka.errors import RetriableError
-
-    return isinstance(error, RetriableError)
-
-
-def is_too_large(error: BaseException) -> bool:
-    from kafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
-
-    return isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError)
-
-
-def explained(kafka: config.Kafka, topic: str, error: BaseException | None) -> str:
-    """Why nothing reaches the topic, and what to do."""
-    from streamer.connect.kafka.diagnose import explain
-
-    known = error if isinstance(error, Exception) else None
-    if error is not None and is_too_large(error):
-        return f"kafka topic {topic}: a record is larger than the topic allows: raise its max.message.bytes ({error})"
-    return f"kafka topic {topic}: {explain(kafka, known)}"
