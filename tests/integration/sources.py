@@ -27,7 +27,7 @@ def from_position(found: Found) -> Restore:
 
 
 def json_decoder(lease: Lease) -> Decoder:
-    return JsonDecoder(Fields(("x",), (), "ts"), stream="s", topic=lease.topic, partition=lease.partition)
+    return JsonDecoder(Fields(("x",), (), "ts"), stream="s")
 
 
 def cluster(bootstrap: str, **settings: Any) -> config.Kafka:
@@ -101,8 +101,10 @@ class Seen:
 class Driver:
     """Polls a source until something is so; remembers what came."""
 
-    def __init__(self, source: KafkaSource) -> None:
+    def __init__(self, source: KafkaSource, *, commits: bool = False) -> None:
+        """`commits`: all that comes is committed."""
         self.source, self.seen = source, Seen()
+        self._commits = commits
 
     def __enter__(self) -> Self:
         return self
@@ -117,6 +119,8 @@ class Driver:
         assert poll is not None
         if not poll.empty or poll.expired:
             self.seen.polls.append(poll)
+        if self._commits:
+            self.source.commit({batch.lease: Position(int(batch.offset[-1]) + 1) for batch in poll.batches})
         return poll
 
     def until(self, so: Callable[[], bool], timeout_s: float = 20.0) -> float:
@@ -139,8 +143,8 @@ class Driver:
 class Beside:
     """Drives another member on a thread of its own."""
 
-    def __init__(self, source: KafkaSource) -> None:
-        self.driver = Driver(source)
+    def __init__(self, source: KafkaSource, *, commits: bool = False) -> None:
+        self.driver = Driver(source, commits=commits)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()

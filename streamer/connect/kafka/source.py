@@ -148,7 +148,7 @@ class KafkaSource:
             self._closed = self._share.closing = True
             self._pulse.stop()
             self._keep_back()
-            problem = self._committer.last(lambda: self._fetch(0.1))
+            problem = self._last_commit()
             member.leave(self._consumer, LEAVE_S)
             self._share.end()
         if problem is not None:
@@ -156,6 +156,13 @@ class KafkaSource:
                 f"kafka {self._servers}: the last positions of group {self._section.group} could not be committed "
                 f"({problem}); what lies behind the committed ones will be read again"
             )
+
+    def _last_commit(self) -> str | None:
+        """What went wrong, or None. Polls between the tries bring no records, but let a rebalance go on."""
+        try:
+            return self._committer.last(lambda: self._fetch(0.1))
+        except InputError as exc:
+            return str(exc)
 
     def _fetch(self, timeout_s: float) -> None:
         """What the client brings waits to be decoded. What it raises is about offsets, or trouble that may pass."""
