@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +14,18 @@ if TYPE_CHECKING:
     from streamer.config import Config, ConfigErrors
 
 SCHEMA = "streamer.check/1"
+EXPOSED = 3
+UNREACHABLE = 5
+MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL", "note": "note"}
 
 
 @click.command()
 @config_options
 @click.option("--show-effective", is_flag=True, help="Print every setting with its value and origin, secrets masked.")
+@click.option("--connect", is_flag=True, help="Also try brokers, topics, permissions, Redis, schema registry; exit 5.")
+@click.option("--security", is_flag=True, help="Also list what is exposed, with its fix; exit 3 if anything is.")
 @format_option("human", "json")
-def check(config: Path, sets: tuple[str, ...], show_effective: bool, output: str) -> int:
+def check(config: Path, sets: tuple[str, ...], show_effective: bool, connect: bool, security: bool, output: str) -> int:
     """Find everything that is wrong with a configuration; exit 3 if anything is."""
     from streamer.config import ConfigErrors, load_config
 
@@ -27,11 +33,57 @@ def check(config: Path, sets: tuple[str, ...], show_effective: bool, output: str
         found = load_config(config, sets)
     except ConfigErrors as exc:
         return _refused(config, exc, output)
+    lines = Lines(_reached(found) if connect else None, _exposed(found, config) if security else None)
     if output == "json":
-        _print_json({"ok": True, "file": str(config), "problems": [], **_effective(found, show_effective)})
+        body = {"ok": lines.exit_code == 0, "file": str(config), "problems": []}
+        _print_json({**body, **_effective(found, show_effective), **lines.as_dict()})
     else:
-        _print_human(config, found, show_effective)
-    return 0
+        _print_human(config, found, show_effective, lines)
+    return lines.exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing that was looked at: ok, note, warn or fail, and what to do about it."""
+
+    name: str
+    status: str
+    detail: str
+    fix: str = ""
+
+    def as_dict(self) -> dict[str, str | None]:
+        return {"name": self.name, "status": self.status, "detail": self.detail, "fix": self.fix or None}
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """What was found beyond the file itself; None where it was not asked for."""
+
+    connect: list[Line] | None
+    security: list[Line] | None
+
+    @property
+    def exit_code(self) -> int:
+        if any(line.status == "fail" for line in self.connect or ()):
+            return UNREACHABLE
+        return EXPOSED if any(line.status == "warn" for line in self.security or ()) else 0
+
+    def as_dict(self) -> dict[str, object]:
+        parts = {"connect": self.connect, "security": self.security}
+        return {name: [line.as_dict() for line in lines] for name, lines in parts.items() if lines is not None}
+
+
+def _reached(config: Config) -> list[Line]:
+    from streamer.connect.reach import reach
+
+    return [Line(found.name, found.status, found.detail, found.fix) for found in reach(config)]
+
+
+def _exposed(config: Config, path: Path) -> list[Line]:
+    from streamer.cli.exposure import exposures
+
+    found = exposures(config, path)
+    return [Line(one.where, "note" if one.note else "warn", one.problem, one.fix) for one in found]
 
 
 def _refused(config: Path, errors: ConfigErrors, output: str) -> int:
@@ -51,12 +103,26 @@ def _effective(config: Config, wanted: bool) -> dict[str, object]:
     return {"effective": rows}
 
 
-def _print_human(config: Path, found: Config, show_effective: bool) -> None:
+def _print_human(config: Path, found: Config, show_effective: bool, lines: Lines) -> None:
     if show_effective:
         for line in aligned(found.effective()):
             click.echo(line)
-    names = ", ".join(stream.name for stream in found.streams)
-    click.echo(f"{config}: fine: {_counted(len(found.streams), 'stream')} ({names})", err=show_effective)
+    _print_lines(lines.connect, "nothing to connect to")
+    _print_lines(lines.security, "nothing is exposed")
+    if lines.exit_code == 0:
+        names = ", ".join(stream.name for stream in found.streams)
+        click.echo(f"{config}: fine: {_counted(len(found.streams), 'stream')} ({names})", err=show_effective)
+
+
+def _print_lines(lines: list[Line] | None, nothing: str) -> None:
+    if lines is None:
+        return
+    width = max((len(line.name) for line in lines), default=0)
+    for line in lines:
+        fix = f"\n     {'':<{width}}  -> {line.fix}" if line.fix else ""
+        click.echo(f"{MARKS[line.status]} {line.name:<{width}}  {line.detail}{fix}")
+    if not lines:
+        click.echo(nothing)
 
 
 def aligned(rows: list[tuple[str, str, str]]) -> list[str]:

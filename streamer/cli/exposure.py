@@ -1,0 +1,166 @@
+"""What a configuration exposes, for `streamer check --security`: each line with where it stands and its fix."""
+
+from __future__ import annotations
+
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, SecretStr
+
+from streamer.config.effective import origin_of
+from streamer.config.origin import dotted
+
+if TYPE_CHECKING:
+    from streamer.config import Config, Kafka, KafkaSecurity, RedisStore, SchemaRegistry, Server
+    from streamer.config.origin import Origin
+    from streamer.config.origin import Path as Place
+
+SHORT_TOKEN = 16  # characters: fewer are guessed
+OTHERS = stat.S_IRGRP | stat.S_IROTH
+_FILE = re.compile(r"\$\{file:([^}]+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """One thing that others can read or reach: the setting or file, what is open, and what closes it.
+
+    A note is how things usually are on one machine; it fails no check.
+    """
+
+    where: str
+    problem: str
+    fix: str
+    note: bool = False
+
+
+def exposures(config: Config, file: Path) -> list[Exposure]:
+    """Everything that is exposed, the gravest kinds first."""
+    found = [*_secrets(config, file), *_files(config, file), *_kafka(config)]
+    found += [*_store(config), *_registry(config.schema_registry), *_server(config.server)]
+    return sorted(found, key=lambda exposure: exposure.note)
+
+
+def _secrets(config: Config, file: Path) -> Iterator[Exposure]:
+    """Secrets that stand in the configuration or on the command line itself."""
+    for path, origin in _clear(config):
+        name = dotted(path)
+        if _is_flag(origin):
+            yield Exposure(name, "is given on the command line, which every user of this machine can list",
+                           "put it into a variable or a file: ${VAR} or ${file:path}")  # fmt: skip
+        else:
+            yield Exposure(name, f"stands in clear text at {origin.where}", "write ${VAR} or ${file:path} instead")
+
+
+def _clear(config: Config) -> list[tuple[Place, Origin]]:
+    """The secrets that stand somewhere themselves, not as the name of a variable or a file."""
+    said = [(path, origin_of(path, config.origins)) for path in _secret_paths(config, ())]
+    return [(path, origin) for path, origin in said if origin.clear]
+
+
+def _is_flag(origin: Origin) -> bool:
+    return origin.where.startswith("--set")
+
+
+def _secret_paths(value: Any, path: Place) -> Iterator[Place]:
+    if isinstance(value, SecretStr):
+        yield from [path] * bool(value.get_secret_value())
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _secret_paths(getattr(value, name), (*path, name))
+    elif isinstance(value, tuple):
+        for i, item in enumerate(value):
+            yield from _secret_paths(item, (*path, i))
+
+
+def _files(config: Config, file: Path) -> Iterator[Exposure]:
+    """Files with secrets that others than their owner may read."""
+    yield from (_readable(Path(name), "holds a secret") for name in _FILE.findall(_text(file)) if _open(Path(name)))
+    key = config.kafka.security.key
+    if key is not None and _open(Path(key)):
+        yield _readable(Path(key), "is the client's private key")
+    if _open(file) and not all(_is_flag(origin) for _, origin in _clear(config)):
+        yield _readable(file, "holds secrets in clear text")
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def _open(file: Path) -> bool:
+    try:
+        return bool(file.stat().st_mode & OTHERS)
+    except OSError:
+        return False
+
+
+def _readable(file: Path, what: str) -> Exposure:
+    who = "everybody" if file.stat().st_mode & stat.S_IROTH else "its group"
+    return Exposure(str(file), f"{what} and can be read by {who}", f"chmod go= {file}", note=who == "its group")
+
+
+def _kafka(config: Config) -> Iterator[Exposure]:
+    if not config.speaks_kafka:
+        return
+    kafka, security = config.kafka, config.kafka.security
+    if kafka.exposed:
+        yield _plaintext(kafka)
+    if security.encrypted and not security.verify_hostname:
+        yield Exposure("kafka.security.verify_hostname", "is off: who holds any trusted certificate can be the broker",
+                       "set it to true, and put the brokers' names into their certificates")  # fmt: skip
+    if kafka.exposed and not _proves_itself(security):
+        yield Exposure("kafka.security", "whoever reaches the brokers may read and write: clients do not log in",
+                       "set up SASL or client certificates at the brokers, and sasl or certificate here")  # fmt: skip
+
+
+def _plaintext(kafka: Kafka) -> Exposure:
+    what = "records and the login" if kafka.security.sasl else "records"
+    problem = f"{what} travel in plain text to {', '.join(kafka.exposed)}"
+    return Exposure(
+        "kafka.security.protocol", problem, "set it to SASL_SSL or SSL, and ca where the authority is yours"
+    )
+
+
+def _proves_itself(security: KafkaSecurity) -> bool:
+    return security.sasl is not None or security.certificate is not None
+
+
+def _store(config: Config) -> Iterator[Exposure]:
+    if config.store.kind == "redis":
+        yield from _redis(config.store)
+
+
+def _redis(store: RedisStore) -> Iterator[Exposure]:
+    if store.plaintext:
+        what = "snapshots" if store.password is None else "snapshots and the password"
+        yield Exposure("store.url", f"{what} travel in plain text", "use rediss:// and TLS at the server")
+    if store.password is None:
+        yield Exposure("store.password", "is not set: whoever reaches the Redis reads and changes what was learnt",
+                       "set requirepass at the server and password here", note=not store.plaintext)  # fmt: skip
+
+
+def _registry(registry: SchemaRegistry | None) -> Iterator[Exposure]:
+    if registry is not None and registry.plaintext:
+        what = "schemas" if registry.password is None else "schemas and the password"
+        yield Exposure("schema_registry.url", f"{what} travel in plain text", "use https://")
+
+
+def _server(server: Server) -> Iterator[Exposure]:
+    if not server.enabled:
+        return
+    token = "" if server.token is None else server.token.get_secret_value()
+    if not server.loopback:
+        yield Exposure("server.listen", f"{server.listen} can be reached from outside, and speaks HTTP without TLS: "
+                       "the token can be read on the way", "listen on 127.0.0.1, behind a proxy with TLS")  # fmt: skip
+    if not token:
+        yield Exposure("server.token", f"is not set: every user of this machine may read alerts at {server.listen}",
+                       "set it to ${STREAMER_TOKEN}, or server.enabled: false", note=True)  # fmt: skip
+    elif len(token) < SHORT_TOKEN:
+        yield Exposure("server.token", f"has {len(token)} characters; fewer than {SHORT_TOKEN} can be guessed",
+                       "make one with: openssl rand -hex 32", note=server.loopback)  # fmt: skip
