@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from streamer.cli.doctor_servers import existing, installed, libraries, servers, state_folder
+from streamer.cli.finding import Finding
 from streamer.cli.options import DEFAULT_CONFIG, format_option
 from streamer.errors import ConfigError, StreamerError
 
@@ -32,22 +33,13 @@ MARKS = {"ok": click.style("ok  ", fg="green"), "warn": click.style("warn", fg="
 FAIL = click.style("FAIL", fg="red")
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line: what was looked at, how it is (ok, warn, fail), and what to do about it."""
-
-    name: str
-    status: str
-    detail: str
-    fix: str = ""
-
-
 @click.command()
 @click.option("-c", "--config", "config", type=click.Path(path_type=Path), metavar="FILE",
               help=f"Also check what it needs.  [default: {DEFAULT_CONFIG}, if there is one]")  # fmt: skip
 @format_option("human", "json")
 def doctor(config: Path | None, output: str) -> int:
-    """Check python, packages, backends, model, GPU, memory, disk, clock, permissions; exit 5 if a need is not met."""
+    """Check python, packages, backends, model, GPU, memory, disk, clock, permissions, brokers, Redis; exit 5 if a
+    need is not met."""
     findings = examine(config)
     if output == "json":
         _print_json(findings)
@@ -63,8 +55,8 @@ def examine(path: Path | None) -> list[Finding]:
     backend = config.model.backend if config else "auto"
     findings = [python(sys.version_info[:3]), packages(), *backends(backend, installed), gpu(Path("/dev"))]
     findings += [model(Path(config.model.path) if config and config.model.path else None, backend)]
-    findings += [memory(available_bytes()), disk(Path()), clock(time.time()), finding]
-    return findings + (list(permissions(config)) if config else [])
+    findings += [memory(available_bytes()), disk(Path()), clock(time.time()), *libraries(config), finding]
+    return findings + ([*permissions(config), *state(config), *servers(config)] if config else [])
 
 
 def read_config(path: Path | None) -> tuple[Config | None, Finding]:
@@ -83,10 +75,6 @@ def python(version: tuple[int, ...]) -> Finding:
     if version < NEEDED:
         return Finding("python", "fail", text, f"install Python {'.'.join(map(str, NEEDED))} or newer")
     return Finding("python", "ok", text)
-
-
-def installed(package: str) -> bool:
-    return importlib.util.find_spec(package) is not None
 
 
 def packages(has: Callable[[str], bool] = installed) -> Finding:
@@ -185,8 +173,18 @@ def permissions(config: Config) -> Iterator[Finding]:
     outputs = [(f"sink {sink.kind}", sink.path) for sink in config.sinks if sink.kind == "file"]
     if config.scores is not None:
         outputs += [("scores", config.scores.path_for(stream.name)) for stream in config.streams]
+    if config.dead_letters is not None and config.dead_letters.kind == "file":
+        outputs.append(("dead letters", config.dead_letters.path))
     for name, path in outputs:
         yield writable(name, Path(path))
+
+
+def state(config: Config) -> Iterator[Finding]:
+    """Where snapshots are kept, if on this machine: a folder that can be written, with room."""
+    if config.store.kind == "files":
+        folder = Path(config.store.path)
+        yield state_folder(folder)
+        yield replace(disk(existing(folder)), name="disk of store")
 
 
 def _source(stream: Stream) -> Iterator[Finding]:

@@ -9,12 +9,15 @@ import pytest
 from click.testing import CliRunner
 
 from streamer.cli import doctor as dr
+from streamer.cli import doctor_servers as ds
+from streamer.cli.finding import Finding
+from streamer.config import config_from
 
 MIB = 2**20
 
 
 def test_an_old_python_fails_with_the_fix() -> None:
-    assert dr.python((3, 10, 4)) == dr.Finding("python", "fail", "3.10.4", "install Python 3.11 or newer")
+    assert dr.python((3, 10, 4)) == Finding("python", "fail", "3.10.4", "install Python 3.11 or newer")
     assert dr.python((3, 11, 0)).status == "ok"
 
 
@@ -97,6 +100,61 @@ def test_a_sound_machine_is_told_line_by_line(tmp_path: Path) -> None:
     done = CliRunner().invoke(dr.doctor, ["-c", str(config(tmp_path))], standalone_mode=False)
     assert done.return_value == 0
     assert {"python", "packages", "memory", "disk", "clock", "config"} <= set(done.stdout.split())
+
+
+def test_an_old_or_missing_kafka_client_fails_only_where_it_is_needed() -> None:
+    for found in (None, "3.0.11", "2.2.15"):
+        assert [ds.kafka_client(found, needed=needed).status for needed in (True, False)] == ["fail", "warn"]
+    assert all(ds.kafka_client(found, needed=True).status == "ok" for found in ("3.0.12", "3.1", "4.0.0rc1"))
+
+
+def test_a_missing_crc32c_fails_only_where_records_are_read() -> None:
+    assert [ds.crc32c(False, needed=needed).status for needed in (True, False)] == ["fail", "warn"]
+    assert ds.crc32c(True, needed=True).status == "ok"
+
+
+def test_a_codec_must_be_there_for_a_sink_and_should_be_for_a_topic() -> None:
+    assert ds.compression({"lz4", "snappy", "zstd"}, {"none"}).status == "ok"
+    assert ds.compression({"lz4", "snappy"}, {"lz4"}).status == "warn"
+    assert ds.compression({"lz4", "snappy"}, {"zstd"}).detail == "a sink wants zstd, which is not installed"
+
+
+KAFKA = {
+    "version": 1,
+    "streams": [
+        {
+            "name": "a",
+            "source": {"kind": "kafka", "topic": "t", "format": "avro"},
+            "fields": {"time": "ts", "channels": ["v"]},
+        }
+    ],
+    "kafka": {"bootstrap_servers": "127.0.0.1:1"},
+    "schema_registry": {"url": "http://127.0.0.1:1"},
+    "sinks": [{"kind": "kafka", "topic": "x", "compression": "zstd"}],
+    "store": {"kind": "redis", "url": "redis://127.0.0.1:1/0"},
+}
+
+
+def test_a_configuration_of_kafka_needs_its_libraries() -> None:
+    found = list(ds.libraries(config_from(KAFKA), lambda name: False, lambda name: None))
+    assert [finding.status for finding in found] == ["fail"] * 5 and all(finding.fix for finding in found)
+    assert [finding.status for finding in ds.libraries(config_from(KAFKA))] == ["ok"] * 3
+
+
+def test_servers_that_are_not_there_fail_with_their_fixes() -> None:
+    found = list(ds.servers(config_from(KAFKA)))
+    assert [finding.name for finding in found] == ["kafka broker 127.0.0.1:1", "redis", "schema registry"]
+    assert all(finding.status == "fail" and finding.fix for finding in found)
+
+
+def test_state_is_kept_in_a_folder_with_room(tmp_path: Path) -> None:
+    base = {"version": 1, "streams": [{"name": "a", "source": {"kind": "host"}}]}
+    folder = tmp_path / "new" / "state"
+    found = list(dr.state(config_from({**base, "store": {"kind": "files", "path": str(folder)}})))
+    assert [(finding.name, finding.status) for finding in found] == [("store", "ok"), ("disk of store", "ok")]
+    assert str(tmp_path) in found[1].detail and list(dr.state(config_from(base))) == []
+    (tmp_path / "file").touch()
+    assert ds.state_folder(tmp_path / "file").fix == "name a folder in store.path"
 
 
 def test_a_wrong_configuration_is_a_failed_finding(tmp_path: Path) -> None:

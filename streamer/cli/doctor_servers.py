@@ -1,0 +1,108 @@
+"""What `streamer doctor` looks at for Kafka, Redis and state: client libraries, servers, and where state is kept."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streamer.cli.finding import Finding
+
+if TYPE_CHECKING:
+    from streamer.config import Config
+
+OLDEST_CLIENT = (3, 0, 12)
+# Compression of records -> module that kafka-python needs for it; gzip is in the standard library.
+CODECS = {"lz4": "lz4", "snappy": "snappy", "zstd": "zstandard"}
+
+
+def installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def release(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def libraries(
+    config: Config | None,
+    has: Callable[[str], bool] = installed,
+    version_of: Callable[[str], str | None] = release,
+) -> Iterator[Finding]:
+    """What talks to Kafka and Redis; only what the configuration needs must be there."""
+    needs_kafka = config is not None and config.speaks_kafka
+    yield kafka_client(version_of("kafka-python"), needed=needs_kafka)
+    yield crc32c(has("crc32c"), needed=needs_kafka)
+    yield compression({name for name, module in CODECS.items() if has(module)}, _compressions(config))
+    if config is not None and _reads_avro(config) and not has("fastavro"):
+        yield Finding("avro", "fail", "fastavro is not installed", "pip install 'streamer[avro]'")
+    if config is not None and config.store.kind == "redis" and not has("redis"):
+        yield Finding("redis client", "fail", "redis is not installed", "pip install --force-reinstall streamer")
+
+
+def kafka_client(found: str | None, *, needed: bool) -> Finding:
+    status, wanted = "fail" if needed else "warn", ".".join(map(str, OLDEST_CLIENT))
+    if found is None:
+        return Finding("kafka client", status, "kafka-python is not installed", f"pip install 'kafka-python>={wanted}'")
+    if tuple(map(int, re.findall(r"\d+", found)[:3])) < OLDEST_CLIENT:
+        problem = f"kafka-python {found} loses its way after outages"
+        return Finding("kafka client", status, problem, f"pip install 'kafka-python>={wanted}'")
+    return Finding("kafka client", "ok", f"kafka-python {found}")
+
+
+def crc32c(there: bool, *, needed: bool) -> Finding:
+    if there:
+        return Finding("crc32c", "ok", "is installed")
+    problem = "is not installed: checking records takes most of the time, a third as many are read"
+    return Finding("crc32c", "fail" if needed else "warn", problem, "pip install crc32c")
+
+
+def compression(there: set[str], wanted: set[str]) -> Finding:
+    """Codecs of records: what a sink writes must be there; what producers use cannot be known."""
+    missing = sorted(set(CODECS) - there)
+    lacking = sorted(wanted & set(missing))
+    fix = "pip install 'streamer[compression]'"
+    if lacking:
+        return Finding("compression", "fail", f"a sink wants {', '.join(lacking)}, which is not installed", fix)
+    if missing:
+        return Finding("compression", "warn", f"topics compressed by {', '.join(missing)} cannot be read", fix)
+    return Finding("compression", "ok", f"gzip, {', '.join(sorted(there))}")
+
+
+def servers(config: Config) -> Iterator[Finding]:
+    """Everything that the configuration connects to."""
+    from streamer.connect.reach import reach
+
+    yield from (Finding(found.name, found.status, found.detail, found.fix) for found in reach(config))
+
+
+def state_folder(path: Path) -> Finding:
+    """Whether snapshots can be written, or their folder be made."""
+    spot = path if path.exists() else next(parent for parent in path.absolute().parents if parent.exists())
+    if path.exists() and not path.is_dir():
+        return Finding("store", "fail", f"{path} is a file", "name a folder in store.path")
+    if not os.access(spot, os.W_OK | os.X_OK):
+        return Finding("store", "fail", f"{spot} cannot be written", "chown it to this user, or change store.path")
+    return Finding("store", "ok", f"snapshots can be written to {path}")
+
+
+def existing(path: Path) -> Path:
+    """The folder itself, or the nearest one above it that exists."""
+    found = path.absolute()
+    return found if found.is_dir() else next(parent for parent in found.parents if parent.is_dir())
+
+
+def _compressions(config: Config | None) -> set[str]:
+    sinks = () if config is None else config.sinks
+    return {sink.compression for sink in sinks if sink.kind == "kafka"}
+
+
+def _reads_avro(config: Config) -> bool:
+    return any(stream.source.kind == "kafka" and stream.source.format == "avro" for stream in config.streams)
