@@ -125,6 +125,19 @@ def test_a_missing_topic_is_said_at_the_start(kafka: Kafka, topic: str) -> None:
         DeliveringProducer(section(kafka, request_timeout=config.Duration(1)), topic)
 
 
+def test_a_topic_that_goes_away_is_told_and_nothing_is_lost(kafka: Kafka, topic: str) -> None:
+    kafka.create_topic(topic)
+    with closing(DeliveringProducer(section(kafka, request_timeout=config.Duration(1)), topic)) as producer:
+        kafka.delete_topic(topic)
+        numbered(producer, range(10))
+        with pytest.raises(SinkError, match=f"no topic {topic}"):
+            producer.flush(LONG_S)
+        assert producer.undelivered == 10
+        kafka.create_topic(topic)
+        assert seconds_until(lambda: delivered(producer)) < 5.0
+    assert_holds(kafka, topic, 10)
+
+
 def test_an_unreachable_broker_is_said_at_the_start_and_soon() -> None:
     began = time.monotonic()
     with pytest.raises(SinkError, match=r"127\.0\.0\.1:1"):
