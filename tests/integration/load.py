@@ -42,12 +42,13 @@ class Load:
     spike_every: int = 300
     poison_every: int = 0
 
-    def records(self, count: int, first: int = 0) -> Iterator[Record]:
-        """Records `first` to `first + count`, in the order of the log."""
-        values = self._values(first // self.entities, -(-(first + count) // self.entities))
-        for number in range(first, first + count):
+    def records(self, count: int) -> Iterator[Record]:
+        """The first `count` records, in the order they are sent."""
+        for number in range(count):
             step, entity = divmod(number, self.entities)
-            yield self._record(number, entity, step, *values[step - first // self.entities, entity].tolist())
+            if entity == 0:
+                values = self._step(step).tolist()
+            yield self._record(number, entity, step, *values[entity])
 
     def _record(self, number: int, entity: int, step: int, rms: float, temp: float) -> Record:
         name, poison = f"pump-{entity:03d}", bool(self.poison_every) and number % self.poison_every == 7
@@ -55,11 +56,8 @@ class Load:
         text = json.dumps(event)
         return Record(entity % self.partitions, name.encode(), (text[:-9] if poison else text).encode(), poison)
 
-    def _values(self, start: int, stop: int) -> np.ndarray:
-        """(steps, entities, 2): each step hangs on its own number alone, so any part of the stream is the same."""
-        return np.stack([self._step(step) for step in range(start, stop)])
-
     def _step(self, step: int) -> np.ndarray:
+        """(entities, 2) of this step, which hang on its number alone."""
         noise = np.random.default_rng((self.seed, step)).normal(size=(self.entities, 2))
         phase = step / 40 + np.arange(self.entities)
         level = np.stack([5 + np.sin(phase), 40 + 3 * np.cos(phase / 3)], axis=1)

@@ -97,7 +97,11 @@ class Trial:
                 self.books.append(daemon.books(STREAM))
         self._end_sampling()
         truth = self.uninterrupted()
-        assert_clean(self.history(), truth)
+        history = self.history()
+        print(
+            f"{self.name}: {len(truth)} alerts in peace, {len(history.alerts)} told, {sum(history.end.values())} records"
+        )
+        assert_clean(history, truth)
         return truth
 
     def history(self) -> History:
@@ -166,7 +170,7 @@ def _partition(consumer: Consumer, topic: str, partition: int) -> Iterator[Messa
     consumer.assign([TopicPartition(topic, partition, low)])
     at = low
     while at < high:
-        found = consumer.consume(10_000, timeout=10.0)
+        found = consumer.consume(min(high - at, 10_000), timeout=10.0)  # returns once it has so many
         assert found, f"{topic}-{partition}: nothing comes at {at} of {high}"
         for message in found:
             assert message.error() is None, message.error()

@@ -1,0 +1,105 @@
+"""kill -9: nothing is lost and nothing invented, wherever it strikes."""
+
+from __future__ import annotations
+
+import ast
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import MakeTrial
+from tests.faults.soak import MORE, RATE_PER_S, dice, times
+from tests.integration.runner import Daemon
+from tests.integration.trial import Trial
+from tests.servers.admin import Kafka
+from tests.servers.redis_server import RedisServer
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+# A dead member holds its partitions for the session's six seconds; the rest is for starting and restoring.
+FIRST_SCORE_S = 12.0
+DIES_WITHIN_S = 60.0
+PACKAGE = Path(__file__).parents[2] / "streamer"
+
+
+def failpoints() -> Iterator[str]:
+    """Every name that the program's text gives to `failpoint`."""
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "failpoint":
+                assert isinstance(node.args[0], ast.Constant)
+                yield str(node.args[0].value)
+
+
+def test_killed_again_and_again_it_is_back_in_twelve_seconds_and_loses_nothing(
+    kafka: Kafka, trial_on: MakeTrial
+) -> None:
+    trial, rng = trial_on(kafka), dice()
+    daemon = trial.daemon()
+    pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
+    killed_at = time.monotonic()
+    for _ in range(times(4, 15)):
+        daemon.start().wait_scored(timeout_s=60.0)
+        assert time.monotonic() - killed_at < FIRST_SCORE_S
+        time.sleep(rng.uniform(0.0, 2.0))
+        daemon.kill()
+        killed_at = time.monotonic()
+    daemon.start()
+    pump.stop()
+    trial.verdict()
+
+
+def test_a_static_member_killed_at_any_moment_of_its_life_loses_nothing(kafka: Kafka, trial_on: MakeTrial) -> None:
+    """It gets its partitions back at once, so the kill may strike while it starts, restores, catches up or runs."""
+    trial, rng = trial_on(kafka), dice()
+    daemon = trial.daemon(source={"instance": "only"})
+    pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
+    for _ in range(times(8, 35)):
+        daemon.start()
+        time.sleep(rng.uniform(0.5, 5.0))
+        daemon.kill()
+    daemon.start()
+    pump.stop()
+    trial.verdict()
+
+
+def test_killed_at_every_failpoint_it_loses_nothing(kafka: Kafka, trial_on: MakeTrial) -> None:
+    names, trial, rng = sorted(set(failpoints())), trial_on(kafka), dice()
+    assert {"after_poll", "after_score", "before_commit", "during_snapshot_put", "during_revoke"} <= set(names)
+    one, other = trial.daemon("one", source={"instance": "one"}), trial.daemon("other", source={"instance": "other"})
+    pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
+    for name in names:
+        _die_at(trial, name, rng.randint(1, 4), one, other)
+    one.start()
+    pump.stop()
+    trial.verdict()
+
+
+def _die_at(trial: Trial, name: str, count: int, one: Daemon, other: Daemon) -> None:
+    """Run until the failpoint strikes; a revoke needs another member, and there is only one of it."""
+    revoke = name == "during_revoke"
+    one.start(STREAMER_FAILPOINT=f"{name}:{1 if revoke or name == 'after_restore_read' else count}")
+    if revoke:
+        one.wait_scored(timeout_s=DIES_WITHIN_S)
+        other.start()
+    assert one.wait(DIES_WITHIN_S) == -9, f"{name} did not strike"
+    if revoke:
+        other.wait_scored(timeout_s=DIES_WITHIN_S)
+        assert other.terminate() == 0
+
+
+def test_killed_while_it_writes_to_redis_it_loses_nothing(
+    kafka: Kafka, trial_on: MakeTrial, redis_alone: RedisServer
+) -> None:
+    trial = trial_on(kafka)
+    store = {"kind": "redis", "url": redis_alone.url}
+    daemon = trial.daemon(source={"instance": "only"}, store=store)
+    pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
+    for name in ("during_snapshot_put:6", "after_snapshot_put:2"):
+        assert daemon.start(STREAMER_FAILPOINT=name).wait(DIES_WITHIN_S) == -9
+    daemon.start().wait_scored(timeout_s=FIRST_SCORE_S)
+    restored = [line["snapshot"] for line in daemon.logged("partition_restored")]
+    assert "restored" in restored, restored
+    pump.stop()
+    trial.verdict()
