@@ -1,5 +1,7 @@
 """Named places where a test may kill the process: `STREAMER_FAILPOINT=after_send:3` dies, as by kill -9, at the third.
 
+With a duration, `after_score:3:60s`, the thread that comes by hangs for so long instead.
+
 Without the variable a failpoint costs one comparison. Every durable step has one; docs/delivery.md lists them.
 """
 
@@ -7,21 +9,25 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 
-def _parse(text: str) -> tuple[str, int]:
-    name, _, count = text.partition(":")
-    return name, int(count or 1)
+def _parse(text: str) -> tuple[str, int, float]:
+    name, _, rest = text.partition(":")
+    count, _, hang = rest.partition(":")
+    return name, int(count or 1), float(hang.removesuffix("s") or 0)
 
 
-_NAME, _left = _parse(os.environ.get("STREAMER_FAILPOINT", ""))
+_NAME, _left, _HANG_S = _parse(os.environ.get("STREAMER_FAILPOINT", ""))
 
 
 def failpoint(name: str) -> None:
-    """Die here, without any cleaning up, if this is the place and the time."""
+    """Die here, without any cleaning up, or hang, if this is the place and the time."""
     global _left  # noqa: PLW0603 - one process, one death
     if name != _NAME:
         return
     _left -= 1
-    if _left == 0:
+    if _left == 0 and _HANG_S:
+        time.sleep(_HANG_S)
+    elif _left == 0:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -43,7 +43,7 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield InfoMetricFamily(f"{PREFIX}build", "Which program this is.", {"version": __version__})
-        for family in (_records, _entities, _alerts, _delivery, _partitions, _snapshots, _model, _timings):
+        for family in (_records, _entities, _alerts, _delivery, _partitions, _snapshots, _model, _timings, _loops):
             yield from family(self._parts)
 
 
@@ -176,6 +176,12 @@ def _timings(parts: Parts) -> Iterator[Metric]:
     yield histogram("batch_events", "Events judged together.", (), [((), batches)])
     yield histogram("event_to_alert_seconds", "From a poll to its last alert's delivery.", ("stream",), delivery)
     yield histogram("score", "Scores on the alarm scale: 1 is the alarm line.", ("stream",), alarms)
+
+
+def _loops(parts: Parts) -> Iterator[Metric]:
+    rows = [((f"reader:{reader.stream}",), reader.silent_s) for reader in parts.readers]
+    rows.append((("scorer",), parts.scorer.silent_s))
+    yield gauge("loop_silent_seconds", "Since when a loop has not come round.", ("loop",), rows)
 
 
 def _counts(counts: Counter[K]) -> list[tuple[K, int]]:

@@ -61,6 +61,11 @@ class Reader:
         self._backoff = backoff or Backoff(clock=clock)
         self._held: deque[Arrival] = deque()  # only of a source that brings records although it is paused
 
+    @property
+    def silent_s(self) -> float:
+        """How long the loop has not come round."""
+        return self._clock() - self.beat
+
     def run(self, stop: threading.Event, drained: threading.Event) -> None:
         """Read until `stop` or the end of the source, then keep the source alive until `drained`; close it."""
         try:

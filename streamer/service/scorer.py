@@ -50,6 +50,11 @@ class Scorer:
         """Nothing is on its way out."""
         return self.outbox.idle and self.letters.idle
 
+    @property
+    def silent_s(self) -> float:
+        """How long the loop has not come round."""
+        return self._clock() - self.beat
+
     def run(self, give_up: Callable[[], bool]) -> None:
         """Work until all lines are settled, or until `give_up` says that draining took too long."""
         while not self.settled and not give_up():

@@ -88,3 +88,13 @@ def test_a_histogram_observes_one_by_one_as_all_at_once(first: list[float], seco
     other.observe_all(np.array(second, np.float32))
     assert one.counts == merged([both, other]).counts
     assert one.cumulative()[-1] == ("+Inf", len(first) + len(second))
+
+
+def test_a_loop_that_hangs_grows_silent() -> None:
+    w = busy()
+    before = value(w, "loop_silent_seconds", loop="scorer")
+    w.clock.now += 7.0
+    assert value(w, "loop_silent_seconds", loop="scorer") >= before + 7.0
+    w.score(1)
+    assert value(w, "loop_silent_seconds", loop="scorer") < 1.0
+    assert value(w, "loop_silent_seconds", loop="reader:s") > 7.0
