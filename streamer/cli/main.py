@@ -7,7 +7,7 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -33,10 +33,14 @@ class Entry:
 COMMANDS: Mapping[str, Entry] = {
     "demo": Entry("streamer.cli.demo:demo", "Show the whole product on simulated data, in a minute.", "Start here"),
     "score": Entry("streamer.cli.score:score", "Score CSV or JSONL files, without any configuration.", "Start here"),
+    "init": Entry("streamer.cli.init:init", "Look into a topic or a file and write its config.yaml.", "Start here"),
     "check": Entry("streamer.cli.check:check", "Find everything that is wrong with a configuration.", "Run"),
     "run": Entry("streamer.cli.run:run", "Run the daemon: events in, alerts out.", "Run"),
     "tap": Entry("streamer.cli.tap:tap", "See what flows through a topic, as it is understood here.", "Run"),
-    "replay": Entry("streamer.cli.replay:replay", "Push the rows of a file into a topic, at their pace or faster.", "Run"),
+    "replay": Entry(
+        "streamer.cli.replay:replay", "Push the rows of a file into a topic, at their pace or faster.", "Run"
+    ),
+    "dlq": Entry("streamer.cli.dlq:dlq", "Look through rejected records, and send them back.", "Run"),
     "explain": Entry("streamer.cli.explain:explain", "Explain one alert in full.", "Run"),
     "backtest": Entry("streamer.cli.backtest:backtest", "Replay a stream and list what would have fired.", "Judge"),
     "eval": Entry("streamer.cli.evaluate:evaluate", "Measure scores against labels.", "Judge"),
@@ -86,10 +90,17 @@ def load(entry: Entry) -> click.Command:
     module, _, attribute = entry.target.partition(":")
     command = getattr(importlib.import_module(module), attribute)
     assert isinstance(command, click.Command)
-    for option in command.params:
-        if isinstance(option, click.Option) and option.envvar is None and option.name not in NO_TWIN:
+    for option in _options(command):
+        if option.envvar is None and option.name not in NO_TWIN:
             option.envvar = twin(option)
     return command
+
+
+def _options(command: click.Command) -> Iterator[click.Option]:
+    """The flags of a command and of its subcommands."""
+    yield from (option for option in command.params if isinstance(option, click.Option))
+    for below in command.commands.values() if isinstance(command, click.Group) else ():
+        yield from _options(below)
 
 
 def twin(option: click.Option) -> str:

@@ -16,12 +16,16 @@ from streamer.event import Lease, Rejected
 from streamer.protocols import Letter
 
 Headers = tuple[tuple[str, bytes], ...]
-Origin = tuple[str, str, int, int]  # stream, topic ("" if none), partition, offset: who a letter is about
+# Stream, topic ("" if none), partition, offset and time of the record that a letter is about. The time is there because
+# a topic made anew has its offsets anew.
+Origin = tuple[str, str, int, int, int | None]
 PREFIX = "x-dlq-"
 NAMES = tuple(
     PREFIX + name for name in ["reason", "detail", "stream", "topic", "partition", "offset", "timestamp", "at"]
 )
-CUT = "too_long"  # of such records only the start is kept
+CUT = "too_long"  # of such records only the start is kept,
+CUT_HEADER = PREFIX + "cut"  # and of letters with this header, which were larger than their topic allows
+TOMBSTONE = "tombstone"  # the record has no value at all
 
 
 def letter_headers(letter: Letter) -> Headers:
@@ -64,7 +68,21 @@ def _parted(headers: Iterable[tuple[str, bytes | None]]) -> tuple[dict[str, str]
 def origin(letter: Letter) -> Origin:
     """Which record a letter is about. A restarted daemon may write a second letter about the same one."""
     lease = letter.record.lease or Lease("", 0)
-    return letter.stream, lease.topic, lease.partition, letter.record.offset
+    return letter.stream, lease.topic, lease.partition, letter.record.offset, letter.record.timestamp_ms
+
+
+def why_not_replayed(letter: Letter) -> str | None:
+    """Why the record cannot be sent again as it was; None if it can."""
+    if letter.record.reason == TOMBSTONE:
+        return "has no value"
+    if letter.record.reason == CUT or any(name == CUT_HEADER for name, _ in letter.record.headers):
+        return "only its start was kept"
+    return None
+
+
+def own_headers(letter: Letter) -> Headers:
+    """The headers that the record had before it became a letter."""
+    return tuple(header for header in letter.record.headers if not header[0].startswith(PREFIX))
 
 
 class Line(msgspec.Struct, frozen=True):

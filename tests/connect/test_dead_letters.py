@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ from streamer.connect.dead_letters import (
     letter_of_line,
     line_of,
     origin,
+    own_headers,
     read_letters,
+    why_not_replayed,
 )
 from streamer.errors import InputError, SinkError
 from streamer.event import Lease, Rejected
@@ -105,5 +108,13 @@ def test_a_file_that_is_not_there_is_an_input_error(tmp_path: Path) -> None:
 
 
 def test_two_letters_about_one_record_have_one_origin() -> None:
-    again = Letter("s", Rejected(7, "bad_json", "other", b"", Lease("t", 3, epoch=9)), "later")
-    assert origin(again) == origin(PLAIN) == ("s", "t", 3, 7)
+    again = Letter("s", replace(PLAIN.record, detail="other", lease=Lease("t", 3, epoch=9)), "later")
+    assert origin(again) == origin(PLAIN) == ("s", "t", 3, 7, 1_700_000_000_000)
+    assert origin(Letter("s", replace(PLAIN.record, timestamp_ms=1), "at")) != origin(PLAIN)
+
+
+def test_what_was_cut_or_empty_cannot_be_sent_again() -> None:
+    cut = replace(PLAIN.record, headers=(("a", b"1"), ("x-dlq-cut", b"99")))
+    for record in (cut, replace(PLAIN.record, reason="too_long"), replace(PLAIN.record, reason="tombstone")):
+        assert why_not_replayed(Letter("s", record, "at"))
+    assert why_not_replayed(PLAIN) is None and own_headers(Letter("s", cut, "at")) == (("a", b"1"),)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MOST_LISTED = 8
 POLL_S = 0.25
+SILENT_S = 15.0  # a new leader is there by then
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +90,39 @@ class Peek:
                 break
         return sorted(found, key=_in_time)[-count:]
 
+    def whole(self) -> Iterator[Record]:
+        """Every record there is now, poll by poll. BrokerError if nothing more comes before the end."""
+        ends, silent_s = self._bounds()[1], 0.0
+        self.from_start()
+        while self._behind(ends):
+            came = self.poll(POLL_S)
+            yield from came
+            silent_s = 0.0 if came else silent_s + POLL_S
+            if silent_s > SILENT_S:
+                raise BrokerError(f"{self._kafka.bootstrap_servers[0]}: stopped answering before the end of the topic")
+
+    def _behind(self, ends: Mapping[Any, int]) -> bool:
+        with broker_errors(self._kafka):
+            return any(self._consumer.position(each, timeout_ms=self._timeout_ms) < end for each, end in ends.items())
+
     def close(self) -> None:
         """Release the connection. Idempotent."""
         self._consumer.close(autocommit=False, timeout_ms=1000)
 
     def _find(self, topics: Sequence[str], pattern: str | None) -> list[Any]:
         from kafka import TopicPartition
+        from kafka.errors import UnknownTopicOrPartitionError
+
+        from streamer.connect.kafka.diagnose import explain
 
         there = self._consumer.topics()
         wanted = [name for name in sorted(there) if re.match(pattern, name)] if pattern is not None else list(topics)
+        if pattern is not None and not wanted:
+            raise BrokerError(f"no topic matches {pattern}; {_listed(there)}")
         missing = [name for name in wanted if name not in there]
-        if missing or not wanted:
-            raise BrokerError(no_topic(missing[0] if missing else f"that matches {pattern}", self._kafka, there))
+        if missing:
+            cause = explain(self._kafka, UnknownTopicOrPartitionError(missing[0]))
+            raise BrokerError(f"{cause}. At {self._kafka.bootstrap_servers[0]}, {_listed(there)}")
         return [TopicPartition(t, p) for t in wanted for p in sorted(self._consumer.partitions_for_topic(t) or ())]
 
     def _bounds(self) -> tuple[dict[Any, int], dict[Any, int]]:
@@ -131,12 +153,10 @@ def broker_errors(kafka: Kafka) -> Iterator[None]:
         raise BrokerError(explain(kafka, exc)) from exc
 
 
-def no_topic(name: str, kafka: Kafka, there: Sequence[str] | set[str]) -> str:
-    """The sentence about a topic that is not there, with those that are."""
-    own = sorted(topic for topic in there if not topic.startswith("__"))
+def _listed(topics: Collection[str]) -> str:
+    own = sorted(topic for topic in topics if not topic.startswith("__"))
     more = f" and {len(own) - MOST_LISTED} more" if len(own) > MOST_LISTED else ""
-    has = f"it has {', '.join(own[:MOST_LISTED])}{more}" if own else "it has none"
-    return f"{kafka.bootstrap_servers[0]}: no topic {name}; {has}. Create it: kafka-topics.sh --create --topic {name}"
+    return f"there are: {', '.join(own[:MOST_LISTED])}{more}" if own else "there are no topics that we may see"
 
 
 def _record(record: Any) -> Record:

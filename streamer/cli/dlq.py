@@ -1,0 +1,184 @@
+"""`streamer dlq`: look through rejected records, and send them back."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from streamer.cli.letters import Survey, Wanted, facts, page, row, table
+from streamer.cli.options import config_options, format_option
+
+if TYPE_CHECKING:
+    from streamer.config import Config
+    from streamer.connect.letter_box import LetterBox
+    from streamer.connect.letter_replay import Outcome, Plan
+
+SCHEMA = "streamer.dlq/1"
+Command = Callable[..., Any]
+
+
+def filters(command: Command) -> Command:
+    """--stream, --reason and --since."""
+    command = click.option("--since", metavar="-2h|TIME", help="Only what was rejected since then.")(command)
+    command = click.option(
+        "--reason", "reasons", multiple=True, metavar="REASON", help="Only such reasons; repeatable."
+    )(command)
+    return click.option("--stream", metavar="NAME", help="Only letters of this stream.")(command)
+
+
+@click.group()
+def dlq() -> None:
+    """Look through the records that were rejected, and send them back once they can be read."""
+
+
+@dlq.command("list")
+@config_options
+@filters
+@click.option("--rows", is_flag=True, help="The letters themselves instead of their counts.")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many rows, the newest.")
+@format_option("human", "json")
+def list_(
+    *, config: Path, sets: tuple[str, ...], stream: str | None, reasons: tuple[str, ...], since: str | None,
+    rows: bool, limit: int, output: str,
+) -> None:  # fmt: skip
+    """Count what was rejected, by stream and reason; with --rows, list it."""
+    from streamer.connect.letter_box import unique
+
+    with _opened(config, sets) as (_, box):
+        letters = filter(_wanted(stream, reasons, since), box.letters())
+        survey = Survey.of(unique(letters), limit if rows else 0)
+        if output == "json":
+            click.echo(_json(_listing(box, survey)))
+            return
+        for line in map(row, survey.newest) if rows else table(survey):
+            click.echo(line)
+        click.echo(_summary(box, survey), err=True)
+
+
+@dlq.command()
+@config_options
+@click.argument("place")
+@format_option("human", "json")
+def show(*, config: Path, sets: tuple[str, ...], place: str, output: str) -> None:
+    """Show one letter in full. PLACE is what `list --rows` puts first: a line, or partition@offset."""
+    from streamer.errors import InputError
+
+    with _opened(config, sets) as (_, box):
+        found = next((stored for stored in box.letters() if stored.place in (place, f"0@{place}")), None)
+        if found is None:
+            raise InputError(f"{box.name}: no letter lies at {place}; `streamer dlq list --rows` says where they lie")
+    if output == "json":
+        click.echo(_json(facts(found)))
+        return
+    for line in page(found):
+        click.echo(line)
+
+
+@dlq.command()
+@config_options
+@filters
+@click.option("--to", metavar="TOPIC", help="A topic for all of them. Default: where each record came from.")
+@click.option("--again", is_flag=True, help="Also what was sent back before.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The oldest N of them.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@format_option("human", "json")
+def replay(
+    *, config: Path, sets: tuple[str, ...], stream: str | None, reasons: tuple[str, ...], since: str | None,
+    to: str | None, again: bool, limit: int | None, yes: bool, output: str,
+) -> int:  # fmt: skip
+    """Send rejected records back as they were: value, key and own headers, each to its own partition.
+
+    A record is sent once, however many letters are about it, and noted as soon as the broker has confirmed it: another
+    replay passes it over. Only an interruption between the two lets up to 500 records arrive twice. Records that still
+    cannot be read are rejected anew.
+    """
+    from streamer.connect.letter_replay import Outcome, plan
+
+    with _opened(config, sets) as (found, box):
+        chosen = plan(box, _wanted(stream, reasons, since), to=to, again=again, limit=limit)
+        if chosen.count and not yes:
+            _ask(chosen)
+        outcome = _send(found, box, chosen) if chosen.count else Outcome()
+    click.echo(_json(_result(chosen, outcome)) if output == "json" else _told(chosen, outcome))
+    if outcome.problem is not None:
+        click.echo(f"stopped: {outcome.problem}", err=True)
+    return 0 if outcome.problem is None else 1
+
+
+@contextmanager
+def _opened(path: Path, sets: tuple[str, ...]) -> Iterator[tuple[Config, LetterBox]]:
+    from streamer.config import load_config
+    from streamer.connect.letter_box import open_box
+
+    config = load_config(path, sets)
+    with closing(open_box(config)) as box:
+        yield config, box
+
+
+def _wanted(stream: str | None, reasons: tuple[str, ...], since: str | None) -> Wanted:
+    from streamer.config.kafka import started_at
+
+    since_s = float("-inf") if since is None else started_at(since, time.time())
+    if since_s is None:
+        raise click.UsageError(f"--since {since!r}: write -2h or a time such as 2026-11-01T00:00:00Z")
+    return Wanted(stream, reasons, since_s)
+
+
+def _listing(box: LetterBox, survey: Survey) -> dict[str, Any]:
+    groups = [
+        {"stream": stream, "reason": reason, "count": g.count, "first": g.first, "last": g.last, "example": g.example}
+        for (stream, reason), g in survey.sorted()
+    ]
+    rows = list(map(facts, survey.newest))
+    return {"letters": survey.count, "replayed": len(box.replayed()), "damaged": box.damaged, "groups": groups,
+            "rows": rows}  # fmt: skip
+
+
+def _summary(box: LetterBox, survey: Survey) -> str:
+    parts = [f"{box.name}: {survey.count} letters"]
+    parts += [f"{len(box.replayed())} records sent back before"] if box.replayed() else []
+    parts += [f"{box.damaged} damaged or no letters"] if box.damaged else []
+    return ", ".join(parts)
+
+
+def _ask(plan: Plan) -> None:
+    question = f"send {_counts(plan.letters)} back?"
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{question} Say --yes: there is no terminal to ask at")
+    click.confirm(question, abort=True, err=True)
+
+
+def _send(config: Config, box: LetterBox, plan: Plan) -> Outcome:
+    from streamer.connect.kafka.letter_topic import TopicSender
+    from streamer.connect.letter_replay import carry_out
+
+    with closing(TopicSender(config.kafka)) as sender:
+        return carry_out(plan, box, sender)
+
+
+def _counts(letters: dict[str, list[Any]]) -> str:
+    return ", ".join(f"{len(each)} to {topic}" for topic, each in letters.items())
+
+
+def _told(plan: Plan, outcome: Outcome) -> str:
+    sent = sum(outcome.sent.values())
+    lines = [f"sent {count} to {topic}" for topic, count in outcome.sent.items()] or ["sent nothing"]
+    lines += [f"not sent {plan.count - sent}"] if sent < plan.count else []
+    return "\n".join([*lines, *(f"passed over {n}: {why}" for why, n in plan.skipped.most_common())])
+
+
+def _result(plan: Plan, outcome: Outcome) -> dict[str, Any]:
+    unsent = plan.count - sum(outcome.sent.values())
+    return {"sent": outcome.sent, "not_sent": unsent, "skipped": plan.skipped, "problem": outcome.problem}
+
+
+def _json(told: dict[str, Any]) -> str:
+    import msgspec
+
+    return msgspec.json.encode({"schema": SCHEMA, **told}).decode()

@@ -1,0 +1,114 @@
+"""Where dead letters lie, to be looked through and sent back: a file, or (in `kafka.letter_topic`) a topic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from streamer.connect.append import AppendFile
+from streamer.connect.dead_letters import Origin, origin, read_letters
+from streamer.errors import ConfigError, InputError
+from streamer.protocols import Letter
+
+if TYPE_CHECKING:
+    from streamer import config
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A letter and where it lies: the line of a file, or `partition@offset` of a topic."""
+
+    place: str
+    letter: Letter
+
+
+class LetterBox(Protocol):
+    """Letters that are kept, and which of them were sent back."""
+
+    name: str
+    damaged: int  # lines or records passed over that are no letters; known after a reading
+
+    def letters(self) -> Iterator[Stored]:
+        """All there are now, oldest first. InputError if they cannot be read."""
+
+    def replayed(self) -> set[Origin]:
+        """What is noted as sent back; known after a reading."""
+
+    def note(self, origins: Iterable[Origin]) -> None:
+        """Note that these were sent back. SinkError if that cannot be written."""
+
+    def close(self) -> None: ...
+
+
+class FileBox:
+    """Letters in a file; what was sent back is noted in a file beside it, `<path>.replayed`."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.name, self.damaged = str(path), 0
+        self._path, self._notes = Path(path), Path(f"{path}.replayed")
+
+    def letters(self) -> Iterator[Stored]:
+        self.damaged = 0
+        return (Stored(str(line), letter) for line, letter in read_letters(self._path, self._on_damage))
+
+    def replayed(self) -> set[Origin]:
+        if not self._notes.exists():
+            return set()
+        try:
+            lines = self._notes.read_bytes().splitlines()
+        except OSError as exc:
+            raise InputError(f"{self._notes}: cannot be read: {exc.strerror or exc}") from exc
+        return {found for line in lines for found in noted(line)}
+
+    def note(self, origins: Iterable[Origin]) -> None:
+        file = AppendFile(self._notes)
+        try:
+            file.write(note_of(origins) + b"\n")
+            file.sync()
+        finally:
+            file.close()
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _on_damage(self, line: int) -> None:
+        self.damaged += 1
+
+
+def note_of(origins: Iterable[Origin]) -> bytes:
+    """Origins as one line of JSON."""
+    return msgspec.json.encode(list(origins))
+
+
+def noted(note: bytes) -> list[Origin]:
+    """The origins of a note; none where it is damaged: what is not known as sent will be sent again."""
+    try:
+        return msgspec.json.decode(note, type=list[Origin])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return []
+
+
+def unique(letters: Iterable[Stored]) -> Iterator[Stored]:
+    """One letter a record: a daemon that restarts may write a second one about it."""
+    seen: set[Origin] = set()
+    for stored in letters:
+        about = origin(stored.letter)
+        if about not in seen:
+            seen.add(about)
+            yield stored
+
+
+def open_box(config: config.Config) -> LetterBox:
+    """The letters of a configuration. ConfigError if it keeps none, BrokerError if their topic cannot be read."""
+    section = config.dead_letters
+    if section is None:
+        raise ConfigError("dead_letters", "is not set, so rejected records are counted and not kept")
+    if section.kind == "file":
+        return FileBox(section.path)
+    from streamer.connect.kafka.letter_topic import TopicBox
+
+    return TopicBox(config.kafka, section.topic)
