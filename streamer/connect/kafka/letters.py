@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from streamer.connect.dead_letters import letter_headers
+from streamer.connect.dead_letters import CUT_HEADER, PREFIX, letter_headers
 from streamer.connect.kafka.producer import DeliveringProducer, Record
 from streamer.protocols import Clock, Letter
 
 if TYPE_CHECKING:
     from streamer import config
 
-CUT = "x-dlq-cut"  # header of a letter whose value is only the start of the original: how many bytes that had
 _SMALLER = 4  # each refusal leaves a quarter: a megabyte fits into a topic of 64 KiB after two
 
 
@@ -43,8 +42,10 @@ def letter_record(letter: Letter) -> Record:
 def cut(record: Record) -> Record | None:
     """The first quarter of the value, with a header saying how long it was; then without foreign headers; then None."""
     if record.value:
-        whole = dict(record.headers).get(CUT, str(len(record.value)).encode())
-        others = tuple(header for header in record.headers if header[0] != CUT)
-        return record._replace(value=record.value[: len(record.value) // _SMALLER], headers=(*others, (CUT, whole)))
-    ours = tuple(header for header in record.headers if header[0].startswith("x-dlq-"))
+        whole = dict(record.headers).get(CUT_HEADER, str(len(record.value)).encode())
+        others = tuple(header for header in record.headers if header[0] != CUT_HEADER)
+        return record._replace(
+            value=record.value[: len(record.value) // _SMALLER], headers=(*others, (CUT_HEADER, whole))
+        )
+    ours = tuple(header for header in record.headers if header[0].startswith(PREFIX))
     return record._replace(headers=ours) if ours != record.headers else None

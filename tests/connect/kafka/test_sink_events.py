@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from streamer.connect.dead_letters import letter_headers, letter_of
+from streamer.connect.dead_letters import CUT_HEADER, letter_headers, letter_of
 from streamer.connect.kafka.cloudevents import alert_headers, message_id
-from streamer.connect.kafka.letters import CUT, cut, letter_record
+from streamer.connect.kafka.letters import cut, letter_record
 from streamer.connect.kafka.producer import Record
 from streamer.connect.kafka.sink import OMITTED, alert_record, without_window_values
 from streamer.connect.sinks import alert_json
@@ -102,7 +102,7 @@ def test_a_letter_without_key_and_lease_is_a_letter() -> None:
 def test_a_letter_that_is_too_large_is_cut_until_it_cannot_be_smaller_and_says_how_long_it_was() -> None:
     record, sizes = letter_record(letter(b"x" * 1000, ("own", b"y" * 500))), []
     while (smaller := cut(record)) is not None:
-        assert dict(smaller.headers)[CUT] == b"1000"
+        assert dict(smaller.headers)[CUT_HEADER] == b"1000"
         assert record.value.startswith(smaller.value)
         record = smaller
         sizes.append(len(record.value))
