@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from streamer.cli.options import format_option
-from streamer.cli.topics import Address, TopicParam, at, load_base, the_stream
+from streamer.cli.topics import Address, TopicParam, at, load_base, quiet, the_stream
 
 if TYPE_CHECKING:
     import threading
@@ -84,6 +84,7 @@ def replay(
     from streamer.service.replaying import Account, Plan
     from streamer.service.signals import graceful
 
+    quiet()
     kafka, topic, fields = _target(to, config, stream)
     rows, notes = _rows(file, fields, timed=bool(shift) or not math.isinf(speed))
     for note in notes:

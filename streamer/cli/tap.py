@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from streamer.cli.options import config_options, format_option
-from streamer.cli.topics import the_stream
+from streamer.cli.topics import quiet, the_stream
 
 if TYPE_CHECKING:
     import threading
@@ -58,6 +58,7 @@ def tap(
     from streamer.connect.kafka.peek import Peek
     from streamer.service.signals import graceful
 
+    quiet()
     found, stop = load_config(config, sets), threading.Event()
     from_s = starting(start, time.time())
     topics, pattern, see = _alert_topic(found) if alerts else _stream_topics(found, the_stream(found, stream))

@@ -67,6 +67,13 @@ class Base:
     schema_registry: SchemaRegistry | None
 
 
+def quiet() -> None:
+    """Keep the lines of the client's log off the terminal: what goes wrong is told by an error of ours."""
+    import logging
+
+    logging.getLogger().addHandler(logging.NullHandler())
+
+
 def load_base(path: Path | None, sets: tuple[str, ...] = ()) -> Base:
     """The `kafka:` and `schema_registry:` sections of a file, which needs no others; defaults without one."""
     import os

@@ -16,7 +16,7 @@ from streamer.connect.codec import Fields, shown
 from streamer.connect.csv_rows import NOTHING, cells_of, is_header, is_value, number_of, place_of, sniff_separator
 from streamer.connect.file import form_of, header_of, numbered
 from streamer.connect.lines import head_of
-from streamer.connect.times import seconds_of_text
+from streamer.connect.times import seconds_of_text, unit_of
 from streamer.errors import InputError
 from streamer.event import F64
 
@@ -45,6 +45,7 @@ class Guess:
     separator: str
     columns: tuple[str, ...] | None
     notes: tuple[str, ...]
+    time_unit: str = "auto"  # as its cells say
 
     @property
     def has_time(self) -> bool:
@@ -99,7 +100,8 @@ def guess_fields(
     for wanted in (*([time] if time else []), *given, *(channels or ())):
         _must_exist(wanted, table, name)
     roles = _Roles(table, name, notes)
-    return Guess(roles.fields(time, tuple(given), tuple(channels or ())), form, sep, names, tuple(roles.notes))
+    fields = roles.fields(time, tuple(given), tuple(channels or ()))
+    return Guess(fields, form, sep, names, tuple(roles.notes), roles.time_unit)
 
 
 def _must_exist(wanted: str, table: Sequence[Column], name: str) -> None:
@@ -195,6 +197,7 @@ class _Roles:
     def __init__(self, table: Sequence[Column], name: str, notes: Sequence[str]) -> None:
         self.table, self.name, self.notes = list(table), name, list(notes)
         self.time_s: F64 | None = None
+        self.time_unit = "auto"
 
     def fields(self, time: str | None, entity: tuple[str, ...], channels: tuple[str, ...]) -> Fields:
         taken = {*entity, *channels}
@@ -222,7 +225,7 @@ class _Roles:
         if best is None or rating == 0:
             self.notes.append("time: no column looks like one; rows are counted and the rhythm is not judged")
             return None
-        self.time_s = seconds_of_text(best.cells, "auto")
+        self.time_s, self.time_unit = seconds_of_text(best.cells, "auto"), unit_of(best.values)
         self.notes.append(f"time: {best.name}{_spacing(self.time_s)}")
         return best.name
 

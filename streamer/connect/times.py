@@ -32,6 +32,17 @@ def _auto_divisor(numbers: NDArray[np.float64]) -> F64:
     return np.array([1.0, 1e3, 1e6, 1e9])[index]
 
 
+def unit_of(cells: Sequence[str]) -> str:
+    """The unit of time cells: `iso` of dates, s, ms, us or ns of numbers by their size; `auto` if they do not agree."""
+    units = {_unit(cell) for cell in cells}
+    return units.pop() if len(units) == 1 else "auto"
+
+
+def _unit(cell: str) -> str:
+    number = _number(cell)
+    return "iso" if number is None else tuple(PER_SECOND)[sum(abs(number) >= limit for limit in AUTO_LIMITS)]
+
+
 def seconds_of_text(cells: Sequence[str], unit: str) -> F64:
     """Seconds (N,) of text cells; naive times are read as UTC. NaN where a cell is no time at all."""
     if unit != "iso":

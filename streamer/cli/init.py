@@ -1,0 +1,307 @@
+"""`streamer init`: looks into a topic or a file and writes the configuration that reads it."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from streamer.cli.init_yaml import Found, literal, render
+from streamer.cli.topics import SCHEME, Address, Base, at, load_base, parse_address, quiet
+
+if TYPE_CHECKING:
+    from streamer.connect.codec import Fields
+    from streamer.connect.guess import Guess
+    from streamer.connect.kafka.peek import Record
+    from streamer.connect.sample import Shape
+    from streamer.event import EventBatch, Rejected
+
+SAMPLE = 2000
+FEW_ROWS = 200
+LEAST_LATE_S, MOST_LATE_S = 60.0, 86_400.0
+OLD_S = 3600.0
+BURST_S = 2.0  # what came within less says nothing of a rate
+
+
+@click.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--from", "origin", metavar="kafka://HOST:PORT/TOPIC", help="The topic to look into, instead of a FILE.")
+@click.option("--out", type=click.Path(path_type=Path), default="config.yaml", show_default=True, metavar="FILE")
+@click.option("--yes", is_flag=True, help="Write over a file that is there.")
+@click.option(
+    "-c", "--config", "config", type=click.Path(path_type=Path), metavar="FILE",
+    help="Takes the kafka and schema_registry sections from this file.",
+)  # fmt: skip
+@click.option("--registry", metavar="URL", help="The schema registry of Avro records.")
+@click.option(
+    "--seconds", type=click.IntRange(1, 600), default=10, show_default=True, help="How long to wait for records."
+)
+def init(
+    *,
+    file: Path | None,
+    origin: str | None,
+    out: Path,
+    yes: bool,
+    config: Path | None,
+    registry: str | None,
+    seconds: int,
+) -> None:
+    """Look at a FILE or at the newest records of a topic, and write a commented config.yaml that reads them.
+
+    What was found is said in plain words, and what is uncertain too. The file is checked before it is written.
+    """
+    if (file is None) == (origin is None):
+        raise click.UsageError(f"name a FILE, or a topic with --from {SCHEME}host:port/topic")
+    if out.exists() and not yes:
+        raise click.UsageError(f"{out} is there already; name another with --out FILE, or write over it with --yes")
+    quiet()
+    found = from_file(file) if file is not None else from_topic(_address(origin or ""), config, registry, seconds)
+    _write(out, render(found), has_secret=_has_secret(found))
+    for note in found.notes:
+        click.echo(f"  {note}")
+    for doubt in found.unsure:
+        click.echo(f"  {click.style('unsure', fg='yellow')}: {doubt}")
+    click.echo(f"written: {out}; next: streamer check -c {out}, then streamer run -c {out}")
+
+
+def _address(text: str) -> Address:
+    try:
+        return parse_address(text)
+    except ValueError as exc:
+        raise click.UsageError(str(exc)) from None
+
+
+def from_file(path: Path) -> Found:
+    """What a CSV or JSON lines file holds, by its first rows."""
+    from streamer.connect.codec import Fields
+    from streamer.connect.file import FileSource
+    from streamer.connect.guess import guess_fields
+    from streamer.connect.sample import shape_of
+
+    guess = guess_fields(path)
+    columns = guess.columns
+    source = FileSource(path, guess.fields, form=guess.form, separator=guess.separator, columns=columns, rows=SAMPLE)
+    with closing(source):
+        poll = source.poll(1.0)
+    batches, rejected = ((), ()) if poll is None else (poll.batches, poll.rejected)
+    fields = Fields(guess.fields.channels, guess.fields.entity, guess.fields.time, guess.time_unit)
+    said = Said(list(guess.notes))
+    shape = shape_of(batches, fields.channels)
+    said.shape(shape, fields, rate=None)
+    said.rejected(shape.rows, rejected)
+    section = {"kind": "file", "path": literal(str(path))}
+    section |= {} if guess.form == "jsonl" else {"separator": guess.separator}
+    return _found(path.stem, f"the first {shape.rows:,} rows of {path}", section, fields, shape, said)
+
+
+def from_topic(address: Address, path: Path | None, registry: str | None, seconds: int) -> Found:
+    """What the newest records of a topic hold."""
+    from streamer.connect.kafka.peek import Peek
+    from streamer.errors import InputError
+
+    base = load_base(path, (f"schema_registry.url={registry}",) if registry else ())
+    kafka = at(base.kafka, address)
+    with closing(Peek(kafka, [address.topic])) as peek:
+        partitions = len(peek.partitions)
+        records = peek.latest(SAMPLE, seconds)
+    if not records:
+        raise InputError(
+            f"{address}: nothing is there and nothing came in {seconds} s; start its producer and try again"
+        )
+    found = understand(records, partitions, address.topic, base)
+    sections = raw_sections(path)
+    servers = {"bootstrap_servers": list(address.servers)}
+    schemas = {"url": registry} if registry else sections.get("schema_registry")
+    return replace(found, kafka={**sections.get("kafka", {}), **servers}, schema_registry=schemas)
+
+
+def understand(records: Sequence[Record], partitions: int, topic: str, base: Base) -> Found:
+    """Records to a configuration without the sections of servers."""
+    from streamer.connect.codec import Fields
+    from streamer.connect.guess import guess_fields
+    from streamer.connect.sample import common_format, lines_of, shape_of
+
+    values = [record.value for record in records if record.value is not None]
+    form = common_format(values)
+    guess = guess_fields(lines_of(values, form, base.schema_registry))
+    source: dict[str, Any] = {"kind": "kafka", "topic": topic, "group": "streamer", "format": form}
+    source |= {"columns": list(guess.columns or ())} if form == "csv" else {}
+    fields = Fields(guess.fields.channels, guess.fields.entity, guess.fields.time, "auto")
+    batches, rejected = decoded(records, source, fields, base)
+    fields = replace(fields, time_unit=guess.time_unit)
+    said = Said(
+        [f"{len(records):,} records of {partitions} partitions looked at: {_format_note(form)}", *guess.notes[1:]]
+    )
+    shape = shape_of(batches, fields.channels)
+    said.shape(shape, fields, rate=_rate(records))
+    said.rejected(shape.rows, rejected)
+    said.topic(records, batches, partitions)
+    said.columns(guess, form)
+    source = {name: list(map(literal, value)) if name == "columns" else value for name, value in source.items()}
+    return _found(topic, f"the newest {len(records):,} records of {topic}", source, fields, shape, said)
+
+
+def decoded(
+    records: Sequence[Record], source: Mapping[str, Any], fields: Fields, base: Base
+) -> tuple[list[EventBatch], list[Rejected]]:
+    """The records through the decoder that the daemon will use, in their order."""
+    import numpy as np
+
+    from streamer.config import config_from
+    from streamer.connect.decoding import decoder_for
+    from streamer.event import Lease
+
+    body = {"name": "sample", "source": source, "fields": _fields(fields, str)}
+    stream = config_from({"version": 1, "streams": [body], "kafka": {}}, env=os.environ).streams[0]
+    decoder = decoder_for(stream, base.schema_registry)(Lease(str(source["topic"]), 0))
+    values = [record.value for record in records if record.value is not None]
+    batch, rejected = decoder.decode(values, np.arange(len(values)))
+    return [batch] if len(batch) else [], rejected
+
+
+def _fields(fields: Fields, named: Callable[[str], str]) -> dict[str, Any]:
+    """The section as data, each name as `named` writes it."""
+    time = None if fields.time is None else {"path": named(fields.time), "unit": fields.time_unit}
+    return {"entity": list(map(named, fields.entity)), "time": time, "channels": list(map(named, fields.channels))}
+
+
+class Said:
+    """What is told: findings, and doubts."""
+
+    def __init__(self, notes: list[str]) -> None:
+        self.notes, self.unsure = notes, list[str]()
+
+    def shape(self, shape: Shape, fields: Fields, rate: float | None) -> None:
+        from streamer.connect.guess import spoken_seconds
+
+        if fields.entity and fields.time:
+            each = f", each usually {spoken_seconds(shape.gap_s)} apart" if math.isfinite(shape.gap_s) else ""
+            self.notes.append(f"{shape.entities:,} entities in the sample{each}")
+        if rate is not None:
+            self.notes.append(
+                f"about {rate:,.0f} records/s at the end of the topic" if rate >= 1 else "less than 1 record/s"
+            )
+        if fields.time and shape.late_s > 0:
+            self.notes.append(f"some events come up to {spoken_seconds(shape.late_s)} late")
+        if fields.time is None:
+            self.unsure.append(
+                "no field looks like a time: name one in fields.time, else rhythm and gaps are not judged"
+            )
+        if fields.time and fields.time_unit == "auto":
+            self.unsure.append(f"the unit of {fields.time}: its values do not agree, so each is told by its size")
+        if not fields.entity:
+            self.unsure.append("no field looks like the name of a device or a customer: all is taken for one series")
+        if shape.rows < FEW_ROWS:
+            self.unsure.append(f"only {shape.rows} rows were there to look at")
+        self.unsure += [f"channel {name} is empty in most rows: leave it out?" for name in shape.silent]
+
+    def rejected(self, rows: int, rejected: Sequence[Rejected]) -> None:
+        if rejected:
+            first = rejected[0]
+            share = f"{len(rejected):,} of {rows + len(rejected):,}"
+            self.unsure.append(f"{share} records cannot be read, the first because {first.reason}: {first.detail}")
+
+    def topic(self, records: Sequence[Record], batches: Sequence[EventBatch], partitions: int) -> None:
+        if partitions > 1 and (without := sum(record.key is None for record in records)):
+            problem = f"{without:,} records have no key, so the events of one entity are spread over the partitions"
+            self.unsure.append(f"{problem} and their order is lost: let the producer key them by the entity")
+        ages = [record.timestamp_ms / 1000 - _time_of(batches, i) for i, record in enumerate(_with_value(records))]
+        behind = sorted(age for age in ages if math.isfinite(age))
+        if behind and behind[len(behind) // 2] > OLD_S:
+            self.notes.append("event times lie far behind the records' own: this is recorded data, or a slow producer")
+        if behind and behind[0] < -OLD_S:
+            self.unsure.append("some event times lie in the future: is the unit of the time right?")
+
+    def columns(self, guess: Guess, form: str) -> None:
+        if form == "csv" and any(re.fullmatch(r"column_\d+", name) for name in guess.columns or ()):
+            self.unsure.append(
+                "rows of a topic have no header: rename column_1, column_2, ... in columns and in fields"
+            )
+
+
+def _with_value(records: Sequence[Record]) -> list[Record]:
+    return [record for record in records if record.value is not None]
+
+
+def _time_of(batches: Sequence[EventBatch], row: int) -> float:
+    """Event time of the row-th record; NaN where it was refused."""
+    for batch in batches:
+        at_row = batch.offset.searchsorted(row)
+        if at_row < len(batch) and batch.offset[at_row] == row:
+            return float(batch.time_s[at_row])
+    return math.nan
+
+
+def _rate(records: Sequence[Record]) -> float | None:
+    """Records a second by their own timestamps; None where they came in one burst."""
+    span_s = (records[-1].timestamp_ms - records[0].timestamp_ms) / 1000
+    return (len(records) - 1) / span_s if span_s >= BURST_S else None
+
+
+def _format_note(form: str) -> str:
+    return {"json": "JSON", "msgpack": "MessagePack", "avro": "Avro", "csv": "CSV"}[form]
+
+
+def _found(
+    name: str, looked_at: str, source: Mapping[str, Any], fields: Fields, shape: Shape, said: Said
+) -> Found:  # fmt: skip
+    told = _fields(fields, literal)
+    return Found(
+        name=_stream_name(name), looked_at=looked_at, source=source, entity=tuple(told["entity"]),
+        time=None if fields.time is None else told["time"]["path"], unit=fields.time_unit,
+        channels=tuple(told["channels"]), late=_late(shape.late_s), entities=shape.entities, notes=said.notes,
+        unsure=said.unsure,
+    )  # fmt: skip
+
+
+def _stream_name(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).lstrip("._-")[:100] or "stream"
+
+
+def _late(seen_s: float) -> str:
+    """Four times the worst that was seen, in whole seconds."""
+    from streamer.config import Duration
+
+    return str(Duration(min(MOST_LATE_S, max(LEAST_LATE_S, float(math.ceil(4 * seen_s))))))
+
+
+def raw_sections(path: Path | None) -> dict[str, Any]:
+    """The sections of servers as they were written: `${VAR}` stays `${VAR}`."""
+    from streamer.config.document import parse_text
+    from streamer.config.expand import Expanded
+
+    data = {} if path is None else parse_text(path.read_text("utf-8-sig"), str(path), Expanded).data
+    return {name: data[name] for name in ("kafka", "schema_registry") if isinstance(data, dict) and data.get(name)}
+
+
+def _has_secret(found: Found) -> bool:
+    told = f"{found.kafka} {found.schema_registry}"
+    return "password" in told or "secret" in told
+
+
+def _write(out: Path, text: str, *, has_secret: bool) -> None:
+    """Checked first, then all at once; only for the owner to read where a login stands in it."""
+    from streamer.config import ConfigErrors, load_config
+    from streamer.errors import InputError
+
+    draft = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        with os.fdopen(
+            os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600 if has_secret else 0o644), "w"
+        ) as file:
+            file.write(text)
+        load_config(draft)
+        draft.replace(out)
+    except ConfigErrors as exc:
+        raise InputError(f"what was found makes no configuration that works; write one by hand:\n{exc}") from exc
+    except OSError as exc:
+        raise InputError(f"{out}: cannot be written: {exc.strerror or exc}") from exc
+    finally:
+        draft.unlink(missing_ok=True)
