@@ -36,6 +36,10 @@ from streamer.service.scorer import Scorer
 from streamer.service.shared import Shared
 
 
+# A sink that failed is asked again after this at the latest.
+SINK_RETRY_S = 4.0
+
+
 def build(config: Config, *, dry_run: bool = False) -> Parts:
     """All parts of the service, opened. What cannot be opened raises its error here, and nothing stays open."""
     with ExitStack() as opened:
@@ -56,7 +60,7 @@ def open_outbox(config: Config, opened: ExitStack, recent: Recent, *, dry_run: b
     sinks = (StdoutSink(kind="stdout"),) if dry_run else config.sinks
     outlets = []
     for name, sink in named(sinks):
-        outlets.append(Outlet(name, open_sink(sink, config), backoff(config.runtime)))
+        outlets.append(Outlet(name, open_sink(sink, config), patience(config.runtime)))
         opened.callback(outlets[-1].close)
     return Outbox(outlets, config.runtime.undelivered_alerts, recent.add)
 
@@ -66,7 +70,7 @@ def open_letter_box(config: Config, opened: ExitStack, *, dry_run: bool) -> Outb
     letters = None if dry_run else open_letters(config)
     if letters is None:
         return Outbox()
-    outlet = Outlet("dead_letters", letters, backoff(config.runtime))
+    outlet = Outlet("dead_letters", letters, patience(config.runtime))
     opened.callback(outlet.close)
     return Outbox([outlet], config.runtime.undelivered_alerts)
 
@@ -170,6 +174,11 @@ def flowing(readers: tuple[Reader, ...]) -> Callable[[str], bool]:
         return reader.trouble is None and reader.source.at_end and not reader.paused and not reader.ended
 
     return answer
+
+
+def patience(runtime: Runtime) -> Backoff:
+    """For sinks: the first alert after an outage must not wait for half a minute."""
+    return Backoff(min(float(runtime.retry_first), SINK_RETRY_S), min(float(runtime.retry_max), SINK_RETRY_S))
 
 
 def backoff(runtime: Runtime) -> Backoff:
