@@ -95,8 +95,8 @@ def replay(
     """Send rejected records back as they were: value, key and own headers, each to its own partition.
 
     A record is sent once, however many letters are about it, and noted as soon as the broker has confirmed it: another
-    replay passes it over. Only an interruption between the two lets up to 500 records arrive twice. Records that still
-    cannot be read are rejected anew.
+    replay passes it over. Twice arrives what was sent and not noted: up to 500 records after an interruption, and those
+    whose confirmation got lost. Records that still cannot be read are rejected anew.
     """
     from streamer.connect.letter_replay import Outcome, plan
 
@@ -114,11 +114,24 @@ def replay(
 @contextmanager
 def _opened(path: Path, sets: tuple[str, ...]) -> Iterator[tuple[Config, LetterBox]]:
     from streamer.config import load_config
-    from streamer.connect.letter_box import open_box
 
     config = load_config(path, sets)
-    with closing(open_box(config)) as box:
+    with closing(_box(config)) as box:
         yield config, box
+
+
+def _box(config: Config) -> LetterBox:
+    from streamer.connect.letter_box import FileBox
+    from streamer.errors import ConfigError
+
+    section = config.dead_letters
+    if section is None:
+        raise ConfigError("dead_letters", "is not set, so rejected records are counted and not kept")
+    if section.kind == "file":
+        return FileBox(section.path)
+    from streamer.connect.kafka.letter_topic import TopicBox
+
+    return TopicBox(config.kafka, section.topic)
 
 
 def _wanted(stream: str | None, reasons: tuple[str, ...], since: str | None) -> Wanted:

@@ -62,8 +62,9 @@ class AvroDecoder(ObjectDecoder):
     schema that the registry does not know is refused as unknown_schema, what is not framed or not of its schema as
     bad_avro. ConfigError without fastavro.
 
-    `decode` raises RetryLater, before it has judged or counted anything, while the registry does not answer. The
-    source then keeps the records, raises the error from its poll, and gives the same records first at the next one.
+    `decode` raises RetryLater, before it has judged or counted anything, while the registry does not answer. The source
+    then keeps the records, reads nothing behind them, tells the error as its `trouble`, and gives the same records
+    first at its next poll: nothing of a good record is lost, committed or dead-lettered meanwhile.
     """
 
     malformed = "bad_avro"

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import msgspec
 
 from streamer.connect.append import AppendFile
 from streamer.connect.dead_letters import Origin, origin, read_letters
-from streamer.errors import ConfigError, InputError
+from streamer.errors import InputError
 from streamer.protocols import Letter
-
-if TYPE_CHECKING:
-    from streamer import config
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +97,3 @@ def unique(letters: Iterable[Stored]) -> Iterator[Stored]:
         if about not in seen:
             seen.add(about)
             yield stored
-
-
-def open_box(config: config.Config) -> LetterBox:
-    """The letters of a configuration. ConfigError if it keeps none, BrokerError if their topic cannot be read."""
-    section = config.dead_letters
-    if section is None:
-        raise ConfigError("dead_letters", "is not set, so rejected records are counted and not kept")
-    if section.kind == "file":
-        return FileBox(section.path)
-    from streamer.connect.kafka.letter_topic import TopicBox
-
-    return TopicBox(config.kafka, section.topic)

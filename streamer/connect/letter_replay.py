@@ -13,7 +13,7 @@ from streamer.connect.letter_box import LetterBox, Stored, unique
 from streamer.errors import StreamerError
 from streamer.protocols import Letter
 
-CHUNK = 500  # records on their way at once: so many an interruption repeats at most
+CHUNK = 500  # records on their way at once: so many are repeated at most after an interruption
 
 
 class Parcel(NamedTuple):

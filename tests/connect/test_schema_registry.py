@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -16,50 +14,9 @@ import pytest
 from streamer.config import SchemaRegistry as Section
 from streamer.connect.schema_registry import MAX_ANSWER, RETRY_S, UNKNOWN_S, SchemaRegistry, UnknownSchemaError
 from streamer.errors import ConfigError, RetryLater
+from tests.connect.registry_server import Page, Server
 
 LONG = json.dumps({"schema": '"long"'}).encode()
-Page = tuple[int, dict[str, str], bytes]
-
-
-class Server:
-    """Answers with `pages[path]`, or 404 as the registry does; keeps what it was asked."""
-
-    def __init__(self) -> None:
-        self.pages: dict[str, Page] = {}
-        self.asked: list[str] = []
-        self.authorizations: list[str | None] = []
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.thread = threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.01})
-        self.thread.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.http.server_port}"
-
-    def close(self) -> None:
-        self.http.shutdown()
-        self.http.server_close()
-        self.thread.join()
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                server.asked.append(self.path)
-                server.authorizations.append(self.headers["Authorization"])
-                missing: Page = (404, {}, b'{"error_code":40403,"message":"Schema not found"}')
-                status, headers, body = server.pages.get(self.path, missing)
-                self.send_response(status)
-                for name, value in ({"Content-Length": str(len(body))} | headers).items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        return Handler
 
 
 @pytest.fixture
