@@ -35,7 +35,6 @@ from streamer.service.score_writer import ScoreWriter
 from streamer.service.scorer import Scorer
 from streamer.service.shared import Shared
 
-
 # A sink that failed is asked again after this at the latest.
 SINK_RETRY_S = 4.0
 
