@@ -69,7 +69,7 @@ def encode(snapshot: Snapshot) -> bytes:
 def decode(blob: bytes) -> Snapshot:
     """Unusable, naming what is wrong, if the blob is not whole or of another format."""
     if not blob.startswith(MAGIC):
-        if blob.startswith(FAMILY):
+        if blob.startswith(FAMILY) and len(blob) > len(MAGIC):
             found = blob[: len(MAGIC)]
             raise Unusable("other_format", f"the snapshot is of format {found!r}, this version reads {MAGIC!r}")
         raise Unusable("torn", "this is not a snapshot of a partition")
