@@ -103,6 +103,8 @@ def _oauth(tokens: TokenEndpoint) -> dict[str, str]:
         "sasl.enabled.mechanisms": "OAUTHBEARER",
         "oauthbearer.sasl.jaas.config": f"{_OAUTH}.OAuthBearerLoginModule required;",
         "oauthbearer.sasl.server.callback.handler.class": f"{_OAUTH}.OAuthBearerValidatorCallbackHandler",
+        # The default of Kafka 4.1 checks neither signature nor issuer, audience and expiry: it takes any token.
+        "sasl.oauthbearer.jwt.validator.class": f"{_OAUTH}.BrokerJwtValidator",
         "oauthbearer.sasl.oauthbearer.jwks.endpoint.url": tokens.keys.as_uri(),
         "oauthbearer.sasl.oauthbearer.expected.issuer": ISSUER,
         "oauthbearer.sasl.oauthbearer.expected.audience": AUDIENCE,

@@ -109,8 +109,8 @@ class Cause(Enum):
         "allow it: kafka-acls --add --allow-principal User:{user} --operation READ --group {name}",
     )
     CLUSTER_DENIED = (
-        "{user} lacks a permission on the cluster",
-        "allow it: kafka-acls --add --allow-principal User:{user} --operation IDEMPOTENT_WRITE --cluster",
+        "{user} may not write to any topic here",
+        "allow it: kafka-acls --add --allow-principal User:{user} --operation WRITE --topic <the sink's topic>",
     )
     UNCLEAR = (
         "{address} answers and accepts us now; what failed was: {detail}",

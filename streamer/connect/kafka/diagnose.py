@@ -46,7 +46,8 @@ def _from_error(kafka: Kafka, exc: BaseException | None) -> Diagnosis | None:
 
 
 def _is(exc: BaseException, name: str) -> bool:
-    return any(kind.__name__ == name for kind in type(exc).__mro__)
+    """By its class, or by the one that the client wrote into another error's text, as its producer does."""
+    return any(kind.__name__ == name for kind in type(exc).__mro__) or str(exc).endswith(name)
 
 
 def _chain(exc: BaseException | None) -> Iterator[BaseException]:
