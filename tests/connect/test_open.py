@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from streamer.config import (
+    Config,
     FileSink,
     HostSource,
     MemorySink,
@@ -15,10 +18,33 @@ from streamer.config import (
     ScoreOutput,
     Stream,
     SyntheticSource,
+    config_from,
 )
-from streamer.connect import host, memory, open_scores, open_sink, open_source, scores, sinks, synthetic
-from streamer.errors import ConfigError, InputError
+from streamer.connect import (
+    entity_names,
+    host,
+    memory,
+    open_letters,
+    open_scores,
+    open_sink,
+    open_source,
+    open_store,
+    scores,
+    sinks,
+    synthetic,
+    without_memory,
+)
+from streamer.connect.dead_letters import LetterFile
+from streamer.connect.kafka.letters import LetterTopic
+from streamer.connect.kafka.sink import KafkaSink
+from streamer.connect.kafka.source import KafkaSource
+from streamer.connect.redis import RedisStore
+from streamer.connect.store_files import FileStore
+from streamer.errors import ConfigError, InputError, StoreError
+from streamer.event import Assigned
+from streamer.protocols import Found, Restore
 from tests.contracts import examples
+from tests.servers.admin import Kafka
 
 HEADER = "ts,who,rms,temp,label\n"
 
@@ -79,6 +105,95 @@ def test_a_synthetic_source_is_as_configured() -> None:
 def test_every_kind_of_sink_has_its_class(tmp_path: Path) -> None:
     assert isinstance(open_sink(FileSink(kind="file", path=str(tmp_path / "a.jsonl"))), sinks.JsonlSink)
     assert isinstance(open_sink(MemorySink(kind="memory")), memory.MemorySink)
+
+
+CLUSTER = {
+    "version": 1,
+    "streams": [
+        {
+            "name": "line",
+            "source": {"kind": "kafka", "topic": "t"},
+            "fields": {"entity": "who", "time": "ts", "channels": ["v"]},
+        }
+    ],
+}
+
+
+def cluster(**sections: object) -> Config:
+    return config_from({**CLUSTER, **sections})
+
+
+@pytest.mark.needs_kafka
+def test_a_topic_is_read_and_written_where_the_configuration_says(kafka: Kafka, topic: str) -> None:
+    kafka.create_topic(topic, partitions=2)
+    source = {"kind": "kafka", "topic": topic, "group": topic}
+    config = cluster(
+        streams=[{**CLUSTER["streams"][0], "source": source}],  # type: ignore[index]
+        kafka={"bootstrap_servers": kafka.bootstrap}, sinks=[{"kind": "kafka", "topic": f"{topic}.alerts"}],
+        dead_letters={"kind": "kafka", "topic": f"{topic}.dead"},
+    )  # fmt: skip
+    kafka.create_topic(f"{topic}.alerts")
+    kafka.create_topic(f"{topic}.dead")
+    opened: list[Any] = [
+        open_source(config.streams[0], config=config),
+        open_sink(config.sinks[0], config),
+        open_letters(config),
+    ]
+    try:
+        reader = opened[0]
+        assert isinstance(reader, KafkaSource) and reader.channels == ("v",)
+        assert isinstance(opened[1], KafkaSink) and isinstance(opened[2], LetterTopic)
+        assert len(assigned(reader)) == 2
+    finally:
+        for part in opened:
+            if part is not None:
+                part.close()
+
+
+def assigned(reader: KafkaSource) -> list[Assigned]:
+    """The partitions that came, within seconds."""
+    came: list[Assigned] = []
+    end_s = time.monotonic() + 20
+    while len(came) < 2 and time.monotonic() < end_s:
+        poll = reader.poll(0.2)
+        came += poll.assigned if poll is not None else ()
+    return came
+
+
+def test_avro_without_a_registry_is_said_before_anything_is_opened() -> None:
+    source = {"kind": "kafka", "topic": "t", "format": "avro"}
+    line = stream(source=source, fields={"entity": "who", "time": "ts", "channels": ["v"]})
+    with pytest.raises(ConfigError, match="schema_registry"):
+        open_source(line, config=cluster())
+
+
+def test_dead_letters_go_nowhere_unless_they_are_asked_for(tmp_path: Path) -> None:
+    assert open_letters(cluster()) is None
+    letters = open_letters(cluster(dead_letters={"kind": "file", "path": str(tmp_path / "dead.jsonl")}))
+    assert isinstance(letters, LetterFile)
+    letters.close()
+
+
+def test_a_store_is_opened_by_its_kind(tmp_path: Path) -> None:
+    assert open_store(cluster()) is None
+    assert isinstance(open_store(cluster(store={"kind": "files", "path": str(tmp_path / "state")})), FileStore)
+
+
+def test_a_redis_that_is_down_is_no_reason_not_to_start() -> None:
+    store = open_store(cluster(store={"kind": "redis", "url": "redis://127.0.0.1:1/0"}))
+    assert isinstance(store, RedisStore)
+    with pytest.raises(StoreError):
+        store.put("a", b"1")
+
+
+def test_entity_names_are_the_fields_or_those_of_the_world() -> None:
+    cards = stream(source={"kind": "synthetic", "world": "cards"})
+    assert entity_names(cards) == ("customer", "terminal")
+    assert entity_names(cluster().streams[0]) == ("who",) and entity_names(stream(source={"kind": "host"})) == ()
+
+
+def test_a_reader_without_memory_begins_at_the_position() -> None:
+    assert without_memory(Found("t", 0, 7, "note", 3, 9)) == Restore(7)
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("csv", scores.ScoreCsv), ("jsonl", scores.ScoreJsonl)])
