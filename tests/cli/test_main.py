@@ -101,6 +101,7 @@ def test_every_flag_has_an_environment_twin() -> None:
     assert twins == {
         "config": "STREAMER_CONFIG", "sets": None,
         "show_effective": "STREAMER_SHOW_EFFECTIVE", "output": "STREAMER_FORMAT",
+        "connect": "STREAMER_CONNECT", "security": "STREAMER_SECURITY",
     }  # fmt: skip
 
 

@@ -109,6 +109,7 @@ def test_scores_have_the_promised_columns(tmp_path: Path) -> None:
 STATUS = {
     Fate.SCORED: "scored", Fate.WARMING: "warming", Fate.MISSING: "missing", Fate.DUPLICATE: "rejected",
     Fate.LATE: "rejected", Fate.DEAD_LETTERED: "rejected", Fate.EXPIRED: "rejected", Fate.SHED: "rejected",
+    Fate.REPLAYED: "rejected", Fate.RETURNED: "rejected",
 }  # fmt: skip
 
 
