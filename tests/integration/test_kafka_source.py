@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
-from confluent_kafka.admin import NewPartitions
+from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]  # its stubs do not re-export
 
 from streamer.connect.codec import Fields
 from streamer.connect.json_lines import JsonDecoder
@@ -82,7 +83,7 @@ def test_a_start_in_time_is_the_first_record_written_then(kafka: Kafka, topic: s
 
 
 def test_records_that_are_no_events_keep_their_place_key_and_headers(kafka: Kafka, topic: str) -> None:
-    kafka.create_topic(topic)
+    kafka.create_topic(topic, retention_ms=-1)
     long = b'{"ts": 2, "x": "%s"}' % (b"a" * 2000)
     values = (b'{"ts": 1, "x": 1}', b"{", None, long, b'{"ts": 3, "x": 3}')
     headers = [("h", b"v"), ("none", None)]
@@ -206,7 +207,7 @@ def test_members_that_come_and_go_lose_nothing(kafka: Kafka, topic: str) -> None
 def test_a_static_member_finds_its_partitions_again_after_a_kill(kafka: Kafka, topic: str) -> None:
     kafka.create_topic(topic)
     produce(kafka.bootstrap, topic, 3)
-    settings = {"topic": topic, "group": topic, "instance": "here", "session_timeout": "30s"}
+    settings: dict[str, Any] = {"topic": topic, "group": topic, "instance": "here", "session_timeout": "30s"}
     first = open_source(kafka.bootstrap, **settings)
     killed = Driver(first)
     killed.records(3)
@@ -218,7 +219,7 @@ def test_a_static_member_finds_its_partitions_again_after_a_kill(kafka: Kafka, t
 
 def test_an_instance_name_is_used_once(kafka: Kafka, topic: str) -> None:
     kafka.create_topic(topic)
-    settings = {"topic": topic, "group": topic, "instance": "here"}
+    settings: dict[str, Any] = {"topic": topic, "group": topic, "instance": "here"}
     first = Driver(open_source(kafka.bootstrap, **settings))
     first.until(lambda: bool(first.seen.assigned))
     with Driver(open_source(kafka.bootstrap, **settings)) as second:
