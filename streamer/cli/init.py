@@ -119,6 +119,7 @@ def from_topic(address: Address, path: Path | None, registry: str | None, second
     sections = raw_sections(path)
     servers = {"bootstrap_servers": list(address.servers)}
     schemas = {"url": registry} if registry else sections.get("schema_registry")
+    schemas = schemas if found.source["format"] == "avro" else None
     return replace(found, kafka={**sections.get("kafka", {}), **servers}, schema_registry=schemas)
 
 

@@ -111,7 +111,14 @@ def scalar(value: Any) -> str:
         return json.dumps(value)
     if PLAIN.fullmatch(value) and value.lower() not in NOT_PLAIN:
         return value
-    return json.dumps(value, ensure_ascii=False)
+    return '"' + "".join(map(_quoted, value)) + '"'
+
+
+def _quoted(char: str) -> str:
+    """A character between double quotes: Python's escapes are YAML's too."""
+    if char in '"\\':
+        return "\\" + char
+    return char if char.isprintable() else char.encode("unicode_escape").decode()
 
 
 def literal(text: str) -> str:

@@ -126,14 +126,14 @@ def _fields_of(stream: Any) -> Fields:
     return Fields(tuple(told.channels), tuple(told.entity), time_at, unit)
 
 
-def _rows(file: Path, fields: Fields | None, *, timed: bool) -> tuple[FileRows, list[str]]:
+def _rows(file: Path, fields: Fields | None, *, timed: bool) -> tuple[FileRows, tuple[str, ...]]:
     from streamer.connect.file_rows import rows_of
     from streamer.errors import InputError
 
-    rows, guess = rows_of(file, fields)
+    rows, notes = rows_of(file, fields)
     if timed and rows.fields.time is None:
         raise InputError(f"{file}: no column looks like a time, so --speed max and no --shift is all that can be done")
-    return rows, [] if fields is not None else list(guess.notes)
+    return rows, notes
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from streamer.connect.codec import MAX_LINE_BYTES, Fields, shown
-from streamer.connect.csv_rows import NOTHING, join_quoted, number_of, parse_row
-from streamer.connect.file import header_cells
-from streamer.connect.guess import Guess, guess_fields
+from streamer.connect.csv_rows import NOTHING, join_quoted, number_of, parse_row, place_of, sniff_separator
+from streamer.connect.file import form_of, header_cells
+from streamer.connect.guess import csv_table, guess_fields, head_lines
 from streamer.connect.lines import LineBuffer, is_pipe
 from streamer.connect.objects import ABSENT, lookup, split_path
 from streamer.connect.times import AUTO_LIMITS, PER_SECOND, seconds_of_cell
@@ -119,14 +119,30 @@ class FileRows:
             yield {name: kinds.get(name, plain)(cell) for name, cell in zip(columns, cells, strict=True)}
 
 
-def rows_of(path: Path, fields: Fields | None = None) -> tuple[FileRows, Guess]:
-    """The rows of a file; roles of its columns are guessed where not given. InputError if it has none."""
+def rows_of(path: Path, fields: Fields | None = None) -> tuple[FileRows, tuple[str, ...]]:
+    """The rows of a file; roles of its columns are guessed, and the guess is said, where they are not given."""
     if is_pipe(path):
         raise InputError(f"{path}: is a pipe, which cannot be read twice; save it to a file first")
-    given = {} if fields is None else {"time": fields.time or "", "entity": fields.entity, "channels": fields.channels}
-    guess = guess_fields(path, **given)  # type: ignore[arg-type] # three arguments of three types
-    used = guess.fields if fields is None else fields
-    return FileRows(path, used, guess.form, guess.separator, guess.columns), guess
+    if fields is not None:
+        return FileRows(path, fields, *_layout(path, fields)), ()
+    guess = guess_fields(path)
+    return FileRows(path, guess.fields, guess.form, guess.separator, guess.columns), guess.notes
+
+
+def _layout(path: Path, fields: Fields) -> tuple[str, str, tuple[str, ...] | None]:
+    """Form, separator and, where there is no header, names of the columns. InputError if a field is none of them."""
+    lines = head_lines(path)
+    form = form_of(lines[0], str(path))
+    if form == "jsonl":
+        return form, ",", None
+    separator = sniff_separator(lines)
+    columns, names, _ = csv_table(lines, separator, str(path))
+    for field in (*fields.entity, *([fields.time] if fields.time else [])):
+        try:
+            place_of(field, [column.name for column in columns])
+        except InputError as exc:
+            raise InputError(f"{path}: {exc}") from None
+    return form, separator, names
 
 
 def value_of(cell: str) -> Any:
