@@ -104,6 +104,10 @@ class Client:
             return "is still loading its data; wait"
         if isinstance(exc, errors.TimeoutError):
             return f"does not answer within {self._timeout_s:g} s; see whether it hangs, or raise store.timeout"
+        if "CERTIFICATE_VERIFY_FAILED" in str(exc):
+            return (
+                f"shows a certificate that is not trusted ({exc}); let SSL_CERT_FILE name its CA, or correct store.url"
+            )
         if isinstance(exc, errors.ConnectionError):
             return f"cannot be reached ({exc}); start it, or correct store.url"
         if isinstance(exc, errors.OutOfMemoryError):

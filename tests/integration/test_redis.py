@@ -1,0 +1,418 @@
+"""A real Redis that is away, hangs, is full, secured or shared: every call is short, and nothing is half done."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from streamer.config import RedisStore as Section
+from streamer.connect.redis import RedisStore
+from streamer.connect.redis.lock import Held, Lock
+from streamer.connect.redis.models import Models
+from streamer.connect.redis.notices import ModelNotices
+from streamer.errors import CorruptBundle, StoreError
+from streamer.event import Lease
+from streamer.service.keeper import Keeper
+from streamer.service.snapshot import Shelf
+from tests.servers.certificates import Certificates, make_certificates
+from tests.servers.child import free_port, wait_until
+from tests.servers.redis_server import RedisServer, RunningRedis
+
+pytestmark = pytest.mark.needs_redis
+
+LONGEST_S = 0.75  # of one call while Redis hangs: two answers of 0.25 s that do not come, on a busy machine
+_numbers = itertools.count(1)
+PIECES = 3 * 2**20
+
+
+def section(url: str, **chosen: object) -> Section:
+    return Section.model_validate(
+        {"kind": "redis", "url": url, "prefix": f"it-{os.getpid()}-{next(_numbers)}"} | chosen
+    )
+
+
+@pytest.fixture
+def shared(redis_server: RedisServer | RunningRedis) -> Section:
+    """A prefix of its own in the Redis of the session."""
+    return section(redis_server.url)
+
+
+@pytest.fixture
+def raw(redis_server: RedisServer | RunningRedis) -> Iterator[Redis]:
+    """The client's own view."""
+    with Redis.from_url(redis_server.url) as client:
+        yield client
+
+
+def refused(use: Callable[[], object]) -> tuple[str, float]:
+    """What a call that must fail says, and how long it takes."""
+    started = time.monotonic()
+    with pytest.raises(StoreError) as caught:
+        use()
+    return str(caught.value), time.monotonic() - started
+
+
+# -- away, hung, full -------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("blob", [b"small", b"x" * PIECES])
+def test_a_redis_that_hangs_is_given_up_soon_and_not_asked_again(redis_alone: RedisServer, blob: bytes) -> None:
+    store = RedisStore(section(redis_alone.url))
+    store.put("a", b"kept")
+    redis_alone.pause()
+    try:
+        read, write = partial(store.get, "a"), partial(store.put, "a", blob)
+        uses: list[Callable[[], object]] = [read, write, store.names, read]
+        told = [refused(use) for use in uses]
+        assert all(took_s < 2 * LONGEST_S for _, took_s in told)
+        assert "does not answer within 0.25 s" in told[0][0]
+        assert not store.up
+        assert min(refused(read)[1] for _ in range(20)) < 0.01, "the breaker answers"
+    finally:
+        redis_alone.resume()
+    wait_until(lambda: answers(store), timeout_s=5, what="the store to recover")
+    assert (store.up, store.trouble) == (True, None)
+    assert store.get("a") in (b"kept", blob), "what was given up may be done when it wakes, and whole"
+
+
+def answers(store: RedisStore) -> bool:
+    try:
+        store.ping()
+    except StoreError:
+        return False
+    return True
+
+
+def test_a_redis_that_is_away_is_told_at_once_and_found_when_it_is_back(redis_alone: RedisServer) -> None:
+    store = RedisStore(section(redis_alone.url))
+    store.ping()
+    redis_alone.stop()
+    told, took_s = refused(lambda: store.get("a"))
+    assert "cannot be reached" in told and "store.url" in told
+    assert took_s < LONGEST_S
+    redis_alone.start()
+    wait_until(lambda: answers(store), timeout_s=5, what="the store to recover")
+    assert store.up
+
+
+def test_a_redis_that_was_started_anew_in_between_is_not_noticed(redis_alone: RedisServer) -> None:
+    """Connections of the pool are dead then: each command is tried once more."""
+    store = RedisStore(section(redis_alone.url))
+    store.put("a", b"x")
+    redis_alone.stop()
+    redis_alone.start()
+    assert store.get("a") is None, "it kept nothing on disk"
+    assert store.up
+
+
+def test_a_start_without_redis_is_possible() -> None:
+    store = RedisStore(section(f"redis://127.0.0.1:{free_port()}/0"))
+    assert not answers(store)
+    assert not store.up
+
+
+def test_a_full_redis_refuses_writes_answers_reads_and_heals(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path, maxmemory="16mb", maxmemory_policy="noeviction").start()
+    try:
+        store = RedisStore(section(server.url))
+        store.put("a", b"old")
+        told, took_s = refused(lambda: store.put("a", b"x" * (32 * 2**20)))
+        assert "is full; raise its maxmemory" in told and took_s < 5
+        assert (store.get("a"), store.up) == (b"old", False)
+        assert store.names() == ["a"]
+        store.put("a", b"new")  # what was half written was cleared away
+        assert (store.get("a"), store.up) == (b"new", True)
+    finally:
+        server.close()
+
+
+def test_the_scorer_never_waits_for_a_store_that_hangs(redis_alone: RedisServer) -> None:
+    class Memory:
+        def encode(self) -> bytes:
+            return b"memory"
+
+    lease, stop = Lease("t", 0), threading.Event()
+    keeper = Keeper(Shelf(RedisStore(section(redis_alone.url)), "s", "g"), lambda lease: 10, lambda lease: True)
+    thread = threading.Thread(target=keeper.run, args=(stop,), daemon=True)
+    redis_alone.pause()
+    try:
+        thread.start()
+        took_s = [_timed(lambda: keeper.offer(lease, 10, "v1", [Memory()])) for _ in range(1000)]
+        assert sorted(took_s)[990] < 0.01
+        wait_until(lambda: keeper.trouble is not None, timeout_s=10, what="the trouble to be told")
+    finally:
+        redis_alone.resume()
+    wait_until(lambda: keeper.waiting == 0, timeout_s=15, what="the snapshot to be written")
+    assert keeper.trouble is None
+    stop.set()
+    thread.join(10)
+
+
+def _timed(use: Callable[[], object]) -> float:
+    started = time.monotonic()
+    use()
+    return time.monotonic() - started
+
+
+# -- whole or not at all ----------------------------------------------------------------------------------------------
+WRITER = """
+import sys
+from streamer.config import RedisStore as Section
+from streamer.connect.redis import RedisStore
+section = Section(kind="redis", url=sys.argv[1], prefix=sys.argv[2])
+RedisStore(section).put("a", b"n" * int(sys.argv[3]))
+"""
+
+
+@pytest.mark.parametrize("size", [1000, PIECES])
+def test_a_writer_killed_before_the_end_leaves_the_old_one(shared: Section, raw: Redis, size: int) -> None:
+    store = RedisStore(shared)
+    store.put("a", b"old")
+    env = os.environ | {"STREAMER_FAILPOINT": "during_snapshot_put"}
+    words = [sys.executable, "-c", WRITER, shared.url, shared.prefix, str(size)]
+    assert subprocess.run(words, env=env, check=False).returncode == -signal.SIGKILL
+    assert store.get("a") == b"old"
+    assert store.names() == ["a"]
+    left = raw.keys(f"{shared.prefix}:.*")
+    assert all(0 < raw.ttl(key) <= 120 for key in left), "what it left behind goes by itself"
+    assert len(left) == (size > 2**20)
+
+
+def test_a_blob_that_expired_while_it_was_written_is_refused(shared: Section, raw: Redis) -> None:
+    """Its later pieces begin a key anew that has a hole and never expires."""
+    from streamer.connect.redis.store import FINISH
+
+    beside, place = f"{shared.prefix}:.x", f"{shared.prefix}:a"
+    raw.setrange(beside, 10, b"later piece")
+    assert raw.eval(FINISH, 2, beside, place, raw.strlen(beside)) == 0
+    assert raw.exists(beside, place) == 0
+
+
+def test_a_blob_beyond_the_limit_is_refused_before_it_is_sent(shared: Section) -> None:
+    told, _ = refused(lambda: RedisStore(shared).put("a", bytes(256 * 2**20 + 1)))
+    assert "use store.kind files" in told
+
+
+# -- login and certificates -------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    server = RedisServer(tmp_path_factory.mktemp("redis-locked"), password="open sesame").start()
+    yield f"redis://127.0.0.1:{server.port}/0"
+    server.close()
+
+
+def test_the_right_password_opens(locked: str) -> None:
+    store = RedisStore(section(locked, password="open sesame"))
+    store.put("a", b"x")
+    assert store.get("a") == b"x"
+
+
+@pytest.mark.parametrize("password", [None, "open barley"])
+def test_a_wrong_password_is_told_and_not_shown(locked: str, password: str | None) -> None:
+    store = RedisStore(section(locked, password=password))
+    told, _ = refused(lambda: store.get("a"))
+    assert "refuses the login; correct store.password" in told
+    assert "barley" not in told + repr(store) + str(store.trouble)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+def tls_server(directory: Path, certificates: Certificates, *, misnamed: bool = False) -> tuple[RedisServer, Section]:
+    identity, port = certificates.misnamed_server if misnamed else certificates.server, free_port()
+    server = RedisServer(
+        directory, tls_port=port, tls_auth_clients="no", tls_cert_file=identity.certificate,
+        tls_key_file=identity.key, tls_ca_cert_file=certificates.ca,
+    )  # fmt: skip
+    return server.start(), section(f"rediss://127.0.0.1:{port}/0")
+
+
+def test_an_encrypted_connection_is_verified(
+    tmp_path: Path, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, chosen = tls_server(tmp_path, certificates)
+    try:
+        told, _ = refused(lambda: RedisStore(chosen).get("a"))
+        assert "certificate that is not trusted" in told
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca))
+        store = RedisStore(chosen)
+        store.put("a", b"x" * PIECES)
+        assert store.get("a") == b"x" * PIECES
+    finally:
+        server.close()
+
+
+def test_a_certificate_of_another_host_is_refused(
+    tmp_path: Path, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, chosen = tls_server(tmp_path, certificates, misnamed=True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca))
+    try:
+        assert "certificate that is not trusted" in refused(lambda: RedisStore(chosen).get("a"))[0]
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize(("url", "exposed"), [
+    ("redis://redis.example:6379/0", True), ("rediss://redis.example:6379/0", False), ("redis://localhost/0", False),
+])  # fmt: skip
+def test_what_crosses_a_network_in_the_clear_is_exposed(url: str, exposed: bool) -> None:
+    assert RedisStore(section(url)).exposed is exposed
+
+
+# -- the lock ---------------------------------------------------------------------------------------------------------
+def taken(lock: Lock) -> Held:
+    held = lock.acquire()
+    assert held is not None
+    return held
+
+
+def test_one_of_many_gets_the_lock(shared: Section) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: Lock(shared, "train", ttl_s=30).acquire(), range(8)))
+    assert sum(held is not None for held in found) == 1
+
+
+def test_a_lock_that_was_released_or_expired_has_a_larger_fence_next(shared: Section) -> None:
+    lock, fences = Lock(shared, "train", ttl_s=0.05), []
+    for number in range(4):
+        held = taken(lock)
+        fences.append(held.fence)
+        if number % 2:
+            assert lock.release(held)
+        else:
+            time.sleep(0.1)
+    assert fences == [1, 2, 3, 4]
+
+
+def test_who_was_overtaken_can_neither_extend_nor_release_nor_write(shared: Section) -> None:
+    lock, store = Lock(shared, "train", ttl_s=0.05), RedisStore(shared)
+    late = taken(lock)
+    time.sleep(0.1)
+    lock = Lock(shared, "train", ttl_s=30)
+    now = taken(lock)
+    assert not lock.extend(late)
+    assert not lock.release(late)
+    with pytest.raises(StoreError, match=r"newer holder than 1"):
+        lock.write(late, "result", b"late")
+    lock.write(now, "result", b"in time")
+    with pytest.raises(StoreError, match=r"newer holder than 1"):
+        lock.write(late, "result", b"later still")
+    assert store.get("result") == b"in time"
+    assert lock.acquire() is None
+
+
+def test_who_extends_in_time_keeps_it(shared: Section) -> None:
+    lock = Lock(shared, "train", ttl_s=0.5)
+    held = taken(lock)
+    for _ in range(4):
+        time.sleep(0.2)
+        assert lock.extend(held)
+    assert lock.acquire() is None
+
+
+def test_a_lock_is_not_among_the_blobs(shared: Section) -> None:
+    taken(Lock(shared, "train", ttl_s=30))
+    assert RedisStore(shared).names() == []
+
+
+# -- models -----------------------------------------------------------------------------------------------------------
+PARTS = {"manifest.json": b"{}", "weights.npz": b"w" * 2_000_000}
+
+
+def test_a_published_model_is_fetched_whole(shared: Section) -> None:
+    models = Models(shared)
+    models.publish("v1", PARTS)
+    models.publish("v1", PARTS)
+    assert Models(shared).fetch("v1") == PARTS
+    assert models.versions() == ["v1"]
+
+
+def test_a_version_never_changes(shared: Section) -> None:
+    models = Models(shared)
+    models.publish("v1", PARTS)
+    with pytest.raises(StoreError, match="another one of that version"):
+        models.publish("v1", PARTS | {"manifest.json": b"[]"})
+    assert models.fetch("v1") == PARTS
+
+
+def test_a_model_without_its_contents_is_not_there(shared: Section) -> None:
+    RedisStore(shared).put("models/v1/weights.npz", b"half")
+    models = Models(shared)
+    assert models.versions() == []
+    with pytest.raises(StoreError, match="never published"):
+        models.fetch("v1")
+    with pytest.raises(StoreError, match="never published"):
+        models.point("champion", "v1", expected=None)
+
+
+@pytest.mark.parametrize("damage", [b"altered", None])
+def test_an_altered_or_missing_part_is_refused(shared: Section, damage: bytes | None) -> None:
+    models, store = Models(shared), RedisStore(shared)
+    models.publish("v1", PARTS)
+    store.delete("models/v1/weights.npz")
+    if damage:
+        store.put("models/v1/weights.npz", damage)
+    with pytest.raises(CorruptBundle, match=r"weights.npz"):
+        models.fetch("v1")
+
+
+def test_of_many_who_move_an_alias_from_the_same_place_one_succeeds(shared: Section) -> None:
+    versions = [f"v{number}" for number in range(8)]
+    for version in versions:
+        Models(shared).publish(version, {"manifest.json": version.encode()})
+    with ThreadPoolExecutor(8) as pool:
+        moved = list(pool.map(lambda v: Models(shared).point("champion", v, expected=None), versions))
+    assert sum(moved) == 1
+    assert Models(shared).alias("champion") == versions[moved.index(True)]
+
+
+def test_a_move_that_is_repeated_after_a_lost_answer_still_succeeds(shared: Section, raw: Redis) -> None:
+    models = Models(shared)
+    models.publish("v1", PARTS)
+    assert models.point("champion", "v1", expected=None)
+    assert models.point("champion", "v1", expected=None)
+    assert raw.xlen(models.notices("champion")) == 1
+
+
+def test_a_notice_wakes_who_waits(shared: Section) -> None:
+    models, notices = Models(shared), ModelNotices(shared, "champion")
+    models.publish("v1", PARTS)
+    assert notices.wait(0.05) is None
+    timer = threading.Timer(0.3, lambda: models.point("champion", "v1", expected=None))
+    timer.start()
+    started = time.monotonic()
+    assert notices.wait(2.0) == "v1"
+    assert time.monotonic() - started < 1.5
+    assert notices.wait(0.05) is None
+    timer.join()
+
+
+def test_a_notice_that_was_lost_is_made_good_by_looking(shared: Section, raw: Redis) -> None:
+    models, notices = Models(shared), ModelNotices(shared, "champion", seen="v0")
+    models.publish("v1", PARTS)
+    models.point("champion", "v1", expected=None)
+    raw.delete(models.notices("champion"))
+    assert notices.wait(0.05) == "v1"
+
+
+def test_waiting_for_a_redis_that_hangs_ends(redis_alone: RedisServer) -> None:
+    notices = ModelNotices(section(redis_alone.url), "champion")
+    assert notices.wait(0.05) is None
+    redis_alone.pause()
+    try:
+        assert refused(lambda: notices.wait(2.0))[1] < LONGEST_S
+    finally:
+        redis_alone.resume()
