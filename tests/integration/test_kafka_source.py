@@ -11,11 +11,13 @@ from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]  #
 
 from streamer.connect.codec import Fields
 from streamer.connect.json_lines import JsonDecoder
+from streamer.connect.kafka import member
 from streamer.errors import BrokerError, InputError, RetryLater
 from streamer.event import I64, EventBatch, Expired, Lease, Position, Rejected
 from streamer.protocols import Found, Restore
 from tests.integration.sources import Beside, Driver, open_source, produce, send
 from tests.servers.admin import Kafka
+from tests.servers.child import wait_until
 
 pytestmark = pytest.mark.needs_kafka
 
@@ -366,3 +368,19 @@ def test_a_partition_made_later_is_read_from_its_beginning_even_with_latest(kafk
         produce(kafka.bootstrap, topic, 5, partition=1)
         driver.until(lambda: driver.seen.offsets(1) == [0, 1, 2, 3, 4], timeout_s=60.0)
         assert [a.partitions for a in driver.seen.assigned] == [1, 2]
+
+
+def test_a_join_answered_between_two_polls_is_taken_up(kafka: Kafka, topic: str) -> None:
+    """The client alone would forget it: new metadata made the leader join, and the join made it know that metadata."""
+    kafka.create_topic(topic)
+    with Driver(open_source(kafka.bootstrap, topic=topic, group=topic)) as driver:
+        driver.until(lambda: bool(driver.seen.assigned))
+        consumer = driver.source._consumer
+        driver.until(lambda: member.is_settled(consumer))
+        consumer._coordinator._assignment_snapshot = {}
+        consumer.poll(timeout_ms=1)
+        wait_until(lambda: consumer._coordinator._join_task.is_done, timeout_s=5.0, what="the join")
+        assert not consumer._coordinator.need_rejoin() and not member.is_settled(consumer)
+        driver.until(lambda: member.is_settled(consumer), timeout_s=5.0)
+        produce(kafka.bootstrap, topic, 3)
+        driver.records(3)

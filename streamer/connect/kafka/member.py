@@ -72,7 +72,17 @@ def is_settled(consumer: Any) -> bool:
     """Whether the member has joined and no partitions are moving, as far as it knows."""
     from kafka.structs import MemberState
 
-    return bool(consumer.group_metadata().state == MemberState.STABLE)
+    stable = consumer.group_metadata().state == MemberState.STABLE
+    return bool(stable and not consumer._coordinator.need_rejoin())
+
+
+def keep_joining(consumer: Any) -> None:
+    """Call after every poll. A join that is answered between two polls is not taken up by the client, and where the
+    leader joined because of new metadata it then forgets that it must join: no heartbeats, no partitions, for ever."""
+    from kafka.structs import MemberState
+
+    if consumer.group_metadata().state == MemberState.REBALANCING:
+        consumer._coordinator.request_rejoin()
 
 
 def _partitions(consumer: Any, section: KafkaSource) -> frozenset[Place]:

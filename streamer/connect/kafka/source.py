@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 SHORTEST_POLL_S = 0.001  # with less the client gives up before it looks
+JOIN_POLL_S = 0.5  # a join that is answered between two polls must be begun again, by the whole group
 REST_S = 0.05  # a poll that came back early with nothing rests so long at most
 LEAVE_S = 2.0
 
@@ -168,8 +169,9 @@ class KafkaSource:
         """What the client brings waits to be decoded. What it raises is about offsets, or trouble that may pass."""
         from kafka import errors
 
+        shortest_s = SHORTEST_POLL_S if member.is_settled(self._consumer) else JOIN_POLL_S
         try:
-            found = self._consumer.poll(timeout_ms=max(timeout_s, SHORTEST_POLL_S) * 1000)
+            found = self._consumer.poll(timeout_ms=max(timeout_s, shortest_s) * 1000)
         except errors.OffsetOutOfRangeError as exc:
             self._admission.set_outside(exc.args[0])
         except errors.LogTruncationError as exc:
@@ -181,6 +183,7 @@ class KafkaSource:
         else:
             leases = ((self._share.leases.of(tp.topic, tp.partition), rows) for tp, rows in found.items())
             self._undecoded += [(lease, Listed.of(rows)) for lease, rows in leases if lease is not None]
+        member.keep_joining(self._consumer)
 
     def _fenced(self) -> str:
         return (
