@@ -89,10 +89,14 @@ def net_client() -> type:
                 self.cluster.request_update()
 
         def connection_delay(self, node_id: Any) -> float:
-            """Milliseconds, as the sender reads it; the seconds it is given let it spin during an outage."""
-            if self.cluster.broker_metadata(node_id) is None:
-                return RETRY_MS
-            return float(super().connection_delay(node_id)) * 1000
+            """How long the caller waits for a node that is not ready, milliseconds; 0 in a consumer: not in backoff.
+
+            The producer's own loop waits so long. The library gives it seconds for milliseconds, and nothing for a node
+            that is being connected, so that it span through every outage.
+            """
+            delay_ms = float(super().connection_delay(node_id)) * 1000
+            drives_itself = self._net._io_thread is None
+            return delay_ms or (RETRY_MS if drives_itself and not self.is_ready(node_id) else 0.0)
 
     return NetClient
 

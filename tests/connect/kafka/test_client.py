@@ -67,12 +67,22 @@ def test_a_leader_that_the_metadata_does_not_name_is_asked_for() -> None:
     assert asked
 
 
-def test_the_sender_waits_for_a_broker_in_backoff_in_milliseconds() -> None:
+def test_the_sender_waits_in_milliseconds_for_a_node_that_is_not_ready() -> None:
+    """It was given seconds for milliseconds, and nothing for a node being connected: it span through an outage."""
     net = client.net_client()(**client.options(section("localhost:9092")))
     node = net.cluster.bootstrap_brokers()[0].node_id
+    connecting_ms = net.connection_delay(node)
     for _ in range(10):
         net._manager.update_backoff(node)
-    delay_ms, unknown_ms = net.connection_delay(node), net.connection_delay(7)
+    backoff_ms = net.connection_delay(node)
     net.close()
-    assert 500 < delay_ms <= 1200  # a second, give or take a fifth
-    assert unknown_ms == client.RETRY_MS
+    assert connecting_ms == client.RETRY_MS
+    assert 500 < backoff_ms <= 1200  # a second, give or take a fifth
+
+
+def test_a_consumer_takes_a_node_for_dead_only_in_backoff() -> None:
+    net = client.net_client()(**client.options(section("localhost:9092")))
+    net._net.start()
+    delay_ms = net.connection_delay(net.cluster.bootstrap_brokers()[0].node_id)
+    net.close()
+    assert delay_ms == 0
