@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "streamer.tap/1"
 POLL_S = 0.25
-PATIENCE_S = 5.0
+PATIENCE_S, AGAIN_S = 5.0, 60.0  # of silence before a word about it, and before the next one
 RAW_SHOWN = 200
 
 
@@ -103,11 +103,19 @@ def _records(peek: Peek, limit: int | None, stop: threading.Event) -> Iterator[R
         for record in peek.poll(POLL_S):
             yield record
             count += 1
+            quiet_at = time.monotonic() + PATIENCE_S
             if count == limit or stop.is_set():
                 return
-        if not count and time.monotonic() >= quiet_at:
-            quiet_at = math.inf
-            click.echo("nothing has come yet; --from start or --from -2h shows what is already there", err=True)
+        if time.monotonic() >= quiet_at:
+            quiet_at = time.monotonic() + AGAIN_S
+            click.echo(_silence(peek.trouble(PATIENCE_S), count), err=True)
+
+
+def _silence(trouble: str | None, count: int) -> str:
+    if trouble is not None:
+        return f"nothing comes: {escaped(trouble)}"
+    hint = "" if count else "; --from start or --from -2h shows what is already there"
+    return f"nothing has come for {PATIENCE_S:g} s{hint}"
 
 
 def _stream_topics(config: Config, stream: Stream) -> tuple[tuple[str, ...], str | None, See]:

@@ -26,7 +26,9 @@ from streamer.service.backoff import delay_s
 log = structlog.get_logger()
 
 WORKER_VARIABLE = "STREAMER_WORKER"
-FAILED, REFUSED, QUIT = 1, frozenset({2, 3}), 130  # usage and configuration: another attempt changes nothing
+FAILED, QUIT = 1, 130
+REFUSED = frozenset({2, 3})  # usage and configuration: another attempt changes nothing
+UNREACHED = 5  # a server did not answer at the start, however long that took
 WATCH_S = 0.1
 KILL_S = 2.0  # a worker that was told to quit has so long
 PR_SET_PDEATHSIG = 1
@@ -74,7 +76,7 @@ def after_end(history: History, code: int, lived_s: float, *, stopping: bool, ru
     """What happens to a worker that ended with `code` (-N: by signal N) after `lived_s` seconds."""
     if stopping or (code == 0 and rules.finite):
         return Decision(Step.DONE, history)
-    lasted = lived_s >= rules.settled_s
+    lasted = lived_s >= rules.settled_s and code != UNREACHED
     now = History(failures=1 if lasted else history.failures + 1, settled=history.settled or lasted)
     if code in REFUSED or (not now.settled and now.failures >= rules.attempts):
         return Decision(Step.GIVE_UP, now)

@@ -30,10 +30,11 @@ def test_a_worker_that_ran_for_a_while_starts_its_count_anew() -> None:
     assert (decision.step, decision.wait_s, decision.history.failures) == (Step.RESTART, 0.5, 1)
 
 
-def test_a_worker_that_never_settles_is_given_up_at_its_last_attempt() -> None:
+@pytest.mark.parametrize(("code", "lived_s"), [(1, 1.0), (-9, 9.9), (5, 60.0)])
+def test_a_worker_that_never_settles_is_given_up_at_its_last_attempt(code: int, lived_s: float) -> None:
     history, steps = History(), []
     for _ in range(RULES.attempts):
-        decision = after_end(history, 5, 1.0, stopping=False, rules=RULES)
+        decision = after_end(history, code, lived_s, stopping=False, rules=RULES)
         history = decision.history
         steps.append(decision.step)
     assert steps == [Step.RESTART] * 4 + [Step.GIVE_UP]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from streamer.connect.kafka.client import connect
+from streamer.connect.kafka.logs import tame
 from streamer.errors import BrokerError
 from streamer.protocols import Clock
 
@@ -104,6 +105,10 @@ class Peek:
     def _behind(self, ends: Mapping[Any, int]) -> bool:
         with broker_errors(self._kafka):
             return any(self._consumer.position(each, timeout_ms=self._timeout_ms) < end for each, end in ends.items())
+
+    def trouble(self, within_s: float) -> str | None:
+        """What the client complained about last, if it did lately: polls of a broker that is gone only stay empty."""
+        return next(iter(tame().causes(within_s)), None)
 
     def close(self) -> None:
         """Release the connection. Idempotent."""
