@@ -172,7 +172,7 @@ def account(replayed: Replayed) -> str:
     return "   ·   ".join([f"{outcome.rows:,} rows: {', '.join(fates) or 'none'}", f"{_model(replayed.model)}"])
 
 
-_FATES = ("scored", "warming", "duplicate", "late", "missing", "rejected", "expired", "shed")
+_FATES = ("scored", "warming", "duplicate", "late", "missing", "rejected", "expired", "shed", "replayed", "returned")
 
 
 def _model(ref: ModelRef) -> str:
