@@ -66,6 +66,16 @@ def open_sink(section: config.Sink, config: config.Config | None = None) -> Sink
     return sinks.JsonlSink(section.path, fsync=section.fsync) if section.kind == "file" else MemorySink()
 
 
+def exposure(config: config.Config) -> str | None:
+    """What crosses a network in the clear on the way to Kafka, in words; None if nothing does, or Kafka is not used."""
+    sections = [*(stream.source for stream in config.streams), *config.sinks, config.dead_letters]
+    if all(section is None or section.kind != "kafka" for section in sections):
+        return None
+    from streamer.connect.kafka import security
+
+    return security.exposure(config.kafka)
+
+
 def open_letters(config: config.Config) -> DeadLetters | None:
     """Where rejected records go, opened; None if nowhere. SinkError if it cannot be."""
     section = config.dead_letters

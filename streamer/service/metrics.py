@@ -127,6 +127,8 @@ def _delivery(parts: Parts) -> Iterator[Metric]:
     broken = [((reader.stream,), reader.failures) for reader in parts.readers]
     paused = [((reader.stream,), reader.pauses) for reader in parts.readers]
     unwritten = _of(parts.lines, lambda line: line.scores.failures)
+    exposed = [((), float(parts.exposed is not None))]
+    yield gauge("broker_exposed", "Whether Kafka is reached in the clear beyond this machine.", (), exposed)
     yield counter("publish_failures", "Attempts to deliver alerts that failed.", sink, failures)
     yield gauge("spool_records", "Alerts kept until their sink acknowledges them.", sink, waiting)
     yield counter("source_failures", "Polls that failed and were retried.", stream, broken)

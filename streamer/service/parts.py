@@ -36,6 +36,7 @@ class Parts:
     outbox: Outbox[Alert]
     model: ModelState
     recent: Recent = field(default_factory=Recent)
+    exposed: str | None = None  # what crosses a network in the clear
 
     @property
     def outlets(self) -> list[Outlet[Any]]:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+import structlog
+
 from streamer.config import (
     Config,
     HostSource,
@@ -17,7 +19,7 @@ from streamer.config import (
     StdoutSink,
     Stream,
 )
-from streamer.connect import entity_names, open_letters, open_scores, open_sink, open_source, open_store
+from streamer.connect import entity_names, exposure, open_letters, open_scores, open_sink, open_source, open_store
 from streamer.detect.pipeline import Detector
 from streamer.event import Alert
 from streamer.protocols import Letter, Source, Store
@@ -35,12 +37,17 @@ from streamer.service.score_writer import ScoreWriter
 from streamer.service.scorer import Scorer
 from streamer.service.shared import Shared
 
+log = structlog.get_logger()
+
 # A sink that failed is asked again after this at the latest.
 SINK_RETRY_S = 4.0
 
 
 def build(config: Config, *, dry_run: bool = False) -> Parts:
     """All parts of the service, opened. What cannot be opened raises its error here, and nothing stays open."""
+    exposed = exposure(config)
+    if exposed is not None:
+        log.warning("broker_exposed", problem=exposed)
     with ExitStack() as opened:
         loaded, recent, bell = load_model(config.model), Recent(config.runtime.recent_alerts), threading.Event()
         outbox = open_outbox(config, opened, recent, dry_run=dry_run)
@@ -51,7 +58,7 @@ def build(config: Config, *, dry_run: bool = False) -> Parts:
         readers, lines = tuple(reader for reader, _ in pairs), tuple(line for _, line in pairs)
         scorer = Scorer(lines, outbox, letters, bell=bell, flowing=flowing(readers))
         opened.pop_all()
-    return Parts(readers, lines, scorer, outbox, loaded.state, recent)
+    return Parts(readers, lines, scorer, outbox, loaded.state, recent, exposed)
 
 
 def open_outbox(config: Config, opened: ExitStack, recent: Recent, *, dry_run: bool) -> Outbox[Alert]:
