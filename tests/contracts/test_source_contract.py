@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,14 +12,17 @@ import pytest
 from streamer.connect.codec import Fields
 from streamer.connect.file import FileSource
 from streamer.connect.host import HostSource, Reading
+from streamer.connect.kafka.source import KafkaSource
 from streamer.connect.memory import MemorySource
 from streamer.connect.synthetic import SyntheticSource
 from streamer.event import EventBatch, Lease, Poll, Position
 from streamer.protocols import Source
 from tests.contracts import examples
+from tests.integration import sources
 
 Make = Callable[[], Source]
 POLLS = 200
+KAFKA_RECORDS = 50
 
 
 def csv_source(directory: Path) -> Source:
@@ -67,14 +71,52 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
 }
 
 
-@pytest.fixture(params=SOURCES)
+class FiniteKafka(KafkaSource):
+    """A topic of so many records, each poll as patient as it must be; then its end."""
+
+    left = KAFKA_RECORDS
+
+    def poll(self, timeout_s: float) -> Poll | None:
+        poll = super().poll(timeout_s)
+        while poll is not None and not poll.records and self.left and not self._paused:
+            poll = super().poll(0.1)
+        self.left -= poll.records if poll else 0
+        return poll if poll and (poll.records or self._paused) else None
+
+
+def kafka_sources(request: pytest.FixtureRequest) -> Make:
+    """Each made one is a group of its own over the same topic."""
+    broker, topic = request.getfixturevalue("kafka"), request.getfixturevalue("topic")
+    values = (b'{"ts": %d, "x": %d}' % (1_700_000_000 + i, i) for i in range(KAFKA_RECORDS - 2))
+    sources.send(broker.create_topic(topic) and broker.bootstrap, topic, *values, b"nonsense", None)
+    groups = (f"{topic}-{n}" for n in itertools.count())
+
+    def make() -> Source:
+        section = sources.section(topic=topic, group=next(groups), poll_rows=8)
+        cluster = sources.cluster(broker.bootstrap)
+        made = FiniteKafka(cluster, section, sources.json_decoder, sources.from_position)
+        request.addfinalizer(made.close)
+        return made
+
+    return make
+
+
+KAFKA = pytest.param("kafka", marks=pytest.mark.needs_kafka)
+
+
+def _make(request: pytest.FixtureRequest, directory: Path) -> Make:
+    name = request.param
+    return kafka_sources(request) if name == "kafka" else lambda: SOURCES[name](directory)
+
+
+@pytest.fixture(params=[*SOURCES, KAFKA])
 def source(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
-    return SOURCES[request.param](tmp_path)
+    return _make(request, tmp_path)()
 
 
-@pytest.fixture(params=[name for name in SOURCES if name not in ("host", "memory")])
+@pytest.fixture(params=[*(name for name in SOURCES if name not in ("host", "memory")), KAFKA])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
-    return lambda: SOURCES[request.param](tmp_path)
+    return _make(request, tmp_path)
 
 
 def drain(source: Source) -> list[Poll]:

@@ -188,6 +188,7 @@ def test_partitions_are_handed_over_with_what_was_earned(kafka: Kafka, topic: st
         assert all(a.lease.epoch > max(lease.epoch for lease in moved) for a in back)
 
 
+@pytest.mark.slow
 def test_members_that_come_and_go_lose_nothing(kafka: Kafka, topic: str) -> None:
     kafka.create_topic(topic, 3)
     seen = []
@@ -358,6 +359,7 @@ def test_aborted_records_are_not_read_where_only_committed_ones_count(kafka: Kaf
         assert driver.seen.offsets() == [0, 4]
 
 
+@pytest.mark.slow
 def test_a_partition_made_later_is_read_from_its_beginning_even_with_latest(kafka: Kafka, topic: str) -> None:
     kafka.create_topic(topic)
     source = open_source(kafka.bootstrap, topic=topic, group=topic, start="latest")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
@@ -80,14 +81,15 @@ class CommitLaws(RuleBasedStateMachine):
         self.commits.drop(lease)
         self.alive.discard(lease)
 
-    @rule(lease=leases, position=POSITIONS)
-    def put(self, lease: Lease, position: Position) -> None:
-        self.commits.put({lease: position, Lease("gone", 0, 7): position})
+    @rule(lease=leases, step=st.integers(-1, 3), note=st.sampled_from(["", "x"]))
+    def put(self, lease: Lease, step: int, note: str) -> None:
         best = self.newest.get(lease)
+        position = Position((best.offset if best else 1) + step, note)
+        self.commits.put({lease: position, Lease("gone", 0, 7): position})
         if best is None or position.offset > best.offset or (position[0] == best[0] and position != best):
             self.newest[lease] = position
 
-    @rule(seconds=st.floats(0.0, 2.0))
+    @rule(seconds=st.sampled_from([0.0, 0.5, 1.0, 2.0]))
     def send(self, seconds: float) -> None:
         self.now += seconds
         due = self.commits.due(self.now)
@@ -97,11 +99,11 @@ class CommitLaws(RuleBasedStateMachine):
             self.flying = due
 
     @precondition(lambda self: self.flying)
-    @rule(taken=st.booleans(), answered=st.booleans())
-    def answer(self, taken: bool, answered: bool) -> None:
-        if taken:
+    @rule(fate=st.sampled_from(["confirmed", "taken, but the answer is lost", "lost"]))
+    def answer(self, fate: str) -> None:
+        if fate != "lost":
             self.log |= self.flying
-        if taken and answered:
+        if fate == "confirmed":
             self.commits.confirm(self.flying)
         else:
             self.commits.fail()
@@ -118,6 +120,12 @@ class CommitLaws(RuleBasedStateMachine):
         assert all(at.offset <= self.newest[lease].offset for lease, at in self.log.items())
         assert all(at == self.newest[lease] and lease in self.alive for lease, at in self.commits.owed().items())
 
+    @invariant()
+    def nothing_wanted_is_forgotten(self) -> None:
+        owed = self.commits.owed()
+        for lease in self.alive & self.newest.keys():
+            assert owed.get(lease) == self.newest[lease] or self.log.get(lease) == self.newest[lease]
+
     def teardown(self) -> None:
         """Once the broker answers, everything arrives."""
         if self.flying:
@@ -131,6 +139,7 @@ class CommitLaws(RuleBasedStateMachine):
 
 TestLeaseLaws = LeaseLaws.TestCase
 TestCommitLaws = CommitLaws.TestCase
+TestCommitLaws.settings = settings(max_examples=200, stateful_step_count=40)
 
 
 def test_commits_are_paced() -> None:
@@ -146,3 +155,14 @@ def test_commits_are_paced() -> None:
 def test_a_note_that_no_broker_takes_is_left_out() -> None:
     assert fitting("n" * NOTE_BYTES) == "n" * NOTE_BYTES
     assert fitting("ä" * (NOTE_BYTES // 2 + 1)) == ""
+
+
+def test_what_is_wanted_while_a_commit_is_on_its_way_goes_with_the_next() -> None:
+    commits, lease = Commits(every_s=1.0), Lease("t", 0, 1)
+    commits.grant(lease, None)
+    commits.put({lease: Position(1)})
+    sent = commits.due(0.0)
+    commits.put({lease: Position(2)})
+    assert commits.due(5.0) == {}
+    commits.confirm(sent)
+    assert commits.confirmed(lease) == 1 and commits.due(5.0) == {lease: Position(2)}
