@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -50,6 +51,10 @@ class Daemon:
     def child(self) -> Child:
         assert self._child is not None, "it was never started"
         return self._child
+
+    @property
+    def started(self) -> bool:
+        return self._child is not None
 
     @property
     def running(self) -> bool:
@@ -100,6 +105,14 @@ class Daemon:
         checks = json.loads(body).get("checks", [])
         return status == 200, {check["name"]: check["detail"] for check in checks if not check["ok"]}
 
+    def wait_ready(self, timeout_s: float) -> float:
+        """Until /readyz says yes; returns the seconds it took. AssertionError with its last reasons."""
+        started = time.monotonic()
+        while not (look := self.ready())[0]:
+            assert time.monotonic() < started + timeout_s, f"not ready after {timeout_s:g} s: {look[1]}"
+            time.sleep(0.1)
+        return time.monotonic() - started
+
     def checks(self) -> dict[str, str]:
         """The details of all checks of /readyz; none if nobody answers."""
         _, body = self.get("/readyz")
@@ -115,12 +128,15 @@ class Daemon:
         except OSError:
             return 0, b""
 
-    def metric(self, name: str, **labels: str) -> float:
-        """The sum of a metric over all its rows with these labels; 0 if nobody answers or there is none."""
+    def rows(self, name: str) -> list[tuple[dict[str, str], float]]:
+        """Labels and value of every row of a metric; none if nobody answers."""
         _, body = self.get("/metrics")
         samples = [sample for family in text_string_to_metric_families(body.decode()) for sample in family.samples]
-        rows = [one for one in samples if one.name == name and labels.items() <= one.labels.items()]
-        return sum(one.value for one in rows)
+        return [(one.labels, one.value) for one in samples if one.name == name]
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric over all its rows with these labels; 0 if nobody answers or there is none."""
+        return sum(value for own, value in self.rows(name) if labels.items() <= own.items())
 
     @property
     def scored(self) -> float:

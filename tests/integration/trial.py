@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,7 @@ class Trial:
         self.kafka, self.directory, self.name, self.load = kafka, directory, name, load or Load()
         self.alerts, self.dlq = f"{name}.alerts", f"{name}.dlq"
         kafka.create_topic(name, self.load.partitions, **topic)
-        kafka.create_topic(self.alerts, 2)
+        kafka.create_topic(self.alerts, 2, message_timestamp_type="LogAppendTime")
         kafka.create_topic(self.dlq)
         self._pump: Pump | None = None
         self._daemons: list[Daemon] = []
@@ -78,7 +80,27 @@ class Trial:
         return self.committed == self.kafka.end_offsets(self.name)
 
     def wait_caught_up(self, timeout_s: float = 90.0) -> None:
-        wait_until(self.caught_up, timeout_s=timeout_s, what="everything to be committed", every_s=0.2)
+        self._wait(self.caught_up, timeout_s, "everything to be committed")
+
+    @property
+    def alerts_told(self) -> int:
+        """How many alerts the alerts topic has."""
+        return sum(self.kafka.end_offsets(self.alerts).values())
+
+    def wait_alerts(self, more: int, timeout_s: float) -> float:
+        """Until so many more alerts are there than now; returns the seconds it took."""
+        started, wanted = time.monotonic(), self.alerts_told + more
+        self._wait(lambda: self.alerts_told >= wanted, timeout_s, f"{more} more alerts")
+        return time.monotonic() - started
+
+    def _wait(self, ready: Callable[[], bool], timeout_s: float, what: str) -> None:
+        """AssertionError with the log of a daemon that ended by an error of its own."""
+        wait_until(lambda: bool(self._crashed()) or ready(), timeout_s=timeout_s, what=what, every_s=0.1)
+        assert not self._crashed(), self._crashed()
+
+    def _crashed(self) -> str:
+        ended = (daemon.child for daemon in self._daemons if daemon.started and not daemon.running)
+        return "\n".join(child.tail() for child in ended if child.exit_code not in {0, -signal.SIGKILL})
 
     def run_and_stop(self, daemon: Daemon, before: Mapping[int, int]) -> None:
         """SIGTERM to the group's only daemon, which began at `before`: exit 0, and its books go into the verdict."""
@@ -98,9 +120,8 @@ class Trial:
         self._end_sampling()
         truth = self.uninterrupted()
         history = self.history()
-        print(
-            f"{self.name}: {len(truth)} alerts in peace, {len(history.alerts)} told, {sum(history.end.values())} records"
-        )
+        records, twice = sum(history.end.values()), len(history.alerts) - len(truth)
+        print(f"{self.name}: {records} records, {len(truth)} alerts, {twice} of them told again")
         assert_clean(history, truth)
         return truth
 

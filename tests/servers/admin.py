@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs do not re-export
     AdminClient,
     AlterConfigOpType,
@@ -24,6 +25,8 @@ class Kafka:
         self.bootstrap = bootstrap
         self._replicas = replicas
         self._client: AdminClient | None = None
+        self._members: dict[str, Consumer] = {}
+        self._asking = threading.Lock()
 
     @property
     def admin(self) -> AdminClient:
@@ -81,10 +84,24 @@ class Kafka:
         return self._offsets(topic, OffsetSpec.latest())
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
-        """Committed offsets by partition; partitions without one are left out."""
-        asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, p) for p in self.partitions(topic)])
-        told = self.admin.list_consumer_group_offsets([asked], request_timeout=ASK_S)[group].result(2 * ASK_S)
-        return {place.partition: place.offset for place in told.topic_partitions if place.offset >= 0}
+        """Committed offsets by partition; partitions without one are left out. Any thread may ask."""
+        wanted = [TopicPartition(topic, partition) for partition in self.partitions(topic)]
+        with self._asking:
+            found = self._member(group).committed(wanted, timeout=ASK_S)
+        return {place.partition: place.offset for place in found if place.offset >= 0}
+
+    def _member(self, group: str) -> Consumer:
+        """Of the group in name only: it never joins. (Asked by an admin client, librdkafka 2.16 crashes on a retry.)"""
+        if group not in self._members:
+            options = {"bootstrap.servers": self.bootstrap, "group.id": group, "log_level": 0}
+            self._members[group] = Consumer(options | {"reconnect.backoff.max.ms": 500})
+        return self._members[group]
+
+    def in_sync(self) -> bool:
+        """Whether every partition has a leader and all its replicas keep up."""
+        topics = self.admin.list_topics(timeout=ASK_S).topics.values()
+        every = [partition for topic in topics for partition in topic.partitions.values()]
+        return all(one.leader >= 0 and len(one.isrs) == len(one.replicas) for one in every)
 
     def answers(self, nodes: int = 1) -> bool:
         """Whether at least so many brokers are up and the group coordinator's world is reachable."""
