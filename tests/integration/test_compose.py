@@ -52,4 +52,5 @@ def test_the_daemon_of_compose_finds_the_producers_faults(
     told = streamer("run", "-c", tmp_path / "config.yaml", "--until-idle", "3s")
     assert "fan-02 pressure" in told
     first = ("--alerts", "--from", "start", "--limit", 1, "--format", "json")
-    assert json.loads(streamer("tap", "-c", tmp_path / "config.yaml", *first))["entity"] in {"fan-02", "pump-01"}
+    tapped = json.loads(streamer("tap", "-c", tmp_path / "config.yaml", *first))
+    assert tapped["alert"]["entity"] in {"fan-02", "pump-01"}
