@@ -115,14 +115,16 @@ class Daemon:
         if not self._scorer.is_alive():  # the lines are nobody's now
             for line in self.parts.lines:
                 line.keep(every_s=0.0)
+        self._keep()
         self._drained.set()
         for worker in self._readers:
             worker.join(READER_S)
-        self._keep()
         self._close()
 
     def _keep(self) -> None:
-        """The last snapshots: the positions that they wait for are committed now."""
+        """The last snapshots. The readers still commit what they wait for, and still hold the partitions: who gets
+        them next shall find the snapshots there.
+        """
         left = sum(keeper.flush(KEEP_S) for keeper in self._keepers)
         if left:
             log.warning("snapshots_unwritten", partitions=left)

@@ -158,9 +158,13 @@ class Line:
         for partition in self.partitions:
             fresh = self.clock() - partition.kept_at < every_s
             if not fresh and partition.after > max(partition.kept, partition.position):
-                parts = [judge.freeze() for judge in partition.judges]
-                self.keeper.offer(partition.lease, partition.after, partition.judges[0].ref.version, parts)
-                partition.kept, partition.kept_at = partition.after, self.clock()
+                self._offer(self.keeper, partition)
+
+    def _offer(self, keeper: Keeper, partition: Partition) -> None:
+        parts, posted = [judge.freeze() for judge in partition.judges], self.outbox.posted
+        version = partition.judges[0].ref.version
+        keeper.offer(partition.lease, partition.after, version, parts, lambda: self.outbox.acknowledged >= posted)
+        partition.kept, partition.kept_at = partition.after, self.clock()
 
     def _move(self, poll: Poll) -> None:
         for lease in poll.revoked:

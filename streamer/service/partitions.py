@@ -21,6 +21,7 @@ class Judge(Protocol):
 
     fates: I64
     ref: ModelRef
+    now_s: float | None  # event time of its last tick
 
     def process(self, batch: EventBatch) -> Verdict: ...
 
@@ -106,6 +107,7 @@ class Partitions:
                 "memory_refused", topic=assigned.lease.topic, partition=assigned.lease.partition, problem=str(exc)
             )
             partition.judges = self._open(assigned.partitions)
+        partition.clock.now_s = partition.judges[0].now_s
         return partition
 
     def revoke(self, lease: Lease) -> None:

@@ -67,6 +67,8 @@ class HighJudge:
     entities_active: int = 1
     out_of_order: int = 0
     open_incidents: int = 0
+    now_s: float | None = None
+    timers: list[Alert] = field(default_factory=list)  # raised by the next tick
 
     def process(self, batch: EventBatch) -> Verdict:
         value = batch.values[:, 0]
@@ -78,7 +80,9 @@ class HighJudge:
 
     def tick(self, now_s: float) -> list[Alert]:
         self.ticks.append(now_s)
-        return []
+        self.now_s = now_s
+        raised, self.timers = self.timers, []
+        return raised
 
     def load(self, blob: bytes) -> None:
         self.seen += json.loads(blob)
