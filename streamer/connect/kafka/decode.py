@@ -9,14 +9,18 @@ from typing import Any, Protocol
 import numpy as np
 
 from streamer.connect.codec import Decoder
+from streamer.connect.kafka.records import Chunk, Joined, envelope
 from streamer.event import I64, EventBatch, Lease, Rejected
 
 
 class Records(Protocol):
     """Records of one partition by columns, in log order."""
 
-    offsets: I64
-    values: Sequence[bytes | None]
+    @property
+    def offsets(self) -> I64: ...
+
+    @property
+    def values(self) -> Sequence[bytes | None]: ...
 
     def __len__(self) -> int: ...
 
@@ -45,9 +49,9 @@ class Listed:
         return envelope(record.key, record.headers, record.timestamp)
 
 
-def envelope(key: bytes | None, headers: Sequence[tuple[str, bytes | None]], timestamp_ms: int) -> dict[str, Any]:
-    kept = tuple((name, value or b"") for name, value in headers)
-    return {"key": key, "headers": kept, "timestamp_ms": timestamp_ms if timestamp_ms >= 0 else None}
+def gathered(rows: Sequence[Any]) -> Records:
+    """What the client brought of one partition: its records, or our chunks of them."""
+    return Joined.of(rows) if isinstance(rows[0], Chunk) else Listed.of(rows)
 
 
 def decode(records: Records, decoder: Decoder, lease: Lease) -> tuple[EventBatch, list[Rejected]]:

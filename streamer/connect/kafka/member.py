@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
-from streamer.connect.kafka import client, diagnose
+from streamer.connect.kafka import client, diagnose, records
 from streamer.connect.kafka.assignment import Place
 from streamer.connect.kafka.bounded import within
 from streamer.errors import BrokerError
@@ -49,6 +49,7 @@ def join(kafka: Kafka, section: KafkaSource, told: Told) -> tuple[Any, frozenset
         consumer = client.connect(KafkaConsumer, kafka, **_settings(section))
     except (KafkaError, OSError) as exc:
         raise BrokerError(diagnose.explain(kafka, exc)) from exc
+    records.install(consumer)
     try:
         known = within(kafka.request_timeout, lambda: _partitions(consumer, section))
         consumer.subscribe(topics=section.named_topics, pattern=section.pattern, listener=_listener()(told))

@@ -18,7 +18,7 @@ from streamer.connect.kafka import member
 from streamer.connect.kafka.admission import Admission
 from streamer.connect.kafka.assignment import Commits
 from streamer.connect.kafka.committer import Committer
-from streamer.connect.kafka.decode import Listed, Records, decode
+from streamer.connect.kafka.decode import Records, decode, gathered
 from streamer.connect.kafka.lookup import Lookup
 from streamer.connect.kafka.pulse import Pulse
 from streamer.connect.kafka.share import Share
@@ -182,7 +182,7 @@ class KafkaSource:
             self._vitals.complain(f"{type(exc).__name__}: {exc}")
         else:
             leases = ((self._share.leases.of(tp.topic, tp.partition), rows) for tp, rows in found.items())
-            self._undecoded += [(lease, Listed.of(rows)) for lease, rows in leases if lease is not None]
+            self._undecoded += [(lease, gathered(rows)) for lease, rows in leases if lease is not None]
         member.keep_joining(self._consumer)
 
     def _fenced(self) -> str:
