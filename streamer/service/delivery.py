@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Generic, TypeVar
 
 import structlog
@@ -19,8 +20,8 @@ T = TypeVar("T")
 
 # What a sink holds for longer without acknowledging it makes the service unready.
 GRACE_S = 5.0
-# How often a sink that is still delivering is asked whether it is done.
-ASK_EVERY_S = 0.01
+# How often a sink that is still delivering is asked whether it is done, and one that says what is wrong.
+ASK_EVERY_S, ASK_UNWELL_S = 0.01, 0.25
 
 
 class Outlet(Generic[T]):
@@ -34,7 +35,8 @@ class Outlet(Generic[T]):
         self.failures = 0
         self.trouble: str | None = None
         self._sink, self._clock = sink, clock
-        self._backoff = backoff or Backoff(clock=clock)
+        self._backoff = backoff or Backoff(clock=clock)  # between attempts to hand over
+        self._telling = replace(self._backoff)  # between lines of the log
         self._waiting: deque[tuple[int, T]] = deque()  # not handed over yet
         self._handed = 0  # handed over, not acknowledged
         self._last = 0  # sequence number handed over last
@@ -56,13 +58,20 @@ class Outlet(Generic[T]):
             return
         try:
             self._hand_over()
+        except StreamerError as exc:
+            self._backoff.fail()
+            self._unwell(str(exc))
+            return
+        try:
             left = self._sink.flush(timeout_s)
         except StreamerError as exc:
-            self._failed(str(exc))
+            self._unwell(str(exc))
             return
         failpoint("after_send")
+        self._backoff.succeed()
         self._arrived(self._handed - left)
-        self._delivered() if left == 0 else self._pending(left)
+        if left:
+            self._pending(left)
 
     def close(self) -> None:
         self._sink.close()
@@ -81,25 +90,29 @@ class Outlet(Generic[T]):
         self._handed -= count
         self.acknowledged = self._last - self._handed
         self._since = self._clock() if self.undelivered else None
+        self._well()
         failpoint("after_ack")
 
-    def _delivered(self) -> None:
+    def _well(self) -> None:
         if self.trouble:
             log.info("sink_recovered", sink=self.name)
         self.trouble = None
-        self._backoff.succeed()
+        self._telling.succeed()
 
     def _pending(self, left: int) -> None:
         """Not acknowledged yet: patience at first, trouble after GRACE_S without progress."""
         self._ask_at = self._clock() + ASK_EVERY_S
         if self._since is not None and self._clock() - self._since > GRACE_S:
-            self._failed(f"{left} unacknowledged for more than {GRACE_S:g} s")
+            self._unwell(f"{left} unacknowledged for more than {GRACE_S:g} s")
 
-    def _failed(self, problem: str) -> None:
-        self._backoff.fail()
-        self.failures += 1
+    def _unwell(self, problem: str) -> None:
+        """Asked again soon, so that nothing waits once the sink is back; told of ever more seldom."""
+        self._ask_at = self._clock() + ASK_UNWELL_S
         self.trouble = problem
-        log.warning("alert_undelivered", sink=self.name, problem=problem, undelivered=self.undelivered)
+        if self._telling.due:
+            self._telling.fail()
+            self.failures += 1
+            log.warning("alert_undelivered", sink=self.name, problem=problem, undelivered=self.undelivered)
 
 
 def unheard(item: object) -> None:

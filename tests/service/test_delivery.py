@@ -8,7 +8,7 @@ from streamer.connect.memory import MemorySink
 from streamer.errors import SinkError
 from streamer.event import Alert
 from streamer.service.backoff import Backoff
-from streamer.service.delivery import ASK_EVERY_S, GRACE_S, Outbox, Outlet
+from streamer.service.delivery import ASK_EVERY_S, ASK_UNWELL_S, GRACE_S, Outbox, Outlet
 from tests.service.world import Hands, alert_at, two_sinks
 
 DOWN = SinkError("alerts.jsonl: no space left on device")
@@ -90,6 +90,47 @@ def test_patience_with_a_slow_sink_ends_after_the_grace(clock: Hands) -> None:
     clock.now += GRACE_S + 1
     outlet.pump()
     assert "1 unacknowledged" in (outlet.trouble or "")
+
+
+def test_a_sink_that_is_back_is_used_at_once_however_long_it_was_away(clock: Hands) -> None:
+    sink = MemorySink()
+    sink.hold()
+    outlet = outlet_of(sink, clock)
+    outlet.post(1, alert_at(1))
+    for _ in range(1000):
+        clock.now += ASK_UNWELL_S
+        outlet.pump()
+    assert outlet.trouble is not None
+    assert outlet.failures < 250 / 8 + 10  # lines of the log: the backoff ends at 8 s
+    sink.release()
+    outlet.post(2, alert_at(2))
+    clock.now += ASK_UNWELL_S
+    outlet.pump()
+    assert (outlet.undelivered, outlet.trouble, len(sink.alerts)) == (0, None, 2)
+
+
+class Sluggish(MemorySink):
+    """Acknowledges as many alerts as `done` says."""
+
+    done = 0
+
+    def flush(self, timeout_s: float) -> int:
+        return len(self.alerts) - self.done
+
+
+def test_a_sink_that_makes_progress_is_well_although_something_is_always_on_its_way(clock: Hands) -> None:
+    sink = Sluggish()
+    outlet = outlet_of(sink, clock)
+    for n in range(1, 4):
+        outlet.post(n, alert_at(n))
+    outlet.pump()
+    clock.now += GRACE_S + 1
+    outlet.pump()
+    assert outlet.trouble is not None
+    sink.done = 1
+    clock.now += ASK_UNWELL_S
+    outlet.pump()
+    assert (outlet.acknowledged, outlet.undelivered, outlet.trouble) == (1, 2, None)
 
 
 def test_without_sinks_everything_posted_is_delivered() -> None:
