@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults.conftest import MakeTrial
 from tests.faults.soak import MORE, RATE_PER_S
-from tests.integration.trial import Trial, dump
+from tests.integration.trial import Trial
 from tests.integration.watch import Watch
 from tests.servers.child import wait_until
 from tests.servers.cluster import KafkaCluster
@@ -53,12 +53,15 @@ def test_a_broker_that_was_gone_costs_nothing_but_time(
         with fault(kafka_alone):
             ready, reasons = daemon.ready()
             assert not ready and "kafka" in reasons["source:plant"], reasons
-        assert trial.wait_alerts(1, timeout_s=30.0) < FIRST_ALERT_S
-        daemon.wait_ready(10.0)
+        returned_s = time.time()
+        trial.wait_alerts(50, timeout_s=60.0)
+        daemon.wait_ready(FIRST_ALERT_S)
     assert watch.longest_silence_s < LOOP_SILENT_S
     assert len(daemon.logged()) - lines < LOG_LINES
     pump.stop()
     trial.verdict()
+    first = min((one for one in trial.travels() if one.event_s > returned_s), key=lambda one: one.alert_s)
+    assert first.alert_s - returned_s < FIRST_ALERT_S
 
 
 def test_the_leader_of_three_and_the_coordinator_may_die(kafka_cluster: KafkaCluster, trial_on: MakeTrial) -> None:
@@ -95,5 +98,5 @@ def _lose(kafka: KafkaCluster, node: int, trial: Trial) -> None:
 
 def longest_gap_s(trial: Trial) -> float:
     """Between two alerts, by the clock of the brokers that stored them."""
-    stamps = sorted(message.timestamp()[1] for message in dump(trial.kafka, trial.alerts))
-    return max(after - before for before, after in pairwise(stamps)) / 1000
+    stored = sorted(one.alert_s for one in trial.travels())
+    return max(after - before for before, after in pairwise(stored))

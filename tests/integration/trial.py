@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
@@ -33,7 +33,7 @@ class Trial:
     def __init__(self, kafka: Kafka, directory: Path, name: str, *, load: Load | None = None, **topic: Any) -> None:
         self.kafka, self.directory, self.name, self.load = kafka, directory, name, load or Load()
         self.alerts, self.dlq = f"{name}.alerts", f"{name}.dlq"
-        kafka.create_topic(name, self.load.partitions, **topic)
+        kafka.create_topic(name, self.load.partitions, message_timestamp_type="LogAppendTime", **topic)
         kafka.create_topic(self.alerts, 2, message_timestamp_type="LogAppendTime")
         kafka.create_topic(self.dlq)
         self._pump: Pump | None = None
@@ -138,7 +138,13 @@ class Trial:
 
     def told(self, topic: str) -> list[Told]:
         """The alerts in a topic."""
-        return [told(m.value() or b"", m.partition() or 0, m.offset() or 0) for m in dump(self.kafka, topic)]
+        return [_told(message) for message in dump(self.kafka, topic)]
+
+    def travels(self) -> list[Travel]:
+        """When each alert was stored, and when the event was that raised it; repetitions too."""
+        stored = {(m.partition(), m.offset()): m.timestamp()[1] / 1000 for m in dump(self.kafka, self.name)}
+        alerts = ((_told(m), m.timestamp()[1] / 1000) for m in dump(self.kafka, self.alerts))
+        return [Travel(stored[one.source, one.upto], at) for one, at in alerts if one.upto is not None]
 
     def uninterrupted(self) -> list[Told]:
         """The alerts of one daemon that reads the whole input in peace."""
@@ -174,6 +180,13 @@ class Trial:
             self.samples.append(Sample(committed, self.kafka.end_offsets(self.alerts)))
 
 
+class Travel(NamedTuple):
+    """Of one alert, by the clock of the brokers that stored both (seconds since 1970)."""
+
+    event_s: float
+    alert_s: float
+
+
 def dump(kafka: Kafka, topic: str) -> list[Message]:
     """Every record of a topic, partition by partition."""
     consumer = Consumer({
@@ -202,3 +215,7 @@ def _partition(consumer: Consumer, topic: str, partition: int) -> Iterator[Messa
 def _letter(message: Message) -> tuple[Place, bytes]:
     headers = dict(message.headers() or [])
     return Place(int(headers["x-dlq-partition"] or b""), int(headers["x-dlq-offset"] or b"")), message.value() or b""
+
+
+def _told(message: Message) -> Told:
+    return told(message.value() or b"", message.partition() or 0, message.offset() or 0)

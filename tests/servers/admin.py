@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs do not re-export
@@ -16,6 +18,19 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs d
 )
 
 ASK_S = 10.0
+T = TypeVar("T")
+
+
+def patiently(ask: Callable[[], T]) -> T:
+    """Ask again while brokers start, elect and move: what they say then passes. KafkaException after ASK_S."""
+    end = time.monotonic() + ASK_S
+    while True:
+        try:
+            return ask()
+        except KafkaException:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
 
 
 class Kafka:
@@ -61,7 +76,7 @@ class Kafka:
             done.result(2 * ASK_S)
 
     def partitions(self, topic: str) -> list[int]:
-        return sorted(self.admin.list_topics(topic, timeout=ASK_S).topics[topic].partitions)
+        return sorted(patiently(lambda: self.admin.list_topics(topic, timeout=ASK_S)).topics[topic].partitions)
 
     def leader(self, topic: str, partition: int = 0) -> int:
         """The node that leads a partition; -1 while there is none."""
@@ -87,7 +102,8 @@ class Kafka:
         """Committed offsets by partition; partitions without one are left out. Any thread may ask."""
         wanted = [TopicPartition(topic, partition) for partition in self.partitions(topic)]
         with self._asking:
-            found = self._member(group).committed(wanted, timeout=ASK_S)
+            member = self._member(group)
+            found = patiently(lambda: member.committed(wanted, timeout=ASK_S))
         return {place.partition: place.offset for place in found if place.offset >= 0}
 
     def _member(self, group: str) -> Consumer:
@@ -112,5 +128,9 @@ class Kafka:
 
     def _offsets(self, topic: str, which: OffsetSpec) -> dict[int, int]:
         asked: dict[TopicPartition, Any] = {TopicPartition(topic, p): which for p in self.partitions(topic)}
-        told = self.admin.list_offsets(asked, request_timeout=ASK_S)
-        return {place.partition: int(done.result(2 * ASK_S).offset) for place, done in told.items()}
+
+        def ask() -> dict[int, int]:
+            told = self.admin.list_offsets(asked, request_timeout=ASK_S)
+            return {place.partition: int(done.result(2 * ASK_S).offset) for place, done in told.items()}
+
+        return patiently(ask)
