@@ -92,6 +92,7 @@ class Keeper:
         self._waiting: dict[Lease, Offered] = {}
         self._kept: dict[Lease, Kept] = {}
         self._problem: str | None = None
+        self._refused = False  # the newest write failed
         self._busy_since: float | None = None
         self._probed_at = float("-inf")
         self._hurry = False
@@ -157,16 +158,26 @@ class Keeper:
             stop.wait(POLL_S)
 
     def work(self) -> None:
-        """Write everything that may be written now."""
+        """Write everything that may be written now; where there is nothing, look whether the store answers."""
         self._forget()
         if not (self._hurry or self._backoff.due):
             return
         ready = [offered for offered in list(self._waiting.values()) if self._confirmed(offered)]
-        if not all(self._tried(partial(self._write, offered)) for offered in ready):
-            return
-        if not ready and self._clock() >= self._probed_at + PROBE_S:
-            self._probed_at = self._clock()
-            self._tried(self._shelf.look)
+        if ready:
+            self._refused = not all(self._tried(partial(self._write, offered)) for offered in ready)
+            well = not self._refused
+        else:
+            # A full store answers all the same: it is back once it has taken what waits.
+            well = self._answers() and not (self._refused and self._waiting)
+        if well:
+            self._recovered()
+
+    def _answers(self) -> bool:
+        """Whether a look at the store was due, and went well."""
+        if self._clock() < self._probed_at + PROBE_S:
+            return False
+        self._probed_at = self._clock()
+        return self._tried(self._shelf.look)
 
     def _confirmed(self, offered: Offered) -> bool:
         committed = self._committed(offered.lease)
@@ -189,11 +200,13 @@ class Keeper:
             return False
         finally:
             self._busy_since = None
+        return True
+
+    def _recovered(self) -> None:
         if self._problem is not None:
             log.info("store_is_back", stream=self._shelf.stream)
         self._problem = None
         self._backoff.succeed()
-        return True
 
     def _failed(self, problem: str) -> None:
         if self._problem is None:

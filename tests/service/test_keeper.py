@@ -149,6 +149,41 @@ def test_an_idle_store_is_looked_at_and_its_recovery_noticed(world: World) -> No
     assert world.keeper.trouble is None
 
 
+class FullStore(MemoryStore):
+    """It answers, and while `full` takes nothing."""
+
+    full = True
+
+    def put(self, name: str, blob: bytes) -> None:
+        if self.full:
+            raise StoreError("full")
+        super().put(name, blob)
+
+
+def test_a_store_that_answers_but_takes_nothing_is_away_until_it_takes_what_waits() -> None:
+    world = World(store := FullStore())
+    for second in range(20):
+        world.now = float(second)
+        world.offer(second)
+        world.committed[LEASE] = second - second % 2  # every other offer waits for the log: the store is looked at
+        world.keeper.work()
+        assert world.keeper.trouble == "full"
+    store.full, world.now, world.committed[LEASE] = False, 30.0, 19
+    world.keeper.work()
+    assert (world.keeper.trouble, world.kept()) == (None, 19)
+
+
+def test_a_full_store_for_which_nothing_waits_any_more_is_well() -> None:
+    world = World(FullStore())
+    world.offer(10)
+    world.committed[LEASE] = 10
+    world.keeper.work()
+    world.gone.add(LEASE)
+    world.now = 10.0
+    world.keeper.work()
+    assert world.keeper.trouble is None
+
+
 def test_a_commit_names_the_newest_snapshot_that_is_written(world: World) -> None:
     note = lambda: read_note(world.keeper.note(LEASE, "v2"))  # noqa: E731
     assert (note().snapshot, note().model) == (None, "v2")
