@@ -24,8 +24,9 @@ class Record(NamedTuple):
 
     partition: int
     key: bytes
-    value: bytes
+    value: bytes | None
     poison: bool
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,9 @@ class Pump:
         while True:
             try:
                 self._producer.produce(
-                    self._topic, record.value, record.key, record.partition, on_delivery=self._told(record)
-                )
+                    self._topic, record.value, record.key, record.partition, headers=list(record.headers),
+                    on_delivery=self._told(record),
+                )  # fmt: skip
             except BufferError:  # a broker is away: wait for room
                 self._producer.poll(TICK_S)
             else:
@@ -133,6 +135,6 @@ class Pump:
             if error is not None:
                 self.problems.append(str(error))
             elif record.poison:
-                self.poison[Place(message.partition() or 0, message.offset() or 0)] = record.value
+                self.poison[Place(message.partition() or 0, message.offset() or 0)] = record.value or b""
 
         return told
