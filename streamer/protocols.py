@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol, TypeVar, runtime_checkable
 
 from streamer.event import F32, Alert, EventBatch, Lease, ModelRef, Poll, Position, Rejected, Scores
@@ -164,18 +165,64 @@ class Store(Protocol):
     def delete(self, name: str) -> None: ...
 
 
+ALIASES = ("champion", "challenger", "previous", "edge")
+ANYWHERE: Mapping[str, str | None] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One entry of an audit trail: when (RFC 3339), which aliases went where (None: nowhere), why, by whom."""
+
+    at: str
+    changes: Mapping[str, str | None]
+    why: str
+    by: str = ""
+
+
 @runtime_checkable
 class Registry(Protocol):
-    """Immutable model versions and the aliases that point at them."""
+    """Immutable model versions and the aliases (ALIASES) that point at them. Any thread may call it.
 
-    def versions(self) -> Sequence[str]: ...
+    StoreError where it cannot be read or written; it says what to do, and nothing has changed then.
+    """
+
+    def versions(self) -> Sequence[str]:
+        """Every version that is whole, in the order of publication, oldest first."""
 
     def publish(self, bundle: Path) -> str:
-        """Take a verified bundle directory in; return its version. Never visible half-written."""
+        """Take a bundle directory in, verified, and return its version. Never visible half-written.
+
+        The same version with the same SHA-256 changes nothing, but for a signature that was lacking: it is added.
+        ModelError if the bundle cannot be used or its name is an alias, StoreError if the version is there with
+        another SHA-256.
+        """
 
     def path(self, name: str) -> Path:
-        """Directory of a version or alias; ModelError if there is none."""
+        """Directory of a version or alias, on this machine, its parts as their hashes say; it is only read.
 
-    def point(self, alias: str, version: str) -> None: ...
+        ModelError if there is none, or what is there is damaged.
+        """
 
-    def alias(self, alias: str) -> str | None: ...
+    def aliases(self) -> Mapping[str, str]:
+        """Version by alias, for the aliases that point anywhere."""
+
+    def move(
+        self, changes: Mapping[str, str | None], *, expected: Mapping[str, str | None] = ANYWHERE, why: str = ""
+    ) -> bool:
+        """Let aliases point at versions (None: nowhere), all at once, if those in `expected` point where it says.
+
+        False, and nothing has changed, if they do not. True also if everything was in place already. What moved is
+        in `moves`. ModelError if there is no such alias or version.
+        """
+
+    def moves(self) -> Sequence[Move]:
+        """The audit trail, newest last; it holds the last thousand at least."""
+
+    def remove(self, version: str) -> None:
+        """Forget a version. ModelError if there is none or an alias points at it."""
+
+    def wait(self, seen: Mapping[str, str], timeout_s: float) -> Mapping[str, str] | None:
+        """The aliases as soon as they differ from `seen`; None after `timeout_s` at the latest, or once closed."""
+
+    def close(self) -> None:
+        """Release everything, and let who waits go on. Idempotent."""

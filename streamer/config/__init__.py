@@ -10,6 +10,7 @@ from streamer.config.kafka import (
     TokenEndpoint,
 )  # fmt: skip
 from streamer.config.load import config_from, load_config, stream_from
+from streamer.config.model import Model
 from streamer.config.presets import PRESETS
 from streamer.config.problems import ConfigErrors, Problem
 from streamer.config.schema import (
@@ -18,7 +19,6 @@ from streamer.config.schema import (
     FileSink,
     Log,
     MemorySink,
-    Model,
     Runtime,
     ScoreOutput,
     Server,

@@ -21,8 +21,6 @@ from streamer.config.units import Parsed
 # Of the plan, but not of this version: said by name, never accepted and ignored.
 PLANNED = {
     "retrain": "the periodic retrain comes with a later version; `streamer train` trains once",
-    "registry": "the model registry comes with a later version; name a bundle by model.path",
-    "alias": "the model registry comes with a later version; name a bundle by model.path",
     "context": "context fields come with a later version",
     "alertmanager": "this sink comes with a later version",
     "webhook": "this sink comes with a later version",

@@ -11,19 +11,12 @@ from streamer.config.across import kafka_rules
 from streamer.config.address import MAX_PORT, is_loopback
 from streamer.config.base import Count, Rule, Section, Text, Whole, blank_is_none, repeated
 from streamer.config.kafka import DeadLetterTopic, Kafka, KafkaSink
+from streamer.config.model import Model, registry_rules
 from streamer.config.origin import Origin, Path
 from streamer.config.state import DeadLetterFile, NoStore, SchemaRegistry, Snapshots, Store
 from streamer.config.stream import FileSource, Stream
 from streamer.config.units import Duration
 from streamer.errors import ConfigError
-
-
-class Model(Section):
-    """Which bundle judges (null: the starter bundle), and what runs it."""
-
-    path: Text | None = None
-    backend: Literal["auto", "litert", "litert-int8", "keras", "numpy", "baseline"] = "auto"
-    threads: Annotated[Count, Field(le=256)] = 1
 
 
 class StdoutSink(Section):
@@ -150,6 +143,7 @@ class Config(Section):
         yield from ((("streams", i, "name"), f"{names[i]!r} is the name of two streams") for i in repeated(names))
         yield from self._output_rules()
         yield from self._stdin_rules()
+        yield from registry_rules(self)
         yield from kafka_rules(self)
 
     def written_files(self) -> set[str]:

@@ -1,0 +1,47 @@
+"""Which model judges, where it comes from, and who may have signed it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from streamer.config.base import Count, Name, Names, Rule, Section, Text, between
+from streamer.config.units import Duration
+
+if TYPE_CHECKING:
+    from streamer.config.schema import Config
+
+IN_REDIS = "redis"  # the word for the Redis of `store`; a folder of that name is ./redis
+
+
+class Model(Section):
+    """Which bundle judges (neither path nor registry: the starter bundle), and what runs it."""
+
+    path: Text | None = None  # a bundle's directory
+    registry: Text | None = None  # a folder, or "redis"
+    alias: Name = "champion"  # what of the registry judges: an alias or a version
+    keys: Names = ()  # Ed25519 public keys that may sign: base64, or PEM files
+    require_signature: bool = False
+    probe_timeout: Duration = Duration(30)  # of a new model's first steps, in a process of their own
+    backend: Literal["auto", "litert", "litert-int8", "keras", "numpy", "baseline"] = "auto"
+    threads: Annotated[Count, Field(le=256)] = 1
+
+    def rules(self) -> Iterator[Rule]:
+        if self.path is not None and self.registry is not None:
+            yield ("registry",), "cannot stand beside model.path; keep one of them"
+        if "alias" in self.model_fields_set and self.registry is None:
+            yield ("alias",), "needs model.registry, which it points into"
+        if self.require_signature and not self.keys:
+            yield ("require_signature",), "needs model.keys: whose signature would do?"
+        yield from between(self, "probe_timeout", Duration(1), Duration(600))
+
+
+def registry_rules(config: Config) -> Iterator[Rule]:
+    """The rule between the registry and the store that it may share a Redis with."""
+    if config.model.registry == IN_REDIS and config.store.kind != "redis":
+        yield (
+            ("model", "registry"),
+            "redis needs store: {kind: redis, url: ...}; a folder of that name is written ./redis",
+        )
