@@ -181,4 +181,4 @@ def _known(value: np.floating | float) -> float | None:
 
 def _trace(batch: EventBatch, row: int) -> str | None:
     """The traceparent of the event that ends the window, if its record had one."""
-    return batch.traces.get(int(batch.offset[row])) if batch.traces else None
+    return None if batch.traces is None else batch.traces.get(int(batch.offset[row]))

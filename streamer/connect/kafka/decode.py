@@ -10,6 +10,7 @@ import numpy as np
 
 from streamer.connect.codec import Decoder
 from streamer.connect.kafka.records import Chunk, Joined, envelope
+from streamer.connect.kafka.traces import Traces
 from streamer.event import I64, EventBatch, Lease, Rejected
 
 
@@ -26,6 +27,14 @@ class Records(Protocol):
 
     def envelope(self, row: int) -> dict[str, Any]:
         """Key, headers and timestamp_ms of a row, as a Rejected names them."""
+
+    def keys(self) -> list[bytes | None]: ...
+
+    def times_ms(self) -> I64:
+        """(N,) of the records in their log; below zero: none."""
+
+    def mentions(self, header: str) -> bool:
+        """Whether some record may have a header of that name. False is certain."""
 
 
 @dataclass(slots=True)
@@ -48,6 +57,15 @@ class Listed:
         record = self.rows[row]
         return envelope(record.key, record.headers, record.timestamp)
 
+    def keys(self) -> list[bytes | None]:
+        return [row.key for row in self.rows]
+
+    def times_ms(self) -> I64:
+        return np.array([-1 if row.timestamp is None else row.timestamp for row in self.rows], np.int64)
+
+    def mentions(self, header: str) -> bool:
+        return any(name == header for row in self.rows for name, _ in row.headers)
+
 
 def gathered(rows: Sequence[Any]) -> Records:
     """What the client brought of one partition: its records, or our chunks of them."""
@@ -63,7 +81,7 @@ def decode(records: Records, decoder: Decoder, lease: Lease) -> tuple[EventBatch
         tombstones = [Rejected(int(o), "tombstone", "the record has no value", b"") for o in offsets[empty]]
         values, offsets = [value for value in values if value is not None], offsets[~empty]
     batch, rejected = decoder.decode(values, offsets)  # type: ignore[arg-type] # no None is left
-    batch = replace(batch, topic=lease.topic, partition=lease.partition, epoch=lease.epoch)
+    batch = replace(batch, topic=lease.topic, partition=lease.partition, epoch=lease.epoch, traces=Traces.of(records))
     return batch, [_addressed(one, records, lease) for one in _merged(tombstones, rejected)]
 
 

@@ -6,41 +6,38 @@ Only for the exact version it was written against; any other keeps the client's 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import numpy as np
 
+from streamer.connect.kafka.packed import Beside, Envelope, Headers, Kept, Packed, headers_at
 from streamer.event import I64
 
 WRITTEN_FOR = "3.0.12"  # of kafka-python
 
 
-Headers = Sequence[tuple[str, bytes | None]]
-Envelope = tuple[bytes | None, Headers, int | None]  # key, headers, time in ms
-
-
 @dataclass(slots=True)
 class Chunk:
-    """Rows of one record batch. Few ask for a row's envelope: it is looked up where the row begins."""
+    """Rows of one record batch. Few ask for what stands beside the values: it is read where a row begins."""
 
     offsets: I64
     values: Sequence[bytes | None]
     begins: Sequence[Any]
-    look_up: Callable[[Any], Envelope]
+    beside: Beside
 
     def __len__(self) -> int:
         return len(self.values)
 
     def rows(self, start: int, stop: int) -> Chunk:
         part = slice(start, stop)
-        return Chunk(self.offsets[part], self.values[part], self.begins[part], self.look_up)
+        return Chunk(self.offsets[part], self.values[part], self.begins[part], self.beside)
 
     def envelope(self, row: int) -> dict[str, Any]:
         """Key, headers and timestamp_ms of a row, as a Rejected names them."""
-        return envelope(*self.look_up(self.begins[row]))
+        return envelope(*self.beside.envelope(self.begins[row]))
 
 
 def envelope(key: bytes | None, headers: Headers, timestamp_ms: int | None) -> dict[str, Any]:
@@ -71,6 +68,15 @@ class Joined:
                 return chunk.envelope(row)
             row -= len(chunk)
         raise IndexError(row)
+
+    def keys(self) -> list[bytes | None]:
+        return [key for chunk in self.chunks for key in chunk.beside.keys(chunk.begins)]
+
+    def times_ms(self) -> I64:
+        return np.concatenate([chunk.beside.times_ms(chunk.begins) for chunk in self.chunks])
+
+    def mentions(self, header: str) -> bool:
+        return any(chunk.beside.mentions(header.encode()) for chunk in self.chunks)
 
 
 class Taken:
@@ -119,7 +125,7 @@ def chunk_of(batch: Any) -> tuple[Chunk, Exception | None]:
         if pos != len(data):
             problem = CorruptRecordError(f"{len(data) - pos} bytes are left after the records of the batch at {base}")
     offsets = np.array(deltas, np.int64) + base
-    return Chunk(offsets, values, begins[: len(values)], partial(_look_up, batch, data)), problem
+    return Chunk(offsets, values, begins[: len(values)], Packed(batch, data)), problem
 
 
 def _unpack(
@@ -149,46 +155,9 @@ def _unpack(
 
 
 def _check_headers(data: bytes, pos: int, end: int) -> None:
-    _, pos = _headers(data, pos)
+    _, pos = headers_at(data, pos)
     if pos != end:
         raise ValueError(f"it is {pos - end} bytes longer than it says")
-
-
-def _headers(data: bytes, pos: int) -> tuple[list[tuple[str, bytes | None]], int]:
-    from kafka.record.util import decode_varint
-
-    count, pos = decode_varint(data, pos)
-    headers: list[tuple[str, bytes | None]] = []
-    if count < 0:
-        raise ValueError(f"it has {count} headers")
-    for _ in range(count):
-        size, pos = decode_varint(data, pos)
-        if size < 0:
-            raise ValueError(f"a header's name has {size} bytes")
-        name = data[pos : pos + size].decode()
-        size, pos = decode_varint(data, pos + size)
-        headers.append((name, data[pos : pos + size] if size >= 0 else None))
-        pos += max(size, 0)
-    return headers, pos
-
-
-def _look_up(batch: Any, data: bytes, pos: int) -> Envelope:
-    """Key, headers and time of the record that begins at `pos`."""
-    from kafka.record.util import decode_varint
-
-    _, pos = decode_varint(data, pos)
-    late, pos = decode_varint(data, pos + 1)
-    _, pos = decode_varint(data, pos)
-    size, pos = decode_varint(data, pos)
-    key = data[pos : pos + size] if size >= 0 else None
-    size, pos = decode_varint(data, pos + max(size, 0))
-    headers, _ = _headers(data, pos + max(size, 0))
-    at_ms = batch.max_timestamp if batch.timestamp_type == batch.LOG_APPEND_TIME else batch.first_timestamp + late
-    return key, headers, at_ms
-
-
-def _itself(kept: Envelope) -> Envelope:
-    return kept
 
 
 @cache
@@ -293,6 +262,6 @@ def _columnar() -> type:
                     )
                 self.bytes_read += record.size_in_bytes
                 kept: Envelope = record.key, record.headers, record.timestamp
-                yield from self._wanted(Chunk(np.array([record.offset], np.int64), [record.value], [kept], _itself))
+                yield from self._wanted(Chunk(np.array([record.offset], np.int64), [record.value], [kept], Kept()))
 
     return Columnar
