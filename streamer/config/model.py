@@ -31,7 +31,7 @@ class Model(Section):
     def rules(self) -> Iterator[Rule]:
         if self.path is not None and self.registry is not None:
             yield ("registry",), "cannot stand beside model.path; keep one of them"
-        if "alias" in self.model_fields_set and self.registry is None:
+        if self.alias != "champion" and self.registry is None:
             yield ("alias",), "needs model.registry, which it points into"
         if self.require_signature and not self.keys:
             yield ("require_signature",), "needs model.keys: whose signature would do?"

@@ -104,7 +104,7 @@ WRONG = [
     ("level: info", "level: ${LEVEL}", 'inside braces, write "${...}" in quotes'),
     ("log: {level: info, format: auto}", "retrain: {every: 24h}", "retrain: not in this version; the periodic retrain"),
     ("log: {level: info, format: auto}", "store: {kind: rediss}", "store.kind: unknown kind 'rediss', known: fi"),
-    ("log: {level: info, format: auto}", "model: {alias: champion}", "model.alias: needs model.registry"),
+    ("log: {level: info, format: auto}", "model: {alias: edge}", "model.alias: needs model.registry"),
     ("log: {level: info, format: auto}", "model: {backend: tflite}", "model.backend: must be auto, litert"),
     ("log: {level: info, format: auto}", "model: {threads: 0}", "model.threads: must be at least 1"),
     ("log: {level: info, format: auto}", "sinks: [{kind: webhook}]", "sinks[0].kind: unknown kind 'webhook'"),
