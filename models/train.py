@@ -92,6 +92,8 @@ class TrainResult:
 
 
 Report = Callable[[Epoch], None]
+# (outputs of the network, batch) -> (loss, its parts by name); runs inside a tf.function.
+Criterion = Callable[[dict[str, Any], Batch], tuple[Any, dict[str, Any]]]
 
 
 def train(
@@ -101,10 +103,11 @@ def train(
     start: Mapping[str, F32] | None = None,
     report: Report = lambda epoch: None,
     clock: Clock = time.monotonic,
+    criterion: Criterion = losses.total,
 ) -> TrainResult:
     """Train from `start` (or from a seeded random network); ModelError if the loss stops being a number."""
     began = clock()
-    run = _Run(settings, data.spec, start)
+    run = _Run(settings, data.spec, start, criterion)
     rng = np.random.default_rng(settings.seed)
     history = [Epoch(0, math.nan, *run.validate(data.validation()), 0.0, clock() - began, 0)]
     report(history[0])
@@ -188,10 +191,12 @@ def plateau_rate(settings: TrainSettings, history: list[Epoch]) -> float:
 class _Run:
     """The network, its optimizer and the two compiled steps of one training."""
 
-    def __init__(self, settings: TrainSettings, spec: ModelSpec, start: Mapping[str, F32] | None) -> None:
+    def __init__(
+        self, settings: TrainSettings, spec: ModelSpec, start: Mapping[str, F32] | None, criterion: Criterion
+    ) -> None:
         keras.utils.set_random_seed(settings.seed)
         keras.mixed_precision.set_global_policy("mixed_float16" if settings.mixed_precision else "float32")
-        self.settings = settings
+        self.settings, self.criterion = settings, criterion
         self.started: float | None = None
         options = {"dropout": settings.dropout, "l2": settings.l2, "supervised": settings.supervised}
         self.model = network.build(spec, **options)
@@ -236,14 +241,14 @@ class _Run:
             spread = tf.constant([1.0, 1.0, 0.0, 0.0]) * self.settings.noise
             x += tf.random.normal(tf.shape(x)) * spread
         with tf.GradientTape() as tape:
-            loss, _ = losses.total(self.model((x, batch["r"]), training=True), batch)
+            loss, _ = self.criterion(self.model((x, batch["r"]), training=True), batch)
             scaled = self.optimizer.scale_loss(loss + sum(self.model.losses))
         gradients = tape.gradient(scaled, self.model.trainable_variables)
         self.optimizer.apply_gradients(zip(gradients, self.model.trainable_variables, strict=True))
         return loss
 
     def _judge(self, batch: Batch) -> tuple[Any, dict[str, Any]]:
-        return losses.total(self.model((batch["x"], batch["r"]), training=False), batch)
+        return self.criterion(self.model((batch["x"], batch["r"]), training=False), batch)
 
     def _log(self, loss: float, parts: Mapping[str, float]) -> None:
         if self._writer is None:
