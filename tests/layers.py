@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BASE = {"streamer", "streamer.event", "streamer.errors"}  # `streamer` itself is its version
-SEAMS = BASE | {"streamer.protocols", "streamer.artifact", "streamer.failpoints"}
+SEAMS = BASE | {"streamer.protocols", "streamer.artifact", "streamer.failpoints", "streamer.journal"}
 
 # Longest matching prefix wins; a part may always import itself. The right side names prefixes.
 MAY_IMPORT: Mapping[str, set[str]] = {
@@ -17,6 +17,8 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "streamer.errors": set(),
     "streamer.protocols": BASE,
     "streamer.artifact": BASE,
+    "streamer.signing": BASE,
+    "streamer.journal": BASE,
     "streamer.detect": SEAMS,
     "streamer.backends": SEAMS | {"streamer.detect"},
     "streamer.masking": set(),  # what counts as a secret, for log and config
@@ -35,7 +37,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
 # May be imported inside functions only, except by the modules that live by it, which are then heavy themselves.
 HEAVY = {
     "tensorflow", "keras", "ai_edge_litert", "matplotlib", "kafka", "redis", "uvicorn", "starlette",
-    "models", "streamer.service.api",
+    "cryptography", "models", "streamer.service.api",
 }  # fmt: skip
 HEAVY_AT_TOP: Mapping[str, set[str]] = {
     "models": {"tensorflow", "keras", "matplotlib", "models"},
@@ -49,6 +51,7 @@ ONLY_IN: Mapping[str, set[str]] = {
     "ai_edge_litert": {"models", "streamer.backends"},
     "kafka": {"streamer.connect"},
     "redis": {"streamer.connect"},
+    "cryptography": {"streamer.signing"},
     "socket": {"streamer.connect"},
     "psutil": {"streamer.connect"},
 }

@@ -6,6 +6,7 @@ Here: from the sections of config.yaml to open sources and sinks. What a section
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamer.errors import ConfigError
@@ -15,9 +16,11 @@ if TYPE_CHECKING:
     from streamer import config
     from streamer.connect.codec import Fields
     from streamer.event import Lease, Position
+    from streamer.journal import Journal
     from streamer.protocols import DeadLetters, ScoreSink, Sink, Source, Store
 
 CARD_KEYS = ("customer", "terminal")
+JOURNAL = "journal.db"  # in the folder of a file store
 
 
 def without_memory(found: Found) -> Restore:
@@ -104,6 +107,18 @@ def open_store(config: config.Config) -> Store | None:
     return None
 
 
+def open_journal(config: config.Config) -> Journal:
+    """What is known of the past: beside the snapshots; in memory where nothing is kept. StoreError if it cannot be."""
+    from streamer.connect.journal_files import SqliteJournal
+
+    section = config.store
+    if section.kind == "redis":
+        from streamer.connect.redis.journal import RedisJournal
+
+        return RedisJournal(section)
+    return SqliteJournal(Path(section.path) / JOURNAL if section.kind == "files" else None)
+
+
 def open_scores(section: config.ScoreOutput, stream: config.Stream, channels: Sequence[str]) -> ScoreSink:
     """The file for the scores of a stream, continued if it is there. SinkError if it cannot be."""
     from streamer.connect.scores import ScoreCsv, ScoreJsonl
@@ -115,8 +130,10 @@ def open_scores(section: config.ScoreOutput, stream: config.Stream, channels: Se
 
 def entity_names(stream: config.Stream) -> tuple[str, ...]:
     """The entity keys of the stream's events; none where the whole stream is one entity."""
+    from streamer.connect.envelope import plain
+
     cards = stream.source.kind == "synthetic" and stream.source.world == "cards"
-    return CARD_KEYS if cards else tuple(stream.fields.entity)
+    return CARD_KEYS if cards else tuple(map(plain, stream.fields.entity))
 
 
 def _cluster(config: config.Config | None) -> config.Kafka:
@@ -150,19 +167,20 @@ def _file(stream: config.Stream, section: config.FileSource) -> Source:
 
 def _fields(section: config.Fields, source: config.FileSource) -> Fields:
     """The fields as configured; channels that are not named are looked for in the file."""
-    from streamer.connect.codec import Fields
+    from dataclasses import replace
+
+    from streamer.connect.envelope import fields_of
     from streamer.connect.guess import guess_fields
     from streamer.connect.lines import is_pipe
 
-    unit = section.time.unit if section.time else "auto"
-    time = section.time.path if section.time else None
-    if section.channels:
-        return Fields(tuple(section.channels), tuple(section.entity), time, unit)
+    fields = fields_of(section)
+    if fields.channels:
+        return fields
     if is_pipe(source.path):
         raise ConfigError("fields.channels", "must be named for a pipe, which cannot be read twice", source.path)
     separator = None if source.separator == "auto" else source.separator
-    found = guess_fields(source.path, time=time or "", entity=section.entity or (), separator=separator)
-    return Fields(found.fields.channels, tuple(section.entity), time, unit)
+    found = guess_fields(source.path, time=fields.time or "", entity=fields.entity, separator=separator)
+    return replace(fields, channels=found.fields.channels)
 
 
 def _synthetic(name: str, section: config.SyntheticSource) -> Source:

@@ -1,0 +1,140 @@
+"""The journal as one SQLite file, shared by the processes of a machine; or in memory, while the process lives."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, fields, replace
+from pathlib import Path
+from typing import Any
+
+from streamer.errors import InputError, StoreError
+from streamer.journal import Incident, Journal, Label, LabelKind
+
+SCHEMA = 1
+BUSY_S = 5.0  # another process writes; a write takes milliseconds
+TABLES = """
+CREATE TABLE IF NOT EXISTS incidents (
+  alert_id TEXT PRIMARY KEY, stream TEXT NOT NULL, entity TEXT NOT NULL, started_s REAL NOT NULL, ended_s REAL,
+  severity TEXT NOT NULL, score REAL NOT NULL, summary TEXT NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL,
+  first_offset INTEGER NOT NULL, last_offset INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS incidents_started ON incidents (started_s);
+CREATE INDEX IF NOT EXISTS incidents_offset ON incidents (topic, partition, last_offset);
+CREATE TABLE IF NOT EXISTS labels (
+  kind TEXT NOT NULL, stream TEXT NOT NULL, entity TEXT NOT NULL, start_s REAL NOT NULL, end_s REAL,
+  alert_id TEXT NOT NULL, said_by TEXT NOT NULL, note TEXT NOT NULL, said_at_s REAL NOT NULL, origin TEXT NOT NULL,
+  number INTEGER PRIMARY KEY AUTOINCREMENT);
+CREATE UNIQUE INDEX IF NOT EXISTS labels_origin ON labels (origin) WHERE origin != '';
+CREATE TABLE IF NOT EXISTS places (source TEXT PRIMARY KEY, place INTEGER NOT NULL) WITHOUT ROWID;
+"""
+RECORD = f"INSERT OR REPLACE INTO incidents VALUES ({', '.join('?' * len(fields(Incident)))})"
+LABEL = f"INSERT INTO labels VALUES ({', '.join('?' * (len(fields(Label)) - 1))}, NULL)"
+
+
+class SqliteJournal(Journal):
+    """A Journal in a file, written through (FULL); readable by its owner only. `path` None: in memory."""
+
+    def __init__(self, path: str | Path | None) -> None:
+        """StoreError if the file cannot be opened, is damaged, or was made by a later version."""
+        self._where, self._lock = str(path or "the journal in memory"), threading.Lock()
+        with self._errors("open"):
+            if path is not None:
+                _make(Path(path))
+            self._db = sqlite3.connect(
+                path or ":memory:", timeout=BUSY_S, isolation_level=None, check_same_thread=False
+            )
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._found(self._db.execute("PRAGMA user_version").fetchone()[0])
+            self._db.executescript(TABLES)
+            self._db.execute(f"PRAGMA user_version = {SCHEMA}")
+
+    def record(self, incidents: Sequence[Incident]) -> None:
+        with self._writing("record in"):
+            self._db.executemany(RECORD, [astuple(incident) for incident in incidents])
+
+    def incident(self, alert_id: str) -> Incident | None:
+        found = self._incidents("substr(alert_id, 1, ?) = ? ORDER BY alert_id LIMIT 2", len(alert_id), alert_id)
+        exact = [one for one in found if one.alert_id == alert_id]
+        if len(found) > 1 and not exact:
+            raise InputError(f"several alerts have ids that begin with {alert_id!r}; give more of it")
+        return next(iter(exact or found), None)
+
+    def around(self, topic: str, partition: int, offset: int) -> Incident | None:
+        where = "topic = ? AND partition = ? AND first_offset <= ? AND last_offset >= ? ORDER BY started_s DESC LIMIT 1"
+        return next(iter(self._incidents(where, topic, partition, offset, offset)), None)
+
+    def incidents(self, *, since_s: float = -math.inf, limit: int = 100) -> Sequence[Incident]:
+        return self._incidents("started_s >= ? ORDER BY started_s DESC, alert_id LIMIT ?", since_s, limit)[::-1]
+
+    def label(self, label: Label) -> int:
+        with self._writing("write a label to"):
+            known = self._db.execute("SELECT number FROM labels WHERE origin = ? AND origin != ''", (label.origin,))
+            if (row := known.fetchone()) is not None:
+                return int(row[0])
+            row = (*astuple(replace(label, end_s=_stored(label.end_s)))[:-1],)
+            return int(self._db.execute(LABEL, (label.kind.value, *row[1:])).lastrowid or 0)
+
+    def labels(self, after: int = 0, limit: int = 1000) -> Sequence[Label]:
+        rows = self._rows("SELECT * FROM labels WHERE number > ? ORDER BY number LIMIT ?", after, limit)
+        return [_label(row) for row in rows]
+
+    def place(self, source: str) -> int | None:
+        return next((int(row[0]) for row in self._rows("SELECT place FROM places WHERE source = ?", source)), None)
+
+    def move(self, source: str, place: int) -> None:
+        with self._writing("write to"):
+            self._db.execute("INSERT OR REPLACE INTO places VALUES (?, ?)", (source, place))
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    def _found(self, version: int) -> None:
+        if version > SCHEMA:
+            raise StoreError(f"{self._where}: a later version of streamer wrote it (schema {version}); use that one")
+
+    def _incidents(self, where: str, *values: Any) -> list[Incident]:
+        return [Incident(*row) for row in self._rows(f"SELECT * FROM incidents WHERE {where}", *values)]
+
+    def _rows(self, query: str, *values: Any) -> list[Any]:
+        with self._lock, self._errors("read"):
+            return self._db.execute(query, values).fetchall()
+
+    @contextmanager
+    def _writing(self, action: str) -> Iterator[None]:
+        """One transaction."""
+        with self._lock, self._errors(action):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    @contextmanager
+    def _errors(self, action: str) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as exc:
+            raise StoreError(
+                f"cannot {action} {self._where}: {exc}; check the disk and the permissions, or name another store.path"
+            ) from exc
+
+
+def _make(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.touch(mode=0o600)
+
+
+def _stored(end_s: float) -> Any:
+    """SQLite has no infinity."""
+    return None if math.isinf(end_s) else end_s
+
+
+def _label(row: Sequence[Any]) -> Label:
+    kind, stream, entity, start_s, end_s, *rest = row
+    return Label(LabelKind(kind), stream, entity, start_s, math.inf if end_s is None else end_s, *rest)

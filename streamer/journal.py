@@ -1,0 +1,139 @@
+"""What is known about the past: incidents as they were told, and what people said of them. A seam, and its values.
+
+The journal lets labels find what they are about long after the fact, and tells a training which stretches of time it
+must not learn from.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+
+class LabelKind(enum.StrEnum):
+    """What an operator says of an incident or of a stretch of time."""
+
+    CONFIRMED = "confirmed"  # it was a fault
+    EXPECTED = "expected"  # it happened, and was planned: maintenance, a test
+    FALSE_ALARM = "false_alarm"  # nothing was wrong
+    NEW_NORMAL = "new_normal"  # from now on this is how it is
+    UNSURE = "unsure"  # withdraws what was said before
+
+    @property
+    def learnt(self) -> bool:
+        """Whether a training may learn from the time that it names. Where nobody is sure, it does not."""
+        return self in {LabelKind.FALSE_ALARM, LabelKind.NEW_NORMAL}
+
+
+OPEN, RESOLVED = "open", "resolved"  # the kinds of an incident that nobody has labelled
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """One problem of one entity, as alerts told it. Times in seconds since 1970 of event time."""
+
+    alert_id: str
+    stream: str
+    entity: str
+    started_s: float
+    ended_s: float | None  # None: still open
+    severity: str
+    score: float  # the highest that was told; 1.0 = the alarm line
+    summary: str
+    topic: str
+    partition: int
+    first_offset: int  # of the window that the alert showed; -1: it had none
+    last_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What somebody said. `number` orders labels and is given by the journal; 0 before."""
+
+    kind: LabelKind
+    stream: str
+    entity: str
+    start_s: float
+    end_s: float  # inf: until the incident ends, or for good
+    alert_id: str = ""  # "": of a stretch of time, not of an incident
+    by: str = ""
+    note: str = ""
+    said_at_s: float = 0.0
+    origin: str = ""  # where it was read, as "labels-0@17": the same origin is written down once; "" = nowhere
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A stretch of time of an entity, and what is known of it: a LabelKind, or `open` or `resolved`."""
+
+    stream: str
+    entity: str
+    start_s: float
+    end_s: float
+    kind: str
+
+    @property
+    def learnt(self) -> bool:
+        """Whether a training may learn from it. An incident that nobody has judged never becomes normal by itself."""
+        return self.kind in set(LabelKind) and LabelKind(self.kind).learnt
+
+
+@runtime_checkable
+class Journal(Protocol):
+    """Incidents and labels. Any thread may call it; StoreError if it does not answer."""
+
+    def record(self, incidents: Sequence[Incident]) -> None:
+        """Write or overwrite incidents, by their ids."""
+
+    def incident(self, alert_id: str) -> Incident | None:
+        """The incident whose id is, or begins with, this; InputError if several do."""
+
+    def around(self, topic: str, partition: int, offset: int) -> Incident | None:
+        """The newest incident whose window holds a record."""
+
+    def incidents(self, *, since_s: float = -math.inf, limit: int = 100) -> Sequence[Incident]:
+        """The newest incidents that began at or after a time, oldest first."""
+
+    def label(self, label: Label) -> int:
+        """Write a label down for good; its number. One of an origin that is known already has its number already."""
+
+    def labels(self, after: int = 0, limit: int = 1000) -> Sequence[Label]:
+        """Labels with numbers above `after`, in their order."""
+
+    def place(self, source: str) -> int | None:
+        """How far a source of labels has been read; None: not yet."""
+
+    def move(self, source: str, place: int) -> None:
+        """Remember how far a source of labels has been read."""
+
+    def close(self) -> None:
+        """Release everything. Idempotent."""
+
+
+def periods(journal: Journal, stream: str, since_s: float, until_s: float, most: int = 100_000) -> list[Period]:
+    """Every stretch of a stream between two times that something is known of; the last word on an incident counts."""
+    words = _last_words(journal, most)
+    incidents = [one for one in journal.incidents(limit=most) if one.stream == stream]
+    known = [*(_period(one, words.pop(one.alert_id, None)) for one in incidents), *map(_stretch, words.values())]
+    return [one for one in known if one.stream == stream and one.end_s >= since_s and one.start_s <= until_s]
+
+
+def _last_words(journal: Journal, most: int) -> dict[object, Label]:
+    """The newest label of every incident and of every stretch."""
+    said = journal.labels(limit=most)
+    return {label.alert_id or (label.stream, label.entity, label.start_s, label.end_s): label for label in said}
+
+
+def _period(incident: Incident, label: Label | None) -> Period:
+    unlabelled = OPEN if incident.ended_s is None else RESOLVED
+    ended_s = math.inf if incident.ended_s is None else incident.ended_s
+    kind = unlabelled if label is None else label.kind.value
+    return Period(incident.stream, incident.entity, incident.started_s, ended_s, kind)
+
+
+def _stretch(label: Label) -> Period:
+    return Period(label.stream, label.entity, label.start_s, label.end_s, label.kind.value)
