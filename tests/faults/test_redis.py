@@ -1,0 +1,172 @@
+"""Redis down, hung and full under load: scoring and alerts go on as fast, and snapshots come back by themselves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from redis import Redis
+
+from tests.faults.conftest import MakeTrial
+from tests.faults.soak import MORE, RATE_PER_S, times
+from tests.integration.load import Load
+from tests.integration.runner import Daemon
+from tests.integration.trial import Travel, Trial
+from tests.servers.admin import Kafka
+from tests.servers.child import wait_until
+from tests.servers.redis_server import RedisServer
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+PHASE_S = 6.0
+NOTICED_S, BACK_S = 5.0, 15.0  # until the metric says that the store is away, and that it is back
+CHANGE = 0.10  # of the 99th percentile
+FLOOR_S = 0.005  # what an idle machine of two cores does to it by itself; a busy one shows in the healthy phases
+Fault = Callable[[RedisServer], AbstractContextManager[None]]
+
+
+@contextmanager
+def _down(redis: RedisServer) -> Iterator[None]:
+    redis.stop()
+    yield
+    redis.start()
+
+
+@contextmanager
+def _hung(redis: RedisServer) -> Iterator[None]:
+    redis.pause()
+    yield
+    redis.resume()
+
+
+@contextmanager
+def _full(redis: RedisServer) -> Iterator[None]:
+    with Redis.from_url(redis.url) as raw:
+        raw.config_set("maxmemory", 1)  # its policy is noeviction: writes are refused, reads are not
+        yield
+        raw.config_set("maxmemory", 0)
+
+
+FAULTS: list[Fault] = [_down, _hung, _full]
+
+
+class Phase(NamedTuple):
+    """A stretch of the run by the machine's clock, in seconds since 1970."""
+
+    fault: str  # "" = healthy
+    begun_s: float
+    ended_s: float
+
+    def delays(self, travels: list[Travel]) -> list[float]:
+        """Seconds from event to alert, of the events of this phase."""
+        return [alert_s - event_s for event_s, alert_s in travels if self.begun_s <= event_s < self.ended_s]
+
+
+def test_redis_down_hung_and_full_is_not_felt_by_events(
+    kafka: Kafka, redis_alone: RedisServer, trial_on: MakeTrial
+) -> None:
+    trial = trial_on(kafka, load=Load(spike_every=60))
+    daemon = trial.daemon(store={"kind": "redis", "url": redis_alone.url})
+    daemon.start()
+    pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
+    trial.wait_alerts(50, timeout_s=30.0)
+    phases = [phase for _ in range(times(3, 10)) for fault in FAULTS for phase in _suffered(daemon, redis_alone, fault)]
+    _snapshots_are_written(trial, daemon)
+    daemon.kill()
+    daemon.start().wait_scored(timeout_s=20.0)
+    assert _restores(daemon) == ["restored"] * trial.load.partitions
+    pump.stop()
+    trial.verdict()
+    _assert_as_fast(phases, trial.travels())
+
+
+@pytest.mark.parametrize("fault", [_down, _hung])
+def test_a_daemon_that_starts_without_its_redis_rebuilds_from_the_log(
+    kafka: Kafka, redis_alone: RedisServer, trial_on: MakeTrial, fault: Fault
+) -> None:
+    trial = trial_on(kafka)
+    daemon = trial.daemon(store={"kind": "redis", "url": redis_alone.url}).start()
+    pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
+    _snapshots_are_written(trial, daemon)
+    trial.run_and_stop(daemon, before=dict.fromkeys(trial.committed, 0))
+    with fault(redis_alone):
+        daemon.start()
+        trial.wait_alerts(50, timeout_s=30.0)
+        assert _restores(daemon) == ["store_down"] * trial.load.partitions
+        assert _store_up(daemon) == 0
+    _is_back(daemon)
+    _snapshots_are_written(trial, daemon)
+    pump.stop()
+    trial.verdict()
+
+
+def _suffered(daemon: Daemon, redis: RedisServer, fault: Fault) -> Iterator[Phase]:
+    """A healthy phase, then one of the fault, which the metric shows all the time after it was noticed."""
+    yield _phase("", lambda: _stays(daemon, up=1, for_s=PHASE_S))
+    with fault(redis):
+        yield _phase(fault.__name__, lambda: _away(daemon))
+    _is_back(daemon)
+
+
+def _phase(fault: str, wait: Callable[[], None]) -> Phase:
+    begun_s = time.time()
+    wait()
+    return Phase(fault, begun_s, time.time())
+
+
+def _away(daemon: Daemon) -> None:
+    wait_until(lambda: _store_up(daemon) == 0, timeout_s=NOTICED_S, what="the store to be known as away")
+    _stays(daemon, up=0, for_s=PHASE_S)
+    assert daemon.ready()[0], daemon.ready()[1]  # without snapshots events are judged all the same
+    assert "no snapshots: " in daemon.checks()["store:plant"]
+
+
+def _is_back(daemon: Daemon) -> None:
+    wait_until(lambda: _store_up(daemon) == 1, timeout_s=BACK_S, what="the store to be known as back")
+
+
+def _stays(daemon: Daemon, *, up: int, for_s: float) -> None:
+    until = time.monotonic() + for_s
+    while time.monotonic() < until:
+        assert _store_up(daemon) == up, daemon.checks()
+        time.sleep(0.25)
+
+
+def _store_up(daemon: Daemon) -> float | None:
+    rows = daemon.rows("streamer_store_up")
+    return rows[0][1] if rows else None
+
+
+def _snapshots_are_written(trial: Trial, daemon: Daemon) -> None:
+    """One of every partition, from now on."""
+    seen = daemon.metric("streamer_snapshots_total", outcome="written")
+    wait_until(
+        lambda: daemon.metric("streamer_snapshots_total", outcome="written") >= seen + 2 * trial.load.partitions,
+        timeout_s=30.0, what="new snapshots",
+    )  # fmt: skip
+
+
+def _restores(daemon: Daemon) -> list[str]:
+    return [str(line["snapshot"]) for line in daemon.logged("partition_restored")]
+
+
+def _assert_as_fast(phases: list[Phase], travels: list[Travel]) -> None:
+    """Event to alert by the broker's clock. Phases alternate, so that healthy and faulty ones feel the same machine;
+    what healthy ones differ among themselves, half of them from the other half, is its noise."""
+    p99_s = [(phase.fault, _told_p99(phase, phase.delays(travels))) for phase in phases]
+    healthy, faulty = ([at for fault, at in p99_s if bool(fault) == bad] for bad in (False, True))
+    usual, noise = float(np.median(healthy)), float(np.subtract(*np.percentile(healthy, [75, 25])))
+    print(
+        f"median p99: healthy {usual * 1e3:.0f} ms, faulty {np.median(faulty) * 1e3:.0f} ms, noise {noise * 1e3:.0f} ms"
+    )
+    assert np.median(faulty) < usual * (1 + CHANGE) + max(FLOOR_S, noise)
+
+
+def _told_p99(phase: Phase, delays: list[float]) -> float:
+    assert delays, f"no alert in {phase.ended_s - phase.begun_s:.0f} s of {phase.fault or 'health'}"
+    p50, p99 = np.percentile(delays, [50, 99])
+    print(f"{phase.fault or 'healthy':8} {len(delays):5} alerts, p50 {p50 * 1e3:.0f} ms, p99 {p99 * 1e3:.0f} ms")
+    return float(p99)
