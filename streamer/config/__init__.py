@@ -9,6 +9,7 @@ from streamer.config.kafka import (
     Sasl,
     TokenEndpoint,
 )  # fmt: skip
+from streamer.config.learning import Drift, Retrain, RetrainGate, RetrainLimits
 from streamer.config.load import config_from, load_config, stream_from
 from streamer.config.model import Model
 from streamer.config.presets import PRESETS
@@ -50,6 +51,7 @@ __all__ = [
     "DeadLetterTopic",
     "DeadLetters",
     "Detect",
+    "Drift",
     "Duration",
     "Fields",
     "FileSink",
@@ -69,6 +71,9 @@ __all__ = [
     "Problem",
     "Rate",
     "RedisStore",
+    "Retrain",
+    "RetrainGate",
+    "RetrainLimits",
     "Runtime",
     "Sasl",
     "SchemaRegistry",

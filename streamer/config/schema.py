@@ -11,6 +11,7 @@ from streamer.config.across import kafka_rules
 from streamer.config.address import MAX_PORT, is_loopback
 from streamer.config.base import Count, Rule, Section, Text, Whole, blank_is_none, repeated
 from streamer.config.kafka import DeadLetterTopic, Kafka, KafkaSink
+from streamer.config.learning import Drift, Retrain, learning_rules
 from streamer.config.model import Model, registry_rules
 from streamer.config.origin import Origin, Path
 from streamer.config.state import DeadLetterFile, NoStore, SchemaRegistry, Snapshots, Store
@@ -122,6 +123,8 @@ class Config(Section):
     sinks: tuple[Sink, ...] = (StdoutSink(kind="stdout"),)
     dead_letters: DeadLetters | None = None  # null: rejected records are counted and passed over
     scores: ScoreOutput | None = None
+    retrain: Retrain | None = None  # null: never by itself
+    drift: Drift = Drift()
     store: Store = NoStore()
     snapshots: Snapshots = Snapshots()
     server: Server = Server()
@@ -144,6 +147,7 @@ class Config(Section):
         yield from self._output_rules()
         yield from self._stdin_rules()
         yield from registry_rules(self)
+        yield from learning_rules(self)
         yield from kafka_rules(self)
 
     def written_files(self) -> set[str]:

@@ -102,7 +102,7 @@ WRONG = [
     ("version: 1", "version: 2", "c.yaml:1:10: version: must be 1, got 2"),
     ("version: 1\n", "", "version: is missing"),
     ("level: info", "level: ${LEVEL}", 'inside braces, write "${...}" in quotes'),
-    ("log: {level: info, format: auto}", "retrain: {every: 24h}", "retrain: not in this version; the periodic retrain"),
+    ("log: {level: info, format: auto}", "retrain: {evry: 24h}", "retrain.evry: unknown key; did you mean every?"),
     ("log: {level: info, format: auto}", "store: {kind: rediss}", "store.kind: unknown kind 'rediss', known: fi"),
     ("log: {level: info, format: auto}", "model: {alias: edge}", "model.alias: needs model.registry"),
     ("log: {level: info, format: auto}", "model: {backend: tflite}", "model.backend: must be auto, litert"),

@@ -1,0 +1,117 @@
+"""Sections of the learning loop: when the model is trained again and within which limits, and when data has drifted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+from pydantic import BeforeValidator, Field
+
+from streamer.config.base import Count, Positive, Rule, Section, Text, Whole, between, number_of
+from streamer.config.units import Duration, Size
+
+if TYPE_CHECKING:
+    from streamer.config.schema import Config
+
+Share = Annotated[float, BeforeValidator(number_of), Field(ge=0, le=1)]
+Ratio = Annotated[float, BeforeValidator(number_of), Field(ge=1)]
+MIN_MEMORY = Size(2**30)  # TensorFlow does not start with less
+
+
+class RetrainLimits(Section):
+    """What one training may take: wall time, memory that it writes to, priority and threads."""
+
+    time: Duration = Duration(20 * 60)
+    memory: Size = Size(4 * 2**30)
+    nice: Annotated[Whole, Field(le=19)] = 15
+    threads: Annotated[Count, Field(le=256)] = 1
+
+    def rules(self) -> Iterator[Rule]:
+        yield from between(self, "time", Duration(10), Duration(86_400))
+        if self.memory < MIN_MEMORY:
+            yield ("memory",), f"must be at least {MIN_MEMORY}, got {self.memory}"
+
+
+class RetrainGate(Section):
+    """How much worse than the champion a new model may be, and how good it must be."""
+
+    min_recall: Share = 0.0
+    max_recall_loss: Share = 0.02
+    max_false_alarm_ratio: Ratio = 1.1
+    max_slowdown: Ratio = 1.5
+
+
+class Retrain(Section):
+    """When the model is trained again on what the streams brought lately."""
+
+    every: Duration = Duration(86_400)
+    cron: Text | None = None  # in place of `every`
+    timezone: Text = "UTC"  # of cron
+    jitter: Duration = Duration(600)  # each deployment's own shift of the schedule, up to this
+    rest: Duration = Duration(3600)  # after a training, before drift or age may cause another
+    min_rows: Count = 20_000
+    staleness: Duration = Duration(7 * 86_400)  # a champion older than this is due
+    on_drift: bool = True
+    history: Duration = Duration(7 * 86_400)  # how far back
+    max_rows: Count = 500_000  # the newest ones
+    start: Literal["champion", "scratch"] = "champion"
+    limits: RetrainLimits = RetrainLimits()
+    distil: bool = True
+    gate: RetrainGate = RetrainGate()
+
+    def rules(self) -> Iterator[Rule]:
+        if self.cron is not None and "every" in self.model_fields_set:
+            yield ("cron",), "excludes every: keep one of them"
+        if self.every < 60:
+            yield ("every",), f"must be at least 1m, got {self.every}"
+        if self.cron is None and self.jitter >= self.every:
+            yield ("jitter",), f"must be shorter than every ({self.every}), got {self.jitter}"
+        if self.max_rows < self.min_rows:
+            yield ("max_rows",), f"must be at least min_rows ({self.min_rows})"
+        zone_problem = _zone_problem(self.timezone)
+        if zone_problem is not None:
+            yield ("timezone",), zone_problem
+        elif self.cron is not None and (problem := _cron_problem(self.cron)):
+            yield ("cron",), problem
+
+
+class Drift(Section):
+    """When live traffic counts as different from what the model was trained on, or first saw."""
+
+    every: Duration = Duration(300)  # how often it is looked at
+    window: Duration = Duration(86_400)  # event time that is compared: at least one season of the data
+    threshold: Positive = 0.25  # of the population stability index
+    rows: Annotated[Count, Field(ge=500, le=1_000_000)] = 20_000  # sampled from a window
+
+    def rules(self) -> Iterator[Rule]:
+        yield from between(self, "every", Duration(1), Duration(86_400))
+        yield from between(self, "window", Duration(1), Duration(366 * 86_400))
+
+
+def _zone_problem(name: str) -> str | None:
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError):
+        return f"{name!r} is no time zone; write one as Europe/Berlin, or UTC"
+    return None
+
+
+def _cron_problem(text: str) -> str | None:
+    if len(text.split()) != 5:
+        return f'must have five fields, such as "30 3 * * *", got {text!r}'
+    try:
+        next(CronSim(text, datetime(2024, 1, 1, tzinfo=UTC)))
+    except CronSimError as exc:
+        return f'{exc}; write five fields, such as "30 3 * * *", got {text!r}'
+    except StopIteration:
+        return f"{text!r} never comes"
+    return None
+
+
+def learning_rules(config: Config) -> Iterator[Rule]:
+    """What a training needs of the other sections."""
+    if config.retrain is not None and config.model.registry is None:
+        yield ("retrain",), "needs model.registry, where new models go: registry: state/registry"

@@ -1,0 +1,134 @@
+"""When a training is due: pure decisions; every number comes in, clocks and stores stay outside.
+
+By `every`, slots lie at whole multiples of it since 1970; by `cron`, at its local times (a time that a change to summer
+time leaves out comes right after it, one that comes twice counts once). Both are shifted by the deployment's own part
+of `jitter`, so replicas of one group agree on a slot, and many deployments do not train at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+if TYPE_CHECKING:
+    from streamer.config import Retrain
+
+SCHEDULE, DRIFT, STALENESS = "schedule", "drift", "staleness"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the configuration wants. `name` is the deployment's: it seeds the jitter."""
+
+    every_s: float
+    jitter_s: float
+    rest_s: float
+    staleness_s: float
+    min_rows: int
+    on_drift: bool = True
+    cron: str | None = None
+    zone: str = "UTC"
+    name: str = ""
+
+    @property
+    def shift_s(self) -> float:
+        """This deployment's part of the jitter, 0 <= shift < jitter."""
+        drawn = int.from_bytes(hashlib.sha256(self.name.encode()).digest()[:8], "big")
+        return self.jitter_s * (drawn / 2**64)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known now. Times are seconds since 1970."""
+
+    now_s: float
+    last_s: float | None = None  # when the last training began, whoever made it and whatever came of it
+    trained_s: float | None = None  # when the champion was trained; None for the starter bundle
+    since_s: float = -math.inf  # slots before it are not made good where nothing was ever trained
+    rows: int | None = None  # of history; None: not counted yet
+    drift: str | None = None  # what has drifted, in words
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a training is due, by which cause, and why in words."""
+
+    cause: str | None
+    why: str
+    next_s: float  # of the schedule
+
+    @property
+    def due(self) -> bool:
+        return self.cause is not None
+
+
+def plan_of(retrain: Retrain, name: str) -> Plan:
+    """The plan of a configuration, for the deployment of that name."""
+    return Plan(
+        float(retrain.every), float(retrain.jitter), float(retrain.rest), float(retrain.staleness), retrain.min_rows,
+        retrain.on_drift, retrain.cron, retrain.timezone, name,
+    )  # fmt: skip
+
+
+def judge(plan: Plan, known: Known) -> Verdict:
+    """Drift goes before the schedule, the schedule before age. Too few rows stop any of them."""
+    began_s = _began(known)
+    next_s = next_slot(plan, known.now_s)
+    cause, why = _cause(plan, known, -math.inf if began_s is None else began_s)
+    if cause is None:
+        return Verdict(None, f"not due: {why}next by schedule at {_told(next_s)}", next_s)
+    if known.rows is not None and known.rows < plan.min_rows:
+        return Verdict(None, f"not due: {why}, but history holds {known.rows} of {plan.min_rows} rows", next_s)
+    return Verdict(cause, why, next_s)
+
+
+def _began(known: Known) -> float | None:
+    """What slots are counted from: the newest training, or the beginning of our own watch. Never the future."""
+    newest_s = max((at for at in (known.last_s, known.trained_s) if at is not None), default=known.since_s)
+    return None if newest_s == -math.inf else min(newest_s, known.now_s)
+
+
+def _cause(plan: Plan, known: Known, began_s: float) -> tuple[str | None, str]:
+    rested = known.last_s is None or not 0 <= known.now_s - known.last_s < plan.rest_s
+    if plan.on_drift and known.drift and rested:
+        return DRIFT, f"drift: {known.drift}"
+    if began_s == -math.inf:
+        return SCHEDULE, "never trained here"
+    slot_s = next_slot(plan, began_s)
+    if slot_s <= known.now_s:
+        return SCHEDULE, f"scheduled for {_told(slot_s)}"
+    age_s = known.now_s - (known.now_s if known.trained_s is None else known.trained_s)
+    if age_s > plan.staleness_s and rested:
+        return STALENESS, f"the champion is {age_s / 86_400:.1f} days old"
+    waiting = plan.on_drift and known.drift
+    return None, f"drift ({known.drift}) waits until {plan.rest_s:.0f} s after the last training; " if waiting else ""
+
+
+def next_slot(plan: Plan, after_s: float) -> float:
+    """The first slot later than `after_s`."""
+    local_s = after_s - plan.shift_s
+    if plan.cron is not None:
+        return _next_cron(plan.cron, plan.zone, local_s) + plan.shift_s
+    slot_s = (math.floor(local_s / plan.every_s) + 1) * plan.every_s + plan.shift_s
+    # Rounding may put it onto `after_s` itself.
+    return slot_s if slot_s > after_s else slot_s + plan.every_s
+
+
+def _next_cron(text: str, zone: str, after_s: float) -> float:
+    from cronsim import CronSim
+
+    at = datetime.fromtimestamp(math.floor(after_s), _zone(zone))
+    # After a clock was put back, a local time may be answered by its first coming, which lies before.
+    return next(slot for slot in (found.timestamp() for found in CronSim(text, at)) if slot > after_s)
+
+
+def _zone(name: str) -> tzinfo:
+    return UTC if name == "UTC" else ZoneInfo(name)
+
+
+def _told(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
