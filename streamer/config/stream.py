@@ -27,6 +27,7 @@ from streamer.config.base import (
     time_of,
 )  # fmt: skip
 from streamer.config.kafka import KafkaSource
+from streamer.config.outside import outside_rules
 from streamer.config.units import Duration, KofN, Rate, Size
 from streamer.detect.settings import MIN_EVIDENCE, DetectSettings
 
@@ -225,6 +226,7 @@ class Stream(Section):
             yield ("detect", "rhythm"), "cannot be true where fields.time is null: row numbers carry no rhythm"
         elif self.fields.time is None and self.detect.silence:
             yield ("detect", "silence"), "cannot be true where fields.time is null: row numbers tell no silence"
+        yield from outside_rules(self.fields, self.source.kind)
         if isinstance(self.source, KafkaSource):
             yield from self._topic_rules(self.source)
         elif self.source.kind == "file" and self.source.path == "-" and not self.fields.channels:
@@ -239,7 +241,8 @@ class Stream(Section):
         named |= {("channels", i): name for i, name in enumerate(self.fields.channels)}
         if self.fields.time is not None:
             named["time",] = self.fields.time.path
-        strangers = ((at, name) for at, name in named.items() if name not in source.columns)
+        inside = ((at, name[name.startswith("\\@") :]) for at, name in named.items() if not name.startswith("@"))
+        strangers = ((at, name) for at, name in inside if name not in source.columns)
         yield from ((("fields", *at), f"{name!r} is not one of source.columns") for at, name in strangers)
 
     def detect_settings(self, channels: Sequence[str]) -> DetectSettings:

@@ -32,9 +32,9 @@ class Schemas:
 
     def __init__(self, registry: Registry, fields: Fields) -> None:
         self._registry, self._plans = registry, dict[int, Plan | str]()  # a text: what is wrong with the schema
-        self._paths: dict[Path, str | None] = {split_path(name): None for name in fields.names}
-        if fields.time is not None:
-            self._paths[split_path(fields.time)] = fields.time_unit
+        self._paths: dict[Path, str | None] = {split_path(name): None for name in fields.own.names}
+        if fields.own.time is not None:
+            self._paths[split_path(fields.own.time)] = fields.time_unit
 
     def plan(self, number: int) -> Plan:
         """Unreadable where there is no such schema or it is of no use; RetryLater where nobody can tell."""

@@ -10,10 +10,11 @@ from __future__ import annotations
 import abc
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from streamer.connect.envelope import Beside, filled
 from streamer.connect.times import UNITS
 from streamer.errors import ConfigError
 from streamer.event import F32, F64, I32, I64, EventBatch, Lease, Rejected
@@ -29,12 +30,14 @@ class Fields:
     """Which fields of a record are what. Dots in a name step into nested JSON; `\\.` is a dot of the name itself.
 
     No entity: one constant entity named after the stream. No time: the row number, in seconds (then switch rhythm off).
+    `outside` names those that stand beside the record's value, as `envelope` has them.
     """
 
     channels: tuple[str, ...]
     entity: tuple[str, ...] = ()
     time: str | None = None
     time_unit: str = "auto"
+    outside: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if not self.channels:
@@ -49,6 +52,12 @@ class Fields:
     def names(self) -> tuple[str, ...]:
         """Every field that is read: entities, time, channels."""
         return (*self.entity, *([self.time] if self.time is not None else []), *self.channels)
+
+    @property
+    def own(self) -> Fields:
+        """Those of the value itself."""
+        entity = tuple(name for name in self.entity if name not in self.outside)
+        return replace(self, entity=entity, time=None if self.time in self.outside else self.time, outside=frozenset())
 
 
 @dataclass(slots=True)
@@ -78,17 +87,23 @@ class Decoder(abc.ABC):
     def __init__(
         self, fields: Fields, *, stream: str, lease: Lease | None = None, max_line_bytes: int = MAX_LINE_BYTES
     ) -> None:
-        self.fields, self.stream, self.lease = fields, stream, lease
+        self.fields, self.own, self.stream, self.lease = fields, fields.own, stream, lease
         self.max_line_bytes = max_line_bytes
         self.counts: Counter[str] = Counter()
 
-    def decode(self, lines: Sequence[bytes], offsets: I64) -> tuple[EventBatch, list[Rejected]]:
+    def decode(
+        self, lines: Sequence[bytes], offsets: I64, beside: Beside | None = None
+    ) -> tuple[EventBatch, list[Rejected]]:
         """One record per line; `offsets` (len(lines),) are their places in the log. Rows keep the order of lines.
 
-        RetryLater where what decoding needs does not answer: nothing is judged yet, give the same lines again later.
+        `beside` is needed where some of the fields are outside of the value. RetryLater where what decoding needs does
+        not answer: nothing is judged yet, give the same lines again later.
         """
         refused = Refusals()
         columns = self._columns(self._short(lines, refused), refused)
+        if self.fields.outside:
+            assert beside is not None, "this stream's records are decoded with what stands beside them"
+            columns = filled(columns, self.fields, beside, refused)
         batch = self._batch(columns, offsets, refused)
         rejected = [
             Rejected(int(offsets[line]), reason, detail, _kept(lines[line], reason), self.lease)
@@ -98,7 +113,7 @@ class Decoder(abc.ABC):
 
     @abc.abstractmethod
     def _columns(self, lines: Sequence[bytes], refused: Refusals) -> Columns:
-        """Parse the lines not yet refused; add those that cannot be parsed to `refused`."""
+        """Parse the lines not yet refused, by `own` fields; add those that cannot be parsed to `refused`."""
 
     def _short(self, lines: Sequence[bytes], refused: Refusals) -> Sequence[bytes]:
         limit = self.max_line_bytes

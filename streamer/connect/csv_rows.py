@@ -35,21 +35,21 @@ class CsvDecoder(Decoder):
     ) -> None:
         super().__init__(fields, stream=stream, lease=lease, max_line_bytes=max_line_bytes)
         self.columns, self.separator = tuple(columns), separator
-        self._place = {name: place_of(name, self.columns) for name in fields.names}
+        self._place = {name: place_of(name, self.columns) for name in self.own.names}
 
     def _columns(self, lines: Sequence[bytes], refused: Refusals) -> Columns:
         cells, numbers = self._regular(lines) if not refused else (None, None)
         if cells is None or numbers is None:
             cells, numbers = self._irregular(lines, refused)
-        time = self.fields.time
+        time = self.own.time
         time_cells = [] if time is None else cells[self._place[time]]
-        time_s = None if time is None else seconds_of_text(time_cells, self.fields.time_unit)
+        time_s = None if time is None else seconds_of_text(time_cells, self.own.time_unit)
         values = self._values(cells, numbers, refused)
-        return Columns(numbers, [cells[self._place[name]] for name in self.fields.entity], time_s, time_cells, values)
+        return Columns(numbers, [cells[self._place[name]] for name in self.own.entity], time_s, time_cells, values)
 
     def _values(self, cells: Sequence[Sequence[str]], numbers: I64, refused: Refusals) -> F64:
-        values = np.empty((len(numbers), len(self.fields.channels)), dtype=np.float64)
-        for c, name in enumerate(self.fields.channels):
+        values = np.empty((len(numbers), len(self.own.channels)), dtype=np.float64)
+        for c, name in enumerate(self.own.channels):
             column = cells[self._place[name]]
             whole = floats(column)
             values[:, c] = self._cell_by_cell(name, column, numbers, refused) if whole is None else whole
@@ -121,7 +121,7 @@ class CsvDecoder(Decoder):
 
     def _short_row(self, number: int, row: Row, refused: Refusals) -> Row | None:
         """A row that ends early may lack columns that nobody reads."""
-        gone = [name for name in self.fields.names if self._place[name] >= len(row)]
+        gone = [name for name in self.own.names if self._place[name] >= len(row)]
         if gone:
             refused.add(number, "missing_field", f"{gone[0]}: the row has {len(row)} of {len(self.columns)} cells")
             return None

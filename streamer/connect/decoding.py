@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from streamer.connect.codec import Decoder, Fields
+from streamer.connect.envelope import fields_of
 from streamer.errors import ConfigError
 from streamer.event import Lease
 
@@ -25,18 +26,13 @@ def decoder_for(stream: config.Stream, registry: config.SchemaRegistry | None) -
     section = stream.source
     if section.kind != "kafka":
         raise ConfigError("source.kind", "only records of a topic have a decoder", section.kind)
-    make = _maker(section, _fields(stream.fields), registry)
+    make = _maker(section, fields_of(stream.fields), registry)
 
     def decoder(lease: Lease | None) -> Decoder:
         return make(stream=stream.name, lease=lease, max_line_bytes=int(section.max_record))
 
     decoder(None)
     return decoder
-
-
-def _fields(section: config.Fields) -> Fields:
-    time = section.time
-    return Fields(section.channels, section.entity, time.path if time else None, time.unit if time else "auto")
 
 
 def _maker(

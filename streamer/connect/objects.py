@@ -46,9 +46,9 @@ class ObjectDecoder(Decoder):
         self, fields: Fields, *, stream: str, lease: Lease | None = None, max_line_bytes: int = MAX_LINE_BYTES
     ) -> None:
         super().__init__(fields, stream=stream, lease=lease, max_line_bytes=max_line_bytes)
-        kinds: list[tuple[str, Any]] = [(name, NAME) for name in fields.entity]
-        kinds += [(fields.time, TIME)] if fields.time is not None else []
-        kinds += [(name, VALUE) for name in fields.channels]
+        kinds: list[tuple[str, Any]] = [(name, NAME) for name in self.own.entity]
+        kinds += [(self.own.time, TIME)] if self.own.time is not None else []
+        kinds += [(name, VALUE) for name in self.own.channels]
         self._paths = {name: split_path(name) for name, _ in kinds}
         self._record, attributes = record_type({self._paths[name]: kind for name, kind in kinds})
         self._get = {name: attrgetter(attributes[self._paths[name]]) for name, _ in kinds}
@@ -65,11 +65,11 @@ class ObjectDecoder(Decoder):
     def _columns(self, lines: Sequence[bytes], refused: Refusals) -> Columns:
         numbers, records = self._records(lines, refused)
         time_s, cells = self._time(records)
-        values = np.empty((len(records), len(self.fields.channels)), dtype=np.float64)
-        for c, name in enumerate(self.fields.channels):
+        values = np.empty((len(records), len(self.own.channels)), dtype=np.float64)
+        for c, name in enumerate(self.own.channels):
             values[:, c] = channel(list(map(self._get[name], records)))
         self._refuse_strangers(lines, numbers, values, refused)
-        entity = [list(map(self._get[name], records)) for name in self.fields.entity]
+        entity = [list(map(self._get[name], records)) for name in self.own.entity]
         return Columns(np.array(numbers, dtype=np.int64), entity, time_s, cells, values)
 
     def _records(self, lines: Sequence[bytes], refused: Refusals) -> tuple[Sequence[int], list[Any]]:
@@ -120,7 +120,7 @@ class ObjectDecoder(Decoder):
             return "wrong_type", f"the record is {shown(parsed)}, not an object"
         for name, path in self._paths.items():
             value = lookup(parsed, path)
-            required = name not in self.fields.channels
+            required = name not in self.own.channels
             if value is ABSENT and required:
                 return "missing_field", f"{name}: missing; the record has {shown(', '.join(map(str, parsed)))}"
             if value is not ABSENT and not self._fits(name, value):
@@ -136,16 +136,16 @@ class ObjectDecoder(Decoder):
         return None
 
     def _fits(self, name: str, value: Any) -> bool:
-        if name in self.fields.entity:
+        if name in self.own.entity:
             return isinstance(value, str | int) and not isinstance(value, bool)
-        if name == self.fields.time:
+        if name == self.own.time:
             return isinstance(value, str | int | float | datetime) and not isinstance(value, bool)
         return value is None or isinstance(value, int | float)
 
     def _wanted(self, name: str) -> str:
-        if name in self.fields.entity:
+        if name in self.own.entity:
             return "a name (text or whole number)"
-        return "a time (text or number)" if name == self.fields.time else "a number"
+        return "a time (text or number)" if name == self.own.time else "a number"
 
     def _mended(self, parsed: dict[str, Any]) -> dict[str, Any]:
         """The fields that are read, as the typed record takes them."""
@@ -155,16 +155,16 @@ class ObjectDecoder(Decoder):
             for step in path[:-1]:
                 holder = holder.setdefault(step, {})
             if isinstance(value, datetime):
-                holder[path[-1]] = time_cell((value - EPOCH).total_seconds(), self.fields.time_unit)
+                holder[path[-1]] = time_cell((value - EPOCH).total_seconds(), self.own.time_unit)
             elif value is not ABSENT:
-                holder[path[-1]] = as_float(value) if name in self.fields.channels and value is not None else value
+                holder[path[-1]] = as_float(value) if name in self.own.channels and value is not None else value
         return mended
 
     def _time(self, records: list[Any]) -> tuple[F64 | None, Sequence[Any]]:
-        if self.fields.time is None:
+        if self.own.time is None:
             return None, ()
-        cells = list(map(self._get[self.fields.time], records))
-        return seconds_of_mixed(cells, self.fields.time_unit), cells
+        cells = list(map(self._get[self.own.time], records))
+        return seconds_of_mixed(cells, self.own.time_unit), cells
 
     def _refuse_strangers(self, lines: Sequence[bytes], numbers: Sequence[int], values: F64, refused: Refusals) -> None:
         """A record that has none of the channels, not even as null, is of another kind: say so instead of `missing`."""
@@ -175,8 +175,8 @@ class ObjectDecoder(Decoder):
             except FAULTS as exc:  # a field that nobody reads is broken: the typed look passed over it
                 refused.add(number, *self._verdict(exc, lines[number], "broken in a field that is not read"))
                 continue
-            if all(lookup(parsed, self._paths[name]) is ABSENT for name in self.fields.channels):
-                wanted, has = shown(", ".join(self.fields.channels)), shown(", ".join(map(str, parsed)))
+            if all(lookup(parsed, self._paths[name]) is ABSENT for name in self.own.channels):
+                wanted, has = shown(", ".join(self.own.channels)), shown(", ".join(map(str, parsed)))
                 refused.add(number, "missing_field", f"none of {wanted} in it; it has {has}")
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from streamer.connect.codec import Decoder
+from streamer.connect.envelope import KEY, TIMESTAMP, Beside
 from streamer.connect.kafka.records import Chunk, Joined, envelope
 from streamer.connect.kafka.traces import Traces
 from streamer.event import I64, EventBatch, Lease, Rejected
@@ -74,15 +75,24 @@ def gathered(rows: Sequence[Any]) -> Records:
 
 def decode(records: Records, decoder: Decoder, lease: Lease) -> tuple[EventBatch, list[Rejected]]:
     """What the decoder makes of the values. Records without a value are refused as tombstones."""
-    values, offsets = records.values, records.offsets
+    values, offsets, beside = records.values, records.offsets, _beside(records, decoder.fields.outside, lease)
     tombstones: list[Rejected] = []
     if None in values:
         empty = np.array([value is None for value in values], dtype=bool)
         tombstones = [Rejected(int(o), "tombstone", "the record has no value", b"") for o in offsets[empty]]
         values, offsets = [value for value in values if value is not None], offsets[~empty]
-    batch, rejected = decoder.decode(values, offsets)  # type: ignore[arg-type] # no None is left
+        beside = None if beside is None else beside.rows(~empty)
+    batch, rejected = decoder.decode(values, offsets, beside)  # type: ignore[arg-type] # no None is left
     batch = replace(batch, topic=lease.topic, partition=lease.partition, epoch=lease.epoch, traces=Traces.of(records))
     return batch, [_addressed(one, records, lease) for one in _merged(tombstones, rejected)]
+
+
+def _beside(records: Records, outside: Collection[str], lease: Lease) -> Beside | None:
+    """The columns that are read, and no others."""
+    if not outside:
+        return None
+    keys = records.keys() if KEY in outside else ()
+    return Beside(lease, keys, records.times_ms() if TIMESTAMP in outside else None)
 
 
 def _merged(tombstones: list[Rejected], rejected: list[Rejected]) -> list[Rejected]:
