@@ -102,7 +102,6 @@ class Admission:
 
     def _expire(self, lease: Lease, first: int, until: int) -> None:
         if first < until:
-            log.error("records_expired", topic=lease.topic, partition=lease.partition, first=first, until=until)
             self.expired.append(Expired(lease, first, until))
 
     def _truncated(self, tp: Any, restart: int) -> None:
