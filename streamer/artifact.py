@@ -1,8 +1,9 @@
 """The model bundle: the contract between models/ (which writes it) and streamer/ (which runs it).
 
-A bundle is a directory of plain data, no code: manifest.json, weights.npz, step_f32.tflite, step_int8.tflite,
-golden.npz. The manifest carries the SHA-256 of every part; parts are hashed before they are parsed, because a
-corrupt .tflite can crash the process or give silently wrong scores.
+A bundle is a directory of plain data, no code: manifest.json, weights.npz, step and replay graphs of LiteRT (f32 and
+int8), golden.npz; optionally what the gate and the distillation reported, and a signature of the manifest. The manifest
+carries the SHA-256 of every part; parts are hashed before they are parsed, because a corrupt .tflite can crash the
+process or give silently wrong scores.
 """
 
 from __future__ import annotations
@@ -10,19 +11,36 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+import re
+import zipfile
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from streamer.errors import CorruptBundle, SchemaMismatch
+from streamer.errors import CorruptBundle, ModelError, SchemaMismatch
 from streamer.event import F32
 
 FORMAT = "streamer.bundle/1"
+MANIFEST, SIGNATURE, WEIGHTS = "manifest.json", "signature.json", "weights.npz"
+# Told about a model, not part of what judges: hashed by the manifest, but not part of the model's own SHA-256.
+REPORTS = ("distil.json", "gate.html", "gate.json")
+# What the columns of the network's inputs mean (detect.features); another meaning under the same width is refused.
+SCHEMA = {
+    "value": ["scaled value", "scaled step", "log step scale", "missing"],
+    "rhythm": ["log gap", "its change", "sin hour", "cos hour", "sin weekday", "cos weekday"],
+}
 MAX_PART_BYTES = 256 * 2**20
+MAX_MANIFEST_BYTES = 2**20
+MAX_SPEC = 2**20  # of any number of a spec: whatever is larger is damage
 PRETRAINED = Path(__file__).resolve().parent.parent / "models" / "pretrained"
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+
+# Where the manifest was read, its bytes, and the bytes of the signature, if there is one; raises what is refused.
+Check = Callable[[Path, bytes, bytes | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +65,7 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A verified bundle in memory: `parts` are raw bytes by file name, `sha256` hashes the manifest's part list."""
+    """A verified bundle in memory: `parts` are raw bytes by file name, `sha256` hashes all that decides a score."""
 
     version: str
     sha256: str
@@ -56,6 +74,14 @@ class Bundle:
     calibration: dict[str, Any]  # population prior of the profile, see detect.calibrate
     parts: dict[str, bytes]
     manifest: dict[str, Any] = field(default_factory=dict)
+    sealed: bytes = b""  # the manifest as it was read, which a signature is about
+    signature: bytes | None = None
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """Every file of the bundle's directory, the manifest last."""
+        signed = {} if self.signature is None else {SIGNATURE: self.signature}
+        return self.parts | signed | {MANIFEST: self.sealed}
 
 
 def digest(blob: bytes) -> str:
@@ -64,8 +90,19 @@ def digest(blob: bytes) -> str:
 
 def bundle_digest(hashes: Mapping[str, str], spec: Mapping[str, Any], calibration: Mapping[str, Any]) -> str:
     """One hash for all that decides a score: names and hashes of the parts, the spec, the population prior."""
-    whole = {"parts": dict(hashes), "spec": dict(spec), "calibration": dict(calibration)}
+    deciding = {name: told for name, told in hashes.items() if name not in REPORTS}
+    whole = {"parts": deciding, "spec": dict(spec), "calibration": dict(calibration)}
     return digest(json.dumps(whole, sort_keys=True).encode())
+
+
+def arrays_digest(arrays: Mapping[str, Any]) -> str:
+    """One hash for named arrays, their types and shapes: what `training.data_sha256` says about the rows."""
+    whole = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        whole.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        whole.update(array.tobytes())
+    return whole.hexdigest()
 
 
 def save(
@@ -78,80 +115,192 @@ def save(
     parts: Mapping[str, bytes],
     training: Mapping[str, Any],
 ) -> str:
-    """Write a bundle; return its SHA-256. `parts` are the files beside weights.npz (name -> bytes)."""
-    blobs = dict(parts) | {"weights.npz": pack_arrays(weights)}
+    """Write a bundle; return its SHA-256. `parts` are the files beside weights.npz (name -> bytes).
+
+    `training` says where the model comes from: parent, created_by, created_at, cause, rows, span, data_sha256, metrics.
+    """
+    blobs = dict(parts) | {WEIGHTS: pack_arrays(weights)}
     hashes = {name: digest(blob) for name, blob in blobs.items()}
     manifest = {
         "format": FORMAT,
-        "version": version,
+        "version": checked_version(version),
         "sha256": bundle_digest(hashes, asdict(spec), calibration),
         "spec": asdict(spec),
+        "schema": SCHEMA,
+        "shapes": {name: list(np.shape(value)) for name, value in sorted(weights.items())},
         "calibration": dict(calibration),
         "training": dict(training),
-        "parts": {name: {"sha256": hashes[name], "bytes": len(blobs[name])} for name in sorted(blobs)},
+        "parts": _listed(blobs),
     }
     directory.mkdir(parents=True, exist_ok=True)
-    for name, blob in blobs.items():
-        (directory / name).write_bytes(blob)
-    (directory / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+    _write(directory, blobs, manifest)
     return str(manifest["sha256"])
 
 
-def load(directory: Path) -> Bundle:
-    """Read and verify a bundle. CorruptBundle if a part is missing or altered, SchemaMismatch if of another format."""
-    manifest = _manifest(directory)
-    parts = {name: _part(directory, name, entry) for name, entry in manifest["parts"].items()}
+def attach(directory: Path, reports: Mapping[str, bytes], training: Mapping[str, Any] | None = None) -> Bundle:
+    """Add REPORTS, and facts about the training, to a bundle; its SHA-256 stays, a signature would no longer hold.
+
+    CorruptBundle or SchemaMismatch if the bundle cannot be used, ModelError for another name than a report's.
+    """
+    strangers = sorted(set(reports) - set(REPORTS))
+    if strangers:
+        raise ModelError(f"{strangers[0]} is no report; a bundle may get {', '.join(REPORTS)}")
+    manifest = load(directory).manifest
+    manifest["training"] = {**manifest.get("training", {}), **(training or {})}
+    manifest["parts"] = manifest["parts"] | _listed(reports)
+    _write(directory, reports, manifest)
+    return load(directory)
+
+
+def load(directory: Path, check: Check | None = None) -> Bundle:
+    """Read and verify a bundle. CorruptBundle if a part is missing or altered, SchemaMismatch if of another format.
+
+    `check` may refuse the manifest by its signature before any part is read (see signing.Trust).
+    """
+    sealed, signature = _sealed(directory), _signature(directory)
+    manifest = _manifest(directory, sealed)
+    if check is not None:
+        check(directory, sealed, signature)
+    parts = {name: _part(directory, name, entry["sha256"]) for name, entry in manifest["parts"].items()}
     hashes = {name: entry["sha256"] for name, entry in manifest["parts"].items()}
     if bundle_digest(hashes, manifest["spec"], manifest.get("calibration", {})) != manifest["sha256"]:
         raise CorruptBundle(
             f"{directory}/manifest.json: its sha256 does not match its list of parts; fetch the bundle again"
         )
-    spec = _spec(directory, manifest["spec"])
-    weights = unpack_arrays(parts["weights.npz"], directory)
+    weights = unpack_arrays(parts[WEIGHTS], directory)
+    _check_shapes(directory, manifest, weights)
     return Bundle(
-        manifest["version"], manifest["sha256"], spec, weights, manifest.get("calibration", {}), parts, manifest
-    )
+        manifest["version"], manifest["sha256"], _spec(directory, manifest["spec"]), weights,
+        manifest.get("calibration", {}), parts, manifest, sealed, signature,
+    )  # fmt: skip
 
 
-def _manifest(directory: Path) -> dict[str, Any]:
-    path = directory / "manifest.json"
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """What a bundle says of itself; its parts are not looked at. CorruptBundle or SchemaMismatch, as `load`."""
+    return _manifest(directory, _sealed(directory))
+
+
+def checked_version(version: object) -> str:
+    """The version itself; ModelError if it cannot be the name of a directory and of a key."""
+    if not isinstance(version, str) or not _VERSION.fullmatch(version):
+        raise ModelError(f"{version!r} cannot be a version: write 1 to 100 letters, digits or ._-, a letter first")
+    return version
+
+
+def _listed(blobs: Mapping[str, bytes]) -> dict[str, dict[str, Any]]:
+    return {name: {"sha256": digest(blobs[name]), "bytes": len(blobs[name])} for name in sorted(blobs)}
+
+
+def _write(directory: Path, blobs: Mapping[str, bytes], manifest: Mapping[str, Any]) -> None:
+    """The manifest last; without it the directory is no bundle."""
+    for stale in (MANIFEST, SIGNATURE):
+        (directory / stale).unlink(missing_ok=True)
+    for name, blob in blobs.items():
+        (directory / name).write_bytes(blob)
+    unfinished = directory / f".{MANIFEST}"
+    unfinished.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+    unfinished.replace(directory / MANIFEST)
+
+
+def _sealed(directory: Path) -> bytes:
+    path = directory / MANIFEST
     try:
-        manifest = json.loads(path.read_text())
-    except FileNotFoundError as exc:
+        return _bounded(path, MAX_MANIFEST_BYTES)
+    except (FileNotFoundError, NotADirectoryError) as exc:
         raise CorruptBundle(f"{path}: not found; is {directory} a model bundle?") from exc
-    except (OSError, ValueError) as exc:
-        raise CorruptBundle(f"{path}: cannot be read: {exc}") from exc
+    except OSError as exc:
+        raise CorruptBundle(f"{path}: cannot be read: {exc.strerror}; see its permissions") from exc
+
+
+def _signature(directory: Path) -> bytes | None:
+    path = directory / SIGNATURE
+    try:
+        return _bounded(path, MAX_MANIFEST_BYTES)
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise CorruptBundle(f"{path}: cannot be read: {exc.strerror}; see its permissions") from exc
+
+
+def _bounded(path: Path, most_bytes: int) -> bytes:
+    with path.open("rb") as file:
+        blob = file.read(most_bytes + 1)
+    if len(blob) > most_bytes:
+        raise CorruptBundle(f"{path}: larger than {most_bytes} bytes")
+    return blob
+
+
+def _manifest(directory: Path, sealed: bytes) -> dict[str, Any]:
+    path = directory / MANIFEST
+    try:
+        manifest = json.loads(sealed)
+    except (ValueError, RecursionError) as exc:
+        raise CorruptBundle(f"{path}: cannot be read: {exc}; fetch the bundle again") from exc
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         got = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
-        raise SchemaMismatch(f"{path}: format is {got!r}, this version reads {FORMAT!r}; export the model again")
+        raise SchemaMismatch(f"{path}: format is {got!r}, this version reads {FORMAT!r}; {_cure(got)}")
     missing = {"version", "sha256", "spec", "parts"} - manifest.keys()
-    if missing or "weights.npz" not in manifest["parts"]:
-        raise CorruptBundle(f"{path}: lacks {', '.join(sorted(missing)) or 'weights.npz'}")
+    if missing:
+        raise CorruptBundle(f"{path}: lacks {', '.join(sorted(missing))}")
+    if manifest.get("schema", SCHEMA) != SCHEMA:
+        raise SchemaMismatch(f"{path}: the network reads other columns than {SCHEMA}; train it with this version")
+    _check_types(path, manifest)
     return manifest
 
 
-def _part(directory: Path, name: str, entry: Mapping[str, Any]) -> bytes:
-    if "/" in name or "\\" in name or name.startswith("."):
-        raise CorruptBundle(f"{directory}/manifest.json: part name {name!r} is not a plain file name")
+def _cure(found: object) -> str:
+    """What to do about another format."""
+    family, _, number = str(found).partition("/")
+    ours, _, newest = FORMAT.partition("/")
+    if family == ours and number.isdecimal() and int(number) > int(newest):
+        return "a newer streamer made it: upgrade this one"
+    return "export the model again"
+
+
+def _check_types(path: Path, manifest: Mapping[str, Any]) -> None:
+    """CorruptBundle unless everything that is used later has the type that it must have."""
+    parts, spec = manifest["parts"], manifest["spec"]
+    if not isinstance(parts, dict) or not isinstance(spec, dict) or not isinstance(manifest.get("training", {}), dict):
+        raise CorruptBundle(f"{path}: parts, spec and training must be mappings")
+    if not isinstance(manifest.get("calibration", {}), dict) or not isinstance(manifest["sha256"], str):
+        raise CorruptBundle(f"{path}: calibration must be a mapping and sha256 text")
+    if not isinstance(manifest["version"], str) or not _VERSION.fullmatch(manifest["version"]):
+        raise CorruptBundle(f"{path}: {manifest['version']!r} cannot be a version")
+    for name, entry in parts.items():
+        if not _PART.fullmatch(name) or name in (MANIFEST, SIGNATURE):
+            raise CorruptBundle(f"{path}: part name {name!r} is not a plain file name")
+        if not isinstance(entry, dict) or not isinstance(entry.get("sha256"), str):
+            raise CorruptBundle(f"{path}: part {name} has no sha256")
+    if WEIGHTS not in parts:
+        raise CorruptBundle(f"{path}: lacks {WEIGHTS}")
+
+
+def _part(directory: Path, name: str, wanted: str) -> bytes:
     path = directory / name
     try:
-        if path.stat().st_size > MAX_PART_BYTES:
-            raise CorruptBundle(f"{path}: larger than {MAX_PART_BYTES} bytes")
-        blob = path.read_bytes()
+        blob = _bounded(path, MAX_PART_BYTES)
     except OSError as exc:
-        raise CorruptBundle(f"{path}: cannot be read: {exc}") from exc
-    if digest(blob) != entry.get("sha256"):
-        raise CorruptBundle(
-            f"{path}: SHA-256 is {digest(blob)[:12]}, the manifest says {str(entry.get('sha256'))[:12]}"
-        )
+        raise CorruptBundle(f"{path}: cannot be read: {exc.strerror}; fetch the bundle again") from exc
+    if digest(blob) != wanted:
+        raise CorruptBundle(f"{path}: SHA-256 is {digest(blob)[:12]}, the manifest says {wanted[:12]}")
     return blob
 
 
 def _spec(directory: Path, raw: Mapping[str, Any]) -> ModelSpec:
     try:
-        return ModelSpec(**raw)
+        spec = ModelSpec(**raw)
     except TypeError as exc:
         raise SchemaMismatch(f"{directory}/manifest.json: spec is not of this version: {exc}") from exc
+    for name, value in asdict(spec).items():
+        if type(value) is not int or not 0 <= value <= MAX_SPEC:
+            raise SchemaMismatch(f"{directory}/manifest.json: spec.{name} cannot be {value!r}")
+    return spec
+
+
+def _check_shapes(directory: Path, manifest: Mapping[str, Any], weights: Mapping[str, F32]) -> None:
+    shapes = {name: list(value.shape) for name, value in weights.items()}
+    if manifest.get("shapes", shapes) != shapes:
+        raise CorruptBundle(f"{directory}/{WEIGHTS}: its shapes are not those of the manifest; fetch the bundle again")
 
 
 def pack_arrays(arrays: Mapping[str, Any]) -> bytes:
@@ -161,9 +310,12 @@ def pack_arrays(arrays: Mapping[str, Any]) -> bytes:
 
 
 def unpack_arrays(blob: bytes, where: object = "bundle") -> dict[str, Any]:
-    """Arrays of an npz; never unpickles."""
+    """Arrays of an npz; never unpickles, and never more than MAX_PART_BYTES of them."""
     try:
-        with np.load(io.BytesIO(blob), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, KeyError) as exc:
+        with zipfile.ZipFile(io.BytesIO(blob)) as archive:
+            if sum(member.file_size for member in archive.infolist()) > MAX_PART_BYTES:
+                raise CorruptBundle(f"{where}: weights.npz unpacks to more than {MAX_PART_BYTES} bytes")
+        with np.load(io.BytesIO(blob), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError) as exc:
         raise CorruptBundle(f"{where}: weights.npz cannot be read: {exc}") from exc

@@ -6,6 +6,7 @@ StreamerError
 │   └── RetryLater       what is needed to read is away: keep the records, ask again
 ├── ModelError           a bundle cannot be used
 │   ├── CorruptBundle    a part is missing or its hash differs
+│   ├── UntrustedBundle  a signature is missing, foreign or false
 │   └── SchemaMismatch   the bundle was made for another schema or shape
 ├── BackendError         the chosen backend cannot run here                      exit 5
 ├── BrokerError          a message broker cannot be reached, or refuses us       exit 5
@@ -48,6 +49,10 @@ class ModelError(StreamerError):
 
 class CorruptBundle(ModelError):
     """A part of the bundle is missing, unreadable or not what its hash says."""
+
+
+class UntrustedBundle(ModelError):
+    """The bundle is not signed although it must be, or not by a key that may, or its signature does not hold."""
 
 
 class SchemaMismatch(ModelError):
