@@ -94,7 +94,7 @@ def nodes(params: Any, components: int, log_scale_low: float, weibull_from: int)
 
 
 def _cross(log_density: Callable[[Any, Any], Any], params: Any, points: Any, mass: Any, weight: Any) -> Any:
-    """-sum of mass x log density of the student's params (..., 3K) at points (..., P), a weighted mean over the rest."""
+    """Weighted mean of -sum of mass x log density, of the student's params (..., 3K) at points (..., P)."""
     logs = log_density(params[..., None, :], points)
     return -_mean(ops.sum(mass * logs, axis=-1), weight)
 

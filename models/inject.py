@@ -6,8 +6,8 @@ itself, and leaves all rows before `start` untouched. Times stay ascending.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,6 +34,35 @@ def inject(rng: Rng, history: History, after: int, kinds: tuple[str, ...] = ()) 
             time_s[e] = RHYTHM_KINDS[name](rng, time_s[e], start, length)
         anomaly[e, start : start + length] = True
     return replace(history, values=values, time_s=time_s, anomaly=anomaly), names
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """An anomaly of a series: its kind and rows start <= row < stop."""
+
+    kind: str
+    start: int
+    stop: int
+
+
+def plant(
+    rng: Rng, values: F32, time_s: F64, starts: Sequence[int], kinds: Sequence[str]
+) -> tuple[F32, F64, list[Planted]]:
+    """Copies of one series, values (L, C) and times (L,), with an anomaly of each kind at each start, and where.
+
+    `starts` ascend and are further apart than SPAN_ROWS. A value changes in one channel, of those that vary.
+    """
+    new, clock, found = values.copy(), time_s, []
+    varying = np.flatnonzero(np.nanmax(values, axis=0, initial=-np.inf) > np.nanmin(values, axis=0, initial=np.inf))
+    for start, kind in zip(starts, kinds, strict=True):
+        length = int(rng.integers(*SPAN_ROWS))
+        if kind in VALUE_KINDS:
+            channel = int(rng.choice(varying if len(varying) else values.shape[1]))
+            _change_values(rng, new[:, channel], start, length, VALUE_KINDS[kind])
+        else:
+            clock = RHYTHM_KINDS[kind](rng, clock, start, length)
+        found.append(Planted(kind, start, min(start + length, len(values))))
+    return new, clock, found
 
 
 ValueFault = Callable[[Rng, F32, float, float], F32]  # (rows to change, last value before, typical spread) -> new rows

@@ -1,0 +1,278 @@
+"""One model on a held-out trial: what an operator would have seen, and how well it forecasts and knows its own error.
+
+The trial goes through the production pipeline (detect.Detector). Forecast errors are absolute, per cell and channel, in
+the channel's own unit; the worst per cent of each counts as its edge. Axes: N rows, C channels, K cells, A anomalies.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from models import forecasts
+from models.dataset import History, Windows, rows_needed, windows
+from models.split import Series
+from models.trial import Trial
+from streamer.artifact import Bundle, ModelSpec
+from streamer.backends import open_scorer
+from streamer.detect import density
+from streamer.detect.cell import MIXTURE
+from streamer.detect.pipeline import Detector
+from streamer.detect.settings import DetectSettings
+from streamer.errors import ConfigError
+from streamer.event import F32, F64, Bool, Fate
+from streamer.protocols import Scorer
+
+# Errors are compared on a log scale; one of 1 % of the typical change from row to row is as good as none.
+ERROR_FLOOR = 0.01
+MOST_WINDOWS = 512
+SPEED_ROWS, SPEED_ROUNDS, SPEED_CALLS = 256, 7, 12
+LAGS = (6, 288)  # rows: the seasons that are looked for
+LEAST_SEASON = 0.3  # autocorrelation of the season that counts as one
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the pipeline said of every row of a trial (N, ...), in its order."""
+
+    alarm: F32  # >= 1 where an alarm fires, > 0 where one would at another line
+    expected: F32  # (N, C)
+    outside: Bool  # (N, C) known values outside the expected band
+    fate: np.ndarray
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """At one alarm line: which anomalies were caught (A,), how many rows late (A,), false alarms per cell (K,)."""
+
+    line: float
+    caught: Bool
+    delay_rows: F64  # NaN where missed
+    false_alarms: F64
+
+    @property
+    def recall(self) -> float:
+        return float(self.caught.mean()) if len(self.caught) else float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """Of some windows: mean negative log density of the judged values of each (W,), and their probability integral."""
+
+    nll: F64
+    value_pit: F64  # (V,) shares of the forecast distribution below what came; uniform if it is calibrated
+    gap_pit: F64  # (G,)
+
+
+def settings_for(trial: Trial, given: Mapping[str, Any]) -> DetectSettings:
+    """The stream's own settings for the streams of a trial; ConfigError for a name that is none."""
+    known = {f.name for f in fields(DetectSettings)}
+    if unknown := sorted(given.keys() - known):
+        raise ConfigError("detect", f"unknown: {', '.join(unknown)}")
+    channels = trial.values.shape[1]
+    chosen = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
+    names = tuple(chosen.get("channels", [f"c{c}" for c in range(channels)]))
+    if len(names) != channels:
+        raise ConfigError("detect.channels", f"names {len(names)} channels, the history has {channels}")
+    return replace(
+        DetectSettings(), **({"expected_entities": trial.entities} | chosen | {
+            "channels": names, "max_entities": len(trial.keys), "late_s": np.inf, "idle_after_s": np.inf,
+            "silence": False, "storm_alerts": len(trial.time_s), "rhythm": trial.rhythm and chosen.get("rhythm", True),
+        }),
+    )  # fmt: skip
+
+
+def run(bundle: Bundle, trial: Trial, settings: DetectSettings, backend: str = "auto") -> Outcome:
+    """The whole trial through a new detector."""
+    detector = Detector(settings, open_scorer(bundle, backend), bundle.spec, bundle.calibration)
+    began = time.perf_counter()
+    parts = [detector.process(batch).scores for batch in trial.batches()]
+    seconds = time.perf_counter() - began
+    alarm, expected, fate = (np.concatenate([getattr(p, n) for p in parts]) for n in ("alarm", "expected", "fate"))
+    low, high = (np.concatenate([getattr(p, n) for p in parts]) for n in ("low", "high"))
+    return Outcome(alarm, expected, (trial.values < low) | (trial.values > high), fate, seconds)
+
+
+def hits(trial: Trial, outcome: Outcome, line: float = 1.0) -> Hits:
+    """What alarms at `line` and above caught, and where they were false."""
+    rows = np.flatnonzero(outcome.alarm >= line)
+    wrong = rows[trial.clean[rows]]
+    delay = np.full(len(trial.anomalies), np.nan)
+    found = trial.anomaly[rows]
+    for row, number in zip(rows[found >= 0][::-1], found[found >= 0][::-1], strict=True):  # so that the first stays
+        delay[number] = trial.number[row] - trial.anomalies[number].start
+    counts = np.bincount(trial.cell[wrong], minlength=trial.cells).astype(np.float64)
+    return Hits(line, ~np.isnan(delay), delay, counts)
+
+
+def line_for(trial: Trial, outcome: Outcome, false_alarms: int) -> float:
+    """The lowest line at which the untouched streams raise at most so many alarms."""
+    alarms = np.sort(outcome.alarm[trial.clean & (outcome.alarm > 0)])[::-1]
+    return float(np.nextafter(alarms[false_alarms], np.inf)) if len(alarms) > false_alarms else 1e-9
+
+
+def unscored(trial: Trial, outcome: Outcome) -> float:
+    """Share of judged rows whose forecast or alarm is not a finite number where it has to be."""
+    judged = outcome.fate == Fate.SCORED
+    bad = ~np.isfinite(outcome.expected[judged]).all(axis=1) | ~np.isfinite(outcome.alarm[judged])
+    return float(bad.mean()) if len(bad) else 1.0
+
+
+def log_errors(trial: Trial, expected: F32) -> F64:
+    """Log of the mean absolute error per cell and channel (K, C) on clean rows; NaN where there is none to make."""
+    errors = np.where(trial.clean[:, None], np.abs(expected - trial.values), np.nan).astype(np.float64)
+    naive = np.where(trial.clean[:, None], np.abs(previous(trial) - trial.values), np.nan).astype(np.float64)
+    out = np.full((trial.cells, trial.values.shape[1]), np.nan)
+    for cell in np.unique(trial.cell[trial.clean]):
+        mine = trial.clean & (trial.cell == cell)
+        out[cell] = _log_error(errors[mine], naive[mine])
+    return out
+
+
+def _log_error(error: F64, naive: F64) -> F64:
+    """(C,) of errors (n, C), with the floor that persistence's errors give."""
+    with np.errstate(all="ignore"):
+        unit = np.nanmean(naive, axis=0)
+        edge = np.nanquantile(error, 0.99, axis=0)
+        mean = np.nanmean(np.minimum(error, edge), axis=0)
+    usable = np.isfinite(unit) & (unit > 0) & np.isfinite(mean)
+    return np.where(usable, np.log(np.where(usable, mean + ERROR_FLOOR * unit, 1)), np.nan)
+
+
+def previous(trial: Trial) -> F32:
+    """The value before each row in its own stream (N, C), the last known one where that is missing."""
+    return _by_stream(trial, lambda values: np.concatenate([values[:1] * np.nan, forecasts.filled(values)[:-1]]))
+
+
+def seasonal(trial: Trial) -> F32:
+    """The value one season before each row (N, C); persistence where a channel has no season before the cut."""
+    return _by_stream(trial, lambda values: _season_before(values, forecasts.filled(values)))
+
+
+def autoregressive(trial: Trial) -> F32:
+    """AR(3) forecasts (N, C), fitted to the first half of each stream."""
+
+    def fitted(values: F32) -> F32:
+        return forecasts.ar_forecast(values[: max(len(values) // 2, 8)], values).astype(np.float32)
+
+    return _by_stream(trial, fitted)
+
+
+def _by_stream(trial: Trial, forecast: Callable[[F32], F32]) -> F32:
+    """A forecast of every untouched stream, made from its values in order; NaN in the planted copies."""
+    out = np.full(trial.values.shape, np.nan, np.float32)
+    for stream in range(trial.entities):
+        mine = np.flatnonzero(trial.stream == stream)
+        out[mine] = forecast(trial.values[mine])
+    return out
+
+
+def _season_before(values: F32, filled: F32) -> F32:
+    out = np.concatenate([values[:1] * np.nan, filled[:-1]])
+    for c in range(values.shape[1]):
+        if lag := season(filled[: len(filled) // 2, c]):
+            out[lag:, c] = filled[:-lag, c]
+    return out
+
+
+def season(values: F32) -> int:
+    """The lag in rows at which the autocorrelation peaks after its first dip; 0 where nothing repeats."""
+    centred = (values - values.mean()).astype(np.float64)
+    size = 1 << (2 * len(centred) - 1).bit_length()
+    spectrum = np.abs(np.fft.rfft(centred, size)) ** 2
+    auto = np.fft.irfft(spectrum, size)[: len(centred) // 2]
+    if len(auto) <= LAGS[0] or auto[0] <= 0:
+        return 0
+    auto = auto / auto[0] * len(centred) / np.arange(len(centred), len(centred) - len(auto), -1)
+    dips = np.flatnonzero(auto < 0)
+    first = max(int(dips[0]) if len(dips) else len(auto), LAGS[0])
+    range_ = auto[first : LAGS[1] + 1]
+    return first + int(np.argmax(range_)) if len(range_) and range_.max() >= LEAST_SEASON else 0
+
+
+def judged_windows(series: Series, spec: ModelSpec, *, held: bool, before: int = 0) -> History | None:
+    """Grown windows whose judged rows are all held out, or all learnt (`before` rows of embargo before the cut)."""
+    cut = int(np.argmax(series.held)) if series.held.any() else len(series)
+    length = rows_needed(spec)
+    stop, first = (len(series), cut) if held else (cut - before, 0)
+    ends = np.arange(stop, max(first + spec.stride, length) - 1, -spec.stride)
+    if not len(ends):
+        return None
+    rows = ends[:, None] + np.arange(-length, 0)
+    return History(
+        series.values[rows], series.time_s[rows], series.excluded[rows], np.full(len(rows), series.rhythm)
+    )  # fmt: skip
+
+
+def together(parts: list[History | None]) -> History | None:
+    """The windows of all series, the newest of each first; at most MOST_WINDOWS, evenly taken."""
+    some = [p for p in parts if p is not None]
+    if not some:
+        return None
+    joined = [np.concatenate([getattr(p, n) for p in some]) for n in ("values", "time_s", "anomaly", "rhythm")]
+    keep = np.linspace(0, len(joined[0]) - 1, min(len(joined[0]), MOST_WINDOWS)).astype(int)
+    return History(*(a[keep] for a in joined))
+
+
+def likelihood(scorer: Scorer, spec: ModelSpec, history: History) -> Likelihood:
+    """Replay windows (W, L, C) and judge their last `stride` rows."""
+    data = windows(history, spec)
+    last = slice(-spec.stride, None)
+    out = forecasts.replay(scorer, data)[last]
+    params, gap = np.stack([o.value for o in out], axis=1), np.stack([o.gap for o in out], axis=1)
+    weight = data.value_weight[:, last]
+    log = density.value_log_density(params, data.step[:, last])
+    with np.errstate(invalid="ignore"):
+        nll = -(log * weight).sum(axis=(1, 2)) / weight.sum(axis=(1, 2))
+    return Likelihood(nll.astype(np.float64), _value_pit(params, data, weight, last), _gap_pit(gap, data, last))
+
+
+def _value_pit(params: F32, data: Windows, weight: F32, last: slice) -> F64:
+    m = MIXTURE
+    scale = np.exp(np.clip(params[..., 2 * m :], density.LOG_SCALE_LOW, density.LOG_SCALE_HIGH))
+    u = (data.step[:, last, :, None] - params[..., m : 2 * m]) / scale
+    below = (density.weights(params[..., :m]) / (1 + np.exp(-np.clip(u, -60, 60)))).sum(axis=-1)
+    return below[weight > 0].astype(np.float64)
+
+
+def _gap_pit(params: F32, data: Windows, last: slice) -> F64:
+    on = data.gap_weight[:, last] > 0
+    return density.gap_tails(params[on], data.log_gap[:, last][on])[0].astype(np.float64)
+
+
+def pit_error(pit: F64) -> float:
+    """Mean distance of the quantiles of a probability integral transform from uniform ones: 0 is calibrated, 0.5 worst.
+
+    Dawid 1984; Gneiting, Balabdaoui & Raftery 2007.
+    """
+    if not len(pit):
+        return 0.0
+    levels = np.linspace(0.025, 0.975, 39)
+    return float(np.mean(np.abs(np.quantile(pit, levels) - levels)))
+
+
+def step_us(scorers: list[Scorer], spec: ModelSpec, channels: int) -> list[float]:
+    """Microseconds per event of a step of SPEED_ROWS rows: the best of rounds in turn, so that load falls on all."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(SPEED_ROWS, channels, spec.value_features)).astype(np.float32)
+    r = rng.normal(size=(SPEED_ROWS, spec.rhythm_features)).astype(np.float32)
+    best = [np.inf] * len(scorers)
+    for _ in range(SPEED_ROUNDS):
+        for index, scorer in enumerate(scorers):
+            best[index] = min(best[index], _seconds(scorer, x, r))
+    return [1e6 * seconds / SPEED_CALLS / SPEED_ROWS for seconds in best]
+
+
+def _seconds(scorer: Scorer, x: F32, r: F32) -> float:
+    value = np.zeros((*x.shape[:2], scorer.value_width), np.float32)
+    rhythm = np.zeros((len(x), scorer.rhythm_width), np.float32)
+    began = time.perf_counter()
+    for _ in range(SPEED_CALLS):
+        out = scorer.step(value, rhythm, x, r)
+        value, rhythm = out.value_state, out.rhythm_state
+    return time.perf_counter() - began
