@@ -151,6 +151,7 @@ class Scores:
     expected: F32  # (N, C) forecast in the channel's unit, NaN where none
     low: F32  # (N, C) expected band
     high: F32  # (N, C)
+    model: ModelRef | None = None  # that judged all rows
 
     def shares(self) -> F32:
         """Parts as fractions of the score (N, P); rows sum to 1 where score > 0, else to 0."""

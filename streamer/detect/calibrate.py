@@ -15,6 +15,7 @@ import numpy as np
 
 from streamer.detect.evidence import Evidence, Observation, of_profile
 from streamer.detect.evidence.base import halflife, total
+from streamer.detect.evidence.rhythm import Rhythm
 from streamer.detect.evidence.surprise import Surprise
 from streamer.detect.settings import DetectSettings
 from streamer.event import F32, I64
@@ -35,10 +36,12 @@ class Judgement:
 
 
 class Profile:
-    """All evidences of a stream, folded together."""
+    """All evidences of a stream, folded together. They are those of its settings, whichever network judges."""
 
     def __init__(self, settings: DetectSettings, prior: Mapping[str, Any], *, rhythm: bool) -> None:
-        self.evidences: list[Evidence] = of_profile(settings, prior, rhythm=rhythm)
+        """`rhythm`: whether the network says anything about gaps."""
+        self.rhythm = rhythm
+        self.evidences: list[Evidence] = of_profile(settings, prior, rhythm=settings.rhythm)
         self.names = tuple(e.name for e in self.evidences)
         self.judged = np.zeros(settings.max_entities, np.int64)
         self._smooth = np.zeros((settings.max_entities, len(settings.channels) + 1), np.float32)
@@ -47,7 +50,7 @@ class Profile:
         """Judge N events of distinct entities, then learn from them."""
         surprise = self.evidences[0]
         assert isinstance(surprise, Surprise)
-        folded = [evidence.fold(seen) for evidence in self.evidences]
+        folded = [self._folded(evidence, seen) for evidence in self.evidences]
         low, high = surprise.band(seen.slots, seen.outlook.forecast)
         e = np.stack([strength for strength, _ in folded])  # (E, N)
         level, share = total(e)  # (N,), (E, N)
@@ -57,6 +60,20 @@ class Profile:
         self._smooth[seen.slots] = smooth
         self.judged[seen.slots] += 1
         return Judgement(parts.sum(axis=1), parts, smooth.astype(np.float32), e, low, high)
+
+    def _folded(self, evidence: Evidence, seen: Observation) -> tuple[F32, F32]:
+        """Nothing is judged, and nothing learnt, of what the network says nothing about."""
+        if self.rhythm or not isinstance(evidence, Rhythm):
+            return evidence.fold(seen)
+        n = len(seen.slots)
+        return np.zeros(n, np.float32), np.zeros((n, self._smooth.shape[1]), np.float32)
+
+    def adopt(self, prior: Mapping[str, Any], *, rhythm: bool) -> None:
+        """Another network judges from now on: its population's prior is for new entities, what was learnt stays."""
+        self.rhythm = rhythm
+        for evidence in self.evidences:
+            if isinstance(evidence, Surprise | Rhythm):
+                evidence.adopt(prior.get(evidence.name, {}))
 
     def reset(self, slots: I64) -> None:
         for evidence in self.evidences:

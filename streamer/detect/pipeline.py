@@ -24,8 +24,8 @@ from streamer.detect.ring import Ring
 from streamer.detect.settings import DetectSettings
 from streamer.detect.silence import Silence
 from streamer.detect.storm import Storm
+from streamer.detect.takeover import Takeover
 from streamer.detect.tell import Teller
-from streamer.errors import SchemaMismatch
 from streamer.event import F32, F64, I64, Alert, EventBatch, Fate, Scores
 from streamer.protocols import Scorer
 
@@ -68,6 +68,7 @@ class Detector:
         self.storm = Storm(settings, key)
         self._reporter = Reporter(settings, self.lanes, self.incidents, self.profile.names, key)
         self._teller = Teller(self.storm, self.incidents)
+        self._takeover: Takeover | None = None
         self.schema = snapshot.Schema.of(key, settings.channels, spec.k_min, self.arrays())
 
     # -- what the service reads ---------------------------------------------------------------------------------------
@@ -76,7 +77,8 @@ class Detector:
         """Bytes of all arenas, used or not."""
         parts = (self.decider, self.incidents, self.admission, self.silence)
         small = sum(a.nbytes for part in parts for a in part.state().values())
-        return self.ring.nbytes + self.lanes.nbytes + self.profile.nbytes + small
+        coming = 0 if self._takeover is None else self._takeover.lanes.nbytes
+        return self.ring.nbytes + self.lanes.nbytes + coming + self.profile.nbytes + small
 
     @property
     def entities_active(self) -> int:
@@ -98,9 +100,10 @@ class Detector:
     def process(self, batch: EventBatch) -> Judged:
         """Judge every event of a batch in log order. The result does not depend on how the log was cut into batches."""
         n, c = batch.values.shape
+        expected, low, high = (np.full((n, c), np.nan, np.float32) for _ in range(3))
         scores = Scores(
             np.full(n, Fate.WARMING, np.uint8), np.zeros(n, np.float32), np.zeros(n, np.float32),
-            np.zeros((n, c + 1), np.float32), *(np.full((n, c), np.nan, np.float32) for _ in range(3)),
+            np.zeros((n, c + 1), np.float32), expected, low, high, self.ref,
         )  # fmt: skip
         alerts: list[Alert] = []
         self.topic = batch.topic
@@ -161,6 +164,8 @@ class Detector:
             for slot in slots.tolist()
         ]
         self.lanes.reset(slots, np.array(phases, np.int64))
+        if self._takeover is not None:
+            self._takeover.reset(slots, np.array(phases, np.int64))
 
     def _wave(self, batch: EventBatch, rows: I64, slots: I64, scores: Scores) -> None:
         """One event of each of distinct entities."""
@@ -191,6 +196,8 @@ class Detector:
     def _judge(self, scores: Scores, rows: I64, slots: I64, time_s: F64, values: F32) -> Wave:
         _, previous_s = self.ring.previous(slots)
         outlook = self.lanes.step(slots, values, time_s, previous_s)
+        if self._takeover is not None:
+            self._takeover.step(slots, values, time_s, previous_s)
         judged_before = self.profile.judged[slots]
         learn = np.where(self.incidents.open[slots], OPEN_LEARNS, 1).astype(np.float32)
         judged = self.profile.fold(Observation(slots, judged_before, values, time_s, outlook, learn))
@@ -245,19 +252,40 @@ class Detector:
         """
         snapshot.unpack(self, blob)
 
-    def swap(self, scorer: Scorer, spec: ModelSpec, prior: Mapping[str, Any] | None = None) -> None:
-        """Another network takes over between two events.
+    # -- another network ----------------------------------------------------------------------------------------------
+    def prepare(self, scorer: Scorer, spec: ModelSpec, prior: Mapping[str, Any] | None = None) -> None:
+        """Another network shall take over: its lanes are begun beside those that judge, instead of any begun before.
 
-        Its lanes are rebuilt from the rings, profiles and incidents stay.
+        SchemaMismatch, and nothing changed, if the rings do not hold what it needs.
         """
-        if spec.ring != self.ring.length or spec.k_min != self.lanes.spec.k_min:
-            raise SchemaMismatch(f"the new model needs {spec.ring} past events, the rings hold {self.ring.length}")
-        phase = self.lanes.phase
-        self.lanes = Lanes(scorer, spec, self.ring, rhythm=self.settings.rhythm)
-        self.lanes.phase[:] = phase
-        self.lanes.restore(np.array([slot for _, slot in self.slots.items()], np.int64))
-        self.silence.lanes = self._reporter.lanes = self.lanes
-        self.ref = scorer.ref
+        used = np.array([slot for _, slot in self.slots.items()], np.int64)
+        self._takeover = Takeover(scorer, spec, prior, self.lanes, used, rhythm=self.settings.rhythm)
+
+    def rebuild(self, most: int) -> int:
+        """Rebuild the coming lanes of at most `most` entities; how many are left."""
+        return 0 if self._takeover is None else self._takeover.rebuild(most)
+
+    def abandon(self) -> None:
+        """The network that was on its way does not come."""
+        self._takeover = None
+
+    def take_over(self) -> None:
+        """From the next event on the prepared network judges; what is left is rebuilt now. Profiles and incidents stay.
+
+        The prior of its population is for entities that come.
+        """
+        coming, self._takeover = self._takeover, None
+        if coming is None:
+            return
+        coming.rebuild(coming.behind)
+        self.lanes = self.silence.lanes = self._reporter.lanes = coming.lanes
+        self.ref = coming.lanes.scorer.ref
+        self.profile.adopt(coming.prior or {}, rhythm=coming.lanes.rhythm)
+
+    def swap(self, scorer: Scorer, spec: ModelSpec, prior: Mapping[str, Any] | None = None) -> None:
+        """Prepare and take over at once."""
+        self.prepare(scorer, spec, prior)
+        self.take_over()
 
 
 def schema_of(settings: DetectSettings, scorer: Scorer, spec: ModelSpec, key: int = 0) -> snapshot.Schema:

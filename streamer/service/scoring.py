@@ -154,7 +154,8 @@ def silenced(scores: Scores) -> Scores:
 
 def joined(pieces: Sequence[Scores]) -> Scores:
     """Scores of consecutive batches as one."""
-    return Scores(*(np.concatenate([getattr(piece, name) for piece in pieces]) for name in _SCORE_COLUMNS))
+    columns: list[Any] = [np.concatenate([getattr(piece, name) for piece in pieces]) for name in _SCORE_COLUMNS]
+    return Scores(*columns)
 
 
 def chosen(scores: Scores, index: slice | NDArray[Any]) -> Scores:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,8 +57,9 @@ def in_pieces(detector: Detector, batch: EventBatch, sizes: Sequence[int]) -> Ju
 
 
 def join(found: Sequence[Judged]) -> Judged:
-    fields = Scores.__slots__
-    scores = Scores(*(np.concatenate([getattr(j.scores, name) for j in found]) for name in fields))
+    fields = [name for name in Scores.__slots__ if name != "model"]
+    columns: dict[str, Any] = {name: np.concatenate([getattr(j.scores, name) for j in found]) for name in fields}
+    scores = Scores(**columns)
     return Judged(scores, [alert for j in found for alert in j.alerts])
 
 

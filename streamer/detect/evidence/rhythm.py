@@ -33,15 +33,17 @@ class Rhythm:
     name = "rhythm"
 
     def __init__(self, slots: int, channels: int, prior: Mapping[str, Any]) -> None:
-        chosen = PRIOR | dict(prior)
-        self._prior = np.array([Tail.prior(*run) for run in chosen["runs"]], np.float32).T  # (3, len(RUNS))
+        self.adopt(prior)
         self._tails = Block(slots, 3, len(RUNS))
         self._recent = Block(slots, 2, LONGEST)  # -log10 tails, too soon and too late, newest last
+        # Its own: a network that says nothing of gaps may have judged before.
+        self._judged = np.zeros(slots, np.int64)
         self._parts = channels + 1
 
     def fold(self, seen: Observation) -> tuple[F32, F32]:
         tails, recent = self._tails.gather(seen.slots), self._recent.gather(seen.slots)
-        new = seen.judged == 0
+        judged = self._judged[seen.slots]
+        new = judged == 0
         if new.any():
             tails[:, new] = self._prior[:, None, :]
             recent[:, new] = MEAN_TAIL
@@ -53,13 +55,19 @@ class Rhythm:
         stat = _runs(recent)  # (N, runs)
         tail = Tail(*tails)
         e = np.minimum(tail.evidence(stat + 1), SHARPEN * stat)
-        after = tail.learn(stat + 1, seen.judged.astype(np.float32)[:, None], seen.learn[:, None])
+        after = tail.learn(stat + 1, judged.astype(np.float32)[:, None], seen.learn[:, None])
         self._tails.scatter(seen.slots, np.stack([after.log_q, after.excess, after.square]))
         self._recent.scatter(seen.slots, recent)
+        self._judged[seen.slots] += 1
         parts = np.zeros((len(seen.slots), self._parts), np.float32)
         parts[:, -1] = 1
         # The runs overlap: the largest counts, which measured better than their sum, and their number is not a penalty.
         return e.max(axis=1).astype(np.float32), parts
+
+    def adopt(self, prior: Mapping[str, Any]) -> None:
+        """Entities that are judged for the first time from now on begin with this prior."""
+        chosen = PRIOR | dict(prior)
+        self._prior = np.array([Tail.prior(*run) for run in chosen["runs"]], np.float32).T  # (3, len(RUNS))
 
     def tails(self) -> dict[str, list[list[float]]]:
         """Medians of the learnt tails, in the form of a prior."""
@@ -70,9 +78,10 @@ class Rhythm:
     def reset(self, slots: I64) -> None:
         self._tails.reset(slots)
         self._recent.reset(slots)
+        self._judged[slots] = 0
 
     def state(self) -> Mapping[str, np.ndarray]:
-        return {"tails": self._tails.array, "recent": self._recent.array}
+        return {"tails": self._tails.array, "recent": self._recent.array, "judged": self._judged}
 
 
 def _runs(recent: F32) -> F32:

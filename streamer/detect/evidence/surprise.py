@@ -45,14 +45,18 @@ class Surprise:
     name = "surprise"
 
     def __init__(self, slots: int, channels: int, prior: Mapping[str, Any], settings: DetectSettings) -> None:
-        chosen = PRIOR | dict(prior)
-        self._channel_prior = np.array(Tail.prior(*chosen["channel"]), np.float32)[:, None, None]
-        self._product_prior = np.array(Tail.prior(*chosen["product"]), np.float32)[:, None]
+        self.adopt(prior)
         self._channels = Block(slots, ROWS, channels)
         self._entity = Block(slots, 4, 1)  # tail of the product, last mean surprise
         self._direction = settings.direction
         watch = settings.watch
         self._weight = np.array([not watch or name in watch for name in settings.channels], np.float32)
+
+    def adopt(self, prior: Mapping[str, Any]) -> None:
+        """Entities that are judged for the first time from now on begin with this prior."""
+        chosen = PRIOR | dict(prior)
+        self._channel_prior = np.array(Tail.prior(*chosen["channel"]), np.float32)[:, None, None]
+        self._product_prior = np.array(Tail.prior(*chosen["product"]), np.float32)[:, None]
 
     def fold(self, seen: Observation) -> tuple[F32, F32]:
         c = self._channels.gather(seen.slots)  # (ROWS, N, C)
