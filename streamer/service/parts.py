@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from streamer.event import Alert, ModelRef
 from streamer.protocols import Letter
@@ -26,6 +27,15 @@ class ModelState:
         return "champion" if self.fallback is None else "fallback"
 
 
+class Attendant(Protocol):
+    """A loop beside the flow, in a thread of its own: it may fail and hang, and costs the flow nothing."""
+
+    name: str
+
+    def run(self, stop: threading.Event) -> None:
+        """Until the event; then leave within a second or two, and release everything."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """Everything that runs. Each object has one owning thread; the others only read its numbers."""
@@ -37,6 +47,7 @@ class Parts:
     model: ModelState
     recent: Recent = field(default_factory=Recent)
     exposed: str | None = None  # what crosses a network in the clear
+    attendants: tuple[Attendant, ...] = ()
 
     @property
     def outlets(self) -> list[Outlet[Any]]:
