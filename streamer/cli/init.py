@@ -27,6 +27,7 @@ SAMPLE = 2000
 FEW_ROWS = 200
 LEAST_LATE_S, MOST_LATE_S = 60.0, 86_400.0
 OLD_S = 3600.0
+LEAST_ROWS = 3  # of a key that names an entity
 BURST_S = 2.0  # what came within less says nothing of a rate
 
 
@@ -134,12 +135,12 @@ def understand(records: Sequence[Record], partitions: int, topic: str, base: Bas
     guess = guess_fields(lines_of(values, form, base.schema_registry))
     source: dict[str, Any] = {"kind": "kafka", "topic": topic, "group": "streamer", "format": form}
     source |= {"columns": list(guess.columns or ())} if form == "csv" else {}
-    fields = Fields(guess.fields.channels, guess.fields.entity, guess.fields.time, "auto")
-    batches, rejected = decoded(records, source, fields, base)
-    fields = replace(fields, time_unit=guess.time_unit)
     said = Said(
         [f"{len(records):,} records of {partitions} partitions looked at: {_format_note(form)}", *guess.notes[1:]]
     )
+    fields = said.beside(records, Fields(guess.fields.channels, guess.fields.entity, guess.fields.time, "auto"))
+    batches, rejected = decoded(records, source, fields, base)
+    fields = replace(fields, time_unit="auto" if fields.time in fields.outside else guess.time_unit)
     shape = shape_of(batches, fields.channels)
     said.shape(shape, fields, rate=_rate(records))
     said.rejected(shape.rows, rejected)
@@ -157,20 +158,28 @@ def decoded(
 
     from streamer.config import config_from
     from streamer.connect.decoding import decoder_for
+    from streamer.connect.envelope import Beside
     from streamer.event import Lease
 
     body = {"name": "sample", "source": source, "fields": _fields(fields, str)}
     stream = config_from({"version": 1, "streams": [body], "kafka": {}}, env=os.environ).streams[0]
-    decoder = decoder_for(stream, base.schema_registry)(Lease(str(source["topic"]), 0))
-    values = [record.value for record in records if record.value is not None]
-    batch, rejected = decoder.decode(values, np.arange(len(values)))
+    lease, full = Lease(str(source["topic"]), 0), _with_value(records)
+    decoder = decoder_for(stream, base.schema_registry)(lease)
+    times_ms = np.array([record.timestamp_ms for record in full], np.int64)
+    beside = Beside(lease, [record.key for record in full], times_ms)
+    batch, rejected = decoder.decode([record.value or b"" for record in full], np.arange(len(full)), beside)
     return [batch] if len(batch) else [], rejected
 
 
 def _fields(fields: Fields, named: Callable[[str], str]) -> dict[str, Any]:
     """The section as data, each name as `named` writes it."""
-    time = None if fields.time is None else {"path": named(fields.time), "unit": fields.time_unit}
-    return {"entity": list(map(named, fields.entity)), "time": time, "channels": list(map(named, fields.channels))}
+    from streamer.connect.envelope import written
+
+    def at(name: str) -> str:
+        return name if name in fields.outside else named(written(name))
+
+    time = None if fields.time is None else {"path": at(fields.time), "unit": fields.time_unit}
+    return {"entity": list(map(at, fields.entity)), "time": time, "channels": list(map(named, fields.channels))}
 
 
 class Said:
@@ -178,6 +187,20 @@ class Said:
 
     def __init__(self, notes: list[str]) -> None:
         self.notes, self.unsure = notes, list[str]()
+
+    def beside(self, records: Sequence[Record], fields: Fields) -> Fields:
+        """What the value lacks, where the records have it beside the value."""
+        from streamer.connect.envelope import KEY, TIMESTAMP
+
+        if not fields.entity and keys_name(records):
+            self.notes.append("no field looks like the name of a device or a customer, but the keys of the records do")
+            fields = replace(fields, entity=(KEY,), outside=fields.outside | {KEY})
+        if fields.time is None and all(record.timestamp_ms > 0 for record in records):
+            self.unsure.append(
+                "no field looks like a time: the records' timestamps are taken, which may be when they were sent"
+            )
+            fields = replace(fields, time=TIMESTAMP, outside=fields.outside | {TIMESTAMP})
+        return fields
 
     def shape(self, shape: Shape, fields: Fields, rate: float | None) -> None:
         from streamer.connect.guess import spoken_seconds
@@ -195,7 +218,7 @@ class Said:
             self.unsure.append(
                 "no field looks like a time: name one in fields.time, else rhythm and gaps are not judged"
             )
-        if fields.time and fields.time_unit == "auto":
+        if fields.time and fields.time_unit == "auto" and fields.time not in fields.outside:
             self.unsure.append(f"the unit of {fields.time}: its values do not agree, so each is told by its size")
         if not fields.entity:
             self.unsure.append("no field looks like the name of a device or a customer: all is taken for one series")
@@ -225,6 +248,14 @@ class Said:
             self.unsure.append(
                 "rows of a topic have no header: rename column_1, column_2, ... in columns and in fields"
             )
+
+
+def keys_name(records: Sequence[Record]) -> bool:
+    """Whether the keys look like names of entities: texts, and each seen a few times."""
+    from streamer.connect.envelope import name_of
+
+    names = list(map(name_of, {record.key for record in records}))
+    return None not in names and len(names) * LEAST_ROWS <= len(records)
 
 
 def _with_value(records: Sequence[Record]) -> list[Record]:

@@ -118,12 +118,12 @@ def _target(to: Address | None, path: Path | None, name: str | None) -> tuple[Ka
     return config.kafka, topics[0], fields
 
 
-def _fields_of(stream: Any) -> Fields:
-    from streamer.connect.codec import Fields
+def _fields_of(stream: Any) -> Fields | None:
+    """None where the stream reads some beside its records: which columns of a file those are, only the file shows."""
+    from streamer.connect.decoding import fields_of
 
-    told = stream.fields
-    time_at, unit = (told.time.path, told.time.unit) if told.time else (None, "auto")
-    return Fields(tuple(told.channels), tuple(told.entity), time_at, unit)
+    fields = fields_of(stream.fields)
+    return None if fields.outside else fields
 
 
 def _rows(file: Path, fields: Fields | None, *, timed: bool) -> tuple[FileRows, tuple[str, ...]]:

@@ -127,18 +127,15 @@ def _stream_topics(config: Config, stream: Stream) -> tuple[tuple[str, ...], str
 
 def reader(config: Config, stream: Stream) -> See:
     """What the stream's decoder makes of a record: time, entity and values, or the reason of its refusal."""
-    import numpy as np
-
     from streamer.connect.decoding import decoder_for
+    from streamer.connect.kafka.decode import Listed, decode
     from streamer.event import Lease
 
     decoder_of = decoder_for(stream, config.schema_registry)
 
     def see(record: Record) -> Seen:
-        if record.value is None:
-            return {"rejected": "tombstone", "detail": "the record has no value"}
-        decoder = decoder_of(Lease(record.topic, record.partition))
-        batch, rejected = decoder.decode([record.value], np.array([record.offset]))
+        lease = Lease(record.topic, record.partition)
+        batch, rejected = decode(Listed.of([record]), decoder_of(lease), lease)
         if rejected:
             return {"rejected": rejected[0].reason, "detail": rejected[0].detail}
         numbers = [float(str(value)) for value in batch.values[0]]  # 0.22, not 0.2199999988079071

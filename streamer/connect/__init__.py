@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from streamer.connect.codec import Fields
     from streamer.event import Lease, Position
     from streamer.journal import Journal
-    from streamer.protocols import DeadLetters, ScoreSink, Sink, Source, Store
+    from streamer.protocols import DeadLetters, Registry, ScoreSink, Sink, Source, Store
 
 CARD_KEYS = ("customer", "terminal")
 JOURNAL = "journal.db"  # in the folder of a file store
@@ -119,6 +119,23 @@ def open_journal(config: config.Config) -> Journal:
     return SqliteJournal(Path(section.path) / JOURNAL if section.kind == "files" else None)
 
 
+def open_registry(config: config.Config, *, create: bool = False) -> Registry | None:
+    """The registry of models; None where none is configured. A Redis that is down is no error.
+
+    ConfigError if its folder is not there, unless it may be created.
+    """
+    section, store = config.model, config.store
+    if section.registry is None:
+        return None
+    if section.registry == "redis" and store.kind == "redis":
+        from streamer.connect.registry_redis import RedisRegistry
+
+        return RedisRegistry(store)
+    from streamer.connect.registry_files import DirectoryRegistry
+
+    return DirectoryRegistry(section.registry, create=create)
+
+
 def open_scores(section: config.ScoreOutput, stream: config.Stream, channels: Sequence[str]) -> ScoreSink:
     """The file for the scores of a stream, continued if it is there. SinkError if it cannot be."""
     from streamer.connect.scores import ScoreCsv, ScoreJsonl
@@ -167,20 +184,18 @@ def _file(stream: config.Stream, section: config.FileSource) -> Source:
 
 def _fields(section: config.Fields, source: config.FileSource) -> Fields:
     """The fields as configured; channels that are not named are looked for in the file."""
-    from dataclasses import replace
-
-    from streamer.connect.envelope import fields_of
+    from streamer.connect.decoding import fields_of
+    from streamer.connect.envelope import plain
     from streamer.connect.guess import guess_fields
     from streamer.connect.lines import is_pipe
 
-    fields = fields_of(section)
-    if fields.channels:
-        return fields
+    if section.channels:
+        return fields_of(section)
     if is_pipe(source.path):
         raise ConfigError("fields.channels", "must be named for a pipe, which cannot be read twice", source.path)
     separator = None if source.separator == "auto" else source.separator
-    found = guess_fields(source.path, time=fields.time or "", entity=fields.entity, separator=separator)
-    return replace(fields, channels=found.fields.channels)
+    time, entity = plain(section.time.path) if section.time else "", tuple(map(plain, section.entity))
+    return fields_of(section, guess_fields(source.path, time=time, entity=entity, separator=separator).fields.channels)
 
 
 def _synthetic(name: str, section: config.SyntheticSource) -> Source:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from streamer.connect.codec import Decoder, Fields
-from streamer.connect.envelope import fields_of
+from streamer.connect.envelope import plain
 from streamer.errors import ConfigError
 from streamer.event import Lease
 
@@ -33,6 +33,16 @@ def decoder_for(stream: config.Stream, registry: config.SchemaRegistry | None) -
 
     decoder(None)
     return decoder
+
+
+def fields_of(section: config.Fields, channels: Sequence[str] = ()) -> Fields:
+    """The fields of a configuration; `channels` where it names none. `\\@x` is a field of the value, named @x."""
+    time = section.time
+    named = (*section.entity, *([time.path] if time else []))
+    return Fields(
+        tuple(section.channels or channels), tuple(map(plain, section.entity)), plain(time.path) if time else None,
+        time.unit if time else "auto", frozenset(name for name in named if name.startswith("@")),
+    )  # fmt: skip
 
 
 def _maker(

@@ -1,4 +1,4 @@
-"""Fields that stand beside a record's value in its log: `@key`, `@topic`, `@partition` as entity, `@timestamp` as time."""
+"""Fields beside the value of a record in its log: `@key`, `@topic`, `@partition` as entity, `@timestamp` as time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from streamer.connect.times import seconds_of_numbers
 from streamer.event import I64, Bool, Lease
 
 if TYPE_CHECKING:
-    from streamer import config
     from streamer.connect.codec import Columns, Fields, Refusals
 
 KEY, TIMESTAMP, TOPIC, PARTITION = "@key", "@timestamp", "@topic", "@partition"
@@ -56,7 +55,7 @@ def _entity(name: str, columns: Columns, beside: Beside, refused: Refusals) -> S
         return [beside.lease.topic if name == TOPIC else str(beside.lease.partition)] * len(columns.line)
     lines = columns.line.tolist()
     keys = [beside.keys[line] for line in lines]
-    known = {key: _name(key) for key in dict.fromkeys(keys)}
+    known = {key: name_of(key) for key in dict.fromkeys(keys)}
     if None in known.values():
         for line, key in zip(lines, keys, strict=True):
             if known[key] is None:
@@ -64,7 +63,7 @@ def _entity(name: str, columns: Columns, beside: Beside, refused: Refusals) -> S
     return [known[key] or "" for key in keys]
 
 
-def _name(key: bytes | None) -> str | None:
+def name_of(key: bytes | None) -> str | None:
     """The key as a name; None where it is none, such as a number in binary."""
     try:
         text = (key or b"").decode()
@@ -75,18 +74,6 @@ def _name(key: bytes | None) -> str | None:
 
 def _problem(key: bytes | None) -> str:
     return "the record has none" if not key else f"{key[:SHOWN]!a} is no text"
-
-
-def fields_of(section: config.Fields) -> Fields:
-    """The fields of a configuration. A name that begins with `\\@` is a field of the value whose name begins with @."""
-    from streamer.connect.codec import Fields
-
-    time = section.time
-    named = (*section.entity, *([time.path] if time else []))
-    return Fields(
-        tuple(section.channels), tuple(map(plain, section.entity)), plain(time.path) if time else None,
-        time.unit if time else "auto", frozenset(name for name in named if name.startswith("@")),
-    )  # fmt: skip
 
 
 def plain(name: str) -> str:

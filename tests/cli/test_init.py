@@ -92,6 +92,28 @@ def test_what_is_uncertain_is_said(tmp_path: Path) -> None:
         assert doubt in told
 
 
+def test_what_the_values_lack_is_taken_from_beside_them(tmp_path: Path) -> None:
+    rows = [(f"pump {i % 3}".encode(), b'{"@v": %d.5}' % (i % 7)) for i in range(300)]
+    sent = [Record("raw", 0, i, (T0 + i) * 1000, key, value) for i, (key, value) in enumerate(rows)]
+    found = understand(sent, 1, "raw", load_base(None))
+    (path := tmp_path / "made.yaml").write_text(render(found))
+    fields = load_config(path, env={}).streams[0].fields
+    assert (fields.entity, fields.time and fields.time.path, fields.channels) == (("@key",), "@timestamp", ("@v",))
+    assert found.entities == 3 and any("keys of the records" in note for note in found.notes)
+
+
+def test_keys_that_never_repeat_name_nothing(tmp_path: Path) -> None:
+    sent = [Record("raw", 0, i, T0 * 1000 + i, b"%d" % i, b'{"v": %d.5}' % (i % 7)) for i in range(50)]
+    assert understand(sent, 1, "raw", load_base(None)).entity == ()
+
+
+def test_a_field_of_the_record_that_begins_with_an_at_is_written_as_its_own(tmp_path: Path) -> None:
+    values = [b'{"@timestamp": "2026-01-01T00:%02d:%02dZ", "v": %d.5}' % (i // 60, i % 60, i % 7) for i in range(300)]
+    config, _, _ = understood(values, tmp_path)
+    time = config.streams[0].fields.time
+    assert time is not None and time.path == "\\@timestamp"
+
+
 @given(
     st.recursive(
         st.text(max_size=20) | st.booleans() | st.integers(0, 10**6), lambda inner: st.lists(inner, max_size=3)

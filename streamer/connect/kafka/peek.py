@@ -34,6 +34,11 @@ class Record:
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
 
+    @property
+    def timestamp(self) -> int:
+        """As the client calls it."""
+        return self.timestamp_ms
+
 
 class Peek:
     """Reads all partitions of some topics. Starts at their ends until told otherwise. Used by one thread."""
@@ -65,6 +70,12 @@ class Peek:
         """Go to the end of every partition, or `back` records before it."""
         starts, ends = self._bounds()
         self._seek({each: max(starts[each], end - back) for each, end in ends.items()})
+
+    def from_offsets(self, offsets: Mapping[int, int]) -> None:
+        """Go to these offsets, by partition of the only topic, but not before what its log still has."""
+        starts, _ = self._bounds()
+        each = {at.partition: at for at in self.partitions}
+        self._seek({each[n]: max(offset, starts[each[n]]) for n, offset in offsets.items()})
 
     def from_time(self, time_s: float) -> None:
         """Go to the first record at or after a time, by the records' own timestamps."""
