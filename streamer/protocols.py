@@ -30,6 +30,10 @@ class Source(Protocol):
     def at_end(self) -> bool:
         """Whether everything there was has been brought; never while partitions are moving between members."""
 
+    @property
+    def lags(self) -> Mapping[Lease, int]:
+        """Records that are there and not read yet, per lease, as far as known. None of sources without partitions."""
+
     def poll(self, timeout_s: float) -> Poll | None:
         """Wait at most `timeout_s` for records. An empty Poll means nothing yet, None means the end for ever."""
 

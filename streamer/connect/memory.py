@@ -20,13 +20,14 @@ Item = EventBatch | Rejected | Poll | Exception
 class MemorySource:
     """Brings its items one poll at a time, in order: a batch, a rejected record, a Poll; an exception is raised.
 
-    `revoke` takes a lease away at once, as another member's joining does; `trouble` and `at_end` are set from outside.
+    `revoke` takes a lease away at once, as another member's joining does; `trouble`, `at_end` and `lags` are set from outside.
     """
 
     def __init__(self, items: Iterable[Item], *, channels: tuple[str, ...] = ("value",), endless: bool = False) -> None:
         self.channels = channels
         self.trouble: str | None = None
         self.at_end = True
+        self.lags: Mapping[Lease, int] = {}
         self.positions: dict[Lease, Position] = {}
         self.revoked: set[Lease] = set()
         self.closed = False

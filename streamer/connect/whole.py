@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from streamer.event import Lease, Position
 
@@ -12,6 +13,7 @@ class WholeSource:
 
     trouble: str | None = None
     at_end: bool = True
+    lags: Mapping[Lease, int] = MappingProxyType({})
 
     def holds(self, lease: Lease) -> bool:
         return True

@@ -76,7 +76,9 @@ def source_check(reader: Reader) -> Check:
         return Check(name, False, f"failing, retried: {reader.trouble}")
     if reader.ended:
         return Check(name, True, "ended")
-    return Check(name, True, "paused: scoring is behind" if reader.paused else "reading")
+    behind = sum(records for _, records in reader.lags)
+    doing = "paused: scoring is behind" if reader.paused else "reading"
+    return Check(name, True, f"{doing}, {behind:,} records behind" if behind else doing)
 
 
 def gap_check(line: Line) -> Check:

@@ -138,6 +138,9 @@ def _delivery(parts: Parts) -> Iterator[Metric]:
 
 def _partitions(parts: Parts) -> Iterator[Metric]:
     moves = (((line.stream, how), n) for line in parts.lines for how, n in _counts(line.partitions.moves))
+    where = ("stream", "topic", "partition")
+    lags = [((r.stream, at.topic, str(at.partition)), records) for r in parts.readers for at, records in r.lags]
+    yield gauge("consumer_lag_records", "Records of a partition that are there and not read yet.", where, lags)
     yield counter("rebalances", "Partitions that came and went.", ("stream", "change"), moves)
     found = (
         ((line.stream, how), n)

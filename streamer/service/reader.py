@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from streamer.errors import StreamerError
-from streamer.event import Poll
+from streamer.event import Lease, Poll
 from streamer.protocols import Clock, Source
 from streamer.service.backoff import Backoff
 from streamer.service.ledger import Ledger
@@ -65,6 +65,11 @@ class Reader:
     def silent_s(self) -> float:
         """How long the loop has not come round."""
         return self._clock() - self.beat
+
+    @property
+    def lags(self) -> list[tuple[Lease, int]]:
+        """Records not read yet, of each partition that we hold."""
+        return [(lease, records) for lease, records in self.source.lags.items() if self.source.holds(lease)]
 
     def run(self, stop: threading.Event, drained: threading.Event) -> None:
         """Read until `stop` or the end of the source, then keep the source alive until `drained`; close it."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from streamer.connect.memory import ABORT
 from streamer.errors import SinkError
+from streamer.event import Lease
 from streamer.service.health import ALIVE_S, Health
 from streamer.service.parts import ModelState, Phase
 from tests.service.world import REF, World, batch_of, world
@@ -44,6 +45,13 @@ def test_a_full_outbox_is_the_reason() -> None:
     w.read(1)
     w.score()
     assert reasons(w) == {"outbox": "1 alerts wait (limit 1): scoring is stopped"}
+
+
+def test_a_source_that_is_behind_is_ready_and_says_how_far() -> None:
+    w = world([])
+    w.source.lags = {Lease("t", 0): 1200, Lease("t", 1): 34}
+    details = {check.name: check.detail for check in health_of(w).ready()}
+    assert (reasons(w), details["source:s"]) == ({}, "reading, 1,234 records behind")
 
 
 def test_recovery_makes_ready_again() -> None:

@@ -68,6 +68,10 @@ class Rehearsed:
     def at_end(self) -> bool:
         return self._source.at_end
 
+    @property
+    def lags(self) -> Mapping[Lease, int]:
+        return self._source.lags
+
     def holds(self, lease: Lease) -> bool:
         return self._source.holds(lease)
 
