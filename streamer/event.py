@@ -242,3 +242,20 @@ class Alert:
     replayed: bool = False
     traceparent: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEvent:
+    """Another network judges from now on. Every replica tells it; the same move has the same id in all of them."""
+
+    event_id: str
+    event: str  # "promoted" | "rolledback"
+    at: str  # RFC 3339, by the wall clock of who tells it
+    streams: list[str]
+    model: ModelRef
+    previous: ModelRef
+    why: str
+    summary: str
+
+
+Message = Alert | ModelEvent

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, TypeVar, runtime_checkable
 
-from streamer.event import F32, Alert, EventBatch, Lease, ModelRef, Poll, Position, Rejected, Scores
+from streamer.event import F32, EventBatch, Lease, Message, ModelRef, Poll, Position, Rejected, Scores
 
 Clock = Callable[[], float]
 
@@ -105,7 +105,7 @@ class Letter:
     at: str  # RFC 3339, when it was rejected
 
 
-Sink = Outgoing[Alert]
+Sink = Outgoing[Message]
 DeadLetters = Outgoing[Letter]
 
 

@@ -50,6 +50,7 @@ def read_alerts(path: Path) -> list[Alert]:
     """All alerts of a JSONL file. InputError naming the line that is none."""
     import msgspec
 
+    from streamer.connect.sinks import is_model_event
     from streamer.errors import InputError
     from streamer.event import Alert
 
@@ -59,7 +60,7 @@ def read_alerts(path: Path) -> list[Alert]:
         raise InputError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
     decoder, alerts = msgspec.json.Decoder(Alert), []
     for number, line in enumerate(lines, start=1):
-        if line.strip():
+        if line.strip() and not is_model_event(line):
             try:
                 alerts.append(decoder.decode(line))
             except (msgspec.DecodeError, UnicodeDecodeError) as exc:

@@ -11,10 +11,11 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["config", "alert"]))
+@click.argument("what", type=click.Choice(["config", "alert", "model-event"]))
 def schema(what: str) -> None:
-    """Print the JSON schema of config.yaml or of an alert."""
-    click.echo(json.dumps({"$schema": DRAFT, **(_config() if what == "config" else _alert())}, indent=2))
+    """Print the JSON schema of config.yaml, of an alert, or of what is told when another model judges."""
+    made = {"config": _config, "alert": _alert, "model-event": _model_event}[what]()
+    click.echo(json.dumps({"$schema": DRAFT, **made}, indent=2))
 
 
 def _config() -> dict[str, Any]:
@@ -29,3 +30,15 @@ def _alert() -> dict[str, Any]:
     from streamer.event import Alert
 
     return msgspec.json.schema(Alert)
+
+
+def _model_event() -> dict[str, Any]:
+    import msgspec
+
+    from streamer.event import ModelEvent
+
+    made: dict[str, Any] = msgspec.json.schema(ModelEvent)
+    body = made["$defs"]["ModelEvent"]
+    body["properties"] = {"type": {"type": "string", "pattern": r"^io\.streamer\.model\."}} | body["properties"]
+    body["required"] = ["type", *body["required"]]
+    return made

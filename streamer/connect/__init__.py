@@ -142,7 +142,7 @@ def open_scores(section: config.ScoreOutput, stream: config.Stream, channels: Se
 
     kind = ScoreCsv if section.kind == "csv" else ScoreJsonl
     path = section.path_for(stream.name)
-    return kind(path, channels, keys=entity_names(stream), clock=stream.has_clock, append=True)
+    return kind(path, channels, keys=entity_names(stream), clock=stream.has_clock, append=True, model=True)
 
 
 def entity_names(stream: config.Stream) -> tuple[str, ...]:

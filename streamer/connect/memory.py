@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from streamer.connect.store_names import checked
 from streamer.errors import InputError, SinkError, StoreError
-from streamer.event import Alert, EventBatch, Lease, Poll, Position, Rejected, Scores
+from streamer.event import Alert, EventBatch, Lease, Message, ModelEvent, Poll, Position, Rejected, Scores
 
 ABORT = InputError("the source broke (an ABORT of its script)")
 Item = EventBatch | Rejected | Poll | Exception
@@ -82,21 +82,25 @@ def _as_poll(item: Item) -> Poll:
 
 
 class MemorySink:
-    """Keeps alerts in `alerts`. `hold()` makes it acknowledge nothing until `release()`; `fail` is raised by send."""
+    """Keeps alerts in `alerts`, model events in `events`. `hold()` makes it acknowledge nothing until `release()`; `fail` is raised by send."""
 
     def __init__(self, *, fail: SinkError | None = None) -> None:
         self.alerts: list[Alert] = []
+        self.events: list[ModelEvent] = []
         self.fail = fail
         self.closed = False
         self._held = False
         self._waiting = 0
 
-    def send(self, alert: Alert) -> None:
+    def send(self, message: Message) -> None:
         if self.closed:
             raise SinkError("memory sink: send after close")
         if self.fail is not None:
             raise self.fail
-        self.alerts.append(alert)
+        if isinstance(message, ModelEvent):
+            self.events.append(message)
+        else:
+            self.alerts.append(message)
         self._waiting += 1
 
     def hold(self) -> None:

@@ -31,7 +31,7 @@ STATUS = {
     Fate.REPLAYED: "rejected",
     Fate.RETURNED: "rejected",
 }
-_FORMAT = {"row": "%d", "time": "%s", "entity": "%s", "key": "%s", "status": "%s"}
+_FORMAT = {"row": "%d", "time": "%s", "entity": "%s", "key": "%s", "status": "%s", "model": "%s"}
 Column = list[Any]
 LARGEST = float(np.finfo(np.float32).max)
 
@@ -56,6 +56,7 @@ class ScoreFile(abc.ABC):
     """A ScoreSink that writes one line a row into a file: emptied first, or appended to (`append`).
 
     `keys` names the entity keys of the stream; without `clock` times are row numbers and are written as numbers.
+    With `model`, a last column holds the SHA-256 of the model that judged the row ("" of the baseline).
     """
 
     _nothing: str  # no time
@@ -69,8 +70,10 @@ class ScoreFile(abc.ABC):
         keys: Sequence[str] = (),
         clock: bool = True,
         append: bool = False,
+        model: bool = False,
     ) -> None:
-        self.columns = score_columns(channels, keys)
+        self.columns = score_columns(channels, keys) + ["model"] * model
+        self._model = model
         self._keys = tuple(map(self._quoted, keys)) if len(keys) > 1 else ()
         self._clock = clock
         self._status = [self._quoted(STATUS[fate]) for fate in Fate]
@@ -93,7 +96,10 @@ class ScoreFile(abc.ABC):
         mark = [[self._keys[key]] * len(batch)] if self._keys else []
         status = list(map(self._status.__getitem__, scores.fate.tolist()))
         numbers = [_finite(column) for column in (scores.score, scores.alarm, *scores.shares().T)]
-        return [batch.offset.tolist(), self._times(batch.time_s), entity, *mark, *numbers[:2], status, *numbers[2:]]
+        judge = [[self._quoted(scores.model.sha256 if scores.model else "")] * len(batch)] if self._model else []
+        return [
+            batch.offset.tolist(), self._times(batch.time_s), entity, *mark, *numbers[:2], status, *numbers[2:], *judge
+        ]  # fmt: skip
 
     def _times(self, time_s: F64) -> list[str]:
         mark = self._mark if self._clock else ""

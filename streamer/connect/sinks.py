@@ -1,8 +1,9 @@
-"""Alerts to a terminal in plain sentences, or to a file as JSON lines."""
+"""Alerts and model events to a terminal in plain sentences, or to a file as JSON lines."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO
 
@@ -10,8 +11,9 @@ import msgspec
 
 from streamer.connect.append import AppendFile
 from streamer.errors import SinkError
-from streamer.event import Alert
+from streamer.event import Alert, Message, ModelEvent
 
+MODEL_TYPE = "io.streamer.model.{event}.v1"
 _ENCODE = msgspec.json.Encoder().encode
 
 
@@ -20,8 +22,25 @@ def alert_json(alert: Alert) -> bytes:
     return _ENCODE(alert)
 
 
-def sentence(alert: Alert) -> str:
+def model_json(event: ModelEvent) -> bytes:
+    """A model event as one line of JSON without its end; `type` tells it from an alert."""
+    return _ENCODE({"type": MODEL_TYPE.format(event=event.event), **asdict(event)})
+
+
+def is_model_event(line: bytes) -> bool:
+    """Whether a line of a file of alerts tells of a model instead."""
+    return line.startswith(b'{"type":"io.streamer.model.')
+
+
+def message_json(message: Message) -> bytes:
+    return model_json(message) if isinstance(message, ModelEvent) else alert_json(message)
+
+
+def sentence(message: Message) -> str:
     """One line for a person: when, how grave, what happened to the incident, and the alert's own sentence."""
+    if isinstance(message, ModelEvent):
+        return printable(f"{message.at}  {'MODEL':<8}  {message.event:<10}  {message.summary}")
+    alert = message
     replayed = " (replayed)" if alert.replayed else ""
     return printable(f"{alert.detected_at}  {alert.severity.upper():<8}  {alert.event:<8}  {alert.summary}{replayed}")
 
@@ -42,14 +61,14 @@ class StdoutSink:
         self._stream = stream or sys.stdout
         self._closed = False
 
-    def send(self, alert: Alert) -> None:
+    def send(self, message: Message) -> None:
         if self._closed:
             raise SinkError("stdout: is closed")
         try:
-            self._stream.write(sentence(alert) + "\n")
+            self._stream.write(sentence(message) + "\n")
             self._stream.flush()
         except UnicodeEncodeError:
-            self._stream.write(ascii(sentence(alert))[1:-1] + "\n")
+            self._stream.write(ascii(sentence(message))[1:-1] + "\n")
         except (OSError, ValueError) as exc:
             raise SinkError(f"stdout: cannot be written: {exc}") from exc
 
@@ -72,8 +91,8 @@ class JsonlSink:
         self._file = AppendFile(path)
         self._fsync, self._unsynced = fsync, 0
 
-    def send(self, alert: Alert) -> None:
-        self._file.write(alert_json(alert) + b"\n")
+    def send(self, message: Message) -> None:
+        self._file.write(message_json(message) + b"\n")
         self._unsynced += self._fsync
 
     def flush(self, timeout_s: float) -> int:

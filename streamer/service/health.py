@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from streamer.event import Alert
+from streamer.event import Message
 from streamer.protocols import Clock
 from streamer.service.delivery import Outbox, Outlet
 from streamer.service.line import Line
@@ -106,7 +106,7 @@ def scores_check(line: Line) -> Check:
     return Check(f"scores:{line.stream}", trouble is None, "writing" if trouble is None else f"retried: {trouble}")
 
 
-def outbox_check(outbox: Outbox[Alert]) -> Check:
+def outbox_check(outbox: Outbox[Message]) -> Check:
     if outbox.full:
         return Check("outbox", False, f"{outbox.undelivered} alerts wait (limit {outbox.limit}): scoring is stopped")
     return Check("outbox", True, f"{outbox.undelivered} alerts wait")

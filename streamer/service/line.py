@@ -18,6 +18,7 @@ from streamer.event import (
     Expired,
     Fate,
     Lease,
+    Message,
     ModelRef,
     Poll,
     Position,
@@ -61,7 +62,7 @@ class Line:
     ledger: Ledger
     mailbox: Mailbox[Arrival]
     partitions: Partitions
-    outbox: Outbox[Alert]
+    outbox: Outbox[Message]
     earned: Positions
     scores: ScoreWriter
     ref: ModelRef  # of the model that the service started with

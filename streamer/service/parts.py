@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from streamer.event import Alert, ModelRef
+from streamer.event import Message, ModelRef
 from streamer.protocols import Letter
 from streamer.service.delivery import Outbox, Outlet
 from streamer.service.line import Line
@@ -43,7 +43,7 @@ class Parts:
     readers: tuple[Reader, ...]
     lines: tuple[Line, ...]
     scorer: Scorer
-    outbox: Outbox[Alert]
+    outbox: Outbox[Message]
     model: ModelState
     recent: Recent = field(default_factory=Recent)
     exposed: str | None = None  # what crosses a network in the clear

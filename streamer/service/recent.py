@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from streamer.event import Alert
+from streamer.event import Alert, Message
 
 
 class Recent:
@@ -16,10 +16,13 @@ class Recent:
         self._items: deque[tuple[int, Alert]] = deque(maxlen=capacity)
         self._last = 0
 
-    def add(self, alert: Alert) -> None:
+    def add(self, message: Message) -> None:
+        """Keep it if it is an alert."""
+        if not isinstance(message, Alert):
+            return
         with self._lock:
             self._last += 1
-            self._items.append((self._last, alert))
+            self._items.append((self._last, message))
 
     def after(self, cursor: int, limit: int) -> tuple[list[Alert], int]:
         """At most `limit` alerts younger than `cursor`, oldest first, and the cursor that continues behind them."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from streamer.event import Alert
+from streamer.event import Message
 from streamer.protocols import Clock, Letter
 from streamer.service.delivery import Outbox
 from streamer.service.line import Line
@@ -27,7 +27,7 @@ class Scorer:
     def __init__(
         self,
         lines: Sequence[Line],
-        outbox: Outbox[Alert],
+        outbox: Outbox[Message],
         letters: Outbox[Letter] | None = None,
         *,
         bell: threading.Event,

@@ -21,7 +21,7 @@ from streamer.config import (
 )
 from streamer.connect import entity_names, exposure, open_letters, open_scores, open_sink, open_source, open_store
 from streamer.detect.pipeline import Detector
-from streamer.event import Alert
+from streamer.event import Message
 from streamer.protocols import Letter, Source, Store
 from streamer.service.backoff import Backoff
 from streamer.service.delivery import Outbox, Outlet
@@ -61,7 +61,7 @@ def build(config: Config, *, dry_run: bool = False) -> Parts:
     return Parts(readers, lines, scorer, outbox, loaded.state, recent, exposed)
 
 
-def open_outbox(config: Config, opened: ExitStack, recent: Recent, *, dry_run: bool) -> Outbox[Alert]:
+def open_outbox(config: Config, opened: ExitStack, recent: Recent, *, dry_run: bool) -> Outbox[Message]:
     """The sinks; in a dry run only standard output, which tells what would have been sent."""
     sinks = (StdoutSink(kind="stdout"),) if dry_run else config.sinks
     outlets = []
@@ -87,7 +87,7 @@ class Wire:
 
     config: Config
     loaded: Loaded
-    outbox: Outbox[Alert]
+    outbox: Outbox[Message]
     letters: Outbox[Letter]
     bell: threading.Event
     store: Store | None

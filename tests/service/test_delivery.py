@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from streamer.connect.memory import MemorySink
 from streamer.errors import SinkError
-from streamer.event import Alert
+from streamer.event import Message
 from streamer.service.backoff import Backoff
 from streamer.service.delivery import ASK_EVERY_S, ASK_UNWELL_S, GRACE_S, Outbox, Outlet
 from tests.service.world import Hands, alert_at, two_sinks
@@ -19,7 +19,7 @@ def clock() -> Hands:
     return Hands()
 
 
-def outlet_of(sink: MemorySink, clock: Hands) -> Outlet[Alert]:
+def outlet_of(sink: MemorySink, clock: Hands) -> Outlet[Message]:
     return Outlet("memory", sink, Backoff(1.0, 8.0, clock), clock)
 
 
@@ -136,7 +136,7 @@ def test_a_sink_that_makes_progress_is_well_although_something_is_always_on_its_
 
 
 def test_without_sinks_everything_posted_is_delivered() -> None:
-    outbox: Outbox[Alert] = Outbox([])
+    outbox: Outbox[Message] = Outbox([])
     outbox.post([alert_at(1)])
     assert (outbox.acknowledged, outbox.idle) == (1, True)
 

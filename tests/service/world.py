@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from streamer.connect.memory import Item, MemoryScores, MemorySink, MemorySource
-from streamer.event import I64, Alert, EventBatch, Fate, Lease, ModelRef, Rejected, Scores
+from streamer.event import I64, Alert, EventBatch, Fate, Lease, Message, ModelRef, Rejected, Scores
 from streamer.protocols import Sink, Source
 from streamer.service.backoff import Backoff
 from streamer.service.delivery import Outbox, Outlet
@@ -177,5 +177,5 @@ def world(items: Iterable[Item], *, endless: bool = True, **settings: object) ->
     return World(MemorySource(items, endless=endless), **settings)  # type: ignore[arg-type]
 
 
-def two_sinks(first: Sink, second: Sink, clock: Hands) -> Outbox[Alert]:
+def two_sinks(first: Sink, second: Sink, clock: Hands) -> Outbox[Message]:
     return Outbox([Outlet("first", first, clock=clock), Outlet("second", second, clock=clock)])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from streamer.connect.sinks import printable
-from streamer.event import Alert
+from streamer.connect.sinks import MODEL_TYPE, printable
+from streamer.event import Alert, ModelEvent
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -24,6 +24,18 @@ def alert_headers(alert: Alert) -> Headers:
     }
     if alert.traceparent is not None:
         said["traceparent"] = alert.traceparent
+    return _ALWAYS + tuple((name, value.encode(errors="replace")) for name, value in said.items())
+
+
+def model_headers(event: ModelEvent) -> Headers:
+    """Context attributes of a model event."""
+    said = {
+        "ce_id": event.event_id,
+        "ce_source": "/models",
+        "ce_type": MODEL_TYPE.format(event=event.event),
+        "ce_time": event.at,
+        "ce_subject": printable(event.model.version),
+    }
     return _ALWAYS + tuple((name, value.encode(errors="replace")) for name, value in said.items())
 
 

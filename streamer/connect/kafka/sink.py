@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from streamer.connect.kafka.cloudevents import alert_headers
+from streamer.connect.kafka.cloudevents import alert_headers, model_headers
 from streamer.connect.kafka.producer import DeliveringProducer, Record
-from streamer.connect.sinks import alert_json
-from streamer.event import Alert
+from streamer.connect.sinks import alert_json, model_json
+from streamer.event import Alert, Message, ModelEvent
 from streamer.protocols import Clock
 
 if TYPE_CHECKING:
@@ -32,8 +32,9 @@ class KafkaSink:
             delivery_timeout_s=float(section.delivery_timeout),
         )  # fmt: skip
 
-    def send(self, alert: Alert) -> None:
-        self._producer.send(alert_record(alert))
+    def send(self, message: Message) -> None:
+        made = model_record(message) if isinstance(message, ModelEvent) else alert_record(message)
+        self._producer.send(made)
 
     def flush(self, timeout_s: float) -> int:
         return self._producer.flush(timeout_s)
@@ -47,10 +48,15 @@ def alert_record(alert: Alert) -> Record:
     return Record(alert.entity.encode(errors="replace"), alert_json(alert), alert_headers(alert))
 
 
+def model_record(event: ModelEvent) -> Record:
+    """Keyed by the version that judges now."""
+    return Record(event.model.version.encode(errors="replace"), model_json(event), model_headers(event))
+
+
 def without_window_values(record: Record) -> Record | None:
     """The alert without the raw values of its window; None if it has none."""
     alert = msgspec.json.decode(record.value, type=dict)
-    if not alert["window"] or not alert["window"]["values"]:
+    if not alert.get("window") or not alert["window"]["values"]:
         return None
     alert["window"]["values"] = []
     return record._replace(value=msgspec.json.encode(alert), headers=(*record.headers, (OMITTED, b"window.values")))

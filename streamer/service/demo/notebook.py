@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from streamer.event import F64, I64, Alert, EventBatch, Scores
+from streamer.event import F64, I64, Alert, EventBatch, Message, Scores
 from streamer.protocols import Clock
 
 TAIL = 48  # events of an entity that a view may draw
@@ -31,8 +31,9 @@ class Ear:
         self.heard: list[Heard] = []
         self._clock = clock
 
-    def send(self, alert: Alert) -> None:
-        self.heard.append(Heard(alert, self._clock()))
+    def send(self, message: Message) -> None:
+        if isinstance(message, Alert):
+            self.heard.append(Heard(message, self._clock()))
 
     def flush(self, timeout_s: float) -> int:
         """Always 0: `send` delivers."""

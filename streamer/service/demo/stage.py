@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from streamer.event import I64, Alert
+from streamer.event import I64, Message
 from streamer.protocols import Clock
 from streamer.service.daemon import Daemon
 from streamer.service.delivery import Outbox, Outlet
@@ -47,7 +47,7 @@ class Stage:
     def __init__(self, acts: Sequence[Act], loaded: Loaded, clock: Clock) -> None:
         self.ear = Ear(clock)
         bell, self._stop = threading.Event(), threading.Event()
-        outbox: Outbox[Alert] = Outbox([Outlet("memory", self.ear)])
+        outbox: Outbox[Message] = Outbox([Outlet("memory", self.ear)])
         self.strands = tuple(_strand(act, loaded, outbox, bell) for act in acts)
         readers, lines = tuple(s.reader for s in self.strands), tuple(s.line for s in self.strands)
         scorer = Scorer(lines, outbox, bell=bell, flowing=flowing(readers))
@@ -88,7 +88,7 @@ def fates(strand: Strand) -> I64:
     return strand.line.ledger.fates
 
 
-def _strand(act: Act, loaded: Loaded, outbox: Outbox[Alert], bell: threading.Event) -> Strand:
+def _strand(act: Act, loaded: Loaded, outbox: Outbox[Message], bell: threading.Event) -> Strand:
     ledger, earned, notebook = Ledger(act.name), Positions(), Notebook()
     mailbox: Mailbox[Arrival] = Mailbox(MAILBOX, bell)
     judges = tuple(
