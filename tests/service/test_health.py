@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from streamer.connect.memory import ABORT
+from streamer.connect.memory import ABORT, MemorySource
 from streamer.errors import SinkError
 from streamer.event import Lease
 from streamer.service.health import ALIVE_S, Health
@@ -49,6 +49,7 @@ def test_a_full_outbox_is_the_reason() -> None:
 
 def test_a_source_that_is_behind_is_ready_and_says_how_far() -> None:
     w = world([])
+    assert isinstance(w.source, MemorySource)
     w.source.lags = {Lease("t", 0): 1200, Lease("t", 1): 34}
     details = {check.name: check.detail for check in health_of(w).ready()}
     assert (reasons(w), details["source:s"]) == ({}, "reading, 1,234 records behind")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from streamer.connect.memory import ABORT
+from streamer.connect.memory import ABORT, MemorySource
 from streamer.event import Lease
 from streamer.service.metrics import Metrics
 from streamer.service.tally import Histogram, merged
@@ -54,9 +54,12 @@ def test_the_lag_is_told_of_the_partitions_that_are_held() -> None:
     w = busy()
     assert not any(name == "streamer_consumer_lag_records" for name, _, _ in samples(w))
     kept, gone = Lease("t", 0, 1), Lease("t", 1, 1)
+    assert isinstance(w.source, MemorySource)
     w.source.lags = {kept: 7, gone: 5}
     w.source.revoke(gone)
-    assert value(w, "consumer_lag_records") == value(w, "consumer_lag_records", stream="s", topic="t", partition="0") == 7
+    assert (
+        value(w, "consumer_lag_records") == value(w, "consumer_lag_records", stream="s", topic="t", partition="0") == 7
+    )
 
 
 def test_alerts_are_counted_and_their_rates_compared() -> None:
