@@ -1,0 +1,147 @@
+"""What flowed through a stream lately, thinly: a sample of rows of a window of event time, and how many incidents it had.
+
+The scorer's thread adds a batch at a time, any thread takes. The window is cut into slabs of event time; each keeps a
+bounded number of rows, every row with the same chance.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from streamer.event import F32, F64, I32, I64, EventBatch, Fate, Scores
+from streamer.service.learning.drift import Sample
+
+SLABS = 24
+MOST_BATCH_ROWS = 512  # looked at of one batch: the price of a batch is bounded
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A window of traffic. `whole`: it reaches back as far as a window may."""
+
+    sample: Sample
+    score: F32  # (N,) of the sample's rows
+    incidents: I64  # (K,) rows at which an alarm fired, per slab
+    rows: int  # judged in all
+    whole: bool
+
+
+@dataclass(slots=True)
+class Slab:
+    """One stretch of event time."""
+
+    number: int
+    share: float = 1.0  # of its rows that are kept
+    kept: int = 0
+    rows: int = 0
+    incidents: int = 0
+    blocks: list[Block] = field(default_factory=list)
+
+    def add(self, block: Block, most: int) -> None:
+        self.blocks.append(block.below(self.share))
+        self.kept += len(self.blocks[-1].draw)
+        while self.kept > most:
+            self.share /= 2
+            self.blocks = [one for one in (block.below(self.share) for block in self.blocks) if len(one.draw)]
+            self.kept = sum(len(one.draw) for one in self.blocks)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Rows of one batch; `draw` (N,) decides which of them stay when there are too many."""
+
+    keys: tuple[str, ...]
+    entity: I32
+    time_s: F64
+    values: F32
+    score: F32
+    draw: F64
+
+    def below(self, share: float) -> Block:
+        stay = self.draw < share
+        if stay.all():
+            return self
+        return Block(
+            self.keys, self.entity[stay], self.time_s[stay], self.values[stay], self.score[stay], self.draw[stay]
+        )
+
+
+class Traffic:
+    """The newest window of one stream."""
+
+    def __init__(self, window_s: float, rows: int, seed: int = 0) -> None:
+        self._slab_s, self._most = window_s / SLABS, max(rows // SLABS, 1)
+        self._rng = np.random.default_rng(seed)
+        self._slabs: deque[Slab] = deque()
+        self._lock = threading.Lock()
+
+    def see(self, batch: EventBatch, scores: Sequence[Scores]) -> None:
+        """Add a batch and the judgements of it, one per entity key; those of the first key are sampled."""
+        judged = np.flatnonzero(scores[0].fate == Fate.SCORED)
+        if not len(judged):
+            return
+        number = np.floor(batch.time_s[judged] / self._slab_s).astype(np.int64)
+        alarm = np.maximum.reduce([one.alarm for one in scores])[judged] >= 1
+        rows = judged if len(judged) <= MOST_BATCH_ROWS else self._rng.choice(judged, MOST_BATCH_ROWS, replace=False)
+        with self._lock:
+            for one in np.unique(number):
+                slab = self._slab(int(one))
+                if slab is not None:
+                    here = number == one
+                    slab.rows += int(here.sum())
+                    slab.incidents += int(alarm[here].sum())
+            self._keep(batch, scores[0].score, rows)
+
+    def take(self) -> View | None:
+        """The window as it is now; None where there is nothing yet."""
+        with self._lock:
+            slabs = list(self._slabs)
+            blocks = [block for slab in slabs for block in slab.blocks]
+            incidents, rows = np.array([slab.incidents for slab in slabs], np.int64), sum(slab.rows for slab in slabs)
+        if not blocks:
+            return None
+        span = slabs[-1].number - slabs[0].number + 1
+        sample, score = _joined(blocks)
+        return View(sample, score, incidents, rows, span >= SLABS)
+
+    def forget(self) -> None:
+        """Begin anew."""
+        with self._lock:
+            self._slabs.clear()
+
+    def _keep(self, batch: EventBatch, score: F32, rows: I64) -> None:
+        numbers = np.floor(batch.time_s[rows] / self._slab_s).astype(np.int64)
+        for number in np.unique(numbers):
+            slab, mine = self._slab(int(number)), rows[numbers == number]
+            if slab is not None:
+                draw = self._rng.random(len(mine))
+                block = Block(
+                    batch.keys, batch.entity[mine, 0], batch.time_s[mine], batch.values[mine], score[mine], draw
+                )  # fmt: skip
+                slab.add(block, self._most)
+
+    def _slab(self, number: int) -> Slab | None:
+        """The slab of that number, if it is within the window; a newer one pushes old ones out."""
+        slabs = self._slabs
+        if not slabs or number > slabs[-1].number:
+            slabs.append(Slab(number))
+            while slabs[0].number <= number - SLABS:
+                slabs.popleft()
+        return next((slab for slab in reversed(slabs) if slab.number == number), None)
+
+
+def _joined(blocks: Sequence[Block]) -> tuple[Sample, F32]:
+    """One sample of all blocks, their names in one list."""
+    place: dict[str, int] = {}
+    entity = []
+    for block in blocks:
+        own, inverse = np.unique(block.entity, return_inverse=True)
+        numbers = [place.setdefault(block.keys[index], len(place)) for index in own.tolist()]
+        entity.append(np.array(numbers, np.int32)[inverse])
+    columns = [np.concatenate([getattr(block, name) for block in blocks]) for name in ("time_s", "values", "score")]
+    return Sample(tuple(place), np.concatenate(entity), columns[0], columns[1]), columns[2]
