@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from streamer.connect.durable import make_folder, sync_folder
 from streamer.connect.store_names import checked
 from streamer.errors import StoreError
 from streamer.failpoints import failpoint
@@ -28,14 +29,14 @@ class FileStore:
         """StoreError if the folder cannot be made."""
         self._root = Path(path)
         with _errors("open", self._root):
-            _make_folder(self._root)
+            make_folder(self._root)
             _clean(self._root)
 
     def put(self, name: str, blob: bytes) -> None:
         """Whole and on disk when it returns. The one before stays if it fails."""
         path = self._root / checked(name)
         with _errors("write", path):
-            _make_folder(path.parent)
+            make_folder(path.parent)
             _write(path, blob)
 
     def get(self, name: str) -> bytes | None:
@@ -85,25 +86,7 @@ def _write(path: Path, blob: bytes) -> None:
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
-
-
-def _make_folder(path: Path) -> None:
-    """The folder and those above it, on disk."""
-    if path.is_dir():
-        return
-    if path.parent != path:
-        _make_folder(path.parent)
-    path.mkdir(mode=0o700, exist_ok=True)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_folder(path.parent)
 
 
 def _is_blob(path: Path) -> bool:

@@ -1,101 +1,234 @@
-"""Models shared through Redis: bundles as bytes, a pointer that moves by compare-and-set, and notices that it moved."""
+"""Models shared through Redis: bundles as bytes, one index of what is whole, and aliases moved by compare-and-set.
+
+A publisher uploads under a token of its own, which expires; one script then makes all parts stay and enters them into
+the index. So a version is there whole or not at all, whoever is killed when, and nothing is left behind.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+import secrets
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from streamer.connect.redis.client import Client
-from streamer.connect.redis.store import RedisStore
-from streamer.connect.store_names import checked
-from streamer.errors import CorruptBundle, StoreError
+from streamer.connect.registry_rules import FORMAT, MOVES_KEPT, check_format
+from streamer.errors import CorruptBundle, ModelError, StoreError
+from streamer.failpoints import failpoint
 
 if TYPE_CHECKING:
     from streamer.config import RedisStore as Section
 
-CONTENTS = "contents.json"  # written last: a version is there once it is
-KEPT_NOTICES = 64
+PIECE_BYTES = 2**20  # a quarter of a second suffices at 4 MiB/s
+UNFINISHED_S = 600  # an upload that is not entered by then is forgotten
 
-# Repeated after a lost answer it says the same: the pointer is where it was to go.
-POINT = """
-local now = redis.call('GET', KEYS[1]) or ''
-if now == ARGV[2] then return 1 end
-if now ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[2])
-redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', 'version', ARGV[2])
+# Every script says the same when it is repeated after a lost answer.
+# KEYS: index, parts; ARGV: version, the entry that was there (or ''), the new one.
+ENTER = """
+local now = redis.call('HGET', KEYS[1], ARGV[1]) or ''
+if now == ARGV[3] then return 1 end
+if now ~= ARGV[2] then return 0 end
+for i = 2, #KEYS do if redis.call('EXISTS', KEYS[i]) == 0 then return -1 end end
+for i = 2, #KEYS do redis.call('PERSIST', KEYS[i]) end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+return 1
+"""
+# KEYS: aliases, trail, index; ARGV: the entry of the trail, how many it keeps, how many pairs of (alias, version or '')
+# are changes; those pairs; then the pairs that are expected.
+MOVE = """
+local first, changes = 4, tonumber(ARGV[3])
+local expected = first + 2 * changes
+local function holds(from, to)
+  for i = from, to, 2 do
+    if (redis.call('HGET', KEYS[1], ARGV[i]) or '') ~= ARGV[i + 1] then return false end
+  end
+  return true
+end
+if holds(first, expected - 1) then return 1 end
+if not holds(expected, #ARGV) then return 0 end
+for i = first, expected - 1, 2 do
+  if ARGV[i + 1] ~= '' and redis.call('HEXISTS', KEYS[3], ARGV[i + 1]) == 0 then return -(i - first) / 2 - 1 end
+end
+for i = first, expected - 1, 2 do
+  if ARGV[i + 1] == '' then redis.call('HDEL', KEYS[1], ARGV[i])
+  else redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+end
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[2], '*', 'move', ARGV[1])
+return 1
+"""
+# KEYS: aliases, index; ARGV: version.
+FORGET = """
+for _, held in ipairs(redis.call('HVALS', KEYS[1])) do if held == ARGV[1] then return 0 end end
+redis.call('HDEL', KEYS[2], ARGV[1])
 return 1
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A whole version: its parts lie under `token`; `parts` are (SHA-256, bytes) by file name."""
+
+    token: str
+    number: int  # in the order of publication
+    parts: dict[str, tuple[str, int]]
+    format: str = FORMAT
+
+    @property
+    def encoded(self) -> bytes:
+        return json.dumps(asdict(self), sort_keys=True).encode()
+
+    @property
+    def digest(self) -> str:
+        """One hash for all parts."""
+        return hashlib.sha256(json.dumps(sorted(self.parts.items())).encode()).hexdigest()
+
+
 class Models:
-    """Versions are written once and never change; aliases point at them. StoreError if Redis does not answer."""
+    """Bundles, aliases and their trail under a prefix. Any thread may call it; StoreError if Redis does not answer."""
 
     def __init__(self, section: Section, *, client: Client | None = None) -> None:
         self._client = client or Client(section)
-        self._store = RedisStore(section, client=self._client)
         self._prefix = section.prefix
+        self._index, self._aliases = f"{self._prefix}!models", f"{self._prefix}!aliases"
+        self.trail = f"{self._prefix}!moves"
 
-    def publish(self, version: str, parts: Mapping[str, bytes]) -> None:
-        """Write a version: its parts, then what they are. Again with the same parts it changes nothing."""
-        contents = {name: hashlib.sha256(part).hexdigest() for name, part in sorted(parts.items())}
-        there = self._contents(version)
-        if there is not None and there != contents:
-            raise StoreError(f"cannot publish model {version!r}: there is another one of that version")
-        for name, part in parts.items():
-            self._store.put(_part(version, name), part)
-        self._store.put(_part(version, CONTENTS), json.dumps(contents).encode())
+    def publish(self, version: str, files: Mapping[str, bytes]) -> bool:
+        """Upload and enter a version; False, and nothing has changed, if there is one of that name."""
+        token = secrets.token_hex(8)
+        parts = {name: _told(blob) for name, blob in sorted(files.items())}
+        try:
+            for name, blob in files.items():
+                self._upload(self._part(version, token, name), blob)
+                failpoint("during_publish")
+            entry = Entry(token, int(self._ask("number", version, "INCR", f"{self._prefix}!models-published")), parts)
+            failpoint("before_publish")
+            entered = self._enter(version, entry, tuple(parts), before=b"")
+        except StoreError:
+            self._discard(version, token, parts)
+            raise
+        failpoint("after_publish")
+        if not entered:
+            self._discard(version, token, parts)
+        return entered
 
-    def fetch(self, version: str) -> dict[str, bytes]:
-        """All parts of a version, checked. StoreError if there is none, CorruptBundle if a part is not what it was."""
-        contents = self._contents(version)
-        if contents is None:
-            raise StoreError(f"cannot fetch model {version!r}: it was never published here")
-        return {name: self._checked(version, name, digest) for name, digest in contents.items()}
+    def add(self, version: str, name: str, blob: bytes) -> bool:
+        """Add a part to a version; False if the version changed meanwhile."""
+        before = self._ask("read", version, "HGET", self._index, version)
+        entry = _entry(version, before)
+        self._upload(self._part(version, entry.token, name), blob)
+        now = Entry(entry.token, entry.number, entry.parts | {name: _told(blob)})
+        return self._enter(version, now, (name,), before=before)
 
-    def versions(self) -> Sequence[str]:
-        names = self._store.names("models/")
-        return sorted(name.split("/")[1] for name in names if name.endswith(f"/{CONTENTS}"))
+    def entry(self, version: str) -> Entry | None:
+        """What there is of a version; CorruptBundle or SchemaMismatch if its entry cannot be read."""
+        found = self._ask("read", version, "HGET", self._index, version)
+        return None if found is None else _entry(version, found)
 
-    def alias(self, alias: str) -> str | None:
-        """The version that an alias points at."""
-        found = self._client.ask("read", f"alias {alias}", "GET", self._pointer(alias))
-        return None if found is None else str(found.decode())
+    def versions(self) -> list[str]:
+        """In the order of publication; entries that cannot be read come first."""
+        found = self._ask("list", "models", "HGETALL", self._index)
+        pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
+        return [name for _, name in sorted((_number(raw), name.decode("utf-8", "replace")) for name, raw in pairs)]
 
-    def point(self, alias: str, version: str, *, expected: str | None) -> bool:
-        """Let an alias point at a version, and tell everybody; False if it does not point at `expected` any more."""
-        if self._contents(version) is None:
-            raise StoreError(f"cannot point {alias!r} at model {version!r}: it was never published here")
-        words = (self._pointer(alias), self.notices(alias), expected or "", version, KEPT_NOTICES)
-        return bool(self._client.ask("move", f"alias {alias}", "EVAL", POINT, 2, *words))
+    def fetch(self, version: str, entry: Entry) -> dict[str, bytes]:
+        """All parts of a version, checked. CorruptBundle if one is not what it was."""
+        return {name: self._checked(version, entry.token, name, *told) for name, told in entry.parts.items()}
+
+    def aliases(self) -> dict[str, str]:
+        found = self._ask("read", "aliases", "HGETALL", self._aliases)
+        pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
+        return {alias.decode(): version.decode() for alias, version in pairs}
+
+    def move(
+        self, changes: Mapping[str, str | None], expected: Mapping[str, str | None], told: Mapping[str, Any]
+    ) -> bool:
+        """Move aliases if the expected ones point where they should; ModelError if there is no such version."""
+        words = [word for pair in (*changes.items(), *expected.items()) for word in (pair[0], pair[1] or "")]
+        keys, head = (self._aliases, self.trail, self._index), (json.dumps(told), MOVES_KEPT, len(changes))
+        answer = int(self._ask("move", ", ".join(changes), "EVAL", MOVE, 3, *keys, *head, *words))
+        if answer < 0:
+            raise ModelError(f"the registry has no version {list(changes.values())[-answer - 1]!r}")
+        return bool(answer)
+
+    def moves(self) -> list[Any]:
+        """The trail as it was written, newest last."""
+        found = self._ask("read", "moves", "XREVRANGE", self.trail, "+", "-", "COUNT", MOVES_KEPT)
+        return [_decoded(fields) for _, fields in reversed(found)]
+
+    def remove(self, version: str) -> bool:
+        """Forget a version; False if an alias points at it."""
+        entry = self.entry(version)
+        if not int(self._ask("remove", version, "EVAL", FORGET, 2, self._aliases, self._index, version)):
+            return False
+        if entry is not None:
+            self._discard(version, entry.token, entry.parts)
+        return True
 
     def close(self) -> None:
         self._client.close()
 
-    def _contents(self, version: str) -> dict[str, str] | None:
-        found = self._store.get(_part(version, CONTENTS))
-        if found is None:
-            return None
-        try:
-            contents: dict[str, str] = json.loads(found)
-        except ValueError as exc:
-            raise CorruptBundle(f"model {version!r}: its contents cannot be read; publish it again") from exc
-        return contents
+    def _enter(self, version: str, entry: Entry, names: tuple[str, ...], before: bytes) -> bool:
+        keys = [self._part(version, entry.token, name) for name in names]
+        words = (version, before, entry.encoded)
+        answer = int(self._ask("publish", version, "EVAL", ENTER, 1 + len(keys), self._index, *keys, *words))
+        if answer < 0:
+            raise StoreError(f"cannot publish {version}: its upload took longer than {UNFINISHED_S} s; try again")
+        return bool(answer)
 
-    def _checked(self, version: str, name: str, digest: str) -> bytes:
-        part = self._store.get(_part(version, name))
-        if part is None or hashlib.sha256(part).hexdigest() != digest:
-            raise CorruptBundle(f"model {version!r}: its part {name!r} is missing or altered; publish it again")
-        return part
+    def _upload(self, key: str, blob: bytes) -> None:
+        self._ask("write", key, "SET", key, b"", "EX", UNFINISHED_S)
+        for at in range(0, len(blob), PIECE_BYTES):
+            self._ask("write", key, "SETRANGE", key, at, blob[at : at + PIECE_BYTES])
 
-    def _pointer(self, alias: str) -> str:
-        return f"{self._prefix}!alias/{checked(alias)}"
+    def _discard(self, version: str, token: str, names: Mapping[str, object]) -> None:
+        with suppress(StoreError):  # Redis is away: an upload expires
+            self._ask("clear", version, "UNLINK", *(self._part(version, token, name) for name in names))
 
-    def notices(self, alias: str) -> str:
-        """The stream that gets an entry whenever the alias moves."""
-        return f"{self._prefix}!alias-moved/{checked(alias)}"
+    def _checked(self, version: str, token: str, name: str, digest: str, size: int) -> bytes:
+        key, last = self._part(version, token, name), PIECE_BYTES - 1
+        pieces = [self._ask("read", key, "GETRANGE", key, at, at + last) for at in range(0, max(size, 1), PIECE_BYTES)]
+        blob = b"".join(pieces)
+        if _told(blob) != (digest, size):
+            raise CorruptBundle(f"model {version}: its part {name} is missing or altered in Redis; publish it again")
+        return blob
+
+    def _part(self, version: str, token: str, name: str) -> str:
+        return f"{self._prefix}!model/{version}/{token}/{name}"
+
+    @property
+    def _ask(self) -> Callable[..., Any]:
+        return self._client.ask
 
 
-def _part(version: str, name: str) -> str:
-    return f"models/{version}/{name}"
+def _told(blob: bytes) -> tuple[str, int]:
+    return hashlib.sha256(blob).hexdigest(), len(blob)
+
+
+def _number(raw: bytes) -> int:
+    try:
+        return int(json.loads(raw)["number"])
+    except (ValueError, TypeError, KeyError):
+        return 0
+
+
+def _entry(version: str, raw: bytes | None) -> Entry:
+    try:
+        told = json.loads(raw or b"")
+        check_format(f"model {version} in Redis", told["format"])
+        parts = {str(name): (str(digest), int(size)) for name, (digest, size) in told["parts"].items()}
+        return Entry(str(told["token"]), int(told["number"]), parts)
+    except (ValueError, TypeError, KeyError, AttributeError) as exc:
+        raise CorruptBundle(
+            f"model {version}: its entry in Redis cannot be read; remove it and publish it again"
+        ) from exc
+
+
+def _decoded(fields: Any) -> Any:
+    found = dict(fields) if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2], strict=True))
+    try:
+        return json.loads(found.get(b"move", b"null"))
+    except ValueError:
+        return None

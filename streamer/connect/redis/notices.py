@@ -1,10 +1,13 @@
-"""That an alias moved: a stream wakes who waits, and the pointer itself is looked at every time.
+"""That an alias moved: the trail of moves wakes who waits, and the aliases themselves are looked at every time.
 
 So a notice that is lost costs a poll, and one that is told twice costs nothing.
 """
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from streamer.connect.redis.client import Client
@@ -16,41 +19,45 @@ if TYPE_CHECKING:
 LONGEST_S = 2.0  # of one blocking read: so long at most a stop has to wait
 
 
-class ModelNotices:
-    """Waits for an alias to move, with a client of its own: blocking reads keep a connection busy. One thread."""
+class MoveNotices:
+    """Waits for aliases to move, with a client of its own: blocking reads keep a connection busy."""
 
-    def __init__(self, section: Section, alias: str, *, seen: str | None = None) -> None:
-        """`seen` is the version that the caller has."""
-        self.seen = seen
-        self._alias, self._after = alias, b"0-0"
-        self._models = Models(section)
+    def __init__(self, section: Section, models: Models) -> None:
+        self._models = models
         self._blocking = Client(section, timeout_s=LONGEST_S + float(section.timeout))
-        self._stream = self._models.notices(alias)
+        self._closed, self._asking = threading.Event(), threading.Lock()
 
-    def wait(self, timeout_s: float = LONGEST_S) -> str | None:
-        """The version that the alias points at now, if it is another one than the last; None after `timeout_s`.
+    def wait(self, seen: Mapping[str, str], timeout_s: float) -> Mapping[str, str] | None:
+        """The aliases once they are others than `seen`; None after `timeout_s`, or LONGEST_S after `close`.
 
-        At most LONGEST_S whatever is asked for. StoreError if Redis does not answer; while it is away that comes at
-        once, so that the caller waits on its own stop event.
+        StoreError if Redis does not answer; while it is away that comes at once, so that the caller waits on its own
+        stop event.
         """
-        moved = self._moved()
-        if moved is None:
-            self._block(min(timeout_s, LONGEST_S))
-            moved = self._moved()
-        self.seen = moved or self.seen
-        return moved
+        until, after = time.monotonic() + timeout_s, b""
+        while True:
+            with self._asking:
+                if self._closed.is_set():
+                    return None
+                after = after or self._newest()
+                now = self._models.aliases()
+                if now != seen:
+                    return now
+                left_s = until - time.monotonic()
+                if left_s <= 0:
+                    return None
+                after = self._block(after, min(left_s, LONGEST_S))
 
     def close(self) -> None:
-        self._blocking.close()
-        self._models.close()
+        self._closed.set()
+        with self._asking:  # a connection that somebody reads from cannot be closed
+            self._blocking.close()
 
-    def _moved(self) -> str | None:
-        now = self._models.alias(self._alias)
-        return now if now != self.seen else None
+    def _newest(self) -> bytes:
+        found: Any = self._blocking.ask("read", "moves", "XREVRANGE", self._models.trail, "+", "-", "COUNT", 1)
+        return bytes(found[0][0]) if found else b"0-0"
 
-    def _block(self, timeout_s: float) -> None:
-        """Until there is a newer entry than the last one that was seen here."""
-        words = ("COUNT", 64, "BLOCK", max(round(timeout_s * 1e3), 1), "STREAMS", self._stream, self._after)
-        found: Any = self._blocking.ask("wait for", f"alias {self._alias}", "XREAD", *words)
-        for _, entries in found or ():
-            self._after = entries[-1][0]
+    def _block(self, after: bytes, timeout_s: float) -> bytes:
+        """Until there is a newer entry than `after`; the newest one seen."""
+        words = ("COUNT", 64, "BLOCK", max(round(timeout_s * 1e3), 1), "STREAMS", self._models.trail, after)
+        found: Any = self._blocking.ask("wait for", "moves", "XREAD", *words)
+        return next((bytes(entries[-1][0]) for _, entries in found or ()), after)
