@@ -148,9 +148,13 @@ def _changed(alerts: Iterable[Told], truth: Iterable[Told]) -> Iterator[Violatio
 
 
 def _same(one: Told, other: Told) -> bool:
-    close = math.isclose(one.score, other.score, rel_tol=SCORE_REL, abs_tol=SCORE_ABS)
     told = (one.entity, one.severity, one.source, one.upto)
-    return close and told == (other.entity, other.severity, other.source, other.upto)
+    return close_scores(one.score, other.score) and told == (other.entity, other.severity, other.source, other.upto)
+
+
+def close_scores(one: float, other: float) -> bool:
+    """Whether two scores are one, but for rounding."""
+    return math.isclose(one, other, rel_tol=SCORE_REL, abs_tol=SCORE_ABS)
 
 
 def _disordered(alerts: Iterable[Told], truth: Iterable[Told]) -> Iterator[Violation]:

@@ -29,6 +29,7 @@ class Daemon:
 
     def __init__(self, directory: Path, config: Mapping[str, Any], *, words: Sequence[str] = ()) -> None:
         directory.mkdir(parents=True, exist_ok=True)
+        self.place = directory.name
         self.port = free_port()
         own = {"server": {"listen": f"127.0.0.1:{self.port}"}, "log": {"level": "info", "format": "json"}}
         self._path = directory / "config.yaml"

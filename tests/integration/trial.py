@@ -15,10 +15,11 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from tests.integration.history import Books, History, Place, Sample, Told, assert_clean, told
 from tests.integration.load import Load, Pump
 from tests.integration.runner import Daemon
+from tests.integration.score_rows import assert_equal_scores, read
 from tests.servers.admin import Kafka
 from tests.servers.child import wait_until
 
-STREAM = "plant"
+STREAM, TRUTH, SCORES = "plant", "truth", "scores.csv"
 SAMPLE_S = 0.25
 # Many alerts in little time, so that every fault hits some.
 SENSITIVE = {
@@ -28,10 +29,17 @@ SENSITIVE = {
 
 
 class Trial:
-    """Topics `name`, `name.alerts`, `name.dlq` and the group `name` on a Kafka. Close it."""
+    """Topics `name`, `name.alerts`, `name.dlq` and the group `name` on a Kafka. Close it.
 
-    def __init__(self, kafka: Kafka, directory: Path, name: str, *, load: Load | None = None, **topic: Any) -> None:
+    `every_score`: the daemons write the judgement of every event, and the verdict compares them all.
+    """
+
+    def __init__(
+        self, kafka: Kafka, directory: Path, name: str, *,
+        load: Load | None = None, every_score: bool = False, **topic: Any,
+    ) -> None:  # fmt: skip
         self.kafka, self.directory, self.name, self.load = kafka, directory, name, load or Load()
+        self._every_score = every_score
         self.alerts, self.dlq = f"{name}.alerts", f"{name}.dlq"
         kafka.create_topic(name, self.load.partitions, message_timestamp_type="LogAppendTime", **topic)
         kafka.create_topic(self.alerts, 2, message_timestamp_type="LogAppendTime")
@@ -46,7 +54,7 @@ class Trial:
 
     def daemon(self, place: str = "daemon", *, source: Mapping[str, object] | None = None, **sections: Any) -> Daemon:
         """A place for a daemon of the group; snapshots are shared by all of them."""
-        made = Daemon(self.directory / place, self.config(source or {}) | sections)
+        made = Daemon(self.directory / place, self.config(source or {}) | self._scores(place) | sections)
         self._daemons.append(made)
         return made
 
@@ -63,6 +71,9 @@ class Trial:
             "store": {"kind": "files", "path": str(self.directory / "state")},
             "snapshots": {"every": "1s"},
         }
+
+    def _scores(self, place: str) -> dict[str, Any]:
+        return {"scores": {"path": str(self.directory / place / SCORES)}} if self._every_score else {}
 
     def pump(self, *, rate_per_s: float, count: int) -> Pump:
         """Start the load; one a trial."""
@@ -123,7 +134,15 @@ class Trial:
         records, twice = sum(history.end.values()), len(history.alerts) - len(truth)
         print(f"{self.name}: {records} records, {len(truth)} alerts, {twice} of them told again")
         assert_clean(history, truth)
+        if self._every_score:
+            self.assert_scores()
         return truth
+
+    def assert_scores(self) -> None:
+        """After `uninterrupted`: every event was judged, and always as there."""
+        places = [self.directory / place / SCORES for place in {daemon.place for daemon in self._daemons}]
+        seen = (row for path in places if path.exists() for row in read(path))
+        assert_equal_scores(seen, dict(read(self.directory / TRUTH / SCORES)))
 
     def history(self) -> History:
         return History(
@@ -150,10 +169,10 @@ class Trial:
         """The alerts of one daemon that reads the whole input in peace."""
         topic = f"{self.name}.truth"
         self.kafka.create_topic(topic, 2)
-        config = self.config({"group": f"{self.name}.truth"}) | {
+        config = self.config({"group": f"{self.name}.truth"}) | self._scores(TRUTH) | {
             "sinks": [{"kind": "kafka", "topic": topic}], "dead_letters": None, "store": {"kind": "none"},
         }  # fmt: skip
-        peaceful = Daemon(self.directory / "truth", config, words=["--until-idle", "2s"])
+        peaceful = Daemon(self.directory / TRUTH, config, words=["--until-idle", "2s"])
         assert peaceful.start().wait(180.0) == 0, peaceful.child.tail()
         return self.told(topic)
 

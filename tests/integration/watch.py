@@ -13,12 +13,12 @@ LOOK_S = 0.25
 
 
 class Look(NamedTuple):
-    """One look: when (monotonic), whether it is ready, and why not."""
+    """One look: when (monotonic), whether it is ready, why not, and how long each of its loops has been silent."""
 
     at: float
     ready: bool
     reasons: dict[str, str]
-    silent_s: float  # of its most silent loop
+    silent_s: dict[str, float]
 
 
 class Watch:
@@ -42,7 +42,12 @@ class Watch:
 
     @property
     def longest_silence_s(self) -> float:
-        return max(look.silent_s for look in self.looks)
+        """Of its most silent loop."""
+        return max(silent_s for look in self.looks for silent_s in look.silent_s.values())
+
+    def longest(self, loop: str) -> float:
+        """Seconds that the named loop was silent at most."""
+        return max(look.silent_s[loop] for look in self.looks if loop in look.silent_s)
 
     def reasons(self, name: str) -> list[str]:
         """Why the named check said no, each reason once."""
@@ -50,5 +55,5 @@ class Watch:
 
     def _run(self) -> None:
         while not self._stop.wait(LOOK_S):
-            silent_s = max((value for _, value in self._daemon.rows("streamer_loop_silent_seconds")), default=0.0)
+            silent_s = {labels["loop"]: s for labels, s in self._daemon.rows("streamer_loop_silent_seconds")}
             self.looks.append(Look(time.monotonic(), *self._daemon.ready(), silent_s))

@@ -89,8 +89,12 @@ class Kafka:
 
     def members(self, group: str) -> int:
         """How many members a group has now."""
+        return len(self.member_ids(group))
+
+    def member_ids(self, group: str) -> set[str]:
+        """Who is in a group now: a member that was evicted comes back under another id."""
         told = self.admin.describe_consumer_groups([group], request_timeout=ASK_S)[group].result(2 * ASK_S)
-        return len(told.members)
+        return {member.member_id for member in told.members}
 
     def start_offsets(self, topic: str) -> dict[int, int]:
         return self._offsets(topic, OffsetSpec.earliest())

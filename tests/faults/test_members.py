@@ -1,0 +1,73 @@
+"""Members that come and go, and one that hangs: the group goes on, and nobody loses or invents anything."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+
+import pytest
+
+from tests.faults.conftest import MakeTrial
+from tests.faults.soak import MORE, RATE_PER_S, dice, times
+from tests.integration.runner import Daemon
+from tests.integration.trial import STREAM, Trial
+from tests.integration.watch import Watch
+from tests.servers.admin import Kafka
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+REVOKE_S = 5.0
+EVERY_S = 2.0
+# Even the short one is three sessions of six seconds: who stopped polling or beating would be evicted.
+HANG_S = float(times(20, 60))
+HANGS_AFTER = 20  # batches
+
+
+def test_members_that_come_and_go_every_two_seconds_lose_nothing(kafka: Kafka, trial_on: MakeTrial) -> None:
+    """Rebalances run inside the reader's poll: a slow revoke would be a silent loop."""
+    trial, rng = trial_on(kafka, every_score=True), dice()
+    members = [trial.daemon(f"member-{i}") for i in range(3)]
+    first, *others = members
+    first.start()
+    pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
+    first.wait_scored(timeout_s=20.0)
+    with ExitStack() as opened:
+        watches = [opened.enter_context(Watch(member)) for member in members]
+        until = time.monotonic() + times(30, 300)
+        while time.monotonic() < until:
+            next_at = time.monotonic() + EVERY_S
+            _come_or_go(trial, rng.choice(others))
+            time.sleep(max(0.0, next_at - time.monotonic()))
+    silences_s = [watch.longest_silence_s for watch in watches]
+    moves = first.metric("streamer_rebalances_total")
+    print(f"longest silence of each member {[round(s, 1) for s in silences_s]} s, {moves:.0f} moves of the first")
+    assert max(silences_s) < REVOKE_S
+    assert moves > trial.load.partitions, "nothing moved"
+    pump.stop()
+    trial.verdict()
+
+
+def _come_or_go(trial: Trial, member: Daemon) -> None:
+    if not member.running:
+        member.start()
+        return
+    assert member.terminate() == 0, member.child.tail()
+    trial.books.append(member.books(STREAM))
+
+
+def test_a_member_whose_scorer_hangs_keeps_its_place_and_loses_nothing(kafka: Kafka, trial_on: MakeTrial) -> None:
+    """It hangs before the other one joins, so it must also hand partitions over meanwhile."""
+    trial = trial_on(kafka, every_score=True)
+    hung, other = trial.daemon("hung"), trial.daemon("other")
+    hung.start(STREAMER_FAILPOINT=f"after_score:{HANGS_AFTER}:{HANG_S:g}s")
+    pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
+    with Watch(hung) as watch:
+        hung.wait_log("partition_restored", timeout_s=20.0)
+        other.start().wait_scored(timeout_s=20.0)
+        members = kafka.member_ids(trial.name)
+        time.sleep(HANG_S)
+        assert kafka.member_ids(trial.name) == members
+    assert len(members) == 2
+    assert watch.longest("scorer") > HANG_S - 2.0
+    assert watch.longest(f"reader:{STREAM}") < REVOKE_S
+    pump.stop()
+    trial.verdict()
