@@ -55,6 +55,20 @@ def open_source(
     return MemorySource([], endless=True)
 
 
+def open_history(stream: config.Stream, config: config.Config, *, since_s: float, most: int) -> Source:
+    """The past of a Kafka stream from a time (seconds since 1970) on, about `most` records of it, read without a group.
+
+    BrokerError if it cannot be read.
+    """
+    from streamer.connect.decoding import decoder_for
+    from streamer.connect.kafka.archive import Archive
+
+    section = stream.source
+    if section.kind != "kafka":
+        raise ConfigError("source.kind", "only topics keep a past", section.kind)
+    return Archive(config.kafka, section, decoder_for(stream, config.schema_registry), since_s=since_s, most=most)
+
+
 def open_sink(section: config.Sink, config: config.Config | None = None) -> Sink:
     """The sink, opened; `config` says where the cluster is. SinkError if it cannot be."""
     from streamer.connect import sinks

@@ -1,4 +1,4 @@
-"""What flowed through a stream lately, thinly: a sample of rows of a window of event time, and how many incidents it had.
+"""What flowed through a stream lately, thinly: a sample of rows of a window of event time, and its incidents.
 
 The scorer's thread adds a batch at a time, any thread takes. The window is cut into slabs of event time; each keeps a
 bounded number of rows, every row with the same chance.
