@@ -11,6 +11,7 @@ StreamerError
 ├── BackendError         the chosen backend cannot run here                      exit 5
 ├── BrokerError          a message broker cannot be reached, or refuses us       exit 5
 ├── SinkError            an alert or score could not be delivered                exit 1
+│   └── SinkAway         its server cannot be reached at the start, or refuses us exit 5
 ├── StoreError           state could not be read or written                      exit 5
 └── GateRefused          a quality gate said no                                  exit 4
 """
@@ -73,6 +74,12 @@ class BrokerError(StreamerError):
 
 class SinkError(StreamerError):
     """A sink refused or lost what it was given."""
+
+
+class SinkAway(SinkError):
+    """What a sink would write to cannot be reached, or refuses us; the message says why and what to do."""
+
+    exit_code = 5
 
 
 class StoreError(StreamerError):

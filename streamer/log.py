@@ -102,6 +102,10 @@ class Bridge(logging.Handler):
         write("library_message", logger=record.name, message=text, exc_info=record.exc_info or None)
 
 
+class Dropped(logging.NullHandler):
+    """Lines of libraries in a command whose own errors tell what is wrong."""
+
+
 def setup(
     level: str = "info",
     format: str = "auto",  # noqa: A002 - the name of the setting
@@ -109,11 +113,13 @@ def setup(
     *,
     secrets: Iterable[str] = (),
     always: Mapping[str, Any] | None = None,
+    libraries: bool = True,
     clock: Callable[[], float] = time.monotonic,
 ) -> Limiter:
     """Configure all logging of the process. `stream` None is standard error.
 
-    `secrets` are texts that never appear, `always` are fields of every line, of every thread.
+    `secrets` are texts that never appear, `always` are fields of every line, of every thread. Without `libraries` the
+    lines of others are dropped.
     """
     stream = sys.stderr if stream is None else stream
     console = format == "console" or (format == "auto" and _is_terminal(stream))
@@ -127,7 +133,7 @@ def setup(
         logger_factory=_Factory(stream),
         cache_logger_on_first_use=False,  # a second set-up reaches loggers that modules hold
     )
-    _bridge(level)
+    _bridge(level, Bridge() if libraries else Dropped())
     atexit.unregister(tell_held_back)
     atexit.register(tell_held_back, limiter)
     return limiter
@@ -169,11 +175,11 @@ def _processors(console: bool, limiter: Limiter, secrets: tuple[str, ...], color
     return [*shared, escape_controls, renderer]
 
 
-def _bridge(level: str) -> None:
+def _bridge(level: str, bridge: logging.Handler) -> None:
     root = logging.getLogger()
-    for handler in [h for h in root.handlers if isinstance(h, Bridge)]:
+    for handler in [h for h in root.handlers if isinstance(h, Bridge | Dropped)]:
         root.removeHandler(handler)
-    root.addHandler(Bridge())
+    root.addHandler(bridge)
     root.setLevel(logging.INFO if level == "debug" else max(logging.WARNING, LEVELS[level]))
     logging.captureWarnings(True)
     for name in LIBRARIES:

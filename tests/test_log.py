@@ -177,6 +177,14 @@ def test_lines_of_libraries_become_events() -> None:
     assert shown[0]["message"] == "hello you"
 
 
+def test_without_libraries_only_our_own_lines_are_written(capsys: pytest.CaptureFixture[str]) -> None:
+    logger, stream = written(libraries=False)
+    logging.getLogger("kafka.net").error("connection refused")
+    logger.error("ours")
+    assert [line["event"] for line in lines(stream)] == ["ours"]
+    assert capsys.readouterr() == ("", "")
+
+
 def test_warnings_become_events() -> None:
     _, stream = written()
     with warnings.catch_warnings():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from streamer.cli.options import config_options, format_option
+from streamer.cli.topics import quiet
 
 if TYPE_CHECKING:
     from streamer.config import Config, ConfigErrors
@@ -76,6 +77,7 @@ class Lines:
 def _reached(config: Config) -> list[Line]:
     from streamer.connect.reach import reach
 
+    quiet()
     return [Line(found.name, found.status, found.detail, found.fix) for found in reach(config)]
 
 

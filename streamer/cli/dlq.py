@@ -13,6 +13,7 @@ import click
 
 from streamer.cli.letters import Survey, Wanted, facts, page, row, table
 from streamer.cli.options import config_options, format_option
+from streamer.cli.topics import quiet
 
 if TYPE_CHECKING:
     from streamer.config import Config
@@ -115,6 +116,7 @@ def replay(
 def _opened(path: Path, sets: tuple[str, ...]) -> Iterator[tuple[Config, LetterBox]]:
     from streamer.config import load_config
 
+    quiet()
     config = load_config(path, sets)
     with closing(_box(config)) as box:
         yield config, box

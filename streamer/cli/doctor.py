@@ -16,6 +16,7 @@ import click
 from streamer.cli.doctor_servers import existing, installed, libraries, servers, state_folder
 from streamer.cli.finding import Finding
 from streamer.cli.options import DEFAULT_CONFIG, format_option
+from streamer.cli.topics import quiet
 from streamer.errors import ConfigError, StreamerError
 
 if TYPE_CHECKING:
@@ -56,7 +57,10 @@ def examine(path: Path | None) -> list[Finding]:
     findings = [python(sys.version_info[:3]), packages(), *backends(backend, installed), gpu(Path("/dev"))]
     findings += [model(Path(config.model.path) if config and config.model.path else None, backend)]
     findings += [memory(available_bytes()), disk(Path()), clock(time.time()), *libraries(config), finding]
-    return findings + ([*permissions(config), *state(config), *servers(config)] if config else [])
+    if config is None:
+        return findings
+    quiet()
+    return [*findings, *permissions(config), *state(config), *servers(config)]
 
 
 def read_config(path: Path | None) -> tuple[Config | None, Finding]:

@@ -68,10 +68,10 @@ class Base:
 
 
 def quiet() -> None:
-    """Keep the lines of the client's log off the terminal: what goes wrong is told by an error of ours."""
-    import logging
+    """Before any client is built: only our own errors reach the terminal, and nothing reaches standard output."""
+    from streamer import log
 
-    logging.getLogger().addHandler(logging.NullHandler())
+    log.setup("error", libraries=False)
 
 
 def load_base(path: Path | None, sets: tuple[str, ...] = ()) -> Base:

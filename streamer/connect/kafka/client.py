@@ -48,7 +48,8 @@ def options(kafka: Kafka) -> dict[str, Any]:
 def connect(make: Callable[..., T], kafka: Kafka, **more: Any) -> T:
     """`make` is KafkaConsumer, KafkaProducer or KafkaAdminClient. If it fails, its error, and no thread left behind.
 
-    The client starts its thread before it looks for a broker, and forgets it when there is none.
+    The client starts its thread before it looks for a broker, and forgets it when there is none. What it logs until it
+    is made is held back: a broker that is away is told by the error, and by nothing before it.
     """
     made: list[Any] = []
 
@@ -56,12 +57,13 @@ def connect(make: Callable[..., T], kafka: Kafka, **more: Any) -> T:
         made.append(net_client()(**configs))
         return made[-1]
 
-    try:
-        return make(**{**options(kafka), **more, "kafka_client": client})
-    except BaseException:
-        for each in made:
-            each.close()
-        raise
+    with logs.tame().hushed():
+        try:
+            return make(**{**options(kafka), **more, "kafka_client": client})
+        except BaseException:
+            for each in made:
+                each.close()
+            raise
 
 
 @cache

@@ -10,7 +10,8 @@ import math
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -45,6 +46,18 @@ class Captured(logging.Handler):
         self._causes: OrderedDict[Place, Cause] = OrderedDict()
         self._places: OrderedDict[Place, Period] = OrderedDict()
         self._all = Period(MAX_LINES)
+        self._hushed = 0
+
+    @contextmanager
+    def hushed(self) -> Iterator[None]:
+        """Meanwhile lines are causes and nothing more: what goes wrong is told by an error of ours."""
+        with self._guard:
+            self._hushed += 1
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._hushed -= 1
 
     def emit(self, record: logging.LogRecord) -> None:
         """Never raises and never waits for anything but the handlers of the root."""
@@ -60,7 +73,7 @@ class Captured(logging.Handler):
         """How many lines of the place were held back before this one; None holds it back."""
         period = self._places.get(place) or Period(BURST)
         _put(self._places, place, period)
-        if not (period.has_room(now) and self._all.has_room(now)):
+        if self._hushed or not (period.has_room(now) and self._all.has_room(now)):
             period.held_back += 1
             return None
         self._all.take(now)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from streamer.errors import ConfigError, SinkError
+from streamer.errors import ConfigError, SinkAway
 
 if TYPE_CHECKING:
     from streamer import config
@@ -20,7 +20,7 @@ ASK_MS = 1000  # for a broker to answer at all, before its topic is asked about
 
 
 def open_producer(kafka: config.Kafka, topic: str, compression: str, delivery_timeout_s: float) -> Any:
-    """An idempotent KafkaProducer that knows its topic; SinkError if it cannot be had within two request timeouts."""
+    """An idempotent KafkaProducer that knows its topic; SinkAway if it cannot be had within two request timeouts."""
     from kafka import KafkaProducer
 
     from streamer.connect.kafka.client import connect
@@ -33,12 +33,12 @@ def open_producer(kafka: config.Kafka, topic: str, compression: str, delivery_ti
             metrics_enabled=False,
         )  # fmt: skip
     except Exception as exc:
-        raise SinkError(explained(kafka, topic, exc)) from exc
+        raise SinkAway(explained(kafka, topic, exc)) from exc
     try:
         producer.partitions_for(topic)
     except Exception as exc:
         discard(producer)
-        raise SinkError(explained(kafka, topic, exc)) from exc
+        raise SinkAway(explained(kafka, topic, exc)) from exc
     return producer
 
 

@@ -69,6 +69,16 @@ def test_any_outage_of_two_minutes_stays_under_a_hundred_lines(steps: list[tuple
         assert sum(start <= at < start + 120 for at in passed_at) < 100
 
 
+def test_while_hushed_lines_are_causes_and_counted() -> None:
+    now = [0.0]
+    handler, lines = captured(now)
+    with handler.hushed(), handler.hushed():
+        handler.emit(record(1, "refused"))
+    assert (lines.texts, handler.causes(), handler.held_back()) == ([], ["refused"], 1)
+    handler.emit(record(1, "refused"))
+    assert lines.texts == ["refused (and 1 more like it, held back)"]
+
+
 def test_a_traceback_becomes_one_line() -> None:
     handler, lines = captured([0.0])
     try:
