@@ -61,6 +61,7 @@ class Retrain(Section):
     limits: RetrainLimits = RetrainLimits()
     distil: bool = True
     gate: RetrainGate = RetrainGate()
+    reports: Text = "state/retrain"  # folder of the newest refusals
 
     def rules(self) -> Iterator[Rule]:
         if self.cron is not None and "every" in self.model_fields_set:

@@ -1,0 +1,121 @@
+"""`streamer retrain`: one training if one is due; the body of a CronJob, and what the daemon starts."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from streamer.cli.options import config_options
+from streamer.cli.replaying import FORMATS
+from streamer.errors import ConfigError, GateRefused, StreamerError
+
+if TYPE_CHECKING:
+    from streamer.config import Config, Retrain
+    from streamer.service.learning.job import Job, Result
+
+SCHEMA = "streamer.retrain/1"
+
+
+@click.command("retrain")
+@config_options
+@click.option("--dry-run", is_flag=True, help="Say whether a training is due, and why; change nothing.")
+@click.option("--force", is_flag=True, help="Train whether or not it is due.")
+@click.option("--cause", metavar="WORD", help="Train for this cause, such as drift; the manifest names it.")
+@click.option("--why", default="", help="The cause in words.")
+@click.option(
+    "--recorded", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE.npz",
+    help="Rows that the daemon recorded, for streams that cannot be read again.",
+)  # fmt: skip
+@click.option("--format", "form", type=FORMATS, default="human", show_default=True)
+def retrain(
+    *,
+    config: Path,
+    sets: tuple[str, ...],
+    dry_run: bool,
+    force: bool,
+    cause: str | None,
+    why: str,
+    recorded: Path | None,
+    form: str,
+) -> None:
+    """Train the champion further on what the streams brought lately, and publish the result as the challenger.
+
+    Nothing happens if the schedule, the age of the champion and the rows of history give no cause, or while another
+    process trains. The training runs in a process of its own under the limits of `retrain.limits`.
+
+    Exit codes: 0 published, or not due; 4 the gate refused the result, the report says why; 1 too little or constant
+    data, or the training failed; 3 configuration; 5 a server that is needed is not there.
+    """
+    from streamer import log
+    from streamer.config.load import load_config
+    from streamer.service.signals import graceful
+
+    loaded = load_config(config, sets)
+    log.setup(loaded.log.level, loaded.log.format)
+    stop = threading.Event()
+    with graceful(stop), opened(loaded, recorded, stop) as job:
+        if dry_run:
+            verdict = job.look()
+            say({"due": verdict.due, "cause": verdict.cause, "why": verdict.why}, verdict.why, form)
+            return
+        result = job.run(cause="request" if force and cause is None else cause, why=why or "asked for" * force)
+    tell(result, form)
+
+
+@contextmanager
+def opened(config: Config, recorded: Path | None, stop: threading.Event) -> Iterator[Job]:
+    """The job of a configuration, everything it needs opened."""
+    from streamer.connect import open_journal, open_registry
+    from streamer.connect.turns import open_turns
+    from streamer.service.learning import recorder
+    from streamer.service.learning.job import Job
+
+    section = wanted(config)
+    with ExitStack() as stack:
+        registry = open_registry(config, create=True)
+        assert registry is not None  # a rule of the configuration
+        stack.enter_context(closing(registry))
+        turns = stack.enter_context(closing(open_turns(config)))
+        journal = stack.enter_context(closing(open_journal(config)))
+        rows = recorder.read(recorded) if recorded is not None else {}
+        yield Job(config, section, registry, turns, journal, rows, stop.is_set, heard)
+
+
+def wanted(config: Config) -> Retrain:
+    """The section `retrain`; ConfigError where there is none."""
+    if config.retrain is None:
+        raise ConfigError("retrain", "is not configured; write retrain: {every: 24h} and model.registry")
+    return config.retrain
+
+
+def heard(event: Mapping[str, Any]) -> None:
+    """Progress of the training, as a line of our log."""
+    import structlog
+
+    fields = {name: value for name, value in event.items() if name != "event" and isinstance(value, str | int | float)}
+    structlog.get_logger().info("retrain_progress", step=event.get("event"), **fields)
+
+
+def tell(result: Result, form: str) -> None:
+    """The result on standard output, and in the log for the daemon that listens. An error where it is one."""
+    import structlog
+
+    from streamer.service.learning.job import REFUSED, STOPPED
+
+    told = {"outcome": result.outcome, "version": result.version, "cause": result.cause, "words": result.words}
+    structlog.get_logger().info("retrain_ended", **told)
+    if result.outcome == REFUSED:
+        raise GateRefused(result.words)
+    if result.outcome == STOPPED:
+        raise StreamerError(result.words)
+    say(told, result.words, form)
+
+
+def say(told: Mapping[str, Any], words: str, form: str) -> None:
+    click.echo(json.dumps({"schema": SCHEMA, **told}) if form == "json" else words)

@@ -1,0 +1,292 @@
+"""One training from beginning to end, as a process of its own: whose turn, what past, the child, the registry.
+
+It holds the turn while it works. What it publishes is checked against the turn's fence right before, so a process
+that was overtaken, however late it wakes, changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from streamer import artifact
+from streamer.config import Config, Retrain
+from streamer.connect.turns import Turn, Turns
+from streamer.errors import BackendError, GateRefused, ModelError, StoreError, StreamerError
+from streamer.protocols import Clock, Registry
+from streamer.service.learning import child, history
+from streamer.service.learning.child import Ended, Limits
+from streamer.service.learning.history import Past, Recorded
+from streamer.service.learning.schedule import Known, Verdict, judge, plan_of
+
+if TYPE_CHECKING:
+    from streamer.journal import Journal
+    from streamer.service.history import Series
+
+log = structlog.get_logger()
+
+PUBLISHED, REFUSED, NOT_DUE, BUSY, FAILED, STOPPED = "published", "refused", "not_due", "busy", "failed", "stopped"
+OUTCOMES = (PUBLISHED, REFUSED, NOT_DUE, BUSY, FAILED, STOPPED)
+COMMAND = (sys.executable, "-P", "-m", "models.retrain")
+KEEP_S = 10.0  # how often the turn is prolonged
+TRAIN_SHARE = 0.9  # of the time limit is told to the child, which then ends by itself
+MOVES = 5  # tries to move an alias that others move too
+KEPT_REPORTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of it, in one word and in a sentence."""
+
+    outcome: str
+    words: str
+    version: str | None = None
+    cause: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Everything one training needs. `stop` ends it early, `hear` gets its progress."""
+
+    config: Config
+    retrain: Retrain
+    registry: Registry
+    turns: Turns
+    journal: Journal | None = None
+    recorded: Recorded = field(default_factory=dict)
+    stop: Callable[[], bool] = lambda: False
+    hear: child.Hear = lambda event: None
+    clock: Clock = time.time
+    command: tuple[str, ...] = COMMAND
+
+    def look(self, *, drift: str | None = None) -> Verdict:
+        """Whether a training is due, its rows counted; nothing is changed."""
+        return self._judged(self._past(), drift)
+
+    def run(self, *, cause: str | None = None, why: str = "") -> Result:
+        """Train if it is due, or for a `cause` that somebody else has found. Errors of our tree say why it cannot."""
+        turn = self.turns.take()
+        if turn is None:
+            return Result(BUSY, "another process is training; nothing was done")
+        try:
+            past = self._past()
+            verdict = self._judged(past, None)
+            if cause is None and verdict.cause is None:
+                return Result(NOT_DUE, verdict.why)
+            return self._attempt(turn, past, cause or verdict.cause or "", why or verdict.why)
+        finally:
+            turn.end()
+
+    def _past(self) -> dict[str, list[Series]]:
+        return history.past_of(
+            self.config, self.retrain, now_s=self.clock(), journal=self.journal, recorded=self.recorded, stop=self.stop
+        )  # fmt: skip
+
+    def _judged(self, past: Mapping[str, list[Series]], drift: str | None) -> Verdict:
+        known = Known(
+            self.clock(), last_attempt(self.turns), champion_trained(self.registry), rows=history.counted(past),
+            drift=drift,
+        )  # fmt: skip
+        return judge(plan_of(self.retrain, deployment(self.config)), known)
+
+    def _attempt(self, turn: Turn, series: Mapping[str, list[Series]], cause: str, why: str) -> Result:
+        began_s = self.clock()
+        note(turn, began_s, state="running", cause=cause)
+        result = Result(FAILED, "it ended by an error", cause=cause)
+        try:
+            with tempfile.TemporaryDirectory(prefix="streamer-retrain-") as room:
+                result = self._trained(turn, Path(room), series, cause, why)
+        finally:
+            note(turn, began_s, state=result.outcome, cause=cause, version=result.version)
+        return result
+
+    def _trained(self, turn: Turn, room: Path, series: Mapping[str, list[Series]], cause: str, why: str) -> Result:
+        champion = champion_path(self.config, self.registry)
+        bundle = artifact.load(champion)
+        past = history.gathered(self.config, series, bundle.spec, self.journal)
+        version = self._version(turn)
+        request = self._request(room, champion, past, version, {"cause": cause, "why": why, "parent": bundle.version})
+        log.info("retrain_started", version=version, cause=cause, rows=past.count, champion=bundle.version)
+        ended = self._run(turn, request)
+        if ended.code == GateRefused.exit_code and ended.by_us is None:
+            return Result(REFUSED, self._report(room, version), version, cause)
+        if ended.by_us == "stop":
+            return Result(STOPPED, ended.problem, version, cause)
+        if ended.code != 0 or ended.by_us is not None:
+            raise failure(ended)
+        self._publish(turn, room, version, why)
+        return Result(PUBLISHED, f"{version} is published and challenges {bundle.version}: {why}", version, cause)
+
+    def _version(self, turn: Turn) -> str:
+        """Ordered by time; the fence makes it one of its kind."""
+        at = datetime.fromtimestamp(self.clock(), UTC).strftime("%Y%m%d-%H%M%S")
+        return f"{at}-{turn.fence}"
+
+    def _request(self, room: Path, champion: Path, past: Past, version: str, training: Mapping[str, Any]) -> Path:
+        rows, limits, gate = past.rows, self.retrain.limits, self.retrain.gate
+        blob = artifact.pack_arrays({
+            "values": rows.values, "time_s": rows.time_s, "mask": rows.mask, "rhythm": past.rhythm,
+            "entity": list(past.names),
+        })  # fmt: skip
+        (room / "rows.npz").write_bytes(blob)
+        request = {
+            "champion": str(champion.resolve()), "history": "rows.npz", "labels": past.labels, "out": "bundle",
+            "version": version, "seconds": float(limits.time) * TRAIN_SHARE, "seed": 0,
+            "start": self.retrain.start, "distil": self.retrain.distil, "edge": self._edge(),
+            "gate": {name: getattr(gate, name) for name in type(gate).model_fields}, "detect": self._detect(),
+            "training": self._training(past, training),
+        }  # fmt: skip
+        path = room / "request.json"
+        path.write_text(json.dumps(request))
+        return path
+
+    def _training(self, past: Past, more: Mapping[str, Any]) -> dict[str, Any]:
+        at = datetime.fromtimestamp(self.clock(), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        own = {"created_at": at, "created_by": f"{socket_name()}:{os.getpid()}", "rows": past.count}
+        return own | {"span": list(past.span), "streams": list(past.profiles), "profiles": past.profiles} | dict(more)
+
+    def _detect(self) -> dict[str, Any]:
+        """How the stream is judged, where there is one; several are judged as by default."""
+        if len(self.config.streams) > 1 or not self.config.streams[0].fields.channels:
+            return {}
+        stream = self.config.streams[0]
+        settings = asdict(stream.detect_settings(stream.fields.channels))
+        return {name: value for name, value in settings.items() if value != float("inf")}
+
+    def _edge(self) -> str | None:
+        try:
+            return str(self.registry.path("edge").resolve())
+        except ModelError:
+            return None
+
+    def _run(self, turn: Turn, request: Path) -> Ended:
+        limits = self.retrain.limits
+        allowed = Limits(
+            float(limits.time), int(limits.memory), max(limits.nice - os.nice(0), 0), limits.threads
+        )  # fmt: skip
+        held = Held(turn, self.stop)
+        command = [*self.command, "--request", str(request)]
+        ended = child.run(command, allowed, stop=held.lost_or_stopped, hear=self.hear)
+        if held.lost:
+            raise StoreError("another process took the turn to train while we trained; nothing was published")
+        return ended
+
+    def _publish(self, turn: Turn, room: Path, version: str, why: str) -> None:
+        """Both bundles, then the alias. Whoever was overtaken moves nothing."""
+        self.registry.publish(room / "bundle")
+        if (room / "bundle-edge").is_dir():
+            self.registry.publish(room / "bundle-edge")
+        for _ in range(MOVES):
+            if not turn.keep():
+                raise StoreError(f"another process took the turn; {version} is published but challenges nobody")
+            before = self.registry.aliases().get("challenger")
+            if self.registry.move({"challenger": version}, expected={"challenger": before}, why=f"retrain: {why}"):
+                return
+        raise StoreError(f"the alias challenger moved {MOVES} times meanwhile; {version} is published but not named")
+
+    def _report(self, room: Path, version: str) -> str:
+        """Keep the report of a refusal; what it says, and where it is."""
+        refused, shelf = room / "bundle-refused", Path(self.retrain.reports)
+        reasons = refusal(refused)
+        if not refused.is_dir():
+            return f"refused: {reasons}"
+        shelf.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(refused, shelf / version, dirs_exist_ok=True)
+        for old in sorted(path for path in shelf.iterdir() if path.is_dir())[:-KEPT_REPORTS]:
+            shutil.rmtree(old, ignore_errors=True)
+        return f"refused: {reasons}; the report is {shelf / version}"
+
+
+class Held:
+    """A turn that is prolonged while we wait; lost once somebody else has it."""
+
+    def __init__(self, turn: Turn, stop: Callable[[], bool], clock: Clock = time.monotonic) -> None:
+        self.lost = False
+        self._turn, self._stop, self._clock, self._kept_at = turn, stop, clock, clock()
+
+    def lost_or_stopped(self) -> bool:
+        if self._clock() - self._kept_at > KEEP_S:
+            self._kept_at = self._clock()
+            self.lost = self.lost or not self._keep()
+        return self.lost or self._stop()
+
+    def _keep(self) -> bool:
+        try:
+            return self._turn.keep()
+        except StoreError as exc:  # away; whether the turn was lost shows when it is back, before anything is published
+            log.warning("retrain_turn_unsure", problem=str(exc))
+            return True
+
+
+def note(turn: Turn, began_s: float, **fields: Any) -> None:
+    """Let all members know. A store that is away costs the note; one that says we were overtaken is an error later."""
+    try:
+        turn.note(json.dumps({"at": began_s, **fields}).encode())
+    except StoreError as exc:
+        log.warning("retrain_not_noted", problem=str(exc))
+
+
+def last_attempt(turns: Turns) -> float | None:
+    """When the newest training began, by anybody."""
+    try:
+        found = json.loads(turns.read() or b"{}").get("at")
+    except (ValueError, AttributeError):
+        return None
+    return float(found) if isinstance(found, int | float) else None
+
+
+def champion_path(config: Config, registry: Registry) -> Path:
+    """The champion's directory; the starter bundle while there is none."""
+    return registry.path("champion") if "champion" in registry.aliases() else artifact.PRETRAINED
+
+
+def champion_trained(registry: Registry) -> float | None:
+    """When the champion was trained; None while there is none, or where it does not say."""
+    if "champion" not in registry.aliases():
+        return None
+    training = manifest_of(registry.path("champion")).get("training", {})
+    try:
+        return datetime.fromisoformat(training["created_at"]).timestamp()
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def manifest_of(directory: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((directory / "manifest.json").read_text())
+    return found
+
+
+def deployment(config: Config) -> str:
+    """The name that all replicas of one configuration share: their groups, or their streams."""
+    return ",".join(getattr(stream.source, "group", stream.name) or stream.name for stream in config.streams)
+
+
+def refusal(directory: Path) -> str:
+    """Why the gate refused, from its report."""
+    try:
+        report = json.loads((directory / "gate.json").read_text())
+    except (OSError, ValueError):
+        return "the gate gave no report"
+    reasons = report.get("refused") or report.get("reasons") or report.get("problems") or ["see the report"]
+    return "; ".join(map(str, reasons)) if isinstance(reasons, list) else str(reasons)
+
+
+def failure(ended: Ended) -> StreamerError:
+    """The error of a child that did not end well."""
+    kind = BackendError if ended.code == BackendError.exit_code else StreamerError
+    return kind(f"the training {ended.problem}; the champion stays")
+
+
+def socket_name() -> str:
+    return os.uname().nodename if hasattr(os, "uname") else "unknown"
