@@ -32,6 +32,10 @@ class Slots:
         """(name, slot), least recently seen first."""
         return list(self._table.items())
 
+    def find(self, name: str) -> int | None:
+        """The slot of a name, not counted as seeing it; None if it is not remembered."""
+        return self._table.get(name)
+
     def assign(self, names: Sequence[str]) -> tuple[list[int], list[int], list[tuple[str, int]]]:
         """Slots of distinct names in order of first appearance, those of them that are fresh, and who was evicted
         from where.

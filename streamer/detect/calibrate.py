@@ -44,6 +44,7 @@ class Profile:
         self.evidences: list[Evidence] = of_profile(settings, prior, rhythm=settings.rhythm)
         self.names = tuple(e.name for e in self.evidences)
         self.judged = np.zeros(settings.max_entities, np.int64)
+        self._since = np.zeros(settings.max_entities, np.int64)  # of them, before what is normal now began
         self._smooth = np.zeros((settings.max_entities, len(settings.channels) + 1), np.float32)
 
     def fold(self, seen: Observation) -> Judgement:
@@ -75,15 +76,29 @@ class Profile:
             if isinstance(evidence, Surprise | Rhythm):
                 evidence.adopt(prior.get(evidence.name, {}))
 
+    def age(self, slots: I64) -> I64:
+        """How many events were judged (N,) since what is normal for each entity began."""
+        return np.asarray(self.judged[slots] - self._since[slots])
+
+    def renew(self, slots: I64) -> None:
+        """From the next event on another state of affairs is normal: errors and rhythm are measured anew, from the
+        population's prior. The values that were seen stay known.
+        """
+        self._since[slots] = self.judged[slots]
+        self._smooth[slots] = 0
+        for evidence in self.evidences:
+            if isinstance(evidence, Rhythm):
+                evidence.reset(slots)
+
     def reset(self, slots: I64) -> None:
         for evidence in self.evidences:
             evidence.reset(slots)
-        self.judged[slots] = 0
+        self.judged[slots] = self._since[slots] = 0
         self._smooth[slots] = 0
 
     def state(self) -> dict[str, np.ndarray]:
         """Every array of the profile by name, the slot as first axis."""
-        own: dict[str, np.ndarray] = {"judged": self.judged, "smooth": self._smooth}
+        own: dict[str, np.ndarray] = {"judged": self.judged, "since": self._since, "smooth": self._smooth}
         nested = {f"{e.name}.{name}": array for e in self.evidences for name, array in e.state().items()}
         return own | nested
 

@@ -7,6 +7,7 @@ a quota.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -21,6 +22,9 @@ YOUNG = 96.0  # judged events: the line of a new entity starts twice as high and
 # Every incident of an entity raises its line by this much (log), and the budget's pace brings it down again. So the
 # incidents of any time T number at most budget * T + log(highest level / line) / STRAIN: a dozen above the promise.
 STRAIN = 0.15
+# A false alarm that somebody reported raises the line by a quarter for good, a fault that somebody confirmed takes that
+# back. Never below what the budget allows, and never out of reach of a grave fault.
+STRICTER, STRICTEST = math.log(1.25), math.log(3.0)
 
 
 def alarm_line(gap_s: F32, judged: I64, *, budget_per_day: float, entities: int, least: float = MIN_EVIDENCE) -> F32:
@@ -64,6 +68,7 @@ class Decider:
         self._levels = np.zeros((slots, max(settings.refractory_events, 1)), np.float32)
         self._latest = np.zeros((slots, settings.n_of), np.float32)
         self._strain = np.zeros(slots, np.float32)  # log factor on the line
+        self._stance = np.zeros(slots, np.float32)  # another one, from what people said
         self._pace = np.float32(STRAIN * settings.budget_per_day / max(settings.expected_entities, 1) / DAY_S)
 
     def decide(self, slots: I64, judged: I64, level: F32, gap_s: F32, elapsed_s: F64, free: Bool) -> tuple[F32, F32]:
@@ -78,7 +83,7 @@ class Decider:
         )
         strain = np.maximum(self._strain[slots] - self._pace * np.minimum(elapsed_s, DAY_S), 0).astype(np.float32)
         self._strain[slots] = strain
-        line = line * np.exp(strain)
+        line = line * np.exp(strain + self._stance[slots])
         sustained = self._sustained(slots, judged, level)
         fires = rising(sustained, self._levels[slots], s.refractory_factor) & free
         self._levels[slots, judged % self._levels.shape[1]] = np.where(free, sustained, 0)
@@ -88,6 +93,18 @@ class Decider:
     def opened(self, slots: I64) -> None:
         """An incident was opened in each of these slots: their lines rise."""
         self._strain[slots] += STRAIN
+
+    def stricter(self, slots: I64) -> None:
+        """What fired here was a false alarm."""
+        self._stance[slots] = np.minimum(self._stance[slots] + STRICTER, STRICTEST)
+
+    def trust(self, slots: I64) -> None:
+        """What fired here was a fault."""
+        self._stance[slots] = np.maximum(self._stance[slots] - STRICTER, 0)
+
+    def forgive(self, slots: I64) -> None:
+        """The last incident here was deserved: it is not held against the budget."""
+        self._strain[slots] = np.maximum(self._strain[slots] - STRAIN, 0)
 
     def _sustained(self, slots: I64, judged: I64, level: F32) -> F32:
         """The level that k of the last n events reached: what has to rise, or a lasting fault would never be k of n."""
@@ -100,6 +117,7 @@ class Decider:
         self._levels[slots] = 0
         self._latest[slots] = 0
         self._strain[slots] = 0
+        self._stance[slots] = 0
 
     def state(self) -> Mapping[str, np.ndarray]:
-        return {"levels": self._levels, "latest": self._latest, "strain": self._strain}
+        return {"levels": self._levels, "latest": self._latest, "strain": self._strain, "stance": self._stance}

@@ -102,6 +102,11 @@ class Incidents:
         self.open[slots] = False
         self.resolved_s[slots] = time_s
 
+    def end(self, slot: int, at_s: float) -> None:
+        """Close the incident of a slot: somebody said that it is none."""
+        self.open[slot] = False
+        self.resolved_s[slot] = at_s
+
     def reset(self, slots: I64) -> None:
         for name, array in self.state().items():
             array[slots] = -np.inf if name == "resolved_s" else 0

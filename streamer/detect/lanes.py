@@ -23,6 +23,7 @@ from streamer.event import F32, F64, I64, Bool
 from streamer.protocols import Scorer
 
 REBUILD_ROWS = 1024
+_ARRAYS = ("phase", "due", "value_state", "rhythm_state", "units", "gap_unit_s", "last", "last_log_gap")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,15 @@ class Outlook:
     gap_unit_s: F32  # (N,)
     gap: F32  # (N, 3G) density parameters of the log gap
     hour: F32  # (N, 24) logits of the hour of day
+
+    @property
+    def sound(self) -> Bool:
+        """Rows (N,) whose every number is finite."""
+        return np.asarray(np.isfinite(self.forecast).all(axis=1) & np.isfinite(self.gap).all(axis=1))
+
+    def rows(self, chosen: Bool) -> Outlook:
+        """The chosen rows."""
+        return Outlook(*(getattr(self, name)[chosen] for name in self.__slots__))
 
 
 def next_anchor(count: I64, phase: I64, spec: ModelSpec) -> I64:
@@ -126,6 +136,11 @@ class Lanes:
         ready = slots[self.ring.count[slots] >= self.spec.k_min]
         self._rebuild_all(ready, last_anchor(self.ring.count[ready], self.phase[ready], self.spec))
 
+    def copy(self, other: Lanes, theirs: I64, mine: I64) -> None:
+        """Take over the lanes of another one's slots, of the same network."""
+        for name in _ARRAYS:
+            getattr(self, name)[mine] = getattr(other, name)[theirs]
+
     def attention(self, slot: int) -> tuple[I64, F32]:
         """How much the last event's context listened to its history: (steps back, weights that sum to 1)."""
         slots = np.array([slot])
@@ -200,5 +215,4 @@ class Lanes:
 
     @property
     def nbytes(self) -> int:
-        arrays = (self.phase, self.due, self.value_state, self.rhythm_state, self.units)
-        return sum(a.nbytes for a in (*arrays, self.gap_unit_s, self.last, self.last_log_gap))
+        return sum(getattr(self, name).nbytes for name in _ARRAYS)

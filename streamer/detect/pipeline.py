@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from streamer.detect.arena import Slots, select, waves
 from streamer.detect.arrays import known
 from streamer.detect.calibrate import Profile
 from streamer.detect.evidence import Observation
+from streamer.detect.feedback import Feedback
 from streamer.detect.incident import Change, Incidents
 from streamer.detect.lanes import Lanes
 from streamer.detect.report import Reporter, Wave
@@ -26,7 +27,8 @@ from streamer.detect.silence import Silence
 from streamer.detect.storm import Storm
 from streamer.detect.takeover import Takeover
 from streamer.detect.tell import Teller
-from streamer.event import F32, F64, I64, Alert, EventBatch, Fate, Scores
+from streamer.event import F32, F64, I64, Alert, EventBatch, Fate, ModelRef, Scores
+from streamer.journal import Label
 from streamer.protocols import Scorer
 
 # What an open incident still teaches the profile: nothing learns from an anomaly, but a unit that was wrong must heal.
@@ -68,6 +70,7 @@ class Detector:
         self.storm = Storm(settings, key)
         self._reporter = Reporter(settings, self.lanes, self.incidents, self.profile.names, key)
         self._teller = Teller(self.storm, self.incidents)
+        self._feedback = Feedback(settings, self.slots, self.profile, self.decider, self.incidents, key)
         self._takeover: Takeover | None = None
         self.schema = snapshot.Schema.of(key, settings.channels, spec.k_min, self.arrays())
 
@@ -75,7 +78,7 @@ class Detector:
     @property
     def memory_bytes(self) -> int:
         """Bytes of all arenas, used or not."""
-        parts = (self.decider, self.incidents, self.admission, self.silence)
+        parts = (self.decider, self.incidents, self.admission, self.silence, self._feedback)
         small = sum(a.nbytes for part in parts for a in part.state().values())
         coming = 0 if self._takeover is None else self._takeover.lanes.nbytes
         return self.ring.nbytes + self.lanes.nbytes + coming + self.profile.nbytes + small
@@ -156,7 +159,8 @@ class Detector:
 
     def reset_slots(self, slots: I64) -> None:
         """Forget whoever lived in these slots; their names must be set."""
-        for part in (self.ring, self.profile, self.decider, self.incidents, self.admission, self.silence):
+        parts = (self.ring, self.profile, self.decider, self.incidents, self.admission, self.silence, self._feedback)
+        for part in parts:
             part.reset(slots)
         stride = self.lanes.spec.stride
         phases = [
@@ -193,19 +197,25 @@ class Detector:
             self._close(batch, row, slot, self.slots.names[slot] or "", "IDLE")
         self.reset_slots(slots)
 
-    def _judge(self, scores: Scores, rows: I64, slots: I64, time_s: F64, values: F32) -> Wave:
+    def _judge(self, scores: Scores, rows: I64, slots: I64, time_s: F64, values: F32) -> Wave | None:
         _, previous_s = self.ring.previous(slots)
         outlook = self.lanes.step(slots, values, time_s, previous_s)
         if self._takeover is not None:
             self._takeover.step(slots, values, time_s, previous_s)
-        judged_before = self.profile.judged[slots]
+        scores.fate[rows] = Fate.SCORED
+        sound = outlook.sound
+        if not sound.all():  # what a network cannot compute has no score, and teaches the profile nothing
+            rows, slots, time_s, values, previous_s = select(sound, rows, slots, time_s, values, previous_s)
+            outlook = outlook.rows(sound)
+            if not len(rows):
+                return None
+        judged_before, age = self.profile.judged[slots], self.profile.age(slots)
         learn = np.where(self.incidents.open[slots], OPEN_LEARNS, 1).astype(np.float32)
-        judged = self.profile.fold(Observation(slots, judged_before, values, time_s, outlook, learn))
+        judged = self.profile.fold(Observation(slots, judged_before, age, values, time_s, outlook, learn))
         off = decide.deviates(values, outlook.forecast, self.settings)
         elapsed_s = np.maximum(known(time_s - previous_s, 0.0), 0)
         free = (off | decide.led_by_rhythm(judged.parts, judged.level)) & ~self.incidents.cooling(slots, time_s)
-        alarm, scaled = self.decider.decide(slots, judged_before, judged.level, outlook.gap_unit_s, elapsed_s, free)
-        scores.fate[rows] = Fate.SCORED
+        alarm, scaled = self.decider.decide(slots, age, judged.level, outlook.gap_unit_s, elapsed_s, free)
         scores.score[rows] = judged.smooth.sum(axis=1)
         scores.alarm[rows], scores.parts[rows] = alarm, judged.smooth
         scores.expected[rows], scores.low[rows], scores.high[rows] = outlook.forecast, judged.low, judged.high
@@ -225,6 +235,11 @@ class Detector:
         self.now_s = now_s
         return self.storm.roll(self.topic, now_s, self.ref) + self.silence.tick(now_s, self.slots, self.topic, self.ref)
 
+    def heed(self, labels: Sequence[Label]) -> list[Alert]:
+        """Let what people said act on the entities that are remembered here, each label once; the incidents it ends."""
+        told = (self._feedback.heed(label, self.topic, self._reporter, self.ref) for label in labels)
+        return [alert for alert in told if alert is not None]
+
     # -- state --------------------------------------------------------------------------------------------------------
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything remembered of entities, by name, the slot as first axis. The arrays themselves, not copies.
@@ -234,8 +249,9 @@ class Detector:
         ring = self.ring
         names = ("values", "time_s", "offset", "count", "newest_s")
         found: dict[str, np.ndarray] = {f"ring.{name}": getattr(ring, name) for name in names}
-        parts = ("profile", "decider", "incidents", "admission", "silence")
-        return found | {f"{part}.{name}": a for part in parts for name, a in getattr(self, part).state().items()}
+        parts = ("profile", "decider", "incidents", "admission", "silence", "_feedback")
+        states = {part.strip("_"): getattr(self, part).state() for part in parts}
+        return found | {f"{part}.{name}": array for part, state in states.items() for name, array in state.items()}
 
     def freeze(self) -> snapshot.Frozen:
         """Copies of all that is remembered; another thread makes them a blob (`encode`)."""
@@ -260,6 +276,11 @@ class Detector:
         """
         used = np.array([slot for _, slot in self.slots.items()], np.int64)
         self._takeover = Takeover(scorer, spec, prior, self.lanes, used, rhythm=self.settings.rhythm)
+
+    @property
+    def coming(self) -> ModelRef | None:
+        """The network that is on its way, if one is."""
+        return None if self._takeover is None else self._takeover.lanes.scorer.ref
 
     def rebuild(self, most: int) -> int:
         """Rebuild the coming lanes of at most `most` entities; how many are left."""
@@ -286,6 +307,22 @@ class Detector:
         """Prepare and take over at once."""
         self.prepare(scorer, spec, prior)
         self.take_over()
+
+
+    def twin(self, wanted: Callable[[str], bool]) -> Detector:
+        """Another detector with what this one remembers of the wanted entities, its lanes too; from then on its own."""
+        twin = Detector(self.settings, self.lanes.scorer, self.lanes.spec, None, self.key)
+        taken = [(name, slot) for name, slot in self.slots.items() if wanted(name)]
+        slots = np.array(twin.slots.assign([name for name, _ in taken])[0], np.int64)
+        mine = np.array([slot for _, slot in taken], np.int64)
+        twin.reset_slots(slots)
+        theirs = twin.arrays()
+        for name, array in self.arrays().items():
+            theirs[name][slots] = array[mine]
+        twin.lanes.copy(self.lanes, mine, slots)
+        twin.topic, twin.now_s = self.topic, self.now_s
+        twin.storm.restore(self.storm.state())
+        return twin
 
 
 def schema_of(settings: DetectSettings, scorer: Scorer, spec: ModelSpec, key: int = 0) -> snapshot.Schema:

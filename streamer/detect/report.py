@@ -68,8 +68,10 @@ class Reporter:
             traceparent=_trace(batch, int(wave.row[at])),
         )  # fmt: skip
 
-    def gone(self, slot: int, stream: str, topic: str, entity: str, ref: ModelRef, reason: str) -> Alert:
-        """The resolution of an incident whose entity is forgotten (evicted, or idle for too long)."""
+    def gone(
+        self, slot: int, stream: str, topic: str, entity: str, ref: ModelRef, reason: str, summary: str = ""
+    ) -> Alert:
+        """The resolution of an incident without an event: its entity is forgotten, or somebody closed it."""
         at = float(self.lanes.ring.newest_s[slot])
         batch = EventBatch(
             stream, topic, int(self._incidents.partition[slot]), (), np.zeros((0, 1), np.int32), np.zeros(0),
@@ -77,8 +79,8 @@ class Reporter:
         )  # fmt: skip
         return self._frame(
             slot, batch, entity, Change.RESOLVED, at, ref,
-            score=0.0, level=0.0, summary=f"{entity} is no longer watched", channels=[], rhythm=None, attention=[],
-            reasons=[reason], window=None,
+            score=0.0, level=0.0, summary=summary or f"{entity} is no longer watched", channels=[], rhythm=None,
+            attention=[], reasons=[reason], window=None,
         )  # fmt: skip
 
     def _frame(

@@ -29,6 +29,7 @@ class Observation:
 
     slots: I64  # (N,)
     judged: I64  # (N,) how many events of the entity were judged before this one
+    age: I64  # (N,) how many of them since what is normal for it began: less, if somebody declared a new normal
     values: F32  # (N, C) NaN = missing
     time_s: F64  # (N,)
     outlook: Outlook

@@ -40,7 +40,7 @@ class Stuck:
 
     def fold(self, seen: Observation) -> tuple[F32, F32]:
         c = self._block.gather(seen.slots)  # (7, N, C)
-        new = seen.judged == 0
+        new = seen.age == 0
         c[:, new] = 0
         c[FIRST, new], c[AGAIN, new] = FIRST_PRIOR, AGAIN_PRIOR
         known = ~np.isnan(seen.values)

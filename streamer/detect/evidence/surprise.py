@@ -82,7 +82,7 @@ class Surprise:
         sudden, sudden_split = pool(t * weight)
         e, share = total(CAUTION * np.stack([sustained, sudden]))
 
-        judged = seen.judged.astype(np.float32)
+        judged = seen.age.astype(np.float32)
         self._learn_channels(
             c, error, unit, values, tail.learn(a, judged[:, None], learn[:, None]), judged, learn, known
         )
@@ -119,7 +119,7 @@ class Surprise:
 
     def _begin(self, c: F32, entity: F32, seen: Observation, values: F32) -> None:
         """Give entities that are judged for the first time the population's prior."""
-        new = seen.judged == 0
+        new = seen.age == 0
         if not new.any():
             return
         c[:, new] = 0
