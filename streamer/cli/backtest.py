@@ -46,13 +46,13 @@ def backtest(
     """
     from streamer.config.load import load_config
     from streamer.connect import open_source
-    from streamer.service.loading import load_model
+    from streamer.service.loading import load_configured
     from streamer.service.scoring import Panel
     from streamer.service.wiring import detectors
 
     loaded_config = load_config(config, sets)
     stream = unpaced(only_stream(loaded_config, name))
-    loaded = load_model(loaded_config.model)
+    loaded = load_configured(loaded_config)
     with closing(open_source(stream)) as source:
         judges = detectors(stream, source, loaded)
         replayed = run_replay(

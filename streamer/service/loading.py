@@ -1,7 +1,9 @@
-"""The configured network, ready to judge; the baseline, loudly, where its bundle cannot be used."""
+"""The configured network, ready to judge; another one, loudly, where its bundle cannot be used."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +11,15 @@ from typing import Any
 import structlog
 
 from streamer import artifact
-from streamer.artifact import ModelSpec
+from streamer.artifact import Bundle, ModelSpec
 from streamer.backends import baseline_scorer, open_scorer
-from streamer.config import Model
-from streamer.errors import ModelError
+from streamer.config import Config, Model
+from streamer.connect import open_registry
+from streamer.errors import ModelError, StoreError
+from streamer.protocols import ALIASES, Registry
 from streamer.protocols import Scorer as Network
 from streamer.service.parts import ModelState
+from streamer.signing import Trust, trust_of
 
 log = structlog.get_logger()
 
@@ -26,24 +31,78 @@ class Loaded:
     network: Network
     spec: ModelSpec
     prior: dict[str, Any]
-    fallback: str | None = None
+    fallback: str | None = None  # why it is not the one that was wanted
 
     @property
     def state(self) -> ModelState:
         return ModelState(self.network.ref, self.fallback)
 
 
-def load_model(model: Model) -> Loaded:
-    """The configured network; the baseline, loudly, if its bundle cannot be used.
+def load_configured(config: Config) -> Loaded:
+    """As `load_model`, with the configured registry opened for so long. ConfigError if its folder is not there."""
+    registry = open_registry(config)
+    if registry is None:
+        return load_model(config.model)
+    with closing(registry):
+        return load_model(config.model, registry)
 
-    BackendError if the backend that was asked for by name is not installed: that is a wish, not a damage.
+
+def load_model(model: Model, registry: Registry | None = None) -> Loaded:
+    """The configured network. If its bundle cannot be used: the registry's previous one, else the baseline, loudly.
+
+    A registry whose alias is not set yet leaves it to the starter bundle. BackendError if the backend that was asked
+    for by name is not installed, ConfigError if a key is none: these are wishes, not damages.
     """
-    path = Path(model.path) if model.path else artifact.PRETRAINED
+    trust, problems = trust_for(model), list[str]()
     if model.backend == "baseline":
         return Loaded(baseline_scorer(ModelSpec()), ModelSpec(), {})
+    for find in _choices(model, registry):
+        try:
+            return _opened(model, find(), trust, problems)
+        except (ModelError, StoreError) as exc:
+            problems.append(str(exc))
+    log.error("model_unusable", problem=_joined(problems), fallback="baseline")
+    return Loaded(baseline_scorer(ModelSpec()), ModelSpec(), {}, _joined(problems))
+
+
+def network_of(model: Model, bundle: Bundle) -> Loaded:
+    """A bundle on the configured backend."""
+    return Loaded(open_scorer(bundle, model.backend, model.threads), bundle.spec, bundle.calibration)
+
+
+def trust_for(model: Model) -> Trust:
+    """Whose signatures count, a `check` for artifact.load. ConfigError names the key that is none."""
+    return trust_of(model.keys, required=model.require_signature)
+
+
+def _opened(model: Model, directory: Path, trust: Trust, problems: list[str]) -> Loaded:
+    # The starter bundle is part of the program: who could alter it could alter the check.
+    loaded = network_of(model, artifact.load(directory, None if directory == artifact.PRETRAINED else trust))
+    if problems:
+        log.error("model_unusable", problem=_joined(problems), fallback=loaded.network.ref.version)
+    return Loaded(loaded.network, loaded.spec, loaded.prior, _joined(problems) or None)
+
+
+def _choices(model: Model, registry: Registry | None) -> Iterator[Callable[[], Path]]:
+    """Where the bundle is, best first."""
+    if registry is None:
+        yield lambda: Path(model.path) if model.path else artifact.PRETRAINED
+        return
+    yield lambda: _of_registry(registry, model.alias)
+    if model.alias == "champion":
+        yield lambda: registry.path("previous")
+
+
+def _of_registry(registry: Registry, name: str) -> Path:
     try:
-        bundle = artifact.load(path)
-        return Loaded(open_scorer(bundle, model.backend, model.threads), bundle.spec, bundle.calibration)
-    except ModelError as exc:
-        log.error("model_unusable", problem=str(exc), fallback="baseline")
-        return Loaded(baseline_scorer(ModelSpec()), ModelSpec(), {}, str(exc))
+        unset = name in ALIASES and name not in registry.aliases()
+    except StoreError:
+        unset = False  # it is away; what is remembered here may do
+    if unset:
+        log.warning("model_not_promoted_yet", alias=name, instead="starter", fix="streamer model promote VERSION")
+        return artifact.PRETRAINED
+    return registry.path(name)
+
+
+def _joined(problems: list[str]) -> str:
+    return "; then: ".join(problems)

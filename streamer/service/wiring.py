@@ -27,7 +27,7 @@ from streamer.service.backoff import Backoff
 from streamer.service.delivery import Outbox, Outlet
 from streamer.service.ledger import Ledger, crowded
 from streamer.service.line import Line
-from streamer.service.loading import Loaded, load_model
+from streamer.service.loading import Loaded, load_configured
 from streamer.service.mailbox import Mailbox, Positions
 from streamer.service.partitions import Partitions
 from streamer.service.parts import Parts
@@ -49,7 +49,7 @@ def build(config: Config, *, dry_run: bool = False) -> Parts:
     if exposed is not None:
         log.warning("broker_exposed", problem=exposed)
     with ExitStack() as opened:
-        loaded, recent, bell = load_model(config.model), Recent(config.runtime.recent_alerts), threading.Event()
+        loaded, recent, bell = load_configured(config), Recent(config.runtime.recent_alerts), threading.Event()
         outbox = open_outbox(config, opened, recent, dry_run=dry_run)
         letters = open_letter_box(config, opened, dry_run=dry_run)
         store = None if dry_run else open_store(config)

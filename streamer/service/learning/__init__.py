@@ -1,0 +1,1 @@
+"""Keeping the model fresh: what is learnt, judged, promoted, watched, and taken back."""

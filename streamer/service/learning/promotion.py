@@ -1,0 +1,94 @@
+"""Which version judges: decided once, moved in one step, and undone in one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from streamer import artifact
+from streamer.artifact import PRETRAINED, Bundle, Check
+from streamer.errors import ModelError
+from streamer.protocols import Registry
+
+EDGE = "-edge"  # of a version: its small twin's
+
+
+def promote(registry: Registry, version: str, why: str, *, check: Check | None = None) -> bool:
+    """Let a version judge: it becomes champion, the champion before it previous, and a challenger no longer.
+
+    The alias edge goes to its twin, if there is one. True also if it is champion already; False, and nothing has
+    changed, if somebody moved the champion meanwhile. ModelError if the version cannot be used or `check` refuses it.
+    """
+    aliases, there = registry.aliases(), registry.versions()
+    verified(registry, version, check)
+    twin = f"{version}{EDGE}"
+    if twin in there:
+        verified(registry, twin, check)
+    changes = promotion(aliases, version, there)
+    return registry.move(changes, expected={"champion": aliases.get("champion")}, why=why)
+
+
+def rollback(registry: Registry, why: str, *, check: Check | None = None) -> str:
+    """Let the previous version judge again; return it. Nothing is previous then, so that twice is not back again.
+
+    ModelError, and nothing has changed, if there is no previous one, it cannot be used, or the champion just moved.
+    """
+    aliases = registry.aliases()
+    previous = aliases.get("previous")
+    if previous is None:
+        raise ModelError("there is no previous model to go back to; streamer model promote VERSION chooses one")
+    verified(registry, previous, check)
+    expected = {"champion": aliases.get("champion"), "previous": previous}
+    if not registry.move(reversal(aliases, previous, registry.versions()), expected=expected, why=why):
+        raise ModelError("somebody else moved the champion just now; look at streamer model list, and decide again")
+    return previous
+
+
+def shadow(registry: Registry, version: str | None, why: str, *, check: Check | None = None) -> None:
+    """Let a version be the challenger (None: nobody), which scores silently. ModelError as `promote`."""
+    if version is not None:
+        verified(registry, version, check)
+        if registry.aliases().get("champion") == version:
+            raise ModelError(f"{version} is the champion: it would only shadow itself")
+    registry.move({"challenger": version}, why=why)
+
+
+def champion(registry: Registry) -> Path:
+    """The champion's bundle; the starter's, where nothing was promoted yet."""
+    return registry.path("champion") if "champion" in registry.aliases() else PRETRAINED
+
+
+def prunable(registry: Registry, keep: int) -> list[str]:
+    """The versions beyond the newest `keep` that no alias needs; the twin of a needed version is needed too."""
+    needed = set(registry.aliases().values())
+    needed |= {f"{version}{EDGE}" for version in needed} | {version.removesuffix(EDGE) for version in needed}
+    full = [version for version in registry.versions() if not version.endswith(EDGE)]
+    needed |= {name for version in full[max(len(full) - keep, 0) :] for name in (version, f"{version}{EDGE}")}
+    return [version for version in registry.versions() if version not in needed]
+
+
+def verified(registry: Registry, version: str, check: Check | None) -> Bundle:
+    return artifact.load(registry.path(version), check)
+
+
+def promotion(aliases: Mapping[str, str], version: str, there: Sequence[str]) -> dict[str, str | None]:
+    """The moves that make a version champion."""
+    champion = aliases.get("champion")
+    if champion == version:
+        return {"champion": version}
+    changes: dict[str, str | None] = {"champion": version, "previous": champion}
+    if aliases.get("challenger") == version:
+        changes["challenger"] = None
+    if f"{version}{EDGE}" in there:
+        changes["edge"] = f"{version}{EDGE}"
+    return changes
+
+
+def reversal(aliases: Mapping[str, str], previous: str, there: Sequence[str]) -> dict[str, str | None]:
+    """The moves that make the previous version champion again; the twin of the one that goes must go with it."""
+    changes: dict[str, str | None] = {"champion": previous, "previous": None}
+    if f"{previous}{EDGE}" in there:
+        changes["edge"] = f"{previous}{EDGE}"
+    elif aliases.get("edge") == f"{aliases.get('champion')}{EDGE}":
+        changes["edge"] = None
+    return changes
