@@ -26,7 +26,18 @@ from streamer.config.schema import (
     Sink,
     StdoutSink,
 )  # fmt: skip
-from streamer.config.state import DeadLetterFile, FileStore, NoStore, RedisStore, SchemaRegistry, Snapshots, Store
+from streamer.config.state import (
+    DeadLetterFile,
+    FileStore,
+    LabelFile,
+    Labels,
+    LabelTopic,
+    NoStore,
+    RedisStore,
+    SchemaRegistry,
+    Snapshots,
+    Store,
+)  # fmt: skip
 from streamer.config.stream import (
     Alerts,
     Detect,
@@ -63,6 +74,9 @@ __all__ = [
     "KafkaSink",
     "KafkaSource",
     "KofN",
+    "LabelFile",
+    "LabelTopic",
+    "Labels",
     "Log",
     "MemorySink",
     "MemorySource",

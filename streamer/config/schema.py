@@ -14,7 +14,7 @@ from streamer.config.kafka import DeadLetterTopic, Kafka, KafkaSink
 from streamer.config.learning import Drift, Retrain, learning_rules
 from streamer.config.model import Model, registry_rules
 from streamer.config.origin import Origin, Path
-from streamer.config.state import DeadLetterFile, NoStore, SchemaRegistry, Snapshots, Store
+from streamer.config.state import DeadLetterFile, Labels, NoStore, SchemaRegistry, Snapshots, Store
 from streamer.config.stream import FileSource, Stream
 from streamer.config.units import Duration
 from streamer.errors import ConfigError
@@ -122,6 +122,7 @@ class Config(Section):
     model: Model = Model()
     sinks: tuple[Sink, ...] = (StdoutSink(kind="stdout"),)
     dead_letters: DeadLetters | None = None  # null: rejected records are counted and passed over
+    labels: Labels | None = None  # where operators' labels come from, besides the command line and the API
     scores: ScoreOutput | None = None
     retrain: Retrain | None = None  # null: never by itself
     drift: Drift = Drift()
@@ -158,7 +159,7 @@ class Config(Section):
     @property
     def speaks_kafka(self) -> bool:
         """Whether any part reads from or writes to the cluster."""
-        parts = [*(stream.source for stream in self.streams), *self.sinks, self.dead_letters]
+        parts = [*(stream.source for stream in self.streams), *self.sinks, self.dead_letters, self.labels]
         return any(part is not None and part.kind == "kafka" for part in parts)
 
     def _output_rules(self) -> Iterator[Rule]:

@@ -68,6 +68,23 @@ class DeadLetterFile(Section):
     path: Text
 
 
+class LabelFile(Section):
+    """What operators say of incidents, one JSON object a line, appended by somebody."""
+
+    kind: Literal["file"]
+    path: Text
+
+
+class LabelTopic(Section):
+    """What operators say of incidents, as JSON records of a topic."""
+
+    kind: Literal["kafka"]
+    topic: Text
+
+
+Labels = Annotated[LabelFile | LabelTopic, Field(discriminator="kind")]
+
+
 class SchemaRegistry(Section):
     """Where the Avro schemas of records are looked up, by the id in front of each."""
 

@@ -1,0 +1,108 @@
+"""Where labels come from besides the command line: a JSONL file that somebody appends to, or a topic."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from streamer.errors import InputError
+
+if TYPE_CHECKING:
+    from streamer.config import Kafka, Labels
+
+MOST_BYTES = 2**20  # read at once
+Place = Callable[[str], int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One label as it was read; `place` is where its source goes on behind it."""
+
+    text: bytes
+    origin: str
+    source: str
+    place: int
+
+
+class LabelSource(Protocol):
+    """Labels in the order of their source. Used by one thread."""
+
+    def poll(self, timeout_s: float) -> list[Line]:
+        """What came; InputError or BrokerError if the source cannot be read now."""
+
+    def close(self) -> None: ...
+
+
+class LabelFile:
+    """Whole lines appended to a file since the place that is remembered. A file that is not there is empty."""
+
+    def __init__(self, path: str | Path, place: Place) -> None:
+        self._path, self._source = Path(path), f"file:{Path(path).name}"
+        self._at = place(self._source) or 0
+
+    def poll(self, timeout_s: float) -> list[Line]:
+        try:
+            data = self._new()
+        except OSError as exc:
+            raise InputError(f"{self._path}: labels cannot be read: {exc.strerror}; check the permissions") from exc
+        return [self._line(text) for text in data[: data.rfind(b"\n") + 1].splitlines(keepends=True)]
+
+    def close(self) -> None:
+        """Nothing stays open."""
+
+    def _new(self) -> bytes:
+        with suppress(FileNotFoundError), self._path.open("rb") as file:
+            if file.seek(0, 2) < self._at:  # somebody began it anew
+                self._at = 0
+            file.seek(self._at)
+            data = file.read(MOST_BYTES)
+            if len(data) == MOST_BYTES and b"\n" not in data:
+                raise InputError(
+                    f"{self._path}: has a line of more than {MOST_BYTES} bytes, which is no label; remove it"
+                )
+            return data
+        return b""
+
+    def _line(self, text: bytes) -> Line:
+        """The same words at the same place are the same label, whatever became of the file meanwhile."""
+        origin = f"{self._source}@{self._at}:{hashlib.sha256(text).hexdigest()[:12]}"
+        self._at += len(text)
+        return Line(text.strip(), origin, self._source, self._at)
+
+
+class LabelTopic:
+    """The records of a topic from the places that are remembered, else from its beginning; no group is joined."""
+
+    def __init__(self, kafka: Kafka, topic: str, place: Place) -> None:
+        """BrokerError if it cannot be reached or is not there."""
+        from streamer.connect.kafka.peek import Peek
+
+        self._peek = Peek(kafka, [topic])
+        self._peek.from_start()
+        self._peek.from_offsets(_places(topic, self._peek.partitions, place))
+
+    def poll(self, timeout_s: float) -> list[Line]:
+        found = self._peek.poll(timeout_s)
+        return [
+            Line(r.value or b"", f"{r.topic}-{r.partition}@{r.offset}", f"{r.topic}-{r.partition}", r.offset + 1)
+            for r in found
+        ]
+
+    def close(self) -> None:
+        self._peek.close()
+
+
+def _places(topic: str, partitions: list[tuple[str, int]], place: Place) -> Mapping[int, int]:
+    remembered = {number: place(f"{topic}-{number}") for _, number in partitions}
+    return {number: at for number, at in remembered.items() if at is not None}
+
+
+def open_labels(section: Labels, kafka: Kafka, place: Place) -> LabelSource:
+    """The source of labels, opened. BrokerError if it cannot be."""
+    if section.kind == "kafka":
+        return LabelTopic(kafka, section.topic, place)
+    return LabelFile(section.path, place)
