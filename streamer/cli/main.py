@@ -45,6 +45,9 @@ COMMANDS: Mapping[str, Entry] = {
     "backtest": Entry("streamer.cli.backtest:backtest", "Replay a stream and list what would have fired.", "Judge"),
     "eval": Entry("streamer.cli.evaluate:evaluate", "Measure scores against labels.", "Judge"),
     "train": Entry("streamer.cli.train:train", "Train a model on the streams of a configuration.", "Judge"),
+    "retrain": Entry(
+        "streamer.cli.retrain:retrain", "Train the champion further if it is due; publish the challenger.", "Judge"
+    ),
     "schema": Entry("streamer.cli.schema:schema", "Print the JSON schema of config.yaml or of an alert.", "Tools"),
     "doctor": Entry("streamer.cli.doctor:doctor", "Check this machine; every finding carries its fix.", "Tools"),
     "bench": Entry("streamer.cli.bench:bench", "Measure events a second, latency and memory here.", "Tools"),

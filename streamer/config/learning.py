@@ -61,6 +61,7 @@ class Retrain(Section):
     limits: RetrainLimits = RetrainLimits()
     distil: bool = True
     gate: RetrainGate = RetrainGate()
+    sign: Text | None = None  # PEM file of the Ed25519 private key that signs what is published
     reports: Text = "state/retrain"  # folder of the newest refusals
 
     def rules(self) -> Iterator[Rule]:
@@ -116,3 +117,5 @@ def learning_rules(config: Config) -> Iterator[Rule]:
     """What a training needs of the other sections."""
     if config.retrain is not None and config.model.registry is None:
         yield ("retrain",), "needs model.registry, where new models go: registry: state/registry"
+    elif config.retrain is not None and config.model.require_signature and config.retrain.sign is None:
+        yield ("retrain", "sign"), "is needed: model.require_signature refuses what nobody signed"

@@ -13,12 +13,13 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from streamer.protocols import Clock
 
 LOOK_S = 0.2  # how late a stop or the end is seen
-FAREWELL_S = 3.0  # between the request to end and the kill
+FAREWELL_S = 1.0  # between the request to end and the kill
 CPU_SLACK = 1.5  # its processor seconds may exceed wall time times threads by so much before the kernel ends it
 MAX_LINE = 1 << 16
 TAIL_LINES = 20  # of what is not progress, kept to say why it failed
@@ -73,23 +74,33 @@ class Ended:
 
 
 def run(
-    command: Sequence[str], limits: Limits, *, stop: Callable[[], bool], hear: Hear, clock: Clock = time.monotonic
+    command: Sequence[str],
+    limits: Limits,
+    *,
+    stop: Callable[[], bool],
+    hear: Hear,
+    farewell_s: float = FAREWELL_S,
+    env: Mapping[str, str] = MappingProxyType({}),
+    clock: Clock = time.monotonic,
 ) -> Ended:
     """Run to the end, `limits.seconds` or `stop`; then nothing of its process group is left. Its stdout is dropped.
+
+    The thread that calls it must live as long: the kernel kills the child when it ends, so a daemon that is killed
+    leaves nothing behind.
 
     Lines of its standard error that are JSON objects go to `hear`, as they come.
     """
     began = clock()
     child = subprocess.Popen(
         limits.around(command), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        env=limits.environment(), start_new_session=True,
+        env={**limits.environment(), **env}, start_new_session=True,
     )  # fmt: skip
     assert child.stderr is not None
     lines = Lines(hear)
     try:
         by_us = _attend(child, child.stderr.fileno(), lines, lambda: _why(began, limits, stop, clock))
     finally:
-        _end(child)
+        _end(child, farewell_s)
         child.stderr.close()
     lines.end()
     return Ended(child.returncode, clock() - began, by_us, tuple(lines.tail))
@@ -128,12 +139,12 @@ def _outlasted(child: subprocess.Popen[bytes], why: Callable[[], str | None]) ->
             return reason
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
+def _end(child: subprocess.Popen[bytes], farewell_s: float) -> None:
     """The whole group: first asked, then killed."""
     if child.poll() is None:
         _signal_group(child.pid, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
-            child.wait(FAREWELL_S)
+            child.wait(farewell_s)
     _signal_group(child.pid, signal.SIGKILL)
     child.wait()
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from streamer import artifact
+from streamer import artifact, signing
 from streamer.config import Config, Retrain
 from streamer.connect.turns import Turn, Turns
 from streamer.errors import BackendError, GateRefused, ModelError, StoreError, StreamerError
@@ -184,9 +184,10 @@ class Job:
 
     def _publish(self, turn: Turn, room: Path, version: str, why: str) -> None:
         """Both bundles, then the alias. Whoever was overtaken moves nothing."""
-        self.registry.publish(room / "bundle")
-        if (room / "bundle-edge").is_dir():
-            self.registry.publish(room / "bundle-edge")
+        for bundle in (room / "bundle", room / "bundle-edge"):
+            if bundle.is_dir():
+                self._sign(bundle)
+                self.registry.publish(bundle)
         for _ in range(MOVES):
             if not turn.keep():
                 raise StoreError(f"another process took the turn; {version} is published but challenges nobody")
@@ -194,6 +195,11 @@ class Job:
             if self.registry.move({"challenger": version}, expected={"challenger": before}, why=f"retrain: {why}"):
                 return
         raise StoreError(f"the alias challenger moved {MOVES} times meanwhile; {version} is published but not named")
+
+    def _sign(self, bundle: Path) -> None:
+        if self.retrain.sign is not None:
+            signature = signing.sign((bundle / artifact.MANIFEST).read_bytes(), Path(self.retrain.sign))
+            (bundle / artifact.SIGNATURE).write_bytes(signature)
 
     def _report(self, room: Path, version: str) -> str:
         """Keep the report of a refusal; what it says, and where it is."""
@@ -263,7 +269,7 @@ def champion_trained(registry: Registry) -> float | None:
 
 
 def manifest_of(directory: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((directory / "manifest.json").read_text())
+    found: dict[str, Any] = json.loads((directory / artifact.MANIFEST).read_text())
     return found
 
 

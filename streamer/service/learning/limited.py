@@ -7,15 +7,20 @@ Memory is what the process may write to (RLIMIT_DATA), not its addresses: Tensor
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
 
+PR_SET_PDEATHSIG = 1
+
 
 def main(nice: int, data_bytes: int, cpu_s: int, command: list[str]) -> None:
     """Lower this process and become the command."""
+    die_with_parent()
     os.nice(nice)
     resource.setrlimit(resource.RLIMIT_DATA, (data_bytes, data_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 5))
@@ -23,6 +28,12 @@ def main(nice: int, data_bytes: int, cpu_s: int, command: list[str]) -> None:
     with suppress(OSError):  # where memory runs out all the same, the kernel takes this one and not the daemon
         Path("/proc/self/oom_score_adj").write_text("1000")
     os.execvp(command[0], command)
+
+
+def die_with_parent() -> None:
+    """Where the kernel can (Linux): whoever started this and is killed leaves no training behind."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,151 @@
+"""The loop beside the flow that starts a training when one is due, in a process of its own, and tells what came of it.
+
+The process is `streamer retrain`: it takes the turn, gathers the history, trains, publishes. Here nothing is read,
+decoded or learnt; rows of sources that cannot be read again are written down for it.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from streamer.connect.turns import Turns
+from streamer.errors import ConfigError, StreamerError
+from streamer.protocols import Clock, Registry
+from streamer.service.learning import child, recorder
+from streamer.service.learning.child import Ended, Limits
+from streamer.service.learning.job import BUSY, FAILED, OUTCOMES, REFUSED, STOPPED, champion_trained, last_attempt
+from streamer.service.learning.recorder import Recorder
+from streamer.service.learning.schedule import Known, Plan, Verdict, judge
+
+log = structlog.get_logger()
+
+LOOK_S = 10.0  # how often it is asked whether a training is due
+REST_S = 600.0  # before another try, where the last one could not even begin
+GATHER_S = 900.0  # for reading history, beside the training's own time
+FAREWELL_S = 2.5  # the process has to end its own child first
+CODES = {4: REFUSED}
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What is asked before a training; opened anew for each question, so that it may be away in between."""
+
+    registry: Callable[[], Registry]
+    turns: Callable[[], Turns]
+
+
+def command_of(config: Path, sets: Sequence[str]) -> tuple[str, ...]:
+    """The command line of a training under the configuration that the daemon was started with."""
+    words = [sys.executable, "-P", "-m", "streamer.cli", "retrain", "-c", str(config.resolve())]
+    words += [word for setting in sets for word in ("--set", setting)]
+    return (*words, "--set", "log.format=json", "--set", "log.level=info")
+
+
+class Retrainer:
+    """An attendant of the daemon. `outcomes` and `told` may be read by any thread."""
+
+    name = "retrainer"
+
+    def __init__(
+        self, plan: Plan, limits: Limits, command: Sequence[str], opened: Opened,
+        *, recorders: Mapping[str, Recorder], drift: Callable[[], str | None], clock: Clock = time.time,
+    ) -> None:  # fmt: skip
+        self.outcomes: Counter[str] = Counter(dict.fromkeys(OUTCOMES, 0))
+        self.told = "waiting"
+        self._plan, self._command, self._opened = plan, tuple(command), opened
+        self._limits = replace(limits, seconds=limits.seconds + GATHER_S)
+        self._recorders, self._drift, self._clock = recorders, drift, clock
+        self._since_s, self._not_before_s = clock(), float("-inf")
+        self._stop = threading.Event()
+        self._result: Mapping[str, Any] = {}
+
+    def run(self, stop: threading.Event) -> None:
+        """Ask now and then until the event; a training that runs then is ended."""
+        self._stop = stop
+        while not stop.wait(LOOK_S):
+            self.turn()
+
+    def turn(self) -> None:
+        """Ask once, and train if it is due. What goes wrong is counted, logged, and asked again later."""
+        if self._clock() < self._not_before_s:
+            return
+        try:
+            verdict = self._judged()
+            self.told = verdict.why
+            if verdict.cause is not None:
+                self._train(verdict.cause, verdict.why)
+        except (StreamerError, OSError) as exc:
+            self._count(FAILED, str(exc))
+            self._not_before_s = self._clock() + REST_S
+
+    def _judged(self) -> Verdict:
+        with closing(self._opened.registry()) as registry, closing(self._opened.turns()) as turns:
+            known = Known(
+                self._clock(), last_attempt(turns), champion_trained(registry), self._since_s, drift=self._drift()
+            )
+        return judge(self._plan, known)
+
+    def _train(self, cause: str, why: str) -> None:
+        self.told, self._result = f"training: {why}", {}
+        with tempfile.TemporaryDirectory(prefix="streamer-retrain-") as room:
+            words = [*self._command, "--cause", cause, "--why", why, *self._recorded(Path(room))]
+            ended = child.run(
+                words, self._limits, stop=self._stop.is_set, hear=self._hear, farewell_s=FAREWELL_S,
+                env={"TMPDIR": room},
+            )  # fmt: skip
+        self._ended(ended)
+
+    def _recorded(self, room: Path) -> list[str]:
+        if not self._recorders:
+            return []
+        path = room / "recorded.npz"
+        recorder.write(path, {stream: one.series() for stream, one in self._recorders.items()})
+        return ["--recorded", str(path)]
+
+    def _hear(self, event: Mapping[str, Any]) -> None:
+        if event.get("event") == "retrain_ended":
+            self._result = event
+        elif event.get("event") == "retrain_progress":
+            self.told = f"training: {event.get('step')}"
+        if event.get("event") in {"retrain_started", "retrain_progress"} or event.get("level") == "warning":
+            fields = {name: value for name, value in event.items() if name not in {"event", "level", "timestamp"}}
+            log.info(str(event["event"]), **fields)
+
+    def _ended(self, ended: Ended) -> None:
+        outcome, words = self._result.get("outcome"), self._result.get("words")
+        if ended.by_us == "stop":
+            outcome = STOPPED
+        elif ended.by_us is not None or outcome is None:
+            outcome = CODES.get(ended.code, FAILED)
+        self._count(str(outcome), str(words or ended.problem))
+        if outcome in {FAILED, BUSY}:
+            self._not_before_s = self._clock() + REST_S
+
+    def _count(self, outcome: str, words: str) -> None:
+        self.outcomes[outcome] += 1
+        self.told = f"last: {outcome}: {words}"
+        say = log.error if outcome == FAILED else log.warning if outcome == REFUSED else log.info
+        say("retrain_done", outcome=outcome, words=words)
+
+
+def opened_by(registry: Callable[[], Registry | None], turns: Callable[[], Turns]) -> Opened:
+    """Openers of a configuration that has a registry; ConfigError at use where it has none."""
+
+    def there() -> Registry:
+        found = registry()
+        if found is None:
+            raise ConfigError("model.registry", "is needed for retrain")
+        return found
+
+    return Opened(there, turns)
