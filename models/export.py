@@ -108,9 +108,9 @@ def golden(spec: ModelSpec, weights: Mapping[str, F32], seed: int = 7) -> dict[s
     return {"x": x, "r": r} | {n: np.stack(o) for n, o in zip(OUTPUTS, zip(*outputs, strict=True), strict=True)}
 
 
-def deviation(bundle: Bundle, backend: str) -> dict[str, float]:
-    """How far the backend strays from the golden vectors: the largest scaled difference, and the forecast's rms."""
-    vectors = artifact.unpack_arrays(bundle.parts["golden.npz"])
+def deviation(bundle: Bundle, backend: str, vectors: Mapping[str, F32] | None = None) -> dict[str, float]:
+    """How far the backend strays from golden vectors: the largest scaled difference, and the forecast's rms."""
+    vectors = vectors or artifact.unpack_arrays(bundle.parts["golden.npz"])
     scorer = open_scorer(bundle, backend)
     state = np.zeros_like(vectors["value_state"][0]), np.zeros_like(vectors["rhythm_state"][0])
     worst, squares = 0.0, []
@@ -159,9 +159,14 @@ def parity(bundle: Bundle, backends: Sequence[str]) -> dict[str, dict[str, float
     """Deviation of every exported form from the reference; ModelError where it is too large."""
     report = {name: deviation(bundle, name) for name in backends}
     for name, found in report.items():
-        measure, limit = ("delta_rms", PARITY_INT8_RMS) if name == "litert-int8" else ("max", PARITY_F32)
+        measure, limit = limit_of(name)
         if not found[measure] <= limit:
             raise ModelError(
                 f"{name} strays from the numpy step: {measure} is {found[measure]:.2g}, allowed is {limit}"
             )
     return report
+
+
+def limit_of(backend: str) -> tuple[str, float]:
+    """Which of the deviations of a backend is bounded, and by how much."""
+    return ("delta_rms", PARITY_INT8_RMS) if backend == "litert-int8" else ("max", PARITY_F32)

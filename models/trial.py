@@ -16,7 +16,7 @@ from models.inject import RHYTHM_KINDS, SPAN_ROWS, VALUE_KINDS, Planted, plant
 from models.split import LEAST_HELD_ROWS, Series
 from streamer.event import F32, F64, I32, Bool, EventBatch
 
-WARM_ROWS = 1024  # of an entity before the cut
+WARM_ROWS = 512  # of an entity before the cut
 # Rows from one planted anomaly to the next: an incident of up to 40, then a refractory of 100 and some quiet.
 SPACING_ROWS = 192
 AIMED_ANOMALIES = 300  # of them 1 % more or fewer caught is 3: what a margin of 0.02 can still see

@@ -1,0 +1,161 @@
+"""The gate: a challenger passes if it is sound, forecasts, and is no worse than the champion on the same held-out span.
+
+Never by likelihood alone: more training on contaminated data improves the likelihood and halves the detection. What
+counts is what an operator would have seen: anomalies caught at equal false alarms, false alarms at the same budget,
+delay; besides, forecasts against persistence, calibration and speed.
+
+**Noise.** Both models judge the same rows, so every comparison is paired, and a loss counts only if it exceeds its
+margin both as measured and in `confidence` of the bootstrap's resamples of entities (Efron 1979; stretches of entities
+where there are few). A challenger equal to the champion has no loss in any resample and passes. Forecasting better than
+persistence is the challenger's to prove, so there the burden is the other way round.
+
+**Leaks.** A model that was trained on the held-out span is refused if its manifest's span or data hash says so, and a
+manifest that says nothing is refused as well. Against a manifest that lies there is one test: relative to the champion
+it must not fit the span that it claims never to have seen better than every part of what it claims to have learnt.
+That finds a model that learnt the held-out span by heart; a mild leak is not distinguishable from a good model on this
+span, and is left to the shadow on live traffic, which nobody can have trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from models import evaluate, export, leak, weigh
+from models.gate_rules import Finding, GateRules
+from models.split import Split
+from models.trial import Trial, build
+from streamer import artifact
+from streamer.artifact import Bundle
+from streamer.backends import open_scorer
+from streamer.errors import GateRefused, ModelError
+
+SCHEMA = "streamer.gate/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """All findings, and `figures` for the page: JSON-ready."""
+
+    champion: str
+    challenger: str
+    findings: tuple[Finding, ...]
+    figures: Mapping[str, Any]
+    rules: GateRules
+
+    @property
+    def passed(self) -> bool:
+        return all(finding.ok for finding in self.findings)
+
+    @property
+    def why(self) -> str:
+        """The broken rules in one line."""
+        return "; ".join(finding.said for finding in self.findings if not finding.ok)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA, "passed": self.passed, "champion": self.champion, "challenger": self.challenger,
+            "why": self.why, "findings": [asdict(f) for f in self.findings], "rules": asdict(self.rules),
+            **self.figures,
+        }  # fmt: skip
+
+    def require(self) -> None:
+        """GateRefused unless passed."""
+        if not self.passed:
+            raise GateRefused(f"{self.challenger} is refused: {self.why}")
+
+
+def judge(
+    champion: Bundle,
+    challenger: Bundle | Path,
+    split: Split,
+    rules: GateRules = GateRules(),  # noqa: B008  frozen
+    *,
+    detect: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    backend: str = "auto",
+) -> Verdict:
+    """Weigh a challenger (a bundle, or its directory as it came) against the champion on the held-out span of a split.
+
+    Refusals are findings, never exceptions; what is unsound is not run at all.
+    """
+    try:
+        bundle = challenger if isinstance(challenger, Bundle) else artifact.load(challenger)
+        early = [*sound(champion, bundle, backend), *provenance(bundle, champion, split)]
+    except ModelError as exc:
+        early, bundle = [Finding("bundle", False, f"the bundle cannot be used: {exc}")], None
+    figures: dict[str, Any] = {"spans": _spans(split)}
+    if bundle is None or not all(finding.ok for finding in early):
+        name = bundle.version if bundle else Path(str(challenger)).name
+        return Verdict(champion.version, name, tuple(early), figures, rules)
+    paired = weigh.compare(champion, bundle, build(split.series, seed, aimed=rules.anomalies), detect or {}, backend)
+    chances = leak.likelihoods(champion, bundle, split, backend)
+    found = [
+        *early, *weigh.detection(paired, rules), *weigh.forecasting(paired, rules), *leak.densities(chances, rules),
+        speed(champion, bundle, paired.trial, rules, backend),
+    ]  # fmt: skip
+    figures |= weigh.summary(paired) | leak.summary(chances)
+    return Verdict(champion.version, bundle.version, tuple(found), figures, rules)
+
+
+def sound(champion: Bundle, challenger: Bundle, backend: str) -> list[Finding]:
+    """Shape, finite weights, and that what will be run is what the weights say."""
+    ours, theirs = challenger.spec, champion.spec
+    memory = ("value_features", "rhythm_features", "window", "stride", "scale_window", "k_min")
+    wrong = [
+        f"{n} {getattr(ours, n)} (champion {getattr(theirs, n)})"
+        for n in memory
+        if getattr(ours, n) != getattr(theirs, n)
+    ]
+    if wrong:
+        return [Finding("schema", False, f"made for another shape of memory or features: {', '.join(wrong)}")]
+    try:
+        export.check_weights(ours, challenger.weights)
+    except ModelError as exc:
+        return [Finding("weights", False, str(exc))]
+    found = [Finding("schema", True, "shape and features fit the champion's"), Finding("weights", True, "finite")]
+    name = open_scorer(challenger, backend).ref.backend
+    return found if name == "numpy" else [*found, _parity(challenger, name)]
+
+
+def _parity(challenger: Bundle, backend: str) -> Finding:
+    """Against golden vectors made from the weights here: those of the bundle may be of another export."""
+    strays = export.deviation(challenger, backend, export.golden(challenger.spec, challenger.weights))
+    measure, limit = export.limit_of(backend)
+    said = f"the exported step strays from the weights by {strays[measure]:.2g}"
+    return Finding("parity", strays[measure] <= limit, said, None, strays[measure], limit)
+
+
+def provenance(challenger: Bundle, champion: Bundle, split: Split) -> list[Finding]:
+    """Whether the manifest says that nothing of the held-out span was learnt."""
+    training = challenger.manifest.get("training", {})
+    if challenger.sha256 == champion.sha256:
+        return [Finding("provenance", True, "the champion itself")]
+    if training.get("data_sha256") in (split.held_sha256, "") and training.get("data_sha256"):
+        return [Finding("provenance", False, "leaked: its data hash is that of the held-out rows")]
+    span = training.get("span")
+    if not isinstance(span, list | tuple) or len(span) != 2:
+        return [Finding("provenance", False, "the manifest's training.span does not say when its data end")]
+    end_s, cut_s = float(span[1]), split.held_span_s[0]
+    ok = end_s < cut_s
+    said = (
+        "trained before the held-out span" if ok else f"leaked: trained on {end_s - cut_s:.0f} s of the held-out span"
+    )
+    return [Finding("provenance", ok, said, None, end_s, cut_s)]
+
+
+def speed(champion: Bundle, challenger: Bundle, trial: Trial, rules: GateRules, backend: str) -> Finding:
+    """One step of many rows, measured in turn."""
+    scorers = [open_scorer(bundle, backend) for bundle in (champion, challenger)]
+    before, after = evaluate.step_us(scorers, champion.spec, trial.values.shape[1])
+    said = f"a step takes {after:.2f} us an event, the champion's {before:.2f}"
+    return Finding("speed", after <= rules.max_slowdown * before, said, before, after, rules.max_slowdown)
+
+
+def _spans(split: Split) -> dict[str, Any]:
+    return {
+        "train_s": list(split.train_span_s), "held_s": list(split.held_span_s),
+        "train_rows": split.rows, "held_rows": split.held_rows,
+    }  # fmt: skip
