@@ -16,6 +16,27 @@ if TYPE_CHECKING:
 IN_REDIS = "redis"  # the word for the Redis of `store`; a folder of that name is ./redis
 
 
+class Shadow(Section):
+    """Whether a challenger judges live traffic silently, on which share of the entities, and when it is promoted."""
+
+    enabled: bool = True
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    events: Annotated[Count, Field(le=10**12)] = 50_000  # compared before anything is decided
+    promote: Literal["auto", "manual"] = "auto"
+
+
+class Watch(Section):
+    """After a promotion: bounds against what was before; breaking one rolls back by itself."""
+
+    for_: Duration = Field(default=Duration(1800), alias="for")
+    max_alert_ratio: Annotated[float, Field(ge=1)] = 4.0
+    max_nan_share: Annotated[float, Field(ge=0, le=1)] = 0.001
+    max_latency_ratio: Annotated[float, Field(ge=1)] = 3.0
+
+    def rules(self) -> Iterator[Rule]:
+        yield from between(self, "for_", Duration(1), Duration(7 * 86_400))
+
+
 class Model(Section):
     """Which bundle judges (neither path nor registry: the starter bundle), and what runs it."""
 
@@ -27,6 +48,8 @@ class Model(Section):
     probe_timeout: Duration = Duration(30)  # of a new model's first steps, in a process of their own
     backend: Literal["auto", "litert", "litert-int8", "keras", "numpy", "baseline"] = "auto"
     threads: Annotated[Count, Field(le=256)] = 1
+    shadow: Shadow = Shadow()
+    watch: Watch = Watch()
 
     def rules(self) -> Iterator[Rule]:
         if self.path is not None and self.registry is not None:

@@ -67,6 +67,8 @@ def phase_check(phase: str) -> Check:
 def model_check(model: ModelState) -> Check:
     """A fallback still scores, so it is ready; the detail says that it is one."""
     running = f"{model.ref.version} on {model.ref.backend}"
+    if model.trouble is not None:
+        return Check("model", True, f"{running}, because another one is refused: {model.trouble}")
     return Check("model", True, running if model.fallback is None else f"fallback to {running}: {model.fallback}")
 
 

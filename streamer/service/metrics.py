@@ -167,9 +167,17 @@ def _snapshots(parts: Parts) -> Iterator[Metric]:
 
 
 def _model(parts: Parts) -> Iterator[Metric]:
-    ref, role = parts.model.ref, parts.model.role
-    rows = [((line.stream, ref.version, role, ref.backend), 1.0) for line in parts.lines]
-    yield gauge("model_info", "The model that judges.", ("stream", "model_version", "role", "backend"), rows)
+    model, streams = parts.model, [line.stream for line in parts.lines]
+    at_work = [(model.ref, model.role), *([(model.challenger, "challenger")] if model.challenger else [])]
+    rows = [((stream, ref.version, role, ref.backend), 1.0) for stream in streams for ref, role in at_work]
+    labels = ("stream", "model_version", "role", "backend")
+    swaps = [((outcome,), n) for outcome, n in _counts(model.swaps)]
+    trained = [] if model.trained_s is None else [((), model.trained_s)]
+    differs = [] if model.disagreement is None else [((), model.disagreement)]
+    yield gauge("model_info", "The models at work: who judges, and who shadows.", labels, rows)
+    yield gauge("model_trained_timestamp_seconds", "When the model that judges was trained.", (), trained)
+    yield counter("model_swaps", "Models that took over, and that were refused.", ("outcome",), swaps)
+    yield gauge("shadow_disagreement_ratio", "Share of incidents that only one of two models opened.", (), differs)
 
 
 def _timings(parts: Parts) -> Iterator[Metric]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from streamer.event import Message, ModelRef
-from streamer.protocols import Letter
+from streamer.protocols import Letter, Registry
 from streamer.service.delivery import Outbox, Outlet
 from streamer.service.line import Line
 from streamer.service.reader import Reader
@@ -15,12 +16,20 @@ from streamer.service.recent import Recent
 from streamer.service.scorer import Scorer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ModelState:
-    """Which model judges; `fallback` says why it is the baseline although another one was wanted."""
+    """Which models are at work. Each field has one writing thread, any may read.
+
+    `fallback` says why the baseline judges although another model was wanted.
+    """
 
     ref: ModelRef
     fallback: str | None = None
+    trained_s: float | None = None  # seconds since 1970
+    trouble: str | None = None  # why the version that the registry names does not judge
+    challenger: ModelRef | None = None
+    disagreement: float | None = None  # of champion and challenger: the share of their alerts that only one raised
+    swaps: Counter[str] = field(default_factory=Counter)  # by outcome
 
     @property
     def role(self) -> str:
@@ -48,6 +57,7 @@ class Parts:
     recent: Recent = field(default_factory=Recent)
     exposed: str | None = None  # what crosses a network in the clear
     attendants: tuple[Attendant, ...] = ()
+    registry: Registry | None = None
 
     @property
     def outlets(self) -> list[Outlet[Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import structlog
 
@@ -21,6 +22,13 @@ REST_BUSY_S, REST_S = 0.01, 0.2
 FLUSH_S = 0.0
 
 
+class Guest(Protocol):
+    """Something else that is done between two batches, on the scorer's thread."""
+
+    def turn(self) -> bool:
+        """A bounded piece of work; False if there was none."""
+
+
 class Scorer:
     """Owns the lines and what goes out. Everything but `run` and `turn` may be read by other threads."""
 
@@ -32,13 +40,14 @@ class Scorer:
         *,
         bell: threading.Event,
         flowing: Callable[[str], bool] = lambda stream: True,
+        guests: Sequence[Guest] = (),
         clock: Clock = time.monotonic,
     ) -> None:
         self.lines, self.outbox = tuple(lines), outbox
         self.letters: Outbox[Letter] = letters or Outbox()
         self.stalled = False
         self.beat = clock()
-        self._bell, self._flowing, self._clock = bell, flowing, clock
+        self._bell, self._flowing, self._clock, self._guests = bell, flowing, clock, tuple(guests)
         self._tick_at = clock() + TICK_S
 
     @property
@@ -67,6 +76,7 @@ class Scorer:
         self.beat = self._clock()
         self.stalled = self.outbox.full or self.letters.full
         worked = [] if self.stalled else [line.work() for line in self.lines]
+        worked += [guest.turn() for guest in self._guests]
         self._tick()
         self.outbox.pump(FLUSH_S)
         self.letters.pump(FLUSH_S)

@@ -12,6 +12,7 @@ from streamer.detect.pipeline import Detector, schema_of
 from streamer.detect.settings import DetectSettings
 from streamer.protocols import Source, Store
 from streamer.service.keeper import Keeper
+from streamer.service.learning.current import Current
 from streamer.service.loading import Loaded
 from streamer.service.partitions import Judge
 from streamer.service.restore import Restoring
@@ -31,23 +32,23 @@ class Shared:
     """One stream of a shared log, before its source is open."""
 
     settings: DetectSettings
-    loaded: Loaded
+    current: Current
     keys: int
     group: str
     shelf: Shelf | None
     restoring: Restoring
 
     @classmethod
-    def of(cls, stream: Stream, source: KafkaSource, loaded: Loaded, keys: int, store: Store | None) -> Shared:
+    def of(cls, stream: Stream, source: KafkaSource, current: Current, keys: int, store: Store | None) -> Shared:
         settings = stream.detect_settings(stream.fields.channels)
         shelf = None if store is None else Shelf(store, stream.name, source.group)
-        restoring = Restoring(shelf, Fits(settings, loaded, keys), source.rebuild_events)
-        return cls(settings, loaded, keys, source.group, shelf, restoring)
+        restoring = Restoring(shelf, Fits(settings, current.loaded, keys), source.rebuild_events)
+        return cls(settings, current, keys, source.group, shelf, restoring)
 
     def judges(self, partitions: int) -> Sequence[Judge]:
-        """New detectors for a partition of a topic with so many: one per entity key."""
+        """New detectors for a partition of a topic with so many: one per entity key, under what judges now."""
         settings = replace(self.settings, max_entities=room(self.settings.max_entities, partitions))
-        loaded = self.loaded
+        loaded = self.current.loaded
         return [Detector(settings, loaded.network, loaded.spec, loaded.prior, key) for key in range(self.keys)]
 
     def keeper(self, source: Source) -> Keeper | None:

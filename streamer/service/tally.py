@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from streamer.event import F32, F64, Alert
+from streamer.event import F32, F64, Alert, Fate, Scores
 
 DURATIONS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 BATCHES = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16384.0)
@@ -49,6 +49,11 @@ def merged(histograms: Sequence[Histogram]) -> Histogram:
     return whole
 
 
+def unsure(scores: Scores) -> int:
+    """Events that were judged although the network had no finite forecast of them: they have no score."""
+    return int(np.count_nonzero((scores.fate == Fate.SCORED) & np.isnan(scores.expected).all(axis=1)))
+
+
 @dataclass(slots=True)
 class Tally:
     """What one stream's scorer did, besides the ledger."""
@@ -60,6 +65,7 @@ class Tally:
     batch_events: Histogram = field(default_factory=lambda: Histogram(BATCHES))
     alarm: Histogram = field(default_factory=lambda: Histogram(ALARMS))
     score_failures: int = 0
+    unsure: int = 0  # events judged without a finite forecast
     first_s: float = float("inf")  # event time
     last_s: float = float("-inf")
 

@@ -19,22 +19,35 @@ from streamer.config import (
     StdoutSink,
     Stream,
 )
-from streamer.connect import entity_names, exposure, open_letters, open_scores, open_sink, open_source, open_store
+from streamer.connect import (
+    entity_names,
+    exposure,
+    open_letters,
+    open_registry,
+    open_scores,
+    open_sink,
+    open_source,
+    open_store,
+)
 from streamer.detect.pipeline import Detector
 from streamer.event import Message
-from streamer.protocols import Letter, Source, Store
+from streamer.protocols import Letter, Registry, Source, Store
 from streamer.service.backoff import Backoff
 from streamer.service.delivery import Outbox, Outlet
+from streamer.service.learning.current import Current
+from streamer.service.learning.follow import Follower
+from streamer.service.learning.shadow import Seat
+from streamer.service.learning.swap import Swapper
 from streamer.service.ledger import Ledger, crowded
 from streamer.service.line import Line
-from streamer.service.loading import Loaded, load_configured
+from streamer.service.loading import Loaded, load_model
 from streamer.service.mailbox import Mailbox, Positions
 from streamer.service.partitions import Partitions
-from streamer.service.parts import Parts
+from streamer.service.parts import Attendant, Parts
 from streamer.service.reader import Arrival, Reader
 from streamer.service.recent import Recent
 from streamer.service.score_writer import ScoreWriter
-from streamer.service.scorer import Scorer
+from streamer.service.scorer import Guest, Scorer
 from streamer.service.shared import Shared
 
 log = structlog.get_logger()
@@ -49,16 +62,31 @@ def build(config: Config, *, dry_run: bool = False) -> Parts:
     if exposed is not None:
         log.warning("broker_exposed", problem=exposed)
     with ExitStack() as opened:
-        loaded, recent, bell = load_configured(config), Recent(config.runtime.recent_alerts), threading.Event()
+        registry = open_registry(config)
+        if registry is not None:
+            opened.callback(registry.close)
+        current = Current(load_model(config.model, registry))
+        recent, bell = Recent(config.runtime.recent_alerts), threading.Event()
         outbox = open_outbox(config, opened, recent, dry_run=dry_run)
         letters = open_letter_box(config, opened, dry_run=dry_run)
         store = None if dry_run else open_store(config)
-        wire = Wire(config, loaded, outbox, letters, bell, store, opened, dry_run)
+        wire = Wire(config, current, outbox, letters, bell, store, opened, dry_run)
         pairs = [wire.stream(stream) for stream in config.streams]
         readers, lines = tuple(reader for reader, _ in pairs), tuple(line for _, line in pairs)
-        scorer = Scorer(lines, outbox, letters, bell=bell, flowing=flowing(readers))
+        guests, attendants = serving(config, current, lines, outbox, registry)
+        scorer = Scorer(lines, outbox, letters, bell=bell, flowing=flowing(readers), guests=guests)
         opened.pop_all()
-    return Parts(readers, lines, scorer, outbox, loaded.state, recent, exposed)
+    return Parts(readers, lines, scorer, outbox, current.state, recent, exposed, attendants, registry)
+
+
+def serving(
+    config: Config, current: Current, lines: Sequence[Line], outbox: Outbox[Message], registry: Registry | None
+) -> tuple[tuple[Guest, ...], tuple[Attendant, ...]]:
+    """What lets the registry's choice judge while the service runs; nothing where there is no choice."""
+    if registry is None or config.model.backend == "baseline":
+        return (), ()
+    swapper, seat = Swapper(current, lines, outbox), Seat(current.state, lines)
+    return (swapper, seat), (Follower(registry, config.model, swapper, seat, lines),)
 
 
 def open_outbox(config: Config, opened: ExitStack, recent: Recent, *, dry_run: bool) -> Outbox[Message]:
@@ -86,7 +114,7 @@ class Wire:
     """What all streams share while they are opened one by one."""
 
     config: Config
-    loaded: Loaded
+    current: Current
     outbox: Outbox[Message]
     letters: Outbox[Letter]
     bell: threading.Event
@@ -109,7 +137,7 @@ class Wire:
     def _shared(self, stream: Stream) -> Shared | None:
         if not isinstance(stream.source, KafkaSource):
             return None
-        return Shared.of(stream, stream.source, self.loaded, entity_keys(stream), self.store)
+        return Shared.of(stream, stream.source, self.current, entity_keys(stream), self.store)
 
     def _mailbox(self) -> Mailbox[Arrival]:
         return Mailbox(self.config.runtime.mailbox_batches, self.bell)
@@ -120,12 +148,12 @@ class Wire:
     ) -> Line:  # fmt: skip
         pace = live_pace(stream)
         if shared is None:
-            partitions = Partitions.whole(detectors(stream, source, self.loaded), pace)
+            partitions = Partitions.whole(detectors(stream, source, self.current.loaded), pace)
         else:
             partitions = Partitions(shared.judges, pace)
         return Line(
             ledger, mailbox, partitions, self.outbox,
-            Positions() if self.dry_run else earned, self._scores(stream, source), self.loaded.network.ref,
+            Positions() if self.dry_run else earned, self._scores(stream, source), self.current.loaded.network.ref,
             letters=self.letters, batch_rows=self.config.runtime.batch_rows,
             promised_per_day=float(stream.alerts.budget), holds=source.holds,
             group="" if shared is None else shared.group, keeper=None if shared is None else shared.keeper(source),

@@ -1,0 +1,29 @@
+"""A new model's first steps, in a process of their own: a corrupt .tflite can take its process along."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from streamer.errors import ModelError
+from streamer.service.learning import child
+
+MEMORY_BYTES = 4 * 2**30
+NICE = 5
+
+
+def probe(directory: Path, backend: str, *, timeout_s: float, stop: Callable[[], bool] = lambda: False) -> None:
+    """Run the golden vectors of a bundle on a backend. ModelError if they come out otherwise, or not in time."""
+    said: list[str] = []
+
+    def hear(event: Mapping[str, Any]) -> None:
+        said.append(str(event.get("problem", "")))
+
+    # -P: a folder `streamer` where the daemon was started is not ours.
+    command = [sys.executable, "-P", "-m", "streamer.service.learning.rehearse", str(directory), backend]
+    ended = child.run(command, child.Limits(timeout_s, MEMORY_BYTES, NICE), stop=stop, hear=hear)
+    if ended.code != 0 or ended.by_us is not None:
+        why = said[-1] if said else ended.problem
+        raise ModelError(f"{directory}: failed its probe on backend {backend}: {why}")
