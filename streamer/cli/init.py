@@ -162,7 +162,8 @@ def decoded(
     from streamer.event import Lease
 
     body = {"name": "sample", "source": source, "fields": _fields(fields, str)}
-    stream = config_from({"version": 1, "streams": [body], "kafka": {}}, env=os.environ).streams[0]
+    registry = {} if base.schema_registry is None else {"schema_registry": {"url": base.schema_registry.url}}
+    stream = config_from({"version": 1, "streams": [body], "kafka": {}, **registry}, env=os.environ).streams[0]
     lease, full = Lease(str(source["topic"]), 0), _with_value(records)
     decoder = decoder_for(stream, base.schema_registry)(lease)
     times_ms = np.array([record.timestamp_ms for record in full], np.int64)
