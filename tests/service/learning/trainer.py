@@ -1,0 +1,69 @@
+"""Stands in for `python -m models.retrain`: the same request, the same exits, a bundle with other weights in no time.
+
+How it behaves stands in the environment: TRAINER=publish | refuse | fail | eat | sleep.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from streamer import artifact
+
+
+def main(request: Path) -> int:
+    told = json.loads(request.read_text())
+    out = request.parent / told["out"]
+    sys.stderr.write(json.dumps({"event": "started", "version": told["version"]}) + "\n")
+    rows = artifact.unpack_arrays((request.parent / told["history"]).read_bytes())
+    assert rows["values"].shape[:2] == rows["time_s"].shape == rows["mask"].shape
+    assert len(rows["entity"]) == len(rows["rhythm"]) == len(rows["values"])
+    return DO[os.environ.get("TRAINER", "publish")](out, told, rows)
+
+
+def publish(out: Path, told: dict, rows: dict) -> int:
+    champion = artifact.load(Path(told["champion"]))
+    changed = {name: weights * np.float32(1.001) for name, weights in champion.weights.items()}
+    seen = {"masked": int(rows["mask"].sum()), "labels": told["labels"]}
+    bundle = replace(champion, version=told["version"], weights=changed)
+    parts = {name: blob for name, blob in bundle.parts.items() if name != "weights.npz"}
+    artifact.save(
+        out, version=bundle.version, spec=bundle.spec, weights=changed, calibration=bundle.calibration, parts=parts,
+        training=told["training"] | {"seen": seen},
+    )  # fmt: skip
+    return 0
+
+
+def refuse(out: Path, told: dict, rows: dict) -> int:
+    refused = out.with_name(out.name + "-refused")
+    refused.mkdir()
+    (refused / "gate.json").write_text(json.dumps({"reasons": ["recall fell from 0.9 to 0.2"]}))
+    return 4
+
+
+def fail(out: Path, told: dict, rows: dict) -> int:
+    sys.stderr.write("something broke\n")
+    return 1
+
+
+def eat(out: Path, told: dict, rows: dict) -> int:
+    held = []
+    while True:
+        held.append(bytearray(64 << 20))
+
+
+def sleep(out: Path, told: dict, rows: dict) -> int:
+    time.sleep(float(os.environ.get("TRAINER_S", "60")))
+    return publish(out, told, rows)
+
+
+DO = {"publish": publish, "refuse": refuse, "fail": fail, "eat": eat, "sleep": sleep}
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[2])))
