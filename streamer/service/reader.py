@@ -78,6 +78,8 @@ class Reader:
             self._see_off(drained)
         finally:
             self.source.close()
+        if not self._backoff.failures:  # what the source told of itself may have passed while it was seen off
+            self.trouble = self.source.trouble
 
     def _read(self, stop: threading.Event) -> None:
         try:

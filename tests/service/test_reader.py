@@ -65,6 +65,29 @@ def test_a_source_error_is_counted_retried_and_told() -> None:
     assert (w.reader.trouble, w.ledger.received) == (None, 1)
 
 
+class Settling(MemorySource):
+    """Complains of itself until it is closed."""
+
+    def close(self) -> None:
+        super().close()
+        self.trouble = None
+
+
+def test_trouble_of_a_source_that_closed_well_is_past_and_what_a_poll_raised_is_not() -> None:
+    stop, drained = threading.Event(), threading.Event()
+    stop.set()
+    drained.set()
+    troubles = []
+    for script in ([], [ABORT]):
+        source = Settling(script)
+        source.trouble = "the group has not settled"
+        w = World(source)
+        w.reader.turn(0.0)
+        w.reader.run(stop, drained)
+        troubles.append(w.reader.trouble)
+    assert troubles == [None, str(ABORT)]
+
+
 def test_waits_between_failures_grow() -> None:
     w = world([InputError("gone")] * 4)
     assert [w.reader.turn(0.0) for _ in range(4)] == [1, 2, 4, 8]

@@ -84,7 +84,8 @@ class KafkaSource:
 
     @property
     def trouble(self) -> str | None:
-        return self._vitals.trouble
+        """None once closed: all that was owed is committed then, however its group fares."""
+        return None if self._closed else self._vitals.trouble
 
     @property
     def at_end(self) -> bool:
