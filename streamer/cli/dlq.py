@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from streamer.cli.asking import confirm, yes_option
 from streamer.cli.letters import Survey, Wanted, facts, page, row, table
-from streamer.cli.options import config_options, format_option
+from streamer.cli.options import config_options, format_option, since_s
 from streamer.cli.topics import quiet
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def show(*, config: Path, sets: tuple[str, ...], place: str, output: str) -> Non
 @click.option("--to", metavar="TOPIC", help="A topic for all of them. Default: where each record came from.")
 @click.option("--again", is_flag=True, help="Also what was sent back before.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The oldest N of them.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @format_option("human", "json")
 def replay(
     *, config: Path, sets: tuple[str, ...], stream: str | None, reasons: tuple[str, ...], since: str | None,
@@ -103,8 +103,8 @@ def replay(
 
     with _opened(config, sets) as (found, box):
         chosen = plan(box, _wanted(stream, reasons, since), to=to, again=again, limit=limit)
-        if chosen.count and not yes:
-            _ask(chosen)
+        if chosen.count:
+            confirm(f"send {_counts(chosen.letters)} back?", yes=yes)
         outcome = _send(found, box, chosen) if chosen.count else Outcome()
     click.echo(_json(_result(chosen, outcome)) if output == "json" else _told(chosen, outcome))
     if outcome.problem is not None:
@@ -137,12 +137,7 @@ def _box(config: Config) -> LetterBox:
 
 
 def _wanted(stream: str | None, reasons: tuple[str, ...], since: str | None) -> Wanted:
-    from streamer.config.kafka import started_at
-
-    since_s = float("-inf") if since is None else started_at(since, time.time())
-    if since_s is None:
-        raise click.UsageError(f"--since {since!r}: write -2h or a time such as 2026-11-01T00:00:00Z")
-    return Wanted(stream, reasons, since_s)
+    return Wanted(stream, reasons, since_s(since, time.time()))
 
 
 def _listing(box: LetterBox, survey: Survey) -> dict[str, Any]:
@@ -160,13 +155,6 @@ def _summary(box: LetterBox, survey: Survey) -> str:
     parts += [f"{len(box.replayed())} records sent back before"] if box.replayed() else []
     parts += [f"{box.damaged} damaged or no letters"] if box.damaged else []
     return ", ".join(parts)
-
-
-def _ask(plan: Plan) -> None:
-    question = f"send {_counts(plan.letters)} back?"
-    if not sys.stdin.isatty():
-        raise click.UsageError(f"{question} Say --yes: there is no terminal to ask at")
-    click.confirm(question, abort=True, err=True)
 
 
 def _send(config: Config, box: LetterBox, plan: Plan) -> Outcome:

@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, Entry] = {
         "streamer.cli.replay:replay", "Push the rows of a file into a topic, at their pace or faster.", "Run"
     ),
     "dlq": Entry("streamer.cli.dlq:dlq", "Look through rejected records, and send them back.", "Run"),
+    "alerts": Entry("streamer.cli.alerts:alerts", "List incidents, and say what they were.", "Run"),
     "explain": Entry("streamer.cli.explain:explain", "Explain one alert in full.", "Run"),
     "backtest": Entry("streamer.cli.backtest:backtest", "Replay a stream and list what would have fired.", "Judge"),
     "eval": Entry("streamer.cli.evaluate:evaluate", "Measure scores against labels.", "Judge"),
@@ -48,6 +49,7 @@ COMMANDS: Mapping[str, Entry] = {
     "retrain": Entry(
         "streamer.cli.retrain:retrain", "Train the champion further if it is due; publish the challenger.", "Judge"
     ),
+    "model": Entry("streamer.cli.model:model", "Look through the models, promote one, roll back.", "Judge"),
     "schema": Entry("streamer.cli.schema:schema", "Print the JSON schema of config.yaml or of an alert.", "Tools"),
     "doctor": Entry("streamer.cli.doctor:doctor", "Check this machine; every finding carries its fix.", "Tools"),
     "bench": Entry("streamer.cli.bench:bench", "Measure events a second, latency and memory here.", "Tools"),

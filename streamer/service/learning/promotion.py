@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from streamer import artifact
 from streamer.artifact import PRETRAINED, Bundle, Check
-from streamer.errors import ModelError
+from streamer.errors import GateRefused, ModelError
 from streamer.protocols import Registry
 
 EDGE = "-edge"  # of a version: its small twin's
@@ -17,10 +18,11 @@ def promote(registry: Registry, version: str, why: str, *, check: Check | None =
     """Let a version judge: it becomes champion, the champion before it previous, and a challenger no longer.
 
     The alias edge goes to its twin, if there is one. True also if it is champion already; False, and nothing has
-    changed, if somebody moved the champion meanwhile. ModelError if the version cannot be used or `check` refuses it.
+    changed, if somebody moved the champion meanwhile. ModelError if the version cannot be used or `check` refuses it,
+    GateRefused if its own report says that the gate did.
     """
     aliases, there = registry.aliases(), registry.versions()
-    verified(registry, version, check)
+    refuse_refused(verified(registry, version, check))
     twin = f"{version}{EDGE}"
     if twin in there:
         verified(registry, twin, check)
@@ -69,6 +71,19 @@ def prunable(registry: Registry, keep: int) -> list[str]:
 
 def verified(registry: Registry, version: str, check: Check | None) -> Bundle:
     return artifact.load(registry.path(version), check)
+
+
+def refuse_refused(bundle: Bundle) -> None:
+    """GateRefused if the bundle carries a gate's report and did not pass; without one it is the operator's own wish."""
+    if "gate.json" not in bundle.parts:
+        return
+    try:
+        told = json.loads(bundle.parts["gate.json"])
+        passed, why = told["passed"] is True, str(told.get("why", ""))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        passed, why = False, "its gate.json cannot be read"
+    if not passed:
+        raise GateRefused(f"{bundle.version} was refused by the gate: {why or 'its gate.json says how'}")
 
 
 def promotion(aliases: Mapping[str, str], version: str, there: Sequence[str]) -> dict[str, str | None]:

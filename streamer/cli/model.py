@@ -1,0 +1,305 @@
+"""`streamer model`: the registry, its versions and which of them judges."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from streamer.cli.asking import confirm, yes_option
+from streamer.cli.options import config_options, format_option
+
+if TYPE_CHECKING:
+    from streamer.artifact import Bundle
+    from streamer.config import Config
+    from streamer.protocols import Registry
+    from streamer.signing import Trust
+
+SCHEMA = "streamer.model/1"
+Command = Callable[..., Any]
+
+
+def common(command: Command) -> Command:
+    """-c, --set and --format."""
+    return config_options(format_option("human", "json")(command))
+
+
+def why_option(command: Command) -> Command:
+    return click.option("--why", default="by hand", show_default=True, metavar="TEXT", help="For the audit trail.")(
+        command
+    )
+
+
+@click.group()
+def model() -> None:
+    """Look through the registry of models, and say which of them judges.
+
+    NAME is a version, or an alias: champion, challenger, previous, edge. Exit codes: 0 done, 1 a model cannot be used
+    or somebody else moved it, 3 no registry is configured, 4 the gate refused the model, 5 Redis does not answer.
+    """
+
+
+@model.command("list")
+@common
+@click.option("--moves", is_flag=True, help="The audit trail instead: which alias went where, when, why, by whom.")
+def list_(*, config: Path, sets: tuple[str, ...], output: str, moves: bool) -> None:
+    """List the versions, oldest first, and what each is."""
+    from streamer.cli.model_views import move_line, move_row, row, table
+
+    with opened(config, sets) as desk:
+        if moves:
+            trail = desk.registry.moves()
+            say(output, {"moves": list(map(move_row, trail))}, map(move_line, trail))
+            return
+        rows = [row(desk.registry, version) for version in desk.registry.versions()]
+        say(output, {"aliases": dict(desk.registry.aliases()), "versions": rows}, table(rows) if rows else ["none yet"])
+
+
+@model.command()
+@common
+@click.argument("name", default="champion")
+def show(*, config: Path, sets: tuple[str, ...], output: str, name: str) -> None:
+    """Show everything that is known of a model."""
+    from streamer.cli.model_views import lines_of, page
+
+    with opened(config, sets) as desk:
+        bundle, where = desk.bundle(name), desk.registry.path(name)
+        told = page(bundle, [a for a, held in desk.registry.aliases().items() if held == bundle.version], where)
+    say(output, told, lines_of(told))
+
+
+@model.command()
+@common
+@click.argument("old")
+@click.argument("new")
+def diff(*, config: Path, sets: tuple[str, ...], output: str, old: str, new: str) -> None:
+    """Show what two models do not have in common."""
+    from streamer.cli.model_views import difference, lines_of
+
+    with opened(config, sets) as desk:
+        told = difference(desk.bundle(old), desk.bundle(new))
+    say(output, told, ["the same model"] if told["same"] and not told["facts"] else lines_of(told))
+
+
+@model.command()
+@common
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+def verify(*, config: Path, sets: tuple[str, ...], output: str, names: tuple[str, ...]) -> int:
+    """Check hashes and signatures, of every version if none is named; exit 1 if one cannot be used."""
+    from streamer.errors import StreamerError
+
+    found: dict[str, str | None] = {}
+    with opened(config, sets) as desk:
+        for name in names or desk.registry.versions():
+            try:
+                desk.bundle(name, desk.trust)
+                found[name] = None
+            except StreamerError as exc:
+                found[name] = str(exc)
+    lines = [f"ok    {name}" if problem is None else f"FAIL  {problem}" for name, problem in found.items()]
+    ok = not any(found.values())
+    say(output, {"ok": ok, "problems": found}, lines or ["nothing to verify"])
+    return 0 if ok else 1
+
+
+@model.command()
+@common
+@why_option
+@yes_option
+@click.argument("name", default="challenger")
+def promote(*, config: Path, sets: tuple[str, ...], output: str, why: str, yes: bool, name: str) -> int:
+    """Let a model judge, the challenger by default. Every daemon on this registry takes it over within seconds."""
+    from streamer.service.learning import promotion
+
+    with opened(config, sets) as desk:
+        version = desk.bundle(name).version
+        confirm(f"promote {version}? The champion is {desk.registry.aliases().get('champion', 'nothing')}.", yes=yes)
+        done = promotion.promote(desk.registry, version, why, check=desk.trust)
+        told = {"done": done, "aliases": dict(desk.registry.aliases())}
+    said = f"{version} is champion" if done else "somebody else moved the champion just now; look, and decide again"
+    say(output, told, [said])
+    return 0 if done else 1
+
+
+@model.command()
+@common
+@why_option
+@yes_option
+def rollback(*, config: Path, sets: tuple[str, ...], output: str, why: str, yes: bool) -> None:
+    """Let the previous model judge again."""
+    from streamer.service.learning import promotion
+
+    with opened(config, sets) as desk:
+        aliases = desk.registry.aliases()
+        if "previous" in aliases:
+            confirm(f"go back from {aliases.get('champion')} to {aliases['previous']}?", yes=yes)
+        version = promotion.rollback(desk.registry, why, check=desk.trust)
+        told = {"done": True, "aliases": dict(desk.registry.aliases())}
+    say(output, told, [f"{version} is champion again"])
+
+
+@model.command()
+@common
+@why_option
+@click.option("--off", is_flag=True, help="Let nobody be the challenger.")
+@click.argument("name", required=False)
+def shadow(*, config: Path, sets: tuple[str, ...], output: str, why: str, off: bool, name: str | None) -> None:
+    """Let a model be the challenger: it scores live traffic silently beside the champion."""
+    from streamer.service.learning import promotion
+
+    if off == (name is not None):
+        raise click.UsageError("name a model, or say --off")
+    with opened(config, sets) as desk:
+        version = None if name is None else desk.bundle(name).version
+        promotion.shadow(desk.registry, version, why, check=desk.trust)
+        told = {"done": True, "aliases": dict(desk.registry.aliases())}
+    say(output, told, [f"{version} is the challenger" if version else "there is no challenger"])
+
+
+@model.command()
+@common
+@click.argument("name")
+@click.argument("out", type=click.Path(path_type=Path))
+def export(*, config: Path, sets: tuple[str, ...], output: str, name: str, out: Path) -> None:
+    """Write a model to OUT: a new directory, or one file if it ends in .tar."""
+    from streamer.connect.bundle_tar import pack
+    from streamer.errors import InputError
+
+    with opened(config, sets) as desk:
+        bundle = desk.bundle(name)
+    if out.exists():
+        raise InputError(f"{out} is there already; name another")
+    if out.suffix == ".tar":
+        pack(bundle.files, out)
+    else:
+        out.mkdir(parents=True)
+        for part, blob in bundle.files.items():
+            (out / part).write_bytes(blob)
+    say(output, {"version": bundle.version, "out": str(out)}, [f"{bundle.version} written to {out}"])
+
+
+@model.command("import")
+@common
+@click.argument("source", type=click.Path(exists=True, path_type=Path))
+def import_(*, config: Path, sets: tuple[str, ...], output: str, source: Path) -> None:
+    """Take a bundle in, a directory or a .tar, verified. No alias moves; a registry's folder is made if need be."""
+    with opened(config, sets, create=True) as desk, unpacked(source) as directory:
+        from streamer import artifact
+
+        artifact.load(directory, desk.trust)
+        version = desk.registry.publish(directory)
+    say(output, {"version": version}, [f"{version} is in the registry; streamer model promote {version} lets it judge"])
+
+
+@model.command()
+@common
+@yes_option
+@click.option("--keep", type=click.IntRange(min=0), default=5, show_default=True, metavar="N",
+              help="The newest N stay, besides every model that an alias points at.")  # fmt: skip
+def prune(*, config: Path, sets: tuple[str, ...], output: str, yes: bool, keep: int) -> None:
+    """Remove old versions that no alias points at."""
+    from streamer.service.learning.promotion import prunable
+
+    with opened(config, sets) as desk:
+        gone = prunable(desk.registry, keep)
+        if gone:
+            confirm(f"remove {', '.join(gone)} for ever?", yes=yes)
+        for version in gone:
+            desk.registry.remove(version)
+    say(output, {"removed": gone}, [f"removed {version}" for version in gone] or ["nothing to remove"])
+
+
+@model.command()
+@common
+@click.option("--key", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="PEM",
+              help="The private key, as `keygen` makes it.")  # fmt: skip
+@click.argument("name")
+def sign(*, config: Path, sets: tuple[str, ...], output: str, key: Path, name: str) -> None:
+    """Sign a model of the registry that is not signed yet."""
+    from streamer import signing
+    from streamer.artifact import SIGNATURE
+    from streamer.errors import UntrustedBundle
+
+    with opened(config, sets) as desk, tempfile.TemporaryDirectory() as scratch:
+        bundle = desk.bundle(name)
+        if bundle.signature is not None:
+            raise UntrustedBundle(f"{bundle.version} is signed already, by {signing.signer(bundle.signature)}")
+        signature = signing.sign(bundle.sealed, key)
+        for part, blob in (bundle.files | {SIGNATURE: signature}).items():
+            (Path(scratch) / part).write_bytes(blob)
+        desk.registry.publish(Path(scratch))
+    signer = signing.signer(signature)
+    say(output, {"version": bundle.version, "signed_by": signer}, [f"{bundle.version} is signed by {signer}"])
+
+
+@model.command()
+@format_option("human", "json")
+@click.argument("out", type=click.Path(path_type=Path), metavar="PEM")
+def keygen(*, output: str, out: Path) -> None:
+    """Make a key to sign models with: the private one goes to PEM, the public one belongs into model.keys."""
+    from streamer import signing
+
+    public = signing.generate(out)
+    say(output, {"private": str(out), "public": public}, [f"model: {{keys: [{public}]}}"])
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The registry, and whose signatures count."""
+
+    registry: Registry
+    trust: Trust
+
+    def bundle(self, name: str, check: Trust | None = None) -> Bundle:
+        """A model, verified. Only what `check` refuses is refused for its signature."""
+        from streamer import artifact
+
+        return artifact.load(self.registry.path(name), check)
+
+
+@contextmanager
+def opened(path: Path, sets: tuple[str, ...], *, create: bool = False) -> Iterator[Desk]:
+    from streamer.config import load_config
+    from streamer.service.loading import trust_for
+
+    config = load_config(path, sets)
+    trust = trust_for(config.model)
+    with closing(_registry(config, create=create)) as registry:
+        yield Desk(registry, trust)
+
+
+def _registry(config: Config, *, create: bool) -> Registry:
+    from streamer.connect import open_registry
+    from streamer.errors import ConfigError
+
+    registry = open_registry(config, create=create)
+    if registry is None:
+        raise ConfigError("model.registry", "is not set; write model: {registry: state/registry}, or redis")
+    return registry
+
+
+@contextmanager
+def unpacked(source: Path) -> Iterator[Path]:
+    """A bundle's directory; a .tar is unpacked for so long."""
+    from streamer.connect.bundle_tar import unpack
+
+    if source.is_dir():
+        yield source
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        yield unpack(source, Path(scratch))
+
+
+def say(output: str, told: Mapping[str, Any], lines: Any) -> None:
+    """One JSON object, or lines for people."""
+    if output == "json":
+        click.echo(json.dumps({"schema": SCHEMA, **told}, ensure_ascii=False))
+        return
+    for line in lines:
+        click.echo(line)

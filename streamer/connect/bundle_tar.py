@@ -1,0 +1,55 @@
+"""A bundle as one .tar file, to be carried from one registry to another. Nothing of it is trusted but plain bytes."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from streamer.artifact import MAX_PART_BYTES
+from streamer.errors import CorruptBundle, StoreError
+
+MOST_FILES = 64
+
+
+def pack(files: Mapping[str, bytes], path: Path) -> None:
+    """Write the files of a bundle; the same files give the same bytes. StoreError if it cannot be written."""
+    try:
+        with tarfile.open(path, "x") as tar:
+            for name in sorted(files):
+                member = tarfile.TarInfo(name)
+                member.size, member.mode = len(files[name]), 0o644
+                tar.addfile(member, io.BytesIO(files[name]))
+    except OSError as exc:
+        raise StoreError(f"cannot write {path}: {exc.strerror or exc}") from exc
+
+
+def unpack(path: Path, directory: Path) -> Path:
+    """Write the plain files of a tar, which may stand in one folder, into a directory; return it.
+
+    CorruptBundle if it is no tar, or holds anything else than a few plain files of bounded size.
+    """
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for member in _members(path, tar):
+                content = tar.extractfile(member)
+                assert content is not None  # a plain file has some
+                (directory / Path(member.name).name).write_bytes(content.read())
+    except (tarfile.TarError, EOFError) as exc:
+        raise CorruptBundle(f"{path}: cannot be read as a tar: {exc}") from exc
+    except OSError as exc:
+        raise StoreError(f"cannot read {path}: {exc.strerror or exc}") from exc
+    return directory
+
+
+def _members(path: Path, tar: tarfile.TarFile) -> list[tarfile.TarInfo]:
+    found: dict[str, tarfile.TarInfo] = {}
+    for member in tar:
+        if member.isdir():
+            continue
+        name = Path(member.name).name
+        if not member.isfile() or member.size > MAX_PART_BYTES or name in found or len(found) >= MOST_FILES:
+            raise CorruptBundle(f"{path}: {member.name!r} is no plain file of a bundle")
+        found[name] = member
+    return list(found.values())
