@@ -10,6 +10,8 @@ import pytest
 from streamer.config import Kafka, config_from
 from streamer.config.document import parse
 from streamer.connect.kafka.causes import Cause
+from streamer.service.metrics import Metrics
+from tests.service.world import world
 
 ROOT = Path(__file__).parents[1]
 SECURITY = (ROOT / "docs/kafka-security.md").read_text()
@@ -45,3 +47,38 @@ def test_every_protocol_and_every_mechanism_has_its_way_in(tmp_path: Path) -> No
 @pytest.mark.parametrize("cause", SIX)
 def test_the_six_messages_and_their_fixes_are_those_that_are_told(cause: Cause) -> None:
     assert f"| {cause.problem.removesuffix(' ({detail})')} | {cause.fix} |" in SECURITY
+
+
+NAMES = ("README.md", "ARCHITECTURE.md", "docs/kafka.md", "docs/kafka-security.md", "docs/delivery.md")
+DOCUMENTS = [ROOT / name for name in NAMES]
+KNOWN = {family.name for family in Metrics(world([]).parts).collect()}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_metric_that_is_named_is_exported(path: Path) -> None:
+    named = {name.removesuffix("_total") for name in re.findall(r"`(streamer_[a-z_]+)", path.read_text())}
+    assert named <= KNOWN
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", path.read_text())
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("room", ["kafka", "redis"])
+def test_the_map_names_every_module_that_knows_a_client(room: str) -> None:
+    told = set(re.findall(r"`([a-z_]+)`", (ROOT / "ARCHITECTURE.md").read_text().partition("## 7.")[2]))
+    assert {path.stem for path in (ROOT / "streamer/connect" / room).glob("[!_]*.py")} <= told
+
+
+def test_every_module_that_the_map_names_is_there() -> None:
+    named = re.findall(r"`((?:[a-z]+/)+[a-z_]+\.py)`", (ROOT / "ARCHITECTURE.md").read_text())
+    assert named and [name for name in named if not any((ROOT / top / name).exists() for top in ("", "streamer"))] == []
+
+
+def test_the_fields_beside_the_value_are_written_as_the_document_says() -> None:
+    [snippet] = re.findall(r"```yaml\n(fields:.*?)```", (ROOT / "docs/kafka.md").read_text(), re.S)
+    document = parse(snippet.encode(), "docs", {})
+    stream = {"name": "s", "source": {"kind": "kafka", "topic": "t"}, **document.data}
+    assert config_from({"version": 1, "streams": [stream]}, env={}).streams[0].fields.entity == ("@key",)
