@@ -34,3 +34,13 @@ def format_option(*formats: str) -> Callable[[F], F]:
         show_default=True,
         help="Output.",
     )
+
+
+def since_s(text: str | None, now_s: float) -> float:
+    """Seconds since 1970 of a --since; -inf without one. UsageError if it is no time."""
+    from streamer.config.kafka import started_at
+
+    at_s = float("-inf") if text is None else started_at(text, now_s)
+    if at_s is None:
+        raise click.UsageError(f"--since {text!r}: write -2h or a time such as 2026-11-01T00:00:00Z")
+    return at_s
