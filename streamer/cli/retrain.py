@@ -53,6 +53,7 @@ def retrain(
     data, or the training failed; 3 configuration; 5 a server that is needed is not there.
     """
     from streamer import log
+    from streamer.cli.train import need_tensorflow
     from streamer.config.load import load_config
     from streamer.service.signals import graceful
 
@@ -64,6 +65,7 @@ def retrain(
             verdict = job.look()
             say({"due": verdict.due, "cause": verdict.cause, "why": verdict.why}, verdict.why, form)
             return
+        need_tensorflow()
         result = job.run(cause="request" if force and cause is None else cause, why=why or "asked for" * force)
     tell(result, form)
 

@@ -25,7 +25,7 @@ from streamer.config import Config, Retrain
 from streamer.connect.turns import Turn, Turns
 from streamer.errors import BackendError, GateRefused, ModelError, StoreError, StreamerError
 from streamer.protocols import Clock, Registry
-from streamer.service.learning import child, history
+from streamer.service.learning import child, history, promotion
 from streamer.service.learning.child import Ended, Limits
 from streamer.service.learning.history import Past, Recorded
 from streamer.service.learning.schedule import Known, Verdict, judge, plan_of
@@ -112,7 +112,7 @@ class Job:
         return result
 
     def _trained(self, turn: Turn, room: Path, series: Mapping[str, list[Series]], cause: str, why: str) -> Result:
-        champion = champion_path(self.config, self.registry)
+        champion = promotion.champion(self.registry)
         bundle = artifact.load(champion)
         past = history.gathered(self.config, series, bundle.spec, self.journal)
         version = self._version(turn)
@@ -252,11 +252,6 @@ def last_attempt(turns: Turns) -> float | None:
     return float(found) if isinstance(found, int | float) else None
 
 
-def champion_path(config: Config, registry: Registry) -> Path:
-    """The champion's directory; the starter bundle while there is none."""
-    return registry.path("champion") if "champion" in registry.aliases() else artifact.PRETRAINED
-
-
 def champion_trained(registry: Registry) -> float | None:
     """When the champion was trained; None while there is none, or where it does not say."""
     if "champion" not in registry.aliases():
@@ -284,8 +279,7 @@ def refusal(directory: Path) -> str:
         report = json.loads((directory / "gate.json").read_text())
     except (OSError, ValueError):
         return "the gate gave no report"
-    reasons = report.get("refused") or report.get("reasons") or report.get("problems") or ["see the report"]
-    return "; ".join(map(str, reasons)) if isinstance(reasons, list) else str(reasons)
+    return str(report.get("why") or "see the report")
 
 
 def failure(ended: Ended) -> StreamerError:

@@ -43,7 +43,7 @@ def publish(out: Path, told: dict, rows: dict) -> int:
 def refuse(out: Path, told: dict, rows: dict) -> int:
     refused = out.with_name(out.name + "-refused")
     refused.mkdir()
-    (refused / "gate.json").write_text(json.dumps({"reasons": ["recall fell from 0.9 to 0.2"]}))
+    (refused / "gate.json").write_text(json.dumps({"passed": False, "why": "recall fell from 0.9 to 0.2"}))
     return 4
 
 
