@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import hmac
 import json
+import math
 import platform
+import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
 
+import structlog
+from msgspec.structs import replace
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -18,14 +24,18 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from streamer import __version__
+from streamer.errors import InputError, StoreError
 from streamer.service.health import Check, Health
 from streamer.service.metrics import CONTENT_TYPE, Metrics
 from streamer.service.parts import Parts
+
+log = structlog.get_logger()
 
 # Probes come without a token; they tell reasons, not data.
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 PAGE, MOST = 50, 500
+MOST_BODY = 16_384
 
 
 def create_app(parts: Parts, health: Health, *, token: str | None = None, loopback: bool = True) -> ASGIApp:
@@ -37,6 +47,8 @@ def create_app(parts: Parts, health: Health, *, token: str | None = None, loopba
         Route("/metrics", pages.metrics),
         Route("/version", pages.version),
         Route("/api/v1/alerts", pages.alerts),
+        Route("/api/v1/alerts/{alert}:label", pages.label, methods=["POST"]),
+        Route("/api/v1/labels", pages.labels),
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _http_problem, Exception: _crash_problem})
     return Guard(app, token=token, loopback=loopback)
@@ -127,6 +139,45 @@ class _Pages:
         listed = b",".join(map(alert_json, page))
         body = b'{"schema":"streamer.alerts/1","alerts":[%b],"next":%d}' % (listed, after)
         return Response(body, media_type="application/json")
+
+    async def label(self, request: Request) -> Response:
+        """What somebody says of an alert, {"label", "by", "note"}; the answer says what that changes."""
+        body = await small_body(request)
+        try:
+            told = await run_in_threadpool(self._said, request.path_params["alert"], body)
+        except InputError as exc:
+            raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, str(exc)) from exc
+        except StoreError as exc:
+            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, str(exc)) from exc
+        return as_json({"schema": "streamer.label/1"} | told)
+
+    def _said(self, alert: str, body: bytes) -> dict[str, Any]:
+        from streamer.service.learning.saying import consequence, join, read
+
+        said, journal = replace(read(body, "the request's body"), alert_id=alert), self._parts.hearing.journal
+        found, _ = join(said, journal, now_s=time.time())
+        number = journal.label(found)
+        log.info("audit", action="label", alert_id=found.alert_id, label=found.kind.value, by=found.by)
+        return {"number": number, "alert_id": found.alert_id, "effect": consequence(found)}
+
+    async def labels(self, request: Request) -> Response:
+        """Labels behind `cursor`, in their order; `next` is the cursor behind this page."""
+        cursor = whole_number(request, "cursor", 0, least=0, most=2**53)
+        limit = whole_number(request, "limit", PAGE, least=1, most=MOST)
+        page = await run_in_threadpool(self._parts.hearing.journal.labels, cursor, limit)
+        listed = [asdict(one) | {"end_s": None if math.isinf(one.end_s) else one.end_s} for one in page]
+        after = page[-1].number if page else cursor
+        return as_json({"schema": "streamer.labels/1", "labels": listed, "next": after})
+
+
+async def small_body(request: Request) -> bytes:
+    """The body of a request; 413 if it is longer than any label is."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MOST_BODY:
+            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body may have {MOST_BODY} bytes")
+    return body
 
 
 def checked(checks: Sequence[Check], word: str) -> Response:

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import structlog
@@ -29,6 +30,7 @@ from streamer.failpoints import failpoint
 from streamer.protocols import Clock, Letter
 from streamer.service.delivery import Outbox
 from streamer.service.keeper import Keeper
+from streamer.service.learning.listener import Board
 from streamer.service.ledger import Ledger, best_fate
 from streamer.service.mailbox import Mailbox, Positions
 from streamer.service.notices import expired_alert, stamp
@@ -37,9 +39,14 @@ from streamer.service.partitions import Judge, Partition, Partitions
 from streamer.service.reader import Arrival
 from streamer.service.restore import Restores
 from streamer.service.score_writer import ScoreWriter
-from streamer.service.tally import Tally
+from streamer.service.scoring import Verdict
+from streamer.service.tally import Tally, unsure
 
 log = structlog.get_logger()
+
+
+# Labels of entities that are not here are told again after so long: they may have come.
+HEED_EVERY_S = 30.0
 
 
 def pieces(batch: EventBatch, rows: int) -> Iterator[EventBatch]:
@@ -55,6 +62,16 @@ def held_always(lease: Lease) -> bool:
     return True
 
 
+class Audience(Protocol):
+    """Who follows what is judged, on the scorer's thread."""
+
+    def judged(
+        self, partition: Partition, batch: EventBatch, verdicts: Sequence[Verdict], *, aloud: bool, took_s: float
+    ) -> None: ...
+
+    def ticked(self, partition: Partition, now_s: float, alerts: Sequence[Alert]) -> None: ...
+
+
 @dataclass(slots=True)
 class Line:
     """One stream as the scorer thread sees it. Owned by that thread; others only read numbers."""
@@ -65,7 +82,7 @@ class Line:
     outbox: Outbox[Message]
     earned: Positions
     scores: ScoreWriter
-    ref: ModelRef  # of the model that the service started with
+    ref: ModelRef  # of the model that judges
     letters: Outbox[Letter] = field(default_factory=Outbox)
     batch_rows: int = 4096
     promised_per_day: float = 0.0
@@ -74,6 +91,9 @@ class Line:
     keeper: Keeper | None = None
     keep_every_s: float = 60.0
     restores: Restores | None = None
+    audience: Audience | None = None
+    said: Board | None = None
+    witness: Callable[[EventBatch, Sequence[Verdict]], None] | None = None  # of what is judged aloud
     clock: Clock = time.monotonic
     wall: Clock = time.time
     tickets: Tickets = field(default_factory=Tickets)
@@ -81,6 +101,8 @@ class Line:
     _arrival: Arrival | None = None  # being judged
     _pieces: deque[EventBatch] = field(default_factory=deque)  # what is left of it
     _posted: int = 0  # alerts posted before it
+    _heard: int = 0  # number of the newest label that the judges were told of
+    _heed_at: float = float("-inf")  # when they are told again
 
     @property
     def stream(self) -> str:
@@ -150,7 +172,18 @@ class Line:
             partition.clock.run_on(self.clock(), flowing=quiet)
             if partition.clock.pace > 0:
                 self._silence(partition)
+        self._heed()
         self.keep(self.keep_every_s)
+
+    def _heed(self) -> None:
+        """Tell the judges what people said. Each hears a label once; again, for entities that came meanwhile."""
+        if self.said is None or (self.said.number == self._heard and self.clock() < self._heed_at):
+            return
+        self._heard, self._heed_at = self.said.number, self.clock() + HEED_EVERY_S
+        labels = self.said.of(self.stream)
+        for partition in self.partitions:
+            if partition.after >= partition.position:
+                self._post([alert for judge in partition.judges for alert in judge.heed(labels)])
 
     def keep(self, every_s: float) -> None:
         """Take a snapshot of each partition whose last one is older than `every_s` and that has moved on since."""
@@ -228,14 +261,19 @@ class Line:
     def _process(self, partition: Partition, batch: EventBatch, *, aloud: bool) -> None:
         started = self.clock()
         verdicts = [judge.process(batch) for judge in partition.judges]
-        self.tally.score_s.observe(self.clock() - started)
+        took_s = self.clock() - started
+        self.tally.score_s.observe(took_s)
         self.tally.batch_events.observe(len(batch))
         partition.clock.heard(batch.time_s)
         failpoint("after_score")
+        if self.audience is not None:
+            self.audience.judged(partition, batch, verdicts, aloud=aloud, took_s=took_s)
         if not aloud:
             self.ledger.book(Fate.REPLAYED, len(batch))
             self._tick(partition)
             return
+        if self.witness is not None:
+            self.witness(batch, verdicts)
         self._book(batch, [verdict.scores for verdict in verdicts], partition.judges[0].ref)
         for verdict in verdicts:
             self._post(verdict.alerts)
@@ -250,6 +288,7 @@ class Line:
     def _count(self, batch: EventBatch, fate: U8, scores: Sequence[Scores], ref: ModelRef) -> None:
         scored = fate == Fate.SCORED
         self.tally.scored[ref.backend, ref.version] += int(np.count_nonzero(scored))
+        self.tally.unsure += unsure(scores[0])
         self.tally.alarm.observe_all(np.maximum.reduce([one.alarm for one in scores])[scored])
         self.tally.span(batch.time_s)
 
@@ -265,7 +304,12 @@ class Line:
 
     def _tick(self, partition: Partition) -> list[Alert]:
         now_s = partition.clock.now_s
-        return [] if now_s is None else [alert for judge in partition.judges for alert in judge.tick(now_s)]
+        if now_s is None:
+            return []
+        alerts = [alert for judge in partition.judges for alert in judge.tick(now_s)]
+        if self.audience is not None:
+            self.audience.ticked(partition, now_s, alerts)
+        return alerts
 
     def _post(self, alerts: Sequence[Alert]) -> None:
         if alerts:

@@ -43,7 +43,7 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield InfoMetricFamily(f"{PREFIX}build", "Which program this is.", {"version": __version__})
-        for family in (_records, _entities, _alerts, _delivery, _partitions, _snapshots, _model, _timings, _loops):
+        for family in (*_FLOW, *_LEARNING, _timings, _loops):
             yield from family(self._parts)
 
 
@@ -191,6 +191,15 @@ def _timings(parts: Parts) -> Iterator[Metric]:
     yield histogram("score", "Scores on the alarm scale: 1 is the alarm line.", ("stream",), alarms)
 
 
+def _labels(parts: Parts) -> Iterator[Metric]:
+    heard, listener = parts.hearing.chronicle, parts.hearing.listener
+    kinds = [((kind,), count) for kind, count in _counts(listener.heard)]
+    yield counter("feedback", "Labels that people gave, by kind.", ("label",), kinds)
+    yield counter("feedback_refused", "Labels that were none, or about nothing known.", (), [((), listener.refused)])
+    forgotten = [((), heard.forgotten)]
+    yield counter("journal_forgotten", "Alerts that the journal never took: labels cannot find them.", (), forgotten)
+
+
 def _loops(parts: Parts) -> Iterator[Metric]:
     rows = [((f"reader:{reader.stream}",), reader.silent_s) for reader in parts.readers]
     rows.append((("scorer",), parts.scorer.silent_s))
@@ -200,3 +209,7 @@ def _loops(parts: Parts) -> Iterator[Metric]:
 def _counts(counts: Counter[K]) -> list[tuple[K, int]]:
     """A copy: the owner goes on counting."""
     return list(dict(counts).items())
+
+
+_FLOW = (_records, _entities, _alerts, _delivery, _partitions, _snapshots)
+_LEARNING = (_model, _labels)

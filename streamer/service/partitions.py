@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
+from streamer.artifact import ModelSpec
 from streamer.errors import StoreError
 from streamer.event import I64, Alert, Assigned, EventBatch, Lease, ModelRef
+from streamer.journal import Label
+from streamer.protocols import Scorer as Network
 from streamer.service.axis import EventClock
 from streamer.service.keeper import Frozen
 from streamer.service.scoring import Verdict
@@ -27,9 +30,24 @@ class Judge(Protocol):
 
     def tick(self, now_s: float) -> list[Alert]: ...
 
+    def heed(self, labels: Sequence[Label]) -> list[Alert]: ...
+
     def load(self, blob: bytes) -> None: ...
 
     def freeze(self) -> Frozen: ...
+
+    @property
+    def coming(self) -> ModelRef | None: ...
+
+    def prepare(self, scorer: Network, spec: ModelSpec, prior: Mapping[str, Any] | None = None) -> None: ...
+
+    def rebuild(self, most: int) -> int: ...
+
+    def abandon(self) -> None: ...
+
+    def take_over(self) -> None: ...
+
+    def twin(self, wanted: Callable[[str], bool]) -> Judge: ...
 
     @property
     def memory_bytes(self) -> int: ...

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from streamer.event import Message, ModelRef
 from streamer.protocols import Letter, Registry
 from streamer.service.delivery import Outbox, Outlet
+from streamer.service.learning.hearing import Hearing, forgetful
+from streamer.service.learning.room import Learning
 from streamer.service.line import Line
 from streamer.service.reader import Reader
 from streamer.service.recent import Recent
@@ -58,6 +60,8 @@ class Parts:
     exposed: str | None = None  # what crosses a network in the clear
     attendants: tuple[Attendant, ...] = ()
     registry: Registry | None = None
+    hearing: Hearing = field(default_factory=forgetful)  # what is known of the past, and heard from people
+    learning: Learning | None = None  # drift, and trainings
 
     @property
     def outlets(self) -> list[Outlet[Any]]:

@@ -36,6 +36,9 @@ from streamer.service.backoff import Backoff
 from streamer.service.delivery import Outbox, Outlet
 from streamer.service.learning.current import Current
 from streamer.service.learning.follow import Follower
+from streamer.service.learning.hearing import open_hearing
+from streamer.service.learning.listener import Board
+from streamer.service.learning.room import Learning, open_learning
 from streamer.service.learning.shadow import Seat
 from streamer.service.learning.swap import Swapper
 from streamer.service.ledger import Ledger, crowded
@@ -56,8 +59,11 @@ log = structlog.get_logger()
 SINK_RETRY_S = 4.0
 
 
-def build(config: Config, *, dry_run: bool = False) -> Parts:
-    """All parts of the service, opened. What cannot be opened raises its error here, and nothing stays open."""
+def build(config: Config, *, dry_run: bool = False, training: Sequence[str] = ()) -> Parts:
+    """All parts of the service, opened. What cannot be opened raises its error here, and nothing stays open.
+
+    `training` is the command line of one training; without it none is started.
+    """
     exposed = exposure(config)
     if exposed is not None:
         log.warning("broker_exposed", problem=exposed)
@@ -67,16 +73,20 @@ def build(config: Config, *, dry_run: bool = False) -> Parts:
             opened.callback(registry.close)
         current = Current(load_model(config.model, registry))
         recent, bell = Recent(config.runtime.recent_alerts), threading.Event()
-        outbox = open_outbox(config, opened, recent, dry_run=dry_run)
+        hearing = open_hearing(config, dry_run=dry_run)
+        opened.callback(hearing.journal.close)
+        outbox = open_outbox(config, opened, (recent.add, hearing.tell), dry_run=dry_run)
         letters = open_letter_box(config, opened, dry_run=dry_run)
         store = None if dry_run else open_store(config)
-        wire = Wire(config, current, outbox, letters, bell, store, opened, dry_run)
+        wire = Wire(config, current, outbox, letters, bell, store, hearing.board, opened, dry_run)
         pairs = [wire.stream(stream) for stream in config.streams]
         readers, lines = tuple(reader for reader, _ in pairs), tuple(line for _, line in pairs)
+        learning = learnt_from(config, current, readers, lines, registry, training)
         guests, attendants = serving(config, current, lines, outbox, registry)
         scorer = Scorer(lines, outbox, letters, bell=bell, flowing=flowing(readers), guests=guests)
         opened.pop_all()
-    return Parts(readers, lines, scorer, outbox, current.state, recent, exposed, attendants, registry)
+    attending: tuple[Attendant, ...] = (hearing.chronicle, hearing.listener, *attendants, *learning.attendants)
+    return Parts(readers, lines, scorer, outbox, current.state, recent, exposed, attending, registry, hearing, learning)
 
 
 def serving(
@@ -89,14 +99,33 @@ def serving(
     return (swapper, seat), (Follower(registry, config.model, swapper, seat, lines),)
 
 
-def open_outbox(config: Config, opened: ExitStack, recent: Recent, *, dry_run: bool) -> Outbox[Message]:
-    """The sinks; in a dry run only standard output, which tells what would have been sent."""
+def learnt_from(
+    config: Config, current: Current, readers: Sequence[Reader], lines: Sequence[Line], registry: Registry | None,
+    training: Sequence[str],
+) -> Learning:  # fmt: skip
+    """The learning half, its witnesses in their places."""
+    channels = {reader.stream: reader.source.channels for reader in readers}
+    learning = open_learning(config, channels, lambda: current.state.ref.version, registry, command=training)
+    for line in lines:
+        line.witness = learning.witnesses[line.stream]
+    return learning
+
+
+def open_outbox(
+    config: Config, opened: ExitStack, told: Sequence[Callable[[Message], None]], *, dry_run: bool
+) -> Outbox[Message]:
+    """The sinks; in a dry run only standard output, which tells what would have been sent. `told` hear it too."""
     sinks = (StdoutSink(kind="stdout"),) if dry_run else config.sinks
     outlets = []
     for name, sink in named(sinks):
         outlets.append(Outlet(name, open_sink(sink, config), patience(config.runtime)))
         opened.callback(outlets[-1].close)
-    return Outbox(outlets, config.runtime.undelivered_alerts, recent.add)
+
+    def tell(message: Message) -> None:
+        for hears in told:
+            hears(message)
+
+    return Outbox(outlets, config.runtime.undelivered_alerts, tell)
 
 
 def open_letter_box(config: Config, opened: ExitStack, *, dry_run: bool) -> Outbox[Letter]:
@@ -119,6 +148,7 @@ class Wire:
     letters: Outbox[Letter]
     bell: threading.Event
     store: Store | None
+    board: Board
     opened: ExitStack
     dry_run: bool
 
@@ -157,7 +187,7 @@ class Wire:
             letters=self.letters, batch_rows=self.config.runtime.batch_rows,
             promised_per_day=float(stream.alerts.budget), holds=source.holds,
             group="" if shared is None else shared.group, keeper=None if shared is None else shared.keeper(source),
-            keep_every_s=float(self.config.snapshots.every),
+            keep_every_s=float(self.config.snapshots.every), said=self.board,
             restores=None if shared is None else shared.restoring.counters,
         )  # fmt: skip
 

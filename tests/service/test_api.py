@@ -9,6 +9,7 @@ import pytest
 from streamer import __version__
 from streamer.service.api import create_app
 from streamer.service.health import Health
+from streamer.service.learning.chronicle import incident_of
 from streamer.service.parts import Phase
 from tests.service.world import World, alert_at, world
 
@@ -25,13 +26,13 @@ class Client:
     def get(self, path: str, headers: Any = None) -> httpx.Response:
         return asyncio.run(self._ask("GET", path, headers))
 
-    def post(self, path: str) -> httpx.Response:
-        return asyncio.run(self._ask("POST", path, None))
+    def post(self, path: str, body: bytes | None = None) -> httpx.Response:
+        return asyncio.run(self._ask("POST", path, None, body))
 
-    async def _ask(self, method: str, path: str, headers: Any) -> httpx.Response:
+    async def _ask(self, method: str, path: str, headers: Any, body: bytes | None = None) -> httpx.Response:
         transport = httpx.ASGITransport(app=self._app)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as session:
-            return await session.request(method, path, headers=headers)
+            return await session.request(method, path, headers=headers, content=body)
 
 
 def client(w: World, *, phase: str = "running", **rules: Any) -> Client:
@@ -119,3 +120,30 @@ def test_on_loopback_its_own_names_are_served(w: World, host: str) -> None:
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "localhost.evil.example:80"])
 def test_on_loopback_a_foreign_name_is_refused(w: World, host: str) -> None:
     assert client(w).get("/metrics", headers={"host": host}).status_code == 421
+
+
+@pytest.fixture
+def told(w: World) -> str:
+    """The id of an alert that the journal knows."""
+    alert = alert_at(3)
+    w.parts.hearing.journal.record([incident_of(alert)])
+    return alert.alert_id
+
+
+def test_a_label_is_written_down_and_says_what_it_changes(w: World, told: str) -> None:
+    answer = client(w).post(f"/api/v1/alerts/{told}:label", b'{"label":"false_alarm","by":"ann"}')
+    assert answer.status_code == 200, answer.text
+    assert "a quarter higher" in answer.json()["effect"]
+    listed = client(w).get("/api/v1/labels").json()
+    assert [(one["alert_id"], one["kind"], one["by"]) for one in listed["labels"]] == [(told, "false_alarm", "ann")]
+    assert client(w).get(f"/api/v1/labels?cursor={listed['next']}").json()["labels"] == []
+
+
+@pytest.mark.parametrize(("path", "body", "status"), [
+    ("{id}:label", b'{"label":"wrong"}', 422), ("{id}:label", b"", 422), ("{id}:label", b"x" * 20_000, 413),
+    ("ffff:label", b'{"label":"confirmed"}', 422),
+])  # fmt: skip
+def test_a_label_that_is_none_changes_nothing(w: World, told: str, path: str, body: bytes, status: int) -> None:
+    answer = client(w).post(f"/api/v1/alerts/{path.replace('{id}', told)}", body)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert w.parts.hearing.journal.labels() == []

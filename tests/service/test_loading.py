@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from streamer import artifact, signing
@@ -15,6 +16,12 @@ from streamer.connect.registry_files import DirectoryRegistry
 from streamer.errors import BackendError, ConfigError
 from streamer.service import loading
 from streamer.service.loading import load_configured
+
+
+@pytest.fixture(autouse=True)
+def every_level() -> None:
+    """Whatever another test set up: here every line counts."""
+    structlog.reset_defaults()
 
 
 def config_of(**model: Any) -> Config:

@@ -74,7 +74,7 @@ def test_event_time_runs_as_fast_as_the_source(source: dict[str, Any], pace: flo
 def test_a_dry_run_has_standard_output_only(tmp_path: Path) -> None:
     config = config_of({"kind": "memory"}, sinks=[{"kind": "file", "path": str(tmp_path / "a.jsonl")}])
     with ExitStack() as opened:
-        dry = wiring.open_outbox(config, opened, Recent(), dry_run=True)
+        dry = wiring.open_outbox(config, opened, (), dry_run=True)
         assert [outlet.name for outlet in dry.outlets] == [StdoutSink(kind="stdout").kind]
     assert list(tmp_path.iterdir()) == []
 

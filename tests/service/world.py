@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
+from streamer.artifact import ModelSpec
 from streamer.connect.memory import Item, MemoryScores, MemorySink, MemorySource
 from streamer.event import I64, Alert, EventBatch, Fate, Lease, Message, ModelRef, Rejected, Scores
+from streamer.journal import Label
+from streamer.protocols import Scorer as Network
 from streamer.protocols import Sink, Source
 from streamer.service.backoff import Backoff
 from streamer.service.delivery import Outbox, Outlet
+from streamer.service.learning.hearing import Hearing, forgetful
 from streamer.service.ledger import Ledger
 from streamer.service.line import Line
 from streamer.service.mailbox import Mailbox, Positions
@@ -69,6 +74,9 @@ class HighJudge:
     open_incidents: int = 0
     now_s: float | None = None
     timers: list[Alert] = field(default_factory=list)  # raised by the next tick
+    next: ModelRef | None = None
+    behind: int = 0
+    heard: list[Label] = field(default_factory=list)
 
     def process(self, batch: EventBatch) -> Verdict:
         value = batch.values[:, 0]
@@ -84,11 +92,36 @@ class HighJudge:
         raised, self.timers = self.timers, []
         return raised
 
+    def heed(self, labels: Sequence[Label]) -> list[Alert]:
+        """Note them."""
+        self.heard += [label for label in labels if label not in self.heard]
+        return []
+
     def load(self, blob: bytes) -> None:
         self.seen += json.loads(blob)
 
     def freeze(self) -> Seen:
         return Seen(tuple(self.seen))
+
+    @property
+    def coming(self) -> ModelRef | None:
+        return self.next
+
+    def prepare(self, scorer: Network, spec: ModelSpec, prior: Mapping[str, Any] | None = None) -> None:
+        self.next, self.behind = scorer.ref, self.entities_active
+
+    def rebuild(self, most: int) -> int:
+        self.behind -= min(most, self.behind)
+        return self.behind
+
+    def abandon(self) -> None:
+        self.next = None
+
+    def take_over(self) -> None:
+        self.ref, self.next = self.next or self.ref, None
+
+    def twin(self, wanted: Callable[[str], bool]) -> HighJudge:
+        return replace(self, fates=self.fates.copy(), seen=list(self.seen), ticks=[], timers=[])
 
 
 def scores_of(fate: np.ndarray, alarm: np.ndarray) -> Scores:
@@ -123,6 +156,7 @@ class World:
 
     source: Source
     sink: MemorySink = field(default_factory=MemorySink)
+    hearing: Hearing = field(default_factory=forgetful)
     capacity: int = 4
     limit: int = 100
     pace: float = 0.0
@@ -156,7 +190,9 @@ class World:
 
     @property
     def parts(self) -> Parts:
-        return Parts((self.reader,), (self.line,), self.scorer, self.outbox, self.model, self.recent)
+        return Parts(
+            (self.reader,), (self.line,), self.scorer, self.outbox, self.model, self.recent, hearing=self.hearing
+        )
 
     @property
     def committed(self) -> dict[Lease, int]:

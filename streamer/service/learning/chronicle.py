@@ -24,6 +24,8 @@ MOST_WAITING = 10_000
 class Chronicle:
     """Any thread tells, one thread writes. A journal that does not answer costs nothing but what it would have held."""
 
+    name = "chronicle"
+
     def __init__(self, journal: Journal, most: int = MOST_WAITING) -> None:
         self.journal, self.forgotten = journal, 0
         self.trouble: str | None = None
