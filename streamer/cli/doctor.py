@@ -55,7 +55,8 @@ def examine(path: Path | None) -> list[Finding]:
     config, finding = read_config(chosen)
     backend = config.model.backend if config else "auto"
     findings = [python(sys.version_info[:3]), packages(), *backends(backend, installed), gpu(Path("/dev"))]
-    findings += [model(Path(config.model.path) if config and config.model.path else None, backend)]
+    if config is None or config.model.registry is None:  # that has a line of its own
+        findings += [model(Path(config.model.path) if config and config.model.path else None, backend)]
     findings += [memory(available_bytes()), disk(Path()), clock(time.time()), *libraries(config), finding]
     if config is None:
         return findings

@@ -10,13 +10,17 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamer.errors import ConfigError, InputError, StoreError
+from streamer import artifact
+from streamer.errors import ConfigError, InputError, StoreError, StreamerError
+from streamer.protocols import ALIASES
 
 if TYPE_CHECKING:
     from streamer.config import Config, RedisStore, SchemaRegistry
     from streamer.connect.redis.client import Client
+    from streamer.signing import Trust
 
 LIMIT_S = 5.0  # of one server's answer, beyond its own timeouts
 PATIENCE_S = 1.0  # for one answer of Redis: a first connection costs more than a command
@@ -48,6 +52,35 @@ def reach(config: Config) -> Iterator[Reach]:
         yield from redis_store(config.store)
     if config.schema_registry is not None:
         yield schema_registry(config.schema_registry)
+    if config.model.registry is not None:
+        yield model_registry(config)
+
+
+def model_registry(config: Config) -> Reach:
+    """Whether what judges is there, sound, and signed as it must be."""
+    from streamer.signing import trust_of
+
+    name, section = "model registry", config.model
+    if config.retrain is not None and section.registry != "redis" and not Path(str(section.registry)).exists():
+        return Reach(name, f"{section.registry} will be made by the first retrain; until then the starter judges")
+    try:
+        return _model(name, config, trust_of(section.keys, required=section.require_signature))
+    except (StreamerError, TimeoutError) as exc:
+        return Reach(name, *_parted(str(exc), "streamer model list shows what is there"))
+
+
+def _model(name: str, config: Config, trust: Trust) -> Reach:
+    from streamer.connect import open_registry
+
+    registry, alias = open_registry(config), config.model.alias
+    assert registry is not None  # one is configured
+    with closing(registry):
+        count = len(registry.versions())
+        if alias in ALIASES and alias not in registry.aliases():
+            fix = "streamer model promote VERSION"
+            return Reach(name, f"{count} versions, none is {alias} yet: the starter judges", fix, warning=True)
+        bundle = artifact.load(registry.path(alias), trust)
+    return Reach(name, f"{count} versions, {alias} is {bundle.version} ({bundle.sha256[:12]}), sound")
 
 
 def schema_registry(section: SchemaRegistry) -> Reach:

@@ -39,8 +39,11 @@ class Loaded:
 
 
 def load_configured(config: Config) -> Loaded:
-    """As `load_model`, with the configured registry opened for so long. ConfigError if its folder is not there."""
-    registry = open_registry(config)
+    """As `load_model`, with the configured registry opened for so long.
+
+    ConfigError if its folder is not there; where retraining is configured it is made, for what will be published.
+    """
+    registry = open_registry(config, create=config.retrain is not None)
     if registry is None:
         return load_model(config.model)
     with closing(registry):

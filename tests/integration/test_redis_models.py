@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from pathlib import Path
 
 import pytest
 from redis import Redis
@@ -13,9 +14,10 @@ from redis import Redis
 from streamer.config import RedisStore as Section
 from streamer.connect.redis import RedisStore
 from streamer.connect.redis.lock import Held, Lock
-from streamer.connect.redis.models import Models
-from streamer.connect.redis.notices import ModelNotices
-from streamer.errors import CorruptBundle, StoreError
+from streamer.connect.redis.models import UNFINISHED_S, Models
+from streamer.connect.registry_redis import KEPT_COPIES, RedisRegistry
+from streamer.errors import CorruptBundle, ModelError, SchemaMismatch, StoreError
+from tests.bundles import a_bundle, sha256
 from tests.integration.redises import LONGEST_S, refused, section
 from tests.servers.redis_server import RedisServer, RunningRedis
 
@@ -91,91 +93,129 @@ def test_a_lock_is_not_among_the_blobs(shared: Section) -> None:
     assert RedisStore(shared).names() == []
 
 
-# -- models -----------------------------------------------------------------------------------------------------------
-PARTS = {"manifest.json": b"{}", "weights.npz": b"w" * 2_000_000}
+# -- models: what the contract of registries does not see --------------------------------------------------------------
+@pytest.fixture
+def registry(shared: Section, tmp_path: Path) -> Iterator[RedisRegistry]:
+    """With the versions v1 and v2, v1 champion."""
+    with closing(RedisRegistry(shared, cache=tmp_path / "cache")) as opened:
+        for i in (1, 2):
+            opened.publish(a_bundle(tmp_path / f"b{i}", f"v{i}", seed=i))
+        opened.move({"champion": "v1"})
+        yield opened
 
 
-def test_a_published_model_is_fetched_whole(shared: Section) -> None:
-    models = Models(shared)
-    models.publish("v1", PARTS)
-    models.publish("v1", PARTS)
-    assert Models(shared).fetch("v1") == PARTS
-    assert models.versions() == ["v1"]
+def test_models_are_not_among_the_blobs(registry: RedisRegistry, shared: Section) -> None:
+    assert RedisStore(shared).names() == []
 
 
-def test_a_version_never_changes(shared: Section) -> None:
-    models = Models(shared)
-    models.publish("v1", PARTS)
-    with pytest.raises(StoreError, match="another one of that version"):
-        models.publish("v1", PARTS | {"manifest.json": b"[]"})
-    assert models.fetch("v1") == PARTS
+def test_keys_of_others_are_passed_by(registry: RedisRegistry, shared: Section, raw: Redis) -> None:
+    raw.set(f"{shared.prefix}!model/v9/token/manifest.json", b"{}")
+    raw.set(f"{shared.prefix}:models/v9/contents.json", b"{}")
+    assert list(registry.versions()) == ["v1", "v2"]
+    with pytest.raises(ModelError, match="no version 'v9'"):
+        registry.path("v9")
 
 
-def test_a_model_without_its_contents_is_not_there(shared: Section) -> None:
-    RedisStore(shared).put("models/v1/weights.npz", b"half")
-    models = Models(shared)
-    assert models.versions() == []
-    with pytest.raises(StoreError, match="never published"):
-        models.fetch("v1")
-    with pytest.raises(StoreError, match="never published"):
-        models.point("champion", "v1", expected=None)
+@pytest.mark.parametrize(
+    ("entry", "error", "says"),
+    [
+        (b"no json", CorruptBundle, "its entry in Redis cannot be read"),
+        (b'{"format": "streamer.registry/1"}', CorruptBundle, "its entry in Redis cannot be read"),
+        (b'{"format": "streamer.registry/2"}', SchemaMismatch, "a newer streamer wrote it: upgrade this one"),
+    ],
+)
+def test_an_entry_that_cannot_be_read_hides_no_other(
+    registry: RedisRegistry, shared: Section, raw: Redis, entry: bytes, error: type[Exception], says: str
+) -> None:
+    raw.hset(f"{shared.prefix}!models", "v3", entry)
+    assert list(registry.versions()) == ["v3", "v1", "v2"]
+    with pytest.raises(error, match=says):
+        registry.path("v3")
+    registry.path("v1")
 
 
-@pytest.mark.parametrize("damage", [b"altered", None])
-def test_an_altered_or_missing_part_is_refused(shared: Section, damage: bytes | None) -> None:
-    models, store = Models(shared), RedisStore(shared)
-    models.publish("v1", PARTS)
-    store.delete("models/v1/weights.npz")
-    if damage:
-        store.put("models/v1/weights.npz", damage)
-    with pytest.raises(CorruptBundle, match=r"weights.npz"):
-        models.fetch("v1")
+def test_a_key_of_another_kind_is_an_error_in_words(registry: RedisRegistry, shared: Section, raw: Redis) -> None:
+    raw.delete(f"{shared.prefix}!models")
+    raw.set(f"{shared.prefix}!models", b"theirs")
+    with pytest.raises(StoreError, match="WRONGTYPE"):
+        registry.versions()
 
 
-def test_of_many_who_move_an_alias_from_the_same_place_one_succeeds(shared: Section) -> None:
-    versions = [f"v{number}" for number in range(8)]
-    for version in versions:
-        Models(shared).publish(version, {"manifest.json": version.encode()})
-    with ThreadPoolExecutor(8) as pool:
-        moved = list(pool.map(lambda v: Models(shared).point("champion", v, expected=None), versions))
-    assert sum(moved) == 1
-    assert Models(shared).alias("champion") == versions[moved.index(True)]
+def test_an_upload_that_never_ends_expires(shared: Section, raw: Redis) -> None:
+    Models(shared)._upload(f"{shared.prefix}!model/v1/token/weights.npz", b"w" * 2_000_000)
+    assert 0 < raw.ttl(f"{shared.prefix}!model/v1/token/weights.npz") <= UNFINISHED_S
 
 
-def test_a_move_that_is_repeated_after_a_lost_answer_still_succeeds(shared: Section, raw: Redis) -> None:
-    models = Models(shared)
-    models.publish("v1", PARTS)
-    assert models.point("champion", "v1", expected=None)
-    assert models.point("champion", "v1", expected=None)
-    assert raw.xlen(models.notices("champion")) == 1
+def test_what_is_published_stays_and_what_is_removed_leaves_nothing(
+    registry: RedisRegistry, shared: Section, raw: Redis
+) -> None:
+    parts = list(raw.keys(f"{shared.prefix}!model/v2/*"))
+    assert len(parts) == 4 and {raw.ttl(key) for key in parts} == {-1}
+    registry.remove("v2")
+    assert not raw.keys(f"{shared.prefix}!model/v2/*")
 
 
-def test_a_notice_wakes_who_waits(shared: Section) -> None:
-    models, notices = Models(shared), ModelNotices(shared, "champion")
-    models.publish("v1", PARTS)
-    assert notices.wait(0.05) is None
-    timer = threading.Timer(0.3, lambda: models.point("champion", "v1", expected=None))
-    timer.start()
-    started = time.monotonic()
-    assert notices.wait(2.0) == "v1"
-    assert time.monotonic() - started < 1.5
-    assert notices.wait(0.05) is None
-    timer.join()
+def test_of_many_who_publish_the_same_version_one_is_taken_whole(shared: Section, raw: Redis, tmp_path: Path) -> None:
+    bundles = [a_bundle(tmp_path / f"b{seed}", "v1", seed=seed, size=200_000) for seed in range(4)]
+
+    def attempt(bundle: Path) -> bool:
+        with suppress(StoreError):
+            return bool(RedisRegistry(shared, cache=tmp_path / "cache").publish(bundle))
+        return False
+
+    with ThreadPoolExecutor(4) as pool:
+        taken = list(pool.map(attempt, bundles))
+    assert sum(taken) == 1
+    found = RedisRegistry(shared, cache=tmp_path / "fresh").path("v1")
+    assert sha256(found) == sha256(bundles[taken.index(True)])
+    assert len(raw.keys(f"{shared.prefix}!model/*")) == 4
 
 
-def test_a_notice_that_was_lost_is_made_good_by_looking(shared: Section, raw: Redis) -> None:
-    models, notices = Models(shared), ModelNotices(shared, "champion", seen="v0")
-    models.publish("v1", PARTS)
-    models.point("champion", "v1", expected=None)
-    raw.delete(models.notices("champion"))
-    assert notices.wait(0.05) == "v1"
+# -- the copy on this machine -----------------------------------------------------------------------------------------
+def test_a_copy_that_was_altered_is_fetched_again(registry: RedisRegistry, tmp_path: Path) -> None:
+    copy = registry.path("v1")
+    (copy / "weights.npz").write_bytes(b"altered")
+    assert sha256(registry.path("v1")) == sha256(tmp_path / "b1")
 
 
-def test_waiting_for_a_redis_that_hangs_ends(redis_alone: RedisServer) -> None:
-    notices = ModelNotices(section(redis_alone.url), "champion")
-    assert notices.wait(0.05) is None
+def test_old_copies_go(registry: RedisRegistry, tmp_path: Path) -> None:
+    for i in range(KEPT_COPIES + 3):
+        registry.publish(a_bundle(tmp_path / f"c{i}", f"c{i}"))
+        registry.path(f"c{i}")
+    assert len([path for path in (tmp_path / "cache").iterdir() if path.is_dir()]) == KEPT_COPIES
+
+
+def test_while_redis_is_away_the_champion_of_before_is_found_and_nothing_else(
+    redis_alone: RedisServer, tmp_path: Path
+) -> None:
+    here = section(redis_alone.url)
+    with closing(RedisRegistry(here, cache=tmp_path / "cache")) as registry:
+        registry.publish(a_bundle(tmp_path / "b", "v1"))
+        registry.move({"champion": "v1"})
+        known = registry.path("champion")
     redis_alone.pause()
     try:
-        assert refused(lambda: notices.wait(2.0))[1] < LONGEST_S
+        with closing(RedisRegistry(here, cache=tmp_path / "cache")) as late:
+            assert late.path("champion") == known
+            with pytest.raises(StoreError):
+                late.path("challenger")
+            with pytest.raises(StoreError):
+                late.move({"champion": None})
     finally:
         redis_alone.resume()
+
+
+# -- notices ----------------------------------------------------------------------------------------------------------
+def test_a_notice_that_was_lost_is_made_good_by_looking(registry: RedisRegistry, shared: Section, raw: Redis) -> None:
+    raw.delete(f"{shared.prefix}!moves")
+    assert registry.wait({"champion": "v0"}, 5.0) == {"champion": "v1"}
+
+
+def test_waiting_for_a_redis_that_hangs_ends(redis_alone: RedisServer, tmp_path: Path) -> None:
+    with closing(RedisRegistry(section(redis_alone.url), cache=tmp_path)) as registry:
+        assert registry.wait({}, 0.05) is None
+        redis_alone.pause()
+        try:
+            assert refused(lambda: registry.wait({}, 2.0))[1] < 2 * LONGEST_S + 2.0
+        finally:
+            redis_alone.resume()
