@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BASE = {"streamer", "streamer.event", "streamer.errors"}  # `streamer` itself is its version
-SEAMS = BASE | {"streamer.protocols", "streamer.artifact", "streamer.failpoints", "streamer.journal", "streamer.signing"}
+SEAMS = BASE | {
+    "streamer.protocols", "streamer.artifact", "streamer.failpoints", "streamer.journal", "streamer.signing"
+}  # fmt: skip
 
 # Longest matching prefix wins; a part may always import itself. The right side names prefixes.
 MAY_IMPORT: Mapping[str, set[str]] = {
