@@ -82,6 +82,7 @@ def serve(
     from streamer.config import load_config
     from streamer.service.daemon import Daemon
     from streamer.service.health import ALIVE_S, Health
+    from streamer.service.learning.retrainer import command_of
     from streamer.service.parts import Phase
     from streamer.service.wiring import build
     from streamer.service.workers import for_worker, worker_of
@@ -90,7 +91,8 @@ def serve(
     config = for_worker(load_config(path, sets), worker)
     always = {} if worker is None else {"worker": worker}
     log.setup(config.log.level, config.log.format, secrets=filter(None, [_token(config)]), always=always)
-    parts, phase = build(config, dry_run=dry_run), Phase()
+    training = () if dry_run else command_of(path, sets)
+    parts, phase = build(config, dry_run=dry_run, training=training), Phase()
     alive_s = max(ALIVE_S, 2 * float(config.runtime.retry_max))  # a source may rest that long between two attempts
     server = _server(config, parts, Health(parts, phase, time.monotonic, alive_s))
     daemon = Daemon(

@@ -9,6 +9,7 @@ from typing import Any
 from streamer.event import Message
 from streamer.protocols import Clock
 from streamer.service.delivery import Outbox, Outlet
+from streamer.service.learning.room import Learning
 from streamer.service.line import Line
 from streamer.service.parts import ModelState, Parts, Phase
 from streamer.service.reader import Reader
@@ -52,6 +53,8 @@ def readings(parts: Parts) -> Iterator[Check]:
     yield from (store_check(line) for line in parts.lines if line.keeper is not None)
     yield from map(sink_check, parts.outlets)
     yield outbox_check(parts.outbox)
+    if parts.learning is not None:
+        yield from learning_checks(parts.learning)
 
 
 def beat_check(name: str, silent_s: float, limit_s: float) -> Check:
@@ -70,6 +73,15 @@ def model_check(model: ModelState) -> Check:
     if model.trouble is not None:
         return Check("model", True, f"{running}, because another one is refused: {model.trouble}")
     return Check("model", True, running if model.fallback is None else f"fallback to {running}: {model.fallback}")
+
+
+def learning_checks(learning: Learning) -> Iterator[Check]:
+    """Drift and trainings that fail make nothing unready: the champion goes on."""
+    for monitor in learning.drifting.monitors:
+        compared = "nothing has drifted" if monitor.signals else "no whole window to compare yet"
+        yield Check(f"drift:{monitor.stream}", True, monitor.cause or compared)
+    if learning.retrainer is not None:
+        yield Check("retrain", True, learning.retrainer.told)
 
 
 def source_check(reader: Reader) -> Check:

@@ -200,6 +200,17 @@ def _labels(parts: Parts) -> Iterator[Metric]:
     yield counter("journal_forgotten", "Alerts that the journal never took: labels cannot find them.", (), forgotten)
 
 
+def _learning(parts: Parts) -> Iterator[Metric]:
+    if parts.learning is None:
+        return
+    drifting, retrainer = parts.learning.drifting, parts.learning.retrainer
+    signals = [((one.stream, name), value) for one in drifting.monitors for name, value in dict(one.signals).items()]
+    outcomes = [] if retrainer is None else [((outcome,), n) for outcome, n in _counts(retrainer.outcomes)]
+    text = "How far live traffic is from what the model was trained on, or first saw; 0: no further than by chance."
+    yield gauge("drift", text, ("stream", "signal"), signals)
+    yield counter("retrain_runs", "Trainings that were started here.", ("outcome",), outcomes)
+
+
 def _loops(parts: Parts) -> Iterator[Metric]:
     rows = [((f"reader:{reader.stream}",), reader.silent_s) for reader in parts.readers]
     rows.append((("scorer",), parts.scorer.silent_s))
@@ -212,4 +223,4 @@ def _counts(counts: Counter[K]) -> list[tuple[K, int]]:
 
 
 _FLOW = (_records, _entities, _alerts, _delivery, _partitions, _snapshots)
-_LEARNING = (_model, _labels)
+_LEARNING = (_model, _labels, _learning)
