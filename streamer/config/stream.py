@@ -94,8 +94,8 @@ MaybeTime = Annotated[Time | None, BeforeValidator(time_of, json_schema_input_ty
 class Fields(Section):
     """Which fields of a record are the entity keys, the time and the channels."""
 
-    entity: Names = ()  # none: the stream is one entity
-    time: MaybeTime = None  # null: row numbers, and rhythm is off
+    entity: Names = ()  # none: the stream is one entity; of a topic also @key, @topic, @partition
+    time: MaybeTime = None  # null: row numbers, and rhythm is off; of a topic also @timestamp
     channels: Channels = ()  # empty = auto: every numeric field of the source
     units: dict[str, Text] = Field(default_factory=dict)
 

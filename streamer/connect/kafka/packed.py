@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from streamer.event import I64
+from streamer.event import I64, U8
 
 Headers = Sequence[tuple[str, bytes | None]]
 Envelope = tuple[bytes | None, Headers, int | None]  # key, headers, time in ms
@@ -38,19 +38,42 @@ class Packed:
     def envelope(self, begin: int) -> Envelope:
         from kafka.record.util import decode_varint
 
-        key, pos = _key_at(self.data, begin)
-        size, pos = decode_varint(self.data, pos)
-        headers, _ = headers_at(self.data, pos + max(size, 0))
-        return key, headers, int(self.times_ms([begin])[0])
+        data = self.data
+        _, pos = decode_varint(data, begin)
+        late_ms, pos = decode_varint(data, pos + 1)
+        _, pos = decode_varint(data, pos)
+        size, pos = decode_varint(data, pos)
+        key = data[pos : pos + size] if size >= 0 else None
+        size, pos = decode_varint(data, pos + max(size, 0))
+        headers, _ = headers_at(data, pos + max(size, 0))
+        at_ms = self._appended_ms()
+        return key, headers, self.batch.first_timestamp + late_ms if at_ms is None else at_ms
 
     def keys(self, begins: Sequence[int]) -> list[bytes | None]:
-        return [_key_at(self.data, begin)[0] for begin in begins]
+        octets, (_, at) = self._octets(), self._late(begins)
+        _, at = varints(octets, at)
+        sizes, at = varints(octets, at)
+        data, ends = self.data, (at + sizes).tolist()
+        return [data[a:b] if b >= a else None for a, b in zip(at.tolist(), ends, strict=True)]
 
     def times_ms(self, begins: Sequence[int]) -> I64:
-        if self.batch.timestamp_type == self.batch.LOG_APPEND_TIME:
-            return np.full(len(begins), self.batch.max_timestamp, np.int64)
-        late = np.fromiter((_late_at(self.data, begin) for begin in begins), np.int64, len(begins))
-        return late + self.batch.first_timestamp
+        at_ms = self._appended_ms()
+        if at_ms is not None:
+            return np.full(len(begins), at_ms, np.int64)
+        return self._late(begins)[0] + np.int64(self.batch.first_timestamp)
+
+    def _octets(self) -> U8:
+        return np.frombuffer(self.data, np.uint8)
+
+    def _late(self, begins: Sequence[int]) -> tuple[I64, I64]:
+        """How much later than their batch records are, ms, and where that ends."""
+        _, at = varints(self._octets(), np.array(begins, np.int64))
+        return varints(self._octets(), at + 1)  # behind the attributes
+
+    def _appended_ms(self) -> int | None:
+        """When the broker took the batch, if that is what its topic keeps."""
+        batch = self.batch
+        return int(batch.max_timestamp) if batch.timestamp_type == batch.LOG_APPEND_TIME else None
 
     def mentions(self, header: bytes) -> bool:
         return header in self.data
@@ -72,29 +95,14 @@ class Kept:
         return False
 
 
-def _late_at(data: bytes, pos: int) -> int:
-    """How much later a record is than its batch, ms."""
-    from kafka.record.util import decode_varint
-
-    while data[pos] & 0x80:  # its length
-        pos += 1
-    return int(decode_varint(data, pos + 2)[0])  # behind the attributes
-
-
-def _key_at(data: bytes, pos: int) -> tuple[bytes | None, int]:
-    """The key of a record, and where it ends."""
-    from kafka.record.util import decode_varint
-
-    while data[pos] & 0x80:  # its length
-        pos += 1
-    pos += 2
-    while data[pos] & 0x80:  # its time
-        pos += 1
-    pos += 1
-    while data[pos] & 0x80:  # its offset
-        pos += 1
-    size, pos = decode_varint(data, pos + 1)
-    return (data[pos : pos + size], pos + size) if size >= 0 else (None, pos)
+def varints(octets: U8, at: I64) -> tuple[I64, I64]:
+    """Zigzag varints (N,) that begin at these places, and where they end."""
+    value, more, shift = np.zeros(len(at), np.uint64), np.ones(len(at), bool), 0
+    while more.any():
+        octet = octets[np.minimum(at, len(octets) - 1)]  # a number that ended may have ended everything
+        value |= np.where(more, (octet & 0x7F).astype(np.uint64) << np.uint64(shift), 0).astype(np.uint64)
+        at, more, shift = at + more, more & (octet >= 0x80), shift + 7
+    return (value >> np.uint64(1)).view(np.int64) ^ -(value & np.uint64(1)).view(np.int64), at
 
 
 def headers_at(data: bytes, pos: int) -> tuple[list[tuple[str, bytes | None]], int]:
