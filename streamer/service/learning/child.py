@@ -183,6 +183,8 @@ class Lines:
         event = _event(line)
         if event is not None:
             self.hear(event)
+            if "error" in event:
+                self.tail.append(str(event["error"])[:500])
         elif line.strip():
             self.tail.append(line.decode(errors="replace").strip()[:500])
 

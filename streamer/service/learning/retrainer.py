@@ -119,7 +119,7 @@ class Retrainer:
         elif event.get("event") == "retrain_progress":
             self.told = f"training: {event.get('step')}"
         if event.get("event") in {"retrain_started", "retrain_progress"} or event.get("level") == "warning":
-            fields = {name: value for name, value in event.items() if name not in {"event", "level", "timestamp"}}
+            fields = {name: value for name, value in event.items() if name not in {"event", "level", "time"}}
             log.info(str(event["event"]), **fields)
 
     def _ended(self, ended: Ended) -> None:
