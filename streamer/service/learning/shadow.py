@@ -30,6 +30,7 @@ from streamer.service.tally import unsure
 log = structlog.get_logger()
 
 LEAST_SHARE = 1 / 256
+BEHIND_S = 5.0  # since the mailboxes were last empty
 
 
 def hashed(name: str) -> float:
@@ -83,6 +84,7 @@ class Shadow:
         self._twins: dict[int, Twins] = {}  # by the partition's identity
         self._rebuilding = Rebuilding(clock)
         self._hashes: dict[str, float] = {}
+        self._behind_since = clock()
 
     def turn(self) -> bool:
         """Keep up with the partitions, and rebuild a slice; False if there was nothing to do."""
@@ -113,9 +115,12 @@ class Shadow:
         return Twins(partition, judges)
 
     def _yield(self) -> None:
-        """Judging comes first: with a full mailbox half of the entities are let go. Each is judged by itself."""
-        crowded = any(len(line.mailbox) >= line.mailbox.capacity for line in self._lines)
-        if crowded and self.report.share > LEAST_SHARE:
+        """Judging comes first: where it stays behind, half of the entities are let go. Each is judged by itself."""
+        now = self._clock()
+        if not any(len(line.mailbox) for line in self._lines):
+            self._behind_since = now
+        elif now - self._behind_since >= BEHIND_S and self.report.share > LEAST_SHARE:
+            self._behind_since = now
             self.report.share /= 2
             log.warning("shadow_share_halved", model=self.report.version, share=self.report.share)
 

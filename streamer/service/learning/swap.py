@@ -25,7 +25,7 @@ log = structlog.get_logger()
 # A slice takes so long, or this share of the time since the last one where judging takes longer: a service that is
 # never idle still comes to an end with it.
 SLICE_S, SLICE_SHARE = 0.004, 0.25
-FIRST_SLOTS, MOST_SLOTS = 8, 1024
+FIRST_SLOTS, MOST_SLOTS = 1, 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from streamer.service.line import Line
+from streamer.service.tally import DAY_S
 
 # Fewer events say nothing about time, and a handful of incidents more than expected says nothing about a rate.
 LEAST_EVENTS, SPARE_ALERTS = 500, 5
@@ -30,17 +31,21 @@ class Bounds(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What was judged so far, or in a span: events, incidents opened, events without a score, seconds of judging."""
+    """What was judged so far, or in a span: events, incidents opened, events without a score, seconds of judging.
+
+    `promised` is how many incidents the alert budgets allow in the same event time.
+    """
 
     events: int = 0
     opened: int = 0
     unsure: int = 0
     seconds: float = 0.0
+    promised: float = 0.0
 
     def since(self, before: Sample) -> Sample:
         return Sample(
             self.events - before.events, self.opened - before.opened, self.unsure - before.unsure,
-            self.seconds - before.seconds,
+            self.seconds - before.seconds, self.promised - before.promised,
         )  # fmt: skip
 
     @property
@@ -54,19 +59,24 @@ def sample(lines: Sequence[Line]) -> Sample:
     opened = sum(n for tally in tallies for (_, event), n in dict(tally.alerts).items() if event == "opened")
     return Sample(
         sum(sum(dict(tally.scored).values()) for tally in tallies), opened, sum(tally.unsure for tally in tallies),
-        sum(tally.score_s.total for tally in tallies),
+        sum(tally.score_s.total for tally in tallies), sum(map(_promised, lines)),
     )  # fmt: skip
+
+
+def _promised(line: Line) -> float:
+    return line.promised_per_day * max(line.tally.last_s - line.tally.first_s, 0.0) / DAY_S
 
 
 def breach(before: Sample, after: Sample, bounds: Bounds) -> str | None:
     """Which bound the span after a promotion breaks against the span before it, in words; None if none."""
     if after.unsure > max(LEAST_UNSURE, bounds.max_nan_share * after.events):
         return f"{after.unsure} of {after.events} events have no score"
-    expected = before.opened * after.events / before.events if before.events else 0.0
+    known = before.events >= LEAST_EVENTS
+    expected = max(before.opened * after.events / before.events if known else 0.0, after.promised)
     allowed = bounds.max_alert_ratio * expected + SPARE_ALERTS
     if after.opened > allowed:
         return f"{after.opened} incidents in {after.events} events, {expected:.1f} were expected, {allowed:.0f} allowed"
-    if min(before.events, after.events) >= LEAST_EVENTS:
+    if known and after.events >= LEAST_EVENTS:
         limit_s = max(bounds.max_latency_ratio * before.event_s, LEAST_EVENT_S)
         if after.event_s > limit_s:
             return f"an event takes {after.event_s * 1e6:.0f} us, {before.event_s * 1e6:.0f} us before"
