@@ -190,7 +190,7 @@ class DirectoryRegistry:
             raise StoreError(f"{path}: cannot be read: {exc}; restore it, its aliases are unknown") from exc
         rules.check_format(path, index.get("format") if isinstance(index, dict) else None)
         aliases, moves = index.setdefault("aliases", {}), index.setdefault("moves", [])
-        if not isinstance(aliases, dict) or not isinstance(moves, list) or not set(aliases) <= set(ALIASES):
+        if not _are_aliases(aliases) or not isinstance(moves, list):
             raise StoreError(f"{path}: its aliases or moves are none; restore it")
         return {"format": rules.FORMAT, "aliases": aliases, "moves": moves}
 
@@ -244,6 +244,11 @@ class DirectoryRegistry:
             yield
         finally:
             os.close(handle)
+
+
+def _are_aliases(found: Any) -> bool:
+    texts = isinstance(found, dict) and all(isinstance(version, str) for version in found.values())
+    return texts and set(found) <= set(ALIASES)
 
 
 @contextmanager
