@@ -3,25 +3,38 @@
 Beside the losses of the data the student minimises the cross entropy from the teacher's densities to its own (Hinton,
 Vinyals & Dean 2015, for densities instead of classes). A mixture's cross entropy has no closed form; it is summed over
 `NODES` equally likely quantiles of each of the teacher's components, which needs no sampling.
+
+What it kept is measured as the gate measures: anomalies caught at equal false alarms and the forecast error, on rows
+that neither has learnt. The smaller of the two shares is its quality; below MIN_QUALITY it is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from keras import ops
 
-from models import losses, network
+from models import evaluate, export, losses, network, weigh
+from models.dataset import HistorySet
 from models.export import expected_shape
-from models.train import Batch
+from models.pretrain import SyntheticSet
+from models.split import Split
+from models.train import Batch, DataSet, Report, TrainSettings, train
+from models.trial import build
 from streamer.artifact import Bundle, ModelSpec
+from streamer.backends import open_scorer
 from streamer.detect.cell import GAP_COMPONENTS, MIXTURE, SHAPES
 from streamer.detect.density import GAP_LOG_SCALE_LOW, LOG_SCALE_HIGH, LOG_SCALE_LOW, WEIBULL_FROM
+from streamer.event import F64
 
+SCHEMA = "streamer.distil/1"
 SHARE = 0.1  # of the teacher's parameters, at most
+MIN_QUALITY = 0.95
 NODES = 4
 # What the teacher says counts as much as what happened: the data alone are noisy, the teacher alone is wrong at times.
 TEACHER_WEIGHT = 1.0
@@ -30,13 +43,13 @@ LEARNING_RATE = 8e-3  # few parameters bear a higher rate than the teacher's 4e-
 
 def parameters(spec: ModelSpec) -> int:
     """How many numbers a network of this shape has."""
-    return sum(int(np.prod(expected_shape(spec, name))) for name in SHAPES)
+    return sum(math.prod(expected_shape(spec, name)) for name in SHAPES)
 
 
 def student_spec(teacher: ModelSpec, share: float = SHARE) -> ModelSpec:
     """The student's shape: the same memory in events, the most units that a share of the parameters allows.
 
-    Head as wide as the encoders, attention half of that: of the shapes tried (docs/notes/learning.md) the best.
+    Head as wide as the encoders, attention half of that.
     """
     fitting = teacher
     for units in range(teacher.units - 1, 1, -1):
@@ -44,6 +57,139 @@ def student_spec(teacher: ModelSpec, share: float = SHARE) -> ModelSpec:
         if parameters(fitting) <= share * parameters(teacher):
             break
     return fitting
+
+
+@dataclass(frozen=True, slots=True)
+class MixedSet:
+    """Recorded and synthetic windows in turn: the student has to serve the stream and whatever comes to be in it.
+
+    It is judged by the recorded ones.
+    """
+
+    recorded: HistorySet
+    synthetic: DataSet
+
+    @property
+    def spec(self) -> ModelSpec:
+        return self.recorded.spec
+
+    def epoch(self, rng: np.random.Generator, rows: int) -> Iterator[Batch]:
+        recorded = self.recorded.epoch(rng, rows)
+        for batch in self.synthetic.epoch(rng, rows):
+            yield batch
+            again = next(recorded, None)
+            if again is None:
+                recorded = self.recorded.epoch(rng, rows)
+                again = next(recorded)
+            yield again
+
+    def validation(self) -> Iterator[Batch]:
+        yield from self.recorded.validation()
+
+
+def train_student(
+    teacher: Bundle,
+    past: Split,
+    out: Path,
+    *,
+    version: str,
+    start: Bundle | None,
+    seconds: float,
+    seed: int,
+    training: Mapping[str, Any],
+    report: Report = lambda epoch: None,
+    data: DataSet | None = None,
+) -> Bundle:
+    """Train and export a student of the teacher. `start` gives first weights if it has the student's shape."""
+    spec = student_spec(teacher.spec)
+    again = start is not None and start.spec == spec
+    settings = TrainSettings(
+        epochs=500, patience=500, seconds=seconds, seed=seed, learning_rate=LEARNING_RATE / (4 if again else 1)
+    )
+    learnt = data or MixedSet(HistorySet(spec, past.train, pieces=256), SyntheticSet(spec, seed))
+    weights = start.weights if again and start is not None else None
+    result = train(settings, learnt, start=weights, report=report, criterion=Distillation(teacher))
+    said = dict(training) | {"teacher": teacher.version, "parent": start.version if again and start else None}
+    return export.write_bundle(
+        out, version=version, spec=spec, weights=result.weights, calibration=teacher.calibration, training=said,
+        prove=("litert", "litert-int8"),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What a network costs: numbers, bytes of the step by precision, microseconds per event of a batched step."""
+
+    parameters: int
+    step_bytes: Mapping[str, int]
+    step_us: float
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Teacher and student side by side. Shares: 1 = as good as the teacher."""
+
+    teacher: Size
+    student: Size
+    detection: float  # anomalies caught at equal false alarms, the student's over the teacher's
+    forecast: float  # the teacher's error over the student's
+    recall: tuple[float, float]
+    false_alarms: tuple[float, float]
+
+    @property
+    def quality(self) -> float:
+        return min(self.detection, self.forecast)
+
+    @property
+    def passed(self) -> bool:
+        return not self.why
+
+    @property
+    def why(self) -> str:
+        """What is broken, "" for nothing."""
+        share = self.student.parameters / self.teacher.parameters
+        if share > SHARE:
+            return f"it has {share:.1%} of the teacher's parameters, {SHARE:.0%} are allowed"
+        if not self.quality >= MIN_QUALITY:
+            return (
+                f"it keeps {self.detection:.1%} of the detection and {self.forecast:.1%} of the forecast, "
+                f"{MIN_QUALITY:.0%} are required"
+            )
+        return ""
+
+    def as_json(self) -> dict[str, Any]:
+        own = {"quality": self.quality, "required": MIN_QUALITY, "passed": self.passed, "why": self.why}
+        return {"schema": SCHEMA, **asdict(self), **own}
+
+
+def compare(
+    teacher: Bundle, student: Bundle, past: Split, *, detect: Mapping[str, Any], seed: int = 0, anomalies: int = 300,
+    backend: str = "auto",
+) -> Kept:  # fmt: skip
+    """Both on the held-out span, through the production pipeline."""
+    paired = weigh.compare(teacher, student, build(past.series, seed, aimed=anomalies), detect, backend)
+    theirs, ours = paired.equal
+    loss = paired.errors[1] - paired.errors[0]
+    us = evaluate.step_us(
+        [open_scorer(b, backend) for b in (teacher, student)], teacher.spec, paired.trial.values.shape[1]
+    )
+    return Kept(
+        _size(teacher, us[0]), _size(student, us[1]),
+        detection=ours.recall / theirs.recall if theirs.recall > 0 else 1.0,
+        forecast=0.0 if evaluate.unscored(paired.trial, paired.outcomes[1]) else _forecast_kept(loss),
+        recall=(theirs.recall, ours.recall),
+        false_alarms=(float(paired.at_line[0].false_alarms.sum()), float(paired.at_line[1].false_alarms.sum())),
+    )  # fmt: skip
+
+
+def _forecast_kept(loss: F64) -> float:
+    """From log errors, the student's less the teacher's (K, C); all is kept where nothing can be forecast."""
+    return float(np.exp(-np.nanmean(loss))) if np.isfinite(loss).any() else 1.0
+
+
+def _size(bundle: Bundle, step_us: float) -> Size:
+    names = sorted(name for name in bundle.parts if name.startswith("step_"))
+    return Size(parameters(bundle.spec), {name: len(bundle.parts[name]) for name in names}, step_us)
 
 
 class Distillation:

@@ -79,7 +79,7 @@ def finetune(bundle: Bundle, history: History, out: Path, *, version: str, until
         epochs=100, seconds=seconds, learning_rate=LEARNING_RATE, patience=3, noise=0.01, batch_rows=128, seed=seed
     )
     data = HistorySet(bundle.spec, history, pieces=256)
-    result = train(settings, data, start=bundle.weights, report=lambda e: say("epoch", **_shown(e)))
+    result = train(settings, data, start=bundle.weights, report=lambda e: say("epoch", **shown(e)))
     before, after = result.history[0].validation, result.best.validation
     better = result.improved and after < before - MARGIN
     training = report.summary(result, settings) | {"parent": bundle.version, "improved": better}
@@ -99,7 +99,8 @@ def time_to_train(left_s: float, *, wall_s: float, cpu_s: float) -> float:
     return max(1.0, left_s - EXPORT_CPU_S * max(1.0, wall_s / max(cpu_s, 0.1)))
 
 
-def _shown(epoch: Any) -> dict[str, Any]:
+def shown(epoch: Any) -> dict[str, Any]:
+    """What a line of progress says about an epoch."""
     kept = {name: getattr(epoch, name) for name in ("number", "validation", "seconds", "steps")}
     return kept | {"forecast": epoch.parts["forecast"]}
 
