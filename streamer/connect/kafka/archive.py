@@ -13,7 +13,7 @@ from streamer.connect.kafka.decode import decode, gathered
 from streamer.connect.kafka.peek import SILENT_S, Peek, broker_errors
 from streamer.connect.whole import WholeSource
 from streamer.errors import BrokerError
-from streamer.event import Lease, Poll
+from streamer.event import EventBatch, Lease, Poll
 from streamer.protocols import Clock
 
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ class Archive(WholeSource):
             self._heard_at = self._clock()
         elif self._clock() - self._heard_at > SILENT_S:
             raise BrokerError(f"{self._servers}: stopped answering before the end of the history")
-        return Poll(tuple(batch for each, rows in found.items() for batch in self._batch(each, rows) if len(batch)))
+        batches = (self._batch(each, rows) for each, rows in found.items())
+        return Poll(tuple(batch for batch in batches if len(batch)))
 
     def pause(self) -> None:
         """Nothing comes unasked."""
@@ -101,7 +102,8 @@ class Archive(WholeSource):
             self._closed = True
             self._log.close()
 
-    def _batch(self, partition: Any, rows: Sequence[Any]) -> list[Any]:
+    def _batch(self, partition: Any, rows: Sequence[Any]) -> EventBatch:
+        """The decoded records before the end that the partition had at the start."""
         lease = Lease(partition.topic, partition.partition)
         if lease not in self._decoders:
             self._decoders[lease] = self._make(lease)
