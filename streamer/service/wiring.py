@@ -68,7 +68,8 @@ def build(config: Config, *, dry_run: bool = False, training: Sequence[str] = ()
     if exposed is not None:
         log.warning("broker_exposed", problem=exposed)
     with ExitStack() as opened:
-        registry = open_registry(config)
+        # What retrains will fill it, so it may be made.
+        registry = open_registry(config, create=config.retrain is not None and not dry_run)
         if registry is not None:
             opened.callback(registry.close)
         current = Current(load_model(config.model, registry))

@@ -165,6 +165,15 @@ def test_old_versions_go_and_what_an_alias_needs_stays(home: Path) -> None:
     assert streamer(home, "prune", "--yes").stdout == "nothing to remove\n"
 
 
+@pytest.mark.parametrize("words", [["list"], ["promote", "v1", "--yes"], ["prune", "--yes"], ["import", "b1"]])
+def test_a_redis_that_is_away_is_a_dependency(home: Path, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+    here = ["--set", "model.registry=redis", "--set", "store.kind=redis", "--set", "store.url=redis://127.0.0.1:1/0"]
+    done = streamer(home, *words, *here)
+    assert (done.exit_code, "cannot be reached" in done.stderr) == (5, True), done.stderr
+
+
 # -- carrying ---------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", ["out.tar", "out"])
 def test_what_is_exported_can_be_imported_elsewhere(home: Path, name: str) -> None:

@@ -12,9 +12,10 @@ from structlog.testing import capture_logs
 
 from streamer import artifact, signing
 from streamer.config import Config, config_from
+from streamer.config.learning import Retrain
 from streamer.connect.registry_files import DirectoryRegistry
 from streamer.errors import BackendError, ConfigError
-from streamer.service import loading
+from streamer.service import loading, wiring
 from streamer.service.loading import load_configured
 
 
@@ -101,6 +102,19 @@ def test_a_registry_without_a_champion_leaves_it_to_the_starter(tmp_path: Path) 
 def test_a_registry_that_is_not_there_is_an_error_of_the_configuration(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"model\.registry: there is no such folder"):
         load_configured(config_of(registry=str(tmp_path / "nowhere")))
+
+
+def test_a_service_that_retrains_makes_the_registry_and_no_other_does(tmp_path: Path) -> None:
+    config = config_of(registry=str(tmp_path / "registry"))
+    with pytest.raises(ConfigError, match=r"model\.registry: there is no such folder"):
+        wiring.build(config)
+    assert not (tmp_path / "registry").exists()
+    retrain = config.model_copy(update={"retrain": Retrain()})
+    with pytest.raises(ConfigError):
+        wiring.build(retrain, dry_run=True)
+    for close in (registry.close for registry in [wiring.build(retrain).registry] if registry):
+        close()
+    assert (tmp_path / "registry").is_dir()
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"format": "streamer.registry/2"}'])
