@@ -110,4 +110,5 @@ class Archive(WholeSource):
             self._decoders[lease].max_line_bytes = self._max_record
         batch, rejected = decode(gathered(rows), self._decoders[lease], lease)
         self.rejected += len(rejected)
-        return [replace(batch, traces=None)]  # who reads the past keeps it: the records themselves need not stay
+        before = slice(0, int(np.searchsorted(batch.offset, self._ends[partition])))
+        return replace(batch.rows(before), traces=None)  # who reads the past keeps it: the records need not stay
