@@ -15,6 +15,11 @@ def times(usual: int, soaked: int) -> int:
     return soaked if SOAK else usual
 
 
+def say(figure: str) -> None:
+    """Shown as it comes in the soak, else with the test if it fails."""
+    print(figure, flush=True)
+
+
 def dice() -> random.Random:
     """Of this run's seed."""
     return random.Random(SEED)

@@ -10,7 +10,8 @@ from itertools import pairwise
 import pytest
 
 from tests.faults.conftest import MakeTrial
-from tests.faults.soak import MORE, RATE_PER_S
+from tests.faults.soak import MORE, RATE_PER_S, say, times
+from tests.integration.runner import Daemon
 from tests.integration.trial import Trial
 from tests.integration.watch import Watch
 from tests.servers.child import wait_until
@@ -48,20 +49,30 @@ def test_a_broker_that_was_gone_costs_nothing_but_time(
     daemon = trial.daemon().start()
     pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
     trial.wait_alerts(20, timeout_s=30.0)
+    returns = [_suffer(kafka_alone, trial, daemon, fault) for _ in range(times(1, 5))]
+    pump.stop()
+    trial.verdict()
+    for returned_s in returns:
+        first_s = min(one.alert_s for one in trial.travels() if one.event_s > returned_s) - returned_s
+        say(f"first alert of a new event {first_s:.1f} s after the broker's return")
+        assert first_s < FIRST_ALERT_S
+
+
+def _suffer(kafka: KafkaCluster, trial: Trial, daemon: Daemon, fault: Fault) -> float:
+    """Through one fault and 50 alerts beyond it; returns when the broker was back (seconds since 1970)."""
     lines = len(daemon.logged())
     with Watch(daemon) as watch:
-        with fault(kafka_alone):
+        with fault(kafka):
             ready, reasons = daemon.ready()
             assert not ready and "kafka" in reasons["source:plant"], reasons
         returned_s = time.time()
+        ready_s = daemon.wait_ready(FIRST_ALERT_S)
         trial.wait_alerts(50, timeout_s=60.0)
-        daemon.wait_ready(FIRST_ALERT_S)
+    lines = len(daemon.logged()) - lines
+    say(f"longest silence {watch.longest_silence_s:.1f} s, ready {ready_s:.1f} s after its return, {lines} log lines")
     assert watch.longest_silence_s < LOOP_SILENT_S
-    assert len(daemon.logged()) - lines < LOG_LINES
-    pump.stop()
-    trial.verdict()
-    first = min((one for one in trial.travels() if one.event_s > returned_s), key=lambda one: one.alert_s)
-    assert first.alert_s - returned_s < FIRST_ALERT_S
+    assert lines < LOG_LINES
+    return returned_s
 
 
 def test_the_leader_of_three_and_the_coordinator_may_die(kafka_cluster: KafkaCluster, trial_on: MakeTrial) -> None:
@@ -69,15 +80,13 @@ def test_the_leader_of_three_and_the_coordinator_may_die(kafka_cluster: KafkaClu
     daemon = trial.daemon().start()
     pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
     trial.wait_alerts(20, timeout_s=60.0)
-    lines = len(daemon.logged())
-    with Watch(daemon) as watch:
-        for find in (_leader, _coordinator):
-            _lose(kafka_cluster, find(kafka_cluster, trial), trial)
-    assert watch.longest_silence_s < LOOP_SILENT_S
-    assert len(daemon.logged()) - lines < 2 * LOG_LINES
+    for find in [_leader, _coordinator] * times(1, 5):
+        _lose(kafka_cluster, find(kafka_cluster, trial), trial, daemon)
     pump.stop()
     trial.verdict()
-    assert longest_gap_s(trial) < ALERT_GAP_S
+    gap_s = longest_gap_s(trial)
+    say(f"longest gap between two alerts {gap_s:.1f} s")
+    assert gap_s < ALERT_GAP_S
 
 
 def _leader(kafka: KafkaCluster, trial: Trial) -> int:
@@ -88,12 +97,18 @@ def _coordinator(kafka: KafkaCluster, trial: Trial) -> int:
     return kafka.coordinator(trial.name)
 
 
-def _lose(kafka: KafkaCluster, node: int, trial: Trial) -> None:
+def _lose(kafka: KafkaCluster, node: int, trial: Trial, daemon: Daemon) -> None:
     """Without one of three alerts go on; then it comes back."""
-    kafka.kill(node)
-    trial.wait_alerts(20, timeout_s=60.0)
-    kafka.start(node)
-    wait_until(kafka.in_sync, timeout_s=60.0, what="all replicas to keep up")
+    lines = len(daemon.logged())
+    with Watch(daemon) as watch:
+        kafka.kill(node)
+        trial.wait_alerts(20, timeout_s=60.0)
+        kafka.start(node)
+        wait_until(kafka.in_sync, timeout_s=60.0, what="all replicas to keep up")
+    lines = len(daemon.logged()) - lines
+    say(f"node {node} killed: longest silence {watch.longest_silence_s:.1f} s, {lines} log lines")
+    assert watch.longest_silence_s < LOOP_SILENT_S
+    assert lines < LOG_LINES
 
 
 def longest_gap_s(trial: Trial) -> float:

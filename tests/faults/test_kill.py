@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import MakeTrial
-from tests.faults.soak import MORE, RATE_PER_S, dice, times
+from tests.faults.soak import MORE, RATE_PER_S, dice, say, times
 from tests.integration.runner import Daemon
 from tests.integration.trial import Trial
 from tests.servers.admin import Kafka
@@ -45,7 +45,7 @@ def test_killed_again_and_again_it_is_back_in_twelve_seconds_and_loses_nothing(
         killed_at = time.monotonic()
         daemon.start().wait_scored(timeout_s=60.0)
         back_s = time.monotonic() - killed_at
-        print(f"kill {number + 1}: first event scored after {back_s:.1f} s", flush=True)
+        say(f"kill {number + 1}: first event scored after {back_s:.1f} s")
         assert back_s < FIRST_SCORE_S
     pump.stop()
     trial.verdict()
@@ -56,10 +56,12 @@ def test_a_static_member_killed_at_any_moment_of_its_life_loses_nothing(kafka: K
     trial, rng = trial_on(kafka, every_score=True), dice()
     daemon = trial.daemon(source={"instance": "only"})
     pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
-    for _ in range(times(8, 35)):
+    for number in range(times(8, 35)):
         daemon.start()
-        time.sleep(rng.uniform(0.5, 5.0))
+        lived_s = rng.uniform(0.5, 5.0)
+        time.sleep(lived_s)
         daemon.kill()
+        say(f"kill {number + 1}: after {lived_s:.1f} s of life")
     daemon.start()
     pump.stop()
     trial.verdict()
@@ -71,6 +73,7 @@ def test_killed_at_every_failpoint_it_loses_nothing(kafka: Kafka, trial_on: Make
     one, other = trial.daemon("one", source={"instance": "one"}), trial.daemon("other", source={"instance": "other"})
     pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
     for name in names:
+        say(f"failpoint {name}")
         _die_at(trial, name, rng.randint(1, 4), one, other)
     one.start()
     pump.stop()

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.faults.conftest import MakeTrial
-from tests.faults.soak import MORE, RATE_PER_S, times
+from tests.faults.soak import MORE, RATE_PER_S, say, times
 from tests.integration.history import Told, assert_clean
 from tests.integration.runner import Daemon
 from tests.integration.trial import STREAM, Trial, dump
@@ -34,7 +34,7 @@ def test_records_that_retention_removed_are_counted_and_told_and_the_rest_is_jud
     trial.wait_caught_up()
     starts = kafka.start_offsets(trial.name)
     gaps = {partition: starts[partition] - at for partition, at in stopped_at.items()}
-    print(f"removed unread, by partition: {gaps}")
+    say(f"removed unread, by partition: {gaps}")
     _told_everywhere(daemon, trial, gaps)
     trial.run_and_stop(daemon, stopped_at)
     assert daemon.account(STREAM)["expired"] == sum(gaps.values())

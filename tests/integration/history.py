@@ -200,7 +200,7 @@ def _beyond(sample: Sample, alerts: Iterable[Told], truth: Iterable[Told]) -> It
     there = {one.message for one in alerts if one.offset < sample.alerts_end.get(one.partition, 0)}
     for one in truth:
         if one.upto is not None and one.upto < sample.committed.get(one.source, 0) and one.message not in there:
-            yield Violation("commit beyond acknowledged", f"{sample.committed.get(one.source)}: {one}")
+            yield Violation("commit beyond acknowledged", f"{one} is not there at {sample}")
 
 
 def _letters(seen: History) -> Iterator[Violation]:
