@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from streamer.connect.codec import Decoder
 from streamer.connect.kafka import records
 from streamer.connect.kafka.decode import decode, gathered
