@@ -15,7 +15,7 @@ _offset = attrgetter("offset")
 
 
 class Mailbox(Generic[T]):
-    """A bounded first-in-first-out queue between one producer and one consumer; neither ever waits in here."""
+    """A bounded first-in-first-out queue between one producer and one consumer; only `wait_low` ever waits."""
 
     def __init__(self, capacity: int, bell: threading.Event | None = None) -> None:
         """`bell` is set whenever the consumer may have something to do; it can be shared by several mailboxes."""
@@ -25,6 +25,7 @@ class Mailbox(Generic[T]):
         self._bell = bell or threading.Event()
         self._items: deque[T] = deque()
         self._lock = threading.Lock()
+        self._room = threading.Event()
         self._finished = False
 
     def __len__(self) -> int:
@@ -38,6 +39,12 @@ class Mailbox(Generic[T]):
     def low(self) -> bool:
         """At most half full: the producer may start again without flapping."""
         return len(self._items) <= self.capacity // 2
+
+    def wait_low(self, timeout_s: float) -> None:
+        """For the producer: until it is at most half full, or so long."""
+        self._room.clear()
+        if not self.low:
+            self._room.wait(timeout_s)
 
     @property
     def done(self) -> bool:
@@ -70,7 +77,10 @@ class Mailbox(Generic[T]):
     def take(self) -> T | None:
         """The oldest item, or None if there is none now."""
         with self._lock:
-            return self._items.popleft() if self._items else None
+            taken = self._items.popleft() if self._items else None
+        if self.low:
+            self._room.set()
+        return taken
 
 
 class Positions:

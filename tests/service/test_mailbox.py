@@ -37,6 +37,16 @@ def test_finishing_loses_nothing_even_beyond_the_capacity(capacity: int, offered
     assert mailbox.done
 
 
+def test_who_waits_for_room_goes_on_with_the_item_that_makes_it() -> None:
+    mailbox: Mailbox[int] = Mailbox(2)
+    assert mailbox.offer(1) and mailbox.offer(2)
+    waiting = threading.Thread(target=mailbox.wait_low, args=(600.0,), daemon=True)
+    waiting.start()
+    mailbox.take()
+    waiting.join(10.0)
+    assert not waiting.is_alive()
+
+
 def test_nothing_is_offered_after_the_end() -> None:
     mailbox: Mailbox[int] = Mailbox(1)
     mailbox.finish()
