@@ -5,6 +5,7 @@ The order of eviction is that of the log, so it does not depend on how the log w
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -97,8 +98,13 @@ class Block:
         return self.array.nbytes
 
 
-def waves(slots: I64) -> list[I64]:
-    """Row numbers in waves: wave k holds the k-th event of every entity, so each wave names an entity at most once."""
+def waves(slots: I64, left: I64) -> list[I64]:
+    """Row numbers (N,) in waves: each names an entity at most once, and every entity's events stay in their order.
+
+    Wave k holds the k-th event of every entity, but anchoring is dear and costs little more for many than for one: who
+    has `left` (N,) events until the next anchor begins later, by less than the root of the number of waves, so that
+    many are anchored in one wave.
+    """
     order = np.argsort(slots, kind="stable")
     grouped = slots[order]
     first = np.empty(len(grouped), np.bool_)
@@ -108,9 +114,10 @@ def waves(slots: I64) -> list[I64]:
     if len(starts) == len(slots):
         return [np.arange(len(slots))]
     rank = np.arange(len(slots)) - np.repeat(starts, np.diff(np.append(starts, len(slots))))
+    rank += -left[order] % math.isqrt(int(rank.max()) + 1)
     by_rank = np.argsort(rank, kind="stable")
     cuts = np.cumsum(np.bincount(rank))[:-1]
-    return [np.sort(wave) for wave in np.split(order[by_rank], cuts)]
+    return [np.sort(wave) for wave in np.split(order[by_rank], cuts) if len(wave)]
 
 
 def select(mask: Bool, *arrays: np.ndarray) -> list[np.ndarray]:

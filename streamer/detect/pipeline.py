@@ -137,7 +137,7 @@ class Detector:
         slot_of[order[: len(placed)]] = placed
         slots = slot_of[inverse[:end]]
         self._touch(batch, entity[:end])
-        for wave in waves(slots):
+        for wave in waves(slots, self.lanes.due[slots] - self.ring.count[slots]):
             self._wave(batch, wave + start, slots[wave], scores)
         return start + end
 
@@ -307,7 +307,6 @@ class Detector:
         """Prepare and take over at once."""
         self.prepare(scorer, spec, prior)
         self.take_over()
-
 
     def twin(self, wanted: Callable[[str], bool]) -> Detector:
         """Another detector with what this one remembers of the wanted entities, its lanes too; from then on its own."""

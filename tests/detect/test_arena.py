@@ -76,19 +76,31 @@ def test_assignment_stops_before_it_would_evict_its_own() -> None:
 
 @given(st.lists(st.integers(0, 5), max_size=50))
 def test_wave_k_holds_the_kth_event_of_every_entity_in_log_order(slots: list[int]) -> None:
-    found = waves(np.array(slots, np.int64))
+    found = waves(np.array(slots, np.int64), np.zeros(len(slots), np.int64))
     rank = [slots[:at].count(slot) for at, slot in enumerate(slots)]
     assert [wave.tolist() for wave in found if len(wave)] == [
         [at for at, r in enumerate(rank) if r == k] for k in range(max(rank, default=-1) + 1)
     ]
 
 
-@given(st.lists(st.integers(0, 5), max_size=50))
-def test_waves_name_each_row_once_and_no_entity_twice(slots: list[int]) -> None:
-    found = waves(np.array(slots, np.int64))
-    assert sorted(int(row) for wave in found for row in wave) == list(range(len(slots)))
+@given(st.lists(st.integers(0, 5), max_size=50), st.lists(st.integers(0, 130), min_size=6, max_size=6))
+def test_waves_name_each_row_once_no_entity_twice_and_keep_its_order(slots: list[int], left: list[int]) -> None:
+    at = np.array(slots, np.int64)
+    found = waves(at, np.array(left)[at])
+    rows = [int(row) for wave in found for row in wave]
+    assert sorted(rows) == list(range(len(slots)))
     for wave in found:
         assert max(Counter(slots[row] for row in wave).values(), default=1) == 1
+    for slot in set(slots):
+        own = [row for row in rows if slots[row] == slot]
+        assert own == sorted(own)
+
+
+def test_entities_that_are_anchored_soon_after_each_other_are_anchored_together() -> None:
+    slots = np.tile([0, 1, 2], 9)
+    found = waves(slots, np.array([4, 5, 6])[slots])
+    before = [np.bincount(slots[np.concatenate(found[:k])], minlength=3).tolist() for k in range(1, len(found))]
+    assert [4, 5, 6] in before
 
 
 @given(st.integers(1, 4), st.integers(1, 3), st.lists(st.integers(0, 6), min_size=1, max_size=5, unique=True))
