@@ -1,0 +1,66 @@
+"""Records at a steady rate by kafka-python, and when each was handed to it; monotonic seconds as a .npy file.
+
+python -m bench.kafka_pump BOOTSTRAP TOPIC RATE_PER_S SECONDS FILE
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from streamer.event import F64
+
+ENTITIES = 200
+# An entity is spiked every so many of its own events, never before it has a past.
+SPIKE_EVERY, WARM = 240, 160
+SPIKE = 12.0
+
+
+def values(rng: np.random.Generator, steps: int) -> F64:
+    """(steps, ENTITIES): slow waves and noise, with single spikes that take turns among the entities."""
+    step, entity = np.arange(steps)[:, None], np.arange(ENTITIES)
+    calm = 5 + np.sin(step / 40 + entity) + 0.1 * rng.standard_normal((steps, ENTITIES))
+    spiked = ((step + entity * 7) % SPIKE_EVERY == 0) & (step >= WARM)
+    return calm + SPIKE * spiked
+
+
+def lines(rate_per_s: float, seconds: float, start_s: float) -> Iterator[tuple[bytes, bytes]]:
+    """Key and value of each record, in the order they are sent; event times go on as the records are sent."""
+    steps = int(seconds * rate_per_s / ENTITIES)
+    for number, row in enumerate(values(np.random.default_rng(7), steps).tolist()):
+        for entity, value in enumerate(row):
+            at_s = start_s + (number * ENTITIES + entity) / rate_per_s
+            key = f"pump-{entity:03d}"
+            yield key.encode(), b'{"device":"%b","ts":%.4f,"x":%.4f}' % (key.encode(), at_s, value)
+
+
+def pump(bootstrap: str, topic: str, rate_per_s: float, seconds: float) -> F64:
+    """When `send` was called for each record of partition 0, in log order (N,)."""
+    from kafka import KafkaProducer
+
+    producer = KafkaProducer(bootstrap_servers=bootstrap, metrics_enabled=False)
+    producer.partitions_for(topic)
+    records = list(lines(rate_per_s, seconds, time.time()))
+    sent, began = np.empty(len(records)), time.monotonic()
+    for number, (key, value) in enumerate(records):
+        left_s = began + number / rate_per_s - time.monotonic()
+        if left_s > 0:
+            time.sleep(left_s)
+        sent[number] = time.monotonic()
+        producer.send(topic, value, key, partition=0)
+    producer.flush(timeout=30.0)
+    producer.close()
+    return sent
+
+
+def main() -> None:
+    bootstrap, topic, rate_per_s, seconds, file = sys.argv[1:]
+    np.save(Path(file), pump(bootstrap, topic, float(rate_per_s), float(seconds)))
+
+
+if __name__ == "__main__":
+    main()
