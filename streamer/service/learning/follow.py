@@ -163,13 +163,14 @@ class Follower:
 
     # -- after a switch -----------------------------------------------------------------------------------------------
     def _switched(self) -> None:
+        busy = self._swapper.busy
         if self._swapper.switches == self._switches:
-            if self._offered is not None and not self._swapper.busy:
+            if not busy:
                 self._offered = None  # refused by the swapper
             return
         self._switches = self._swapper.switches
         taken, self._offered = self._offered, None
-        totals = sample(self._lines)
+        totals = self._swapper.totals
         before, self._since = totals.since(self._since), totals
         if taken is not None and taken.event == "promoted":
             self._watch = self._watching(taken.loaded.network.ref.version, before, totals)

@@ -15,6 +15,7 @@ from streamer.event import Message, ModelEvent, ModelRef
 from streamer.protocols import Clock
 from streamer.service.delivery import Outbox
 from streamer.service.learning.current import Current
+from streamer.service.learning.watch import Sample, sample
 from streamer.service.line import Line
 from streamer.service.loading import Loaded
 from streamer.service.notices import stamp
@@ -85,6 +86,7 @@ class Swapper:
         wall: Clock = time.time,
     ) -> None:
         self.current, self.switches = current, 0
+        self.totals = Sample()  # at the last switch
         self._lines, self._outbox, self._clock, self._wall = tuple(lines), outbox, clock, wall
         self._lock = threading.Lock()
         self._offered: Successor | None = None
@@ -132,13 +134,14 @@ class Swapper:
             for judge in line.judges:
                 judge.take_over()
             line.ref = ref
-        self.current.loaded, self._coming = coming.loaded, None
+        self.current.loaded, self.totals = coming.loaded, sample(self._lines)
         state = self.current.state
         state.ref, state.fallback, state.trained_s, state.trouble = ref, None, coming.trained_s, None
         state.swaps[coming.event] += 1
         streams = [line.stream for line in self._lines]
         self._outbox.post([model_event(coming, before, streams, self._wall())])
         self.switches += 1
+        self._coming = None  # last: whoever finds nobody on the way finds the switch counted
         say = log.warning if coming.event == "rolledback" else log.info
         took_ms = round((self._clock() - self._began) * 1e3)
         say("model_swapped", outcome=coming.event, model=ref.version, previous=before.version, why=coming.why,
