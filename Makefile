@@ -13,7 +13,7 @@ ifndef SEED
 SEED := $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
 endif
 
-.PHONY: help venv run test lint format bench quality docs lock image clean
+.PHONY: help venv run test soak lint format bench quality docs lock image clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -36,6 +36,10 @@ run: $(STAMP) ## the demo: a plant and a card stream with known faults, one minu
 test: $(STAMP) ## every test; FAST=1 leaves the slow ones out, SEED=n repeats a run, T=path picks some
 	@echo "seed $(SEED): repeat with  make test SEED=$(SEED)"
 	TEST_SEED=$(SEED) $(BIN)/python -m pytest --hypothesis-seed=$(SEED) $(if $(FAST),-m "not slow") --durations=15 $(T)
+
+soak: $(STAMP) ## the trials of faults in their long form, one hour, figures as they come; T="-k kill" picks some
+	@echo "seed $(SEED): repeat with  make soak SEED=$(SEED)"
+	STREAMER_SOAK=1 TEST_SEED=$(SEED) $(BIN)/python -m pytest tests/faults -v -s --timeout=3600 --durations=0 $(T)
 
 lint: $(STAMP) ## ruff, ruff format, mypy --strict
 	$(BIN)/ruff check .

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.integration.history import Books, History, Message, Place, Sample, Told, assert_clean, told, violations
+from tests.integration.score_rows import Event, Judged, assert_equal_scores, read, score_violations
 
 PARTITIONS = 2
 PER_PARTITION = 100
@@ -194,3 +197,42 @@ def test_an_alert_is_read_from_its_json() -> None:
         b'"window":{"partition":3,"last_offset":9}}'
     )
     assert told(raw, 1, 2) == Told(Message("a", "opened", "t"), "p", 1.5, "warning", 1, 2, 3, 9)
+
+
+ROWS = {Event(f"pump-{i % 3}", i): Judged(0.1 * i, 0.2 * i, "scored" if i > 5 else "warming") for i in range(30)}
+
+
+def _score_laws(rows: dict[Event, Judged]) -> set[str]:
+    return {one.law for one in score_violations(rows.items(), ROWS)}
+
+
+def test_every_event_judged_alike_once_or_twice_passes() -> None:
+    assert_equal_scores([*ROWS.items(), *ROWS.items()], ROWS)
+
+
+def test_a_run_without_scores_proves_nothing() -> None:
+    with pytest.raises(AssertionError, match="proves nothing"):
+        assert_equal_scores([], {})
+
+
+@given(st.sampled_from(sorted(ROWS)))
+def test_an_event_that_nobody_judged_is_found(which: Event) -> None:
+    assert _score_laws({event: judged for event, judged in ROWS.items() if event != which}) == {"event lost"}
+
+
+def test_an_event_that_never_was_is_found() -> None:
+    assert _score_laws(ROWS | {Event("pump-0", 99): Judged(0.0, 0.0, "scored")}) == {"foreign event"}
+
+
+@pytest.mark.parametrize("change", [{"score": 3.03}, {"alarm": 6.1}, {"status": "warming"}])
+def test_an_event_that_was_judged_otherwise_is_found(change: dict[str, Any]) -> None:
+    which = Event("pump-0", 30 - 3)
+    assert _score_laws(ROWS | {which: ROWS[which]._replace(**change)}) == {"judged otherwise"}
+    with pytest.raises(AssertionError, match="judged otherwise"):
+        assert_equal_scores({which: ROWS[which]._replace(**change)}.items(), ROWS)
+
+
+def test_rows_of_a_score_file_are_read_and_a_line_that_was_cut_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text("row,time,entity,score,alarm,status,share_rms\n7,t,p,0.5,0.25,scored,1\n8,t,p,0.5,0.2")
+    assert list(read(path)) == [(Event("p", 7), Judged(0.5, 0.25, "scored"))]

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 REVOKE_S = 5.0
 EVERY_S = 2.0
 # Even the short one is three sessions of six seconds: who stopped polling or beating would be evicted.
-HANG_S = float(times(20, 60))
+HANG_S = float(times(18, 60))
 HANGS_AFTER = 20  # batches
 
 
@@ -29,7 +29,7 @@ def test_members_that_come_and_go_every_two_seconds_lose_nothing(kafka: Kafka, t
     first, *others = members
     first.start()
     pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
-    first.wait_scored(timeout_s=20.0)
+    first.wait_scored(timeout_s=60.0)
     with ExitStack() as opened:
         watches = [opened.enter_context(Watch(member)) for member in members]
         until = time.monotonic() + times(30, 300)
@@ -61,14 +61,14 @@ def test_a_member_whose_scorer_hangs_keeps_its_place_and_loses_nothing(kafka: Ka
     hung.start(STREAMER_FAILPOINT=f"after_score:{HANGS_AFTER}:{HANG_S:g}s")
     pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
     with Watch(hung) as watch:
-        hung.wait_log("partition_restored", timeout_s=20.0)
-        other.start().wait_scored(timeout_s=20.0)
-        members = kafka.member_ids(trial.name)
+        hung.wait_log("partition_restored", timeout_s=60.0)
+        alone = kafka.member_ids(trial.name)
+        other.start().wait_scored(timeout_s=60.0)
         time.sleep(HANG_S)
-        assert kafka.member_ids(trial.name) == members
+        both = kafka.member_ids(trial.name)
     scorer_s, reader_s = watch.longest("scorer"), watch.longest(f"reader:{STREAM}")
     say(f"silent: the scorer {scorer_s:.1f} s, the reader {reader_s:.1f} s")
-    assert len(members) == 2
+    assert len(alone) == 1 and len(both) == 2 and alone < both
     assert scorer_s > HANG_S - 2.0
     assert reader_s < REVOKE_S
     pump.stop()

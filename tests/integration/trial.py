@@ -21,6 +21,7 @@ from tests.servers.child import wait_until
 
 STREAM, TRUTH, SCORES = "plant", "truth", "scores.csv"
 SAMPLE_S = 0.25
+SLOWEST_PER_S = 1000.0  # at which the uninterrupted run is waited for, on the busiest machine
 # Many alerts in little time, so that every fault hits some.
 SENSITIVE = {
     "detect": {"min_evidence": 2, "refractory": {"events": 5}, "close": {"events": 5}},
@@ -173,7 +174,8 @@ class Trial:
             "sinks": [{"kind": "kafka", "topic": topic}], "dead_letters": None, "store": {"kind": "none"},
         }  # fmt: skip
         peaceful = Daemon(self.directory / TRUTH, config, words=["--until-idle", "2s"])
-        assert peaceful.start().wait(180.0) == 0, peaceful.child.tail()
+        patience_s = 120.0 + sum(self.kafka.end_offsets(self.name).values()) / SLOWEST_PER_S
+        assert peaceful.start().wait(patience_s) == 0, peaceful.child.tail()
         return self.told(topic)
 
     def close(self) -> None:
