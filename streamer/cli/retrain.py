@@ -25,6 +25,7 @@ SCHEMA = "streamer.retrain/1"
 @click.command("retrain")
 @config_options
 @click.option("--dry-run", is_flag=True, help="Say whether a training is due, and why; change nothing.")
+@click.option("--evaluate", is_flag=True, help="Judge the champion on what came lately; train and change nothing.")
 @click.option("--force", is_flag=True, help="Train whether or not it is due.")
 @click.option("--cause", metavar="WORD", help="Train for this cause, such as drift; the manifest names it.")
 @click.option("--why", default="", help="The cause in words.")
@@ -38,6 +39,7 @@ def retrain(
     config: Path,
     sets: tuple[str, ...],
     dry_run: bool,
+    evaluate: bool,
     force: bool,
     cause: str | None,
     why: str,
@@ -64,6 +66,10 @@ def retrain(
         if dry_run:
             verdict = job.look()
             say({"due": verdict.due, "cause": verdict.cause, "why": verdict.why}, verdict.why, form)
+            return
+        if evaluate:
+            told = job.review()
+            say(told, reviewed(told), form)
             return
         need_tensorflow()
         result = job.run(cause="request" if force and cause is None else cause, why=why or "asked for" * force)
@@ -119,5 +125,16 @@ def tell(result: Result, form: str) -> None:
     say(told, result.words, form)
 
 
+def reviewed(told: Mapping[str, Any]) -> str:
+    """A review in one line."""
+    delay, skill = told["median_delay_rows"], told["skill_over_persistence"]
+    return (
+        f"{told['version']} on the newest {told['rows']:,} rows: {told['recall']:.0%} of {told['anomalies']} planted "
+        f"anomalies caught, {told['false_alarms_per_day']:.2f} false alarms a day, "
+        f"median delay {'-' if delay is None else f'{delay:g}'} rows, "
+        f"forecasts {'-' if skill is None else f'{skill:+.0%}'} against persistence; report: {told['report']}"
+    )
+
+
 def say(told: Mapping[str, Any], words: str, form: str) -> None:
-    click.echo(json.dumps({"schema": SCHEMA, **told}) if form == "json" else words)
+    click.echo(json.dumps({"schema": SCHEMA} | dict(told)) if form == "json" else words)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -39,10 +40,12 @@ log = structlog.get_logger()
 PUBLISHED, REFUSED, NOT_DUE, BUSY, FAILED, STOPPED = "published", "refused", "not_due", "busy", "failed", "stopped"
 OUTCOMES = (PUBLISHED, REFUSED, NOT_DUE, BUSY, FAILED, STOPPED)
 COMMAND = (sys.executable, "-P", "-m", "models.retrain")
+REVIEW = (sys.executable, "-P", "-m", "models.review")
 KEEP_S = 10.0  # how often the turn is prolonged
 TRAIN_SHARE = 0.9  # of the time limit is told to the child, which then ends by itself
 MOVES = 5  # tries to move an alias that others move too
 KEPT_REPORTS = 20
+OURS = re.compile(r"\d{8}-\d{6}-")  # names of reports; what else lies in their folder is left alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,20 @@ class Job:
         finally:
             turn.end()
 
+    def review(self) -> dict[str, Any]:
+        """The champion on what came lately, as models.review tells it; the report is kept. Nothing else changes."""
+        with tempfile.TemporaryDirectory(prefix="streamer-review-") as folder:
+            room, champion = Path(folder), promotion.champion(self.registry)
+            past = history.gathered(self.config, self._past(), artifact.load(champion).spec, self.journal)
+            ended = self._run(None, self._request(room, champion, past, "review", {}), REVIEW)
+            if ended.code != 0 or ended.by_us is not None:
+                raise failure(ended, "review")
+            blob = (room / "bundle").read_bytes()
+        at = datetime.fromtimestamp(self.clock(), UTC).strftime("%Y%m%d-%H%M%S")
+        kept = shelf(Path(self.retrain.reports)) / f"{at}-review.json"
+        kept.write_bytes(blob)
+        return {**json.loads(blob), "report": str(kept)}
+
     def _past(self) -> dict[str, list[Series]]:
         return history.past_of(
             self.config, self.retrain, now_s=self.clock(), journal=self.journal, recorded=self.recorded, stop=self.stop
@@ -118,7 +135,7 @@ class Job:
         version = self._version(turn)
         request = self._request(room, champion, past, version, {"cause": cause, "why": why, "parent": bundle.version})
         log.info("retrain_started", version=version, cause=cause, rows=past.count, champion=bundle.version)
-        ended = self._run(turn, request)
+        ended = self._run(turn, request, self.command)
         if ended.code == GateRefused.exit_code and ended.by_us is None:
             return Result(REFUSED, self._report(room, version), version, cause)
         if ended.by_us == "stop":
@@ -170,14 +187,13 @@ class Job:
         except ModelError:
             return None
 
-    def _run(self, turn: Turn, request: Path) -> Ended:
+    def _run(self, turn: Turn | None, request: Path, command: tuple[str, ...]) -> Ended:
         limits = self.retrain.limits
         allowed = Limits(
             float(limits.time), int(limits.memory), max(limits.nice - os.nice(0), 0), limits.threads
         )  # fmt: skip
         held = Held(turn, self.stop)
-        command = [*self.command, "--request", str(request)]
-        ended = child.run(command, allowed, stop=held.lost_or_stopped, hear=self.hear)
+        ended = child.run([*command, "--request", str(request)], allowed, stop=held.lost_or_stopped, hear=self.hear)
         if held.lost:
             raise StoreError("another process took the turn to train while we trained; nothing was published")
         return ended
@@ -203,21 +219,19 @@ class Job:
 
     def _report(self, room: Path, version: str) -> str:
         """Keep the report of a refusal; what it says, and where it is."""
-        refused, shelf = room / "bundle-refused", Path(self.retrain.reports)
+        refused = room / "bundle-refused"
         reasons = refusal(refused)
         if not refused.is_dir():
             return f"refused: {reasons}"
-        shelf.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(refused, shelf / version, dirs_exist_ok=True)
-        for old in sorted(path for path in shelf.iterdir() if path.is_dir())[:-KEPT_REPORTS]:
-            shutil.rmtree(old, ignore_errors=True)
-        return f"refused: {reasons}; the report is {shelf / version}"
+        kept = shelf(Path(self.retrain.reports)) / version
+        shutil.copytree(refused, kept, dirs_exist_ok=True)
+        return f"refused: {reasons}; the report is {kept}"
 
 
 class Held:
     """A turn that is prolonged while we wait; lost once somebody else has it."""
 
-    def __init__(self, turn: Turn, stop: Callable[[], bool], clock: Clock = time.monotonic) -> None:
+    def __init__(self, turn: Turn | None, stop: Callable[[], bool], clock: Clock = time.monotonic) -> None:
         self.lost = False
         self._turn, self._stop, self._clock, self._kept_at = turn, stop, clock, clock()
 
@@ -229,7 +243,7 @@ class Held:
 
     def _keep(self) -> bool:
         try:
-            return self._turn.keep()
+            return self._turn is None or self._turn.keep()
         except StoreError as exc:  # away; whether the turn was lost shows when it is back, before anything is published
             log.warning("retrain_turn_unsure", problem=str(exc))
             return True
@@ -282,10 +296,19 @@ def refusal(directory: Path) -> str:
     return str(report.get("why") or "see the report")
 
 
-def failure(ended: Ended) -> StreamerError:
+def shelf(folder: Path) -> Path:
+    """The folder of reports, with room for one more."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ours = sorted(path for path in folder.iterdir() if OURS.match(path.name))
+    for old in ours[: -KEPT_REPORTS + 1]:
+        shutil.rmtree(old) if old.is_dir() else old.unlink()
+    return folder
+
+
+def failure(ended: Ended, what: str = "training") -> StreamerError:
     """The error of a child that did not end well."""
     kind = BackendError if ended.code == BackendError.exit_code else StreamerError
-    return kind(f"the training {ended.problem}; the champion stays")
+    return kind(f"the {what} {ended.problem}; the champion stays")
 
 
 def socket_name() -> str:

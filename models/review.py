@@ -1,0 +1,80 @@
+"""One model on what came lately, without training: would an operator still be content with it?
+
+    python -m models.review --request request.json
+
+The request is that of models.retrain; of it `champion`, `history`, `labels`, `detect` and `seed` count. The newest
+quarter of the history is judged through the production pipeline, untouched and with planted anomalies, and `out`
+becomes a JSON file. Runs without TensorFlow. Exit codes as everywhere (errors.StreamerError).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from models import evaluate
+from models.finetune import say
+from models.retrain import Request, read_request
+from models.split import series_of, split
+from models.trial import build
+from streamer import artifact
+from streamer.errors import InputError, StreamerError
+from streamer.event import F64
+
+SCHEMA = "streamer.review/1"
+
+
+def review(request: Request) -> dict[str, Any]:
+    """The report. InputError where the history is too short to say anything."""
+    bundle = artifact.load(request.champion)
+    try:
+        arrays = artifact.unpack_arrays(request.history.read_bytes(), request.history)
+    except OSError as exc:
+        raise InputError(f"{request.history}: cannot be read: {exc}") from exc
+    past = split(series_of(arrays, request.history, request.labels), bundle.spec)
+    trial = build(past.series, request.seed)
+    outcome = evaluate.run(bundle, trial, evaluate.settings_for(trial, request.detect))
+    hits = evaluate.hits(trial, outcome)
+    kinds = np.array([anomaly.kind for anomaly in trial.anomalies])
+    naive = evaluate.log_errors(trial, evaluate.previous(trial))
+    return {
+        "schema": SCHEMA, "version": bundle.version, "sha256": bundle.sha256, "span": list(past.held_span_s),
+        "rows": past.held_rows, "anomalies": len(kinds), "recall": hits.recall,
+        "recall_by_kind": {str(kind): float(hits.caught[kinds == kind].mean()) for kind in np.unique(kinds)},
+        "false_alarms_per_day": float(hits.false_alarms.sum()) / max(trial.days, 1e-9),
+        "median_delay_rows": _number(np.nanmedian(hits.delay_rows) if hits.caught.any() else np.nan),
+        "skill_over_persistence": _skill(naive, evaluate.log_errors(trial, outcome.expected)),
+        "unscored_share": evaluate.unscored(trial, outcome),
+    }  # fmt: skip
+
+
+def _skill(naive: F64, ours: F64) -> float | None:
+    """1 - error / persistence's error, the geometric mean over cells and channels."""
+    with np.errstate(all="ignore"):
+        return _number(1 - np.exp(np.nanmean(ours - naive))) if np.isfinite(ours - naive).any() else None
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+@click.command()
+@click.option("--request", "path", type=click.Path(path_type=Path), required=True, help="See the module's docstring.")
+def main(path: Path) -> None:
+    """Evaluate the champion of a request on the newest part of its history."""
+    try:
+        request = read_request(path)
+        told = review(request)
+        request.out.write_text(json.dumps(told, indent=1) + "\n")
+    except StreamerError as exc:
+        say("failed", error=str(exc))
+        raise SystemExit(exc.exit_code) from exc
+    say("done", out=str(request.out))
+
+
+if __name__ == "__main__":
+    main()
