@@ -1,0 +1,127 @@
+"""`streamer retrain` as an operator runs it, with the real training in its process, on a small file."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from streamer import artifact
+from streamer.connect.registry_files import DirectoryRegistry
+from streamer.service.learning.drift import Profile
+
+needs_tensorflow = pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="needs TensorFlow")
+START_S = 1_700_000_000
+
+
+def configured(folder: Path, *, rows: int = 1500, **retrain: Any) -> Path:
+    """A plant of two machines that has run for hours, and a gate that asks little of a training of seconds."""
+    rng = np.random.default_rng(1)
+    lines = ["time,machine,rms"]
+    for i in range(rows):
+        for k, machine in enumerate("ab"):
+            lines.append(f"{START_S + 10 * i},{machine},{5 + np.sin(i / 20 + k) + rng.normal(0, 0.1):.4f}")
+    (folder / "rows.csv").write_text("\n".join(lines) + "\n")
+    gate = {"max_recall_loss": 1.0, "max_false_alarm_ratio": 100.0, "max_slowdown": 10.0}
+    config = {
+        "version": 1, "log": {"format": "json"}, "drift": {"window": "1h"},
+        "streams": [{
+            "name": "plant", "source": {"kind": "file", "path": "rows.csv"},
+            "fields": {"entity": "machine", "time": "time", "channels": ["rms"]},
+        }],
+        "model": {"registry": "registry"},
+        "retrain": {"min_rows": 1000, "limits": {"time": "5m"}, "distil": False, "gate": gate, **retrain},
+    }  # fmt: skip
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    whole = [sys.executable, "-m", "streamer.cli", "retrain", *words]
+    return subprocess.run(whole, cwd=folder, capture_output=True, text=True, check=False, timeout=500)
+
+
+def test_a_dry_run_says_whether_and_why(tmp_path: Path) -> None:
+    configured(tmp_path)
+    done = command(tmp_path, "--dry-run", "--format", "json")
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["due"], told["why"]) == (0, True, "never trained here")
+
+
+@pytest.mark.parametrize(
+    ("changed", "code", "words"),
+    [
+        ({"min_rows": 5000}, 0, "history holds 3000 of 5000 rows"),
+        ({"rows": 200, "min_rows": 100}, 1, "training needs 512 rows of an entity, the longest of 2 has 200"),
+        ({"every": "24"}, 3, "a duration needs a unit"),
+        ({"cron": "61 3 * * *"}, 3, "retrain.cron"),
+        ({"cron": "30 3 * * *", "timezone": "Mars/Olympus"}, 3, "no time zone"),
+    ],
+)
+@needs_tensorflow
+def test_what_cannot_or_need_not_be_done_is_said_and_nothing_changes(
+    tmp_path: Path, changed: dict[str, Any], code: int, words: str
+) -> None:
+    configured(tmp_path, **changed)
+    done = command(tmp_path)
+    assert done.returncode == code, done.stderr
+    assert words in done.stdout + done.stderr
+    assert not (tmp_path / "registry" / "versions").exists() or not list((tmp_path / "registry" / "versions").iterdir())
+
+
+def test_without_its_section_it_says_what_to_write(tmp_path: Path) -> None:
+    path = configured(tmp_path)
+    config = yaml.safe_load(path.read_text())
+    del config["retrain"]
+    path.write_text(yaml.safe_dump(config))
+    done = command(tmp_path)
+    assert (done.returncode, "write retrain:" in done.stderr) == (3, True)
+
+
+@pytest.mark.slow
+@needs_tensorflow
+def test_a_training_publishes_a_challenger_that_scores_and_is_not_due_again(tmp_path: Path) -> None:
+    configured(tmp_path)
+    done = command(tmp_path, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["outcome"] == "published"
+    registry = DirectoryRegistry(tmp_path / "registry")
+    assert registry.aliases() == {"challenger": told["version"]}
+    bundle = artifact.load(registry.path("challenger"))
+    training = bundle.manifest["training"]
+    assert (training["parent"], training["cause"]) == ("starter-1", "schedule")
+    assert json.loads(bundle.parts["gate.json"])["passed"]
+    assert Profile.of_json(training["profiles"]["plant"], channels=1) is not None
+    again = command(tmp_path)
+    assert again.returncode == 0 and again.stdout.startswith("not due: next by schedule")
+
+
+@pytest.mark.slow
+@needs_tensorflow
+def test_a_gate_that_asks_for_the_impossible_refuses_with_4_and_a_report(tmp_path: Path) -> None:
+    configured(tmp_path, gate={"min_recall": 1.0})
+    done = command(tmp_path)
+    assert done.returncode == 4, done.stderr
+    assert "refused" in done.stderr
+    assert list((tmp_path / "state" / "retrain").glob("*/gate.html"))
+    assert DirectoryRegistry(tmp_path / "registry").aliases() == {}
+
+
+@pytest.mark.slow
+def test_a_review_of_the_champion_changes_nothing_and_leaves_its_report(tmp_path: Path) -> None:
+    configured(tmp_path)
+    done = command(tmp_path, "--evaluate", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["version"] == "starter-1" and 0 <= told["recall"] <= 1
+    assert json.loads((tmp_path / told["report"]).read_text())["rows"] == told["rows"]
+    assert DirectoryRegistry(tmp_path / "registry").versions() == []
