@@ -7,10 +7,11 @@ import json
 import math
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 from msgspec.structs import replace
@@ -24,10 +25,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from streamer import __version__
-from streamer.errors import InputError, StoreError
+from streamer.errors import InputError, ModelError, StoreError
 from streamer.service.health import Check, Health
 from streamer.service.metrics import CONTENT_TYPE, Metrics
-from streamer.service.parts import Parts
+from streamer.service.parts import Desk, Parts
 
 log = structlog.get_logger()
 
@@ -36,6 +37,7 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 PAGE, MOST = 50, 500
 MOST_BODY = 16_384
+MOVES = ("promote", "rollback", "shadow")
 
 
 def create_app(parts: Parts, health: Health, *, token: str | None = None, loopback: bool = True) -> ASGIApp:
@@ -49,6 +51,8 @@ def create_app(parts: Parts, health: Health, *, token: str | None = None, loopba
         Route("/api/v1/alerts", pages.alerts),
         Route("/api/v1/alerts/{alert}:label", pages.label, methods=["POST"]),
         Route("/api/v1/labels", pages.labels),
+        Route("/api/v1/models", pages.models),
+        *(Route(f"/api/v1/models:{verb}", pages.move(verb), methods=["POST"]) for verb in MOVES),
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _http_problem, Exception: _crash_problem})
     return Guard(app, token=token, loopback=loopback)
@@ -71,6 +75,8 @@ class Guard:
     def refusal(self, path: str, headers: Headers) -> Response | None:
         if self._loopback and not loopback_host(headers.get("host", "")):
             return problem(HTTPStatus.MISDIRECTED_REQUEST, "this service answers to loopback names only")
+        if foreign(headers):
+            return problem(HTTPStatus.FORBIDDEN, "another page's script may not ask this service")
         if self._token is None or path in OPEN_PATHS or authorized(headers.get("authorization", ""), self._token):
             return None
         detail = "send the header `Authorization: Bearer <server.token>`"
@@ -81,6 +87,12 @@ def loopback_host(host: str) -> bool:
     """Whether a Host header names this machine from inside: localhost, 127.0.0.1 or [::1], with or without a port."""
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     return name.lower() in LOOPBACK_HOSTS
+
+
+def foreign(headers: Headers) -> bool:
+    """Whether a browser sends this on behalf of another origin's page: it says so in every request that changes."""
+    origin = headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != headers.get("host", "")
 
 
 def authorized(header: str, token: bytes) -> bool:
@@ -168,6 +180,35 @@ class _Pages:
         listed = [asdict(one) | {"end_s": None if math.isinf(one.end_s) else one.end_s} for one in page]
         after = page[-1].number if page else cursor
         return as_json({"schema": "streamer.labels/1", "labels": listed, "next": after})
+
+    async def models(self, request: Request) -> Response:
+        """What judges, what is tried out, and what the registry holds."""
+        return as_json(await self._asked(self._desk.listing))
+
+    def move(self, verb: str) -> Callable[[Request], Awaitable[Response]]:
+        """The handler of one verb; the body says {"version", "why"}."""
+
+        async def moved(request: Request) -> Response:
+            return as_json(await self._asked(getattr(self._desk, verb), await small_body(request)))
+
+        return moved
+
+    @property
+    def _desk(self) -> Desk:
+        if self._parts.desk is None:
+            raise HTTPException(HTTPStatus.NOT_FOUND, "this service has no models to move")
+        return self._parts.desk
+
+    async def _asked(self, question: Callable[..., dict[str, Any]], *words: bytes) -> dict[str, Any]:
+        """The answer of the desk, which may have to wait for a store."""
+        try:
+            return await run_in_threadpool(question, *words)
+        except InputError as exc:
+            raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, str(exc)) from exc
+        except ModelError as exc:
+            raise HTTPException(HTTPStatus.CONFLICT, str(exc)) from exc
+        except StoreError as exc:
+            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, str(exc)) from exc
 
 
 async def small_body(request: Request) -> bytes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from streamer.event import Message, ModelRef
-from streamer.protocols import Letter, Registry
+from streamer.protocols import Letter
 from streamer.service.delivery import Outbox, Outlet
 from streamer.service.learning.hearing import Hearing, forgetful
 from streamer.service.learning.room import Learning
@@ -16,6 +16,24 @@ from streamer.service.line import Line
 from streamer.service.reader import Reader
 from streamer.service.recent import Recent
 from streamer.service.scorer import Scorer
+
+
+class Summarised(Protocol):
+    """A report that goes on."""
+
+    def summary(self) -> dict[str, object]: ...
+
+
+class Desk(Protocol):
+    """What may be asked of the models (streamer.service.learning.desk). InputError, ModelError or StoreError if not."""
+
+    def listing(self) -> dict[str, Any]: ...
+
+    def promote(self, body: bytes) -> dict[str, Any]: ...
+
+    def rollback(self, body: bytes) -> dict[str, Any]: ...
+
+    def shadow(self, body: bytes) -> dict[str, Any]: ...
 
 
 @dataclass(slots=True)
@@ -31,6 +49,7 @@ class ModelState:
     trouble: str | None = None  # why the version that the registry names does not judge
     challenger: ModelRef | None = None
     disagreement: float | None = None  # of champion and challenger: the share of their alerts that only one raised
+    report: Summarised | None = None  # of the challenger's trial
     swaps: Counter[str] = field(default_factory=Counter)  # by outcome
 
     @property
@@ -59,7 +78,7 @@ class Parts:
     recent: Recent = field(default_factory=Recent)
     exposed: str | None = None  # what crosses a network in the clear
     attendants: tuple[Attendant, ...] = ()
-    registry: Registry | None = None
+    desk: Desk | None = None
     hearing: Hearing = field(default_factory=forgetful)  # what is known of the past, and heard from people
     learning: Learning | None = None  # drift, and trainings
 

@@ -35,6 +35,7 @@ from streamer.protocols import Letter, Registry, Source, Store
 from streamer.service.backoff import Backoff
 from streamer.service.delivery import Outbox, Outlet
 from streamer.service.learning.current import Current
+from streamer.service.learning.desk import Desk
 from streamer.service.learning.follow import Follower
 from streamer.service.learning.hearing import open_hearing
 from streamer.service.learning.listener import Board
@@ -43,7 +44,7 @@ from streamer.service.learning.shadow import Seat
 from streamer.service.learning.swap import Swapper
 from streamer.service.ledger import Ledger, crowded
 from streamer.service.line import Line
-from streamer.service.loading import Loaded, load_model
+from streamer.service.loading import Loaded, load_model, trust_for
 from streamer.service.mailbox import Mailbox, Positions
 from streamer.service.partitions import Partitions
 from streamer.service.parts import Attendant, Parts
@@ -83,11 +84,13 @@ def build(config: Config, *, dry_run: bool = False, training: Sequence[str] = ()
         pairs = [wire.stream(stream) for stream in config.streams]
         readers, lines = tuple(reader for reader, _ in pairs), tuple(line for _, line in pairs)
         learning = learnt_from(config, current, readers, lines, registry, training)
-        guests, attendants = serving(config, current, lines, outbox, registry)
+        followed = None if dry_run else registry  # a dry run moves nothing
+        guests, attendants = serving(config, current, lines, outbox, followed)
         scorer = Scorer(lines, outbox, letters, bell=bell, flowing=flowing(readers), guests=guests)
         opened.pop_all()
     attending: tuple[Attendant, ...] = (hearing.chronicle, hearing.listener, *attendants, *learning.attendants)
-    return Parts(readers, lines, scorer, outbox, current.state, recent, exposed, attending, registry, hearing, learning)
+    desk = Desk(followed, current.state, trust_for(config.model))
+    return Parts(readers, lines, scorer, outbox, current.state, recent, exposed, attending, desk, hearing, learning)
 
 
 def serving(

@@ -216,6 +216,7 @@ class Seat:
         with self._lock:
             self._shadow, self._offered, self._changed = self._offered, None, False
         self._state.challenger = None if self._shadow is None else self._shadow.loaded.network.ref
+        self._state.report = None if self._shadow is None else self._shadow.report
         self._state.disagreement = None
         for line in self._lines:
             line.audience = self._shadow
