@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from tests.faults.conftest import MakeTrial
-from tests.faults.soak import MORE, RATE_PER_S, say, times
+from tests.faults.soak import MORE, RATE_PER_S, say, stretched, times
 from tests.integration.runner import Daemon
 from tests.integration.trial import Trial
 from tests.integration.watch import Watch
@@ -45,8 +45,8 @@ def test_a_broker_that_was_away_or_stood_still_costs_nothing_but_time(
     kafka_alone: KafkaCluster, trial_on: MakeTrial
 ) -> None:
     trial = trial_on(kafka_alone)
-    daemon = trial.daemon().start()
-    pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
+    daemon, pump = trial.daemon().start(), trial.pump(rate_per_s=RATE_PER_S, count=MORE)
+    limit_s = stretched(FIRST_ALERT_S, daemon.wait_started())
     trial.wait_alerts(20, timeout_s=60.0)
     returns = [_suffer(kafka_alone, trial, daemon, fault) for fault in [_away, _stalled] * times(1, 5)]
     pump.stop()
@@ -54,8 +54,8 @@ def test_a_broker_that_was_away_or_stood_still_costs_nothing_but_time(
     travels = trial.travels()
     for returned_s in returns:
         first_s = min(one.alert_s for one in travels if one.event_s > returned_s) - returned_s
-        say(f"first alert of a new event {first_s:.1f} s after the broker's return")
-        assert first_s < FIRST_ALERT_S
+        say(f"first alert of a new event {first_s:.1f} s after the broker's return (limit {limit_s:.1f} s)")
+        assert first_s < limit_s
 
 
 def _suffer(kafka: KafkaCluster, trial: Trial, daemon: Daemon, fault: Fault) -> float:
@@ -66,7 +66,7 @@ def _suffer(kafka: KafkaCluster, trial: Trial, daemon: Daemon, fault: Fault) -> 
             ready, reasons = daemon.ready()
             assert not ready and "kafka" in reasons["source:plant"], reasons
         returned_s = time.time()
-        ready_s = daemon.wait_ready(FIRST_ALERT_S)
+        ready_s = daemon.wait_ready(timeout_s=60.0)
         trial.wait_alerts(50, timeout_s=60.0)
     lines = len(daemon.logged()) - lines
     say(f"longest silence {watch.longest_silence_s:.1f} s, ready {ready_s:.1f} s after its return, {lines} log lines")

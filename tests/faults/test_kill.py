@@ -54,8 +54,7 @@ def test_killed_again_and_again_it_is_back_in_twelve_seconds_and_loses_nothing(
 def _restart(daemon: Daemon) -> tuple[float, float]:
     """Seconds until the process was ready to work, and until it had scored something new."""
     began = time.monotonic()
-    daemon.start().wait_log("service_ready", timeout_s=60.0)
-    start_s = time.monotonic() - began
+    start_s = daemon.start().wait_started()
     daemon.wait_scored(timeout_s=60.0)
     return start_s, time.monotonic() - began
 
@@ -65,12 +64,14 @@ def test_a_static_member_killed_at_any_moment_of_its_life_loses_nothing(kafka: K
     trial, rng = trial_on(kafka, every_score=True), dice()
     daemon = trial.daemon(source={"instance": "only"})
     pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
+    start_s = daemon.start().wait_started()
     for number in range(times(9, 35)):
-        daemon.start()
-        lived_s = rng.uniform(0.5, 4.0)
-        time.sleep(lived_s)
         daemon.kill()
+        lived_s = start_s * rng.uniform(0.3, 2.5)
+        daemon.start()
+        time.sleep(lived_s)
         say(f"kill {number + 1}: after {lived_s:.1f} s of life")
+    daemon.kill()
     daemon.start()
     pump.stop()
     trial.verdict()

@@ -37,6 +37,7 @@ class Daemon:
         self._directory, self._words = directory, tuple(words)
         self._numbers = itertools.count(1)
         self._child: Child | None = None
+        self._began_s = 0.0  # monotonic, of this run
 
     def start(self, **env: str) -> Daemon:
         """A new run; `env` are variables of it alone, such as STREAMER_FAILPOINT."""
@@ -45,6 +46,7 @@ class Daemon:
         log = self._directory / f"run-{next(self._numbers)}.log"
         # One thread for arithmetic: the machine is shared with brokers and pumps.
         self._child = Child(command, log, {**os.environ, "OMP_NUM_THREADS": "1", **env})
+        self._began_s = time.monotonic()
         self._child.start()
         return self
 
@@ -146,6 +148,11 @@ class Daemon:
     def wait_scored(self, events: float = 1, *, timeout_s: float) -> None:
         """Until this run has judged so many events."""
         wait_until(lambda: self._alive() and self.scored >= events, timeout_s=timeout_s, what=f"{events} events scored")
+
+    def wait_started(self, timeout_s: float = 90.0) -> float:
+        """Until all parts of this run are open; returns the seconds since its start, which tell of the machine."""
+        self.wait_log("service_ready", timeout_s=timeout_s)
+        return time.monotonic() - self._began_s
 
     def wait_log(self, event: str, *, timeout_s: float) -> dict[str, Any]:
         """The first line of that event in this run's log."""
