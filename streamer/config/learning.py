@@ -96,7 +96,7 @@ class Drift(Section):
 def _zone_problem(name: str) -> str | None:
     try:
         ZoneInfo(name)
-    except (OSError, ValueError):
+    except (KeyError, OSError, ValueError):  # KeyError: no such zone
         return f"{name!r} is no time zone; write one as Europe/Berlin, or UTC"
     return None
 
