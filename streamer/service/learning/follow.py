@@ -31,6 +31,7 @@ from streamer.service.parts import ModelState
 
 log = structlog.get_logger()
 
+REMEMBERED = 3
 WAIT_S = 1.0  # of one look at the aliases; between two looks at shadow and watch
 
 
@@ -55,6 +56,7 @@ class Follower:
         self._seen: Mapping[str, str] = {}
         self._settled: Mapping[str, str] = {}  # aliases whose versions are at work, or refused
         self._refused: set[tuple[str, str]] = set()  # version and time of the move
+        self._ready: dict[str, tuple[Loaded, float | None]] = {}
         self._backoff = Backoff(0.5, 30.0, clock)
         self._watch: Watch | None = None
         self._since = Sample()  # totals when the network that judges took over
@@ -131,7 +133,17 @@ class Follower:
         return next(found, Move("", {}, ""))
 
     def _fetched(self, version: str) -> tuple[Loaded, float | None]:
-        """A version (none: the starter), verified, probed and open. ModelError or BackendError say why not."""
+        """A version (none: the starter), verified, probed and open. ModelError or BackendError say why not.
+
+        The last ones are remembered: a challenger that is promoted judges at once, and so does who is rolled back to.
+        """
+        if version not in self._ready:
+            self._ready[version] = self._opened(version)
+            while len(self._ready) > REMEMBERED:
+                del self._ready[next(iter(self._ready))]
+        return self._ready[version]
+
+    def _opened(self, version: str) -> tuple[Loaded, float | None]:
         section = self._section
         directory = self.registry.path(version) if version else artifact.PRETRAINED
         bundle = artifact.load(directory, trust_for(section) if version else None)
