@@ -46,6 +46,7 @@ COMMANDS: Mapping[str, Entry] = {
     "backtest": Entry("streamer.cli.backtest:backtest", "Replay a stream and list what would have fired.", "Judge"),
     "eval": Entry("streamer.cli.evaluate:evaluate", "Measure scores against labels.", "Judge"),
     "train": Entry("streamer.cli.train:train", "Train a model on the streams of a configuration.", "Judge"),
+    "window": Entry("streamer.cli.window:window", "Suggest how much past a window has to hold.", "Judge"),
     "retrain": Entry(
         "streamer.cli.retrain:retrain", "Train the champion further if it is due; publish the challenger.", "Judge"
     ),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from streamer.cli.replaying import FORMATS
 from streamer.errors import BackendError, GateRefused
 
 if TYPE_CHECKING:
+    from models.search import Tried
     from streamer.artifact import Bundle
     from streamer.config import Stream
     from streamer.service.history import Rows
@@ -34,6 +37,12 @@ NOISE = 0.01  # of the scaled inputs; more blurs held values
 @click.option("--from-scratch", is_flag=True, help="Start from a random network, not from the configured bundle.")
 @click.option("--epochs", type=click.IntRange(min=1), default=30, show_default=True)
 @click.option("--minutes", type=click.FloatRange(min=0), default=0.0, help="Stop after so long (0: by epochs alone).")
+@click.option("--search", "how", type=click.Choice(["grid", "bayes"]), help="First search for shape and training.")
+@click.option("--trials", type=click.IntRange(min=2), default=20, show_default=True, help="Of the search.")
+@click.option(
+    "--trial-seconds", type=click.FloatRange(min=1), default=60.0, show_default=True, help="Of training each."
+)
+@click.option("--search-plot", type=click.Path(path_type=Path), metavar="OUT.png", help="Draw every trial.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--version", help="Version of the new bundle (default: the old one's, with -STREAM).")
 @click.option("--loss-plot", type=click.Path(path_type=Path), metavar="OUT.png", help="Draw the loss of every epoch.")
@@ -50,6 +59,10 @@ def train(
     from_scratch: bool,
     epochs: int,
     minutes: float,
+    how: str | None,
+    trials: int,
+    trial_seconds: float,
+    search_plot: Path | None,
     seed: int,
     version: str | None,
     loss_plot: Path | None,
@@ -60,6 +73,9 @@ def train(
 
     The last rows of every entity are held out. Nothing is written, and the exit code is 4, if they are not predicted
     better than by the bundle that training started from.
+
+    With --search the shape (units, window) and the training (batch, dropout, rate) are searched for first, by the
+    planted anomalies that each choice catches on held-out rows; the best is then trained from nothing.
     """
     from streamer import artifact
     from streamer.config.load import load_config
@@ -72,10 +88,17 @@ def train(
     windows = json_windows(labels, by_time=has_time(stream), name=labels_name) if labels else []
     rows = rows_of(stream, bundle, windows)
     label = version or f"{bundle.version}-{stream.name}"
+    settings: dict[str, Any] = {"epochs": epochs, "seconds": 60 * minutes, "seed": seed, "log_dir": logs}
+    found = None
+    if how is not None:
+        budget = {"how": how, "trials": trials, "seconds": trial_seconds, "seed": seed}
+        found = searched(bundle, rows, stream, budget, search_plot)
+        bundle, settings = shaped(bundle, found[0]), settings | chosen_settings(found[0])
     told = fit(
-        bundle, rows, out, rhythm=stream.rhythm, fresh=from_scratch, version=label, loss_plot=loss_plot,
-        settings={"epochs": epochs, "seconds": 60 * minutes, "seed": seed, "log_dir": logs},
+        bundle, rows, out, rhythm=stream.rhythm, fresh=from_scratch or found is not None, version=label,
+        loss_plot=loss_plot, settings=settings,
     )  # fmt: skip
+    told |= {} if found is None else {"search": [one.as_json() for one in found]}
     click.echo(json.dumps({"schema": SCHEMA, **told}) if form == "json" else sentences(told, rows))
 
 
@@ -93,6 +116,41 @@ def rows_of(stream: Stream, bundle: Bundle, windows: list[tuple[float, float]]) 
 
     with closing(open_source(stream)) as source:
         return read_rows(source, needed=2 * rows_needed(bundle.spec), windows=windows)
+
+
+def searched(bundle: Bundle, rows: Rows, stream: Stream, budget: dict[str, Any], plot: Path | None) -> Sequence[Tried]:
+    """The trials of a search, the best first; each is told on stderr as it ends."""
+    import numpy as np
+
+    from models import search
+    from models.split import series_of, split
+
+    arrays = {
+        "values": rows.values, "time_s": rows.time_s, "mask": rows.mask, "entity": ["/".join(o) for o in rows.owner],
+        "rhythm": np.full(len(rows.values), stream.rhythm),
+    }  # fmt: skip
+    past = split(series_of(arrays, f"streams.{stream.name}"), bundle.spec)
+    found = search.search(bundle, past, **budget, report=lambda one: click.echo(trial_line(one), err=True))
+    if plot is not None:
+        search.plot(found, plot)
+    return found
+
+
+def trial_line(one: Tried) -> str:
+    return (
+        f"trial {one.number}: recall {one.recall:.3f}, units {one.units}, window {one.window}, batch {one.batch_rows}, "
+        f"dropout {one.dropout:.2f}, rate {one.learning_rate:.1e}, {one.parameters:,} parameters, {one.seconds:.0f} s"
+    )
+
+
+def shaped(bundle: Bundle, best: Tried) -> Bundle:
+    """The bundle with the shape that a search found; its weights do not fit it any more."""
+    return replace(bundle, spec=replace(bundle.spec, units=best.units, window=best.window))
+
+
+def chosen_settings(best: Tried) -> dict[str, Any]:
+    """What a search found about training."""
+    return {name: getattr(best, name) for name in ("batch_rows", "dropout", "learning_rate")}
 
 
 def fit(
@@ -114,7 +172,7 @@ def fit(
     from models.train import TrainSettings
     from models.train import train as run_training
 
-    chosen = TrainSettings(learning_rate=FRESH_RATE if fresh else TUNING_RATE, noise=NOISE, **settings)
+    chosen = TrainSettings(**{"learning_rate": FRESH_RATE if fresh else TUNING_RATE, "noise": NOISE} | settings)
     history = History(rows.values, rows.time_s, rows.mask, np.full(len(rows.values), rhythm))
     with report.progress(chosen.seconds, chosen.epochs) as show:
         start = None if fresh else bundle.weights
