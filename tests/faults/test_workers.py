@@ -84,8 +84,7 @@ def test_workers_whose_supervisor_was_killed_drain_and_the_next_ones_go_on(kafka
 def _keep_up(trial: Trial) -> None:
     """Until events are judged as they come: who is behind has more to drain."""
     trial.wait_alerts(50, timeout_s=60.0)
-    ends, at = trial.kafka.end_offsets, lambda: sum(trial.committed.values())
-    wait_until(lambda: sum(ends(trial.name).values()) - at() < RATE_PER_S, timeout_s=60.0, what="the backlog to go")
+    trial.wait_kept_up(RATE_PER_S)
 
 
 def _kill_and_await(daemon: Daemon, number: int) -> None:

@@ -96,6 +96,16 @@ class Trial:
         self._wait(self.caught_up, 90.0 + behind / SLOWEST_PER_S, "everything to be committed")
 
     @property
+    def backlog(self) -> int:
+        """How many records wait for their commit."""
+        at = sum(self.committed.values())
+        return sum(self.kafka.end_offsets(self.name).values()) - at
+
+    def wait_kept_up(self, records: float, timeout_s: float = 60.0) -> None:
+        """Until fewer than so many records wait for their commit."""
+        self._wait(lambda: self.backlog < records, timeout_s, "the backlog to go")
+
+    @property
     def alerts_told(self) -> int:
         """How many alerts the alerts topic has."""
         return sum(self.kafka.end_offsets(self.alerts).values())
