@@ -282,21 +282,31 @@ def test_a_publisher_killed_at_any_moment_never_shows_a_partial_version(kind: Ki
     chance, context = random.Random(SEED), multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.contracts.registries", "redis"])
     places, whole = PLACES if kind.url else [*PLACES, *IN_FILES], set[str]()
+    usual_s = _usual_s(kind, tmp_path)
     for kill in range(KILLS):
         bundle = a_bundle(tmp_path / f"b{kill}", f"v{kill}", seed=kill, size=50_000)
         place = places[kill] if kill < len(places) else ""
         started = tmp_path / f"s{kill}"
         child = context.Process(target=publish_and_move, args=(kind, bundle, f"v{kill}", place, started))
         child.start()
-        _kill(child, started, chance.uniform(0, 0.12), at_place=bool(place))
+        _kill(child, started, chance.uniform(0, 4 * usual_s), at_place=bool(place))
         whole |= _all_whole(kind, tmp_path, whole)
-    assert len(whole) > 5, "hardly any got so far"
+    assert len(whole) > 3, "hardly any got so far"
     assert len(whole) < KILLS, "every kill came too late"
     registry = kind.open()
     assert registry.publish(tmp_path / "b0") == "v0"
     assert registry.move({"champion": "v0"}, why="after all")
     if not kind.url:
         assert not list((tmp_path / "registry").glob(".unfinished-*"))
+
+
+def _usual_s(kind: Kind, tmp_path: Path) -> float:
+    """How long a publication takes here and now, once everything is imported."""
+    for name in ("warm", "usual"):
+        bundle = a_bundle(tmp_path / f"b{name}", f"v{name}", size=50_000)
+        began = time.monotonic()
+        kind.open().publish(bundle)
+    return time.monotonic() - began
 
 
 def _kill(child: multiprocessing.process.BaseProcess, started: Path, delay_s: float, *, at_place: bool) -> None:

@@ -91,7 +91,9 @@ def promotion(aliases: Mapping[str, str], version: str, there: Sequence[str]) ->
     champion = aliases.get("champion")
     if champion == version:
         return {"champion": version}
-    changes: dict[str, str | None] = {"champion": version, "previous": champion}
+    changes: dict[str, str | None] = {"champion": version}
+    if champion is not None:
+        changes["previous"] = champion
     if aliases.get("challenger") == version:
         changes["challenger"] = None
     if f"{version}{EDGE}" in there:
