@@ -154,8 +154,7 @@ class Show:
         before = self.tuning.state
         successor = self.tuning.turn()
         if successor is not None:
-            for judge in self.stage.strands[0].judges:
-                judge.offer(successor)
+            self.stage.swapper.offer(successor)
             self.view.event(now_s, f"retrained: {self.tuning.told}")
         elif before is State.RUNNING and self.tuning.state is State.FAILED:
             self.view.event(now_s, f"retraining failed: {self.tuning.told}")
@@ -166,7 +165,7 @@ class Show:
 
     @property
     def swaps(self) -> int:
-        return sum(judge.swaps for judge in self.stage.strands[0].judges)
+        return self.stage.swapper.switches
 
     def _tell(self, now_s: float) -> None:
         for strand in self.stage.strands:

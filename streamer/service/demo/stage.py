@@ -6,13 +6,15 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from streamer.detect.pipeline import Detector
 from streamer.event import I64, Message
 from streamer.protocols import Clock
 from streamer.service.daemon import Daemon
 from streamer.service.delivery import Outbox, Outlet
 from streamer.service.demo.acts import Act
 from streamer.service.demo.notebook import Ear, Notebook
-from streamer.service.demo.swappable import SwappableDetector
+from streamer.service.learning.current import Current
+from streamer.service.learning.swap import Swapper
 from streamer.service.ledger import Ledger
 from streamer.service.line import Line
 from streamer.service.loading import Loaded
@@ -37,7 +39,7 @@ class Strand:
     act: Act
     reader: Reader
     line: Line
-    judges: tuple[SwappableDetector, ...]
+    judges: tuple[Detector, ...]
     notebook: Notebook
 
 
@@ -50,7 +52,9 @@ class Stage:
         outbox: Outbox[Message] = Outbox([Outlet("memory", self.ear)])
         self.strands = tuple(_strand(act, loaded, outbox, bell) for act in acts)
         readers, lines = tuple(s.reader for s in self.strands), tuple(s.line for s in self.strands)
-        scorer = Scorer(lines, outbox, bell=bell, flowing=flowing(readers))
+        # The first act alone is trained on, and its network is its own from then on.
+        self.swapper = Swapper(Current(loaded), lines[:1], outbox)
+        scorer = Scorer(lines, outbox, bell=bell, flowing=flowing(readers), guests=[self.swapper])
         self._daemon = Daemon(Parts(readers, lines, scorer, outbox, loaded.state), self._stop, drain_s=10.0)
         self._thread = threading.Thread(target=self._run, name="daemon", daemon=True)
         self._code: int | None = None
@@ -91,9 +95,7 @@ def fates(strand: Strand) -> I64:
 def _strand(act: Act, loaded: Loaded, outbox: Outbox[Message], bell: threading.Event) -> Strand:
     ledger, earned, notebook = Ledger(act.name), Positions(), Notebook()
     mailbox: Mailbox[Arrival] = Mailbox(MAILBOX, bell)
-    judges = tuple(
-        SwappableDetector(act.settings, loaded.network, loaded.spec, loaded.prior, key) for key in range(act.keys)
-    )
+    judges = tuple(Detector(act.settings, loaded.network, loaded.spec, loaded.prior, key) for key in range(act.keys))
     # Only data move the event clock: the other machines' heartbeats tell how long one has been silent.
     line = Line(
         ledger, mailbox, Partitions.whole(judges, pace=0.0), outbox, earned, ScoreWriter(notebook), loaded.network.ref,

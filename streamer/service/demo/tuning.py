@@ -21,7 +21,8 @@ from streamer import artifact
 from streamer.backends import open_scorer
 from streamer.errors import StreamerError
 from streamer.event import F64
-from streamer.service.demo.swappable import Successor
+from streamer.service.learning.swap import Successor
+from streamer.service.loading import Loaded
 
 NICE = 15
 # One thread of its own: the show goes on beside it.
@@ -105,12 +106,12 @@ class Tuning:
             return None
         try:
             bundle = artifact.load(self._out)
-            successor = Successor(open_scorer(bundle), bundle.spec, bundle.calibration)
+            loaded = Loaded(open_scorer(bundle), bundle.spec, bundle.calibration)
         except StreamerError as exc:
             self._fail(str(exc))
             return None
         self.state = State.DONE
-        return successor
+        return Successor(loaded, why=self.told)
 
     def _fail(self, why: str) -> None:
         self.state, self.told = State.FAILED, why

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from streamer.detect.pipeline import Detector
 from streamer.event import EventBatch, ModelRef, Scores
-from streamer.service.learning.swap import MOST_SLOTS, next_slots
+from streamer.service.learning.swap import LEAST_SLOTS, MOST_SLOTS, next_slots
 from streamer.service.loading import Loaded
 from tests.service.learning.room import SETTINGS, Room, loaded, pieces, traffic
 
@@ -110,7 +110,7 @@ def test_a_partition_that_comes_later_opens_with_the_network_that_judges() -> No
 
 def test_a_partition_that_comes_while_a_network_is_on_its_way_is_taken_along() -> None:
     room = Room(partitioned=True)
-    room.feed(replace(traffic(200, seed=0), partition=0))
+    room.feed(replace(traffic(600, seed=0, entities=24), partition=0))
     room.offer(loaded("v1", 1.02))
     room.scorer.turn()
     assert room.swapper.busy
@@ -121,7 +121,7 @@ def test_a_partition_that_comes_while_a_network_is_on_its_way_is_taken_along() -
 
 def test_a_later_offer_takes_the_place_of_one_on_its_way() -> None:
     room = Room()
-    room.feed(traffic(300))
+    room.feed(traffic(600, entities=24))
     room.offer(loaded("v1", 1.02))
     room.scorer.turn()
     room.offer(loaded("v2", 1.03))
@@ -157,10 +157,10 @@ def test_what_is_told_of_a_switch_is_the_same_in_every_replica() -> None:
     assert "gate passed" in told[0].summary
 
 
-@given(st.integers(1, MOST_SLOTS), st.floats(0, 10), st.floats(1e-4, 1))
-def test_a_slice_never_more_than_doubles_and_is_never_empty(slots: int, took_s: float, allowed_s: float) -> None:
+@given(st.integers(LEAST_SLOTS, MOST_SLOTS), st.floats(0, 10), st.floats(1e-4, 1))
+def test_a_slice_never_more_than_doubles_and_is_never_tiny(slots: int, took_s: float, allowed_s: float) -> None:
     following = next_slots(slots, took_s=took_s, allowed_s=allowed_s)
-    assert 1 <= following <= min(2 * slots, MOST_SLOTS)
+    assert LEAST_SLOTS <= following <= min(2 * slots, MOST_SLOTS)
 
 
 @pytest.mark.parametrize(("took_s", "following"), [(0.008, 50), (0.004, 100), (0.002, 200), (0.0001, 200)])
