@@ -112,7 +112,7 @@ def train_student(
     said = dict(training) | {"teacher": teacher.version, "parent": start.version if again and start else None}
     return export.write_bundle(
         out, version=version, spec=spec, weights=result.weights, calibration=teacher.calibration, training=said,
-        prove=("litert", "litert-int8"),
+        prove=("litert", "litert-fp16", "litert-int8"),
     )  # fmt: skip
 
 

@@ -40,6 +40,7 @@ LEAST_SEASON = 0.3  # autocorrelation of the season that counts as one
 class Outcome:
     """What the pipeline said of every row of a trial (N, ...), in its order."""
 
+    score: F32
     alarm: F32  # >= 1 where an alarm fires, > 0 where one would at another line
     expected: F32  # (N, C)
     outside: Bool  # (N, C) known values outside the expected band
@@ -94,9 +95,10 @@ def run(bundle: Bundle, trial: Trial, settings: DetectSettings, backend: str = "
     began = time.perf_counter()
     parts = [detector.process(batch).scores for batch in trial.batches()]
     seconds = time.perf_counter() - began
-    alarm, expected, fate = (np.concatenate([getattr(p, n) for p in parts]) for n in ("alarm", "expected", "fate"))
+    names = ("score", "alarm", "expected", "fate")
+    score, alarm, expected, fate = (np.concatenate([getattr(p, n) for p in parts]) for n in names)
     low, high = (np.concatenate([getattr(p, n) for p in parts]) for n in ("low", "high"))
-    return Outcome(alarm, expected, (trial.values < low) | (trial.values > high), fate, seconds)
+    return Outcome(score, alarm, expected, (trial.values < low) | (trial.values > high), fate, seconds)
 
 
 def hits(trial: Trial, outcome: Outcome, line: float = 1.0) -> Hits:

@@ -1,4 +1,4 @@
-"""From trained weights to a bundle: the step of detect.cell as LiteRT f32 and dynamic int8, golden vectors, parity.
+"""From trained weights to a bundle: the step of detect.cell as LiteRT in three precisions, golden vectors, parity.
 
 Only weights leave training; the SavedModel lives in a temporary directory (it is code, and code is not exchanged).
 """
@@ -22,8 +22,9 @@ from streamer.errors import ModelError
 from streamer.event import F32
 
 PARITY_F32 = 1e-5
-# Dynamic int8 rounds each activation row to 8 bits: the forecast may move by so much, rms in step units.
-PARITY_INT8_RMS = 0.25
+# fp16 rounds the weights, dynamic int8 each activation row too: the forecast may move by so much, rms in step units.
+PARITY_RMS = {"litert-fp16": 0.01, "litert-int8": 0.25}
+PRECISIONS = ("f32", "fp16", "int8")
 GOLDEN_STEPS, GOLDEN_ROWS, GOLDEN_CHANNELS = 24, 3, 2
 
 
@@ -50,8 +51,13 @@ def check_weights(spec: ModelSpec, weights: Mapping[str, F32]) -> None:
             raise ModelError(f"weight {name} is not finite: the training diverged")
 
 
-def to_litert(spec: ModelSpec, weights: Mapping[str, F32], directory: Path) -> dict[str, bytes]:
-    """The LiteRT files, by name: step and replay, f32 and dynamic int8, any number of rows and channels by resizing."""
+def to_litert(
+    spec: ModelSpec, weights: Mapping[str, F32], directory: Path, precisions: Sequence[str] = PRECISIONS
+) -> dict[str, bytes]:
+    """The LiteRT files, by name: step and replay in each precision, any number of rows and channels by resizing.
+
+    "f32", "fp16" (weights of 16 bits, arithmetic of 32) and "int8" (weights of 8 bits, activations rounded row by row).
+    """
     tf = import_tensorflow()
     parts = {}
     for graph, (function, signature) in _graphs(tf, spec, weights).items():
@@ -59,9 +65,10 @@ def to_litert(spec: ModelSpec, weights: Mapping[str, F32], directory: Path) -> d
         module = tf.Module()
         module.run = tf.function(function, input_signature=signature)
         tf.saved_model.save(module, str(saved), signatures={"serving_default": module.run})
-        for precision, optimizations in (("f32", []), ("int8", [tf.lite.Optimize.DEFAULT])):
+        for precision in precisions:
             converter = tf.lite.TFLiteConverter.from_saved_model(str(saved))
-            converter.optimizations = optimizations
+            converter.optimizations = [] if precision == "f32" else [tf.lite.Optimize.DEFAULT]
+            converter.target_spec.supported_types = [tf.float16] if precision == "fp16" else []
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
             parts[f"{graph}_{precision}.tflite"] = converter.convert()
     return parts
@@ -138,13 +145,14 @@ def write_bundle(
     weights: Mapping[str, F32],
     training: Mapping[str, Any],
     calibration: Mapping[str, Any] | None = None,
-    prove: Sequence[str] = ("litert", "litert-int8", "keras"),
+    prove: Sequence[str] = ("litert", "litert-fp16", "litert-int8", "keras"),
+    precisions: Sequence[str] = PRECISIONS,
 ) -> Bundle:
     """Export, save, load again and prove parity; return the verified bundle. ModelError if a backend disagrees."""
     check_weights(spec, weights)
     weights = {name: np.ascontiguousarray(weights[name], np.float32) for name in SHAPES}
     with tempfile.TemporaryDirectory() as scratch:
-        parts = to_litert(spec, weights, Path(scratch))
+        parts = to_litert(spec, weights, Path(scratch), precisions)
     parts["golden.npz"] = artifact.pack_arrays(golden(spec, weights))
     artifact.save(
         directory, version=version, spec=spec, weights=weights,
@@ -169,4 +177,4 @@ def parity(bundle: Bundle, backends: Sequence[str]) -> dict[str, dict[str, float
 
 def limit_of(backend: str) -> tuple[str, float]:
     """Which of the deviations of a backend is bounded, and by how much."""
-    return ("delta_rms", PARITY_INT8_RMS) if backend == "litert-int8" else ("max", PARITY_F32)
+    return ("delta_rms", PARITY_RMS[backend]) if backend in PARITY_RMS else ("max", PARITY_F32)

@@ -88,6 +88,7 @@ def finetune(bundle: Bundle, history: History, out: Path, *, version: str, until
         export.write_bundle(
             out, version=version, spec=bundle.spec, weights=result.weights,
             calibration=bundle.calibration, training=training, prove=("litert", "litert-int8"),
+            precisions=("f32", "int8"),
         )  # fmt: skip
     else:
         _keep(bundle, out, version, training)

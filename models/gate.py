@@ -18,8 +18,8 @@ span, and is left to the shadow on live traffic, which nobody can have trained o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,10 @@ class Verdict:
             "why": self.why, "findings": [asdict(f) for f in self.findings], "rules": asdict(self.rules),
             **self.figures,
         }  # fmt: skip
+
+    def with_more(self, findings: Sequence[Finding], figures: Mapping[str, Any]) -> Verdict:
+        """The same with further rules applied."""
+        return replace(self, findings=(*self.findings, *findings), figures={**self.figures, **figures})
 
     def require(self) -> None:
         """GateRefused unless passed."""
@@ -143,7 +147,7 @@ def provenance(challenger: Bundle, champion: Bundle, split: Split) -> list[Findi
     said = (
         "trained before the held-out span" if ok else f"leaked: trained on {end_s - cut_s:.0f} s of the held-out span"
     )
-    return [Finding("provenance", ok, said, None, end_s, cut_s)]
+    return [Finding("provenance", ok, said)]
 
 
 def speed(champion: Bundle, challenger: Bundle, trial: Trial, rules: GateRules, backend: str) -> Finding:

@@ -40,7 +40,7 @@ def page(told: Mapping[str, Any]) -> str:
     body = [
         f"<h1>{html.escape(told['challenger'])} {mark}</h1>",
         f"<p>Judged against {html.escape(told['champion'])} on the same held-out rows. {_about(told)}</p>",
-        _findings(told["findings"]), *_figures(told),
+        _findings(told["findings"]), _precisions(told.get("precisions", [])), *_figures(told),
     ]  # fmt: skip
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
@@ -61,6 +61,24 @@ def _about(told: Mapping[str, Any]) -> str:
 def _findings(findings: Sequence[Mapping[str, Any]]) -> str:
     head = "<tr><th></th><th>rule</th><th>finding</th><th>champion</th><th>challenger</th><th>limit</th></tr>"
     return f"<table>{head}{''.join(_row(one) for one in findings)}</table>"
+
+
+def _precisions(forms: Sequence[Mapping[str, Any]]) -> str:
+    """What each exported precision costs and changes."""
+    if not forms:
+        return ""
+    shown = {
+        "bytes": "bytes", "step_us": "us an event", "mean_difference": "mean score change",
+        "max_difference": "largest", "flipped": "alerts flipped", "alerts": "of",
+    }  # fmt: skip
+    head = f"<tr><th>precision</th>{''.join(f'<th>{title}</th>' for title in shown.values())}</tr>"
+    return f"<table>{head}{''.join(_form(form, tuple(shown)) for form in forms)}</table>"
+
+
+def _form(form: Mapping[str, Any], names: Sequence[str]) -> str:
+    cells = (f"{form[n]:,}" if isinstance(form[n], int) else _number(form[n]) for n in names)
+    numbers = "".join(f'<td class="n">{cell}</td>' for cell in cells)
+    return f"<tr><td>{html.escape(form['backend'])}</td>{numbers}</tr>"
 
 
 def _row(one: Mapping[str, Any]) -> str:

@@ -36,7 +36,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -48,11 +48,15 @@ from streamer import artifact
 from streamer.artifact import Bundle
 from streamer.errors import GateRefused, InputError, ModelError, StreamerError
 
+if TYPE_CHECKING:
+    from models.gate import Verdict
+
 BEGAN = time.monotonic()
 STARTS = ("champion", "scratch")
 # Of the wall time: training, then the twin's; the rest goes to conversions and the gate.
 TRAIN_SHARE, DISTIL_SHARE = 0.45, 0.75
 FRESH_RATE, NOISE = 4e-3, 0.01
+PARITY_ANOMALIES = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +176,7 @@ def _challenger(request: Request, champion: Bundle, past: Split, out: Path) -> B
     training = _training(request, champion, past) | {"fit": report.summary(result, settings)}
     made = export.write_bundle(
         out, version=request.version, spec=champion.spec, weights=result.weights,
-        calibration=champion.calibration, training=training, prove=("litert", "litert-int8"),
+        calibration=champion.calibration, training=training, prove=("litert", "litert-fp16", "litert-int8"),
     )  # fmt: skip
     say("exported", sha256=made.sha256, bytes={name: len(blob) for name, blob in sorted(made.parts.items())})
     return made
@@ -196,6 +200,8 @@ def _gated(request: Request, champion: Bundle, made: Bundle, past: Split, rules:
     from models import gate, gate_page
 
     verdict = gate.judge(champion, made, past, rules, detect=request.detect, seed=request.seed)
+    if verdict.passed:
+        verdict = _precise(request, made, past, verdict)
     broken = [finding.name for finding in verdict.findings if not finding.ok]
     say("gate", passed=verdict.passed, broken=broken, why=verdict.why)
     reports = gate_page.report(verdict)
@@ -203,6 +209,16 @@ def _gated(request: Request, champion: Bundle, made: Bundle, past: Split, rules:
         _write(beside(request.out, "-refused"), reports)
         verdict.require()
     return reports
+
+
+def _precise(request: Request, made: Bundle, past: Split, verdict: Verdict) -> Verdict:
+    """The verdict with what every exported precision changes."""
+    from models import evaluate, parity
+    from models.trial import build
+
+    trial = build(past.series, request.seed, aimed=PARITY_ANOMALIES)
+    forms = parity.measure(made, trial, evaluate.settings_for(trial, request.detect))
+    return verdict.with_more(parity.findings(forms), {"precisions": parity.figures(forms)})
 
 
 def _refuse(request: Request, champion: Bundle, past: Split, finding: Finding) -> None:

@@ -8,7 +8,7 @@ from streamer.artifact import Bundle, ModelSpec
 from streamer.errors import BackendError
 from streamer.protocols import Scorer
 
-NAMES = ("litert", "litert-int8", "keras", "numpy", "baseline")
+NAMES = ("litert", "litert-fp16", "litert-int8", "keras", "numpy", "baseline")
 
 
 def open_scorer(bundle: Bundle, backend: str = "auto", threads: int = 1) -> Scorer:
@@ -17,7 +17,7 @@ def open_scorer(bundle: Bundle, backend: str = "auto", threads: int = 1) -> Scor
     BackendError if the name is unknown or its package is missing (the message names the pip extra).
     """
     name = default_backend() if backend == "auto" else backend
-    if name in ("litert", "litert-int8"):
+    if name.startswith("litert") and name in NAMES:
         from streamer.backends.litert import LiteRTScorer
 
         return LiteRTScorer(bundle, name, threads)

@@ -15,7 +15,7 @@ from streamer.errors import BackendError, CorruptBundle
 from streamer.event import F32, ModelRef
 from streamer.protocols import StepOut
 
-PRECISIONS = {"litert": "f32", "litert-int8": "int8"}
+PRECISIONS = {"litert": "f32", "litert-fp16": "fp16", "litert-int8": "int8"}
 INPUTS = ("value_state", "rhythm_state", "x", "r")
 OUTPUTS = ("value_state", "rhythm_state", "delta", "value", "gap", "hour", "attention")
 REPLAYED = (*OUTPUTS[:2], OUTPUTS[-1])

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SENTENCES = 20
 DAY_S = 86_400.0
 FORMATS = click.Choice(["human", "json"])
-BACKENDS = click.Choice(["auto", "litert", "litert-int8", "keras", "numpy", "baseline"])
+BACKENDS = click.Choice(["auto", "litert", "litert-fp16", "litert-int8", "keras", "numpy", "baseline"])
 
 
 @dataclass(frozen=True, slots=True)

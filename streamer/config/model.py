@@ -46,7 +46,7 @@ class Model(Section):
     keys: Names = ()  # Ed25519 public keys that may sign: base64, or PEM files
     require_signature: bool = False
     probe_timeout: Duration = Duration(30)  # of a new model's first steps, in a process of their own
-    backend: Literal["auto", "litert", "litert-int8", "keras", "numpy", "baseline"] = "auto"
+    backend: Literal["auto", "litert", "litert-fp16", "litert-int8", "keras", "numpy", "baseline"] = "auto"
     threads: Annotated[Count, Field(le=256)] = 1
     shadow: Shadow = Shadow()
     watch: Watch = Watch()

@@ -1,0 +1,118 @@
+"""What each exported precision costs and changes: bytes, speed, and the scores and alerts of the production pipeline.
+
+The reference is the numpy step of the same weights. Scores are compared relative to 1 + the reference's score, because
+evidence is on a log scale whose size grows with the anomaly. An alert is flipped if it is there with one of the two
+and the other raises none within NEAR rows of it: one event earlier or later is the same alert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from models import evaluate
+from models.gate_rules import Finding
+from models.trial import Trial
+from streamer.artifact import Bundle
+from streamer.backends import open_scorer
+from streamer.detect.settings import DetectSettings
+from streamer.event import I64
+
+BACKENDS = ("litert", "litert-fp16", "litert-int8")
+# By backend: mean score difference, and flipped alerts as a share of all; one flipped alert is always allowed, because
+# a score that lies on the line falls to either side by rounding.
+LIMITS: Mapping[str, tuple[float, float]] = {
+    "litert": (1e-4, 0.002), "litert-fp16": (0.005, 0.02), "litert-int8": (0.05, 0.1),
+}  # fmt: skip
+FREE_FLIPS = 1
+NEAR = 10  # rows: the span over which scores are smoothed
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One precision against the reference."""
+
+    backend: str
+    bytes: int  # step and replay together
+    step_us: float
+    max_difference: float
+    mean_difference: float
+    alerts: int  # the reference's
+    flipped: int
+
+    @property
+    def why(self) -> str:
+        """What is broken, "" for nothing."""
+        mean, flips = LIMITS[self.backend]
+        if not self.mean_difference <= mean:
+            return f"{self.backend}: scores differ by {self.mean_difference:.2g} on average, allowed is {mean:g}"
+        allowed = max(FREE_FLIPS, flips * self.alerts)
+        if self.flipped > allowed:
+            return f"{self.backend}: {self.flipped} of {self.alerts} alerts are flipped, allowed are {allowed:.0f}"
+        return ""
+
+
+def measure(
+    bundle: Bundle, trial: Trial, settings: DetectSettings, backends: Sequence[str] = BACKENDS
+) -> tuple[Form, ...]:
+    """Every precision of the bundle on the same trial."""
+    reference = evaluate.run(bundle, trial, settings, "numpy")
+    scorers = [open_scorer(bundle, name) for name in backends]
+    us = evaluate.step_us(scorers, bundle.spec, trial.values.shape[1])
+    return tuple(_form(bundle, trial, settings, reference, *one) for one in zip(backends, us, strict=True))
+
+
+def _form(
+    bundle: Bundle, trial: Trial, settings: DetectSettings, reference: evaluate.Outcome, backend: str, us: float
+) -> Form:
+    got = evaluate.run(bundle, trial, settings, backend)
+    difference = np.abs(got.score - reference.score) / (1 + reference.score)
+    wanted = _alerts(trial, reference)
+    return Form(
+        backend, bytes_of(bundle, backend), us, float(difference.max()), float(difference.mean()),
+        len(wanted), flipped(wanted, _alerts(trial, got)),
+    )  # fmt: skip
+
+
+def _alerts(trial: Trial, outcome: evaluate.Outcome) -> I64:
+    """Where alarms fire, as row numbers on one axis that keeps streams NEAR rows and more apart (n,), ascending."""
+    rows = np.flatnonzero(outcome.alarm >= 1)
+    apart = int(trial.number.max()) + 2 * NEAR
+    return np.sort(trial.stream[rows].astype(np.int64) * apart + trial.number[rows])
+
+
+def flipped(ours: I64, theirs: I64) -> int:
+    """How many of both (each ascending) have none of the other within NEAR rows."""
+    return _alone(ours, theirs) + _alone(theirs, ours)
+
+
+def _alone(ours: I64, theirs: I64) -> int:
+    return int(np.count_nonzero(np.searchsorted(theirs, ours - NEAR) == np.searchsorted(theirs, ours + NEAR, "right")))
+
+
+def bytes_of(bundle: Bundle, backend: str) -> int:
+    """Bytes of the graphs that a backend loads."""
+    from streamer.backends.litert import PRECISIONS
+
+    return sum(len(bundle.parts[f"{graph}_{PRECISIONS[backend]}.tflite"]) for graph in ("step", "replay"))
+
+
+def findings(forms: Sequence[Form]) -> list[Finding]:
+    """One per precision."""
+    return [
+        Finding(
+            form.backend.replace("litert", "parity").replace("parity-", "parity_"), not form.why,
+            form.why or f"{form.backend} changes scores by {form.mean_difference:.2g} on average and "
+            f"flips {form.flipped} of {form.alerts} alerts",
+            None, form.mean_difference, LIMITS[form.backend][0],
+        )
+        for form in forms
+    ]  # fmt: skip
+
+
+def figures(forms: Sequence[Form]) -> list[dict[str, Any]]:
+    """JSON-ready."""
+    return [asdict(form) for form in forms]
