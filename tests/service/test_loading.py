@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from streamer.config.learning import Retrain
 from streamer.connect.registry_files import DirectoryRegistry
 from streamer.errors import BackendError, ConfigError
 from streamer.service import loading, wiring
+from streamer.service.daemon import Daemon
 from streamer.service.loading import load_configured
 
 
@@ -109,11 +111,11 @@ def test_a_service_that_retrains_makes_the_registry_and_no_other_does(tmp_path: 
     with pytest.raises(ConfigError, match=r"model\.registry: there is no such folder"):
         wiring.build(config)
     assert not (tmp_path / "registry").exists()
-    retrain = config.model_copy(update={"retrain": Retrain()})
+    retrain, ended = config.model_copy(update={"retrain": Retrain()}), threading.Event()
+    ended.set()
     with pytest.raises(ConfigError):
         wiring.build(retrain, dry_run=True)
-    for close in (registry.close for registry in [wiring.build(retrain).registry] if registry):
-        close()
+    assert Daemon(wiring.build(retrain), ended).run() == 0
     assert (tmp_path / "registry").is_dir()
 
 
