@@ -20,7 +20,7 @@ from streamer.errors import BackendError, GateRefused
 if TYPE_CHECKING:
     from models.search import Tried
     from streamer.artifact import Bundle
-    from streamer.config import Stream
+    from streamer.config import Config, Stream
     from streamer.service.history import Rows
 
 SCHEMA = "streamer.train/1"
@@ -77,14 +77,13 @@ def train(
     With --search the shape (units, window) and the training (batch, dropout, rate) are searched for first, by the
     planted anomalies that each choice catches on held-out rows; the best is then trained from nothing.
     """
-    from streamer import artifact
     from streamer.config.load import load_config
     from streamer.service.labels import json_windows
 
     need_tensorflow()
     loaded = load_config(config, sets)
     stream = unpaced(only_stream(loaded, name))
-    bundle = artifact.load(Path(loaded.model.path) if loaded.model.path else artifact.PRETRAINED)
+    bundle = starting_bundle(loaded)
     windows = json_windows(labels, by_time=has_time(stream), name=labels_name) if labels else []
     rows = rows_of(stream, bundle, windows)
     label = version or f"{bundle.version}-{stream.name}"
@@ -100,6 +99,21 @@ def train(
     )  # fmt: skip
     told |= {} if found is None else {"search": [one.as_json() for one in found]}
     click.echo(json.dumps({"schema": SCHEMA, **told}) if form == "json" else sentences(told, rows))
+
+
+def starting_bundle(config: Config) -> Bundle:
+    """What training starts from: the configured bundle, the registry's champion, else the starter."""
+    from streamer import artifact
+    from streamer.connect import open_registry
+    from streamer.service.learning.promotion import champion
+    from streamer.service.loading import trust_for
+
+    registry = open_registry(config)
+    if registry is None:
+        return artifact.load(Path(config.model.path) if config.model.path else artifact.PRETRAINED)
+    with closing(registry):
+        found = champion(registry)  # the starter is part of the program, and signed by nobody
+        return artifact.load(found, None if found == artifact.PRETRAINED else trust_for(config.model))
 
 
 def need_tensorflow() -> None:
