@@ -22,6 +22,7 @@ from keras import ops
 from models import evaluate, export, losses, network, weigh
 from models.dataset import HistorySet
 from models.export import expected_shape
+from models.gate_rules import GateRules
 from models.pretrain import SyntheticSet
 from models.split import Split
 from models.train import Batch, DataSet, Report, TrainSettings, train
@@ -163,20 +164,19 @@ class Kept:
 
 
 def compare(
-    teacher: Bundle, student: Bundle, past: Split, *, detect: Mapping[str, Any], seed: int = 0, anomalies: int = 300,
+    teacher: Bundle, student: Bundle, past: Split, *, detect: Mapping[str, Any], rules: GateRules, seed: int = 0,
     backend: str = "auto",
 ) -> Kept:  # fmt: skip
     """Both on the held-out span, through the production pipeline."""
-    paired = weigh.compare(teacher, student, build(past.series, seed, aimed=anomalies), detect, backend)
+    trial = build(past.series, seed, aimed=rules.anomalies, warm=rules.warm_rows)
+    paired = weigh.compare(teacher, student, trial, detect, backend)
     theirs, ours = paired.equal
     loss = paired.errors[1] - paired.errors[0]
-    us = evaluate.step_us(
-        [open_scorer(b, backend) for b in (teacher, student)], teacher.spec, paired.trial.values.shape[1]
-    )
+    us = evaluate.step_us([open_scorer(b, backend) for b in (teacher, student)], teacher.spec, trial.values.shape[1])
     return Kept(
         _size(teacher, us[0]), _size(student, us[1]),
         detection=ours.recall / theirs.recall if theirs.recall > 0 else 1.0,
-        forecast=0.0 if evaluate.unscored(paired.trial, paired.outcomes[1]) else _forecast_kept(loss),
+        forecast=0.0 if evaluate.unscored(trial, paired.outcomes[1]) else _forecast_kept(loss),
         recall=(theirs.recall, ours.recall),
         false_alarms=(float(paired.at_line[0].false_alarms.sum()), float(paired.at_line[1].false_alarms.sum())),
     )  # fmt: skip

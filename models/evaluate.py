@@ -183,7 +183,7 @@ def _season_before(values: F32, filled: F32) -> F32:
     return out
 
 
-def season(values: F32) -> int:
+def season(values: F32 | F64) -> int:
     """The lag in rows at which the autocorrelation peaks after its first dip; 0 where nothing repeats."""
     centred = (values - values.mean()).astype(np.float64)
     size = 1 << (2 * len(centred) - 1).bit_length()
@@ -194,8 +194,12 @@ def season(values: F32) -> int:
     auto = auto / auto[0] * len(centred) / np.arange(len(centred), len(centred) - len(auto), -1)
     dips = np.flatnonzero(auto < 0)
     first = max(int(dips[0]) if len(dips) else len(auto), LAGS[0])
-    range_ = auto[first : LAGS[1] + 1]
-    return first + int(np.argmax(range_)) if len(range_) and range_.max() >= LEAST_SEASON else 0
+    some = auto[first : LAGS[1] + 1]
+    if not len(some) or some.max() < LEAST_SEASON:
+        return 0
+    # Its multiples repeat as well: the first hill that is about as high as the highest.
+    start = int(np.argmax(some >= 0.9 * some.max()))
+    return first + start + int(np.argmax(some[start : start + max(first // 2, 2)]))
 
 
 def judged_windows(series: Series, spec: ModelSpec, *, held: bool, before: int = 0) -> History | None:

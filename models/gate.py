@@ -94,11 +94,12 @@ def judge(
     if bundle is None or not all(finding.ok for finding in early):
         name = bundle.version if bundle else Path(str(challenger)).name
         return Verdict(champion.version, name, tuple(early), figures, rules)
-    paired = weigh.compare(champion, bundle, build(split.series, seed, aimed=rules.anomalies), detect or {}, backend)
+    trial = build(split.series, seed, aimed=rules.anomalies, warm=rules.warm_rows)
+    paired = weigh.compare(champion, bundle, trial, detect or {}, backend)
     chances = leak.likelihoods(champion, bundle, split, backend)
     found = [
         *early, *weigh.detection(paired, rules), *weigh.forecasting(paired, rules), *leak.densities(chances, rules),
-        speed(champion, bundle, paired.trial, rules, backend),
+        speed(champion, bundle, trial, rules, backend),
     ]  # fmt: skip
     figures |= weigh.summary(paired) | leak.summary(chances)
     return Verdict(champion.version, bundle.version, tuple(found), figures, rules)

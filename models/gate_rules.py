@@ -24,6 +24,7 @@ class GateRules:
     max_slowdown: float = 1.5
     confidence: float = 0.8
     anomalies: int = 300  # planted, about
+    warm_rows: int = 512  # of an entity before the held-out span: profiles and alarm lines settle
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.confidence < 1:

@@ -201,7 +201,7 @@ def _gated(request: Request, champion: Bundle, made: Bundle, past: Split, rules:
 
     verdict = gate.judge(champion, made, past, rules, detect=request.detect, seed=request.seed)
     if verdict.passed:
-        verdict = _precise(request, made, past, verdict)
+        verdict = _precise(request, made, past, verdict, rules)
     broken = [finding.name for finding in verdict.findings if not finding.ok]
     say("gate", passed=verdict.passed, broken=broken, why=verdict.why)
     reports = gate_page.report(verdict)
@@ -211,12 +211,12 @@ def _gated(request: Request, champion: Bundle, made: Bundle, past: Split, rules:
     return reports
 
 
-def _precise(request: Request, made: Bundle, past: Split, verdict: Verdict) -> Verdict:
+def _precise(request: Request, made: Bundle, past: Split, verdict: Verdict, rules: GateRules) -> Verdict:
     """The verdict with what every exported precision changes."""
     from models import evaluate, parity
     from models.trial import build
 
-    trial = build(past.series, request.seed, aimed=PARITY_ANOMALIES)
+    trial = build(past.series, request.seed, aimed=min(rules.anomalies, PARITY_ANOMALIES), warm=rules.warm_rows)
     forms = parity.measure(made, trial, evaluate.settings_for(trial, request.detect))
     return verdict.with_more(parity.findings(forms), {"precisions": parity.figures(forms)})
 
@@ -248,7 +248,7 @@ def _twin(
         seconds=_left(request, DISTIL_SHARE), seed=request.seed, training=_training(request, teacher, past),
         report=lambda e: say("epoch", network="edge", **shown(e)),
     )  # fmt: skip
-    kept = distil.compare(teacher, student, past, detect=request.detect, seed=request.seed, anomalies=rules.anomalies)
+    kept = distil.compare(teacher, student, past, detect=request.detect, rules=rules, seed=request.seed)
     reports["distil.json"] = (json.dumps(kept.as_json(), indent=1) + "\n").encode()
     say("distilled", passed=kept.passed, quality=kept.quality, why=kept.why)
     if kept.passed:

@@ -16,10 +16,8 @@ from models.inject import RHYTHM_KINDS, SPAN_ROWS, VALUE_KINDS, Planted, plant
 from models.split import LEAST_HELD_ROWS, Series
 from streamer.event import F32, F64, I32, Bool, EventBatch
 
-WARM_ROWS = 512  # of an entity before the cut
 # Rows from one planted anomaly to the next: an incident of up to 40, then a refractory of 100 and some quiet.
 SPACING_ROWS = 192
-AIMED_ANOMALIES = 300  # of them 1 % more or fewer caught is 3: what a margin of 0.02 can still see
 MAX_COPIES, MAX_ENTITIES, MAX_ROWS = 12, 64, 500_000
 CELLS = 24  # at least so many units to draw again from, where there are few entities
 LABELLED = "labelled"
@@ -71,8 +69,8 @@ class _Stream:
     untouched: bool
 
 
-def build(series: Sequence[Series], seed: int, *, aimed: int = AIMED_ANOMALIES, warm: int = WARM_ROWS) -> Trial:
-    """The trial of a split's series; the same for the same seed."""
+def build(series: Sequence[Series], seed: int, *, aimed: int = 300, warm: int = 512) -> Trial:
+    """The trial of a split's series with about `aimed` anomalies, after `warm` rows; the same for the same seed."""
     rng = np.random.default_rng([seed, 97])
     usable = [s for s in series if int(s.held.sum()) >= LEAST_HELD_ROWS]
     chosen = [usable[i] for i in sorted(rng.permutation(len(usable))[:MAX_ENTITIES])]

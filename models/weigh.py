@@ -73,9 +73,9 @@ def _recall_loss(paired: Paired, rules: GateRules) -> Finding:
     theirs, ours = paired.equal
     lost = _by_cell(paired, theirs.caught.astype(float) - ours.caught)
     count = _by_cell(paired, np.ones(len(ours.caught)))
-    worse = _worse(lost, count, paired.draws, rules.max_recall_loss, rules.confidence)
+    is_worse = worse(lost, count, paired.draws, rules.max_recall_loss, rules.confidence)
     said = f"at equal false alarms it catches {ours.recall:.1%} of anomalies, the champion {theirs.recall:.1%}"
-    return Finding("recall_loss", not worse, said, theirs.recall, ours.recall, rules.max_recall_loss)
+    return Finding("recall_loss", not is_worse, said, theirs.recall, ours.recall, rules.max_recall_loss)
 
 
 def _delay(paired: Paired, rules: GateRules) -> Finding:
@@ -86,19 +86,19 @@ def _delay(paired: Paired, rules: GateRules) -> Finding:
     before, after = float(theirs.delay_rows[both].mean()), float(ours.delay_rows[both].mean())
     later = _by_cell(paired, np.where(both, ours.delay_rows - theirs.delay_rows, 0))
     margin = (rules.max_delay_ratio - 1) * before + FREE_DELAY_ROWS
-    worse = _worse(later, _by_cell(paired, both.astype(float)), paired.draws, margin, rules.confidence)
+    is_worse = worse(later, _by_cell(paired, both.astype(float)), paired.draws, margin, rules.confidence)
     said = f"it notices after {after:.1f} rows on average, the champion after {before:.1f}"
-    return Finding("delay", not worse, said, before, after, before + margin)
+    return Finding("delay", not is_worse, said, before, after, before + margin)
 
 
 def _false_alarms(paired: Paired, rules: GateRules) -> Finding:
     theirs, ours = paired.at_line[0].false_alarms, paired.at_line[1].false_alarms
     days = max(paired.trial.days, 1e-9)
     excess = ours - rules.max_false_alarm_ratio * theirs - FREE_FALSE_ALARMS / paired.trial.cells
-    worse = _worse(excess, np.ones(len(excess)), paired.draws, 0.0, rules.confidence)
+    is_worse = worse(excess, np.ones(len(excess)), paired.draws, 0.0, rules.confidence)
     said = f"{ours.sum():.0f} false alarms in {days:.2g} days of normal operation, the champion {theirs.sum():.0f}"
     return Finding(
-        "false_alarms", not worse, said, theirs.sum() / days, ours.sum() / days, rules.max_false_alarm_ratio
+        "false_alarms", not is_worse, said, theirs.sum() / days, ours.sum() / days, rules.max_false_alarm_ratio
     )  # fmt: skip
 
 
@@ -114,10 +114,10 @@ def forecasting(paired: Paired, rules: GateRules) -> list[Finding]:
     said = f"its forecasts are {own:+.1%} better than persistence, the best peer's {peer:+.1%}"
     found = Finding("skill", bool(proven) or not beatable, said, _skill(naive, theirs), own, rules.min_skill)
     loss, count = _sums(ours - theirs)
-    worse = _worse(loss, count, paired.draws, float(np.log(rules.max_error_ratio)), rules.confidence)
+    is_worse = worse(loss, count, paired.draws, float(np.log(rules.max_error_ratio)), rules.confidence)
     ratio = float(np.exp(loss.sum() / max(count.sum(), 1)))
     said = f"its forecast errors are {ratio:.2f} times the champion's"
-    return [found, Finding("error", not worse, said, 1.0, ratio, rules.max_error_ratio)]
+    return [found, Finding("error", not is_worse, said, 1.0, ratio, rules.max_error_ratio)]
 
 
 def _by_cell(paired: Paired, of_anomalies: F64) -> F64:
@@ -131,7 +131,7 @@ def _ratio(loss: F64, count: F64, draws: F64) -> F64:
     return np.asarray((draws @ loss) / np.maximum(draws @ count, 1e-9), np.float64)
 
 
-def _worse(loss: F64, count: F64, draws: F64, margin: float, confidence: float) -> bool:
+def worse(loss: F64, count: F64, draws: F64, margin: float, confidence: float) -> bool:
     """Whether the mean loss is beyond the margin as measured, and in so many of the resamples: losses (K,), counts."""
     measured = float(loss.sum() / max(count.sum(), 1e-9))
     return measured > margin and float((_ratio(loss, count, draws) > margin).mean()) >= confidence

@@ -1,0 +1,132 @@
+"""Bad models are refused, each for its own reason; an equal one passes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models import gate, gate_page
+from models.gate import Verdict
+from models.gate_rules import GateRules, rules_of
+from models.split import Split
+from streamer.artifact import Bundle
+from streamer.errors import ConfigError, GateRefused
+from streamer.event import F32
+from tests.models.worlds import claiming, past, starter, waves
+
+RULES = GateRules(anomalies=24, warm_rows=128)
+
+
+@pytest.fixture(scope="module")
+def known() -> Split:
+    return past(**waves(entities=3, rows=560))
+
+
+def scaled(weights: Mapping[str, F32], factor: float, *names: str) -> dict[str, F32]:
+    return dict(weights) | {name: np.asarray(factor * weights[name], np.float32) for name in names}
+
+
+def untrained(weights: Mapping[str, F32]) -> dict[str, F32]:
+    rng = np.random.default_rng(0)
+    return {name: rng.normal(0, 0.1, array.shape).astype(np.float32) for name, array in weights.items()}
+
+
+def judged(challenger: Bundle, known: Split) -> Verdict:
+    return gate.judge(starter(), challenger, known, RULES, backend="numpy")
+
+
+def broken(verdict: Verdict) -> set[str]:
+    return {finding.name for finding in verdict.findings if not finding.ok}
+
+
+def test_an_untrained_model_is_refused(known: Split) -> None:
+    bundle = starter()
+    assert {"skill", "calibration"} & broken(judged(claiming(bundle, known, weights=untrained(bundle.weights)), known))
+
+
+def test_a_copycat_is_refused_although_it_detects_and_is_likely_as_the_champion_is(known: Split) -> None:
+    bundle = starter()
+    copycat = scaled(bundle.weights, 0, "forecast_out", "forecast_out_bias")
+    verdict = judged(claiming(bundle, known, weights=copycat), known)
+    assert "skill" in broken(verdict)
+    by_name = {finding.name: finding for finding in verdict.findings}
+    assert by_name["leak"].ok and by_name["calibration"].ok
+    assert by_name["skill"].challenger == pytest.approx(0, abs=1e-3)
+
+
+def test_a_shifted_scale_is_refused(known: Split) -> None:
+    bundle = starter()
+    verdict = judged(claiming(bundle, known, weights=scaled(bundle.weights, 4, "forecast_out")), known)
+    assert {"error", "skill"} <= broken(verdict)
+
+
+def test_weights_that_are_no_numbers_are_refused_before_anything_runs(known: Split) -> None:
+    bundle = starter()
+    verdict = judged(claiming(bundle, known, weights=scaled(bundle.weights, np.nan, "gap_out")), known)
+    assert broken(verdict) == {"weights"}
+    assert "gap_out is not finite" in verdict.why
+    assert "trial" not in verdict.figures
+
+
+def test_another_schema_is_refused_before_anything_runs(known: Split) -> None:
+    bundle = starter()
+    verdict = judged(claiming(bundle, known, spec=replace(bundle.spec, window=32)), known)
+    assert broken(verdict) == {"schema"}
+    assert "window 32 (champion 64)" in verdict.why
+
+
+def test_a_bundle_of_another_format_is_refused_as_it_came(known: Split, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps({"format": "streamer.bundle/9"}))
+    assert broken(gate.judge(starter(), tmp_path, known, RULES)) == {"bundle"}
+
+
+@pytest.mark.parametrize(
+    ("training", "why"),
+    [
+        ({"span": [0, 4e9]}, "leaked: trained on"),
+        ({"span": [0, 1], "data_sha256": "HELD"}, "leaked: its data hash"),
+        ({}, "does not say when its data end"),
+    ],
+)
+def test_who_has_learnt_the_held_out_span_is_refused(known: Split, training: dict[str, object], why: str) -> None:
+    told = {name: known.held_sha256 if value == "HELD" else value for name, value in training.items()}
+    verdict = judged(replace(starter(), sha256="other", manifest={"training": told}), known)
+    assert broken(verdict) == {"provenance"}
+    assert why in verdict.why
+
+
+def test_an_equal_and_a_nearly_equal_challenger_pass(known: Split) -> None:
+    bundle, rng = starter(), np.random.default_rng(0)
+    near = {n: (a * (1 + 1e-3 * rng.normal(size=a.shape))).astype(np.float32) for n, a in bundle.weights.items()}
+    for challenger in (bundle, claiming(bundle, known, weights=near)):
+        verdict = judged(challenger, known)
+        assert verdict.passed, verdict.why
+        verdict.require()
+
+
+def test_a_refusal_has_its_exit_code_and_a_page_that_needs_nothing_else(known: Split, tmp_path: Path) -> None:
+    bundle = starter()
+    verdict = judged(claiming(bundle, known, weights=scaled(bundle.weights, 4, "forecast_out")), known)
+    with pytest.raises(GateRefused, match="forecast errors are") as refused:
+        verdict.require()
+    assert refused.value.exit_code == 4
+    gate_page.write_report(verdict, tmp_path)
+    told = json.loads((tmp_path / "gate.json").read_text())
+    assert (told["schema"], told["passed"], told["why"]) == ("streamer.gate/1", False, verdict.why)
+    page = (tmp_path / "gate.html").read_text()
+    assert page.count("<svg") == 5
+    assert not re.search(r'(src|href)="(?!#)', page)
+
+
+def test_rules_have_names_and_let_an_equal_model_pass() -> None:
+    assert rules_of({"min_recall": 0.5, "max_slowdown": 2}).min_recall == 0.5
+    with pytest.raises(ConfigError, match="unknown: min_recal"):
+        rules_of({"min_recal": 1})
+    with pytest.raises(ConfigError, match=r"gate\.max_slowdown: must be at least 1"):
+        rules_of({"max_slowdown": 0.9})
