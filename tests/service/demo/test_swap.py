@@ -8,7 +8,13 @@ import time
 import numpy as np
 import pytest
 
+from streamer.config import Model
+from streamer.service.demo import acts
+from streamer.service.demo.stage import Stage
 from streamer.service.demo.tuning import LEAST_ROWS, State, Tuning
+from streamer.service.learning.swap import Successor
+from streamer.service.loading import load_model
+from tests.servers.child import wait_until
 
 
 def history(rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -57,3 +63,18 @@ def test_a_child_that_cannot_train_says_why() -> None:
     assert tuning.state is State.FAILED
     assert "infinite" in tuning.told
     tuning.close()
+
+
+def test_what_is_offered_takes_over_in_the_running_show_and_nothing_is_lost() -> None:
+    """The swap is the service's own: the show only offers."""
+    first = load_model(Model(backend="numpy"))
+    stage = Stage((acts.plant_act(0, acts.Pace(), 20.0),), first, time.monotonic)
+    stage.open()
+    wait_until(lambda: stage.events > 500, timeout_s=60, what="events")
+    stage.swapper.offer(Successor(load_model(Model(backend="litert"))))
+    wait_until(lambda: stage.swapper.switches == 1, timeout_s=60, what="the switch")
+    judged = stage.events
+    wait_until(lambda: stage.events > judged, timeout_s=60, what="more events")
+    assert stage.end() == 0
+    assert stage.strands[0].judges[0].ref.backend == "litert"
+    assert stage.conservation["in_flight"] == 0

@@ -72,30 +72,37 @@ def test_whenever_a_network_is_offered_every_batch_is_judged_by_the_one_it_names
     assert_unmixed(room, networks)
 
 
-class Cost:
-    """Processor seconds of this thread: other work on the machine does not count."""
+def cost_s(room: Room, batch: EventBatch) -> float | None:
+    """Processor seconds of this thread for a batch; None while a network is on its way in."""
+    started, busy = time.thread_time(), room.swapper.busy
+    room.feed(batch)
+    return None if busy or room.swapper.busy else time.thread_time() - started
 
-    def __init__(self) -> None:
-        self.quiet: list[float] = []
 
-    def feed(self, room: Room, batch: EventBatch) -> None:
-        started, busy = time.thread_time(), room.swapper.busy
-        room.feed(batch)
-        if not busy and not room.swapper.busy:
-            self.quiet.append(time.thread_time() - started)
+def p99s(swaps: int) -> tuple[float, float]:
+    """The 99th percentile of a batch's cost without swaps and, outside the rebuild, with so many; in turn, so that
+    what else the machine does is the same for both.
+    """
+    batches = pieces(traffic(3600), 10)
+    plain, swapping, quiet = Room(), Room(), list[tuple[float, float]]()
+    for i, batch in enumerate(batches):
+        if i % (len(batches) // swaps) == 5:
+            swapping.offer(loaded(f"v{i}"))
+        before, after = cost_s(plain, batch), cost_s(swapping, batch)
+        if before is not None and after is not None:
+            quiet.append((before, after))
+    assert swapping.swapper.switches == swaps
+    assert len(quiet) > 100
+    low, high = np.quantile(np.array(quiet), 0.99, axis=0).tolist()
+    return low, high
 
 
 def test_outside_the_rebuild_a_batch_takes_what_it_took_before() -> None:
-    plain, swapping = Cost(), Cost()
-    for cost, swaps in ((plain, 0), (swapping, 30)):
-        room, batches = Room(), pieces(traffic(3600), 10)
-        for i, batch in enumerate(batches):
-            if swaps and i % 12 == 5:
-                room.offer(loaded(f"v{i}"))
-            cost.feed(room, batch)
-    before_s, after_s = (float(np.quantile(cost.quiet, 0.99)) for cost in (plain, swapping))
-    assert len(swapping.quiet) > 100
-    assert after_s < max(1.1 * before_s, before_s + 0.001), f"p99 {before_s * 1e3:.2f} -> {after_s * 1e3:.2f} ms"
+    # What disturbs a measurement only adds to it: the quietest of some rounds says most.
+    rounds = [p99s(30) for _ in range(3)]
+    before_s, after_s = (min(one) for one in zip(*rounds, strict=True))
+    print(f"p99 of a batch outside the rebuild: {before_s * 1e3:.2f} ms without swaps, {after_s * 1e3:.2f} ms with 30")
+    assert after_s < max(1.1 * before_s, before_s + 0.001)
 
 
 def test_a_partition_that_comes_later_opens_with_the_network_that_judges() -> None:
