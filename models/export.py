@@ -124,16 +124,17 @@ def deviation(bundle: Bundle, backend: str, vectors: Mapping[str, F32] | None = 
     for t in range(len(vectors["x"])):
         out = scorer.step(*state, vectors["x"][t], vectors["r"][t])
         got = {name: getattr(out, name) for name in OUTPUTS}
-        worst = max(worst, *(_distance(got[name], vectors[name][t]) for name in OUTPUTS))
+        worst = max(worst, *(distance(got[name], vectors[name][t]) for name in OUTPUTS))
         squares.append(np.mean((out.delta - vectors["delta"][t]) ** 2))
         state = out.value_state, out.rhythm_state
     replayed = scorer.replay(np.zeros_like(state[0]), np.zeros_like(state[1]), vectors["x"], vectors["r"])
     wanted = (vectors["value_state"][-1], vectors["rhythm_state"][-1], vectors["attention"])
-    worst = max(worst, *(_distance(got, want) for got, want in zip(replayed, wanted, strict=True)))
+    worst = max(worst, *(distance(got, want) for got, want in zip(replayed, wanted, strict=True)))
     return {"max": worst, "delta_rms": float(np.sqrt(np.mean(squares)))}
 
 
-def _distance(got: F32, want: F32) -> float:
+def distance(got: F32, want: F32) -> float:
+    """Largest difference, relative where the wanted number exceeds 1."""
     return float(np.max(np.abs(got - want) / np.maximum(1, np.abs(want))))
 
 
