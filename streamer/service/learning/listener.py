@@ -44,6 +44,12 @@ class Board:
         with self._lock:
             return [label for label in self._labels if label.stream == stream]
 
+    def word(self, stream: str, entity: str, at_s: float) -> str | None:
+        """The last label of an entity that holds a moment of event time."""
+        said = (one for one in reversed(self.of(stream)) if one.entity == entity and one.start_s <= at_s <= one.end_s)
+        found = next(said, None)
+        return None if found is None else found.kind.value
+
 
 class Listener:
     """One thread. What is away is asked again; a label that cannot be understood is told, counted and passed over."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,7 +18,8 @@ import structlog
 
 from streamer.event import Alert, EventBatch, Fate
 from streamer.protocols import Clock
-from streamer.service.learning.pairs import Agreement, Pairs
+from streamer.service.learning.chronicle import seconds
+from streamer.service.learning.pairs import Agreement, Incident, Pairs
 from streamer.service.learning.swap import Rebuilding
 from streamer.service.line import Line
 from streamer.service.loading import Loaded
@@ -59,6 +60,7 @@ class Report:
     pairs: Pairs = field(default_factory=Pairs)
     agreement: Agreement = field(default_factory=Agreement)
     share: float = 1.0
+    label_of: Callable[[Incident], str | None] = lambda incident: None  # what people said of an incident
 
     @property
     def slowdown(self) -> float:
@@ -71,7 +73,7 @@ class Report:
             "same": self.pairs.same, "extra": self.pairs.extra, "lost": self.pairs.lost,
             "disagreement": round(self.pairs.disagreement, 4),
             "correlation": round(self.agreement.correlation, 4), "without_score": self.unsure,
-            "slowdown": round(self.slowdown, 3),
+            "slowdown": round(self.slowdown, 3), "by_label": self.pairs.by_label(self.label_of),
         }  # fmt: skip
 
 
@@ -79,12 +81,19 @@ class Shadow:
     """One challenger over all streams. Used by the scorer's thread; `report` is read by any."""
 
     def __init__(self, loaded: Loaded, lines: Sequence[Line], share: float, *, clock: Clock = time.monotonic) -> None:
-        self.loaded, self.report = loaded, Report(loaded.network.ref.version, share=share)
+        self.loaded = loaded
+        self.report = Report(loaded.network.ref.version, share=share, label_of=self._label)
         self._lines, self._clock = tuple(lines), clock
         self._twins: dict[int, Twins] = {}  # by the partition's identity
         self._rebuilding = Rebuilding(clock)
         self._hashes: dict[str, float] = {}
         self._behind_since = clock()
+
+    def _label(self, incident: Incident) -> str | None:
+        boards = (line.said for line in self._lines if line.stream == incident.stream and line.said is not None)
+        return next(
+            (board.word(incident.stream, incident.entity, seconds(incident.opened_at)) for board in boards), None
+        )
 
     def turn(self) -> bool:
         """Keep up with the partitions, and rebuild a slice; False if there was nothing to do."""

@@ -132,6 +132,16 @@ def test_what_others_wrote_into_the_journal_is_heard_too_and_only_news_is_counte
     assert listener.board.of("cards") == []
 
 
+def test_the_last_word_on_a_moment_counts(journal: SqliteJournal) -> None:
+    board = Board()
+    label, _ = join(Said(LabelKind.FALSE_ALARM, alert_id="ab12"), journal, now_s=0.0)
+    board.put([replace(label, number=1), replace(label, kind=LabelKind.CONFIRMED, number=2, end_s=150.0)])
+    assert [board.word("plant", "pump", at_s) for at_s in (99.0, 100.0, 150.0, 151.0, 201.0)] == [
+        None, "confirmed", "confirmed", "false_alarm", None
+    ]  # fmt: skip
+    assert board.word("plant", "valve", 120.0) is board.word("cards", "pump", 120.0) is None
+
+
 class _Away(SqliteJournal):
     """A journal that can be away."""
 
