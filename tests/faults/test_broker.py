@@ -46,28 +46,31 @@ def test_a_broker_that_was_away_or_stood_still_costs_nothing_but_time(
 ) -> None:
     trial = trial_on(kafka_alone)
     daemon, pump = trial.daemon().start(), trial.pump(rate_per_s=RATE_PER_S, count=MORE)
-    limit_s = stretched(FIRST_ALERT_S, daemon.wait_started())
+    start_s = daemon.wait_started()
     trial.wait_alerts(20, timeout_s=60.0)
     returns = [_suffer(kafka_alone, trial, daemon, fault) for fault in [_away, _stalled] * times(1, 5)]
     pump.stop()
     trial.verdict()
-    travels = trial.travels()
+    limit_s, travels = stretched(FIRST_ALERT_S, max(start_s, trial.truth_start_s)), trial.travels()
     for returned_s in returns:
-        first_s = min(one.alert_s for one in travels if one.event_s > returned_s) - returned_s
-        say(f"first alert of a new event {first_s:.1f} s after the broker's return (limit {limit_s:.1f} s)")
-        assert first_s < limit_s
+        any_s = min(one.alert_s for one in travels if one.alert_s > returned_s) - returned_s
+        new_s = min(one.alert_s for one in travels if one.event_s > returned_s) - returned_s
+        say(f"after the return: first alert {any_s:.1f} s, of a new event {new_s:.1f} s (limit {limit_s:.1f} s)")
+        assert any_s < FIRST_ALERT_S
+        assert new_s < limit_s  # behind all that producers kept back meanwhile: work, not waiting
 
 
 def _suffer(kafka: KafkaCluster, trial: Trial, daemon: Daemon, fault: Fault) -> float:
-    """Through one fault and 50 alerts beyond it; returns when the broker was back (seconds since 1970)."""
+    """Through one fault and to alerts of events beyond it; returns when the broker was back (seconds since 1970)."""
     lines = len(daemon.logged())
     with Watch(daemon) as watch:
         with fault(kafka):
             ready, reasons = daemon.ready()
             assert not ready and "kafka" in reasons["source:plant"], reasons
-        returned_s = time.time()
+        returned_s, before = time.time(), sum(kafka.end_offsets(trial.name).values())
         ready_s = daemon.wait_ready(timeout_s=60.0)
-        trial.wait_alerts(50, timeout_s=60.0)
+        wait_until(lambda: sum(trial.committed.values()) > before, timeout_s=60.0, what="new events to be judged")
+        trial.wait_alerts(20, timeout_s=60.0)
     lines = len(daemon.logged()) - lines
     say(f"longest silence {watch.longest_silence_s:.1f} s, ready {ready_s:.1f} s after its return, {lines} log lines")
     assert watch.longest_silence_s < LOOP_SILENT_S

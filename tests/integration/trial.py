@@ -49,6 +49,7 @@ class Trial:
         self._daemons: list[Daemon] = []
         self.books: list[Books] = []
         self.samples: list[Sample] = []
+        self.truth_start_s = 0.0  # how long the uninterrupted run took to start
         self._stop = threading.Event()
         self._sampler = threading.Thread(target=self._sample, name=f"sampler:{name}", daemon=True)
         self._sampler.start()
@@ -186,7 +187,8 @@ class Trial:
         }  # fmt: skip
         peaceful = Daemon(self.directory / TRUTH, config, words=["--until-idle", "2s"])
         patience_s = 120.0 + sum(self.kafka.end_offsets(self.name).values()) / SLOWEST_PER_S
-        assert peaceful.start().wait(patience_s) == 0, peaceful.child.tail()
+        self.truth_start_s = peaceful.start().wait_started()
+        assert peaceful.wait(patience_s) == 0, peaceful.child.tail()
         return self.told(topic)
 
     def close(self) -> None:
