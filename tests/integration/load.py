@@ -31,7 +31,7 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True)
 class Load:
-    """`entities` machines in turn, each always in one partition; machine e has a step a second of its own time.
+    """`entities` machines in turn, each always in one partition; each has a step in `step_s` of its own time.
 
     A spike stands in one of `spike_every` steps, for three steps; one of `poison_every` records is not JSON (0: none).
     The same arguments give the same records.
@@ -42,10 +42,11 @@ class Load:
     seed: int = 0
     spike_every: int = 300
     poison_every: int = 0
+    step_s: int = 1
 
-    def records(self, count: int) -> Iterator[Record]:
-        """The first `count` records, in the order they are sent."""
-        for number in range(count):
+    def records(self, count: int, first: int = 0) -> Iterator[Record]:
+        """The records `first` to `count`, in the order they are sent; `first` begins a step."""
+        for number in range(first, count):
             step, entity = divmod(number, self.entities)
             if entity == 0:
                 values = self._step(step).tolist()
@@ -53,16 +54,20 @@ class Load:
 
     def _record(self, number: int, entity: int, step: int, rms: float, temp: float) -> Record:
         name, poison = f"pump-{entity:03d}", bool(self.poison_every) and number % self.poison_every == 7
-        event = {"device": name, "ts": EPOCH_S + step, "rms": round(rms, 4), "temp": round(temp, 3)}
+        event = {"device": name, "ts": EPOCH_S + step * self.step_s, "rms": round(rms, 4), "temp": round(temp, 3)}
         text = json.dumps(event)
         return Record(entity % self.partitions, name.encode(), (text[:-9] if poison else text).encode(), poison)
 
     def _step(self, step: int) -> np.ndarray:
         """(entities, 2) of this step, which hang on its number alone."""
+        return self.calm(step) + self._spikes(step)[:, None] * [6.0, 0.0]
+
+    def calm(self, step: int) -> np.ndarray:
+        """(entities, 2) of this step as long as nothing happens."""
         noise = np.random.default_rng((self.seed, step)).normal(size=(self.entities, 2))
         phase = step / 40 + np.arange(self.entities)
         level = np.stack([5 + np.sin(phase), 40 + 3 * np.cos(phase / 3)], axis=1)
-        return level + noise * [0.15, 0.3] + self._spikes(step)[:, None] * [6.0, 0.0]
+        return level + noise * [0.15, 0.3]
 
     def _spikes(self, step: int) -> np.ndarray:
         """(entities,) 1 where a spike stands, begun at this step or up to two before it."""
@@ -76,11 +81,14 @@ class Load:
 class Pump:
     """Sends a load to a topic at `rate_per_s`, in a thread; idempotent: every record is there once, in order."""
 
-    def __init__(self, bootstrap: str, topic: str, load: Load, *, rate_per_s: float, count: int) -> None:
+    def __init__(
+        self, bootstrap: str, topic: str, load: Load, *, rate_per_s: float, count: int, first: int = 0
+    ) -> None:  # fmt: skip
         options = {"bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 5, "log_level": 0}
         patient = {"message.timeout.ms": 300_000, "reconnect.backoff.max.ms": 500}
         self._producer = Producer(options | patient)
-        self._topic, self._load, self._rate, self._count = topic, load, rate_per_s, count
+        self._topic, self._load, self._rate = topic, load, rate_per_s
+        self._first, self._count = first, count
         self._thread = threading.Thread(target=self._run, name=f"pump:{topic}", daemon=True)
         self._stop = threading.Event()
         self.sent = 0
@@ -98,7 +106,7 @@ class Pump:
     def finish(self, timeout_s: float = 300.0) -> None:
         """Wait until everything is sent and acknowledged."""
         self._thread.join(timeout_s)
-        assert self.done, f"the pump sent {self.sent} of {self._count} records in {timeout_s:g} s"
+        assert self.done, f"the pump sent {self.sent} of {self._count - self._first} records in {timeout_s:g} s"
         assert not self.problems, self.problems[:3]
 
     def stop(self) -> None:
@@ -108,7 +116,7 @@ class Pump:
 
     def _run(self) -> None:
         started = time.monotonic()
-        for record in self._load.records(self._count):
+        for record in self._load.records(self._count, self._first):
             while self.sent > (time.monotonic() - started) * self._rate and not self._stop.is_set():
                 self._producer.poll(TICK_S)
             if self._stop.is_set():

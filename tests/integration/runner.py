@@ -32,8 +32,8 @@ class Daemon:
         self.place = directory.name
         self.port = free_port()
         own = {"server": {"listen": f"127.0.0.1:{self.port}"}, "log": {"level": "info", "format": "json"}}
-        self._path = directory / "config.yaml"
-        self._path.write_text(yaml.safe_dump({"version": 1, **config, **own}))
+        self.config = directory / "config.yaml"
+        self.config.write_text(yaml.safe_dump({"version": 1, **config, **own}))
         self._directory, self._words = directory, tuple(words)
         self._numbers = itertools.count(1)
         self._child: Child | None = None
@@ -42,7 +42,7 @@ class Daemon:
     def start(self, **env: str) -> Daemon:
         """A new run; `env` are variables of it alone, such as STREAMER_FAILPOINT."""
         assert not self.running, "it runs already"
-        command = [sys.executable, "-m", "streamer.cli", "run", "-c", str(self._path), *self._words]
+        command = [sys.executable, "-m", "streamer.cli", "run", "-c", str(self.config), *self._words]
         log = self._directory / f"run-{next(self._numbers)}.log"
         # One thread for arithmetic: the machine is shared with brokers and pumps.
         self._child = Child(command, log, {**os.environ, "OMP_NUM_THREADS": "1", **env})

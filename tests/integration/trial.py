@@ -20,6 +20,7 @@ from tests.servers.admin import Kafka
 from tests.servers.child import wait_until
 
 STREAM, TRUTH, SCORES = "plant", "truth", "scores.csv"
+MODEL_EVENTS = "io.streamer.model."
 SAMPLE_S = 0.25
 SLOWEST_PER_S = 1000.0  # records, on the busiest machine: how long a daemon is waited for
 # Many alerts in little time, so that every fault hits some.
@@ -32,15 +33,16 @@ SENSITIVE = {
 class Trial:
     """Topics `name`, `name.alerts`, `name.dlq` and the group `name` on a Kafka. Close it.
 
-    `every_score`: the daemons write the judgement of every event, and the verdict compares them all.
+    `every_score`: the daemons write the judgement of every event, and the verdict compares them all. `judged` are the
+    stream's sections `detect` and `alerts`.
     """
 
     def __init__(
         self, kafka: Kafka, directory: Path, name: str, *,
-        load: Load | None = None, every_score: bool = False, **topic: Any,
+        load: Load | None = None, every_score: bool = False, judged: Mapping[str, Any] | None = None, **topic: Any,
     ) -> None:  # fmt: skip
         self.kafka, self.directory, self.name, self.load = kafka, directory, name, load or Load()
-        self._every_score = every_score
+        self._every_score, self._judged = every_score, SENSITIVE if judged is None else judged
         self.alerts, self.dlq = f"{name}.alerts", f"{name}.dlq"
         kafka.create_topic(name, self.load.partitions, message_timestamp_type="LogAppendTime", **topic)
         kafka.create_topic(self.alerts, 2, message_timestamp_type="LogAppendTime")
@@ -63,7 +65,7 @@ class Trial:
     def config(self, source: Mapping[str, object]) -> dict[str, Any]:
         kafka = {"kind": "kafka", "topic": self.name, "group": self.name, "commit_every": "200ms"}
         # Without a snapshot the whole log is read again: a shorter rebuild is honest about less, and so not equal.
-        stream = {"name": STREAM, "source": {**kafka, "rebuild_events": 10_000_000, **source}, **SENSITIVE}
+        stream = {"name": STREAM, "source": {**kafka, "rebuild_events": 10_000_000, **source}, **self._judged}
         fields = {"entity": "device", "time": {"path": "ts", "unit": "s"}, "channels": ["rms", "temp"]}
         return {
             "streams": [{**stream, "fields": fields}],
@@ -170,12 +172,12 @@ class Trial:
 
     def told(self, topic: str) -> list[Told]:
         """The alerts in a topic."""
-        return [_told(message) for message in dump(self.kafka, topic)]
+        return [_told(message) for message in dump(self.kafka, topic) if not _of_a_model(message)]
 
     def travels(self) -> list[Travel]:
         """When each alert was stored, and when the event was that raised it; repetitions too."""
         stored = {(m.partition(), m.offset()): m.timestamp()[1] / 1000 for m in dump(self.kafka, self.name)}
-        alerts = ((_told(m), m.timestamp()[1] / 1000) for m in dump(self.kafka, self.alerts))
+        alerts = ((_told(m), m.timestamp()[1] / 1000) for m in dump(self.kafka, self.alerts) if not _of_a_model(m))
         return [Travel(stored[one.source, one.upto], at) for one, at in alerts if one.upto is not None]
 
     def uninterrupted(self) -> list[Told]:
@@ -249,6 +251,11 @@ def _partition(consumer: Consumer, topic: str, partition: int) -> Iterator[Messa
 def _letter(message: Message) -> tuple[Place, bytes]:
     headers = dict(message.headers() or [])
     return Place(int(headers["x-dlq-partition"] or b""), int(headers["x-dlq-offset"] or b"")), message.value() or b""
+
+
+def _of_a_model(message: Message) -> bool:
+    """Whether it tells of a model that took over."""
+    return MODEL_EVENTS in str(dict(message.headers() or [])["ce_type"])
 
 
 def _told(message: Message) -> Told:

@@ -1,0 +1,262 @@
+"""The learning loop on the running daemon: a shifted regime is learnt, and a bad model never stays. Nothing is lost."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamer import artifact
+from streamer.connect.registry_files import DirectoryRegistry
+from streamer.connect.registry_redis import RedisRegistry
+from streamer.protocols import Registry
+from streamer.service.learning import promotion
+from tests.faults.conftest import MakeTrial
+from tests.faults.soak import MORE, RATE_PER_S, SOAK, say, times
+from tests.integration import learner
+from tests.integration.history import assert_clean
+from tests.integration.learner import Row, at
+from tests.integration.load import Pump
+from tests.integration.plant import SEASON, Plant
+from tests.integration.redises import section
+from tests.integration.runner import Daemon
+from tests.integration.trial import SCORES, STREAM, Trial
+from tests.servers.admin import Kafka
+from tests.servers.child import wait_until
+from tests.servers.redis_server import RedisServer
+from tests.service.learning.room import written
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+needs_tensorflow = pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="needs TensorFlow")
+
+PLANT = Plant(entities=80, shift_step=640)
+PROMISED = 100.0  # incidents a day
+JUDGED = {
+    "detect": {"min_evidence": 4, "refractory": {"events": 20}, "close": {"events": 5}},
+    "alerts": {
+        "budget": f"{PROMISED:.0f}/day", "expected_entities": PLANT.entities, "storm": {"alerts": 100_000},
+    },
+}  # fmt: skip
+WINDOW = 250  # steps over which a rate is measured: 4 hours
+YOUNG = 300  # steps in which the alarm line of a new entity comes down
+SETTLED = 64  # steps after a switch
+HISTORY = 640  # steps that are learnt and proven on
+SWAP_S = 5.0  # from the promotion until every replica judges by it
+PATIENT_S = 900.0  # of a training on a machine that is shared by many
+BAD = 10.0  # times the weights
+
+
+def learning(registry: str, **shadow: Any) -> dict[str, Any]:
+    """Sections of a daemon that learns. A training of seconds is allowed to catch a little less than the champion."""
+    step_s = PLANT.step_s
+    return {
+        "model": {
+            "registry": registry, "backend": "numpy", "shadow": {"events": times(10_000, 50_000), **shadow},
+            "watch": {"for": "5m"},
+        },
+        "drift": {"every": "10s", "window": f"{SEASON * step_s}s"},
+        "retrain": {
+            "every": "1000d", "min_rows": 1000, "history": f"{HISTORY * step_s}s", "distil": False,
+            "limits": {"time": "10m", "threads": 2, "nice": 5}, "gate": {"max_recall_loss": 0.05},
+        },
+    }  # fmt: skip
+
+
+@dataclass
+class Stage:
+    """A trial whose daemons follow one registry."""
+
+    trial: Trial
+    registry: Registry
+    daemons: Sequence[Daemon]
+    pump: Pump | None = None
+
+    def calm(self) -> None:
+        """Everything before the shift is judged, and what is usual is known."""
+        calm = PLANT.shift_step * PLANT.entities
+        Pump(self.trial.kafka.bootstrap, self.trial.name, PLANT, rate_per_s=1e9, count=calm).start().finish()
+        for daemon in self.daemons:
+            daemon.start()
+        self.trial.wait_caught_up()
+        for daemon in self.daemons:
+            daemon.wait_log("drift_reference", timeout_s=60)
+
+    def flow(self) -> None:
+        """2,000 events a second of the new regime."""
+        bootstrap, first = self.trial.kafka.bootstrap, PLANT.shift_step * PLANT.entities
+        self.pump = Pump(bootstrap, self.trial.name, PLANT, rate_per_s=RATE_PER_S, count=MORE, first=first).start()
+
+    def wait_steps(self, steps: int) -> None:
+        """Until so many more steps of the plant are committed."""
+        wanted = sum(self.trial.committed.values()) + steps * PLANT.entities
+        wait_until(
+            lambda: sum(self.trial.committed.values()) >= wanted,
+            timeout_s=60 + steps,
+            what=f"{steps} steps",
+            every_s=0.5,
+        )
+
+    def wait_swapped(self, version: str, why: str) -> None:
+        """Every replica judges by the version, within its time from the move that said so."""
+        lines = [
+            learner.wait_line([daemon], "model_swapped", 120.0, model=version) for daemon in self.daemons
+        ]  # fmt: skip
+        said_s = learner.moved_s(self.registry, "champion", version)
+        took_s = [at(line) - said_s for line in lines]
+        told = ", ".join(f"{one:.1f} s" for one in took_s)
+        say(f"{why}: swapped to {version} after {told}, rebuilt in {[line['rebuild_ms'] for line in lines]} ms")
+        assert max(took_s) < SWAP_S
+
+    def end(self) -> list[Row]:
+        """Stop everything: nothing was lost, and every event was judged once, by one model after the other."""
+        assert self.pump is not None
+        self.pump.stop()
+        self.trial.wait_caught_up()
+        for daemon in self.daemons:
+            assert daemon.terminate() == 0, daemon.child.tail()
+            self.trial.books.append(daemon.books(STREAM))
+        history = self.trial.history()
+        assert_clean(history, history.alerts)
+        places = [self.trial.directory / daemon.place / SCORES for daemon in self.daemons]
+        found = [row for place in places for row in learner.rows(place, PLANT)]
+        assert_judged(found, history.end, once=len(self.daemons) == 1)
+        return found
+
+
+def assert_judged(rows: Sequence[Row], end: Mapping[int, int], *, once: bool) -> None:
+    """Every record of the log has a judgement; `once`: only one, as nobody shared the partitions."""
+    assert {row.status for row in rows} <= {"warming", "scored"}
+    for partition, upto in end.items():
+        found = Counter(row.offset for row in rows if row.partition == partition)
+        assert found.keys() == set(range(upto)), f"partition {partition}: {len(found)} of {upto} events were judged"
+        assert not once or found.total() == upto
+
+
+def stretches(rows: Sequence[Row]) -> list[list[str]]:
+    """The models that judged each partition, in the order of its log."""
+    found: dict[int, list[str]] = {}
+    for row in sorted(rows, key=lambda row: row.offset):
+        models = found.setdefault(row.partition, [])
+        if models[-1:] != [row.model]:
+            models.append(row.model)
+    return list(found.values())
+
+
+@contextmanager
+def staged(trial: Trial, registry: Registry, places: Sequence[str], **sections: Any) -> Iterator[Stage]:
+    stage = Stage(trial, registry, [trial.daemon(place, **sections) for place in places])
+    with closing(registry):
+        yield stage
+
+
+def operator(daemon: Daemon, *words: str) -> subprocess.CompletedProcess[str]:
+    """`streamer model ...` under a daemon's configuration."""
+    whole = [sys.executable, "-m", "streamer.cli", "model", *words, "-c", str(daemon.config)]
+    return subprocess.run(whole, capture_output=True, text=True, check=False, timeout=120)
+
+
+def refused_by_gate(directory: Path) -> Path:
+    """A bundle whose own report says that it did not pass."""
+    made = written(directory, "refused", 1.02)
+    artifact.attach(made, {"gate.json": json.dumps({"passed": False, "why": "copycat"}).encode()})
+    return made
+
+
+def learnt(stage: Stage) -> str:
+    """The version that drift caused, the gate passed, the shadow found nothing against, and nobody had to promote."""
+    began_s, daemons = time.time(), stage.daemons
+    drift = learner.wait_line(daemons, "drift", PATIENT_S)
+    say(f"drift after {at(drift) - began_s:.0f} s: {drift['signals']}")
+    started = learner.wait_line(daemons, "retrain_started", PATIENT_S)
+    done = learner.wait_line(daemons, "retrain_done", PATIENT_S, outcome="published")
+    say(f"trained on {started['rows']} rows in {at(done) - at(started):.0f} s: {done['words']}")
+    report = learner.wait_line(daemons, "shadow_report", PATIENT_S, version=started["version"])
+    say(f"shadow: {report}")
+    bundle = artifact.load(stage.registry.path(started["version"]))
+    assert json.loads(bundle.parts["gate.json"])["passed"]
+    assert (bundle.manifest["training"]["cause"], bundle.manifest["training"]["parent"]) == ("drift", "starter-1")
+    assert [move.changes for move in stage.registry.moves()][:2] == [
+        {"challenger": bundle.version}, {"champion": bundle.version, "challenger": None},
+    ]  # fmt: skip
+    return bundle.version
+
+
+def bad_models_go(stage: Stage, champion: str, room: Path) -> None:
+    """Refused by its gate's report; objected to by the shadow; forced, it is watched and rolled back."""
+    registry, daemon = stage.registry, stage.daemons[0]
+    registry.publish(refused_by_gate(room / "refused"))
+    done = operator(daemon, "promote", "refused", "--yes")
+    assert (done.returncode, "copycat" in done.stderr) == (4, True), done.stderr
+    assert registry.aliases() == {"champion": champion}
+    registry.publish(written(room / "wild", "wild", BAD))
+    done = operator(daemon, "shadow", "wild")
+    assert done.returncode == 0, done.stderr
+    wait_until(lambda: "challenger" not in registry.aliases(), timeout_s=300, what="the shadow's verdict", every_s=0.2)
+    say(f"a bad challenger: {registry.moves()[-1].why}")
+    assert registry.moves()[-1].why.startswith("shadow: ") and registry.aliases() == {"champion": champion}
+    forced_bad_goes(stage, champion)
+
+
+def forced_bad_goes(stage: Stage, champion: str) -> None:
+    registry = stage.registry
+    done = operator(stage.daemons[0], "promote", "wild", "--yes", "--why", "forced")
+    assert done.returncode == 0, done.stderr
+    stage.wait_swapped("wild", "forced")
+    wait_until(lambda: registry.aliases()["champion"] == champion, timeout_s=300, what="the rollback", every_s=0.1)
+    took_s = learner.moved_s(registry, "champion", champion) - learner.moved_s(registry, "champion", "wild")
+    say(f"rolled back after {took_s:.1f} s: {registry.moves()[-1].why}")
+    assert "incidents" in registry.moves()[-1].why
+    learner.wait_judging(stage.daemons, champion, timeout_s=60)
+
+
+def falls(stage: Stage, rows: Sequence[Row], sha256: str) -> None:
+    """False alarms: few before the shift, many under the old champion after it, few under the new one."""
+    told, at_step = stage.trial.told(stage.trial.alerts), learner.taken_over(rows, sha256, PLANT)
+    calm, rung, kept = (
+        learner.alarms_per_day(told, PLANT, first, steps) for first, steps in (
+            (YOUNG, PLANT.shift_step - YOUNG), (PLANT.shift_step, WINDOW), (at_step + SETTLED, WINDOW)
+        )
+    )  # fmt: skip
+    say(f"false alarms a day: {calm:.1f} before the shift, {rung:.1f} after it, {kept:.1f} learnt; {PROMISED} promised")
+    alone = learner.alarms_per_day(stage.trial.uninterrupted(), PLANT, at_step + SETTLED, WINDOW)
+    say(f"the old champion would have raised {alone:.1f} a day there")
+    assert calm <= PROMISED < rung
+    assert kept <= PROMISED and kept < alone
+
+
+def test_two_replicas_on_redis_swap_and_roll_back_together(
+    kafka: Kafka, redis_server: RedisServer, trial_on: MakeTrial, tmp_path: Path
+) -> None:
+    """In the soak they learn as above; else somebody else did."""
+    trial = trial_on(kafka, load=PLANT, every_score=True, judged=JUDGED)
+    store = section(redis_server.url, timeout="5s")
+    sections = learning("redis") | {"store": {"kind": "redis", "url": store.url, "prefix": store.prefix}}
+    if not SOAK:
+        sections |= {"retrain": None}
+    with staged(trial, RedisRegistry(store, cache=tmp_path / "cache"), ["one", "other"], **sections) as stage:
+        stage.calm()
+        stage.flow()
+        version = learnt(stage) if SOAK else given(stage, tmp_path)
+        stage.wait_swapped(version, "promoted")
+        stage.registry.publish(written(tmp_path / "wild", "wild", BAD))
+        stage.wait_steps(SETTLED)
+        forced_bad_goes(stage, version)
+        stage.end()
+
+
+def given(stage: Stage, room: Path) -> str:
+    """A sound challenger that the daemons try out and promote by themselves."""
+    stage.registry.publish(written(room / "given", "given", 1.001))
+    promotion.shadow(stage.registry, "given", "from elsewhere")
+    learner.wait_line(stage.daemons, "shadow_report", 300.0, version="given")
+    return "given"

@@ -1,0 +1,87 @@
+"""Daemons that learn, seen from outside: what judged which event, how often they alarmed, and when what happened."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from streamer.protocols import Registry
+from tests.integration.history import Told
+from tests.integration.plant import DAY_S, Plant
+from tests.integration.runner import Daemon
+from tests.servers.child import wait_until
+
+
+class Row(NamedTuple):
+    """One line of a score file."""
+
+    partition: int
+    offset: int
+    status: str
+    model: str  # SHA-256
+
+
+def rows(path: Path, plant: Plant) -> Iterator[Row]:
+    """Every judgement, in the order it was written. The machine's number is the last part of its name."""
+    with path.open(newline="") as file:
+        for one in csv.DictReader(file):
+            partition = int(one["entity"].rpartition("-")[2]) % plant.partitions
+            yield Row(partition, int(one["row"]), one["status"], one["model"])
+
+
+def taken_over(judged: Iterable[Row], sha256: str, plant: Plant) -> int:
+    """The first step of the plant at which every partition is judged by the model."""
+    first: dict[int, int] = {}
+    for row in judged:
+        if row.model == sha256:
+            first[row.partition] = min(row.offset, first.get(row.partition, row.offset))
+    assert len(first) == plant.partitions, f"only {sorted(first)} were ever judged by it"
+    return max(plant.step_of(offset) for offset in first.values()) + 1
+
+
+def alarms_per_day(alerts: Sequence[Told], plant: Plant, first: int, steps: int) -> float:
+    """Incidents a day that were opened in so many steps of the plant from `first` on. All of them are false."""
+    opened = [one for one in alerts if one.message.event == "opened" and one.upto is not None]
+    there = sum(first <= plant.step_of(one.upto or 0) < first + steps for one in opened)
+    return there * DAY_S / (steps * plant.step_s)
+
+
+def at(line: dict[str, Any]) -> float:
+    """When a line was logged, seconds since 1970."""
+    return datetime.fromisoformat(line["time"]).timestamp()
+
+
+def wait_line(daemons: Sequence[Daemon], event: str, timeout_s: float, **fields: object) -> dict[str, Any]:
+    """The first line of an event with these fields that any of the daemons logs."""
+    found: list[dict[str, Any]] = []
+
+    def there() -> bool:
+        lines = (line for daemon in daemons for line in daemon.logged(event))
+        found.extend(line for line in lines if fields.items() <= line.items())
+        return bool(found) or not all(daemon.running for daemon in daemons)
+
+    wait_until(there, timeout_s=timeout_s, what=f"{event} {fields}", every_s=0.25)
+    assert found, "\n".join(daemon.child.tail() for daemon in daemons)
+    return found[0]
+
+
+def wait_judging(daemons: Sequence[Daemon], version: str, timeout_s: float) -> None:
+    """Until all of them are judged by a version."""
+    wait_until(
+        lambda: all(judging(daemon) == {version} for daemon in daemons), timeout_s=timeout_s, what=f"{version} judges",
+        every_s=0.1,
+    )  # fmt: skip
+
+
+def judging(daemon: Daemon) -> set[str]:
+    found = daemon.rows("streamer_model_info")
+    return {labels["model_version"] for labels, _ in found if labels["role"] == "champion"}
+
+
+def moved_s(registry: Registry, alias: str, version: str | None) -> float:
+    """When an alias last moved to a version."""
+    moves = (move for move in reversed(registry.moves()) if alias in move.changes and move.changes[alias] == version)
+    return datetime.fromisoformat(next(moves).at).timestamp()
