@@ -139,7 +139,8 @@ class Kept:
 
     @property
     def quality(self) -> float:
-        return min(self.detection, self.forecast)
+        # Not min(): it would pass over what is no number.
+        return float(np.min([self.detection, self.forecast]))
 
     @property
     def passed(self) -> bool:

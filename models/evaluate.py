@@ -203,11 +203,16 @@ def season(values: F32 | F64) -> int:
 
 
 def judged_windows(series: Series, spec: ModelSpec, *, held: bool, before: int = 0) -> History | None:
-    """Grown windows whose judged rows are all held out, or all learnt (`before` rows of embargo before the cut)."""
+    """Grown windows whose judged rows are all held out, or all learnt (`before` rows of embargo before the cut).
+
+    Held-out ones lie behind the cut as a whole where there are such: a regime may have changed just there, and windows
+    across a change say little.
+    """
     cut = int(np.argmax(series.held)) if series.held.any() else len(series)
     length = rows_needed(spec)
     stop, first = (len(series), cut) if held else (cut - before, 0)
-    ends = np.arange(stop, max(first + spec.stride, length) - 1, -spec.stride)
+    least = first + length if stop >= first + length else max(first + spec.stride, length)
+    ends = np.arange(stop, least - 1, -spec.stride)
     if not len(ends):
         return None
     rows = ends[:, None] + np.arange(-length, 0)

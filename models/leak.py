@@ -58,10 +58,10 @@ def _leak(chances: Chances, rules: GateRules) -> Finding:
         return Finding("leak", True, "too few windows to compare learnt with held-out rows")
     best = float(np.max(blocks_of(chances)))
     rng = np.random.default_rng(2)
-    draws = np.nanmean(rng.choice(held, (RESAMPLES, len(held))), axis=1)
+    draws = np.nanmedian(rng.choice(held, (RESAMPLES, len(held))), axis=1)
     surely = float(np.quantile(draws, 1 - CONFIDENCE)) - best
     said = (
-        f"held-out values are {float(np.nanmean(held)):+.3f} nats likelier than to the champion, "
+        f"held-out values are {float(np.nanmedian(held)):+.3f} nats likelier than to the champion, "
         f"learnt ones {best:+.3f} at best"
     )
     if surely > rules.max_leak:
@@ -70,10 +70,13 @@ def _leak(chances: Chances, rules: GateRules) -> Finding:
 
 
 def blocks_of(chances: Chances) -> F64:
-    """Mean advantage on blocks of the learnt span, oldest first: a regime may have come late in it."""
+    """Median advantage on blocks of the learnt span, oldest first: a regime may have come late in it.
+
+    Medians, because windows across a change of regime are far off for everybody.
+    """
     learnt = _advantage(chances.learnt)[np.argsort(chances.learnt_at_s, kind="stable")]
     blocks = np.array_split(learnt, max(1, min(BLOCKS, len(learnt) // LEAST_WINDOWS)))
-    return np.array([np.nanmean(block) for block in blocks])
+    return np.array([np.nanmedian(block) for block in blocks])
 
 
 def _advantage(pair: tuple[Likelihood, Likelihood] | None) -> F64:
@@ -99,6 +102,6 @@ def summary(chances: Chances) -> dict[str, Any]:
         },
         "advantage": {
             "learnt": [float(a) for a in blocks_of(chances)],
-            "held": float(np.nanmean(_advantage(chances.held))),
+            "held": float(np.nanmedian(_advantage(chances.held))),
         },
     }

@@ -2,7 +2,9 @@
 
 The reference is the numpy step of the same weights. Scores are compared relative to 1 + the reference's score, because
 evidence is on a log scale whose size grows with the anomaly. An alert is flipped if it is there with one of the two
-and the other raises none within NEAR rows of it: one event earlier or later is the same alert.
+and the other raises none within NEAR rows of it: one event earlier or later is the same alert. A score that lies on the
+line falls to either side by rounding, and an incident that opened or not changes what is learnt after it; so a few
+flips are always allowed, and of the differences the largest TRIMMED count as their edge.
 """
 
 from __future__ import annotations
@@ -19,15 +21,16 @@ from models.trial import Trial
 from streamer.artifact import Bundle
 from streamer.backends import open_scorer
 from streamer.detect.settings import DetectSettings
-from streamer.event import I64
+from streamer.event import F32, I64
 
 BACKENDS = ("litert", "litert-fp16", "litert-int8")
-# By backend: mean score difference, and flipped alerts as a share of all; one flipped alert is always allowed, because
-# a score that lies on the line falls to either side by rounding.
+# By backend: mean score difference, and flipped alerts as a share of all. Measured on three sets of waves (12 to 53
+# alerts): 2e-7, 8e-4 and 0.013 to 0.018; no flip but one of 27 with int8.
 LIMITS: Mapping[str, tuple[float, float]] = {
     "litert": (1e-4, 0.002), "litert-fp16": (0.005, 0.02), "litert-int8": (0.05, 0.1),
 }  # fmt: skip
-FREE_FLIPS = 1
+FREE_FLIPS = 2
+TRIMMED = 0.02
 NEAR = 10  # rows: the span over which scores are smoothed
 
 
@@ -72,9 +75,13 @@ def _form(
     difference = np.abs(got.score - reference.score) / (1 + reference.score)
     wanted = _alerts(trial, reference)
     return Form(
-        backend, bytes_of(bundle, backend), us, float(difference.max()), float(difference.mean()),
+        backend, bytes_of(bundle, backend), us, float(difference.max()), _mean(difference),
         len(wanted), flipped(wanted, _alerts(trial, got)),
     )  # fmt: skip
+
+
+def _mean(difference: F32) -> float:
+    return float(np.minimum(difference, np.quantile(difference, 1 - TRIMMED)).mean())
 
 
 def _alerts(trial: Trial, outcome: evaluate.Outcome) -> I64:

@@ -40,6 +40,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from models import parity
 from models.dataset import HistorySet
 from models.finetune import LEARNING_RATE, MARGIN, say, shown
 from models.gate_rules import Finding, GateRules, rules_of
@@ -50,11 +51,13 @@ from streamer.errors import GateRefused, InputError, ModelError, StreamerError
 
 if TYPE_CHECKING:
     from models.gate import Verdict
+    from models.train import TrainResult, TrainSettings
 
 BEGAN = time.monotonic()
 STARTS = ("champion", "scratch")
 # Of the wall time: training, then the twin's; the rest goes to conversions and the gate.
 TRAIN_SHARE, DISTIL_SHARE = 0.45, 0.75
+LATEST_DISTIL = 0.7  # a twin that begins later would not be done in time, and cost the challenger too
 FRESH_RATE, NOISE = 4e-3, 0.01
 PARITY_ANOMALIES = 60
 
@@ -117,21 +120,17 @@ def _labels(path: Path, raw: Any) -> tuple[Label, ...]:
         raise InputError(f"{path}: labels must be objects with start_s, end_s and entity: {exc!r}") from exc
 
 
-def retrain(request: Request) -> bool:
-    """Do what is asked; True if a twin was made as well. GateRefused, with the report written, or another error."""
-    champion = artifact.load(request.champion)
-    rules = rules_of(request.gate)
+def retrain(request: Request, began_s: float | None = None) -> bool:
+    """Do what is asked; True if a twin was made as well. GateRefused, with the report written, or another error.
+
+    `began_s`, on the monotonic clock, is when the request's seconds began; now, if it is not given.
+    """
+    champion, rules = artifact.load(request.champion), rules_of(request.gate)
     past = split(series_of(_arrays(request.history), request.history, request.labels), champion.spec)
     say("started", champion=champion.version, rows=past.rows, held_rows=past.held_rows, entities=len(past.series))
+    began_s = time.monotonic() if began_s is None else began_s
     with _stage(request.out) as stage:
-        made = _challenger(request, champion, past, stage / "bundle")
-        reports = _gated(request, champion, made, past, rules)
-        twin = _twin(request, made, past, stage / "edge", reports, rules) if request.distil else False
-        artifact.attach(stage / "bundle", reports)
-        if twin:
-            (stage / "edge").rename(beside(request.out, "-edge"))
-        (stage / "bundle").rename(request.out)  # last: who sees it sees all
-    return twin
+        return _Work(request, champion, past, rules, began_s).do(stage)
 
 
 def _arrays(path: Path) -> dict[str, Any]:
@@ -152,117 +151,136 @@ def _stage(out: Path) -> Iterator[Path]:
         shutil.rmtree(stage, ignore_errors=True)
 
 
-def _challenger(request: Request, champion: Bundle, past: Split, out: Path) -> Bundle:
-    """Train and export. Raises GateRefused, report written, where training gained nothing."""
-    from models import export, report
-    from models.train import TrainSettings, train
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One retraining under way."""
 
-    fresh = request.start == "scratch"
-    settings = TrainSettings(
-        epochs=200, seconds=_left(request, TRAIN_SHARE), learning_rate=FRESH_RATE if fresh else LEARNING_RATE,
-        patience=20 if fresh else 4, noise=NOISE, batch_rows=128, seed=request.seed,
-    )  # fmt: skip
-    data = HistorySet(champion.spec, past.train, pieces=256)
-    result = train(settings, data, start=None if fresh else champion.weights, report=lambda e: say("epoch", **shown(e)))
-    before, after = result.history[0].validation, result.best.validation
-    say("trained", before=before, after=after, seconds=round(result.seconds, 1), stopped=result.stopped)
-    if not after < before - MARGIN:
-        _refuse(
-            request,
-            champion,
-            past,
-            Finding("gain", False, f"training gained nothing: loss {before:.4f} -> {after:.4f}"),
+    request: Request
+    champion: Bundle
+    past: Split
+    rules: GateRules
+    began_s: float
+
+    def do(self, stage: Path) -> bool:
+        """Everything in the stage first; whoever sees `out` sees all of it."""
+        made = self._challenger(stage / "bundle")
+        reports = self._gated(made)
+        twin = self.request.distil and self._twin(made, stage / "edge", reports)
+        artifact.attach(stage / "bundle", reports)
+        if twin:
+            (stage / "edge").rename(beside(self.request.out, "-edge"))
+        (stage / "bundle").rename(self.request.out)
+        return twin
+
+    def _challenger(self, out: Path) -> Bundle:
+        """Train and export. GateRefused, report written, where training gained nothing."""
+        from models import export, report
+
+        result, settings = self._trained()
+        before, after = result.history[0].validation, result.best.validation
+        say("trained", before=before, after=after, seconds=round(result.seconds, 1), stopped=result.stopped)
+        if not after < before - MARGIN:
+            self._refuse(Finding("gain", False, f"training gained nothing: loss {before:.4f} -> {after:.4f}"))
+        made = export.write_bundle(
+            out, version=self.request.version, spec=self.champion.spec, weights=result.weights,
+            calibration=self.champion.calibration, prove=parity.BACKENDS,
+            training=self._training() | {"fit": report.summary(result, settings)},
+        )  # fmt: skip
+        say("exported", sha256=made.sha256, bytes={name: len(blob) for name, blob in sorted(made.parts.items())})
+        return made
+
+    def _trained(self) -> tuple[TrainResult, TrainSettings]:
+        from models.train import TrainSettings, train
+
+        fresh = self.request.start == "scratch"
+        settings = TrainSettings(
+            epochs=200, seconds=self._left(TRAIN_SHARE), learning_rate=FRESH_RATE if fresh else LEARNING_RATE,
+            patience=20 if fresh else 4, noise=NOISE, batch_rows=128, seed=self.request.seed,
+        )  # fmt: skip
+        data = HistorySet(self.champion.spec, self.past.train, pieces=256)
+        start = None if fresh else self.champion.weights
+        return train(settings, data, start=start, report=lambda e: say("epoch", **shown(e))), settings
+
+    def _left(self, share: float) -> float:
+        """Seconds until so much of the request's time has gone; at least one."""
+        return max(share * self.request.seconds - (time.monotonic() - self.began_s), 1.0)
+
+    def _training(self) -> dict[str, Any]:
+        """What the manifest says: the request's words, and what was really learnt."""
+        past, fresh = self.past, self.request.start == "scratch"
+        own = {
+            "parent": None if fresh else self.champion.version, "rows": past.rows, "span": list(past.train_span_s),
+            "data_sha256": past.train_sha256, "held_out": list(past.held_span_s),
+        }  # fmt: skip
+        return dict(self.request.training) | own
+
+    def _gated(self, made: Bundle) -> dict[str, bytes]:
+        """The reports of a challenger that passes; GateRefused, report written, for another."""
+        from models import gate, gate_page
+
+        verdict = gate.judge(
+            self.champion, made, self.past, self.rules, detect=self.request.detect, seed=self.request.seed
         )
-    training = _training(request, champion, past) | {"fit": report.summary(result, settings)}
-    made = export.write_bundle(
-        out, version=request.version, spec=champion.spec, weights=result.weights,
-        calibration=champion.calibration, training=training, prove=("litert", "litert-fp16", "litert-int8"),
-    )  # fmt: skip
-    say("exported", sha256=made.sha256, bytes={name: len(blob) for name, blob in sorted(made.parts.items())})
-    return made
+        verdict = self._precise(made, verdict) if verdict.passed else verdict
+        broken = [finding.name for finding in verdict.findings if not finding.ok]
+        say("gate", passed=verdict.passed, broken=broken, why=verdict.why)
+        if not verdict.passed:
+            self._refused(verdict)
+        return gate_page.report(verdict)
 
+    def _precise(self, made: Bundle, verdict: Verdict) -> Verdict:
+        """The verdict with what every exported precision changes."""
+        from models import evaluate
+        from models.trial import build
 
-def _left(request: Request, share: float) -> float:
-    """Seconds until so much of the request's time has gone; at least one."""
-    return max(share * request.seconds - (time.monotonic() - BEGAN), 1.0)
+        aimed = min(self.rules.anomalies, PARITY_ANOMALIES)
+        trial = build(self.past.series, self.request.seed, aimed=aimed, warm=self.rules.warm_rows)
+        forms = parity.measure(made, trial, evaluate.settings_for(trial, self.request.detect))
+        return verdict.with_more(parity.findings(forms), {"precisions": parity.figures(forms)})
 
+    def _refuse(self, finding: Finding) -> None:
+        from models.gate import Verdict, spans
 
-def _training(request: Request, champion: Bundle, past: Split) -> dict[str, Any]:
-    own = {
-        "parent": None if request.start == "scratch" else champion.version, "rows": past.rows,
-        "span": list(past.train_span_s), "data_sha256": past.train_sha256, "held_out": list(past.held_span_s),
-    }  # fmt: skip
-    return dict(request.training) | own
+        figures = {"spans": spans(self.past)}
+        self._refused(Verdict(self.champion.version, self.request.version, (finding,), figures, self.rules))
 
+    def _refused(self, verdict: Verdict) -> None:
+        """Write the report beside where the bundle would be, and raise."""
+        from models import gate_page
 
-def _gated(request: Request, champion: Bundle, made: Bundle, past: Split, rules: GateRules) -> dict[str, bytes]:
-    """The reports of a challenger that passes; GateRefused, report written, for another."""
-    from models import gate, gate_page
-
-    verdict = gate.judge(champion, made, past, rules, detect=request.detect, seed=request.seed)
-    if verdict.passed:
-        verdict = _precise(request, made, past, verdict, rules)
-    broken = [finding.name for finding in verdict.findings if not finding.ok]
-    say("gate", passed=verdict.passed, broken=broken, why=verdict.why)
-    reports = gate_page.report(verdict)
-    if not verdict.passed:
-        _write(beside(request.out, "-refused"), reports)
+        directory = beside(self.request.out, "-refused")
+        directory.mkdir()
+        gate_page.write_report(verdict, directory)
         verdict.require()
-    return reports
 
+    def _twin(self, teacher: Bundle, out: Path, reports: dict[str, bytes]) -> bool:
+        """Distil; add distil.json to the reports. Whether the student kept enough to be published."""
+        from models import distil
 
-def _precise(request: Request, made: Bundle, past: Split, verdict: Verdict, rules: GateRules) -> Verdict:
-    """The verdict with what every exported precision changes."""
-    from models import evaluate, parity
-    from models.trial import build
+        if time.monotonic() - self.began_s > LATEST_DISTIL * self.request.seconds:
+            say("distilled", passed=False, why="no time was left for a twin; give the training more")
+            return False
+        student = distil.train_student(
+            teacher, self.past, out, version=f"{self.request.version}-edge", start=self._twin_in_service(),
+            seconds=self._left(DISTIL_SHARE), seed=self.request.seed, training=self._training(),
+            report=lambda e: say("epoch", network="edge", **shown(e)),
+        )  # fmt: skip
+        kept = distil.compare(
+            teacher, student, self.past, detect=self.request.detect, rules=self.rules, seed=self.request.seed
+        )
+        reports["distil.json"] = (json.dumps(kept.as_json(), indent=1) + "\n").encode()
+        say("distilled", passed=kept.passed, quality=kept.quality, why=kept.why)
+        if kept.passed:
+            artifact.attach(out, {"distil.json": reports["distil.json"]})
+        return kept.passed
 
-    trial = build(past.series, request.seed, aimed=min(rules.anomalies, PARITY_ANOMALIES), warm=rules.warm_rows)
-    forms = parity.measure(made, trial, evaluate.settings_for(trial, request.detect))
-    return verdict.with_more(parity.findings(forms), {"precisions": parity.figures(forms)})
-
-
-def _refuse(request: Request, champion: Bundle, past: Split, finding: Finding) -> None:
-    from models import gate, gate_page
-
-    verdict = gate.Verdict(
-        champion.version, request.version, (finding,), {"spans": gate.spans(past)}, rules_of(request.gate)
-    )
-    _write(beside(request.out, "-refused"), gate_page.report(verdict))
-    verdict.require()
-
-
-def _write(directory: Path, files: Mapping[str, bytes]) -> None:
-    directory.mkdir(parents=True)
-    for name, blob in files.items():
-        (directory / name).write_bytes(blob)
-
-
-def _twin(
-    request: Request, teacher: Bundle, past: Split, out: Path, reports: dict[str, bytes], rules: GateRules
-) -> bool:
-    """Distil; add distil.json to the reports. Whether the student kept enough to be published."""
-    from models import distil
-
-    student = distil.train_student(
-        teacher, past, out, version=f"{request.version}-edge", start=_twin_in_service(request),
-        seconds=_left(request, DISTIL_SHARE), seed=request.seed, training=_training(request, teacher, past),
-        report=lambda e: say("epoch", network="edge", **shown(e)),
-    )  # fmt: skip
-    kept = distil.compare(teacher, student, past, detect=request.detect, rules=rules, seed=request.seed)
-    reports["distil.json"] = (json.dumps(kept.as_json(), indent=1) + "\n").encode()
-    say("distilled", passed=kept.passed, quality=kept.quality, why=kept.why)
-    if kept.passed:
-        artifact.attach(out, {"distil.json": reports["distil.json"]})
-    return kept.passed
-
-
-def _twin_in_service(request: Request) -> Bundle | None:
-    """Where the student starts from; anything that is no twin of ours is left alone."""
-    try:
-        return artifact.load(request.edge) if request.edge else None
-    except ModelError as exc:
-        say("edge_unusable", error=str(exc))
-        return None
+    def _twin_in_service(self) -> Bundle | None:
+        """Where the student may start from; what cannot be used is left alone."""
+        try:
+            return artifact.load(self.request.edge) if self.request.edge else None
+        except ModelError as exc:
+            say("edge_unusable", error=str(exc))
+            return None
 
 
 @click.command()
@@ -271,7 +289,7 @@ def main(path: Path) -> None:
     """Train, distil, export and gate as a request file says."""
     try:
         request = read_request(path)
-        twin = retrain(request)
+        twin = retrain(request, BEGAN)
     except StreamerError as exc:
         say("refused" if isinstance(exc, GateRefused) else "failed", error=str(exc))
         raise SystemExit(exc.exit_code) from exc
