@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
+from streamer.service.learning.pairs import Pairs
 from streamer.service.learning.shadow import Report
 from streamer.service.learning.watch import LEAST_UNSURE, SPARE_ALERTS, Bounds
+
+SURE = 3.0  # standard errors
+MORE = 0.25  # of the champion's incidents, that a challenger may open beyond them
 
 
 def objection(report: Report, bounds: Bounds) -> str | None:
@@ -12,13 +18,21 @@ def objection(report: Report, bounds: Bounds) -> str | None:
     Fewer incidents than the champion's are no objection: sparing false alarms may be its whole worth.
     """
     champion, challenger = report.pairs.opened
-    allowed = bounds.max_alert_ratio * champion + SPARE_ALERTS
     if report.unsure > max(LEAST_UNSURE, bounds.max_nan_share * report.events):
         return f"{report.unsure} of {report.events} events have no score"
-    if challenger > allowed:
+    if noisier(report.pairs):
         return f"{challenger} incidents where the champion had {champion}"
     if report.agreement.correlation <= 0:
         return "its scores have nothing to do with the champion's"
     if report.slowdown > bounds.max_latency_ratio:
         return f"it takes {report.slowdown:.1f} times as long as the champion"
     return None
+
+
+def noisier(pairs: Pairs) -> bool:
+    """Whether a challenger surely opens more incidents: both judged the same events, so only those count that one side
+    opened alone (McNemar, Note on the sampling error of the difference between correlated proportions, 1947).
+    """
+    excess = pairs.extra - pairs.lost
+    sure = SURE * math.sqrt(pairs.extra + pairs.lost)
+    return excess > max(sure, MORE * pairs.opened[0] + SPARE_ALERTS)

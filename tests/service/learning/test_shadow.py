@@ -165,6 +165,22 @@ def test_fewer_incidents_are_no_objection() -> None:
 
 
 @pytest.mark.parametrize(
+    ("champion", "challenger", "same", "surely"),
+    [
+        (29, 79, 29, True),  # adds much to what both found
+        (200, 215, 195, False),  # a few among many
+        (100, 130, 20, False),  # each finds others: nobody is surely noisier
+        (0, 5, 0, False),  # a handful says nothing about a rate
+        (0, 12, 0, True),
+    ],
+)
+def test_who_surely_opens_more_incidents_is_no_better(champion: int, challenger: int, same: int, surely: bool) -> None:
+    made = report(champion, challenger)
+    made.pairs.same = same
+    assert (objection(made, BOUNDS) is not None) == surely
+
+
+@pytest.mark.parametrize(
     ("bad", "why"),
     [
         (report(challenger=46), "46 incidents"),
