@@ -20,7 +20,8 @@ Item = EventBatch | Rejected | Poll | Exception
 class MemorySource:
     """Brings its items one poll at a time, in order: a batch, a rejected record, a Poll; an exception is raised.
 
-    `revoke` takes a lease away at once, as another member's joining does; `trouble`, `at_end` and `lags` are set from outside.
+    `revoke` takes a lease away at once, as another member's joining does; `trouble`, `at_end` and `lags` are set from
+    outside.
     """
 
     def __init__(self, items: Iterable[Item], *, channels: tuple[str, ...] = ("value",), endless: bool = False) -> None:
@@ -82,7 +83,10 @@ def _as_poll(item: Item) -> Poll:
 
 
 class MemorySink:
-    """Keeps alerts in `alerts`, model events in `events`. `hold()` makes it acknowledge nothing until `release()`; `fail` is raised by send."""
+    """Keeps alerts in `alerts`, model events in `events`.
+
+    `hold()` makes it acknowledge nothing until `release()`; `fail` is raised by send.
+    """
 
     def __init__(self, *, fail: SinkError | None = None) -> None:
         self.alerts: list[Alert] = []

@@ -105,7 +105,11 @@ WRONG = [
     ("log: {level: info, format: auto}", "retrain: {evry: 24h}", "retrain.evry: unknown key; did you mean every?"),
     ("log: {level: info, format: auto}", "retrain: {every: 24h}", "retrain: needs model.registry"),
     ("log: {level: info, format: auto}", "retrain: {timezone: Mars/Olympus}", "retrain.timezone: 'Mars/Olympus' is no"),
-    ("log: {level: info, format: auto}", 'retrain: {cron: "0 0 30 2 *"}', "retrain.cron: Bad day-of-month; write five fields"),
+    (
+        "log: {level: info, format: auto}",
+        'retrain: {cron: "0 0 30 2 *"}',
+        "retrain.cron: Bad day-of-month; write five fields",
+    ),
     ("log: {level: info, format: auto}", 'retrain: {cron: "0 3 * * *", every: 1h}', "retrain.cron: excludes every"),
     ("log: {level: info, format: auto}", "retrain: {limits: {memory: 100MiB}}", "retrain.limits.memory: must be at le"),
     ("log: {level: info, format: auto}", "store: {kind: rediss}", "store.kind: unknown kind 'rediss', known: fi"),

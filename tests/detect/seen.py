@@ -36,7 +36,9 @@ def observation(
     expected = np.zeros_like(values) if forecast is None else forecast
     time_s = np.full(n, 1.7e9)
     seen = np.broadcast_to(np.int64(judged), n).copy()
-    return Observation(slots, seen, seen, values, time_s, outlook(expected, step, log_gap), np.full(n, learn, np.float32))
+    return Observation(
+        slots, seen, seen, values, time_s, outlook(expected, step, log_gap), np.full(n, learn, np.float32)
+    )
 
 
 def noise(seed: int, events: int, slots: int, channels: int, *, missing: float = 0.0) -> tuple[F32, F32, F32]:

@@ -10,6 +10,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartiti
 from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]  # its stubs do not re-export
 
 from streamer.connect.codec import Fields
+from streamer.connect.envelope import Beside
 from streamer.connect.json_lines import JsonDecoder
 from streamer.connect.kafka import member
 from streamer.errors import BrokerError, InputError, RetryLater
@@ -326,10 +327,12 @@ def test_records_that_cannot_be_decoded_yet_are_kept(kafka: Kafka, topic: str) -
     away = [True]
 
     class Registered(JsonDecoder):
-        def decode(self, lines: Sequence[bytes], offsets: I64) -> tuple[EventBatch, list[Rejected]]:
+        def decode(
+            self, lines: Sequence[bytes], offsets: I64, beside: Beside | None = None
+        ) -> tuple[EventBatch, list[Rejected]]:
             if away[0]:
                 raise RetryLater("the registry does not answer")
-            return super().decode(lines, offsets)
+            return super().decode(lines, offsets, beside)
 
     def decoder(lease: Lease) -> JsonDecoder:
         return Registered(Fields(("x",), (), "ts"), stream="s")

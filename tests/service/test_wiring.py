@@ -12,7 +12,6 @@ from streamer.config import Config, StdoutSink, config_from
 from streamer.errors import BackendError, InputError
 from streamer.service import loading, wiring
 from streamer.service.daemon import Daemon
-from streamer.service.recent import Recent
 
 CARDS: dict[str, Any] = {"kind": "synthetic", "world": "cards", "entities": 5, "events": 200, "poll_rows": 64}
 

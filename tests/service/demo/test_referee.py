@@ -49,7 +49,8 @@ def notebook(until_s: int = 400) -> Notebook:
             second.astype(np.int64),
         )
         zero = np.zeros(len(second), np.float32)
-        scores = Scores(zero.astype(np.uint8), zero, zero, np.zeros((len(second), 2), np.float32), nothing, nothing, nothing)
+        parts = np.zeros((len(second), 2), np.float32)
+        scores = Scores(zero.astype(np.uint8), zero, zero, parts, nothing, nothing, nothing)
         book.write(batch, scores, 0)
         book.write(batch, scores, 1)
     return book
