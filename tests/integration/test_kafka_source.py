@@ -10,7 +10,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartiti
 from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]  # its stubs do not re-export
 
 from streamer.connect.codec import Fields
-from streamer.connect.envelope import Beside
+from streamer.connect.envelope import Beside as Envelope
 from streamer.connect.json_lines import JsonDecoder
 from streamer.connect.kafka import member
 from streamer.errors import BrokerError, InputError, RetryLater
@@ -328,7 +328,7 @@ def test_records_that_cannot_be_decoded_yet_are_kept(kafka: Kafka, topic: str) -
 
     class Registered(JsonDecoder):
         def decode(
-            self, lines: Sequence[bytes], offsets: I64, beside: Beside | None = None
+            self, lines: Sequence[bytes], offsets: I64, beside: Envelope | None = None
         ) -> tuple[EventBatch, list[Rejected]]:
             if away[0]:
                 raise RetryLater("the registry does not answer")
