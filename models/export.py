@@ -6,7 +6,7 @@ Only weights leave training; the SavedModel lives in a temporary directory (it i
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,7 @@ def _graphs(tf: Any, spec: ModelSpec, weights: Mapping[str, F32]) -> dict[str, t
     return {"step": (one, _signature(tf, spec, ())), "replay": (many, _signature(tf, spec, (REPLAY_STEPS,)))}
 
 
-def _named(names: Sequence[str], tensors: Sequence[Any]) -> dict[str, Any]:
+def _named(names: Iterable[str], tensors: Sequence[Any]) -> dict[str, Any]:
     return {f"next_{name}": tensor for name, tensor in zip(names, tensors, strict=True)}
 
 

@@ -1,0 +1,110 @@
+"""A retraining is all or nothing: a gated bundle, or a report, or an error that says what is wrong."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from models import retrain
+from streamer import artifact
+from streamer.artifact import PRETRAINED
+from streamer.errors import GateRefused, InputError
+from tests.models.worlds import waves
+
+SMALL_GATE = {"anomalies": 16, "warm_rows": 192}
+
+
+def written(folder: Path, arrays: dict[str, Any] | None = None, **changes: Any) -> Path:
+    """A request and its history."""
+    (folder / "rows.npz").write_bytes(artifact.pack_arrays(arrays or waves(noise=0.05)))
+    request = {
+        "champion": str(PRETRAINED), "history": "rows.npz", "out": "new", "version": "v2", "seconds": 20.0,
+        "distil": False, "gate": SMALL_GATE, "training": {"cause": "test", "span": [0, 9e9]},
+    }  # fmt: skip
+    path = folder / "request.json"
+    path.write_text(json.dumps(request | changes))
+    return path
+
+
+def ran(path: Path) -> bool:
+    return retrain.retrain(retrain.read_request(path), time.monotonic())
+
+
+def left(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} - {"rows.npz", "request.json"}
+
+
+@pytest.mark.slow
+def test_a_good_fine_tuning_passes_and_says_what_it_learnt(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ran(written(tmp_path)) is False
+    assert left(tmp_path) == {"new"}
+    bundle = artifact.load(tmp_path / "new")
+    training = bundle.manifest["training"]
+    assert (bundle.version, training["parent"], training["cause"]) == ("v2", "starter-1", "test")
+    assert training["span"][1] < training["held_out"][0]
+    told = json.loads(bundle.parts["gate.json"])
+    assert told["passed"] and len(told["precisions"]) == 3
+    assert b"<svg" in bundle.parts["gate.html"]
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+    events = [line["event"] for line in lines if line["event"] != "epoch"]
+    assert events == ["started", "trained", "exported", "gate"]
+
+
+@pytest.mark.slow
+def test_a_network_from_scratch_that_learnt_too_little_leaves_a_report_and_nothing_else(tmp_path: Path) -> None:
+    with pytest.raises(GateRefused, match="v2 is refused"):
+        ran(written(tmp_path, start="scratch", seconds=1.0))
+    assert left(tmp_path) == {"new-refused"}
+    told = json.loads((tmp_path / "new-refused" / "gate.json").read_text())
+    assert not told["passed"]
+    assert told["why"]
+    assert (tmp_path / "new-refused" / "gate.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        (waves(rows=120), "training needs 160 rows of an entity, the longest of 4 has 120"),
+        (waves() | {"values": np.ones((4, 700, 1))}, "every channel is constant"),
+        ({"time_s": np.zeros((1, 2))}, "lacks the array values"),
+    ],
+)
+def test_history_that_teaches_nothing_is_an_error_and_nothing_is_written(
+    arrays: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    result = CliRunner().invoke(retrain.main, ["--request", str(written(tmp_path, arrays))])
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert json.loads(result.stderr.splitlines()[-1])["event"] == "failed"
+    assert left(tmp_path) == set()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"start": "nowhere"}, "start must be one of champion, scratch"),
+        ({"versoin": 1}, "unknown key versoin"),
+        ({"labels": [[1, 2]]}, "labels must be objects"),
+        ({"version": ""}, "version is empty"),
+        ({"history": "none.npz"}, r"none\.npz: cannot be read"),
+        ({"out": "."}, "exists already"),
+    ],
+)
+def test_a_request_that_is_wrong_is_refused_by_name(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        ran(written(tmp_path, **changes))
+    assert left(tmp_path) == set()
+
+
+def test_a_request_reads_labels_paths_and_nulls(tmp_path: Path) -> None:
+    label = {"start_s": 1, "end_s": 2, "entity": "pump"}
+    found = retrain.read_request(written(tmp_path, labels=[label, label | {"entity": None}], edge=None))
+    assert [(one.start_s, one.end_s, one.entity) for one in found.labels] == [(1, 2, "pump"), (1, 2, None)]
+    assert found.history == tmp_path / "rows.npz"
+    assert found.edge is None
