@@ -43,7 +43,7 @@ class Log:
     def batch(self, records: list[Any], codec: int = NONE, producer: int = -1, magic: int = 2) -> None:
         epoch = 0 if producer >= 0 else -1
         builder = MemoryRecordsBuilder(
-            magic, codec, 1 << 20, offset=self.next, transactional=producer >= 0, producer_id=producer,
+            magic, codec, 1 << 23, offset=self.next, transactional=producer >= 0, producer_id=producer,
             producer_epoch=epoch, base_sequence=epoch,
         )  # fmt: skip
         for at_ms, key, value, head, step in records:
@@ -147,6 +147,17 @@ def test_a_batch_that_is_not_well_formed_is_an_error_both_ways(records: list[Any
     if _may_differ(stock) or any(batch[place] & 0x80 for place in _attributes(bytes(batch)) if place < len(batch)):
         return
     assert ours == stock
+
+
+@pytest.mark.parametrize("size", [63, 64, 8191, 8192, 70_000, 1_100_000])
+def test_lengths_of_one_two_three_and_four_bytes_are_read(size: int) -> None:
+    log = Log()
+    log.batch([(1, b"k" * (size % 10_000), b"v" * (size - 5), [], 1), (1, b"k" * size, b"v" * size, [], 20_000)])
+    log.batch([(1, None, b"last", [], 1)])
+    stock, ours = (
+        _unpacker(kind, log, START, IsolationLevel.READ_UNCOMMITTED) for kind in (Fetcher.PartitionRecords, _columnar())
+    )
+    assert _all(ours, [100, 100]) == _all(stock, [100, 100])
 
 
 def _attributes(batch: bytes) -> set[int]:
