@@ -35,7 +35,7 @@ RATIO, ADDED_P99_MS, GROWTH = 0.35, 20.0, 1.03  # promised
 LOOK_S, LIMIT_S = 0.25, 600.0
 # Fleet, records read before the clock starts (every entity has a past then, and all is loaded), records on the clock.
 FLEETS = {
-    "200": (Fleet(200), 100_000, 500_000),
+    "200": (Fleet(200, partitions=1), 100_000, 500_000),
     "2k": (Fleet(2000), 300_000, 500_000),
     "10k": (Fleet(10_000), 700_000, 500_000),
 }
@@ -57,7 +57,7 @@ class Bench:
 
     def throughput(self) -> list[Figure]:
         """Events per CPU second of a daemon that catches up, and of the bare consume loop, by turns."""
-        return [figure for name, load in FLEETS.items() for figure in self._fleet(name, *load)]
+        return [figure for name, load in FLEETS.items() for figure in shown(self._fleet(name, *load))]
 
     def _fleet(self, name: str, fleet: Fleet, skip: int, events: int) -> list[Figure]:
         topic = f"fleet-{name}"
@@ -166,6 +166,12 @@ class Bench:
         command = [sys.executable, "-m", module, self.kafka.bootstrap, *words]
         env = os.environ | {"OMP_NUM_THREADS": "1"}
         return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE)
+
+
+def shown(figures: list[Figure]) -> list[Figure]:
+    """Printed at once, because all of them take minutes."""
+    print(table(figures), flush=True)
+    return figures
 
 
 def fields_of(fleet: Fleet) -> dict[str, Any]:
