@@ -56,10 +56,10 @@ if TYPE_CHECKING:
 BEGAN = time.monotonic()
 STARTS = ("champion", "scratch")
 # Of the wall time: training, then the twin's; the rest goes to conversions and the gate.
-TRAIN_SHARE, DISTIL_SHARE = 0.45, 0.75
+TRAIN_SHARE, DISTIL_SHARE = 0.4, 0.75
 LATEST_DISTIL = 0.7  # a twin that begins later would not be done in time, and cost the challenger too
 FRESH_RATE, NOISE = 4e-3, 0.01
-PARITY_ANOMALIES = 60
+PARITY_ANOMALIES = 24
 
 
 @dataclass(frozen=True, slots=True)
