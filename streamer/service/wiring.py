@@ -205,8 +205,8 @@ class Wire:
     def _reader(
         self, source: Source, ledger: Ledger, mailbox: Mailbox[Arrival], earned: Positions, line: Line
     ) -> Reader:
-        # A quarter of the time for draining: what was read when the signal comes can be judged and delivered in time.
-        backlog_s = float(self.config.runtime.drain) / 4
+        # What was read when the signal comes is to be judged and delivered in time, on a machine gone busy meanwhile too.
+        backlog_s = float(self.config.runtime.drain) / 8
 
         def enough() -> bool:
             return crowded(ledger.in_flight, events_per_s=line.tally.events_per_s, backlog_s=backlog_s)

@@ -95,8 +95,7 @@ class Trial:
         return self.committed == self.kafka.end_offsets(self.name)
 
     def wait_caught_up(self) -> None:
-        behind = sum(self.kafka.end_offsets(self.name).values()) - sum(self.committed.values())
-        self._wait(self.caught_up, 90.0 + behind / SLOWEST_PER_S, "everything to be committed")
+        self._wait(self.caught_up, 90.0 + self.backlog / SLOWEST_PER_S, "everything to be committed")
 
     @property
     def backlog(self) -> int:
