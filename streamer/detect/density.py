@@ -6,6 +6,8 @@ gap) components over the log gap in the entity's unit. Parameters in order: logi
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from streamer.detect.arrays import clip
@@ -16,6 +18,8 @@ LOG_SCALE_LOW, LOG_SCALE_HIGH = -5.0, 3.0
 # A gap is never known better than to 2 %: clocks jitter.
 GAP_LOG_SCALE_LOW = -4.0
 WEIBULL_FROM = 3
+GAP_RANGE = -8.0, 10.0  # of the quantiles of a log gap
+FEW = 8
 
 
 def weights(logits: F32) -> F32:
@@ -40,14 +44,17 @@ def gap_tails(params: F32, log_gap: F32 | F64) -> tuple[F32, F32]:
 
 
 def gap_quantile(params: F32, p: float | F32) -> F32:
-    """Log gap below which a share `p` (one, or (N,)) lies, (N,), to 1e-6 by halvings of the bounded range."""
-    low = np.full(len(params), -8.0, np.float32)
-    high = np.full(len(params), 10.0, np.float32)
-    for _ in range(24):
-        middle = (low + high) / 2
-        below = gap_tails(params, middle)[0] < p
-        low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return ((low + high) / 2).astype(np.float32)
+    """Log gap below which a share `p` (one, or (N,)) lies, (N,), to 1e-6 of the range, which is cut again and again."""
+    low, width = np.full(len(params), GAP_RANGE[0]), GAP_RANGE[1] - GAP_RANGE[0]
+    # The few rows of an alert are looked at in many places at once: four calls instead of twenty-four.
+    parts = 64 if len(params) <= FEW else 2
+    many = np.repeat(params, parts - 1, axis=0)
+    for _ in range(round(24 / math.log2(parts))):
+        width /= parts
+        at = low[:, None] + width * np.arange(1, parts)  # (N, parts - 1)
+        lower = gap_tails(many, at.ravel())[0].reshape(at.shape)
+        low = low + width * (lower < np.reshape(p, (-1, 1))).sum(axis=1)
+    return (low + width / 2).astype(np.float32)
 
 
 def value_log_density(params: F32, step: F32) -> F32:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.detect.evidence.novelty import FIRST_FIT, LAST_FIT, MEMORY, Novelty
+from streamer.detect.evidence.novelty import FIRST_FIT, LAST_FIT, MEMORY, Novelty, _nearest
 from streamer.detect.settings import MIN_EVIDENCE, DetectSettings
 from tests.detect.seen import f32, observation
 
@@ -24,6 +24,18 @@ def judge(novelty: Novelty, values: Sequence[float] | np.ndarray, start: int = 0
     one = np.zeros(1, np.int64)
     rows = (f32(value)[None] for value in values)
     return np.array([novelty.fold(observation(one, start + t, row))[0][0] for t, row in enumerate(rows)])
+
+
+@given(st.lists(st.tuples(st.lists(st.booleans(), min_size=5, max_size=5), st.integers(0, 4)), max_size=6))
+def test_the_nearest_marks_on_either_side_are_those_that_a_look_through_every_row_finds(
+    rows: list[tuple[list[bool], int]],
+) -> None:
+    mask = np.array([row for row, _ in rows], np.bool_).reshape(-1, 5)
+    found = _nearest(mask, np.array([at for _, at in rows], np.int64))
+    for (row, at), above, below, has_above, has_below in zip(rows, *found, strict=True):
+        marked = np.flatnonzero(row)
+        assert [above] * has_above == marked[marked >= at][:1].tolist()
+        assert [below] * has_below == marked[marked < at][-1:].tolist()
 
 
 @pytest.mark.parametrize("constant", [0.0, 1.0, -273.15, 1e-12, 1e20])

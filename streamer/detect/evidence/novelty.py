@@ -126,16 +126,14 @@ class Novelty:
     def _far(self, slots: I64, channel: I64, value: F32, at: I64, oldest: I64, coarse: F32) -> F32:
         """Evidence of M values (M,) whose own bins are not alive, in the given slots and channels."""
         alive = self._visit[slots, channel] >= oldest[:, None]  # (M, BINS)
-        some = alive.any(axis=1)
-        above, has_above = _first(alive & (at[:, None] <= _NUMBER))
-        below, has_below = _first((alive & (at[:, None] > _NUMBER))[:, ::-1])
+        above, below, has_above, has_below = _nearest(alive, at)
         centre, scale = self._axis[slots, 0, channel], self._axis[slots, 1, channel]
         up = np.abs(centre + scale * _CENTRE[above] - value)
-        down = np.abs(value - centre - scale * _CENTRE[BINS - 1 - below])
+        down = np.abs(value - centre - scale * _CENTRE[below])
         distance = np.minimum(np.where(has_above, up, np.inf), np.where(has_below, down, np.inf))
         low, high = self._range[slots, 0, channel], self._range[slots, 1, channel]
         unit = coarse * UNIT * np.maximum(high - low, np.maximum(TYPICAL_RANGE * scale, 1e-12))
-        wanted = some & self._right_side(has_above, has_below)
+        wanted = (has_above | has_below) & self._right_side(has_above, has_below)
         return np.where(wanted, GAIN * np.log10(1 + np.minimum(distance / unit, FAR)), 0)
 
     def _right_side(self, has_above: Bool, has_below: Bool) -> Bool:
@@ -170,10 +168,18 @@ class Novelty:
         }  # fmt: skip
 
 
-def _first(mask: Bool) -> tuple[I64, Bool]:
-    """Column of the first True of each row, and whether there is one."""
-    column = mask.argmax(axis=1)
-    return column, mask[np.arange(len(mask)), column]
+def _nearest(mask: Bool, at: I64) -> tuple[I64, I64, Bool, Bool]:
+    """Columns of the first True of each row (M,) from column `at` on and of the last before it, and which there are.
+
+    In the list of all that is True, which is a third of the time of looking through every row.
+    """
+    rows, columns = mask.shape
+    begin, marked = np.arange(rows) * columns, np.flatnonzero(mask)
+    place = np.searchsorted(marked, begin + at)
+    marked = np.concatenate([[-1], marked, [mask.size]])
+    above, below = marked[place + 1] - begin, marked[place] - begin
+    has_above, has_below = above < columns, below >= 0
+    return np.where(has_above, above, 0), np.where(has_below, below, 0), has_above, has_below
 
 
 def _warp(z: F32) -> I64:
@@ -187,5 +193,4 @@ def _unwarp(bins: np.ndarray) -> np.ndarray:
     return np.sinh((bins / (BINS / 2) - 1) * EDGE) / WARP
 
 
-_NUMBER = np.arange(BINS)
-_CENTRE = _unwarp(_NUMBER + 0.5).astype(np.float32)
+_CENTRE = _unwarp(np.arange(BINS) + 0.5).astype(np.float32)
