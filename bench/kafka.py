@@ -82,6 +82,7 @@ class Bench:
 
     def _caught_up(self, topic: str, fleet: Fleet, skip: int, events: int) -> float:
         with self._daemon(topic, fields_of(fleet)) as daemon:
+            stay_on_one_core(daemon)
             began, ended = (self._look(daemon, count) for count in (skip, skip + events))
         return (ended[0] - began[0]) / (ended[1] - began[1])
 
@@ -166,6 +167,12 @@ class Bench:
         command = [sys.executable, "-m", module, self.kafka.bootstrap, *words]
         env = os.environ | {"OMP_NUM_THREADS": "1"}
         return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE)
+
+
+def stay_on_one_core(daemon: Daemon) -> None:
+    """As the bare consumer does: two threads on the two halves of one core would each seem to need more of it."""
+    for thread in psutil.Process(daemon.child.pid).threads():
+        os.sched_setaffinity(thread.id, {max(os.sched_getaffinity(0))})
 
 
 def shown(figures: list[Figure]) -> list[Figure]:

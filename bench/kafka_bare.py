@@ -10,6 +10,8 @@ import sys
 import time
 from typing import Any
 
+from bench.flow import one_core
+
 
 def consumer_of(bootstrap: str, topic: str, **settings: Any) -> Any:
     """A KafkaConsumer at the beginning of every partition of a topic, in no group."""
@@ -36,6 +38,7 @@ def consume(consumer: Any, count: int) -> int:
 
 def main() -> None:
     bootstrap, topic, skip, count = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    one_core()
     consumer = consumer_of(bootstrap, topic, max_poll_records=4096)
     before = consume(consumer, skip)
     cpu_s, wall_s = time.process_time(), time.perf_counter()
