@@ -34,8 +34,8 @@ def test_the_nearest_marks_on_either_side_are_those_that_a_look_through_every_ro
     found = _nearest(mask, np.array([at for _, at in rows], np.int64))
     for (row, at), above, below, has_above, has_below in zip(rows, *found, strict=True):
         marked = np.flatnonzero(row)
-        assert [above] * has_above == marked[marked >= at][:1].tolist()
-        assert [below] * has_below == marked[marked < at][-1:].tolist()
+        assert ([above] if has_above else []) == marked[marked >= at][:1].tolist()
+        assert ([below] if has_below else []) == marked[marked < at][-1:].tolist()
 
 
 @pytest.mark.parametrize("constant", [0.0, 1.0, -273.15, 1e-12, 1e20])
