@@ -139,7 +139,8 @@ def test_the_schema_of_the_configuration_knows_its_units() -> None:
     assert body["$defs"]["Window"]["properties"]["late"]["default"] == "1h"
     assert body["$defs"]["Detect"]["additionalProperties"] is False
     known = {"version", "streams", "kafka", "schema_registry", "model", "sinks", "dead_letters", "scores", "store"}
-    assert set(body["properties"]) == known | {"snapshots", "server", "runtime", "log"}
+    learning = {"labels", "retrain", "drift"}
+    assert set(body["properties"]) == known | learning | {"snapshots", "server", "runtime", "log"}
 
 
 def test_the_schema_of_the_configuration_knows_the_sections_of_kafka() -> None:
