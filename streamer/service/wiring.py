@@ -205,7 +205,7 @@ class Wire:
     def _reader(
         self, source: Source, ledger: Ledger, mailbox: Mailbox[Arrival], earned: Positions, line: Line
     ) -> Reader:
-        # What was read when the signal comes is to be judged and delivered in time, on a machine gone busy meanwhile too.
+        # What was read when the signal comes is judged and delivered in time, on a machine gone busy meanwhile too.
         backlog_s = float(self.config.runtime.drain) / 8
 
         def enough() -> bool:
