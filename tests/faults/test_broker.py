@@ -69,7 +69,7 @@ def _suffer(kafka: KafkaCluster, trial: Trial, daemon: Daemon, fault: Fault) -> 
             assert not ready and "kafka" in reasons["source:plant"], reasons
         returned_s = time.time()
         ready_s = daemon.wait_ready(timeout_s=60.0)
-        trial.wait_kept_up(RATE_PER_S, timeout_s=180.0)
+        trial.wait_kept_up(3 * RATE_PER_S, timeout_s=180.0)
         trial.wait_alerts(20, timeout_s=60.0)
     lines = len(daemon.logged()) - lines
     say(f"longest silence {watch.longest_silence_s:.1f} s, ready {ready_s:.1f} s after its return, {lines} log lines")
