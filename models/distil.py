@@ -4,6 +4,10 @@ Beside the losses of the data the student minimises the cross entropy from the t
 Vinyals & Dean 2015, for densities instead of classes). A mixture's cross entropy has no closed form; it is summed over
 `NODES` equally likely quantiles of each of the teacher's components, which needs no sampling.
 
+A retraining's student starts from the twin in service, or else from the starter's twin (STARTER_TWIN), which is made by
+
+    python -m models.distil [--out DIR] [--minutes N] [--seed S]
+
 What it kept is measured as the gate measures: anomalies caught at equal false alarms and the forecast error, on rows
 that neither has learnt. The smaller of the two shares is its quality; below MIN_QUALITY it is refused.
 """
@@ -16,6 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 from keras import ops
 
@@ -27,7 +32,8 @@ from models.pretrain import SyntheticSet
 from models.split import Split
 from models.train import Batch, DataSet, Report, TrainSettings, train
 from models.trial import build
-from streamer.artifact import Bundle, ModelSpec
+from streamer import artifact
+from streamer.artifact import PRETRAINED, Bundle, ModelSpec
 from streamer.backends import open_scorer
 from streamer.detect.cell import GAP_COMPONENTS, MIXTURE, SHAPES
 from streamer.detect.density import GAP_LOG_SCALE_LOW, LOG_SCALE_HIGH, LOG_SCALE_LOW, WEIBULL_FROM
@@ -36,10 +42,11 @@ from streamer.event import F64
 SCHEMA = "streamer.distil/1"
 SHARE = 0.1  # of the teacher's parameters, at most
 MIN_QUALITY = 0.95
+STARTER_TWIN = PRETRAINED.with_name("pretrained_edge")
 NODES = 4
 # What the teacher says counts as much as what happened: the data alone are noisy, the teacher alone is wrong at times.
 TEACHER_WEIGHT = 1.0
-LEARNING_RATE = 8e-3  # few parameters bear a higher rate than the teacher's 4e-3
+LEARNING_RATE = 1e-2  # few parameters bear a higher rate than the teacher's 4e-3
 
 
 def parameters(spec: ModelSpec) -> int:
@@ -103,18 +110,24 @@ def train_student(
 ) -> Bundle:
     """Train and export a student of the teacher. `start` gives first weights if it has the student's shape."""
     spec = student_spec(teacher.spec)
-    again = start is not None and start.spec == spec
+    start = next((twin for twin in (start, starter_twin()) if twin is not None and twin.spec == spec), None)
+    again = start is not None
     settings = TrainSettings(
         epochs=500, patience=500, seconds=seconds, seed=seed, learning_rate=LEARNING_RATE / (4 if again else 1)
     )
     learnt = data or MixedSet(HistorySet(spec, past.train, pieces=256), SyntheticSet(spec, seed))
-    weights = start.weights if again and start is not None else None
+    weights = start.weights if start is not None else None
     result = train(settings, learnt, start=weights, report=report, criterion=Distillation(teacher))
-    said = dict(training) | {"teacher": teacher.version, "parent": start.version if again and start else None}
+    said = dict(training) | {"teacher": teacher.version, "parent": start.version if start is not None else None}
     return export.write_bundle(
         out, version=version, spec=spec, weights=result.weights, calibration=teacher.calibration, training=said,
         prove=("litert", "litert-fp16", "litert-int8"),
     )  # fmt: skip
+
+
+def starter_twin() -> Bundle | None:
+    """The shipped twin of the starter; None where it was not installed."""
+    return artifact.load(STARTER_TWIN) if STARTER_TWIN.is_dir() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,3 +261,26 @@ def _cross(log_density: Callable[[Any, Any], Any], params: Any, points: Any, mas
 
 def _mean(value: Any, weight: Any) -> Any:
     return ops.sum(value * weight) / ops.maximum(ops.sum(weight), 1.0)
+
+
+@click.command()
+@click.option("--out", type=click.Path(path_type=Path), default=STARTER_TWIN, help="Directory of the bundle.")
+@click.option("--minutes", type=float, default=25.0, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+def main(out: Path, minutes: float, seed: int) -> None:
+    """Distil the starter's twin from synthetic streams."""
+    from models import calibrate, report
+
+    teacher = artifact.load(PRETRAINED)
+    spec = student_spec(teacher.spec)
+    settings = TrainSettings(epochs=500, patience=500, seconds=60 * minutes, seed=seed, learning_rate=LEARNING_RATE)
+    with report.progress(settings.seconds) as show:
+        result = train(settings, SyntheticSet(spec, seed), report=show, criterion=Distillation(teacher))
+    said = report.summary(result, settings) | {"teacher": teacher.version, "data": "synthetic streams of models.synth"}
+    version = f"{teacher.version}-edge"
+    bundle = export.write_bundle(out, version=version, spec=spec, weights=result.weights, training=said)
+    calibrate.calibrated(bundle, out)
+
+
+if __name__ == "__main__":
+    main()
