@@ -33,6 +33,7 @@ MOST_WINDOWS = 512
 SPEED_ROWS, SPEED_CALLS = 256, 8
 LEAST_ROUNDS, MOST_ROUNDS = 5, 60
 LAGS = (6, 288)  # rows: the seasons that are looked for
+NARROWEST = 2 * np.log(3) * np.exp(density.GAP_LOG_SCALE_LOW)  # the quartiles' distance of such a logistic
 LEAST_SEASON = 0.3  # autocorrelation of the season that counts as one
 
 
@@ -253,8 +254,12 @@ def _value_pit(params: F32, data: Windows, weight: F32, last: slice) -> F64:
 
 
 def _gap_pit(params: F32, data: Windows, last: slice) -> F64:
-    on = data.gap_weight[:, last] > 0
-    return density.gap_tails(params[on], data.log_gap[:, last][on])[0].astype(np.float64)
+    """Without windows of a clock so regular that the narrowest density is wider than all its gaps: a good model and a
+    bad one are off there alike, by accident."""
+    on, log_gap = data.gap_weight[:, last] > 0, data.log_gap[:, last]
+    low, high = np.quantile(log_gap, [0.25, 0.75], axis=1)
+    on &= (high - low > NARROWEST)[:, None]
+    return density.gap_tails(params[on], log_gap[on])[0].astype(np.float64)
 
 
 def pit_error(pit: F64) -> float:

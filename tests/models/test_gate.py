@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models import gate, gate_page
+from models import gate, gate_page, leak
 from models.gate import Verdict
 from models.gate_rules import GateRules, rules_of
 from models.split import Split
 from streamer.artifact import Bundle
 from streamer.errors import ConfigError, GateRefused
 from streamer.event import F32
-from tests.models.worlds import claiming, past, starter, waves
+from tests.models.worlds import START_S, claiming, past, starter, waves
 
 RULES = GateRules(anomalies=24, warm_rows=128)
 
@@ -108,6 +108,15 @@ def test_an_equal_and_a_nearly_equal_challenger_pass(known: Split) -> None:
         verdict = judged(challenger, known)
         assert verdict.passed, verdict.why
         verdict.require()
+
+
+def test_a_clock_that_ticks_as_a_clock_is_no_matter_of_calibration() -> None:
+    rows = waves()["time_s"].shape
+    regular = past(time_s=START_S + np.tile(np.arange(rows[1]) * 60.0, (rows[0], 1)))
+    chances = leak.likelihoods(starter(), claiming(starter(), regular), regular, "auto")
+    assert chances.held is not None and not len(chances.held[1].gap_pit)
+    irregular = leak.likelihoods(starter(), claiming(starter(), past()), past(), "auto")
+    assert irregular.held is not None and len(irregular.held[1].gap_pit)
 
 
 def test_a_refusal_has_its_exit_code_and_a_page_that_needs_nothing_else(known: Split, tmp_path: Path) -> None:
