@@ -21,7 +21,8 @@ from streamer.detect.cell import GAP_COMPONENTS, MIXTURE, SHAPES, NumpyNamespace
 from streamer.errors import ModelError
 from streamer.event import F32
 
-PARITY_F32 = 1e-5
+# Float sums in another order, over 24 steps: 5e-6 for the starter, 9e-6 for one that was trained further.
+PARITY_F32 = 5e-5
 # fp16 rounds the weights, dynamic int8 each activation row too: the forecast may move by so much, rms in step units.
 PARITY_RMS = {"litert-fp16": 0.01, "litert-int8": 0.25}
 PRECISIONS = ("f32", "fp16", "int8")
