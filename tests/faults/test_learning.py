@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from streamer import artifact
@@ -27,7 +28,7 @@ from tests.integration import learner
 from tests.integration.history import assert_clean
 from tests.integration.learner import Row, at
 from tests.integration.load import Pump
-from tests.integration.plant import SEASON, Plant
+from tests.integration.plant import DAY_S, SEASON, Plant
 from tests.integration.redises import section
 from tests.integration.runner import Daemon
 from tests.integration.trial import SCORES, STREAM, Trial
@@ -40,34 +41,37 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 needs_tensorflow = pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="needs TensorFlow")
 
 PLANT = Plant(entities=80, shift_step=640)
-PROMISED = 100.0  # incidents a day
+PROMISED = 20.0  # incidents a day
 JUDGED = {
-    "detect": {"min_evidence": 4, "refractory": {"events": 20}, "close": {"events": 5}},
+    "detect": {"close": {"events": 5}},
     "alerts": {
         "budget": f"{PROMISED:.0f}/day", "expected_entities": PLANT.entities, "storm": {"alerts": 100_000},
     },
 }  # fmt: skip
-WINDOW = 250  # steps over which a rate is measured: 4 hours
+WINDOW = 500  # steps over which a rate is measured: 8 hours
 YOUNG = 300  # steps in which the alarm line of a new entity comes down
 SETTLED = 64  # steps after a switch
+# A machine may raise about a dozen incidents above the promise before its line is too high for what it always does.
+STRAINED = 2000  # steps of the new regime
 HISTORY = 640  # steps that are learnt and proven on
 SWAP_S = 5.0  # from the promotion until every replica judges by it
-PATIENT_S = 900.0  # of a training on a machine that is shared by many
+PATIENT_S = 1500.0  # of a training on a machine that is shared by many
 BAD = 10.0  # times the weights
 
 
-def learning(registry: str, **shadow: Any) -> dict[str, Any]:
+def learning(room: Path, registry: str) -> dict[str, Any]:
     """Sections of a daemon that learns. A training of seconds is allowed to catch a little less than the champion."""
     step_s = PLANT.step_s
     return {
         "model": {
-            "registry": registry, "backend": "numpy", "shadow": {"events": times(10_000, 50_000), **shadow},
+            "registry": registry, "backend": "numpy", "shadow": {"events": times(10_000, 50_000)},
             "watch": {"for": "5m"},
         },
         "drift": {"every": "10s", "window": f"{SEASON * step_s}s"},
         "retrain": {
             "every": "1000d", "min_rows": 1000, "history": f"{HISTORY * step_s}s", "distil": False,
-            "limits": {"time": "10m", "threads": 2, "nice": 5}, "gate": {"max_recall_loss": 0.05},
+            "reports": str(room / "reports"),
+            "limits": {"time": "20m", "threads": 2, "nice": 5}, "gate": {"max_recall_loss": 0.1},
         },
     }  # fmt: skip
 
@@ -80,6 +84,7 @@ class Stage:
     registry: Registry
     daemons: Sequence[Daemon]
     pump: Pump | None = None
+    began_s: float = 0.0  # of the flow, seconds since 1970
 
     def calm(self) -> None:
         """Everything before the shift is judged, and what is usual is known."""
@@ -94,6 +99,7 @@ class Stage:
     def flow(self) -> None:
         """2,000 events a second of the new regime."""
         bootstrap, first = self.trial.kafka.bootstrap, PLANT.shift_step * PLANT.entities
+        self.began_s = time.time()
         self.pump = Pump(bootstrap, self.trial.name, PLANT, rate_per_s=RATE_PER_S, count=MORE, first=first).start()
 
     def wait_steps(self, steps: int) -> None:
@@ -105,6 +111,13 @@ class Stage:
             what=f"{steps} steps",
             every_s=0.5,
         )
+
+    def wait_settled(self) -> int:
+        """A step from which on WINDOW steps were judged after everything has settled."""
+        now = max(self.trial.committed.values()) // (PLANT.entities // PLANT.partitions)
+        first = max(now + SETTLED, PLANT.shift_step + STRAINED)
+        self.wait_steps(first + WINDOW - now)
+        return first
 
     def wait_swapped(self, version: str, why: str) -> None:
         """Every replica judges by the version, within its time from the move that said so."""
@@ -125,6 +138,9 @@ class Stage:
         for daemon in self.daemons:
             assert daemon.terminate() == 0, daemon.child.tail()
             self.trial.books.append(daemon.books(STREAM))
+        delays_s = [alert_s - event_s for event_s, alert_s in self.trial.travels() if event_s > self.began_s]
+        p50, p99 = np.percentile(delays_s, [50, 99])
+        say(f"{self.pump.sent} events flowed; event to alert: p50 {p50 * 1e3:.0f} ms, p99 {p99 * 1e3:.0f} ms")
         history = self.trial.history()
         assert_clean(history, history.alerts)
         places = [self.trial.directory / daemon.place / SCORES for daemon in self.daemons]
@@ -174,11 +190,12 @@ def refused_by_gate(directory: Path) -> Path:
 
 def learnt(stage: Stage) -> str:
     """The version that drift caused, the gate passed, the shadow found nothing against, and nobody had to promote."""
-    began_s, daemons = time.time(), stage.daemons
+    daemons = stage.daemons
     drift = learner.wait_line(daemons, "drift", PATIENT_S)
-    say(f"drift after {at(drift) - began_s:.0f} s: {drift['signals']}")
+    say(f"drift after {at(drift) - stage.began_s:.0f} s: {drift['signals']}")
     started = learner.wait_line(daemons, "retrain_started", PATIENT_S)
-    done = learner.wait_line(daemons, "retrain_done", PATIENT_S, outcome="published")
+    done = learner.wait_line(daemons, "retrain_done", PATIENT_S)
+    assert done["outcome"] == "published", done
     say(f"trained on {started['rows']} rows in {at(done) - at(started):.0f} s: {done['words']}")
     report = learner.wait_line(daemons, "shadow_report", PATIENT_S, version=started["version"])
     say(f"shadow: {report}")
@@ -219,28 +236,55 @@ def forced_bad_goes(stage: Stage, champion: str) -> None:
     learner.wait_judging(stage.daemons, champion, timeout_s=60)
 
 
-def falls(stage: Stage, rows: Sequence[Row], sha256: str) -> None:
-    """False alarms: few before the shift, many under the old champion after it, few under the new one."""
-    told, at_step = stage.trial.told(stage.trial.alerts), learner.taken_over(rows, sha256, PLANT)
-    calm, rung, kept = (
-        learner.alarms_per_day(told, PLANT, first, steps) for first, steps in (
-            (YOUNG, PLANT.shift_step - YOUNG), (PLANT.shift_step, WINDOW), (at_step + SETTLED, WINDOW)
-        )
-    )  # fmt: skip
-    say(f"false alarms a day: {calm:.1f} before the shift, {rung:.1f} after it, {kept:.1f} learnt; {PROMISED} promised")
-    alone = learner.alarms_per_day(stage.trial.uninterrupted(), PLANT, at_step + SETTLED, WINDOW)
-    say(f"the old champion would have raised {alone:.1f} a day there")
-    assert calm <= PROMISED < rung
-    assert kept <= PROMISED and kept < alone
+def falls(stage: Stage, first: int) -> None:
+    """False alarms: few before the shift, many after it, as promised from `first` on. In the soak: no more than if the
+    old champion had stayed."""
+    spans = (YOUNG, PLANT.shift_step - YOUNG), (PLANT.shift_step, WINDOW), (first, WINDOW)
+    told = stage.trial.told(stage.trial.alerts)
+    calm, rung, kept = (learner.alarms(told, PLANT, *span) for span in spans)
+    promised = [PROMISED * steps * PLANT.step_s / DAY_S for _, steps in spans]
+    say(f"false alarms: {calm} before the shift, {rung} after it, {kept} at last; promised {np.round(promised, 1)}")
+    assert calm <= likely(promised[0]) and kept <= likely(promised[2])
+    assert rung > 2 * likely(promised[1])
+    if SOAK:
+        without = learner.alarms(stage.trial.uninterrupted(), PLANT, first, WINDOW)
+        say(f"the old champion would have raised {without} at last")
+        assert kept <= likely(without + 1)
 
 
+def likely(count: float) -> float:
+    """The most that chance makes of so many that are expected."""
+    return count + 3 * np.sqrt(count)
+
+
+@pytest.mark.timeout(3600)
+@needs_tensorflow
+def test_a_shifted_regime_is_learnt_while_events_flow_and_bad_models_go_again(
+    kafka: Kafka, trial_on: MakeTrial, tmp_path: Path
+) -> None:
+    trial = trial_on(kafka, load=PLANT, every_score=True, judged=JUDGED)
+    registry = DirectoryRegistry(tmp_path / "registry", create=True)
+    with staged(trial, registry, ["daemon"], **learning(tmp_path, str(tmp_path / "registry"))) as stage:
+        stage.calm()
+        stage.flow()
+        version = learnt(stage)
+        stage.wait_swapped(version, "promoted")
+        first = stage.wait_settled()
+        bad_models_go(stage, version, tmp_path)
+        rows = stage.end()
+        assert {len(models) for models in stretches(rows)} == {4}  # the starter, the learnt one, the bad one, and back
+        assert learner.taken_over(rows, artifact.load(registry.path(version)).sha256, PLANT) < first
+        falls(stage, first)
+
+
+@pytest.mark.timeout(3600)
 def test_two_replicas_on_redis_swap_and_roll_back_together(
     kafka: Kafka, redis_server: RedisServer, trial_on: MakeTrial, tmp_path: Path
 ) -> None:
     """In the soak they learn as above; else somebody else did."""
     trial = trial_on(kafka, load=PLANT, every_score=True, judged=JUDGED)
     store = section(redis_server.url, timeout="5s")
-    sections = learning("redis") | {"store": {"kind": "redis", "url": store.url, "prefix": store.prefix}}
+    sections = learning(tmp_path, "redis") | {"store": {"kind": "redis", "url": store.url, "prefix": store.prefix}}
     if not SOAK:
         sections |= {"retrain": None}
     with staged(trial, RedisRegistry(store, cache=tmp_path / "cache"), ["one", "other"], **sections) as stage:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from streamer.protocols import Registry
 from tests.integration.history import Told
-from tests.integration.plant import DAY_S, Plant
+from tests.integration.plant import Plant
 from tests.integration.runner import Daemon
 from tests.servers.child import wait_until
 
@@ -42,11 +42,10 @@ def taken_over(judged: Iterable[Row], sha256: str, plant: Plant) -> int:
     return max(plant.step_of(offset) for offset in first.values()) + 1
 
 
-def alarms_per_day(alerts: Sequence[Told], plant: Plant, first: int, steps: int) -> float:
-    """Incidents a day that were opened in so many steps of the plant from `first` on. All of them are false."""
+def alarms(alerts: Sequence[Told], plant: Plant, first: int, steps: int) -> int:
+    """Incidents that were opened in so many steps of the plant from `first` on. All of them are false."""
     opened = [one for one in alerts if one.message.event == "opened" and one.upto is not None]
-    there = sum(first <= plant.step_of(one.upto or 0) < first + steps for one in opened)
-    return there * DAY_S / (steps * plant.step_s)
+    return sum(first <= plant.step_of(one.upto or 0) < first + steps for one in opened)
 
 
 def at(line: dict[str, Any]) -> float:

@@ -11,8 +11,8 @@ from tests.integration.load import Load
 
 DAY_S = 86_400.0
 SEASON = 240  # steps
-RING_STEPS = 40
-RING = 1.5 * np.cos(np.pi * np.arange(RING_STEPS)) * np.sin(np.pi * np.arange(RING_STEPS) / RING_STEPS) ** 2  # 20 sigma
+RING_STEPS = 30
+RING = 3.0 * np.cos(np.pi * np.arange(RING_STEPS)) * np.exp(-np.arange(RING_STEPS) / 15)  # 20 sigma, alternating
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Plant(Load):
 
     step_s: int = 60
     shift_step: int = 600
-    ring_every: int = 300
+    ring_every: int = 180
     last_step: int = 40_000  # nothing rings after it
 
     def calm(self, step: int) -> np.ndarray:
