@@ -15,7 +15,7 @@ that neither has learnt. The smaller of the two shares is its quality; below MIN
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from models.dataset import HistorySet
 from models.export import expected_shape
 from models.gate_rules import GateRules
 from models.pretrain import SyntheticSet
+from models.rehearsal import MixedSet
 from models.split import Split
 from models.train import Batch, DataSet, Report, TrainSettings, train
 from models.trial import build
@@ -42,6 +43,7 @@ from streamer.event import F64
 SCHEMA = "streamer.distil/1"
 SHARE = 0.1  # of the teacher's parameters, at most
 MIN_QUALITY = 0.95
+REHEARSAL = 0.1  # of a whole synthetic epoch, beside as many batches of history
 STARTER_TWIN = PRETRAINED.with_name("pretrained_edge")
 NODES = 4
 # What the teacher says counts as much as what happened: the data alone are noisy, the teacher alone is wrong at times.
@@ -67,34 +69,6 @@ def student_spec(teacher: ModelSpec, share: float = SHARE) -> ModelSpec:
     return fitting
 
 
-@dataclass(frozen=True, slots=True)
-class MixedSet:
-    """Recorded and synthetic windows in turn: the student has to serve the stream and whatever comes to be in it.
-
-    It is judged by the recorded ones.
-    """
-
-    recorded: HistorySet
-    synthetic: DataSet
-
-    @property
-    def spec(self) -> ModelSpec:
-        return self.recorded.spec
-
-    def epoch(self, rng: np.random.Generator, rows: int) -> Iterator[Batch]:
-        recorded = self.recorded.epoch(rng, rows)
-        for batch in self.synthetic.epoch(rng, rows):
-            yield batch
-            again = next(recorded, None)
-            if again is None:
-                recorded = self.recorded.epoch(rng, rows)
-                again = next(recorded)
-            yield again
-
-    def validation(self) -> Iterator[Batch]:
-        yield from self.recorded.validation()
-
-
 def train_student(
     teacher: Bundle,
     past: Split,
@@ -115,7 +89,7 @@ def train_student(
     settings = TrainSettings(
         epochs=500, patience=500, seconds=seconds, seed=seed, learning_rate=LEARNING_RATE / (4 if again else 1)
     )
-    learnt = data or MixedSet(HistorySet(spec, past.train, pieces=256), SyntheticSet(spec, seed))
+    learnt = data or MixedSet(HistorySet(spec, past.train, pieces=256), SyntheticSet(spec, seed, REHEARSAL))
     weights = start.weights if start is not None else None
     result = train(settings, learnt, start=weights, report=report, criterion=Distillation(teacher))
     said = dict(training) | {"teacher": teacher.version, "parent": start.version if start is not None else None}

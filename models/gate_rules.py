@@ -15,6 +15,7 @@ class GateRules:
 
     min_recall: float = 0.0  # at the alarm line of the stream's own settings
     max_recall_loss: float = 0.02  # at equal false alarms
+    max_line_loss: float = 0.1  # at the line as it is set, unless the champion pays for it with false alarms
     max_false_alarm_ratio: float = 1.1  # at the same budget
     max_delay_ratio: float = 1.5
     min_skill: float = 0.01  # 1 - error / persistence's error, where a peer shows that persistence can be beaten

@@ -31,16 +31,17 @@ class SyntheticSet:
 
     spec: ModelSpec = field(default_factory=ModelSpec)
     seed: int = 0
+    share: float = 1.0  # of the streams of a whole epoch
 
     def epoch(self, rng: np.random.Generator, rows: int) -> Iterator[Batch]:
         """All kinds of windows in random order."""
-        batches = [batch for w in self._draw(rng, 1.0) for batch in w.batches(rows, rng)]
+        batches = [batch for w in self._draw(rng, self.share) for batch in w.batches(rows, rng)]
         for index in rng.permutation(len(batches)):
             yield batches[index]
 
     def validation(self) -> Iterator[Batch]:
         """The same streams every time, none of which is ever trained on."""
-        for w in self._draw(np.random.default_rng([self.seed, 1]), VALIDATION_SHARE):
+        for w in self._draw(np.random.default_rng([self.seed, 1]), self.share * VALIDATION_SHARE):
             yield w.batch(slice(None))
 
     def _draw(self, rng: np.random.Generator, share: float) -> Iterator[Windows]:

@@ -60,6 +60,7 @@ TRAIN_SHARE, DISTIL_SHARE = 0.4, 0.75
 LATEST_DISTIL = 0.7  # a twin that begins later would not be done in time, and cost the challenger too
 FRESH_RATE, NOISE = 4e-3, 0.01
 PARITY_ANOMALIES = 24
+REHEARSAL = 0.05  # of a whole synthetic epoch, beside as many batches of history
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +191,8 @@ class _Work:
         return made
 
     def _trained(self) -> tuple[TrainResult, TrainSettings]:
+        from models.pretrain import SyntheticSet
+        from models.rehearsal import MixedSet
         from models.train import TrainSettings, train
 
         fresh = self.request.start == "scratch"
@@ -197,7 +200,9 @@ class _Work:
             epochs=200, seconds=self._left(TRAIN_SHARE), learning_rate=FRESH_RATE if fresh else LEARNING_RATE,
             patience=20 if fresh else 4, noise=NOISE, batch_rows=128, seed=self.request.seed,
         )  # fmt: skip
-        data = HistorySet(self.champion.spec, self.past.train, pieces=256)
+        spec = self.champion.spec
+        recorded = HistorySet(spec, self.past.train, pieces=256)
+        data = MixedSet(recorded, SyntheticSet(spec, self.request.seed, REHEARSAL))
         start = None if fresh else self.champion.weights
         return train(settings, data, start=start, report=lambda e: say("epoch", **shown(e))), settings
 

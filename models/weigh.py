@@ -64,7 +64,7 @@ def detection(paired: Paired, rules: GateRules) -> list[Finding]:
         said = f"it catches {ours.recall:.0%} of {len(trial.anomalies)} anomalies, {rules.min_recall:.0%} are required"
         found += [
             Finding("recall", ours.recall >= rules.min_recall, said, theirs.recall, ours.recall, rules.min_recall),
-            _recall_loss(paired, rules), _delay(paired, rules),
+            _recall_loss(paired, rules), _line_loss(paired, rules), _delay(paired, rules),
         ]  # fmt: skip
     return [*found, _false_alarms(paired, rules)]
 
@@ -76,6 +76,17 @@ def _recall_loss(paired: Paired, rules: GateRules) -> Finding:
     is_worse = worse(lost, count, paired.draws, rules.max_recall_loss, rules.confidence)
     said = f"at equal false alarms it catches {ours.recall:.1%} of anomalies, the champion {theirs.recall:.1%}"
     return Finding("recall_loss", not is_worse, said, theirs.recall, ours.recall, rules.max_recall_loss)
+
+
+def _line_loss(paired: Paired, rules: GateRules) -> Finding:
+    """What the operator's own line would miss: evidence on another scale is worth as much, but is not what he set."""
+    theirs, ours = paired.at_line
+    lost = _by_cell(paired, theirs.caught.astype(float) - ours.caught)
+    count = _by_cell(paired, np.ones(len(ours.caught)))
+    paid = theirs.false_alarms.sum() > ours.false_alarms.sum() + FREE_FALSE_ALARMS
+    is_worse = worse(lost, count, paired.draws, rules.max_line_loss, rules.confidence) and not paid
+    said = f"at the alarm line it catches {ours.recall:.1%} of anomalies, the champion {theirs.recall:.1%}"
+    return Finding("line_loss", not is_worse, said, theirs.recall, ours.recall, rules.max_line_loss)
 
 
 def _delay(paired: Paired, rules: GateRules) -> Finding:

@@ -12,6 +12,7 @@ import pytest
 from models import distil, network
 from models.dataset import HistorySet, windows
 from models.distil import Kept, Size
+from models.export import expected_shape
 from models.gate_rules import GateRules
 from models.synth import streams
 from streamer.artifact import ModelSpec
@@ -48,17 +49,29 @@ def test_nobody_agrees_with_the_teacher_better_than_the_teacher() -> None:
     assert all(float(own[name]) < float(worse[name]) for name in own)
 
 
-def test_a_student_that_learnt_next_to_nothing_is_whole_but_refused(tmp_path: Path) -> None:
+RULES = GateRules(anomalies=9, warm_rows=128)
+
+
+@pytest.mark.slow
+def test_a_student_begins_as_the_starters_twin_and_keeps_enough(tmp_path: Path) -> None:
     known, teacher = past(**waves(entities=3, rows=560)), starter()
-    spec = distil.student_spec(teacher.spec)
     student = distil.train_student(
         teacher, known, tmp_path / "edge", version="v-edge", start=None, seconds=0.5, seed=0,
-        training={"cause": "test"}, data=HistorySet(spec, known.train, pieces=8),
+        training={"cause": "test"}, data=HistorySet(distil.student_spec(teacher.spec), known.train, pieces=8),
     )  # fmt: skip
-    assert student.manifest["training"]["teacher"] == teacher.version
-    assert student.manifest["training"]["cause"] == "test"
-    kept = distil.compare(teacher, student, known, detect={}, rules=GateRules(anomalies=9, warm_rows=128))
+    said = student.manifest["training"]
+    assert (said["teacher"], said["parent"], said["cause"]) == ("starter-1", "starter-1-edge", "test")
+    kept = distil.compare(teacher, student, known, detect={}, rules=RULES)
+    assert kept.passed, kept.why
     assert kept.student.step_bytes["step_int8.tflite"] < 0.6 * kept.teacher.step_bytes["step_int8.tflite"]
+
+
+def test_a_student_that_learnt_nothing_is_refused() -> None:
+    known, teacher, rng = past(**waves(entities=3, rows=560)), starter(), np.random.default_rng(0)
+    spec = distil.student_spec(teacher.spec)
+    weights = {name: rng.normal(0, 0.5, expected_shape(spec, name)).astype(np.float32) for name in teacher.weights}
+    student = replace(teacher, spec=spec, weights=weights, parts={})
+    kept = distil.compare(teacher, student, known, detect={}, rules=RULES, backend="numpy")
     assert not kept.passed
     assert "95% are required" in kept.why
 
