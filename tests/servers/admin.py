@@ -18,12 +18,13 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs d
 )
 
 ASK_S = 10.0
+PATIENCE_S = 30.0  # a broker that died leads for nine seconds more, then somebody is elected
 T = TypeVar("T")
 
 
 def patiently(ask: Callable[[], T]) -> T:
-    """Ask again while brokers start, elect and move: what they say then passes. KafkaException after ASK_S."""
-    end = time.monotonic() + ASK_S
+    """Ask again while brokers start, elect and move: what they say then passes. KafkaException after PATIENCE_S."""
+    end = time.monotonic() + PATIENCE_S
     while True:
         try:
             return ask()
