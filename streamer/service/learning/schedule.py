@@ -108,14 +108,17 @@ def _cause(plan: Plan, known: Known, began_s: float) -> tuple[str | None, str]:
     return None, f"drift ({known.drift}) waits until {plan.rest_s:.0f} s after the last training; " if waiting else ""
 
 
+ROUNDING_S = 1e-5  # times of this century are floats 2.4e-7 s apart
+
+
 def next_slot(plan: Plan, after_s: float) -> float:
     """The first slot later than `after_s`."""
     local_s = after_s - plan.shift_s
     if plan.cron is not None:
         return _next_cron(plan.cron, plan.zone, local_s) + plan.shift_s
     slot_s = (math.floor(local_s / plan.every_s) + 1) * plan.every_s + plan.shift_s
-    # Rounding may put it onto `after_s` itself.
-    return slot_s if slot_s > after_s else slot_s + plan.every_s
+    # Rounding may put it onto `after_s` itself, or a step of a float beyond it.
+    return slot_s if slot_s > after_s + ROUNDING_S else slot_s + plan.every_s
 
 
 def _next_cron(text: str, zone: str, after_s: float) -> float:
