@@ -21,6 +21,10 @@ def stretched(law_s: float, start_s: float) -> float:
     return law_s * max(1.0, start_s / QUIET_START_S)
 
 
+# Where the law names no rate, half of it: all that is sent is judged twice, by the trial and by the uninterrupted run.
+EASY_PER_S = float(times(1000, 2000))
+
+
 def say(figure: str) -> None:
     """Shown as it comes in the soak, else with the test if it fails."""
     print(figure, flush=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import MakeTrial
-from tests.faults.soak import MORE, RATE_PER_S, dice, say, times
+from tests.faults.soak import EASY_PER_S, MORE, RATE_PER_S, dice, say, times
 from tests.integration.runner import Daemon
 from tests.integration.trial import Trial
 from tests.servers.admin import Kafka
@@ -81,7 +81,7 @@ def test_killed_at_every_failpoint_it_loses_nothing(kafka: Kafka, trial_on: Make
     names, trial, rng = sorted(set(failpoints())), trial_on(kafka, every_score=True), dice()
     assert {"after_poll", "after_score", "before_commit", "during_snapshot_put", "during_revoke"} <= set(names)
     one, other = trial.daemon("one", source={"instance": "one"}), trial.daemon("other", source={"instance": "other"})
-    pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
+    pump = trial.pump(rate_per_s=EASY_PER_S, count=MORE)
     for name in names:
         say(f"failpoint {name}")
         _die_at(trial, name, rng.randint(1, 4), one, other)
@@ -109,7 +109,7 @@ def test_killed_while_it_writes_to_redis_it_loses_nothing(
     trial = trial_on(kafka, every_score=True)
     store = {"kind": "redis", "url": redis_alone.url}
     daemon = trial.daemon(source={"instance": "only"}, store=store)
-    pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
+    pump = trial.pump(rate_per_s=EASY_PER_S, count=MORE)
     for name in ("during_snapshot_put:6", "after_snapshot_put:2"):
         assert daemon.start(STREAMER_FAILPOINT=name).wait(DIES_WITHIN_S) == -9
     daemon.start().wait_scored(timeout_s=60.0)

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.faults.conftest import MakeTrial
-from tests.faults.soak import MORE, RATE_PER_S, dice, say, times
+from tests.faults.soak import EASY_PER_S, MORE, dice, say, times
 from tests.integration.runner import Daemon
 from tests.integration.trial import STREAM, Trial
 from tests.integration.watch import Watch
@@ -28,7 +28,7 @@ def test_members_that_come_and_go_every_two_seconds_lose_nothing(kafka: Kafka, t
     members = [trial.daemon(f"member-{i}") for i in range(3)]
     first, *others = members
     first.start()
-    pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
+    pump = trial.pump(rate_per_s=EASY_PER_S, count=MORE)
     first.wait_scored(timeout_s=60.0)
     with ExitStack() as opened:
         watches = [opened.enter_context(Watch(member)) for member in members]
@@ -59,7 +59,7 @@ def test_a_member_whose_scorer_hangs_keeps_its_place_and_loses_nothing(kafka: Ka
     trial = trial_on(kafka, every_score=True)
     hung, other = trial.daemon("hung"), trial.daemon("other")
     hung.start(STREAMER_FAILPOINT=f"after_score:{HANGS_AFTER}:{HANG_S:g}s")
-    pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
+    pump = trial.pump(rate_per_s=EASY_PER_S, count=MORE)
     with Watch(hung) as watch:
         hung.wait_log("partition_restored", timeout_s=60.0)
         alone = kafka.member_ids(trial.name)

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.faults.conftest import MakeTrial
-from tests.faults.soak import MORE, RATE_PER_S, dice, say, times
+from tests.faults.soak import EASY_PER_S, MORE, dice, say, times
 from tests.servers.admin import Kafka
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -19,7 +19,7 @@ def test_sigterm_drains_in_ten_seconds_and_nothing_is_scored_beyond_the_commit(
 ) -> None:
     trial, rng = trial_on(kafka), dice()
     daemon = trial.daemon()
-    pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
+    pump = trial.pump(rate_per_s=EASY_PER_S, count=MORE)
     for number in range(times(10, 30)):
         before = trial.committed
         daemon.start().wait_scored(timeout_s=60.0)
