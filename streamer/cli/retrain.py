@@ -17,6 +17,7 @@ from streamer.errors import ConfigError, GateRefused, StreamerError
 
 if TYPE_CHECKING:
     from streamer.config import Config, Retrain
+    from streamer.service.learning.evaluation import Evaluation
     from streamer.service.learning.job import Job, Result
 
 SCHEMA = "streamer.retrain/1"
@@ -27,7 +28,7 @@ SCHEMA = "streamer.retrain/1"
 @click.option("--dry-run", is_flag=True, help="Say whether a training is due, and why; change nothing.")
 @click.option("--evaluate", is_flag=True, help="Judge the champion on what came lately; train and change nothing.")
 @click.option("--force", is_flag=True, help="Train whether or not it is due.")
-@click.option("--cause", metavar="WORD", help="Train for this cause, such as drift; the manifest names it.")
+@click.option("--cause", metavar="WORD", help="For this cause, such as drift; the manifest names it.")
 @click.option("--why", default="", help="The cause in words.")
 @click.option(
     "--recorded", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE.npz",
@@ -68,8 +69,7 @@ def retrain(
             say({"due": verdict.due, "cause": verdict.cause, "why": verdict.why}, verdict.why, form)
             return
         if evaluate:
-            told = job.review()
-            say(told, reviewed(told), form)
+            tell_evaluation(job.evaluate(cause=cause), form)
             return
         need_tensorflow()
         result = job.run(cause="request" if force and cause is None else cause, why=why or "asked for" * force)
@@ -125,15 +125,13 @@ def tell(result: Result, form: str) -> None:
     say(told, result.words, form)
 
 
-def reviewed(told: Mapping[str, Any]) -> str:
-    """A review in one line."""
-    delay, skill = told["median_delay_rows"], told["skill_over_persistence"]
-    return (
-        f"{told['version']} on the newest {told['rows']:,} rows: {told['recall']:.0%} of {told['anomalies']} planted "
-        f"anomalies caught, {told['false_alarms_per_day']:.2f} false alarms a day, "
-        f"median delay {'-' if delay is None else f'{delay:g}'} rows, "
-        f"forecasts {'-' if skill is None else f'{skill:+.0%}'} against persistence; report: {told['report']}"
-    )
+def tell_evaluation(found: Evaluation, form: str) -> None:
+    """The evaluation on standard output, and in the log for the daemon that listens."""
+    import structlog
+
+    told = {"outcome": found.outcome, "words": found.words}
+    structlog.get_logger().info("evaluation_ended", **told, report=found.report.get("report"))
+    say(told | dict(found.report), found.words, form)
 
 
 def say(told: Mapping[str, Any], words: str, form: str) -> None:

@@ -9,7 +9,7 @@ from streamer.config.kafka import (
     Sasl,
     TokenEndpoint,
 )  # fmt: skip
-from streamer.config.learning import Drift, Retrain, RetrainGate, RetrainLimits
+from streamer.config.learning import Drift, Retrain, RetrainEvaluate, RetrainGate, RetrainLimits
 from streamer.config.load import config_from, load_config, stream_from
 from streamer.config.model import Model
 from streamer.config.presets import PRESETS
@@ -86,6 +86,7 @@ __all__ = [
     "Rate",
     "RedisStore",
     "Retrain",
+    "RetrainEvaluate",
     "RetrainGate",
     "RetrainLimits",
     "Runtime",

@@ -50,8 +50,9 @@ SECTIONS = {
     "KafkaSource": "streams[].source", "Kafka": "kafka", "KafkaSecurity": "kafka.security",
     "Sasl": "kafka.security.sasl", "TokenEndpoint": "kafka.security.sasl.token", "KafkaSink": "sinks[]",
     "Model": "model", "ScoreOutput": "scores", "Server": "server", "Runtime": "runtime", "Log": "log",
-    "Retrain": "retrain", "RetrainLimits": "retrain.limits", "RetrainGate": "retrain.gate", "Drift": "drift",
-    "RedisStore": "store", "Snapshots": "snapshots", "SchemaRegistry": "schema_registry",
+    "Retrain": "retrain", "RetrainLimits": "retrain.limits", "RetrainGate": "retrain.gate",
+    "RetrainEvaluate": "retrain.evaluate", "Drift": "drift", "RedisStore": "store", "Snapshots": "snapshots",
+    "SchemaRegistry": "schema_registry",
 }  # fmt: skip
 COMPARISONS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 

@@ -44,55 +44,6 @@ class RetrainGate(Section):
     max_slowdown: Ratio = 1.5
 
 
-class Retrain(Section):
-    """When the model is trained again on what the streams brought lately."""
-
-    every: Duration = Duration(86_400)
-    cron: Text | None = None  # in place of `every`
-    timezone: Text = "UTC"  # of cron
-    jitter: Duration = Duration(600)  # each deployment's own shift of the schedule, up to this
-    rest: Duration = Duration(3600)  # after a training, before drift or age may cause another
-    min_rows: Count = 20_000
-    staleness: Duration = Duration(7 * 86_400)  # a champion older than this is due
-    on_drift: bool = True
-    history: Duration = Duration(7 * 86_400)  # how far back
-    max_rows: Count = 500_000  # the newest ones
-    start: Literal["champion", "scratch"] = "champion"
-    limits: RetrainLimits = RetrainLimits()
-    distil: bool = True
-    gate: RetrainGate = RetrainGate()
-    sign: Text | None = None  # PEM file of the Ed25519 private key that signs what is published
-    reports: Text = "state/retrain"  # folder of the newest refusals
-
-    def rules(self) -> Iterator[Rule]:
-        if self.cron is not None and "every" in self.model_fields_set:
-            yield ("cron",), "excludes every: keep one of them"
-        if self.every < 60:
-            yield ("every",), f"must be at least 1m, got {self.every}"
-        if self.cron is None and self.jitter >= self.every:
-            yield ("jitter",), f"must be shorter than every ({self.every}), got {self.jitter}"
-        if self.max_rows < self.min_rows:
-            yield ("max_rows",), f"must be at least min_rows ({self.min_rows})"
-        zone_problem = _zone_problem(self.timezone)
-        if zone_problem is not None:
-            yield ("timezone",), zone_problem
-        elif self.cron is not None and (problem := _cron_problem(self.cron)):
-            yield ("cron",), problem
-
-
-class Drift(Section):
-    """When live traffic counts as different from what the model was trained on, or first saw."""
-
-    every: Duration = Duration(300)  # how often it is looked at
-    window: Duration = Duration(86_400)  # event time that is compared: at least one season of the data
-    threshold: Positive = 0.25  # of the population stability index
-    rows: Annotated[Count, Field(ge=500, le=1_000_000)] = 20_000  # sampled from a window
-
-    def rules(self) -> Iterator[Rule]:
-        yield from between(self, "every", Duration(1), Duration(86_400))
-        yield from between(self, "window", Duration(1), Duration(366 * 86_400))
-
-
 def _zone_problem(name: str) -> str | None:
     try:
         ZoneInfo(name)
@@ -111,6 +62,72 @@ def _cron_problem(text: str) -> str | None:
     except StopIteration:
         return f"{text!r} never comes"
     return None
+
+
+class Schedule(Section):
+    """When something comes round: by a period, or by cron's local times."""
+
+    every: Duration = Duration(86_400)
+    cron: Text | None = None  # in place of `every`
+    timezone: Text = "UTC"  # of cron
+    jitter: Duration = Duration(600)  # each deployment's own shift of the schedule, up to this
+
+    def rules(self) -> Iterator[Rule]:
+        if self.cron is not None and "every" in self.model_fields_set:
+            yield ("cron",), "excludes every: keep one of them"
+        if self.every < 60:
+            yield ("every",), f"must be at least 1m, got {self.every}"
+        if self.cron is None and self.jitter >= self.every:
+            yield ("jitter",), f"must be shorter than every ({self.every}), got {self.jitter}"
+        zone_problem = _zone_problem(self.timezone)
+        if zone_problem is not None:
+            yield ("timezone",), zone_problem
+        elif self.cron is not None and (problem := _cron_problem(self.cron)):
+            yield ("cron",), problem
+
+
+class RetrainEvaluate(Schedule):
+    """When the champion is judged on what the streams brought lately; nothing is trained, and nothing changes."""
+
+    enabled: bool = True
+    # A training judges its champion too, but tells of it only beside a challenger; a week holds every season of a week.
+    every: Duration = Duration(7 * 86_400)
+
+
+class Retrain(Schedule):
+    """When the model is trained again on what the streams brought lately."""
+
+    rest: Duration = Duration(3600)  # after a training, before drift or age may cause another
+    min_rows: Count = 20_000
+    staleness: Duration = Duration(7 * 86_400)  # a champion older than this is due
+    on_drift: bool = True
+    history: Duration = Duration(7 * 86_400)  # how far back
+    max_rows: Count = 500_000  # the newest ones
+    start: Literal["champion", "scratch"] = "champion"
+    limits: RetrainLimits = RetrainLimits()
+    distil: bool = True
+    gate: RetrainGate = RetrainGate()
+    evaluate: RetrainEvaluate = RetrainEvaluate()
+    sign: Text | None = None  # PEM file of the Ed25519 private key that signs what is published
+    reports: Text = "state/retrain"  # folder of the newest refusals and evaluations
+
+    def rules(self) -> Iterator[Rule]:
+        yield from super().rules()
+        if self.max_rows < self.min_rows:
+            yield ("max_rows",), f"must be at least min_rows ({self.min_rows})"
+
+
+class Drift(Section):
+    """When live traffic counts as different from what the model was trained on, or first saw."""
+
+    every: Duration = Duration(300)  # how often it is looked at
+    window: Duration = Duration(86_400)  # event time that is compared: at least one season of the data
+    threshold: Positive = 0.25  # of the population stability index
+    rows: Annotated[Count, Field(ge=500, le=1_000_000)] = 20_000  # sampled from a window
+
+    def rules(self) -> Iterator[Rule]:
+        yield from between(self, "every", Duration(1), Duration(86_400))
+        yield from between(self, "window", Duration(1), Duration(366 * 86_400))
 
 
 def learning_rules(config: Config) -> Iterator[Rule]:

@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 
 from streamer import __version__
 from streamer.event import Fate
+from streamer.service.learning.retrainer import Retrainer
 from streamer.service.line import Line
 from streamer.service.parts import Parts
 from streamer.service.tally import Histogram, merged
@@ -209,6 +210,19 @@ def _learning(parts: Parts) -> Iterator[Metric]:
     text = "How far live traffic is from what the model was trained on, or first saw; 0: no further than by chance."
     yield gauge("drift", text, ("stream", "signal"), signals)
     yield counter("retrain_runs", "Trainings that were started here.", ("outcome",), outcomes)
+    if retrainer is not None:
+        yield from _evaluations(retrainer)
+
+
+def _evaluations(retrainer: Retrainer) -> Iterator[Metric]:
+    """Runs of this process; the figures are those of the newest one, whichever member made it."""
+    runs = [((outcome,), n) for outcome, n in _counts(retrainer.evaluations)]
+    figures = retrainer.evaluated.figures
+    yield counter("evaluation_runs", "Evaluations of the champion that were started here.", ("outcome",), runs)
+    for name, key, text in _FIGURES:
+        known = isinstance(figures.get(key), int | float)
+        rows = [((str(figures["version"]),), float(figures[key]))] if known else []
+        yield gauge(name, text, ("model_version",), rows)
 
 
 def _loops(parts: Parts) -> Iterator[Metric]:
@@ -222,5 +236,10 @@ def _counts(counts: Counter[K]) -> list[tuple[K, int]]:
     return list(dict(counts).items())
 
 
+_FIGURES = (
+    ("evaluation_timestamp_seconds", "at_s", "When the newest evaluation began."),
+    ("evaluation_recall_ratio", "recall", "Share of the planted anomalies that it caught."),
+    ("evaluation_false_alarms_per_day", "false_alarms_per_day", "False alarms per day of the rows that it judged."),
+)
 _FLOW = (_records, _entities, _alerts, _delivery, _partitions, _snapshots)
 _LEARNING = (_model, _labels, _learning)

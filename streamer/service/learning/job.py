@@ -1,4 +1,4 @@
-"""One training from beginning to end, as a process of its own: whose turn, what past, the child, the registry.
+"""One training, or evaluation, from beginning to end: whose turn, what past, the child, the registry.
 
 It holds the turn while it works. What it publishes is checked against the turn's fence right before, so a process
 that was overtaken, however late it wakes, changes nothing.
@@ -26,10 +26,11 @@ from streamer.config import Config, Retrain
 from streamer.connect.turns import Turn, Turns
 from streamer.errors import BackendError, GateRefused, ModelError, StoreError, StreamerError
 from streamer.protocols import Clock, Registry
-from streamer.service.learning import child, history, promotion
+from streamer.service.learning import child, evaluation, history, promotion
 from streamer.service.learning.child import Ended, Limits
+from streamer.service.learning.evaluation import EVALUATED, Evaluation, Remembered, remembered
 from streamer.service.learning.history import Past, Recorded
-from streamer.service.learning.schedule import Known, Verdict, judge, plan_of
+from streamer.service.learning.schedule import SCHEDULE, Known, Verdict, evaluation_of, judge, plan_of
 
 if TYPE_CHECKING:
     from streamer.journal import Journal
@@ -39,6 +40,7 @@ log = structlog.get_logger()
 
 PUBLISHED, REFUSED, NOT_DUE, BUSY, FAILED, STOPPED = "published", "refused", "not_due", "busy", "failed", "stopped"
 OUTCOMES = (PUBLISHED, REFUSED, NOT_DUE, BUSY, FAILED, STOPPED)
+EVALUATIONS = (EVALUATED, NOT_DUE, BUSY, FAILED, STOPPED)
 COMMAND = (sys.executable, "-P", "-m", "models.retrain")
 REVIEW = (sys.executable, "-P", "-m", "models.review")
 KEEP_S = 10.0  # how often the turn is prolonged
@@ -72,6 +74,7 @@ class Job:
     hear: child.Hear = lambda event: None
     clock: Clock = time.time
     command: tuple[str, ...] = COMMAND
+    reviewer: tuple[str, ...] = REVIEW
 
     def look(self, *, drift: str | None = None) -> Verdict:
         """Whether a training is due, its rows counted; nothing is changed."""
@@ -91,19 +94,54 @@ class Job:
         finally:
             turn.end()
 
-    def review(self) -> dict[str, Any]:
-        """The champion on what came lately, as models.review tells it; the report is kept. Nothing else changes."""
+    def evaluate(self, *, cause: str | None = None) -> Evaluation:
+        """The champion on what came lately, beside the evaluation before; the report is kept. No model changes.
+
+        For the cause `schedule` only if it is due: whoever found that may have been overtaken.
+        """
+        turn = self.turns.take()
+        if turn is None:
+            return Evaluation(BUSY, "another process trains or evaluates; nothing was done")
+        try:
+            past = self._past()
+            verdict = self._evaluation_judged(past) if cause == SCHEDULE else None
+            if verdict is not None and not verdict.due:
+                return Evaluation(NOT_DUE, verdict.why)
+            return self._evaluation(turn, past)
+        finally:
+            turn.end()
+
+    def _evaluation_judged(self, past: Mapping[str, list[Series]]) -> Verdict | None:
+        plan = evaluation_of(self.retrain, deployment(self.config))
+        known = Known(self.clock(), last_evaluation(self.turns).at_s, rows=history.counted(past))
+        return None if plan is None else judge(plan, known)
+
+    def _evaluation(self, turn: Turn, past: Mapping[str, list[Series]]) -> Evaluation:
+        began_s, before = self.clock(), last_evaluation(self.turns).figures
+        told = {"at": began_s, "state": "running", "figures": dict(before)}
+        note(self.turns, turn, evaluation=told)
+        try:
+            report = self._reviewed(turn, past, before)
+            told |= {"state": EVALUATED, "figures": evaluation.figures_of(report, began_s)}
+        finally:
+            if told["state"] != EVALUATED:
+                told["state"] = FAILED
+            note(self.turns, turn, evaluation=told)
+        return Evaluation(EVALUATED, evaluation.words(report), report)
+
+    def _reviewed(self, turn: Turn, series: Mapping[str, list[Series]], before: Mapping[str, Any]) -> dict[str, Any]:
+        """As models.review tells it, with what changed; kept on the shelf of reports."""
         with tempfile.TemporaryDirectory(prefix="streamer-review-") as folder:
             room, champion = Path(folder), promotion.champion(self.registry)
-            past = history.gathered(self.config, self._past(), artifact.load(champion).spec, self.journal)
-            ended = self._run(None, self._request(room, champion, past, "review", {}), REVIEW)
+            past = history.gathered(self.config, series, artifact.load(champion).spec, self.journal)
+            ended = self._run(turn, self._request(room, champion, past, "review", {}), self.reviewer)
             if ended.code != 0 or ended.by_us is not None:
-                raise failure(ended, "review")
-            blob = (room / "bundle").read_bytes()
+                raise failure(ended, "evaluation")
+            report = evaluation.compared(json.loads((room / "bundle").read_text()), before)
         at = datetime.fromtimestamp(self.clock(), UTC).strftime("%Y%m%d-%H%M%S")
         kept = shelf(Path(self.retrain.reports)) / f"{at}-review.json"
-        kept.write_bytes(blob)
-        return {**json.loads(blob), "report": str(kept)}
+        kept.write_text(json.dumps(report, indent=1) + "\n")
+        return {**report, "report": str(kept)}
 
     def _past(self) -> dict[str, list[Series]]:
         return history.past_of(
@@ -119,13 +157,13 @@ class Job:
 
     def _attempt(self, turn: Turn, series: Mapping[str, list[Series]], cause: str, why: str) -> Result:
         began_s = self.clock()
-        note(turn, began_s, state="running", cause=cause)
+        note(self.turns, turn, at=began_s, state="running", cause=cause, version=None)
         result = Result(FAILED, "it ended by an error", cause=cause)
         try:
             with tempfile.TemporaryDirectory(prefix="streamer-retrain-") as room:
                 result = self._trained(turn, Path(room), series, cause, why)
         finally:
-            note(turn, began_s, state=result.outcome, cause=cause, version=result.version)
+            note(self.turns, turn, at=began_s, state=result.outcome, cause=cause, version=result.version)
         return result
 
     def _trained(self, turn: Turn, room: Path, series: Mapping[str, list[Series]], cause: str, why: str) -> Result:
@@ -187,7 +225,7 @@ class Job:
         except ModelError:
             return None
 
-    def _run(self, turn: Turn | None, request: Path, command: tuple[str, ...]) -> Ended:
+    def _run(self, turn: Turn, request: Path, command: tuple[str, ...]) -> Ended:
         limits = self.retrain.limits
         allowed = Limits(
             float(limits.time), int(limits.memory), max(limits.nice - os.nice(0), 0), limits.threads
@@ -231,7 +269,7 @@ class Job:
 class Held:
     """A turn that is prolonged while we wait; lost once somebody else has it."""
 
-    def __init__(self, turn: Turn | None, stop: Callable[[], bool], clock: Clock = time.monotonic) -> None:
+    def __init__(self, turn: Turn, stop: Callable[[], bool], clock: Clock = time.monotonic) -> None:
         self.lost = False
         self._turn, self._stop, self._clock, self._kept_at = turn, stop, clock, clock()
 
@@ -243,27 +281,39 @@ class Held:
 
     def _keep(self) -> bool:
         try:
-            return self._turn is None or self._turn.keep()
+            return self._turn.keep()
         except StoreError as exc:  # away; whether the turn was lost shows when it is back, before anything is published
             log.warning("retrain_turn_unsure", problem=str(exc))
             return True
 
 
-def note(turn: Turn, began_s: float, **fields: Any) -> None:
-    """Let all members know. A store that is away costs the note; one that says we were overtaken is an error later."""
+def note(turns: Turns, turn: Turn, **fields: Any) -> None:
+    """Let all members know, beside what is noted already. A store that is away costs the note; one that says we were
+    overtaken is an error later."""
     try:
-        turn.note(json.dumps({"at": began_s, **fields}).encode())
+        turn.note(json.dumps(noted(turns) | fields).encode())
     except StoreError as exc:
         log.warning("retrain_not_noted", problem=str(exc))
 
 
+def noted(turns: Turns) -> dict[str, Any]:
+    """What those who had the turn have told all members."""
+    try:
+        found = json.loads(turns.read() or b"{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def last_attempt(turns: Turns) -> float | None:
     """When the newest training began, by anybody."""
-    try:
-        found = json.loads(turns.read() or b"{}").get("at")
-    except (ValueError, AttributeError):
-        return None
+    found = noted(turns).get("at")
     return float(found) if isinstance(found, int | float) else None
+
+
+def last_evaluation(turns: Turns) -> Remembered:
+    """What is known of the newest evaluation, by anybody."""
+    return remembered(noted(turns))
 
 
 def champion_trained(registry: Registry) -> float | None:

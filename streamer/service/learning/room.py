@@ -25,7 +25,7 @@ from streamer.service.learning.job import deployment
 from streamer.service.learning.monitor import Monitor
 from streamer.service.learning.recorder import Recorder
 from streamer.service.learning.retrainer import Retrainer, opened_by
-from streamer.service.learning.schedule import plan_of
+from streamer.service.learning.schedule import evaluation_of, plan_of
 from streamer.service.learning.traffic import Traffic
 from streamer.service.scoring import Verdict
 
@@ -115,9 +115,10 @@ def _retrainer(
     allowed = Limits(float(limits.time), int(limits.memory), limits.nice, limits.threads)
     recorders = {name: one.recorder for name, one in witnesses.items() if one.recorder is not None}
     opened = opened_by(partial(open_registry, config, create=True), partial(open_turns, config))
+    name = deployment(config)
     return Retrainer(
-        plan_of(config.retrain, deployment(config)), allowed, command, opened, recorders=recorders,
-        drift=lambda: drifting.cause,
+        plan_of(config.retrain, name), allowed, command, opened, evaluation=evaluation_of(config.retrain, name),
+        recorders=recorders, drift=lambda: drifting.cause,
     )  # fmt: skip
 
 

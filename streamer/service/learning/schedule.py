@@ -1,4 +1,4 @@
-"""When a training is due: pure decisions; every number comes in, clocks and stores stay outside.
+"""When a training or an evaluation is due: pure decisions; every number comes in, clocks and stores stay outside.
 
 By `every`, slots lie at whole multiples of it since 1970; by `cron`, at its local times (a time that a change to summer
 time leaves out comes right after it, one that comes twice counts once). Both are shifted by the deployment's own part
@@ -71,6 +71,17 @@ def plan_of(retrain: Retrain, name: str) -> Plan:
     return Plan(
         float(retrain.every), float(retrain.jitter), float(retrain.rest), float(retrain.staleness), retrain.min_rows,
         retrain.on_drift, retrain.cron, retrain.timezone, name,
+    )  # fmt: skip
+
+
+def evaluation_of(retrain: Retrain, name: str) -> Plan | None:
+    """The plan of evaluations; None where none are wanted. Neither drift nor age causes one."""
+    wanted = retrain.evaluate
+    if not wanted.enabled:
+        return None
+    return Plan(
+        float(wanted.every), float(wanted.jitter), 0.0, math.inf, retrain.min_rows, False, wanted.cron, wanted.timezone,
+        name,
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from streamer.config import Config, config_from
 from streamer.connect.memory import MemorySource
 from streamer.event import Alert, Scores
 from streamer.service.health import readings
+from streamer.service.learning.evaluation import Remembered
 from streamer.service.learning.room import Learning, Trainings, open_learning
 from streamer.service.metrics import Metrics
 from tests.service.learning.test_drift import STEPS, judged, wandering
@@ -81,10 +82,16 @@ def test_drift_and_trainings_stand_in_metrics_and_readiness(tmp_path: Path) -> N
     one.drifting.monitors[0].signals = {"input:rms": 0.5, "score": 0.0}
     one.drifting.monitors[0].drifted = {"input:rms": 0.5}
     one.retrainer.outcomes["refused"] = 2
+    one.retrainer.evaluations["evaluated"] = 1
+    figures = {"version": "v7", "at_s": 1.8e9, "recall": 0.75, "false_alarms_per_day": None}
+    one.retrainer.evaluated = Remembered(1.8e9, figures)
     parts = replace(World(MemorySource([], endless=True)).parts, learning=one)
     text = Metrics(parts).text().decode()
     assert 'streamer_drift{signal="input:rms",stream="s"} 0.5' in text
     assert 'streamer_retrain_runs_total{outcome="refused"} 2.0' in text
+    assert 'streamer_evaluation_runs_total{outcome="evaluated"} 1.0' in text
+    assert 'streamer_evaluation_recall_ratio{model_version="v7"} 0.75' in text
+    assert "streamer_evaluation_false_alarms_per_day{" not in text
     checks = {check.name: check for check in readings(parts)}
     assert checks["drift:s"].ok and checks["drift:s"].detail == "input:rms 0.50"
     assert checks["retrain"].ok

@@ -1,6 +1,6 @@
 """Stands in for `python -m models.retrain`: the same request, the same exits, a bundle with other weights in no time.
 
-How it behaves stands in the environment: TRAINER=publish | refuse | fail | eat | sleep.
+How it behaves stands in the environment: TRAINER=publish | refuse | fail | eat | sleep | review.
 """
 
 from __future__ import annotations
@@ -63,7 +63,18 @@ def sleep(out: Path, told: dict, rows: dict) -> int:
     return publish(out, told, rows)
 
 
-DO = {"publish": publish, "refuse": refuse, "fail": fail, "eat": eat, "sleep": sleep}
+def review(out: Path, told: dict, rows: dict) -> int:
+    """For `python -m models.review`, whose recall stands in the environment."""
+    report = {
+        "schema": "streamer.review/1", "version": "starter-1", "rows": 600, "anomalies": 12, "unscored_share": 0.0,
+        "recall": float(os.environ["RECALL"]), "false_alarms_per_day": 0.5, "median_delay_rows": None,
+        "skill_over_persistence": 0.25,
+    }  # fmt: skip
+    out.write_text(json.dumps(report))
+    return 0
+
+
+DO = {"publish": publish, "refuse": refuse, "fail": fail, "eat": eat, "sleep": sleep, "review": review}
 
 if __name__ == "__main__":
     sys.exit(main(Path(sys.argv[2])))
