@@ -58,6 +58,7 @@ def retrain(
     from streamer import log
     from streamer.cli.train import need_tensorflow
     from streamer.config.load import load_config
+    from streamer.service.learning.job import REQUEST
     from streamer.service.signals import graceful
 
     loaded = load_config(config, sets)
@@ -72,7 +73,7 @@ def retrain(
             tell_evaluation(job.evaluate(cause=cause), form)
             return
         need_tensorflow()
-        result = job.run(cause="request" if force and cause is None else cause, why=why or "asked for" * force)
+        result = job.run(cause=REQUEST if force and cause is None else cause, why=why or "asked for" * force)
     tell(result, form)
 
 

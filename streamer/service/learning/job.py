@@ -30,7 +30,7 @@ from streamer.service.learning import child, evaluation, history, promotion
 from streamer.service.learning.child import Ended, Limits
 from streamer.service.learning.evaluation import EVALUATED, Evaluation, Remembered, remembered
 from streamer.service.learning.history import Past, Recorded
-from streamer.service.learning.schedule import SCHEDULE, Known, Verdict, evaluation_of, judge, plan_of
+from streamer.service.learning.schedule import SCHEDULE, Known, Verdict, evaluation_of, judge, plan_of, too_few
 
 if TYPE_CHECKING:
     from streamer.journal import Journal
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 PUBLISHED, REFUSED, NOT_DUE, BUSY, FAILED, STOPPED = "published", "refused", "not_due", "busy", "failed", "stopped"
+REQUEST = "request"  # somebody's wish, which no rule overrules
 OUTCOMES = (PUBLISHED, REFUSED, NOT_DUE, BUSY, FAILED, STOPPED)
 EVALUATIONS = (EVALUATED, NOT_DUE, BUSY, FAILED, STOPPED)
 COMMAND = (sys.executable, "-P", "-m", "models.retrain")
@@ -81,7 +82,10 @@ class Job:
         return self._judged(self._past(), drift)
 
     def run(self, *, cause: str | None = None, why: str = "") -> Result:
-        """Train if it is due, or for a `cause` that somebody else has found. Errors of our tree say why it cannot."""
+        """Train if it is due, or for a `cause` that somebody else has found; REQUEST alone does with too few rows.
+
+        Errors of our tree say why it cannot.
+        """
         turn = self.turns.take()
         if turn is None:
             return Result(BUSY, "another process is training; nothing was done")
@@ -90,6 +94,8 @@ class Job:
             verdict = self._judged(past, None)
             if cause is None and verdict.cause is None:
                 return Result(NOT_DUE, verdict.why)
+            if cause != REQUEST and (count := history.counted(past)) < self.retrain.min_rows:
+                return Result(NOT_DUE, too_few(why or f"{cause}", count, self.retrain.min_rows))
             return self._attempt(turn, past, cause or verdict.cause or "", why or verdict.why)
         finally:
             turn.end()

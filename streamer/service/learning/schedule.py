@@ -93,8 +93,13 @@ def judge(plan: Plan, known: Known) -> Verdict:
     if cause is None:
         return Verdict(None, f"not due: {why}next by schedule at {_told(next_s)}", next_s)
     if known.rows is not None and known.rows < plan.min_rows:
-        return Verdict(None, f"not due: {why}, but history holds {known.rows} of {plan.min_rows} rows", next_s)
+        return Verdict(None, too_few(why, known.rows, plan.min_rows), next_s)
     return Verdict(cause, why, next_s)
+
+
+def too_few(why: str, rows: int, min_rows: int) -> str:
+    """Why nothing is due although there is a cause."""
+    return f"not due: {why}, but history holds {rows} of {min_rows} rows"
 
 
 def _began(known: Known) -> float | None:

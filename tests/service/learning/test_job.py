@@ -131,13 +131,17 @@ def test_a_look_changes_nothing(config: Config, registry: Registry) -> None:
     assert (registry.versions(), last_attempt(one.turns)) == ([], None)
 
 
-def test_too_few_rows_are_no_training_but_no_error(tmp_path: Path, data: Path) -> None:
+def test_too_few_rows_are_no_training_whatever_the_cause_unless_somebody_asks(tmp_path: Path, data: Path) -> None:
     config = configured(tmp_path, data, min_rows=5000)
     registry = open_registry(config, create=True)
     assert registry is not None
     result = job(config, registry).run()
     assert (result.outcome, registry.versions()) == (NOT_DUE, [])
     assert "history holds 2400 of 5000 rows" in result.words
+    found_by_the_daemon = job(config, registry).run(cause="drift", why="drift: input:rms 0.50")
+    assert (found_by_the_daemon.outcome, registry.versions()) == (NOT_DUE, [])
+    assert found_by_the_daemon.words == "not due: drift: input:rms 0.50, but history holds 2400 of 5000 rows"
+    assert job(config, registry).run(cause="request").outcome == PUBLISHED
 
 
 @pytest.mark.parametrize(
