@@ -36,11 +36,15 @@ class RetrainLimits(Section):
 
 
 class RetrainGate(Section):
-    """How much worse than the champion a new model may be, and how good it must be."""
+    """How much worse than the champion a new model may be, and how good it must be: of models.gate_rules what hangs on
+    a deployment's own wishes, with the defaults of there."""
 
-    min_recall: Share = 0.0
-    max_recall_loss: Share = 0.02
-    max_false_alarm_ratio: Ratio = 1.1
+    min_recall: Share = 0.0  # of the anomalies, at the line as it is set
+    max_recall_loss: Share = 0.02  # at equal false alarms
+    max_line_loss: Share = 0.1  # at the line as it is set, unless the champion pays for it with false alarms
+    max_false_alarm_ratio: Ratio = 1.1  # at the same budget
+    max_delay_ratio: Ratio = 1.5
+    max_calibration_loss: Share = 0.05  # mean distance of quantiles, 0..0.5
     max_slowdown: Ratio = 1.5
 
 

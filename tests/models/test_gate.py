@@ -16,6 +16,7 @@ from models.gate import Verdict
 from models.gate_rules import GateRules, rules_of
 from models.split import Split
 from streamer.artifact import Bundle
+from streamer.config import RetrainGate
 from streamer.errors import ConfigError, GateRefused
 from streamer.event import F32
 from tests.models.worlds import START_S, claiming, past, starter, waves
@@ -139,3 +140,9 @@ def test_rules_have_names_and_let_an_equal_model_pass() -> None:
         rules_of({"min_recal": 1})
     with pytest.raises(ConfigError, match=r"gate\.max_slowdown: must be at least 1"):
         rules_of({"max_slowdown": 0.9})
+
+
+def test_what_the_configuration_offers_of_the_gate_are_its_own_rules_and_defaults() -> None:
+    offered = RetrainGate().model_dump()
+    assert offered == {name: getattr(GateRules(), name) for name in offered}
+    assert rules_of(offered) == GateRules()
