@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, SecretStr
 
+from streamer.config.address import host_of, is_loopback
 from streamer.config.effective import origin_of
+from streamer.config.model import IN_REDIS
 from streamer.config.origin import dotted
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ class Exposure:
 def exposures(config: Config, file: Path) -> list[Exposure]:
     """Everything that is exposed, the gravest kinds first."""
     found = [*_secrets(config, file), *_files(config, file), *_kafka(config)]
-    found += [*_store(config), *_registry(config.schema_registry), *_server(config.server)]
+    found += [*_store(config), *_models(config), *_registry(config.schema_registry), *_server(config.server)]
     return sorted(found, key=lambda exposure: exposure.note)
 
 
@@ -143,6 +145,37 @@ def _redis(store: RedisStore) -> Iterator[Exposure]:
     if store.password is None:
         yield Exposure("store.password", "is not set: whoever reaches the Redis reads and changes what was learnt",
                        "set requirepass at the server and password here", note=not store.plaintext)  # fmt: skip
+
+
+def _models(config: Config) -> Iterator[Exposure]:
+    """Who writes to the registry decides what judges, unless a signature must be there."""
+    shared = config.store if config.model.registry == IN_REDIS and config.store.kind == "redis" else None
+    if shared is not None and shared.plaintext:
+        yield Exposure("model.registry", "models come in plain text: who sits on the way can put others in their place",
+                       "use rediss:// in store.url and TLS at the server")  # fmt: skip
+    if config.model.registry is None or config.model.require_signature:
+        return
+    writer, note = _writer(Path(config.model.registry)) if shared is None else _client(shared)
+    if writer:
+        yield Exposure("model.require_signature", f"is off: {writer} decides what judges",
+                       "sign models (retrain.sign, streamer model sign), name keys, and set it to true", note)  # fmt: skip
+
+
+def _writer(folder: Path) -> tuple[str, bool]:
+    """Who beside its owner may write to a folder of models ('': nobody), and whether that is usual."""
+    try:
+        mode = folder.stat().st_mode
+    except OSError:
+        return "", True
+    if mode & stat.S_IWOTH:
+        return f"every user of this machine may write to {folder}, and", False
+    return (f"its group may write to {folder}, and", True) if mode & stat.S_IWGRP else ("", True)
+
+
+def _client(store: RedisStore) -> tuple[str, bool]:
+    if store.password is None:
+        return "whoever reaches the Redis", is_loopback(host_of(store.url))
+    return "whoever has the password of the Redis", True
 
 
 def _registry(registry: SchemaRegistry | None) -> Iterator[Exposure]:

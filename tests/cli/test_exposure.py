@@ -118,3 +118,49 @@ def test_what_is_exposed_fails_the_check(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text("version: 1\nstreams: [{name: a, source: {kind: host}}]\nserver: {token: x}\n")
     done = CliRunner().invoke(check, ["-c", str(tmp_path / "p.yaml"), "--security"], standalone_mode=False)
     assert done.return_value == 3 and "warn server.token" in done.stdout and "fine" not in done.output
+
+
+SIGNED = f"model: {{registry: redis, require_signature: true, keys: ['{'A' * 43}=']}}\n"
+UNSIGNED = "model: {registry: redis}\n"
+REDIS = '{kind: redis, url: "rediss://redis:6379/0", password: "${file:SECRET}"}'
+OPEN_REDIS = "{kind: redis, url: 'redis://redis:6379/0'}"
+OWN_REDIS = "{kind: redis, url: 'redis://localhost:6379/0'}"
+PLAIN, UNSURE = "model.registry", "model.require_signature"
+
+
+@pytest.mark.parametrize(
+    ("model", "store", "expected"),
+    [
+        (SIGNED, REDIS, {}),
+        (SIGNED, OPEN_REDIS, {PLAIN: False}),
+        (SIGNED, OWN_REDIS, {}),
+        (UNSIGNED, REDIS, {UNSURE: True}),
+        (UNSIGNED, OPEN_REDIS, {PLAIN: False, UNSURE: False}),
+        (UNSIGNED, OWN_REDIS, {UNSURE: True}),
+        ("", OPEN_REDIS, {}),
+    ],
+)
+def test_models_that_others_can_change_on_the_way_or_in_the_registry_are_told(
+    tmp_path: Path, model: str, store: str, expected: dict[str, bool]
+) -> None:
+    told = found(tmp_path, CLOSED.replace(REDIS, store) + model)
+    assert {one.where: one.note for one in told if one.where in {PLAIN, UNSURE}} == expected
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"), [(0o755, []), (0o775, [("its group", True)]), (0o777, [("every user", False)])]
+)
+def test_a_folder_of_models_that_others_write_to_needs_signatures(
+    tmp_path: Path, mode: int, expected: list[tuple[str, bool]]
+) -> None:
+    folder = tmp_path / "registry"
+    folder.mkdir()
+    folder.chmod(mode)
+    told = found(tmp_path, CLOSED + f"model: {{registry: {folder}}}\n")
+    assert [(one.where, who in one.problem, one.note) for one, (who, _) in zip(told, expected, strict=True)] == [
+        (UNSURE, True, note) for _, note in expected
+    ]
+
+
+def test_a_folder_of_models_that_is_not_there_yet_is_open_to_nobody(tmp_path: Path) -> None:
+    assert found(tmp_path, CLOSED + f"model: {{registry: {tmp_path / 'none'}}}\n") == []
