@@ -158,7 +158,7 @@ def _models(config: Config) -> Iterator[Exposure]:
     writer, note = _writer(Path(config.model.registry)) if shared is None else _client(shared)
     if writer:
         yield Exposure("model.require_signature", f"is off: {writer} decides what judges",
-                       "sign models (retrain.sign, streamer model sign), name keys, and set it to true", note)  # fmt: skip
+                       "sign models (streamer model sign), name model.keys, and set it to true", note)  # fmt: skip
 
 
 def _writer(folder: Path) -> tuple[str, bool]:
