@@ -34,6 +34,10 @@ class Source(Protocol):
     def lags(self) -> Mapping[Lease, int]:
         """Records that are there and not read yet, per lease, as far as known. None of sources without partitions."""
 
+    @property
+    def truncations(self) -> int:
+        """How often a log turned out to end before our position, and was read anew. 0 of sources without partitions."""
+
     def poll(self, timeout_s: float) -> Poll | None:
         """Wait at most `timeout_s` for records. An empty Poll means nothing yet, None means the end for ever."""
 

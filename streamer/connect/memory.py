@@ -20,8 +20,8 @@ Item = EventBatch | Rejected | Poll | Exception
 class MemorySource:
     """Brings its items one poll at a time, in order: a batch, a rejected record, a Poll; an exception is raised.
 
-    `revoke` takes a lease away at once, as another member's joining does; `trouble`, `at_end` and `lags` are set from
-    outside.
+    `revoke` takes a lease away at once, as another member's joining does; `trouble`, `at_end`, `lags` and `truncations`
+    are set from outside.
     """
 
     def __init__(self, items: Iterable[Item], *, channels: tuple[str, ...] = ("value",), endless: bool = False) -> None:
@@ -29,6 +29,7 @@ class MemorySource:
         self.trouble: str | None = None
         self.at_end = True
         self.lags: Mapping[Lease, int] = {}
+        self.truncations = 0
         self.positions: dict[Lease, Position] = {}
         self.revoked: set[Lease] = set()
         self.closed = False

@@ -14,6 +14,7 @@ class WholeSource:
     trouble: str | None = None
     at_end: bool = True
     lags: Mapping[Lease, int] = MappingProxyType({})
+    truncations: int = 0
 
     def holds(self, lease: Lease) -> bool:
         return True

@@ -142,6 +142,8 @@ def _partitions(parts: Parts) -> Iterator[Metric]:
     where = ("stream", "topic", "partition")
     lags = [((r.stream, at.topic, str(at.partition)), records) for r in parts.readers for at, records in r.lags]
     yield gauge("consumer_lag_records", "Records of a partition that are there and not read yet.", where, lags)
+    cut = [((reader.stream,), reader.source.truncations) for reader in parts.readers]
+    yield counter("log_truncations", "Logs that ended before our position, and were read anew.", ("stream",), cut)
     yield counter("rebalances", "Partitions that came and went.", ("stream", "change"), moves)
     found = (
         ((line.stream, how), n)

@@ -62,6 +62,14 @@ def test_the_lag_is_told_of_the_partitions_that_are_held() -> None:
     )
 
 
+def test_logs_that_were_cut_are_counted() -> None:
+    w = busy()
+    assert value(w, "log_truncations_total", stream="s") == 0
+    assert isinstance(w.source, MemorySource)
+    w.source.truncations = 2
+    assert value(w, "log_truncations_total", stream="s") == 2
+
+
 def test_alerts_are_counted_and_their_rates_compared() -> None:
     w = busy()
     assert value(w, "alerts_total", stream="s", severity="warning", outcome="opened") == 1

@@ -72,6 +72,10 @@ class Rehearsed:
     def lags(self) -> Mapping[Lease, int]:
         return self._source.lags
 
+    @property
+    def truncations(self) -> int:
+        return self._source.truncations
+
     def holds(self, lease: Lease) -> bool:
         return self._source.holds(lease)
 
