@@ -24,7 +24,7 @@ from streamer.service.learning.probe import probe
 from streamer.service.learning.promotion import EDGE
 from streamer.service.learning.shadow import Seat, Shadow
 from streamer.service.learning.swap import Successor, Swapper
-from streamer.service.learning.watch import Sample, Watch, sample
+from streamer.service.learning.watch import Sample, Watch, left_s, sample
 from streamer.service.line import Line
 from streamer.service.loading import Loaded, network_of, trust_for
 from streamer.service.parts import ModelState
@@ -32,6 +32,7 @@ from streamer.service.parts import ModelState
 log = structlog.get_logger()
 
 REMEMBERED = 3
+WATCHED = ("champion", "edge")  # aliases that a rollback takes back
 WAIT_S = 1.0  # of one look at the aliases; between two looks at shadow and watch
 
 
@@ -49,9 +50,10 @@ class Follower:
         lines: Sequence[Line],
         *,
         clock: Clock = time.monotonic,
+        wall: Clock = time.time,
     ) -> None:
         self.registry, self._section, self._swapper, self._seat = registry, section, swapper, seat
-        self._lines, self._clock = tuple(lines), clock
+        self._lines, self._clock, self._wall = tuple(lines), clock, wall
         trust_for(section)  # a key that is none is an error of the start
         self._seen: Mapping[str, str] = {}
         self._settled: Mapping[str, str] = {}  # aliases whose versions are at work, or refused
@@ -99,6 +101,8 @@ class Follower:
         if aliases is None:
             return
         before, self._seen = self._settled, {"": ""}  # what goes wrong now is tried again
+        if not before:
+            self._resume_watch(aliases)
         self._take(aliases, before)
         self._seat_challenger(aliases, before)
         self._seen = self._settled = aliases
@@ -192,6 +196,17 @@ class Follower:
     def _watching(self, version: str, before: Sample, totals: Sample) -> Watch:
         period = self._section.watch
         return Watch(version, before, totals, period, until_s=self._clock() + float(period.for_))
+
+    def _resume_watch(self, aliases: Mapping[str, str]) -> None:
+        """After a restart: a promotion is watched for what is left, by what the alert budgets allow. How things were
+        before it is not known any more, so nothing is called slow."""
+        alias, period, version = self._section.alias, self._section.watch, self._state.ref.version
+        if self._watch is not None or alias not in WATCHED or aliases.get(alias) != version:
+            return
+        left = left_s(self.registry.moves(), alias, version, period_s=float(period.for_), now_s=self._wall())
+        if left > 0:
+            self._watch = Watch(version, Sample(), sample(self._lines), period, until_s=self._clock() + left)
+            log.info("model_watch_resumed", model=version, left_s=round(left))
 
     def _guard(self) -> None:
         if self._watch is None:

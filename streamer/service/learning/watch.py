@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
+from streamer.protocols import Move
 from streamer.service.line import Line
 from streamer.service.tally import DAY_S
 
@@ -81,6 +83,18 @@ def breach(before: Sample, after: Sample, bounds: Bounds) -> str | None:
         if after.event_s > limit_s:
             return f"an event takes {after.event_s * 1e6:.0f} us, {before.event_s * 1e6:.0f} us before"
     return None
+
+
+def left_s(moves: Sequence[Move], alias: str, version: str, *, period_s: float, now_s: float) -> float:
+    """What is left of a watch period at a time in seconds since 1970, by the audit trail (oldest move first).
+
+    It runs from the promotion that let the version judge; 0 once it is over, and where the version came by a rollback.
+    """
+    last = next((move for move in reversed(moves) if alias in move.changes), None)
+    if last is None or last.changes[alias] != version or last.changes.get("previous", version) is None:
+        return 0.0
+    age_s = now_s - datetime.fromisoformat(last.at).timestamp()
+    return min(max(period_s - age_s, 0.0), period_s)
 
 
 class Watch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,17 @@ class House:
     def __init__(self, registry: DirectoryRegistry, **section: Any) -> None:
         self.now, self.registry = [0.0], registry
         self.room = Room(first=loaded("v0"), clock=lambda: self.now[0])
-        room, model = self.room, Model.model_validate({"registry": "x", "backend": "numpy", **section})
-        self.follower = Follower(registry, model, room.swapper, room.seat, [room.line], clock=lambda: self.now[0])
+        self.section = Model.model_validate({"registry": "x", "backend": "numpy", **section})
+        self.restart()
+
+    def restart(self, later_s: float = 0.0) -> None:
+        """A follower that knows nothing of the one before, over what the snapshots brought back, so much later."""
+        began_s = time.time() - self.now[0]
+        self.now[0] += later_s
+        self.follower = Follower(
+            self.registry, self.section, self.room.swapper, self.room.seat, [self.room.line],
+            clock=lambda: self.now[0], wall=lambda: began_s + self.now[0],
+        )  # fmt: skip
         self.follower.turn(0.0)
 
     def follow(self, turns: int = 2) -> None:
@@ -115,6 +125,38 @@ def test_a_watch_that_ends_well_leaves_the_new_model(registry: DirectoryRegistry
     house.feed(400, 600)
     assert house.judging == "v1"
     assert house.follower._watch is None
+
+
+@pytest.mark.parametrize(("later_s", "stays"), [(600, False), (1801, True)])
+def test_a_restart_ends_no_watch_period(
+    registry: DirectoryRegistry, tmp_path: Path, later_s: float, stays: bool
+) -> None:
+    registry.publish(written(tmp_path / "bad", "bad", BAD))
+    house = House(registry)
+    house.feed(0, 2600)
+    promotion.promote(registry, "bad", "forced")
+    house.follow()
+    house.restart(later_s)
+    house.feed(2600, 4200)
+    assert (house.judging, registry.aliases()["champion"]) == (("bad", "bad") if stays else ("v0", "v0"))
+
+
+def test_a_watch_that_a_restart_cut_ends_well_when_its_period_does(registry: DirectoryRegistry) -> None:
+    house = House(registry)
+    house.restart(600)
+    house.feed(0, 400)
+    house.now[0] += 1199
+    house.follow()
+    assert house.follower._watch is not None
+    house.now[0] += 2
+    house.follow()
+    assert house.follower._watch is None and house.judging == "v0"
+
+
+def test_after_a_rollback_nobody_is_watched(registry: DirectoryRegistry) -> None:
+    promotion.promote(registry, "v1", "")
+    promotion.rollback(registry, "it cried wolf")
+    assert House(registry).follower._watch is None
 
 
 def altered_golden(directory: Path) -> Path:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.config.model import Watch as Section
-from streamer.service.learning.watch import Sample, Watch, breach
+from streamer.protocols import Move
+from streamer.service.learning.watch import Sample, Watch, breach, left_s
 
 BOUNDS = Section()
 BEFORE = Sample(events=10_000, opened=10, seconds=1.0)
@@ -15,6 +18,36 @@ BEFORE = Sample(events=10_000, opened=10, seconds=1.0)
 
 def after(opened: int = 10, unsure: int = 0, event_us: float = 100, events: int = 10_000) -> Sample:
     return Sample(events, opened, unsure, events * event_us / 1e6)
+
+
+PROMOTED = Move("2026-01-31T12:00:00Z", {"champion": "v1", "previous": "v0"}, "")
+NOON_S = datetime(2026, 1, 31, 12, tzinfo=UTC).timestamp()
+
+
+@given(st.floats(-86_400, 86_400), st.floats(1, 86_400))
+def test_what_is_left_of_a_period_runs_from_the_promotion_and_is_never_more_than_it(
+    age_s: float, period_s: float
+) -> None:
+    left = left_s([PROMOTED], "champion", "v1", period_s=period_s, now_s=NOON_S + age_s)
+    assert left == pytest.approx(min(max(period_s - age_s, 0), period_s), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "moves",
+    [
+        [],
+        [PROMOTED, Move("2026-01-31T12:01:00Z", {"champion": "v0", "previous": None}, "")],
+        [Move("2026-01-31T12:00:00Z", {"champion": "v1", "previous": None}, "")],
+        [Move("2026-01-31T12:00:00Z", {"challenger": "v1"}, "")],
+    ],
+)
+def test_who_was_not_promoted_last_has_nothing_left_of_a_watch(moves: list[Move]) -> None:
+    assert left_s(moves, "champion", "v1", period_s=1800, now_s=NOON_S + 1) == 0
+
+
+def test_moves_of_other_aliases_end_no_watch() -> None:
+    later = Move("2026-01-31T12:01:00Z", {"challenger": "v2"}, "")
+    assert left_s([PROMOTED, later], "champion", "v1", period_s=1800, now_s=NOON_S + 600) == 1200
 
 
 def test_what_is_as_it_was_breaks_nothing() -> None:
