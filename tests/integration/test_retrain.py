@@ -6,6 +6,8 @@ import importlib.util
 import json
 import subprocess
 import sys
+import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,15 @@ import pytest
 import yaml
 
 from streamer import artifact
+from streamer.config import load_config
+from streamer.connect import open_registry
 from streamer.connect.registry_files import DirectoryRegistry
+from streamer.connect.turns import open_turns
+from streamer.service.learning.child import Limits
 from streamer.service.learning.drift import Profile
+from streamer.service.learning.retrainer import Retrainer, command_of, opened_by
+from streamer.service.learning.schedule import evaluation_of, plan_of
+from tests.service.world import Hands
 
 needs_tensorflow = pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="needs TensorFlow")
 START_S = 1_700_000_000
@@ -131,4 +140,32 @@ def test_a_review_of_the_champion_changes_nothing_and_leaves_its_report(tmp_path
     told = json.loads(done.stdout)
     assert told["version"] == "starter-1" and 0 <= told["recall"] <= 1
     assert json.loads((tmp_path / told["report"]).read_text())["rows"] == told["rows"]
+    assert DirectoryRegistry(tmp_path / "registry").versions() == []
+
+
+@pytest.mark.slow
+def test_the_daemon_evaluates_in_a_process_of_its_own_and_never_twice_in_a_slot(tmp_path: Path) -> None:
+    path = configured(tmp_path, every="36500d", reports=str(tmp_path / "reports"))
+    absolute = (f"streams.0.source.path={tmp_path / 'rows.csv'}", f"model.registry={tmp_path / 'registry'}")
+    config = load_config(path, absolute)
+    clock = Hands(time.time() - 7 * 86_400 - 600)
+
+    def daemon() -> Retrainer:
+        assert config.retrain is not None
+        opened = opened_by(partial(open_registry, config, create=True), partial(open_turns, config))
+        return Retrainer(
+            plan_of(config.retrain, "p"), Limits(300, 2**32), command_of(path, absolute), opened,
+            evaluation=evaluation_of(config.retrain, "p"), recorders={}, drift=lambda: None, clock=clock,
+        )  # fmt: skip
+
+    one, other = daemon(), daemon()
+    clock.now = time.time()
+    one.turn()
+    assert one.told.startswith("last: evaluated: starter-1 on the newest"), one.told
+    clock.now = time.time()
+    other.turn()
+    one.turn()
+    assert (one.evaluations["evaluated"], +other.evaluations) == (1, {})
+    (report,) = (tmp_path / "reports").glob("*-review.json")
+    assert other.evaluated.figures["recall"] == json.loads(report.read_text())["recall"]
     assert DirectoryRegistry(tmp_path / "registry").versions() == []
