@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from streamer.connect.registry_files import DirectoryRegistry
@@ -23,6 +24,12 @@ from streamer.service.parts import ModelState, Parts, Phase
 from streamer.signing import ANYBODY
 from tests.service.learning.room import written
 from tests.service.world import REF, World, world
+
+
+@pytest.fixture(autouse=True)
+def every_level() -> None:
+    """Whatever another test set up: here every line counts."""
+    structlog.reset_defaults()
 
 
 @pytest.fixture
