@@ -95,7 +95,7 @@ def test_weights_of_another_depth_than_the_spec_says_are_refused(layers: int, of
     claimed = replace(deeper(starter(), layers), weights=deeper(starter(), of).weights)
     found = gate.sound(starter(), claimed, "numpy")
     assert [finding.name for finding in found] == ["weights"]
-    assert not found[0].ok and why in found[0].text
+    assert not found[0].ok and why in found[0].said
 
 
 def test_a_bundle_of_another_format_is_refused_as_it_came(known: Split, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from streamer import artifact
 from streamer.artifact import Bundle, ModelSpec
 
 pytestmark = pytest.mark.slow
+SMALL = 11  # a seed that both ways of searching draw networks of 32 to 46 units with
 CHOSEN = {"units": 32, "layers": 1, "window": 64, "batch_rows": 256, "dropout": 0.2, "learning_rate": 4e-3}
 
 
@@ -34,7 +35,7 @@ def test_the_best_of_a_search_is_the_one_that_catches_most(
     starter: Bundle, past: Split, how: str, tmp_path: Path
 ) -> None:
     told: list[search.Tried] = []
-    found = search.search(starter, past, how=how, trials=2, seconds=1.0, seed=1, report=told.append)
+    found = search.search(starter, past, how=how, trials=2, seconds=1.0, seed=SMALL, report=told.append)
     assert sorted(one.number for one in found) == sorted(one.number for one in told) == [0, 1]
     assert found[0].worth == max(one.worth for one in told)
     for one in found:
