@@ -27,8 +27,8 @@ def deeper(bundle: Bundle, layers: int) -> Bundle:
         for name, terms in shapes(layers).items()
         if name not in bundle.weights
     }
-    spec, said = replace(bundle.spec, layers=layers), {"version": f"deep-{layers}", "sha256": f"{layers:064}"}
-    return replace(bundle, spec=spec, weights=bundle.weights | more, parts={}, **said)
+    spec = replace(bundle.spec, layers=layers)
+    return Bundle(f"deep-{layers}", f"{layers:064}", spec, bundle.weights | more, bundle.calibration, {})
 
 
 BUNDLE = artifact.load(artifact.PRETRAINED)
