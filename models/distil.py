@@ -26,7 +26,7 @@ from keras import ops
 
 from models import evaluate, export, losses, network, weigh
 from models.dataset import HistorySet
-from models.export import expected_shape
+from models.export import expected_shapes
 from models.gate_rules import GateRules
 from models.pretrain import SyntheticSet
 from models.rehearsal import MixedSet
@@ -36,7 +36,7 @@ from models.trial import build
 from streamer import artifact
 from streamer.artifact import PRETRAINED, Bundle, ModelSpec
 from streamer.backends import open_scorer
-from streamer.detect.cell import GAP_COMPONENTS, MIXTURE, SHAPES
+from streamer.detect.cell import GAP_COMPONENTS, MIXTURE
 from streamer.detect.density import GAP_LOG_SCALE_LOW, LOG_SCALE_HIGH, LOG_SCALE_LOW, WEIBULL_FROM
 from streamer.event import F64
 
@@ -53,17 +53,17 @@ LEARNING_RATE = 1e-2  # few parameters bear a higher rate than the teacher's 4e-
 
 def parameters(spec: ModelSpec) -> int:
     """How many numbers a network of this shape has."""
-    return sum(math.prod(expected_shape(spec, name)) for name in SHAPES)
+    return sum(map(math.prod, expected_shapes(spec).values()))
 
 
 def student_spec(teacher: ModelSpec, share: float = SHARE) -> ModelSpec:
     """The student's shape: the same memory in events, the most units that a share of the parameters allows.
 
-    Head as wide as the encoders, attention half of that.
+    Encoders of one layer, whose step costs least; the head as wide as they are, attention half of that.
     """
     fitting = teacher
     for units in range(teacher.units - 1, 1, -1):
-        fitting = replace(teacher, units=units, head=units, attention=max(1, units // 2))
+        fitting = replace(teacher, layers=1, units=units, head=units, attention=max(1, units // 2))
         if parameters(fitting) <= share * parameters(teacher):
             break
     return fitting

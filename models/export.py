@@ -17,7 +17,7 @@ from streamer.artifact import Bundle, ModelSpec
 from streamer.backends import open_scorer
 from streamer.backends.keras_step import TensorNamespace, import_tensorflow
 from streamer.backends.litert import INPUTS, OUTPUTS, REPLAY_STEPS, REPLAYED
-from streamer.detect.cell import GAP_COMPONENTS, MIXTURE, SHAPES, NumpyNamespace, replay, step
+from streamer.detect.cell import GAP_COMPONENTS, MIXTURE, NumpyNamespace, replay, shapes, step, widths
 from streamer.errors import ModelError
 from streamer.event import F32
 
@@ -29,9 +29,9 @@ PRECISIONS = ("f32", "fp16", "int8")
 GOLDEN_STEPS, GOLDEN_ROWS, GOLDEN_CHANNELS = 24, 3, 2
 
 
-def expected_shape(spec: ModelSpec, name: str) -> tuple[int, ...]:
-    """The shape that cell.SHAPES gives the named weight."""
-    return tuple(_size(spec, term) for term in SHAPES[name])
+def expected_shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
+    """The shape of every weight of such a network, by name: cell.shapes in numbers."""
+    return {name: tuple(_size(spec, term) for term in terms) for name, terms in shapes(spec.layers).items()}
 
 
 def _size(spec: ModelSpec, term: str) -> int:
@@ -42,12 +42,15 @@ def _size(spec: ModelSpec, term: str) -> int:
 
 
 def check_weights(spec: ModelSpec, weights: Mapping[str, F32]) -> None:
-    """ModelError if a weight is missing, misshapen or not finite."""
-    for name in SHAPES:
+    """ModelError if a weight is missing, misshapen, not finite, or one too many."""
+    expected = expected_shapes(spec)
+    for name in sorted(weights.keys() - expected):
+        raise ModelError(f"weight {name} belongs to no network of this shape")
+    for name, shape in expected.items():
         if name not in weights:
             raise ModelError(f"weight {name} is missing")
-        if weights[name].shape != expected_shape(spec, name):
-            raise ModelError(f"weight {name} has shape {weights[name].shape}, expected {expected_shape(spec, name)}")
+        if weights[name].shape != shape:
+            raise ModelError(f"weight {name} has shape {weights[name].shape}, expected {shape}")
         if not np.all(np.isfinite(weights[name])):
             raise ModelError(f"weight {name} is not finite: the training diverged")
 
@@ -78,7 +81,7 @@ def to_litert(
 def _graphs(tf: Any, spec: ModelSpec, weights: Mapping[str, F32]) -> dict[str, tuple[Any, list[Any]]]:
     """Step and replay as (function, signature). They save no variable: the weights are constants of the graph."""
     namespace = TensorNamespace(tf)
-    constants = {name: tf.constant(weights[name]) for name in SHAPES}
+    constants = {name: tf.constant(weights[name]) for name in shapes(spec.layers)}
 
     def one(value_state: Any, rhythm_state: Any, x: Any, r: Any) -> dict[str, Any]:
         return _named(OUTPUTS, step(namespace, constants, value_state, rhythm_state, x, r))
@@ -94,10 +97,10 @@ def _named(names: Iterable[str], tensors: Sequence[Any]) -> dict[str, Any]:
 
 
 def _signature(tf: Any, spec: ModelSpec, run: tuple[int, ...]) -> list[Any]:
-    state, rhythm = 2 * spec.units + spec.value_features, 4 * spec.units + 1
+    value, rhythm = widths(spec)
     features = ((*run, None, None, spec.value_features), (*run, None, spec.rhythm_features))
-    shapes = ((None, None, state), (None, rhythm), *features)
-    return [tf.TensorSpec(shape, tf.float32, name=name) for shape, name in zip(shapes, INPUTS, strict=True)]
+    inputs = ((None, None, value), (None, rhythm), *features)
+    return [tf.TensorSpec(shape, tf.float32, name=name) for shape, name in zip(inputs, INPUTS, strict=True)]
 
 
 def golden(spec: ModelSpec, weights: Mapping[str, F32], seed: int = 7) -> dict[str, F32]:
@@ -105,10 +108,8 @@ def golden(spec: ModelSpec, weights: Mapping[str, F32], seed: int = 7) -> dict[s
     rng = np.random.default_rng(seed)
     x = rng.normal(0, 1, (GOLDEN_STEPS, GOLDEN_ROWS, GOLDEN_CHANNELS, spec.value_features)).astype(np.float32)
     r = rng.normal(0, 0.7, (GOLDEN_STEPS, GOLDEN_ROWS, spec.rhythm_features)).astype(np.float32)
-    state = (
-        np.zeros((GOLDEN_ROWS, GOLDEN_CHANNELS, 2 * spec.units + spec.value_features), np.float32),
-        np.zeros((GOLDEN_ROWS, 4 * spec.units + 1), np.float32),
-    )
+    value, rhythm = widths(spec)
+    state = np.zeros((*x.shape[1:3], value), np.float32), np.zeros((GOLDEN_ROWS, rhythm), np.float32)
     outputs = []
     for x_t, r_t in zip(x, r, strict=True):
         outputs.append(step(NumpyNamespace, weights, *state, x_t, r_t))
@@ -152,7 +153,7 @@ def write_bundle(
 ) -> Bundle:
     """Export, save, load again and prove parity; return the verified bundle. ModelError if a backend disagrees."""
     check_weights(spec, weights)
-    weights = {name: np.ascontiguousarray(weights[name], np.float32) for name in SHAPES}
+    weights = {name: np.ascontiguousarray(weights[name], np.float32) for name in shapes(spec.layers)}
     with tempfile.TemporaryDirectory() as scratch:
         parts = to_litert(spec, weights, Path(scratch), precisions)
     parts["golden.npz"] = artifact.pack_arrays(golden(spec, weights))

@@ -15,7 +15,7 @@ import numpy as np
 from keras import ops
 
 from streamer.artifact import ModelSpec
-from streamer.detect.cell import ATTENTION_BOUND, GAP_COMPONENTS, HOURS, MIXTURE, SHAPES
+from streamer.detect.cell import ATTENTION_BOUND, GAP_COMPONENTS, HOURS, LAYER, MIXTURE, shapes, suffixes
 from streamer.errors import ModelError
 from streamer.event import F32
 
@@ -29,9 +29,7 @@ class DualStream(keras.Model):
         super().__init__(name="dual_stream")
         self.spec = spec
         dense = _dense(l2)
-        recurrent = {"return_sequences": True, "kernel_regularizer": _l2(l2)}
-        self.value_lstm = keras.layers.LSTM(spec.units, name="value", **recurrent)
-        self.rhythm_lstm = keras.layers.LSTM(spec.units, name="rhythm", **recurrent)
+        self.encoders = {stream: _stack(spec, stream, l2) for stream in ("value", "rhythm")}
         self.attention = dense(spec.attention, name="attention")
         self.attention_vector = dense(1, use_bias=False, name="attention_vector")
         self.head_value = dense(spec.head, use_bias=False, name="head_value")
@@ -47,8 +45,8 @@ class DualStream(keras.Model):
 
     def call(self, inputs: tuple[Any, Any], training: bool = False) -> Outputs:
         x, r = inputs
-        h_value = self._encode_channels(x)  # (B, T, C, H) after each event
-        h_rhythm = self.rhythm_lstm(r)  # (B, T, H)
+        h_value = self._encode_channels(x, training)  # (B, T, C, H) after each event
+        h_rhythm = self._encode("rhythm", r, training)  # (B, T, H)
         past_value, past_rhythm, past_x = _shift(h_value), _shift(h_rhythm), _shift(x)
         context, logit = self._attend(ops.concatenate([ops.mean(past_value, axis=2), past_rhythm], axis=-1))
 
@@ -65,11 +63,19 @@ class DualStream(keras.Model):
             outputs["alarm"] = self._alarm(h_value, now, training)
         return outputs
 
-    def _encode_channels(self, x: Any) -> Any:
+    def _encode(self, stream: str, x: Any, training: bool) -> Any:
+        """(B, T, F) -> (B, T, H): the h of the top layer, with dropout between the layers."""
+        lowest, *higher = self.encoders[stream]
+        h = lowest(x)
+        for layer in higher:
+            h = layer(self.drop(h, training=training))
+        return h
+
+    def _encode_channels(self, x: Any, training: bool) -> Any:
         """(B, T, C, F1) -> (B, T, C, H): the value encoder over B * C rows."""
         b, t, c, f = ops.shape(x)
         rows = ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (-1, t, f))  # (B * C, T, F1)
-        h = ops.reshape(self.value_lstm(rows), (b, c, t, self.spec.units))
+        h = ops.reshape(self._encode("value", rows, training), (b, c, t, self.spec.units))
         return ops.transpose(h, (0, 2, 1, 3))
 
     def _attend(self, joint: Any) -> tuple[Any, Any]:
@@ -93,9 +99,9 @@ def build(spec: ModelSpec, **options: Any) -> DualStream:
 
 
 def weights_of(model: DualStream) -> dict[str, F32]:
-    """The weights by the names, and in the order, of cell.SHAPES."""
+    """The weights by the names, and in the order, of cell.shapes."""
     variables = _variables(model)
-    return {name: np.asarray(ops.convert_to_numpy(variables[name]), np.float32) for name in SHAPES}
+    return {name: np.asarray(ops.convert_to_numpy(variables[name]), np.float32) for name in shapes(model.spec.layers)}
 
 
 def load_weights(model: DualStream, weights: Mapping[str, F32]) -> None:
@@ -108,10 +114,7 @@ def load_weights(model: DualStream, weights: Mapping[str, F32]) -> None:
 
 
 def _variables(model: DualStream) -> dict[str, Any]:
-    value, rhythm = model.value_lstm.cell, model.rhythm_lstm.cell
-    return {
-        "value_kernel": value.kernel, "value_recurrent": value.recurrent_kernel, "value_bias": value.bias,
-        "rhythm_kernel": rhythm.kernel, "rhythm_recurrent": rhythm.recurrent_kernel, "rhythm_bias": rhythm.bias,
+    return _recurrent(model) | {
         "attention_kernel": model.attention.kernel, "attention_bias": model.attention.bias,
         "attention_vector": model.attention_vector.kernel,
         "head_value": model.head_value.kernel,
@@ -122,6 +125,15 @@ def _variables(model: DualStream) -> dict[str, Any]:
         "gap_out": model.gap_out.kernel, "gap_out_bias": model.gap_out.bias,
         "hour_out": model.hour_out.kernel, "hour_out_bias": model.hour_out.bias,
     }  # fmt: skip
+
+
+def _recurrent(model: DualStream) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for stream, encoder in model.encoders.items():
+        for suffix, layer in zip(suffixes(model.spec.layers), encoder, strict=True):
+            variables = (layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias)
+            found |= {f"{stream}_{part}{suffix}": one for part, one in zip(LAYER, variables, strict=True)}
+    return found
 
 
 def _shift(a: Any) -> Any:
@@ -135,6 +147,11 @@ def _float(a: Any) -> Any:
 
 def _l2(strength: float) -> Any:
     return keras.regularizers.L2(strength) if strength else None
+
+
+def _stack(spec: ModelSpec, stream: str, l2: float) -> list[Any]:
+    options = {"return_sequences": True, "kernel_regularizer": _l2(l2)}
+    return [keras.layers.LSTM(spec.units, name=f"{stream}{suffix}", **options) for suffix in suffixes(spec.layers)]
 
 
 def _dense(l2: float) -> Any:

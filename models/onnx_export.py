@@ -20,7 +20,7 @@ from models import export
 from streamer import artifact
 from streamer.artifact import ModelSpec
 from streamer.backends.litert import INPUTS, OUTPUTS
-from streamer.detect.cell import GAP_COMPONENTS, HOURS, MIXTURE, SHAPES, step
+from streamer.detect.cell import GAP_COMPONENTS, HOURS, MIXTURE, shapes, step, widths
 from streamer.errors import BackendError, ModelError, StreamerError
 from streamer.event import F32
 
@@ -118,7 +118,7 @@ def to_onnx(spec: ModelSpec, weights: Mapping[str, F32], version: str = "") -> b
 
     export.check_weights(spec, weights)
     graph = Graph()
-    constants = {name: graph.constant(np.asarray(weights[name], np.float32), name) for name in SHAPES}
+    constants = {name: graph.constant(np.asarray(weights[name], np.float32), name) for name in shapes(spec.layers)}
     results = step(graph, constants, *(Symbol(graph, name) for name in INPUTS))
     for name, result in zip(OUTPUTS, results, strict=True):
         graph.nodes.append(helper.make_node("Identity", [result.name], [f"next_{name}"]))
@@ -137,9 +137,9 @@ def to_onnx(spec: ModelSpec, weights: Mapping[str, F32], version: str = "") -> b
 
 def _shapes(spec: ModelSpec) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
     """Names and shapes of inputs and outputs."""
-    value: list[Any]
-    rhythm: list[Any]
-    value, rhythm = ["N", "C", 2 * spec.units + spec.value_features], ["N", 4 * spec.units + 1]
+    widest = widths(spec)
+    value: list[Any] = ["N", "C", widest[0]]
+    rhythm: list[Any] = ["N", widest[1]]
     inputs: tuple[list[Any], ...] = (value, rhythm, ["N", "C", spec.value_features], ["N", spec.rhythm_features])
     outputs: tuple[list[Any], ...] = (
         value,

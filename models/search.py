@@ -19,9 +19,9 @@ import numpy as np
 from models import evaluate
 from models.split import Split
 from models.trial import Trial, build
-from streamer.artifact import Bundle
+from streamer.artifact import MAX_LAYERS, Bundle, ModelSpec
 from streamer.detect.settings import DetectSettings
-from streamer.errors import BackendError, ModelError
+from streamer.errors import BackendError, InputError, ModelError
 
 if TYPE_CHECKING:
     import optuna
@@ -30,8 +30,8 @@ AIMED = 120  # planted anomalies: one more or fewer caught is 0.8 %
 ERROR_WEIGHT = 1e-3  # of the mean log forecast error against the recall: decides among equals only
 PIECES = 256  # windows an epoch
 GRID: dict[str, list[Any]] = {
-    "units": [32, 64, 128], "window": [32, 64, 128], "batch_rows": [64, 256], "dropout": [0.2, 0.4],
-    "learning_rate": [1e-3, 4e-3],
+    "units": [32, 64, 128], "layers": [1, 2, 4], "window": [16, 64, 128], "batch_rows": [64, 256],
+    "dropout": [0.2, 0.4], "learning_rate": [1e-3, 4e-3],
 }  # fmt: skip
 HOW = ("grid", "bayes")
 
@@ -42,6 +42,7 @@ class Tried:
 
     number: int
     units: int
+    layers: int  # LSTMs of each stream, one on the other
     window: int  # events
     batch_rows: int
     dropout: float
@@ -69,7 +70,7 @@ def search(
     """Try so many choices, `seconds` of training each; the best first. BackendError without optuna.
 
     `how`: grid (GRID in a random order) or bayes (the tree-structured Parzen estimator of Bergstra et al. 2011, over
-    units 32..256, window 16..200, batch 16..256, dropout 0.2..0.5, rate 1e-4..1e-2).
+    units 32..256, layers 1..4, window 10..200, batch 16..256, dropout 0.2..0.5, rate 1e-4..1e-2).
     """
     library = _optuna()
     bench = _Bench(bundle, past, seconds, seed, detect or {})
@@ -104,11 +105,21 @@ def _chosen(trial: optuna.Trial, how: str) -> dict[str, Any]:
     if how == "grid":
         return {name: trial.suggest_categorical(name, values) for name, values in GRID.items()}
     return {
-        "units": trial.suggest_int("units", 32, 256, log=True), "window": trial.suggest_int("window", 16, 200),
+        "units": trial.suggest_int("units", 32, 256, log=True), "layers": trial.suggest_int("layers", 1, MAX_LAYERS),
+        "window": trial.suggest_int("window", 10, 200),
         "batch_rows": trial.suggest_int("batch_rows", 16, 256, log=True),
         "dropout": trial.suggest_float("dropout", 0.2, 0.5),
         "learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True),
     }  # fmt: skip
+
+
+def shaped(spec: ModelSpec, *, units: int, layers: int, window: int) -> ModelSpec:
+    """The spec with another shape, and a memory that fits the window.
+
+    An anchor replays nothing that it has not measured, and the first one stands no later than a whole window.
+    """
+    memory = {"window": window, "scale_window": max(spec.scale_window, window), "k_min": min(spec.k_min, window)}
+    return replace(spec, units=units, layers=layers, **memory)
 
 
 class _Bench:
@@ -122,11 +133,11 @@ class _Bench:
         self._allowed = int(evaluate.hits(self._trial, compared).false_alarms.sum())
 
     def tried(self, number: int, chosen: Mapping[str, Any]) -> Tried:
-        """Train and judge one choice. A training that diverges is worth nothing, and the search goes on."""
+        """Train and judge one choice; one that diverges, or needs more rows than there are, is worth nothing."""
         began = time.monotonic()
         try:
             candidate = self._trained(chosen)
-        except ModelError:
+        except (ModelError, InputError):
             return Tried(number, **chosen, recall=0.0, log_error=10.0, parameters=0, seconds=time.monotonic() - began)
         outcome = evaluate.run(candidate, self._trial, self._settings, "numpy")
         line = evaluate.line_for(self._trial, outcome, self._allowed)
@@ -141,7 +152,7 @@ class _Bench:
         from models.dataset import HistorySet
         from models.train import TrainSettings, train
 
-        spec = replace(self._bundle.spec, units=chosen["units"], window=chosen["window"])
+        spec = shaped(self._bundle.spec, units=chosen["units"], layers=chosen["layers"], window=chosen["window"])
         settings = TrainSettings(
             epochs=1000, seconds=self._seconds, patience=1000, noise=0.01, seed=self._seed,
             **{name: chosen[name] for name in ("batch_rows", "dropout", "learning_rate")},
@@ -157,8 +168,8 @@ def plot(tried: Sequence[Tried], path: Any) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    names = ["parameters", "window", "batch_rows", "dropout", "learning_rate"]
-    figure, axes = plt.subplots(1, len(names), figsize=(14, 3), sharey=True, layout="constrained")
+    names = ["parameters", "layers", "window", "batch_rows", "dropout", "learning_rate"]
+    figure, axes = plt.subplots(1, len(names), figsize=(16, 3), sharey=True, layout="constrained")
     for axis, name in zip(axes, names, strict=True):
         axis.scatter([getattr(one, name) for one in tried], [one.recall for one in tried], s=18)
         axis.set(xlabel=name, xscale="log" if name in {"parameters", "learning_rate"} else "linear")

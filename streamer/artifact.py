@@ -35,6 +35,7 @@ SCHEMA = {
 MAX_PART_BYTES = 256 * 2**20
 MAX_MANIFEST_BYTES = 2**20
 MAX_SPEC = 2**20  # of any number of a spec: whatever is larger is damage
+MAX_LAYERS = 4
 PRETRAINED = Path(__file__).resolve().parent.parent / "models" / "pretrained"
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
@@ -55,7 +56,8 @@ class ModelSpec:
     window: int = 64  # W: replayed at every anchor
     stride: int = 128  # an anchor holds for so many events
     scale_window: int = 128  # S: events that an anchor measures
-    k_min: int = 16  # first event that is judged
+    k_min: int = 16  # first event that is judged, at most W
+    layers: int = 1  # L of each encoder, 1..MAX_LAYERS; a manifest without it means 1
 
     @property
     def ring(self) -> int:
@@ -291,8 +293,10 @@ def _spec(directory: Path, raw: Mapping[str, Any]) -> ModelSpec:
         spec = ModelSpec(**raw)
     except TypeError as exc:
         raise SchemaMismatch(f"{directory}/manifest.json: spec is not of this version: {exc}") from exc
+    bounds = {"layers": (1, MAX_LAYERS), "k_min": (1, spec.window)}
     for name, value in asdict(spec).items():
-        if type(value) is not int or not 0 <= value <= MAX_SPEC:
+        least, most = bounds.get(name, (0, MAX_SPEC))
+        if type(value) is not int or not least <= value <= most:
             raise SchemaMismatch(f"{directory}/manifest.json: spec.{name} cannot be {value!r}")
     return spec
 

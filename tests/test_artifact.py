@@ -100,6 +100,9 @@ def _parts(told: dict[str, Any]) -> Any:
         (lambda told: told["spec"].update(units="32"), SchemaMismatch, "spec.units cannot be '32'"),
         (lambda told: told["spec"].update(units=True), SchemaMismatch, "spec.units cannot be True"),
         (lambda told: told["spec"].update(window=10**12), SchemaMismatch, "spec.window cannot be"),
+        (lambda told: told["spec"].update(layers=0), SchemaMismatch, "spec.layers cannot be 0"),
+        (lambda told: told["spec"].update(layers=5), SchemaMismatch, "spec.layers cannot be 5"),
+        (lambda told: told["spec"].update(k_min=65), SchemaMismatch, "spec.k_min cannot be 65"),
         (lambda told: told["schema"].update(value=["a", "b", "c", "d"]), SchemaMismatch, "reads other columns"),
         (lambda told: told["shapes"].update(kernel=[3, 8]), CorruptBundle, "its shapes are not those"),
         (lambda told: told.pop("version"), CorruptBundle, "lacks version"),
@@ -187,6 +190,12 @@ def test_a_version_that_could_lead_away_is_not_saved(tmp_path: Path, version: st
     with pytest.raises(ModelError, match="cannot be a version"):
         a_bundle(tmp_path / "b", version)
     assert not (tmp_path / "b" / "manifest.json").exists()
+
+
+def test_a_bundle_from_before_there_were_layers_has_one(bundle: Path) -> None:
+    old = artifact.load(rewritten(bundle, lambda told: told["spec"].pop("layers")))
+    assert "layers" not in old.manifest["spec"]
+    assert old.spec == ModelSpec(layers=1)
 
 
 def test_a_spec_is_what_was_saved(bundle: Path) -> None:

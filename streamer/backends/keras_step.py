@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from streamer.artifact import Bundle
-from streamer.backends.reference import state_widths
-from streamer.detect.cell import step
+from streamer.detect.cell import step, widths
 from streamer.errors import BackendError
 from streamer.event import F32, ModelRef
 from streamer.protocols import StepOut
@@ -35,7 +34,7 @@ class KerasScorer:
     def __init__(self, bundle: Bundle, jit_compile: bool = False) -> None:
         tf = import_tensorflow()
         self.ref = ModelRef(bundle.version, "keras", bundle.sha256)
-        self.value_width, self.rhythm_width = state_widths(bundle)
+        self.value_width, self.rhythm_width = widths(bundle.spec)
         namespace = TensorNamespace(tf)
         weights = {name: tf.constant(array) for name, array in bundle.weights.items()}
         self._step = tf.function(lambda *arrays: step(namespace, weights, *arrays), jit_compile=jit_compile)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from streamer.artifact import Bundle
-from streamer.backends.reference import state_widths
+from streamer.detect.cell import widths
 from streamer.errors import BackendError, CorruptBundle
 from streamer.event import F32, ModelRef
 from streamer.protocols import StepOut
@@ -33,7 +33,7 @@ class LiteRTScorer:
 
     def __init__(self, bundle: Bundle, name: str = "litert", threads: int = 1) -> None:
         self.ref = ModelRef(bundle.version, name, bundle.sha256)
-        self.value_width, self.rhythm_width = state_widths(bundle)
+        self.value_width, self.rhythm_width = widths(bundle.spec)
         self._step = _Graph(bundle, f"step_{PRECISIONS[name]}.tflite", OUTPUTS, threads)
         self._replay = _Graph(bundle, f"replay_{PRECISIONS[name]}.tflite", REPLAYED, threads)
 

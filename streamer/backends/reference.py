@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from streamer.artifact import Bundle
-from streamer.detect.cell import NumpyNamespace, replay, step
+from streamer.detect.cell import NumpyNamespace, replay, step, widths
 from streamer.event import F32, ModelRef
 from streamer.protocols import StepOut
 
@@ -18,7 +18,7 @@ class NumpyScorer:
 
     def __init__(self, bundle: Bundle) -> None:
         self.ref = ModelRef(bundle.version, "numpy", bundle.sha256)
-        self.value_width, self.rhythm_width = state_widths(bundle)
+        self.value_width, self.rhythm_width = widths(bundle.spec)
         self._weights = bundle.weights
 
     def step(self, value_state: F32, rhythm_state: F32, x: F32, r: F32) -> StepOut:
@@ -28,9 +28,3 @@ class NumpyScorer:
         if not len(x):
             return value_state, rhythm_state, np.zeros(x.shape[:2], np.float32)
         return replay(NumpyNamespace, self._weights, value_state, rhythm_state, x, r)
-
-
-def state_widths(bundle: Bundle) -> tuple[int, int]:
-    """V and Q: how many floats of state a channel and an entity carry."""
-    units = bundle.spec.units
-    return 2 * units + bundle.spec.value_features, 4 * units + 1

@@ -74,8 +74,9 @@ def train(
     The last rows of every entity are held out. Nothing is written, and the exit code is 4, if they are not predicted
     better than by the bundle that training started from.
 
-    With --search the shape (units, window) and the training (batch, dropout, rate) are searched for first, by the
-    planted anomalies that each choice catches on held-out rows; the best is then trained from nothing.
+    With --search the shape (units 32 to 256, layers 1 to 4, window 10 to 200) and the training (batch 16 to 256,
+    dropout 0.2 to 0.5, rate 1e-4 to 1e-2) are searched for first, by the planted anomalies that each choice catches
+    on held-out rows; the best is then trained from nothing.
     """
     from streamer.config.load import load_config
     from streamer.service.labels import json_windows
@@ -152,14 +153,17 @@ def searched(bundle: Bundle, rows: Rows, stream: Stream, budget: dict[str, Any],
 
 def trial_line(one: Tried) -> str:
     return (
-        f"trial {one.number}: recall {one.recall:.3f}, units {one.units}, window {one.window}, batch {one.batch_rows}, "
-        f"dropout {one.dropout:.2f}, rate {one.learning_rate:.1e}, {one.parameters:,} parameters, {one.seconds:.0f} s"
+        f"trial {one.number}: recall {one.recall:.3f}, units {one.units}, layers {one.layers}, window {one.window}, "
+        f"batch {one.batch_rows}, dropout {one.dropout:.2f}, rate {one.learning_rate:.1e}, "
+        f"{one.parameters:,} parameters, {one.seconds:.0f} s"
     )
 
 
 def shaped(bundle: Bundle, best: Tried) -> Bundle:
     """The bundle with the shape that a search found; its weights do not fit it any more."""
-    return replace(bundle, spec=replace(bundle.spec, units=best.units, window=best.window))
+    from models import search
+
+    return replace(bundle, spec=search.shaped(bundle.spec, units=best.units, layers=best.layers, window=best.window))
 
 
 def chosen_settings(best: Tried) -> dict[str, Any]:

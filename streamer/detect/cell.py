@@ -3,9 +3,12 @@
 Written once over a small array namespace, so that numpy (the reference), tf.function (the keras backend) and the LiteRT
 export run the same lines. The training network in models/network.py is held to it by test.
 
-Axes: N rows, C channels, H units, F features. State before the first event is all zeros.
-  value state  (N, C, V): h (H), c (H), last features (F1)              V = 2H + F1
-  rhythm state (N, Q):    h (H), c (H), attention sum (2H), its mass (1) Q = 4H + 1
+Both streams stack L LSTMs: a layer reads the h that the layer below has after the same event, the first one the
+features. Heads and attention read the h of the top layer.
+
+Axes: N rows, C channels, H units, L layers, F features. State before the first event is all zeros.
+  value state  (N, C, V): h (H), c (H) of every layer, last features (F1)               V = 2LH + F1
+  rhythm state (N, Q):    h (H), c (H) of every layer, attention sum (2H), its mass (1) Q = 2LH + 2H + 1
 """
 
 from __future__ import annotations
@@ -15,16 +18,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from streamer.artifact import MAX_LAYERS, ModelSpec
+
 MIXTURE = 3  # logistic components of the value density
 GAP_COMPONENTS = 6  # 3 logistic + 3 Weibull components of the gap density
 HOURS = 24
 ATTENTION_BOUND = 6.0
+LAYER = ("kernel", "recurrent", "bias")  # the weights of an LSTM
 LOGIT_BOUND = 10.0  # mixture logits are bounded, so that no softmax needs a maximum
 
-# name -> shape in terms of H units, A attention, D head, F1 and F2 features
-SHAPES = {
-    "value_kernel": ("F1", "4H"), "value_recurrent": ("H", "4H"), "value_bias": ("4H",),
-    "rhythm_kernel": ("F2", "4H"), "rhythm_recurrent": ("H", "4H"), "rhythm_bias": ("4H",),
+# What reads the top layers: name -> shape in terms of H units, A attention, D head, F1 features
+_HEADS = {
     "attention_kernel": ("2H", "A"), "attention_bias": ("A",), "attention_vector": ("A", "1"),
     "head_value": ("H+F1", "D"), "head_event": ("3H", "D"), "head_bias": ("D",),
     "forecast_out": ("D", "1"), "forecast_out_bias": ("1",),
@@ -33,6 +37,42 @@ SHAPES = {
     "gap_out": ("D", "3G"), "gap_out_bias": ("3G",),
     "hour_out": ("D", "24"), "hour_out_bias": ("24",),
 }  # fmt: skip
+
+
+def suffixes(layers: int) -> list[str]:
+    """What the weights of every layer end with, the lowest first: nothing, _2, _3 ..."""
+    return ["", *(f"_{layer}" for layer in range(2, layers + 1))]
+
+
+def shapes(layers: int = 1) -> dict[str, tuple[str, ...]]:
+    """Name of every weight -> its shape in terms of H units, A attention, D head, F1 and F2 features."""
+    return _encoder("value", "F1", layers) | _encoder("rhythm", "F2", layers) | _HEADS
+
+
+def _encoder(stream: str, features: str, layers: int) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for suffix in suffixes(layers):
+        layer = ("H" if suffix else features, "4H"), ("H", "4H"), ("4H",)
+        found |= {f"{stream}_{part}{suffix}": shape for part, shape in zip(LAYER, layer, strict=True)}
+    return found
+
+
+def widths(spec: ModelSpec) -> tuple[int, int]:
+    """V and Q: how many floats of state a channel and an entity carry."""
+    deep = 2 * spec.layers * spec.units
+    return deep + spec.value_features, deep + 2 * spec.units + 1
+
+
+class Layout:
+    """Where the parts of the states stand along their last axis, as the weights say."""
+
+    def __init__(self, w: Mapping[str, Any]) -> None:
+        self.units = units = w["value_recurrent"].shape[0]
+        self.layers = 1 + sum(f"value_recurrent_{layer}" in w for layer in range(2, MAX_LAYERS + 1))
+        end = 2 * self.layers * units
+        self.top = slice(end - 2 * units, end - units)  # h of the top layer
+        self.features = slice(end, None)  # of the value state
+        self.total, self.mass = slice(end, end + 2 * units), slice(end + 2 * units, None)  # of the rhythm state
 
 
 class Namespace(Protocol):
@@ -93,6 +133,19 @@ def lstm(np_: Any, x: Any, h: Any, c: Any, kernel: Any, recurrent: Any, bias: An
     return o * np_.tanh(c), c
 
 
+def stack(np_: Any, w: Mapping[str, Any], stream: str, x: Any, state: Any) -> list[Any]:
+    """One event through the LSTMs of a stream, x (..., F): [h, c] of every layer, the lowest first, each (..., H)."""
+    at = Layout(w)
+    found: list[Any] = []
+    for suffix in suffixes(at.layers):
+        start = len(found) * at.units
+        h, c = state[..., start : start + at.units], state[..., start + at.units : start + 2 * at.units]
+        kernel, recurrent, bias = (w[f"{stream}_{part}{suffix}"] for part in LAYER)
+        x, c = lstm(np_, x, h, c, kernel, recurrent, bias)  # what the layer above reads is this one's h
+        found += [x, c]
+    return found
+
+
 def step(np_: Any, w: Mapping[str, Any], value_state: Any, rhythm_state: Any, x: Any, r: Any) -> tuple[Any, ...]:
     """Judge an event from the state before it, then fold it in. x (N, C, F1), r (N, F2).
 
@@ -100,17 +153,17 @@ def step(np_: Any, w: Mapping[str, Any], value_state: Any, rhythm_state: Any, x:
     The value density knows the event's own gap and calendar; gap and hour densities know the past alone.
     `attention` is the logit of the *previous* event, which enters the context at this step.
     """
-    units = w["value_recurrent"].shape[0]
-    h_v, h_r = value_state[:, :, :units], rhythm_state[:, :units]
+    at = Layout(w)
+    h_v, h_r = value_state[..., at.top], rhythm_state[..., at.top]
     after_value, after_rhythm, logit = fold(np_, w, value_state, rhythm_state, x, r)
-    context = after_rhythm[:, 2 * units : 4 * units] / after_rhythm[:, 4 * units :]  # (N, 2H)
+    context = after_rhythm[..., at.total] / after_rhythm[..., at.mass]  # (N, 2H)
 
     clock = np_.relu(np_.matmul(np_.concat([h_r, context], 1), w["clock_kernel"]) + w["clock_bias"])
     gap = np_.matmul(clock, w["gap_out"]) + w["gap_out_bias"]
     hour = np_.matmul(clock, w["hour_out"]) + w["hour_out_bias"]
 
-    event = np_.matmul(np_.concat([after_rhythm[:, :units], context], 1), w["head_event"]) + w["head_bias"]  # (N, D)
-    past = np_.concat([h_v, value_state[:, :, 2 * units :]], 2)  # (N, C, H + F1)
+    event = np_.matmul(np_.concat([after_rhythm[..., at.top], context], 1), w["head_event"]) + w["head_bias"]  # (N, D)
+    past = np_.concat([h_v, value_state[..., at.features]], 2)  # (N, C, H + F1)
     hidden = np_.relu(np_.matmul(past, w["head_value"]) + event[:, None, :])  # (N, C, D)
     # The forecast has its own output: it wants the median, and the mean of a density leans towards every rare jump.
     delta = (np_.matmul(hidden, w["forecast_out"]) + w["forecast_out_bias"])[:, :, 0]  # (N, C)
@@ -120,21 +173,17 @@ def step(np_: Any, w: Mapping[str, Any], value_state: Any, rhythm_state: Any, x:
 
 def fold(np_: Any, w: Mapping[str, Any], value_state: Any, rhythm_state: Any, x: Any, r: Any) -> tuple[Any, Any, Any]:
     """The states after an event, without judging it: (value_state', rhythm_state', attention (N,)), as in `step`."""
-    units = w["value_recurrent"].shape[0]
-    h_v, c_v = value_state[:, :, :units], value_state[:, :, units : 2 * units]
-    h_r, c_r = rhythm_state[:, :units], rhythm_state[:, units : 2 * units]
-
+    at = Layout(w)
     # Attention over time (additive, Bahdanau et al. 2015) with bounded logits and no query: a running softmax.
-    joint = np_.concat([np_.mean(h_v, 1), h_r], 1)  # (N, 2H)
+    joint = np_.concat([np_.mean(value_state[..., at.top], 1), rhythm_state[..., at.top]], 1)  # (N, 2H)
     energy = np_.matmul(np_.tanh(np_.matmul(joint, w["attention_kernel"]) + w["attention_bias"]), w["attention_vector"])
     logit = ATTENTION_BOUND * np_.tanh(energy / ATTENTION_BOUND)  # (N, 1)
     weight = np_.exp(logit)
-    total = rhythm_state[:, 2 * units : 4 * units] + weight * joint
-    mass = rhythm_state[:, 4 * units :] + weight
+    total = rhythm_state[..., at.total] + weight * joint
+    mass = rhythm_state[..., at.mass] + weight
 
-    h_r, c_r = lstm(np_, r, h_r, c_r, w["rhythm_kernel"], w["rhythm_recurrent"], w["rhythm_bias"])
-    h_v, c_v = lstm(np_, x, h_v, c_v, w["value_kernel"], w["value_recurrent"], w["value_bias"])
-    return np_.concat([h_v, c_v, x], 2), np_.concat([h_r, c_r, total, mass], 1), logit[:, 0]
+    after_rhythm = np_.concat([*stack(np_, w, "rhythm", r, rhythm_state), total, mass], 1)
+    return np_.concat([*stack(np_, w, "value", x, value_state), x], 2), after_rhythm, logit[:, 0]
 
 
 def replay(np_: Any, w: Mapping[str, Any], value_state: Any, rhythm_state: Any, x: Any, r: Any) -> tuple[Any, Any, Any]:

@@ -62,6 +62,18 @@ def test_a_long_run_does_not_drift_from_numpy(starter: Bundle, name: str) -> Non
     same(a, b, 1e-5)
 
 
+@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize(("rows", "channels"), [(1, 1), (64, 4)])
+def test_stacked_layers_say_the_same_on_every_exact_backend(deep: Bundle, name: str, rows: int, channels: int) -> None:
+    one, two = open_scorer(deep, name), open_scorer(deep, "numpy")
+    arguments = inputs(two, rows, channels)
+    assert (one.value_width, one.rhythm_width) == (4 * 8 + 4, 6 * 8 + 1)
+    same(one.step(*arguments), two.step(*arguments), 1e-5)
+    x, r = (np.stack([a] * 17) for a in arguments[2:])
+    for got, want in zip(one.replay(*arguments[:2], x, r), two.replay(*arguments[:2], x, r), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
+
+
 def test_int8_forecasts_stay_near_numpy(starter: Bundle) -> None:
     arguments = inputs(open_scorer(starter, "numpy"), 256, 4)
     exact, rough = (open_scorer(starter, name).step(*arguments) for name in ("numpy", "litert-int8"))

@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from streamer import artifact
+from streamer.artifact import Bundle
 from streamer.backends import open_scorer
+from streamer.detect.cell import shapes
 from streamer.detect.pipeline import Detector, Judged
 from streamer.detect.settings import DetectSettings
 from streamer.event import EventBatch, Scores
 
+
+def deeper(bundle: Bundle, layers: int) -> Bundle:
+    """The bundle with so many layers, the new ones of random weights; it has no graphs."""
+    rng, units = np.random.default_rng(layers), bundle.spec.units
+    sizes = {"H": units, "4H": 4 * units}
+    more = {
+        name: rng.normal(0, 0.15, [sizes[term] for term in terms]).astype(np.float32)
+        for name, terms in shapes(layers).items()
+        if name not in bundle.weights
+    }
+    spec = replace(bundle.spec, layers=layers)
+    return Bundle(f"deep-{layers}", f"{layers:064}", spec, bundle.weights | more, bundle.calibration, {})
+
+
 BUNDLE = artifact.load(artifact.PRETRAINED)
+DEEP = deeper(BUNDLE, 2)
+BY_LAYERS = {1: BUNDLE, 2: DEEP}
 MakeDetector = Callable[..., Detector]
 
 
-def make_detector(backend: str = "numpy", **settings: object) -> Detector:
-    """A detector over the starter bundle; settings as of DetectSettings."""
+def make_detector(backend: str = "numpy", bundle: Bundle = BUNDLE, **settings: object) -> Detector:
+    """A detector over the starter or another bundle; settings as of DetectSettings."""
     chosen = {"channels": ("a", "b"), "max_entities": 16} | settings
-    return Detector(DetectSettings(**chosen), open_scorer(BUNDLE, backend), BUNDLE.spec, BUNDLE.calibration)  # type: ignore[arg-type]
+    return Detector(DetectSettings(**chosen), open_scorer(bundle, backend), bundle.spec, bundle.calibration)  # type: ignore[arg-type]
 
 
 def stream(seed: int, events: int, entities: int = 3, channels: int = 2, *, awkward: bool = True) -> EventBatch:

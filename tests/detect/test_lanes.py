@@ -13,7 +13,7 @@ from streamer.detect import features
 from streamer.detect.lanes import Lanes, Outlook, last_anchor, next_anchor
 from streamer.detect.ring import Ring
 from streamer.event import F32, F64, I64
-from tests.detect.conftest import BUNDLE
+from tests.detect.conftest import BUNDLE, BY_LAYERS
 
 SPECS = {
     "starter": BUNDLE.spec,
@@ -23,7 +23,8 @@ SPECS = {
     "k_min no divisor": ModelSpec(window=20, stride=7, scale_window=5, k_min=3),
 }
 SMALL = SPECS["tiny"]
-SCORER = open_scorer(BUNDLE, "numpy")
+SCORERS = {layers: open_scorer(bundle, "numpy") for layers, bundle in BY_LAYERS.items()}
+SCORER = SCORERS[1]
 SEEDS = st.integers(0, 2**31)
 
 
@@ -62,10 +63,10 @@ def test_an_anchor_never_stands_further_back_than_the_ring_remembers(name: str) 
 class World:
     """A ring with lanes over it, fed by one random stream per slot."""
 
-    def __init__(self, seed: int, spec: ModelSpec = SMALL, *, slots: int = 2, length: int = 0) -> None:
+    def __init__(self, seed: int, spec: ModelSpec = SMALL, *, slots: int = 2, length: int = 0, layers: int = 1) -> None:
         self.rng, self.spec = np.random.default_rng(seed), spec
         self.ring = Ring(slots, length or spec.ring, 2)
-        self.lanes = Lanes(SCORER, spec, self.ring)
+        self.lanes = Lanes(SCORERS[layers], spec, self.ring)
         self.all = np.arange(slots)
         self.lanes.reset(self.all, self.all % spec.stride + 1)
         self.now_s = np.full(slots, 1.7e9)
@@ -99,9 +100,16 @@ def assert_close(a: Outlook | None, b: Outlook | None, tolerance: float = 1e-5) 
 
 
 @settings(max_examples=15)
-@given(SEEDS, st.integers(2, 60), st.sampled_from(["tiny", "long window", "k_min no divisor"]))
-def test_lanes_rebuilt_from_ring_and_count_equal_lanes_that_stepped(seed: int, events: int, name: str) -> None:
-    stepped, rebuilt = World(seed, SPECS[name]), World(seed, SPECS[name])
+@given(
+    SEEDS,
+    st.integers(2, 60),
+    st.sampled_from(["tiny", "long window", "k_min is the window", "k_min no divisor"]),
+    st.sampled_from(sorted(SCORERS)),
+)
+def test_lanes_rebuilt_from_ring_and_count_equal_lanes_that_stepped(
+    seed: int, events: int, name: str, layers: int
+) -> None:
+    stepped, rebuilt = (World(seed, SPECS[name], layers=layers) for _ in range(2))
     stepped.run(events + SPECS[name].k_min)
     rebuilt.run(events + SPECS[name].k_min)
     for array in (rebuilt.lanes.value_state, rebuilt.lanes.rhythm_state, rebuilt.lanes.units, rebuilt.lanes.last):

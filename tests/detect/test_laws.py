@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.event import Fate
-from tests.detect.conftest import BUNDLE, assert_same, in_pieces, join, make_detector, stream
+from tests.detect.conftest import BUNDLE, BY_LAYERS, assert_same, in_pieces, join, make_detector, stream
 
 SEEDS = st.integers(0, 2**31)
+LAYERS = st.sampled_from(sorted(BY_LAYERS))
 
 
 @pytest.mark.parametrize("backend", ["numpy", "litert", "baseline"])
@@ -24,10 +25,11 @@ def test_scores_do_not_depend_on_the_batch_size(backend: str, size: int) -> None
 
 
 @settings(max_examples=12, deadline=None)
-@given(SEEDS, st.lists(st.integers(1, 300), min_size=1, max_size=6))
-def test_scores_do_not_depend_on_where_the_log_is_cut(seed: int, sizes: list[int]) -> None:
+@given(SEEDS, st.lists(st.integers(1, 300), min_size=1, max_size=6), LAYERS)
+def test_scores_do_not_depend_on_where_the_log_is_cut(seed: int, sizes: list[int], layers: int) -> None:
     batch = stream(seed, 700)
-    assert_same(make_detector().process(batch), in_pieces(make_detector(), batch, sizes))
+    whole, cut = (make_detector(bundle=BY_LAYERS[layers]) for _ in range(2))
+    assert_same(whole.process(batch), in_pieces(cut, batch, sizes))
 
 
 @settings(max_examples=10, deadline=None)
@@ -50,11 +52,11 @@ def test_scores_of_a_prefix_are_the_prefix_of_the_scores(seed: int, length: int)
 
 
 @settings(max_examples=10, deadline=None)
-@given(SEEDS, st.integers(0, 900))
-def test_a_restart_anywhere_from_ring_and_count_changes_nothing(seed: int, at: int) -> None:
+@given(SEEDS, st.integers(0, 900), LAYERS)
+def test_a_restart_anywhere_from_ring_and_count_changes_nothing(seed: int, at: int, layers: int) -> None:
     batch = stream(seed, 900)
-    whole = make_detector().process(batch)
-    before, after = make_detector(), make_detector()
+    straight, before, after = (make_detector(bundle=BY_LAYERS[layers]) for _ in range(3))
+    whole = straight.process(batch)
     first = before.process(batch.rows(slice(0, at)))
     after.load(before.dump())
     assert_same(whole, join([first, after.process(batch.rows(slice(at, None)))]))

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamer.artifact import Bundle
 from streamer.backends.reference import NumpyScorer
 from streamer.detect.pipeline import Detector, Judged
 from streamer.errors import SchemaMismatch
 from streamer.event import EventBatch, Fate
-from tests.detect.conftest import BUNDLE, assert_same, in_pieces, join, make_detector, stream
+from tests.detect.conftest import BUNDLE, DEEP, assert_same, in_pieces, join, make_detector, stream
 
 SEEDS = st.integers(0, 2**31)
 NEXT = replace(
@@ -23,13 +24,16 @@ NEXT = replace(
     weights={k: (v * 1.03).astype(np.float32) for k, v in BUNDLE.weights.items()},
 )
 NEXT_SCORER = NumpyScorer(NEXT)
+COMING = {bundle.version: bundle for bundle in (NEXT, DEEP)}
 # What happens until the switch: so many events are judged, so many slots rebuilt.
 TURNS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 3)), min_size=1, max_size=12)
 
 
-def taken_over(detector: Detector, batch: EventBatch, turns: list[tuple[int, int]]) -> tuple[list[Judged], int]:
+def taken_over(
+    detector: Detector, batch: EventBatch, turns: list[tuple[int, int]], coming: Bundle
+) -> tuple[list[Judged], int]:
     """Judge from the start of the batch on while slots are rebuilt in between; what was judged, and how many events."""
-    detector.prepare(NEXT_SCORER, NEXT.spec, NEXT.calibration)
+    detector.prepare(NumpyScorer(coming), coming.spec, coming.calibration)
     found, at = [], 0
     for events, slots in turns:
         found.append(detector.process(batch.rows(slice(at, at + events))))
@@ -41,37 +45,53 @@ def taken_over(detector: Detector, batch: EventBatch, turns: list[tuple[int, int
 
 
 @settings(max_examples=25, deadline=None)
-@given(SEEDS, TURNS, st.integers(1, 400), st.sampled_from([3, 16]))
+@given(SEEDS, TURNS, st.integers(1, 400), st.sampled_from([3, 16]), st.sampled_from(sorted(COMING)))
 def test_however_the_slices_fall_the_scores_are_those_of_a_switch_at_once(
-    seed: int, turns: list[tuple[int, int]], head: int, slots: int
+    seed: int, turns: list[tuple[int, int]], head: int, slots: int, name: str
 ) -> None:
     batch = stream(seed, 900, entities=5)
     before, rest = batch.rows(slice(0, head)), batch.rows(slice(head, None))
     slowly, at_once = (make_detector(max_entities=slots, silence=True) for _ in range(2))
     slowly.process(before), at_once.process(before)
-    _, at = taken_over(slowly, rest, turns)
+    coming = COMING[name]
+    _, at = taken_over(slowly, rest, turns, coming)
     done = 0
     for events, _ in turns:  # the timers turn in both
         at_once.process(rest.rows(slice(done, done + events)))
         done = min(done + events, len(rest))
         at_once.tick(float(rest.time_s[:done].max(initial=0)))
-    at_once.swap(NEXT_SCORER, NEXT.spec, NEXT.calibration)
+    at_once.swap(NumpyScorer(coming), coming.spec, coming.calibration)
     tail = rest.rows(slice(at, None))
     assert_same(slowly.process(tail), at_once.process(tail), tolerance=2e-4)
 
 
 @settings(max_examples=10, deadline=None)
-@given(SEEDS, TURNS)
+@given(SEEDS, TURNS, st.sampled_from(sorted(COMING)))
 def test_the_forecasts_are_those_of_a_network_that_judged_from_the_beginning(
-    seed: int, turns: list[tuple[int, int]]
+    seed: int, turns: list[tuple[int, int]], name: str
 ) -> None:
     batch = stream(seed, 800)
-    swapped, straight = make_detector(), Detector(make_detector().settings, NEXT_SCORER, NEXT.spec, NEXT.calibration)
+    swapped, straight = make_detector(), make_detector(bundle=COMING[name])
     swapped.process(batch.rows(slice(0, 300))), straight.process(batch.rows(slice(0, 300)))
-    _, at = taken_over(swapped, batch.rows(slice(300, None)), turns)
+    _, at = taken_over(swapped, batch.rows(slice(300, None)), turns, COMING[name])
     straight.process(batch.rows(slice(300, 300 + at)))
     tail = batch.rows(slice(300 + at, None))
     got, want = swapped.process(tail).scores.expected, straight.process(tail).scores.expected
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4, equal_nan=True)
+
+
+def test_there_and_back_to_another_depth_the_forecasts_are_as_if_nothing_had_been() -> None:
+    batch = stream(9, 700)
+    plain, swapped = make_detector(), make_detector()
+    plain.process(batch.rows(slice(0, 500))), swapped.process(batch.rows(slice(0, 300)))
+    narrow = swapped.lanes.nbytes
+    swapped.swap(NumpyScorer(DEEP), DEEP.spec, DEEP.calibration)
+    swapped.process(batch.rows(slice(300, 500)))
+    assert swapped.lanes.nbytes > narrow, "a deeper network carries more state"
+    swapped.swap(NumpyScorer(BUNDLE), BUNDLE.spec, BUNDLE.calibration)
+    assert swapped.lanes.nbytes == narrow
+    tail = batch.rows(slice(500, None))
+    got, want = swapped.process(tail).scores.expected, plain.process(tail).scores.expected
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4, equal_nan=True)
 
 

@@ -12,7 +12,7 @@ import pytest
 from models import distil, network
 from models.dataset import HistorySet, windows
 from models.distil import Kept, Size
-from models.export import expected_shape
+from models.export import expected_shapes
 from models.gate_rules import GateRules
 from models.synth import streams
 from streamer.artifact import ModelSpec
@@ -69,7 +69,7 @@ def test_a_student_begins_as_the_starters_twin_and_keeps_enough(tmp_path: Path) 
 def test_a_student_that_learnt_nothing_is_refused() -> None:
     known, teacher, rng = past(**waves(entities=3, rows=560)), starter(), np.random.default_rng(0)
     spec = distil.student_spec(teacher.spec)
-    weights = {name: rng.normal(0, 0.5, expected_shape(spec, name)).astype(np.float32) for name in teacher.weights}
+    weights = {name: rng.normal(0, 0.5, shape).astype(np.float32) for name, shape in expected_shapes(spec).items()}
     student = replace(teacher, spec=spec, weights=weights, parts={})
     kept = distil.compare(teacher, student, known, detect={}, rules=RULES, backend="numpy")
     assert not kept.passed
@@ -91,6 +91,13 @@ def test_what_was_kept_decides(changes: dict[str, Any], why: str) -> None:
     assert why in found.why
     assert found.passed is not bool(why)
     assert found.as_json()["quality"] == pytest.approx(np.min([found.detection, found.forecast]), nan_ok=True)
+
+
+def test_a_student_of_a_deep_teacher_has_one_layer() -> None:
+    deep = replace(starter().spec, layers=4)
+    student = distil.student_spec(deep)
+    assert (student.layers, student.window) == (1, deep.window)
+    assert 0.08 < distil.parameters(student) / distil.parameters(deep) <= distil.SHARE
 
 
 def test_the_smallest_teacher_still_has_a_student() -> None:

@@ -19,6 +19,7 @@ from streamer.artifact import Bundle
 from streamer.config import RetrainGate
 from streamer.errors import ConfigError, GateRefused
 from streamer.event import F32
+from tests.detect.conftest import deeper
 from tests.models.worlds import START_S, claiming, past, starter, waves
 
 RULES = GateRules(anomalies=24, warm_rows=128)
@@ -80,6 +81,21 @@ def test_another_schema_is_refused_before_anything_runs(known: Split) -> None:
     verdict = judged(claiming(bundle, known, spec=replace(bundle.spec, window=32)), known)
     assert broken(verdict) == {"schema"}
     assert "window 32 (champion 64)" in verdict.why
+
+
+def test_another_depth_alone_is_nothing_to_refuse(known: Split) -> None:
+    assert all(finding.ok for finding in gate.sound(starter(), deeper(starter(), 2), "numpy"))
+    verdict = judged(claiming(deeper(starter(), 2), known), known)
+    assert "skill" in broken(verdict), "what it says is judged: its new layer never learnt anything"
+    assert not {"schema", "weights"} & broken(verdict)
+
+
+@pytest.mark.parametrize(("layers", "of", "why"), [(2, 1, "kernel_2 is missing"), (1, 2, "belongs to no network")])
+def test_weights_of_another_depth_than_the_spec_says_are_refused(layers: int, of: int, why: str) -> None:
+    claimed = replace(deeper(starter(), layers), weights=deeper(starter(), of).weights)
+    found = gate.sound(starter(), claimed, "numpy")
+    assert [finding.name for finding in found] == ["weights"]
+    assert not found[0].ok and why in found[0].said
 
 
 def test_a_bundle_of_another_format_is_refused_as_it_came(known: Split, tmp_path: Path) -> None:

@@ -8,10 +8,16 @@ import pytest
 from streamer.artifact import ModelSpec
 from streamer.backends.litert import OUTPUTS
 from streamer.errors import ModelError
+from streamer.event import F32
 from tests.models.worlds import starter
 
 onnx = pytest.importorskip("onnx")
 from models import export, onnx_export  # noqa: E402
+
+
+def random(spec: ModelSpec) -> dict[str, F32]:
+    rng = np.random.default_rng(0)
+    return {n: rng.normal(size=shape).astype(np.float32) for n, shape in export.expected_shapes(spec).items()}
 
 
 def test_the_step_is_traced_for_any_shape_of_network_and_proven_by_the_evaluator() -> None:
@@ -20,10 +26,9 @@ def test_the_step_is_traced_for_any_shape_of_network_and_proven_by_the_evaluator
     model = onnx.load_from_string(blob)
     assert model.doc_string == "starter"
     assert {o.name for o in model.graph.output} == {f"next_{name}" for name in OUTPUTS}
-    small = ModelSpec(units=3, attention=2, head=4)
-    rng = np.random.default_rng(0)
-    weights = {n: rng.normal(size=export.expected_shape(small, n)).astype(np.float32) for n in bundle.weights}
-    assert len(onnx_export.to_onnx(small, weights)) < len(blob)
+    small, deep = (ModelSpec(units=3, attention=2, head=4, layers=layers) for layers in (1, 4))
+    sizes = [len(onnx_export.to_onnx(spec, random(spec))) for spec in (small, deep)]
+    assert sizes[0] < sizes[1] < len(blob)
 
 
 def test_a_graph_of_other_weights_is_refused() -> None:
