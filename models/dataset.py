@@ -8,7 +8,7 @@ Axes: E entities, L rows of raw history, T steps of a window, C channels.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,15 @@ from numpy.typing import NDArray
 
 from streamer.artifact import ModelSpec
 from streamer.detect import features
-from streamer.detect.features import Anchor
+from streamer.detect.features import DAY_S, Anchor
 from streamer.detect.lanes import forward
 from streamer.errors import InputError
 from streamer.event import F32, F64, Bool
+
+WEEK_DAYS = 7
+# What a calendar does is learnt only where it was seen twice. Of ten hours learnt with their own calendar, the gap's
+# validation loss rose from -1.08 to 0.3 within eight epochs, because the hours after them were never seen.
+TWO_DAYS_S, TWO_WEEKS_S = 2 * DAY_S, 14 * DAY_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +142,18 @@ def cut(history: History, length: int, stride: int, limit: int, rng: np.random.G
     )  # fmt: skip
 
 
+def moved(pieces: History, span_s: float, rng: np.random.Generator) -> History:
+    """The pieces of a history of `span_s`, each moved to where nothing is learnt of a calendar that was not seen twice.
+
+    Of less than two days anywhere in the week, of less than two weeks by whole days, else not at all.
+    """
+    if span_s >= TWO_WEEKS_S:
+        return pieces
+    days = rng.uniform(0, WEEK_DAYS, (len(pieces.time_s), 1))
+    by_s = DAY_S * (days if span_s < TWO_DAYS_S else np.floor(days))
+    return replace(pieces, time_s=pieces.time_s + by_s)
+
+
 @dataclass(frozen=True, slots=True)
 class HistorySet:
     """Recorded history as a data set: the last rows of every entity validate, random pieces of the rest are learnt.
@@ -178,4 +195,8 @@ class HistorySet:
             length = rows_needed(self.spec, young)
             if part.time_s.shape[1] >= length:
                 drawn = cut(part, length, max(1, length // 16), max(1, int(share * pieces)), rng)
-                yield windows(drawn, self.spec, young)
+                yield windows(moved(drawn, self._span_s, rng), self.spec, young)
+
+    @property
+    def _span_s(self) -> float:
+        return float(self.history.time_s.max() - self.history.time_s.min())

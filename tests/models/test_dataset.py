@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from models import synth
-from models.dataset import History, HistorySet, cut, rows_needed, windows, young_lengths
+from models.dataset import WEEK_DAYS, History, HistorySet, cut, moved, rows_needed, windows, young_lengths
 from models.forecasts import replay
 from streamer import artifact
 from streamer.artifact import ModelSpec
 from streamer.backends import open_scorer
+from streamer.detect.features import DAY_S
 from streamer.detect.lanes import Lanes
 from streamer.detect.ring import Ring
 from streamer.errors import InputError
@@ -105,3 +106,27 @@ def test_validation_rows_are_never_learnt() -> None:
 def test_too_little_history_is_refused_with_the_number_needed() -> None:
     with pytest.raises(InputError, match="has 40 rows per entity, training takes at least 64"):
         HistorySet(SPEC, history(rows=40))
+
+
+@pytest.mark.parametrize(
+    ("days", "same_hour", "same_week"), [(1.0, False, False), (3.0, True, False), (15.0, True, True)]
+)
+def test_nothing_is_learnt_of_a_calendar_that_was_not_seen_twice(days: float, same_hour: bool, same_week: bool) -> None:
+    data = history(entities=64, rows=40)
+    data.time_s[:] = 1.7e9 + np.arange(40) * 60.0
+    after = moved(data, days * DAY_S, np.random.default_rng(0)).time_s
+    np.testing.assert_allclose(np.diff(after, axis=1), 60.0, atol=1e-5)
+    by_s = after[:, 0] - data.time_s[:, 0]
+    assert (by_s >= 0).all() and (by_s < WEEK_DAYS * DAY_S).all()
+    assert bool(np.allclose(by_s % DAY_S, 0)) is same_hour
+    assert (len(np.unique(by_s // DAY_S)) == 1) is same_week
+    assert not same_week or not by_s.any()
+
+
+def test_hours_that_a_short_history_never_showed_are_among_what_is_learnt_from_it() -> None:
+    data = history(entities=16, rows=600)
+    data.time_s[:] = 1.7e9 + np.arange(600) * 30.0  # five hours of one day
+    seen = {
+        int(hour) for batch in HistorySet(SPEC, data).epoch(np.random.default_rng(0), 64) for hour in batch["hour"].flat
+    }
+    assert len(seen) > 20

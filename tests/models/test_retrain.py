@@ -42,8 +42,7 @@ def left(folder: Path) -> set[str]:
 
 @pytest.mark.slow
 def test_a_good_fine_tuning_passes_and_says_what_it_learnt(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    # A busy machine needs so long to gain anything; quantiles of so few held-out rows say little.
-    assert ran(written(tmp_path, seconds=60.0, gate=SMALL_GATE | {"max_calibration_loss": 0.15})) is False
+    assert ran(written(tmp_path, seconds=60.0)) is False  # a busy machine needs so long to gain anything
     assert left(tmp_path) == {"new"}
     bundle = artifact.load(tmp_path / "new")
     training = bundle.manifest["training"]
