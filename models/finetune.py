@@ -4,7 +4,7 @@
 
 rows.npz: values (E, T, C) with NaN = missing, time_s (E, T) ascending, optional mask (E, T) = 1 for rows that must not
 be learnt (known anomalies), optional rhythm (E,) = 0 where the clock carries nothing. Always writes a complete bundle;
-the old weights stay in it unless the held-out last rows are predicted better. `--seconds` is wall time in all.
+the old weights stay in it unless held-out rows are predicted better. `--seconds` is wall time in all.
 Progress: JSON lines on stderr. Exit codes as everywhere (errors.StreamerError).
 """
 

@@ -103,6 +103,17 @@ def test_validation_rows_are_never_learnt() -> None:
     assert next(iter(part.validation()))["x"].shape[1] == SPEC.window + SPEC.stride
 
 
+def test_of_many_entities_some_validate_and_all_rows_of_the_others_are_learnt() -> None:
+    data = history(entities=16, rows=600)
+    data.values[:] = np.arange(16)[:, None, None]
+    part = HistorySet(SPEC, data)
+    learnt, held = (part._part(training=training) for training in (True, False))
+    assert learnt.values.shape[1] == held.values.shape[1] == 600
+    names = [set(one.values.flat) for one in (learnt, held)]
+    assert len(names[1]) == 4
+    assert names[0] | names[1] == set(range(16)) and not names[0] & names[1]
+
+
 def test_too_little_history_is_refused_with_the_number_needed() -> None:
     with pytest.raises(InputError, match="has 40 rows per entity, training takes at least 64"):
         HistorySet(SPEC, history(rows=40))
