@@ -262,8 +262,7 @@ class Line:
         started = self.clock()
         verdicts = [judge.process(batch) for judge in partition.judges]
         took_s = self.clock() - started
-        self.tally.score_s.observe(took_s)
-        self.tally.batch_events.observe(len(batch))
+        self.tally.judged(len(batch), took_s)
         partition.clock.heard(batch.time_s)
         failpoint("after_score")
         if self.audience is not None:

@@ -13,6 +13,7 @@ from streamer.event import F32, F64, Alert, Fate, Scores
 
 DURATIONS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 BATCHES = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16384.0)
+SIZES = 16  # classes of batches: of no event, of 1, of 2 to 3, of 4 to 7 ...
 ALARMS = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0, 1.5, 2.0, 3.0, 5.0)
 DAY_S = 86_400.0
 
@@ -64,10 +65,17 @@ class Tally:
     delivery_s: Histogram = field(default_factory=lambda: Histogram(DURATIONS_S))
     batch_events: Histogram = field(default_factory=lambda: Histogram(BATCHES))
     alarm: Histogram = field(default_factory=lambda: Histogram(ALARMS))
+    paces: F64 = field(default_factory=lambda: np.zeros((3, SIZES)))  # batches, events and seconds by class of size
     score_failures: int = 0
     unsure: int = 0  # events judged without a finite forecast
     first_s: float = float("inf")  # event time
     last_s: float = float("-inf")
+
+    def judged(self, events: int, took_s: float) -> None:
+        """A batch of so many events took so long."""
+        self.score_s.observe(took_s)
+        self.batch_events.observe(events)
+        self.paces[:, min(events.bit_length(), SIZES - 1)] += 1, events, took_s
 
     def span(self, time_s: F64) -> None:
         known = time_s[np.isfinite(time_s)]

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+import numpy as np
+
+from streamer.event import F64
 from streamer.protocols import Move
 from streamer.service.line import Line
-from streamer.service.tally import DAY_S
+from streamer.service.tally import DAY_S, SIZES
 
 # Fewer events say nothing about time, and a handful of incidents more than expected says nothing about a rate.
 LEAST_EVENTS, SPARE_ALERTS = 500, 5
 LEAST_UNSURE = 20
-# Batches of other sizes cost other times an event: below this nothing is called slow.
-LEAST_EVENT_S = 20e-6
+# A batch of 60 events takes four times as long an event as one of 2,000: only batches of one class are compared, and
+# only where enough were seen. Below the least time nothing is called slow.
+LEAST_BATCHES, LEAST_EVENT_S = 4, 20e-6
 
 
 class Bounds(Protocol):
@@ -33,26 +37,23 @@ class Bounds(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What was judged so far, or in a span: events, incidents opened, events without a score, seconds of judging.
+    """What was judged so far, or in a span: events, incidents opened, events without a score.
 
-    `promised` is how many incidents the alert budgets allow in the same event time.
+    `promised` is how many incidents the alert budgets allow in the same event time; `paces` (3, SIZES) batches, events
+    and seconds of judging by class of size.
     """
 
     events: int = 0
     opened: int = 0
     unsure: int = 0
-    seconds: float = 0.0
     promised: float = 0.0
+    paces: F64 = field(default_factory=lambda: np.zeros((3, SIZES)), compare=False)
 
     def since(self, before: Sample) -> Sample:
         return Sample(
             self.events - before.events, self.opened - before.opened, self.unsure - before.unsure,
-            self.seconds - before.seconds, self.promised - before.promised,
+            self.promised - before.promised, self.paces - before.paces,
         )  # fmt: skip
-
-    @property
-    def event_s(self) -> float:
-        return self.seconds / self.events if self.events else 0.0
 
 
 def sample(lines: Sequence[Line]) -> Sample:
@@ -61,7 +62,7 @@ def sample(lines: Sequence[Line]) -> Sample:
     opened = sum(n for tally in tallies for (_, event), n in dict(tally.alerts).items() if event == "opened")
     return Sample(
         sum(sum(dict(tally.scored).values()) for tally in tallies), opened, sum(tally.unsure for tally in tallies),
-        sum(tally.score_s.total for tally in tallies), sum(map(_promised, lines)),
+        sum(map(_promised, lines)), np.sum([tally.paces for tally in tallies], axis=0),
     )  # fmt: skip
 
 
@@ -78,11 +79,18 @@ def breach(before: Sample, after: Sample, bounds: Bounds) -> str | None:
     allowed = bounds.max_alert_ratio * expected + SPARE_ALERTS
     if after.opened > allowed:
         return f"{after.opened} incidents in {after.events} events, {expected:.1f} were expected, {allowed:.0f} allowed"
-    if known and after.events >= LEAST_EVENTS:
-        limit_s = max(bounds.max_latency_ratio * before.event_s, LEAST_EVENT_S)
-        if after.event_s > limit_s:
-            return f"an event takes {after.event_s * 1e6:.0f} us, {before.event_s * 1e6:.0f} us before"
-    return None
+    return _slower(before.paces, after.paces, bounds.max_latency_ratio)
+
+
+def _slower(before: F64, after: F64, ratio: float) -> str | None:
+    """In words, if what was judged took longer than `ratio` times what batches of the same sizes took before."""
+    shared = (before[0] >= LEAST_BATCHES) & (after[0] > 0)
+    events, took_s = after[1:, shared].sum(axis=1)
+    usual_s = float((after[0, shared] * before[2, shared] / before[0, shared]).sum())
+    if events < LEAST_EVENTS or took_s <= max(ratio * usual_s, LEAST_EVENT_S * events):
+        return None
+    event_us = 1e6 / events
+    return f"an event takes {took_s * event_us:.0f} us, {usual_s * event_us:.0f} us before in batches of the same sizes"
 
 
 def left_s(moves: Sequence[Move], alias: str, version: str, *, period_s: float, now_s: float) -> float:

@@ -11,13 +11,21 @@ from hypothesis import strategies as st
 from streamer.config.model import Watch as Section
 from streamer.protocols import Move
 from streamer.service.learning.watch import Sample, Watch, breach, left_s
+from streamer.service.tally import Tally
 
 BOUNDS = Section()
-BEFORE = Sample(events=10_000, opened=10, seconds=1.0)
 
 
-def after(opened: int = 10, unsure: int = 0, event_us: float = 100, events: int = 10_000) -> Sample:
-    return Sample(events, opened, unsure, events * event_us / 1e6)
+def after(
+    opened: int = 10, unsure: int = 0, event_us: float = 100, events: int = 10_000, size: int = 100
+) -> Sample:  # fmt: skip
+    tally = Tally()
+    for _ in range(events // size):
+        tally.judged(size, size * event_us / 1e6)
+    return Sample(events, opened, unsure, paces=tally.paces)
+
+
+BEFORE = after()
 
 
 PROMOTED = Move("2026-01-31T12:00:00Z", {"champion": "v1", "previous": "v0"}, "")
@@ -74,16 +82,31 @@ def test_up_to_its_bound_nothing_breaks(fine: Sample) -> None:
     assert breach(BEFORE, fine, BOUNDS) is None
 
 
+def test_small_batches_are_not_held_against_large_ones() -> None:
+    assert breach(after(size=2000), after(event_us=900, size=60), BOUNDS) is None
+    both = Sample(20_000, 20, paces=after(size=2000).paces + after(event_us=800, size=60).paces)
+    assert breach(both, after(event_us=900, size=60), BOUNDS) is None
+    assert "an event takes 900 us, 100 us before" in str(breach(both, after(event_us=900, size=2000), BOUNDS))
+
+
 def test_a_rate_that_is_not_known_yet_is_the_promised_one() -> None:
     thin = Sample(events=20)
-    assert breach(thin, Sample(10_000, 25, 0, 1.0, promised=5.0), BOUNDS) is None
-    assert "26 incidents" in str(breach(thin, Sample(10_000, 26, 0, 1.0, promised=5.0), BOUNDS))
+    assert breach(thin, Sample(10_000, 25, promised=5.0), BOUNDS) is None
+    assert "26 incidents" in str(breach(thin, Sample(10_000, 26, promised=5.0), BOUNDS))
 
 
-@given(st.integers(500, 10**6), st.integers(0, 1000), st.floats(0, 100))
-def test_better_is_never_a_breach(events: int, opened: int, seconds: float) -> None:
-    before = Sample(events, opened, 0, seconds)
-    assert breach(before, Sample(events, opened // 2, 0, seconds), BOUNDS) is None
+BATCHES = st.lists(st.tuples(st.integers(1, 10**5), st.floats(0, 10)), max_size=40)
+
+
+@given(st.integers(500, 10**6), st.integers(0, 1000), BATCHES)
+def test_better_is_never_a_breach(events: int, opened: int, batches: list[tuple[int, float]]) -> None:
+    slow, fast = Tally(), Tally()
+    for size, took_s in batches:
+        slow.judged(size, took_s)
+        fast.judged(size, took_s / 2)
+    assert (
+        breach(Sample(events, opened, paces=slow.paces), Sample(events, opened // 2, paces=fast.paces), BOUNDS) is None
+    )
 
 
 def test_a_watch_tells_the_first_breach_once_and_is_over() -> None:
