@@ -6,7 +6,7 @@ Axes: N events of a batch, C channels, K entity keys of a stream, P = C + 1 part
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -211,7 +211,7 @@ class WindowSlice:
     partition: int
     first_offset: int
     last_offset: int
-    values: list[list[float | None]]  # (T, C), null = missing
+    values: Sequence[Sequence[float | None]]  # (T, C), null = missing
 
 
 @dataclass(frozen=True, slots=True)

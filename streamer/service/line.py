@@ -29,6 +29,7 @@ from streamer.event import (
 from streamer.failpoints import failpoint
 from streamer.protocols import Clock, Letter
 from streamer.service.delivery import Outbox
+from streamer.service.joining import is_plain, joined
 from streamer.service.keeper import Keeper
 from streamer.service.learning.listener import Board
 from streamer.service.ledger import Ledger, best_fate
@@ -136,13 +137,27 @@ class Line:
         return True
 
     def _begin(self) -> Arrival | None:
-        arrival = self._arrival = self.mailbox.take()
+        arrival = self._arrival = self._taken()
         if arrival is not None:
             self._posted = self.outbox.posted
             self._pieces.extend(piece for batch in arrival.poll.batches for piece in pieces(batch, self.batch_rows))
             self._move(arrival.poll)
             self._reject(arrival.poll.rejected)
         return arrival
+
+    def _taken(self) -> Arrival | None:
+        """What waits longest, and with it what waits behind it, as far as one batch holds it."""
+        first = self.mailbox.take()
+        if first is None or not is_plain(first.poll):
+            return first
+        polls, rows = [first.poll], first.poll.records
+        while (behind := self.mailbox.peek()) is not None and is_plain(behind.poll):
+            rows += behind.poll.records
+            if rows > self.batch_rows:
+                break
+            self.mailbox.take()
+            polls.append(behind.poll)
+        return first if len(polls) == 1 else Arrival(joined(polls), first.at)
 
     def _end(self, arrival: Arrival) -> None:
         self._silences()

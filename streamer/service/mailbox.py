@@ -74,6 +74,11 @@ class Mailbox(Generic[T]):
         with self._lock:
             return list(self._items)
 
+    def peek(self) -> T | None:
+        """For the consumer: what `take` would bring."""
+        with self._lock:
+            return self._items[0] if self._items else None
+
     def take(self) -> T | None:
         """The oldest item, or None if there is none now."""
         with self._lock:

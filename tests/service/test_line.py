@@ -18,6 +18,7 @@ HIGH, LOW = 50.0, 1.0
 
 def test_a_position_is_committed_only_after_every_alert_up_to_it_is_acknowledged() -> None:
     w = world([batch_of([LOW, LOW], 0), batch_of([HIGH], 2), batch_of([LOW], 3)])
+    w.line.batch_rows = 2
     w.sink.hold()
     w.read(3)
     w.score(5)
@@ -163,3 +164,20 @@ def test_the_books_balance_under_any_order_of_faults(script: list, order: list[s
     assert w.ledger.received == total + sum(isinstance(item, Rejected) for item in script)
     assert (w.ledger.in_flight, w.outbox.undelivered, len(w.line.tickets)) == (0, 0, 0)
     assert w.judges[0].fates.sum() == total
+
+
+def test_polls_that_wait_are_judged_as_one_as_far_as_a_batch_holds_them() -> None:
+    w = world([batch_of([LOW], at) for at in range(10)], capacity=10)
+    w.line.batch_rows = 4
+    w.read(10)
+    w.score(3)
+    assert w.line.tally.paces[:2].sum(axis=1).tolist() == [3, 10]
+    assert w.judges[0].seen == list(range(10))
+
+
+def test_what_is_no_record_stands_between_the_polls_before_it_and_behind_it() -> None:
+    w = world([batch_of([LOW], 0), Poll((batch_of([LOW], 1),), (rejected(2),)), batch_of([LOW], 3), batch_of([LOW], 4)])
+    w.read(4)
+    for judged in ([0], [0, 1], [0, 1, 3, 4]):
+        w.score()
+        assert w.judges[0].seen == judged

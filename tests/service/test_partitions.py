@@ -49,6 +49,7 @@ def test_a_partition_that_went_takes_its_memory_its_records_and_its_positions_wi
     w, judges = leased(
         [Poll(assigned=(Assigned(old, 0, 0),)), batch_of([LOW], 0, epoch=1), batch_of([LOW], 1, epoch=1)]
     )
+    w.line.batch_rows = 1
     w.sink.hold()
     w.read(3)
     w.score(2)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from streamer.connect.memory import ABORT, MemorySource
 from streamer.errors import InputError
 from streamer.event import Lease, Poll, Position
-from streamer.service.reader import REST_S, Reader
+from streamer.service.reader import FEW, GATHER_S, REST_S, Reader
 from tests.service.world import World, batch_of, rejected, world
 
 
@@ -39,6 +39,11 @@ def test_a_crowd_in_flight_pauses_the_source_whatever_room_the_mailbox_has() -> 
     full[0] = False
     reader.turn(0.0)
     assert (reader.paused, w.ledger.received) == (False, 1)
+
+
+def test_after_few_records_more_are_gathered_and_after_many_none_are_waited_for() -> None:
+    w = world([batch_of([1.0] * (FEW - 1), 0), batch_of([1.0] * FEW, FEW)])
+    assert [w.reader.turn(0.0), w.reader.turn(0.0)] == [GATHER_S, 0.0]
 
 
 class Stubborn(MemorySource):

@@ -81,6 +81,7 @@ def test_where_judging_falls_behind_half_of_the_entities_are_let_go() -> None:
     now = [0.0]
     room = Room(clock=lambda: now[0])
     shadow = seated(room)
+    room.line.batch_rows = 20  # what waits is not judged together
     for batch in pieces(traffic(400), 20):
         room.source.add(batch)
     shares = []
