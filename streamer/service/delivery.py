@@ -53,8 +53,11 @@ class Outlet(Generic[T]):
         self._waiting.append((sequence, item))
 
     def pump(self, timeout_s: float = 0.0) -> None:
-        """Hand over what waits and ask what arrived, unless the last failure is too fresh."""
-        if not self.undelivered or not self._backoff.due or self._clock() < self._ask_at:
+        """Hand over what waits, unless the last failure is too fresh, and ask now and then what arrived."""
+        if not self.undelivered or not self._backoff.due:
+            return
+        rested = self._clock() >= self._ask_at
+        if not rested and (self.trouble or not self._waiting):
             return
         try:
             self._hand_over()
@@ -62,6 +65,10 @@ class Outlet(Generic[T]):
             self._backoff.fail()
             self._unwell(str(exc))
             return
+        if rested:
+            self._ask(timeout_s)
+
+    def _ask(self, timeout_s: float) -> None:
         try:
             left = self._sink.flush(timeout_s)
         except StreamerError as exc:

@@ -76,10 +76,10 @@ class Scorer:
         self.beat = self._clock()
         self.stalled = self.outbox.full or self.letters.full
         worked = [] if self.stalled else [line.work() for line in self.lines]
+        self._pump()  # before anything else: somebody waits for what was just found
         worked += [guest.turn() for guest in self._guests]
         self._tick()
-        self.outbox.pump(FLUSH_S)
-        self.letters.pump(FLUSH_S)
+        self._pump()
         for line in self.lines:
             line.settle()
         return any(worked)
@@ -89,6 +89,10 @@ class Scorer:
         self.letters.close()
         for line in self.lines:
             line.scores.close()
+
+    def _pump(self) -> None:
+        self.outbox.pump(FLUSH_S)
+        self.letters.pump(FLUSH_S)
 
     def _tick(self) -> None:
         if self._clock() < self._tick_at or self.stalled:

@@ -149,3 +149,18 @@ def test_the_outbox_is_full_at_its_limit(clock: Hands) -> None:
     assert not outbox.full
     outbox.post([alert_at(2)])
     assert outbox.full
+
+
+def test_an_alert_does_not_wait_for_the_one_before_it_to_be_acknowledged(clock: Hands) -> None:
+    sink = MemorySink()
+    outlet = outlet_of(sink, clock)
+    sink.hold()
+    outlet.post(1, alert_at(1))
+    outlet.pump()
+    outlet.post(2, alert_at(2))
+    outlet.pump()  # too early to ask again, not to hand over
+    assert ([alert.alert_id for alert in sink.alerts], outlet.acknowledged) == (["id-1", "id-2"], 0)
+    sink.release()
+    clock.now += ASK_EVERY_S
+    outlet.pump()
+    assert outlet.acknowledged == 2
