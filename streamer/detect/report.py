@@ -64,8 +64,8 @@ class Reporter:
         return self._frame(
             slot, batch, entity, change, float(wave.time_s[at]), ref,
             score=score, level=float(wave.judged.level[at]), summary=told, channels=channels, rhythm=rhythm,
-            attention=[] if change is Change.RESOLVED else self._attention(slot), reasons=self._reasons(wave, at), window=self._window(slot, batch),
-            traceparent=_trace(batch, int(wave.row[at])),
+            attention=[] if change is Change.RESOLVED else self._attention(slot), reasons=self._reasons(wave, at),
+            window=self._window(slot, batch), traceparent=_trace(batch, int(wave.row[at])),
         )  # fmt: skip
 
     def gone(
