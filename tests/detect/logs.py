@@ -48,7 +48,7 @@ def in_order(*parts: Sequence[Row]) -> list[Row]:
 
 def simple(backend: str = "baseline", **chosen: Any) -> Detector:
     """A detector of one channel, without a network unless asked for, for which noise is quiet and FAULT a fault."""
-    of_stream = {"channels": ("a",), "max_entities": 8, "profile": "lean", "min_evidence": 3.9}
+    of_stream: dict[str, Any] = {"channels": ("a",), "max_entities": 8, "profile": "lean", "min_evidence": 3.9}
     return make_detector(backend, **(of_stream | chosen))
 
 
