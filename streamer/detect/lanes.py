@@ -23,7 +23,18 @@ from streamer.event import F32, F64, I64, Bool
 from streamer.protocols import Scorer
 
 REBUILD_ROWS = 1024
-_ARRAYS = ("phase", "due", "value_state", "rhythm_state", "units", "gap_unit_s", "last", "last_log_gap")
+_ARRAYS = (
+    "phase",
+    "due",
+    "value_state",
+    "rhythm_state",
+    "units",
+    "gap_unit_s",
+    "last",
+    "last_log_gap",
+    "begun",
+    "logits",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +106,8 @@ class Lanes:
         self.gap_unit_s = np.ones(slots, np.float32)
         self.last = np.zeros((slots, channels), np.float32)  # last known raw value
         self.last_log_gap = np.zeros(slots, np.float32)
+        self.begun = np.zeros(slots, np.int64)  # number of the first event that the state knows
+        self.logits = np.zeros((slots, ring.length), np.float32)  # of attention, each at its event's place in the ring
 
     def reset(self, slots: I64, phase: I64) -> None:
         """Make room for new entities; their state is built at their first anchor."""
@@ -111,6 +124,8 @@ class Lanes:
         log_gap = features.log_gap(forward(time_s - previous_s), anchor.gap_s)
         r = self._rhythm(log_gap, self.last_log_gap[slots], time_s)
         out = self.scorer.step(self.value_state[slots], self.rhythm_state[slots], x, r)
+        # The logit that a step reports is that of the event before it.
+        self.logits[slots, (self.ring.count[slots] - 1) % self.ring.length] = out.attention
         self.value_state[slots] = out.value_state
         self.rhythm_state[slots] = out.rhythm_state
         self.last[slots] = np.where(np.isnan(values), last, values)
@@ -142,16 +157,14 @@ class Lanes:
             getattr(self, name)[mine] = getattr(other, name)[theirs]
 
     def attention(self, slot: int) -> tuple[I64, F32]:
-        """How much the last event's context listened to its history: (steps back, weights that sum to 1)."""
-        slots = np.array([slot])
-        # The event was judged from the anchor before it, even if a new one stands right after it.
-        past = self._past(slots, last_anchor(self.ring.count[slots] - 1, self.phase[slots], self.spec))
-        on = past.active[0]
-        x, r = past.x[:, on].swapaxes(0, 1), past.r[:, on].swapaxes(0, 1)
-        logits = self.scorer.replay(*self._empty(1), x, r)[2][:, 0]
-        # The logit that a step reports is that of the event before it; the first one belongs to the empty state.
-        weights = np.exp(logits[1:])
-        return np.arange(-len(weights), 0), (weights / max(float(weights.sum()), 1e-12)).astype(np.float32)
+        """How much the last event's context listened to its history: (steps back, weights that sum to 1).
+
+        Of an event that was judged, before the next one comes.
+        """
+        newest = self.ring.count[slot] - 1
+        number = np.arange(self.begun[slot], newest)
+        weights = np.exp(self.logits[slot, number % self.ring.length])
+        return number - newest, (weights / max(float(weights.sum()), 1e-12)).astype(np.float32)
 
     def _empty(self, rows: int) -> tuple[F32, F32]:
         channels = self.last.shape[1]
@@ -165,7 +178,8 @@ class Lanes:
 
     def _rebuild(self, slots: I64, anchor_at: I64) -> None:
         past = self._past(slots, anchor_at)
-        self.value_state[slots], self.rhythm_state[slots] = self._replay(past)
+        self.value_state[slots], self.rhythm_state[slots], logits = self._replay(past)
+        self._remember(slots, past.active, logits)
         self.units[slots] = np.stack([past.anchor.loc, past.anchor.scale, past.anchor.step], axis=1)
         self.gap_unit_s[slots], self.last[slots], self.last_log_gap[slots] = (
             past.anchor.gap_s,
@@ -196,18 +210,30 @@ class Lanes:
             x, r, active, anchor, np.where(np.isnan(values[:, -1]), before[:, -1], values[:, -1]), log_gaps[:, -1]
         )
 
-    def _replay(self, past: _Past) -> tuple[F32, F32]:
-        """Final states of rows (M, T, ...) replayed from zero over their active columns."""
+    def _remember(self, slots: I64, active: Bool, logits: F32) -> None:
+        """Keep the logits (T, M) of a replay: those of a column are of the event before it."""
+        span = active.shape[1]
+        self.begun[slots] = self.ring.count[slots] - active.sum(axis=1)
+        row, column = np.nonzero(active[:, 1:] & active[:, :-1])
+        number = self.ring.count[slots[row]] - span + column
+        self.logits[slots[row], number % self.ring.length] = logits[column + 1, row]
+
+    def _replay(self, past: _Past) -> tuple[F32, F32, F32]:
+        """Final states of rows (M, T, ...) replayed from zero over their active columns, and the logits (T, M)."""
         x, r, active = past.x.swapaxes(0, 1), past.r.swapaxes(0, 1), past.active
         value_state, rhythm_state = self._empty(x.shape[1])
+        logits = np.zeros(x.shape[:2], np.float32)
         # Rows begin at different columns, but from the first column that all share they run together.
         together = int(active.all(axis=0).argmax())
         for t in range(int(active.any(axis=0).argmax()), together):
             on = active[:, t]
             run = slice(t, t + 1)
             state = self.scorer.replay(value_state[on], rhythm_state[on], x[run, on], r[run, on])
-            value_state[on], rhythm_state[on] = state[:2]
-        return self.scorer.replay(value_state, rhythm_state, x[together:], r[together:])[:2]
+            value_state[on], rhythm_state[on], logits[t, on] = *state[:2], state[2][0]
+        value_state, rhythm_state, logits[together:] = self.scorer.replay(
+            value_state, rhythm_state, x[together:], r[together:]
+        )
+        return value_state, rhythm_state, logits
 
     def _rhythm(self, log_gaps: F32, previous: F32, time_s: F64) -> F32:
         r = features.rhythm_features(log_gaps, previous, time_s)

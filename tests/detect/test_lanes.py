@@ -231,6 +231,23 @@ def test_attention_is_over_the_history_that_judged_the_event(events: int) -> Non
     assert len(back) == events - 1 - max(at - min(SMALL.window, SMALL.scale_window), 0)
 
 
+@settings(max_examples=10)
+@given(SEEDS, st.integers(3, 60), st.booleans())
+def test_attention_is_that_of_a_replay_of_the_same_history(seed: int, events: int, rebuilt: bool) -> None:
+    world = World(seed)
+    world.run(events - 1)
+    if rebuilt:
+        world.lanes.restore(world.all)
+    world.run(1)
+    lanes, slots = world.lanes, world.all[1:2]
+    past = lanes._past(slots, last_anchor(lanes.ring.count[slots] - 1, lanes.phase[slots], SMALL))
+    on = past.active[0]
+    x, r = past.x.swapaxes(0, 1)[on], past.r.swapaxes(0, 1)[on]
+    # The last event is judged by those before it; the first logit belongs to the empty state.
+    logits = lanes.scorer.replay(*lanes._empty(1), x, r)[2][1:, 0]
+    np.testing.assert_allclose(lanes.attention(1)[1], np.exp(logits) / np.exp(logits).sum(), rtol=1e-4)
+
+
 def test_attention_changes_nothing() -> None:
     looked, not_looked = World(6), World(6)
     looked.run(20)
