@@ -114,7 +114,7 @@ def test_the_window_of_an_alert_is_the_raw_past_up_to_its_event() -> None:
     window = one_fault(window_length=20)[1][0].window
     assert window is not None
     assert (window.length, window.first_offset, window.last_offset) == (20, 281, 300)
-    assert window.values[-1] == [FAULT]
+    assert window.values[-1] == (FAULT,)
     assert [row[0] for row in window.values[:-1]] == pytest.approx([r.value for r in quiet("p", 300)[281:]], rel=1e-6)
 
 
@@ -124,7 +124,7 @@ def test_a_window_never_holds_more_than_there_was_and_missing_values_are_none() 
     assert told(alerts) == [OPENED]
     assert alerts[0].window is not None
     assert alerts[0].window.length == 202
-    assert alerts[0].window.values[-2] == [None]
+    assert alerts[0].window.values[-2] == (None,)
 
 
 @pytest.mark.parametrize(("value", "word"), [(1e24, "1e+24"), (float("inf"), "1e+24"), (-1e24, "-1e+24")])
