@@ -111,10 +111,12 @@ class RedisRegistry:
         make_folder(self._cache)
         files, beside = self._models.fetch(version, entry), self._cache / f".{secrets.token_hex(8)}"
         rules.write_files(beside, files)
-        if place.exists():  # a damaged copy
-            place.rename(beside.with_suffix(".damaged"))
-        with suppress(OSError):  # another process was faster
-            beside.rename(place)
+        # A copy that another process was faster to make is left where it is: somebody may be reading it.
+        if not _is_sound(place, entry):
+            with suppress(OSError):
+                place.rename(beside.with_suffix(".damaged"))
+            with suppress(OSError):
+                beside.rename(place)
         shutil.rmtree(beside, ignore_errors=True)
         shutil.rmtree(beside.with_suffix(".damaged"), ignore_errors=True)
         self._trim()
