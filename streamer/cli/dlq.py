@@ -97,7 +97,8 @@ def replay(
 
     A record is sent once, however many letters are about it, and noted as soon as the broker has confirmed it: another
     replay passes it over. Twice arrives what was sent and not noted: up to 500 records after an interruption, and those
-    whose confirmation got lost. Records that still cannot be read are rejected anew.
+    whose confirmation got lost. Records that still cannot be read are rejected anew. Where `fields.time` is @timestamp,
+    records keep their time too; others are as of now, so that retention leaves them.
     """
     from streamer.connect.letter_replay import Outcome, plan
 
@@ -158,11 +159,13 @@ def _summary(box: LetterBox, survey: Survey) -> str:
 
 
 def _send(config: Config, box: LetterBox, plan: Plan) -> Outcome:
+    from streamer.config.outside import TIMES
     from streamer.connect.kafka.letter_topic import TopicSender
     from streamer.connect.letter_replay import carry_out
 
+    dated = {one.name for one in config.streams if one.fields.time is not None and one.fields.time.path in TIMES}
     with closing(TopicSender(config.kafka)) as sender:
-        return carry_out(plan, box, sender)
+        return carry_out(plan, box, sender, dated)
 
 
 def _counts(letters: dict[str, list[Any]]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple, Protocol
@@ -23,6 +23,7 @@ class Parcel(NamedTuple):
     key: bytes | None
     value: bytes
     headers: Headers
+    timestamp_ms: int | None = None  # None: the moment of sending
 
 
 class Sent(NamedTuple):
@@ -89,13 +90,18 @@ def _addressed(
             skipped[why or "came from no topic: name one with --to"] += 1
 
 
-def carry_out(plan: Plan, box: LetterBox, sender: Sender) -> Outcome:
-    """Send, and note what is confirmed, chunk by chunk; the first that fails ends it."""
+def carry_out(plan: Plan, box: LetterBox, sender: Sender, dated: Collection[str] = ()) -> Outcome:
+    """Send, and note what is confirmed, chunk by chunk; the first that fails ends it.
+
+    `dated` are the streams whose events happened when their records say. Only their records keep their time: any other
+    is sent as of now, so that its topic does not delete what it takes for old.
+    """
     outcome = Outcome()
     for topic, letters in plan.letters.items():
         for at in range(0, len(letters), CHUNK):
             try:
-                _chunk(topic, letters[at : at + CHUNK], box, sender, outcome)
+                chunk = letters[at : at + CHUNK]
+                _note(chunk, sender.send(topic, [parcel(each, topic, dated) for each in chunk]), topic, box, outcome)
             except StreamerError as exc:
                 outcome.problem = str(exc)
             if outcome.problem is not None:
@@ -103,8 +109,7 @@ def carry_out(plan: Plan, box: LetterBox, sender: Sender) -> Outcome:
     return outcome
 
 
-def _chunk(topic: str, letters: Sequence[Letter], box: LetterBox, sender: Sender, outcome: Outcome) -> None:
-    sent = sender.send(topic, [parcel(letter, topic) for letter in letters])
+def _note(letters: Sequence[Letter], sent: Sent, topic: str, box: LetterBox, outcome: Outcome) -> None:
     confirmed = [letter for letter, yes in zip(letters, sent.confirmed, strict=True) if yes]
     outcome.sent[topic] += len(confirmed)
     outcome.problem = sent.problem
@@ -112,8 +117,9 @@ def _chunk(topic: str, letters: Sequence[Letter], box: LetterBox, sender: Sender
         box.note(map(origin, confirmed))
 
 
-def parcel(letter: Letter, topic: str) -> Parcel:
+def parcel(letter: Letter, topic: str, dated: Collection[str] = ()) -> Parcel:
     """The record of a letter as it was; for its own partition where it goes back to its own topic."""
     record, lease = letter.record, letter.record.lease
     partition = lease.partition if lease is not None and lease.topic == topic else None
-    return Parcel(partition, record.key, record.raw, own_headers(letter))
+    timestamp_ms = record.timestamp_ms if letter.stream in dated else None
+    return Parcel(partition, record.key, record.raw, own_headers(letter), timestamp_ms)

@@ -24,17 +24,8 @@ from streamer.protocols import Scorer
 
 REBUILD_ROWS = 1024
 _ARRAYS = (
-    "phase",
-    "due",
-    "value_state",
-    "rhythm_state",
-    "units",
-    "gap_unit_s",
-    "last",
-    "last_log_gap",
-    "begun",
-    "logits",
-)
+    "phase", "due", "value_state", "rhythm_state", "units", "gap_unit_s", "last", "last_log_gap", "begun", "logits",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

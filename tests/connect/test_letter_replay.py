@@ -54,6 +54,13 @@ def test_a_record_goes_back_as_it_was_to_its_own_partition(tmp_path: Path) -> No
     assert post.taken == [("raw", Parcel(1, b"k", b"v1", (("h", b"1"),)))]
 
 
+def test_only_records_that_date_their_events_keep_their_time(tmp_path: Path) -> None:
+    other = replace(letter(2), stream="other")
+    box, post = box_of(tmp_path, letter(1), other), Post()
+    carry_out(plan(box), box, post, dated={"s"})
+    assert [each.timestamp_ms for _, each in post.taken] == [1000, None]
+
+
 def test_another_topic_takes_it_wherever_its_key_belongs(tmp_path: Path) -> None:
     box, post = box_of(tmp_path, letter(1), letter(2, lease=None)), Post()
     assert carry_out(plan(box, to="fixed"), box, post).sent == {"fixed": 2}

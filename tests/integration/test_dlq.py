@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import TIMESTAMP_CREATE_TIME, Consumer, Message, Producer, TopicPartition
 
 from streamer import config
 from streamer.connect.kafka.letters import LetterTopic
@@ -21,10 +22,13 @@ pytestmark = [pytest.mark.needs_kafka, pytest.mark.integration]
 HEADERS = (("trace", b"\xff\x00"), ("trace", b"2"))
 
 
+NOW_MS = int(time.time() * 1000)
+
+
 def letters(raw: str, count: int) -> Iterator[Letter]:
     for n in range(count):
         reason = "bad_json" if n % 2 else "bad_time"
-        record = Rejected(n, reason, "d", b"\x00v%d" % n, Lease(raw, n % 3), b"k%d" % n, HEADERS, 1000 + n)
+        record = Rejected(n, reason, "d", b"\x00v%d" % n, Lease(raw, n % 3), b"k%d" % n, HEADERS, NOW_MS - 60_000 + n)
         yield Letter("s", record, "2026-01-01T00:00:00Z")
 
 
@@ -42,7 +46,10 @@ def world(kafka: Kafka, topic: str, tmp_path: Path) -> tuple[Path, str]:
     stranger.flush(10)
     path = tmp_path / "config.yaml"
     path.write_text(json.dumps({
-        "version": 1, "streams": [{"name": "s", "source": {"kind": "memory"}}],
+        "version": 1, "streams": [{
+            "name": "s", "source": {"kind": "kafka", "topics": [raw], "group": "g"},
+            "fields": {"entity": "@key", "time": "@timestamp", "channels": ["v"]},
+        }],
         "kafka": {"bootstrap_servers": [kafka.bootstrap]}, "dead_letters": {"kind": "kafka", "topic": dead},
     }))  # fmt: skip
     return path, raw
@@ -78,6 +85,7 @@ def test_records_go_back_as_they_were_and_only_once(world: tuple[Path, str], kaf
     for letter in letters(raw, 20):
         message, record = found[letter.record.key], letter.record
         assert (message.value(), message.headers()) == (record.raw, list(HEADERS))
+        assert message.timestamp() == (TIMESTAMP_CREATE_TIME, record.timestamp_ms)
         assert record.lease is not None and message.partition() == record.lease.partition
     assert json.loads(call("dlq", "list", "--format", "json", "-c", path).stdout)["replayed"] == 20
 

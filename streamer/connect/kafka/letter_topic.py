@@ -96,7 +96,10 @@ def _handed(producer: Any, topic: str, parcel: Parcel, there: Collection[int]) -
 
     where = parcel.partition if parcel.partition in there else None  # a topic made anew may have fewer
     try:
-        return producer.send(topic, parcel.value, parcel.key, headers=list(parcel.headers), partition=where)
+        return producer.send(
+            topic, parcel.value, parcel.key, headers=list(parcel.headers), partition=where,
+            timestamp_ms=parcel.timestamp_ms,
+        )  # fmt: skip
     except (KafkaError, ValueError) as exc:
         return exc
 

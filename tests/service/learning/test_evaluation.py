@@ -152,7 +152,8 @@ def test_the_daemon_starts_an_evaluation_at_its_slot(tmp_path: Path, clock: Hand
     one = of_daemon(tmp_path, clock, TELLS, str(told))
     one.turn()
     assert not told.exists()
-    clock.now = next_slot(WEEKLY, clock.now)  # type: ignore[arg-type]
+    assert WEEKLY is not None
+    clock.now = next_slot(WEEKLY, clock.now)
     one.turn()
     assert json.loads(told.read_text()) == ["--evaluate", "--cause", "schedule"]
 
