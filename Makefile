@@ -33,9 +33,17 @@ $(STAMP): requirements/dev.txt requirements/build.txt pyproject.toml
 run: $(STAMP) ## the demo: a plant and a card stream with known faults, one minute
 	$(BIN)/streamer demo
 
+PYTEST = TEST_SEED=$(SEED) $(BIN)/python -m pytest --hypothesis-seed=$(SEED) --durations=15
+QUICK = $(if $(FAST), and not slow)
+
 test: $(STAMP) ## every test; FAST=1 leaves the slow ones out, SEED=n repeats a run, T=path picks some
 	@echo "seed $(SEED): repeat with  make test SEED=$(SEED)"
-	TEST_SEED=$(SEED) $(BIN)/python -m pytest --hypothesis-seed=$(SEED) $(if $(FAST),-m "not slow") --durations=15 $(T)
+ifdef T
+	$(PYTEST) $(if $(FAST),-m "not slow") $(T)
+else # two at a time, then what has to be alone; what fails keeps nothing else from being tried
+	failed=0; $(PYTEST) -n 2 --dist loadfile -m "not alone$(QUICK)" || failed=$$?; \
+	$(PYTEST) -m "alone$(QUICK)" || failed=$$?; exit $$failed
+endif
 
 soak: $(STAMP) ## the trials of faults in their long form, one hour, figures as they come; T="-k kill" picks some
 	@echo "seed $(SEED): repeat with  make soak SEED=$(SEED)"

@@ -62,10 +62,12 @@ def test_the_backends_and_the_detector_need_no_tensorflow(heavy: str) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.alone
 def test_import_streamer_takes_less_than_150_ms() -> None:
     report("import streamer", min(import_ms() for _ in range(RUNS)), 150)
 
 
 @pytest.mark.integration
+@pytest.mark.alone
 def test_help_takes_less_than_250_ms() -> None:
     report("streamer --help", min(wall_ms(COMMAND, "--help") for _ in range(RUNS)), 250)

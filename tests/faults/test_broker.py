@@ -17,7 +17,7 @@ from tests.integration.watch import Watch
 from tests.servers.child import wait_until
 from tests.servers.cluster import KafkaCluster
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.alone]
 LOOP_SILENT_S = 10.0
 FIRST_ALERT_S = 5.0  # after the broker's return
 ALERT_GAP_S = 15.0  # with two of three brokers left

@@ -16,7 +16,7 @@ from tests.integration.trial import Trial
 from tests.servers.admin import Kafka
 from tests.servers.redis_server import RedisServer
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.alone]
 # A dead member holds its partitions for the session's six seconds; the rest is for starting and restoring. A machine so
 # busy that a process needs longer than six seconds to start has six more from there.
 FIRST_SCORE_S, SESSION_S = 12.0, 6.0

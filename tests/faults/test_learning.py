@@ -37,7 +37,7 @@ from tests.servers.child import wait_until
 from tests.servers.redis_server import RedisServer
 from tests.service.learning.room import written
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.alone]
 needs_tensorflow = pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="needs TensorFlow")
 
 PLANT = Plant(entities=80, shift_step=640)
@@ -55,6 +55,7 @@ SETTLED = 64  # steps after a switch
 STRAINED = 2000  # steps of the new regime
 HISTORY = 640  # steps that are learnt and proven on
 SWAP_S = 5.0  # from the promotion until every replica judges by it
+TRAINING = "20m" if SOAK else "6m"  # two fifths of it are for epochs
 PATIENT_S = 1500.0  # of a training on a machine that is shared by many
 BAD = 10.0  # times the weights
 LEARNT = 0.9  # of the champion's forecast error in the new regime
@@ -72,7 +73,7 @@ def learning(room: Path, registry: str) -> dict[str, Any]:
         "retrain": {
             "every": "1000d", "min_rows": 1000, "history": f"{HISTORY * step_s}s", "distil": False,
             "reports": str(room / "reports"), "evaluate": {"enabled": False},
-            "limits": {"time": "20m", "threads": 2, "nice": 5}, "gate": {"max_recall_loss": 0.1},
+            "limits": {"time": TRAINING, "threads": 2, "nice": 5}, "gate": {"max_recall_loss": 0.1},
         },
     }  # fmt: skip
 
@@ -207,7 +208,9 @@ def learnt(stage: Stage) -> str:
     say(f"its forecast error in the new regime is {error:.2f} of the champion's")
     assert error < LEARNT
     assert (bundle.manifest["training"]["cause"], bundle.manifest["training"]["parent"]) == ("drift", "starter-1")
-    assert [move.changes for move in stage.registry.moves()][:2] == [
+    moves = stage.registry.moves
+    wait_until(lambda: len(moves()) >= 2, timeout_s=30.0, what="its promotion")
+    assert [move.changes for move in moves()][:2] == [
         {"challenger": bundle.version}, {"champion": bundle.version, "challenger": None},
     ]  # fmt: skip
     return bundle.version

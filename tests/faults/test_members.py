@@ -14,7 +14,7 @@ from tests.integration.trial import STREAM, Trial
 from tests.integration.watch import Watch
 from tests.servers.admin import Kafka
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.alone]
 REVOKE_S = 5.0
 EVERY_S = 2.0
 # Even the short one is three sessions of six seconds: who stopped polling or beating would be evicted.

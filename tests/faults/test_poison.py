@@ -22,7 +22,7 @@ from tests.integration.trial import STREAM, Travel, Trial, dump
 from tests.servers.admin import Kafka
 from tests.servers.child import wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.alone]
 PHASE, BURST = 10_000, 2_000  # records: 5 s, and 1 s
 DELAY_S = 1.0  # of events beside poison, more than of others in the same run
 LONGEST = 4096

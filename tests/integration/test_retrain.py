@@ -46,7 +46,7 @@ def configured(folder: Path, *, rows: int = 1500, **retrain: Any) -> Path:
             "fields": {"entity": "machine", "time": "time", "channels": ["rms"]},
         }],
         "model": {"registry": "registry"},
-        "retrain": {"min_rows": 1000, "limits": {"time": "5m"}, "distil": False, "gate": gate, **retrain},
+        "retrain": {"min_rows": 1000, "limits": {"time": "2m"}, "distil": False, "gate": gate, **retrain},
     }  # fmt: skip
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(config))
