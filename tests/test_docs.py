@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
+import click
 import pytest
 
+from streamer.cli.main import cli
 from streamer.config import Kafka, config_from
 from streamer.config.document import parse
 from streamer.connect.kafka.causes import Cause
@@ -51,6 +54,7 @@ def test_the_six_messages_and_their_fixes_are_those_that_are_told(cause: Cause) 
 
 NAMES = ("README.md", "ARCHITECTURE.md", "docs/kafka.md", "docs/kafka-security.md", "docs/delivery.md")
 DOCUMENTS = [ROOT / name for name in NAMES]
+COMMANDS = re.findall(r"^\.venv/bin/streamer (.*)", (ROOT / "README.md").read_text(), re.M)
 KNOWN = {family.name for family in Metrics(world([]).parts).collect()}
 
 
@@ -64,6 +68,19 @@ def test_every_metric_that_is_named_is_exported(path: Path) -> None:
 def test_every_link_leads_somewhere(path: Path) -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", path.read_text())
     assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_of_the_readme_is_understood(line: str) -> None:
+    command: click.Command = cli
+    words, context = shlex.split(line, comments=True), None
+    while words:
+        context = command.make_context(command.name, words, parent=context)  # UsageError if it is not
+        if not isinstance(command, click.Group):
+            return
+        _, found, words = command.resolve_command(context, words)
+        assert found is not None
+        command = found
 
 
 @pytest.mark.parametrize("room", ["kafka", "redis"])

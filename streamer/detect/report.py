@@ -166,7 +166,7 @@ class Reporter:
     def _window(self, slot: int, batch: EventBatch) -> WindowSlice:
         values, time_s, offset, exists = self.lanes.ring.last(np.array([slot]), self._length)
         rows = exists[0]
-        v, t, o = values[0][rows], time_s[0][rows], offset[0][rows]
+        v, t, o = values[0][rows].tolist(), time_s[0][rows], offset[0][rows]
         # Tuples of numbers are none of the garbage collector's business: a thousand kept alerts as lists cost it 30 ms.
         table = tuple(tuple(_known(x) for x in row) for row in v)
         start, end = describe.rfc3339(float(t[0])), describe.rfc3339(float(t[-1]))
@@ -179,7 +179,7 @@ class Reporter:
 
 def _known(value: np.floating | float) -> float | None:
     """Seven digits of a float32, None where there is no number."""
-    return float(f"{float(value):.7g}") if np.isfinite(value) else None
+    return float(f"{float(value):.7g}") if math.isfinite(value) else None
 
 
 def _trace(batch: EventBatch, row: int) -> str | None:
