@@ -97,6 +97,7 @@ def p99s(swaps: int) -> tuple[float, float]:
     return low, high
 
 
+@pytest.mark.alone
 def test_outside_the_rebuild_a_batch_takes_what_it_took_before() -> None:
     # What disturbs a measurement only adds to it: the quietest of some rounds says most.
     rounds = [p99s(30) for _ in range(3)]
