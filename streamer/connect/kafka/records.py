@@ -189,108 +189,120 @@ def _check_headers(data: bytes, pos: int, end: int) -> None:
         raise ValueError(f"it is {pos - end} bytes longer than it says")
 
 
+# The client's own stands in its place at run time (`_columnar`): it is imported only where there is a Kafka.
+_PartitionRecords: Any = object
+
+
+class _Columnar(_PartitionRecords):  # type: ignore[misc] # the library has no types
+    """Same order, same offsets, same errors as the client's own; one step is a batch, not a record."""
+
+    def __init__(self, fetch_offset: int, tp: Any, records: Any, **more: Any) -> None:
+        super().__init__(fetch_offset, tp, records, **more)
+        self._next_inline_exception: Exception | None = None
+        self._left: deque[Chunk] = deque()  # unpacked and not yet taken
+        self.record_iterator = self._chunks(records)
+
+    def take(self, n: int | None = None) -> Taken:
+        """Chunks of at most n records together. An error behind some records is raised by the next call.
+
+        After an error there is nothing left: the client would ask its own for more, in a loop without end.
+        """
+        from kafka.errors import KafkaError
+
+        taken = Taken()
+        problem: Exception | None = self._next_inline_exception
+        try:
+            while problem is None and (n is None or len(taken) < n) and self._advance():
+                self._take(taken, n)
+        except KafkaError as exc:
+            problem = exc
+        if problem is not None and not len(taken):
+            self.drain()
+            raise problem
+        self._next_inline_exception = problem
+        return taken
+
+    def drain(self) -> None:
+        self._left.clear()
+        super().drain()
+
+    def _advance(self) -> bool:
+        if not self._left:
+            self._left.extend(chunk for chunk in [next(self.record_iterator, None)] if chunk is not None)
+        return bool(self._left)
+
+    def _take(self, taken: Taken, n: int | None) -> None:
+        chunk = self._left.popleft()
+        room = len(chunk) if n is None else n - len(taken)
+        if room < len(chunk):
+            self._left.append(chunk.rows(room, len(chunk)))
+            chunk = chunk.rows(0, room)
+        taken.add(chunk)
+        self.records_read += len(chunk)
+        self.next_fetch_offset = int(chunk.offsets[-1]) + 1
+
+    def _chunks(self, records: Any) -> Iterator[Chunk]:
+        """What the client's `_unpack_records` does, a batch at a time."""
+        from kafka.errors import CorruptRecordError
+
+        last, batch = None, records.next_batch()
+        while batch is not None:
+            last = batch
+            if self.check_crcs and not batch.validate_crc():
+                raise CorruptRecordError(
+                    f"the batch of {self.topic_partition} at offset {batch.base_offset} fails its checksum"
+                )
+            if batch.magic != 2:
+                yield from self._old(batch)
+            elif self._is_for_us(batch):
+                self.bytes_read += batch.size_in_bytes
+                chunk, problem = chunk_of(batch)
+                yield from self._wanted(chunk)
+                if problem is not None:
+                    raise problem
+            else:
+                self.next_fetch_offset = batch.next_offset
+            batch = records.next_batch()
+        if last is not None and last.magic == 2:
+            self.next_fetch_offset = last.next_offset
+        self.drain()
+
+    def _is_for_us(self, batch: Any) -> bool:
+        """Neither a marker nor of an aborted transaction."""
+        from kafka.protocol.consumer import IsolationLevel
+
+        self.leader_epoch = batch.leader_epoch
+        if self.isolation_level == IsolationLevel.READ_COMMITTED and batch.has_producer_id():
+            self._consume_aborted_transactions_up_to(batch.last_offset)
+            if self._contains_abort_marker(batch):
+                self.aborted_producer_ids.discard(batch.producer_id)
+            elif self._is_batch_aborted(batch):
+                return False
+        return not batch.is_control_batch
+
+    def _wanted(self, chunk: Chunk) -> Iterator[Chunk]:
+        """A batch may begin before the offset that was asked for."""
+        first = int(np.searchsorted(chunk.offsets, self.fetch_offset))
+        if first < len(chunk):
+            yield chunk.rows(first, len(chunk)) if first else chunk
+
+    def _old(self, batch: Any) -> Iterator[Chunk]:
+        """Formats 0 and 1, of logs begun before 2017: record by record, as the client does."""
+        from kafka.errors import CorruptRecordError
+
+        for record in batch:
+            if self.check_crcs and not record.validate_crc():
+                raise CorruptRecordError(
+                    f"the record of {self.topic_partition} at offset {record.offset} fails its checksum"
+                )
+            self.bytes_read += record.size_in_bytes
+            kept: Envelope = record.key, record.headers, record.timestamp
+            yield from self._wanted(Chunk(np.array([record.offset], np.int64), [record.value], [kept], Kept()))
+
+
 @cache
 def _columnar() -> type:
+    """The class with its base, which is imported only where there is a Kafka."""
     from kafka.consumer.fetcher import Fetcher
-    from kafka.errors import CorruptRecordError, KafkaError
-    from kafka.protocol.consumer import IsolationLevel
 
-    class Columnar(Fetcher.PartitionRecords):  # type: ignore[misc] # the library has no types
-        """Same order, same offsets, same errors as the client's own; one step is a batch, not a record."""
-
-        def __init__(self, fetch_offset: int, tp: Any, records: Any, **more: Any) -> None:
-            super().__init__(fetch_offset, tp, records, **more)
-            self._next_inline_exception: Exception | None = None
-            self._left: deque[Chunk] = deque()  # unpacked and not yet taken
-            self.record_iterator = self._chunks(records)
-
-        def take(self, n: int | None = None) -> Taken:
-            """Chunks of at most n records together. An error behind some records is raised by the next call.
-
-            After an error there is nothing left: the client would ask its own for more, in a loop without end.
-            """
-            taken = Taken()
-            problem: Exception | None = self._next_inline_exception
-            try:
-                while problem is None and (n is None or len(taken) < n) and self._advance():
-                    self._take(taken, n)
-            except KafkaError as exc:
-                problem = exc
-            if problem is not None and not len(taken):
-                self.drain()
-                raise problem
-            self._next_inline_exception = problem
-            return taken
-
-        def drain(self) -> None:
-            self._left.clear()
-            super().drain()
-
-        def _advance(self) -> bool:
-            if not self._left:
-                self._left.extend(chunk for chunk in [next(self.record_iterator, None)] if chunk is not None)
-            return bool(self._left)
-
-        def _take(self, taken: Taken, n: int | None) -> None:
-            chunk = self._left.popleft()
-            room = len(chunk) if n is None else n - len(taken)
-            if room < len(chunk):
-                self._left.append(chunk.rows(room, len(chunk)))
-                chunk = chunk.rows(0, room)
-            taken.add(chunk)
-            self.records_read += len(chunk)
-            self.next_fetch_offset = int(chunk.offsets[-1]) + 1
-
-        def _chunks(self, records: Any) -> Iterator[Chunk]:
-            """What the client's `_unpack_records` does, a batch at a time."""
-            last, batch = None, records.next_batch()
-            while batch is not None:
-                last = batch
-                if self.check_crcs and not batch.validate_crc():
-                    raise CorruptRecordError(
-                        f"the batch of {self.topic_partition} at offset {batch.base_offset} fails its checksum"
-                    )
-                if batch.magic != 2:
-                    yield from self._old(batch)
-                elif self._is_for_us(batch):
-                    self.bytes_read += batch.size_in_bytes
-                    chunk, problem = chunk_of(batch)
-                    yield from self._wanted(chunk)
-                    if problem is not None:
-                        raise problem
-                else:
-                    self.next_fetch_offset = batch.next_offset
-                batch = records.next_batch()
-            if last is not None and last.magic == 2:
-                self.next_fetch_offset = last.next_offset
-            self.drain()
-
-        def _is_for_us(self, batch: Any) -> bool:
-            """Neither a marker nor of an aborted transaction."""
-            self.leader_epoch = batch.leader_epoch
-            if self.isolation_level == IsolationLevel.READ_COMMITTED and batch.has_producer_id():
-                self._consume_aborted_transactions_up_to(batch.last_offset)
-                if self._contains_abort_marker(batch):
-                    self.aborted_producer_ids.discard(batch.producer_id)
-                elif self._is_batch_aborted(batch):
-                    return False
-            return not batch.is_control_batch
-
-        def _wanted(self, chunk: Chunk) -> Iterator[Chunk]:
-            """A batch may begin before the offset that was asked for."""
-            first = int(np.searchsorted(chunk.offsets, self.fetch_offset))
-            if first < len(chunk):
-                yield chunk.rows(first, len(chunk)) if first else chunk
-
-        def _old(self, batch: Any) -> Iterator[Chunk]:
-            """Formats 0 and 1, of logs begun before 2017: record by record, as the client does."""
-            for record in batch:
-                if self.check_crcs and not record.validate_crc():
-                    raise CorruptRecordError(
-                        f"the record of {self.topic_partition} at offset {record.offset} fails its checksum"
-                    )
-                self.bytes_read += record.size_in_bytes
-                kept: Envelope = record.key, record.headers, record.timestamp
-                yield from self._wanted(Chunk(np.array([record.offset], np.int64), [record.value], [kept], Kept()))
-
-    return Columnar
+    return type("Columnar", (_Columnar, Fetcher.PartitionRecords), {})
