@@ -37,8 +37,8 @@ class Admission:
         if self._settings.missing == "drop":
             fate[np.isnan(values).all(axis=1)] = Fate.MISSING
         fate[repeated], fate[late] = Fate.DUPLICATE, Fate.LATE
-        self.out_of_order += int(np.sum((time_s < newest) & ~late & ~restart))
-        self.clock_resets += int(set_back.sum())
+        self.out_of_order += int(np.count_nonzero((time_s < newest) & ~late & ~restart))
+        self.clock_resets += int(np.count_nonzero(set_back))
         return fate, restart
 
     def _repeated(self, slots: I64, time_s: F64, values: F32) -> Bool:

@@ -1,7 +1,9 @@
-"""Two numpy wrappers without their wrappers: on small arrays np.clip and np.nan_to_num cost 5 us a call, these 1 us."""
+"""Three numpy functions without their wrappers: on small arrays np.clip, np.nan_to_num and np.stack cost 5 us a call,
+these 1 us."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,11 @@ import numpy as np
 def clip(a: Any, low: Any, high: Any) -> Any:
     """As np.clip: elementwise within [low, high]; NaN stays NaN."""
     return np.minimum(np.maximum(a, low), high)
+
+
+def stacked(rows: Sequence[Any]) -> Any:
+    """As np.stack along a new first axis."""
+    return np.array(rows)
 
 
 def known(a: Any, otherwise: float) -> Any:

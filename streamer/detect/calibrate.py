@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from streamer.detect.arrays import stacked
 from streamer.detect.evidence import Evidence, Observation, of_profile
 from streamer.detect.evidence.base import halflife, total
 from streamer.detect.evidence.rhythm import Rhythm
@@ -53,7 +54,7 @@ class Profile:
         assert isinstance(surprise, Surprise)
         folded = [self._folded(evidence, seen) for evidence in self.evidences]
         low, high = surprise.band(seen.slots, seen.outlook.forecast)
-        e = np.stack([strength for strength, _ in folded])  # (E, N)
+        e = stacked([strength for strength, _ in folded])  # (E, N)
         level, share = total(e)  # (N,), (E, N)
         parts = sum(share[k][:, None] * split for k, (_, split) in enumerate(folded)) * level[:, None]
         parts = np.asarray(parts, np.float32)

@@ -48,10 +48,9 @@ def kth_largest(recent: F32, k: int) -> F32:
 def deviates(values: F32, expected: F32, settings: DetectSettings) -> Bool:
     """Whether some watched channel is off by the operator's floors, in his direction, (N,)."""
     off = values - expected
-    off = {"above": off, "below": -off}.get(settings.direction, np.abs(off))
+    off = off if settings.direction == "above" else -off if settings.direction == "below" else np.abs(off)
     floor = np.maximum(settings.min_deviation, settings.min_relative * np.abs(expected))
-    watched = np.array([not settings.watch or name in settings.watch for name in settings.channels])
-    return np.any((np.nan_to_num(off, nan=-np.inf) >= floor) & watched, axis=1)
+    return np.asarray(((off >= floor) & np.array(settings.watched)).any(axis=1))  # NaN is beyond no floor
 
 
 def led_by_rhythm(parts: F32, level: F32) -> Bool:

@@ -34,12 +34,10 @@ def gap_tails(params: F32, log_gap: F32 | F64) -> tuple[F32, F32]:
     w = weights(params[:, :g])
     scale = np.exp(clip(params[:, 2 * g :], GAP_LOG_SCALE_LOW, LOG_SCALE_HIGH))
     u = (log_gap[:, None] - params[:, g : 2 * g]) / scale
-    upper = np.empty_like(u)
-    upper[:, :WEIBULL_FROM] = _sigmoid(-u[:, :WEIBULL_FROM])
-    upper[:, WEIBULL_FROM:] = np.exp(-np.exp(clip(u[:, WEIBULL_FROM:], -30, 5)))
-    lower = np.empty_like(u)
-    lower[:, :WEIBULL_FROM] = _sigmoid(u[:, :WEIBULL_FROM])
-    lower[:, WEIBULL_FROM:] = -np.expm1(-np.exp(clip(u[:, WEIBULL_FROM:], -30, 5)))
+    logistic, hazard = u[:, :WEIBULL_FROM], -np.exp(clip(u[:, WEIBULL_FROM:], -30, 5))
+    upper, lower = np.empty_like(u), np.empty_like(u)
+    upper[:, :WEIBULL_FROM], upper[:, WEIBULL_FROM:] = _sigmoid(-logistic), np.exp(hazard)
+    lower[:, :WEIBULL_FROM], lower[:, WEIBULL_FROM:] = _sigmoid(logistic), -np.expm1(hazard)
     return (w * lower).sum(axis=-1), (w * upper).sum(axis=-1)
 
 

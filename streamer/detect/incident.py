@@ -69,6 +69,8 @@ class Incidents:
         """Fold N events of distinct slots in; the changes, in row order."""
         is_open = self.open[slots]
         fires = alarm >= self._settings.warning
+        if not (is_open | fires).any():
+            return []
         self._count_quiet(slots, is_open, scaled)
         opened = fires & ~is_open
         worse = fires & is_open & self._is_worse(self.told[slots], alarm)
@@ -85,9 +87,8 @@ class Incidents:
         return (alarm > WORSE * told) | ((alarm >= critical) & (told < critical))
 
     def _count_quiet(self, slots: I64, is_open: np.ndarray, scaled: F32) -> None:
-        if is_open.any():
-            calm = scaled < self._settings.close_below
-            self.quiet[slots] = np.where(is_open & calm, self.quiet[slots] + 1, 0)
+        calm = scaled < self._settings.close_below
+        self.quiet[slots] = np.where(is_open & calm, self.quiet[slots] + 1, 0)
 
     def _open(self, slots: I64, alarm: F32, time_s: F64, offset: I64, partition: int) -> None:
         self.open[slots] = True

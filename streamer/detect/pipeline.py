@@ -118,10 +118,14 @@ class Detector:
         return Judged(scores, alerts)
 
     def _chunk(self, batch: EventBatch, start: int, scores: Scores) -> int:
-        """Judge rows from `start` on, up to the first entity that finds no room beside those before it.
+        """Judge rows from `start` on, as many as find room together; where to go on."""
+        slots = self._placed(batch, start)
+        for wave in waves(slots, self.lanes.due[slots] - self.ring.count[slots]):
+            self._wave(batch, wave + start, slots[wave], scores)
+        return start + len(slots)
 
-        Where to go on.
-        """
+    def _placed(self, batch: EventBatch, start: int) -> I64:
+        """The slots of rows from `start` on, up to the first entity that finds no room beside those before it."""
         entity = batch.entity[start:, self.key]
         index, first, inverse = np.unique(entity, return_index=True, return_inverse=True)
         order = np.argsort(first)  # distinct entities by first appearance
@@ -136,15 +140,10 @@ class Detector:
         slot_of = np.zeros(len(index), np.int64)
         slot_of[order[: len(placed)]] = placed
         slots = slot_of[inverse[:end]]
-        self._touch(batch, entity[:end])
-        for wave in waves(slots, self.lanes.due[slots] - self.ring.count[slots]):
-            self._wave(batch, wave + start, slots[wave], scores)
-        return start + end
-
-    def _touch(self, batch: EventBatch, entity: np.ndarray) -> None:
-        """Recency follows the last appearance in the log."""
-        index, last = np.unique(entity[::-1], return_index=True)
-        self.slots.touch([batch.keys[i] for i in index[np.argsort(-last)].tolist()])
+        last = np.zeros(len(index), np.int64)  # recency follows the last appearance in the log
+        np.maximum.at(last, inverse[:end], np.arange(end))
+        self.slots.touch([names[i] for i in np.argsort(last[order[: len(placed)]]).tolist()])
+        return slots
 
     def _close(self, batch: EventBatch, row: int, slot: int, name: str, reason: str) -> None:
         """End what is open about an entity that is about to be forgotten at `row`."""
@@ -224,6 +223,8 @@ class Detector:
     def _incidents(self, batch: EventBatch, wave: Wave) -> None:
         slots, offset = wave.slots, batch.offset[wave.row]
         changes = self.incidents.advance(slots, wave.alarm, wave.scaled, wave.time_s, offset, batch.partition)
+        if not changes:
+            return
         self.decider.opened(slots[[change.row for change in changes if change.change is Change.OPENED]])
         for found in changes:
             at, slot = found.row, int(slots[found.row])

@@ -50,3 +50,8 @@ class DetectSettings:
     storm_window_s: float = 3600.0
     silence: bool = False  # raise an alert when an entity stays silent for longer than credible
     window_length: int = 64  # rows of raw past in an alert
+
+    @property
+    def watched(self) -> tuple[bool, ...]:
+        """Which channels count."""
+        return tuple(not self.watch or name in self.watch for name in self.channels)

@@ -92,7 +92,7 @@ class Tail:
         over = np.maximum(over, 0)
         excess = np.maximum(self.excess + step * (over - self.excess), EXCESS_MIN)
         square = np.maximum(self.square + step * (over * over - self.square), excess * excess)
-        return Tail(*(a.astype(np.float32) for a in (log_q, excess, square)))
+        return Tail(*(a.astype(np.float32, copy=False) for a in (log_q, excess, square)))
 
     @staticmethod
     def prior(log_q: float, excess: float) -> tuple[float, float, float]:
@@ -110,17 +110,21 @@ def halflife(events: float) -> np.float32:
     return np.float32(0.5 ** (1.0 / events))
 
 
-def total(evidence: F32 | F64, axis: int = 0) -> tuple[F64, F64]:
-    """Soft maximum in the log domain.
+def total(evidence: F32 | F64) -> tuple[F64, F64]:
+    """Soft maximum (N,) of evidences (E, N) in the log domain.
 
-    Log10(1 + sum of (10^e - 1)) and each evidence's share of that sum (0 where all are 0).
+    Log10(1 + sum of (10^e - 1)) and each evidence's share (E, N) of that sum (0 where all are 0).
     """
     lifted = np.expm1(evidence.astype(np.float64) * LOG10)
-    whole = lifted.sum(axis=axis)
-    share = np.divide(
-        lifted, np.expand_dims(whole, axis), out=np.zeros_like(lifted), where=np.expand_dims(whole, axis) > 0
-    )
-    return np.log1p(whole) / LOG10, share
+    whole = lifted.sum(axis=0)
+    return np.log1p(whole) / LOG10, np.divide(lifted, whole, out=np.zeros_like(lifted), where=whole > 0)
+
+
+def over_channels(split: F32 | F64) -> F32:
+    """A split (N, C) over channels as one over channels and rhythm (N, C + 1), of which the rhythm has nothing."""
+    parts = np.zeros((len(split), split.shape[1] + 1), np.float32)
+    parts[:, :-1] = split
+    return parts
 
 
 def pool(e: F32) -> tuple[F64, F64]:

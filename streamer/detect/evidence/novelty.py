@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from streamer.detect.arrays import clip
-from streamer.detect.evidence.base import Observation, pool
+from streamer.detect.evidence.base import Observation, over_channels, pool
 from streamer.detect.settings import DetectSettings
 from streamer.event import F32, I64, Bool
 
@@ -48,8 +48,7 @@ class Novelty:
         self._axis = np.zeros((slots, 2, channels), np.float32)  # centre and scale of the warp
         self._range = np.zeros((slots, 2, channels), np.float32)  # trimmed low and high
         self._moments = np.zeros((slots, 2, channels), np.float32)  # running centre and mean deviation
-        watch = settings.watch
-        self._weight = np.array([not watch or name in watch for name in settings.channels], np.float32)
+        self._weight = np.array(settings.watched, np.float32)
         self._direction = settings.direction
         self._timed = settings.rhythm
 
@@ -66,8 +65,7 @@ class Novelty:
         if refresh.any():
             self._trim(slots[refresh])
         strength, split = pool(e * self._weight)
-        parts = np.concatenate([split, np.zeros((len(slots), 1))], axis=1)
-        return strength.astype(np.float32), parts.astype(np.float32)
+        return strength.astype(np.float32), over_channels(split)
 
     def _coarse(self, judged: I64, gap_s: F32) -> F32:
         """The factor (N,) on the unit of distance while the memory is poor: few events, or a small part of a day.

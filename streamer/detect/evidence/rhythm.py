@@ -14,13 +14,14 @@ import numpy as np
 
 from streamer.detect import density
 from streamer.detect.arena import Block
-from streamer.detect.arrays import clip
+from streamer.detect.arrays import clip, stacked
 from streamer.detect.evidence.base import LOG10, Observation, Tail, medians
 from streamer.event import F32, I64
 
 RUNS = (1, 4, 8)
 MEAN_TAIL = 1 / LOG10  # mean of -log10 of a uniform number
 LONGEST = max(RUNS)
+_LAST_OF_RUN, _ROOT_OF_RUN = np.array(RUNS) - 1, np.sqrt(np.array(RUNS, np.float32))
 PRIOR = {"runs": [[0.62, 0.35], [0.85, 0.3], [0.85, 0.3]]}  # [log_q, excess] of max(run statistic, 0) + 1, per run
 # The entity's own tail may sharpen a nominal exceedance, but not beyond twice its exponent: a clockwork entity
 # whose jitter is below the density's resolution has no tail of its own to speak of.
@@ -56,7 +57,7 @@ class Rhythm:
         tail = Tail(*tails)
         e = np.minimum(tail.evidence(stat + 1), SHARPEN * stat)
         after = tail.learn(stat + 1, judged.astype(np.float32)[:, None], seen.learn[:, None])
-        self._tails.scatter(seen.slots, np.stack([after.log_q, after.excess, after.square]))
+        self._tails.scatter(seen.slots, stacked([after.log_q, after.excess, after.square]))
         self._recent.scatter(seen.slots, recent)
         self._judged[seen.slots] += 1
         parts = np.zeros((len(seen.slots), self._parts), np.float32)
@@ -86,5 +87,5 @@ class Rhythm:
 
 def _runs(recent: F32) -> F32:
     """Sum of the last k tails above their mean over sqrt(k), the larger of both sides, not below 0: (N, len(RUNS))."""
-    stats = [(recent[:, :, -k:] - MEAN_TAIL).sum(axis=2).max(axis=0) / np.sqrt(k) for k in RUNS]
-    return np.maximum(np.stack(stats, axis=1), 0).astype(np.float32)
+    sums = np.add.accumulate(recent[:, :, ::-1] - MEAN_TAIL, axis=2)[:, :, _LAST_OF_RUN]  # (2, N, runs)
+    return np.maximum(sums.max(axis=0) / _ROOT_OF_RUN, 0).astype(np.float32, copy=False)

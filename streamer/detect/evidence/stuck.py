@@ -15,7 +15,7 @@ import numpy as np
 
 from streamer.detect.arena import Block
 from streamer.detect.arrays import clip
-from streamer.detect.evidence.base import Observation, pool
+from streamer.detect.evidence.base import Observation, over_channels, pool
 from streamer.detect.settings import DetectSettings
 from streamer.event import F32, I64, Bool
 
@@ -35,8 +35,7 @@ class Stuck:
 
     def __init__(self, slots: int, channels: int, settings: DetectSettings) -> None:
         self._block = Block(slots, 7, channels)
-        watch = settings.watch
-        self._weight = np.array([not watch or name in watch for name in settings.channels], np.float32)
+        self._weight = np.array(settings.watched, np.float32)
 
     def fold(self, seen: Observation) -> tuple[F32, F32]:
         c = self._block.gather(seen.slots)  # (7, N, C)
@@ -52,8 +51,7 @@ class Stuck:
         c[LAST] = np.where(known, seen.values, c[LAST])
         self._block.scatter(seen.slots, c)
         strength, split = pool(e)
-        parts = np.concatenate([split, np.zeros((len(split), 1))], axis=1)
-        return strength.astype(np.float32), parts.astype(np.float32)
+        return strength.astype(np.float32), over_channels(split)
 
     @staticmethod
     def _learn(c: F32, run: F32, moved: Bool, learn: F32) -> None:

@@ -14,8 +14,18 @@ from typing import Any
 import numpy as np
 
 from streamer.detect.arena import Block
-from streamer.detect.arrays import clip
-from streamer.detect.evidence.base import LOG10, TAIL_E, Observation, Tail, halflife, medians, pool, total
+from streamer.detect.arrays import clip, stacked
+from streamer.detect.evidence.base import (
+    LOG10,
+    TAIL_E,
+    Observation,
+    Tail,
+    halflife,
+    medians,
+    over_channels,
+    pool,
+    total,
+)
 from streamer.detect.settings import DetectSettings
 from streamer.event import F32, F64, I64, Bool
 
@@ -49,8 +59,7 @@ class Surprise:
         self._channels = Block(slots, ROWS, channels)
         self._entity = Block(slots, 4, 1)  # tail of the product, last mean surprise
         self._direction = settings.direction
-        watch = settings.watch
-        self._weight = np.array([not watch or name in watch for name in settings.channels], np.float32)
+        self._weight = np.array(settings.watched, np.float32)
 
     def adopt(self, prior: Mapping[str, Any]) -> None:
         """Entities that are judged for the first time from now on begin with this prior."""
@@ -80,7 +89,7 @@ class Surprise:
         whole = Tail(*entity[:3])
         sustained = whole.evidence(stat) * (weight.max(axis=1) > 0)
         sudden, sudden_split = pool(t * weight)
-        e, share = total(CAUTION * np.stack([sustained, sudden]))
+        e, share = total(CAUTION * stacked([sustained, sudden]))
 
         judged = seen.age.astype(np.float32)
         self._learn_channels(
@@ -88,9 +97,9 @@ class Surprise:
         )
         after = whole.learn(stat, judged, learn)
         self._channels.scatter(seen.slots, c)
-        self._entity.scatter(seen.slots, np.stack([after.log_q, after.excess, after.square, mean])[:, :, None])
+        self._entity.scatter(seen.slots, stacked([after.log_q, after.excess, after.square, mean])[:, :, None])
         split = share[0][:, None] * _split(c[SQUARE] * weight) + share[1][:, None] * sudden_split
-        return e.astype(np.float32), _with_rhythm(split)
+        return e.astype(np.float32), over_channels(_split(split))
 
     def band(self, slots: I64, forecast: F32) -> tuple[F32, F32]:
         """Where 99.5 % of past errors lay around a forecast (N, C): (low, high)."""
@@ -145,7 +154,7 @@ class Surprise:
         c[UNIT] += rate * (np.minimum(np.abs(error), LEARN_CAP * unit) - c[UNIT])
         c[SPREAD] += rate * (np.abs(values - c[CENTRE]) - c[SPREAD])
         c[CENTRE] += rate * (values - c[CENTRE])
-        c[TAIL] = np.where(known, np.stack([tail.log_q, tail.excess, tail.square]), c[TAIL])
+        c[TAIL] = np.where(known, stacked([tail.log_q, tail.excess, tail.square]), c[TAIL])
         Surprise._count_kinds(c, values)
 
     @staticmethod
@@ -175,11 +184,3 @@ def _split(part: F32 | F64) -> F32 | F64:
     """Rows of non-negative parts (N, C) as fractions; an empty row is split evenly."""
     whole = part.sum(axis=1, keepdims=True)
     return np.divide(part, whole, out=np.full_like(part, 1 / part.shape[1]), where=whole > 0)
-
-
-def _with_rhythm(split: F64) -> F32:
-    """Fractions over channels (N, C) as fractions over channels and rhythm (N, C + 1).
-
-    Rows of zeros are split evenly.
-    """
-    return np.concatenate([_split(split), np.zeros((len(split), 1))], axis=1).astype(np.float32)
