@@ -75,7 +75,7 @@ def test_redis_down_hung_and_full_is_not_felt_by_events(
     daemon.start()
     pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
     trial.wait_alerts(50, timeout_s=30.0)
-    phases = [phase for _ in range(times(2, 10)) for fault in FAULTS for phase in _suffered(daemon, redis_alone, fault)]
+    phases = [phase for _ in range(times(1, 10)) for fault in FAULTS for phase in _suffered(daemon, redis_alone, fault)]
     _snapshots_are_written(trial, daemon)
     pump.stop()
     trial.verdict()
