@@ -27,6 +27,7 @@ class Slots:
         self._table: OrderedDict[str, int] = OrderedDict()  # least recently seen first
 
     def __len__(self) -> int:
+        """How many are taken: those from 0 on."""
         return len(self._table)
 
     def items(self) -> list[tuple[str, int]]:

@@ -29,8 +29,7 @@ class Silence:
         """Alerts for slots that have become silent by `now_s`, once per silence."""
         if not (self._settings.silence and self.lanes.rhythm) or not len(slots):
             return []
-        taken = np.array([slot for _, slot in slots.items()])
-        ring = self.lanes.ring
+        ring, taken = self.lanes.ring, np.arange(len(slots))
         waited = now_s - ring.newest_s[taken]
         known = (ring.count[taken] >= self.lanes.spec.k_min) & ~self._silent[taken]
         # Else a lane that was just rebuilt from a snapshot would have other units than one that waits for its event.

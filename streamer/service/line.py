@@ -99,7 +99,9 @@ class Line:
     wall: Clock = time.time
     tickets: Tickets = field(default_factory=Tickets)
     tally: Tally = field(default_factory=Tally)
+    work_s: float = 0.0  # from the beginning of the last arrival to its end
     _arrival: Arrival | None = None  # being judged
+    _begun_at: float = 0.0
     _pieces: deque[EventBatch] = field(default_factory=deque)  # what is left of it
     _posted: int = 0  # alerts posted before it
     _heard: int = 0  # number of the newest label that the judges were told of
@@ -139,7 +141,7 @@ class Line:
     def _begin(self) -> Arrival | None:
         arrival = self._arrival = self._taken()
         if arrival is not None:
-            self._posted = self.outbox.posted
+            self._posted, self._begun_at = self.outbox.posted, self.clock()
             self._pieces.extend(piece for batch in arrival.poll.batches for piece in pieces(batch, self.batch_rows))
             self._move(arrival.poll)
             self._reject(arrival.poll.rejected)
@@ -164,6 +166,7 @@ class Line:
         posted, self._arrival = self.outbox.posted, None
         needs = Needs(posted, self.letters.posted)
         self.tickets.open(arrival.poll, needs=needs, alerts=posted - self._posted, received_at=arrival.at)
+        self.work_s = self.clock() - self._begun_at
         failpoint("after_post")
 
     def settle(self) -> None:

@@ -48,7 +48,7 @@ from streamer.service.loading import Loaded, load_model, trust_for
 from streamer.service.mailbox import Mailbox, Positions
 from streamer.service.partitions import Partitions
 from streamer.service.parts import Attendant, Parts
-from streamer.service.reader import Arrival, Reader
+from streamer.service.reader import FEW, Arrival, Reader
 from streamer.service.recent import Recent
 from streamer.service.score_writer import ScoreWriter
 from streamer.service.scorer import Guest, Scorer
@@ -166,7 +166,7 @@ class Wire:
         self.opened.callback(source.close)
         ledger, mailbox = Ledger(stream.name), self._mailbox()
         line = self._line(stream, source, shared, ledger, mailbox, earned)
-        return self._reader(source, ledger, mailbox, earned, line), line
+        return self._reader(stream, source, ledger, mailbox, earned, line), line
 
     def _shared(self, stream: Stream) -> Shared | None:
         if not isinstance(stream.source, KafkaSource):
@@ -203,7 +203,7 @@ class Wire:
         return writer
 
     def _reader(
-        self, source: Source, ledger: Ledger, mailbox: Mailbox[Arrival], earned: Positions, line: Line
+        self, stream: Stream, source: Source, ledger: Ledger, mailbox: Mailbox[Arrival], earned: Positions, line: Line
     ) -> Reader:
         # What was read when the signal comes is judged and delivered in time, on a machine gone busy meanwhile too.
         backlog_s = float(self.config.runtime.drain) / 8
@@ -211,8 +211,10 @@ class Wire:
         def enough() -> bool:
             return crowded(ledger.in_flight, events_per_s=line.tally.events_per_s, backlog_s=backlog_s)
 
-        rests = backoff(self.config.runtime)
-        return Reader(ledger, source, mailbox, earned, crowded=enough, backoff=rests)
+        return Reader(
+            ledger, source, mailbox, earned, crowded=enough, work_s=lambda: line.work_s,
+            poll_rows=getattr(stream.source, "poll_rows", FEW), backoff=backoff(self.config.runtime),
+        )  # fmt: skip
 
 
 def detectors(stream: Stream, source: Source, loaded: Loaded) -> list[Detector]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from streamer.connect.memory import ABORT, MemorySource
 from streamer.errors import InputError
 from streamer.event import Lease, Poll, Position
-from streamer.service.reader import FEW, GATHER_S, REST_S, Reader
+from streamer.service.reader import FEW, GATHER_MOST_S, GATHER_S, GATHER_TIMES, REST_S, Reader
 from tests.service.world import World, batch_of, rejected, world
 
 
@@ -44,6 +44,21 @@ def test_a_crowd_in_flight_pauses_the_source_whatever_room_the_mailbox_has() -> 
 def test_after_few_records_more_are_gathered_and_after_many_none_are_waited_for() -> None:
     w = world([batch_of([1.0] * (FEW - 1), 0), batch_of([1.0] * FEW, FEW)])
     assert [w.reader.turn(0.0), w.reader.turn(0.0)] == [GATHER_S, 0.0]
+
+
+def test_a_poll_that_brings_all_it_may_is_not_few() -> None:
+    w = world([batch_of([1.0] * 10, 0)])
+    reader = Reader(w.ledger, w.source, w.mailbox, w.earned, poll_rows=10, clock=w.clock)
+    assert reader.turn(0.0) == 0.0
+
+
+@given(st.floats(0, 10))
+def test_few_are_gathered_for_longer_where_judging_them_takes_long(work_s: float) -> None:
+    w = world([batch_of([1.0], 0)])
+    reader = Reader(w.ledger, w.source, w.mailbox, w.earned, work_s=lambda: work_s, clock=w.clock)
+    gather_s = reader.turn(0.0)
+    assert GATHER_S <= gather_s <= GATHER_MOST_S
+    assert gather_s >= min(GATHER_TIMES * work_s, GATHER_MOST_S)  # a scorer of few at a time works a third of the time
 
 
 class Stubborn(MemorySource):
