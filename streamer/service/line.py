@@ -48,6 +48,8 @@ log = structlog.get_logger()
 
 # Labels of entities that are not here are told again after so long: they may have come.
 HEED_EVERY_S = 30.0
+# The mean of some 16 arrivals, of which none counts for more than this: one that was kept waiting is no reason to rest.
+WORK_MEMORY, WORK_CAP_S = 16, 0.02
 
 
 def pieces(batch: EventBatch, rows: int) -> Iterator[EventBatch]:
@@ -99,7 +101,7 @@ class Line:
     wall: Clock = time.time
     tickets: Tickets = field(default_factory=Tickets)
     tally: Tally = field(default_factory=Tally)
-    work_s: float = 0.0  # from the beginning of the last arrival to its end
+    work_s: float = 0.0  # from the beginning of an arrival to its end, a running mean
     _arrival: Arrival | None = None  # being judged
     _begun_at: float = 0.0
     _pieces: deque[EventBatch] = field(default_factory=deque)  # what is left of it
@@ -166,7 +168,7 @@ class Line:
         posted, self._arrival = self.outbox.posted, None
         needs = Needs(posted, self.letters.posted)
         self.tickets.open(arrival.poll, needs=needs, alerts=posted - self._posted, received_at=arrival.at)
-        self.work_s = self.clock() - self._begun_at
+        self.work_s += (min(self.clock() - self._begun_at, WORK_CAP_S) - self.work_s) / WORK_MEMORY
         failpoint("after_post")
 
     def settle(self) -> None:

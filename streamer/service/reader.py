@@ -26,7 +26,7 @@ REST_S = 0.01
 # instead of 350, the daemon takes half a core instead of 0.8, and the slowest alerts come earlier (p99 22 ms, was 35).
 GATHER_S, FEW = 0.004, 256
 # Where judging few takes long, as with many partitions, for so many times as long as it took, but no longer than this.
-GATHER_TIMES, GATHER_MOST_S = 2.0, 0.02
+GATHER_TIMES, GATHER_MOST_S = 1.5, 0.02
 # A paused source is asked this often for what is not records; room in the mailbox ends the rest. Looking for room every
 # 2 ms instead cost a Kafka source as much time as reading.
 PAUSED_S = 0.05
@@ -56,8 +56,8 @@ class Reader:
         backoff: Backoff | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
-        """`crowded` says that enough is in flight, whatever room the mailbox has; `work_s` how long the scorer worked
-        on the last arrival; `poll_rows` is the most that a poll brings.
+        """`crowded` says that enough is in flight, whatever room the mailbox has; `work_s` how long the scorer works
+        on an arrival; `poll_rows` is the most that a poll brings.
         """
         self.stream, self.source = ledger.stream, source
         self.trouble: str | None = None

@@ -58,7 +58,7 @@ def test_few_are_gathered_for_longer_where_judging_them_takes_long(work_s: float
     reader = Reader(w.ledger, w.source, w.mailbox, w.earned, work_s=lambda: work_s, clock=w.clock)
     gather_s = reader.turn(0.0)
     assert GATHER_S <= gather_s <= GATHER_MOST_S
-    assert gather_s >= min(GATHER_TIMES * work_s, GATHER_MOST_S)  # a scorer of few at a time works a third of the time
+    assert gather_s >= min(GATHER_TIMES * work_s, GATHER_MOST_S)  # a scorer of few at a time rests longer than it works
 
 
 class Stubborn(MemorySource):
