@@ -69,6 +69,43 @@ class AppendFile:
             raise SinkError(f"{self.path}: {problem}: {exc.strerror}; {_advice(exc)}") from exc
 
 
+class LineFile:
+    """Lines appended to a file; with `fsync`, `flush` returns when the disk has them. SinkError as AppendFile."""
+
+    def __init__(self, path: str | Path, *, fsync: bool) -> None:
+        self._file, self._fsync, self._unsynced = AppendFile(path), fsync, 0
+        if _torn(self._file):
+            self._file.write(b"\n")  # a crash left half a line: it must not swallow the next one
+
+    def write(self, line: bytes) -> None:
+        """A line without its end: whole, or SinkError and none of it."""
+        self._file.write(line + b"\n")
+        self._unsynced += self._fsync
+
+    def flush(self, timeout_s: float) -> int:
+        """How many lines the disk still lacks: none."""
+        if self._unsynced:
+            self._file.sync()
+            self._unsynced = 0
+        return 0
+
+    def close(self) -> None:
+        """Idempotent."""
+        try:
+            self.flush(0.0)
+        finally:
+            self._file.close()
+
+
+def _torn(file: AppendFile) -> bool:
+    """Whether the last line has no end; of a file that may only be written nobody knows."""
+    if not file.size or not os.access(file.path, os.R_OK):
+        return False
+    with file.path.open("rb") as reader:
+        reader.seek(-1, os.SEEK_END)
+        return reader.read(1) != b"\n"
+
+
 def _write_all(file: int, data: bytes) -> None:
     view = memoryview(data)
     while view:

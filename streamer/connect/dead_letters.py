@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from streamer.connect.append import AppendFile
+from streamer.connect.append import LineFile
 from streamer.errors import InputError
 from streamer.event import Lease, Rejected
 from streamer.protocols import Letter
@@ -122,37 +122,14 @@ def letter_of_line(text: bytes) -> Letter:
     return Letter(line.stream, record, line.at)
 
 
-class LetterFile:
+class LetterFile(LineFile):
     """Letters appended to a file, one JSON object a line. `flush` returns when the disk has them; SinkError if not."""
 
     def __init__(self, path: str | Path) -> None:
-        self._file, self._unsynced = AppendFile(path), 0
-        if _torn(self._file):
-            self._file.write(b"\n")  # a crash left half a line: it must not swallow the next one
+        super().__init__(path, fsync=True)
 
     def send(self, letter: Letter) -> None:
-        self._file.write(line_of(letter) + b"\n")
-        self._unsynced += 1
-
-    def flush(self, timeout_s: float) -> int:
-        if self._unsynced:
-            self._file.sync()
-            self._unsynced = 0
-        return 0
-
-    def close(self) -> None:
-        try:
-            self.flush(0.0)
-        finally:
-            self._file.close()
-
-
-def _torn(file: AppendFile) -> bool:
-    if not file.size:
-        return False
-    with file.path.open("rb") as reader:
-        reader.seek(-1, 2)
-        return reader.read(1) != b"\n"
+        self.write(line_of(letter))
 
 
 def read_letters(

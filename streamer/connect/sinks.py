@@ -9,7 +9,7 @@ from typing import IO
 
 import msgspec
 
-from streamer.connect.append import AppendFile
+from streamer.connect.append import LineFile
 from streamer.errors import SinkError
 from streamer.event import Alert, Message, ModelEvent
 
@@ -81,28 +81,14 @@ class StdoutSink:
         self._closed = True
 
 
-class JsonlSink:
+class JsonlSink(LineFile):
     """Alerts appended to a file, one JSON object a line; readers of the file see them at once.
 
     With `fsync`, an alert counts as delivered only when the disk has it. A line is written whole or not at all.
     """
 
     def __init__(self, path: str | Path, *, fsync: bool = False) -> None:
-        self._file = AppendFile(path)
-        self._fsync, self._unsynced = fsync, 0
+        super().__init__(path, fsync=fsync)
 
     def send(self, message: Message) -> None:
-        self._file.write(message_json(message) + b"\n")
-        self._unsynced += self._fsync
-
-    def flush(self, timeout_s: float) -> int:
-        if self._unsynced:
-            self._file.sync()
-            self._unsynced = 0
-        return 0
-
-    def close(self) -> None:
-        try:
-            self.flush(0.0)
-        finally:
-            self._file.close()
+        self.write(message_json(message))

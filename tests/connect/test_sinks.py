@@ -61,6 +61,15 @@ def test_a_file_is_continued_not_replaced(tmp_path: Path) -> None:
     assert [json.loads(line)["alert_id"] for line in lines] == ["id-0", "id-1"]
 
 
+def test_half_a_line_left_by_a_crash_costs_no_other_alert(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.jsonl"
+    path.write_bytes(b'{"alert_id": "id-0", "ev')
+    sink = JsonlSink(path)
+    sink.send(examples.alert(1))
+    sink.close()
+    assert json.loads(path.read_bytes().splitlines()[1])["alert_id"] == "id-1"
+
+
 def test_a_path_that_cannot_be_written_is_refused_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match="name a file inside a directory"):
         JsonlSink(tmp_path)
