@@ -17,7 +17,7 @@ from streamer.cli.init_yaml import Found, literal, render
 from streamer.cli.topics import SCHEME, Address, Base, at, load_base, parse_address, quiet
 
 if TYPE_CHECKING:
-    from streamer.connect.codec import Fields
+    from streamer.connect.columns import Fields
     from streamer.connect.guess import Guess
     from streamer.connect.kafka.peek import Record
     from streamer.connect.sample import Shape
@@ -81,7 +81,7 @@ def _address(text: str) -> Address:
 
 def from_file(path: Path) -> Found:
     """What a CSV or JSON lines file holds, by its first rows."""
-    from streamer.connect.codec import Fields
+    from streamer.connect.columns import Fields
     from streamer.connect.file import FileSource
     from streamer.connect.guess import guess_fields
     from streamer.connect.sample import shape_of
@@ -126,7 +126,7 @@ def from_topic(address: Address, path: Path | None, registry: str | None, second
 
 def understand(records: Sequence[Record], partitions: int, topic: str, base: Base) -> Found:
     """Records to a configuration without the sections of servers."""
-    from streamer.connect.codec import Fields
+    from streamer.connect.columns import Fields
     from streamer.connect.guess import guess_fields
     from streamer.connect.sample import common_format, lines_of, shape_of
 

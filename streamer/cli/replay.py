@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import threading
 
     from streamer.config import Kafka
-    from streamer.connect.codec import Fields
+    from streamer.connect.columns import Fields
     from streamer.connect.file_rows import FileRows
     from streamer.connect.kafka.push import Push
     from streamer.service.replaying import Account, Plan

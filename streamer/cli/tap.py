@@ -128,7 +128,8 @@ def _stream_topics(config: Config, stream: Stream) -> tuple[tuple[str, ...], str
 def reader(config: Config, stream: Stream) -> See:
     """What the stream's decoder makes of a record: time, entity and values, or the reason of its refusal."""
     from streamer.connect.decoding import decoder_for
-    from streamer.connect.kafka.decode import Listed, decode
+    from streamer.connect.kafka.decode import decode
+    from streamer.connect.kafka.polled import Listed
     from streamer.event import Lease
 
     decoder_of = decoder_for(stream, config.schema_registry)

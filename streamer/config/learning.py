@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 from pydantic import BeforeValidator, Field
 
 from streamer.config.base import Count, Positive, Rule, Section, Text, Whole, between, number_of
+from streamer.config.model import Model
 from streamer.config.units import Duration, Size
-
-if TYPE_CHECKING:
-    from streamer.config.schema import Config
 
 Share = Annotated[float, BeforeValidator(number_of), Field(ge=0, le=1)]
 Ratio = Annotated[float, BeforeValidator(number_of), Field(ge=1)]
@@ -134,9 +132,9 @@ class Drift(Section):
         yield from between(self, "window", Duration(1), Duration(366 * 86_400))
 
 
-def learning_rules(config: Config) -> Iterator[Rule]:
+def learning_rules(retrain: Retrain | None, model: Model) -> Iterator[Rule]:
     """What a training needs of the other sections."""
-    if config.retrain is not None and config.model.registry is None:
+    if retrain is not None and model.registry is None:
         yield ("retrain",), "needs model.registry, where new models go: registry: state/registry"
-    elif config.retrain is not None and config.model.require_signature and config.retrain.sign is None:
+    elif retrain is not None and model.require_signature and retrain.sign is None:
         yield ("retrain", "sign"), "is needed: model.require_signature refuses what nobody signed"

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from streamer.config.base import Count, Name, Names, Rule, Section, Text, between
 from streamer.config.units import Duration
-
-if TYPE_CHECKING:
-    from streamer.config.schema import Config
 
 IN_REDIS = "redis"  # the word for the Redis of `store`; a folder of that name is ./redis
 
@@ -61,9 +58,9 @@ class Model(Section):
         yield from between(self, "probe_timeout", Duration(1), Duration(600))
 
 
-def registry_rules(config: Config) -> Iterator[Rule]:
-    """The rule between the registry and the store that it may share a Redis with."""
-    if config.model.registry == IN_REDIS and config.store.kind != "redis":
+def registry_rules(model: Model, store: str) -> Iterator[Rule]:
+    """The rule between the registry and the kind of store, whose Redis it may share."""
+    if model.registry == IN_REDIS and store != "redis":
         yield (
             ("model", "registry"),
             "redis needs store: {kind: redis, url: ...}; a folder of that name is written ./redis",

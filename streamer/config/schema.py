@@ -149,8 +149,8 @@ class Config(Section):
         yield from ((("streams", i, "name"), f"{names[i]!r} is the name of two streams") for i in repeated(names))
         yield from self._output_rules()
         yield from self._stdin_rules()
-        yield from registry_rules(self)
-        yield from learning_rules(self)
+        yield from registry_rules(self.model, self.store.kind)
+        yield from learning_rules(self.retrain, self.model)
         yield from kafka_rules(self)
 
     def written_files(self) -> set[str]:

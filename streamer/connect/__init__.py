@@ -14,7 +14,7 @@ from streamer.protocols import Found, Restore, Restorer
 
 if TYPE_CHECKING:
     from streamer import config
-    from streamer.connect.codec import Fields
+    from streamer.connect.columns import Fields
     from streamer.event import Lease, Position
     from streamer.journal import Journal
     from streamer.protocols import DeadLetters, Registry, ScoreSink, Sink, Source, Store

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import msgspec
 
 from streamer.connect.avro_schema import Plan, UnusableSchemaError, plan_for
-from streamer.connect.codec import MAX_LINE_BYTES, Fields, shown
+from streamer.connect.codec import MAX_LINE_BYTES, shown
+from streamer.connect.columns import Fields
 from streamer.connect.objects import ObjectDecoder, Path, Unreadable, split_path
 from streamer.connect.schema_registry import Answer, UnknownSchemaError
 from streamer.errors import ConfigError

@@ -10,7 +10,8 @@ from operator import methodcaller
 
 import numpy as np
 
-from streamer.connect.codec import MAX_LINE_BYTES, Columns, Decoder, Fields, Refusals, shown
+from streamer.connect.codec import MAX_LINE_BYTES, Decoder, shown
+from streamer.connect.columns import Columns, Fields, Refusals
 from streamer.connect.times import seconds_of_cell, seconds_of_text
 from streamer.errors import InputError
 from streamer.event import F64, I64, Lease

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from streamer.connect.codec import Decoder, Fields
+from streamer.connect.codec import Decoder
+from streamer.connect.columns import Fields
 from streamer.connect.envelope import plain
 from streamer.errors import ConfigError
 from streamer.event import Lease

@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from streamer.connect.columns import Columns, Fields, Refusals
 from streamer.connect.times import seconds_of_numbers
 from streamer.event import I64, Bool, Lease
-
-if TYPE_CHECKING:
-    from streamer.connect.codec import Columns, Fields, Refusals
 
 KEY, TIMESTAMP, TOPIC, PARTITION = "@key", "@timestamp", "@topic", "@partition"
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from streamer.connect.codec import MAX_LINE_BYTES, Decoder, Fields
+from streamer.connect.codec import MAX_LINE_BYTES, Decoder
+from streamer.connect.columns import Fields
 from streamer.connect.csv_rows import CsvDecoder, cells_of, is_header, join_quoted, sniff_separator
 from streamer.connect.json_lines import JsonDecoder
 from streamer.connect.lines import LineBuffer, is_pipe

@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from streamer.connect.codec import MAX_LINE_BYTES, Fields, shown
+from streamer.connect.codec import MAX_LINE_BYTES, shown
+from streamer.connect.columns import Fields
 from streamer.connect.csv_rows import NOTHING, join_quoted, number_of, parse_row, place_of, sniff_separator
 from streamer.connect.file import form_of, header_cells
 from streamer.connect.guess import csv_table, guess_fields, head_lines

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from streamer.connect.codec import Fields, shown
+from streamer.connect.codec import shown
+from streamer.connect.columns import Fields
 from streamer.connect.csv_rows import NOTHING, cells_of, is_header, is_value, number_of, place_of, sniff_separator
 from streamer.connect.file import form_of, header_of, numbered
 from streamer.connect.lines import head_of

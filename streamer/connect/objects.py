@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from streamer.connect.codec import MAX_LINE_BYTES, Columns, Decoder, Fields, Refusals, shown
+from streamer.connect.codec import MAX_LINE_BYTES, Decoder, shown
+from streamer.connect.columns import Columns, Fields, Refusals
 from streamer.connect.times import EPOCH, LATEST_S, PER_SECOND, seconds_of_cell, seconds_of_numbers, seconds_of_text
 from streamer.errors import ConfigError
 from streamer.event import F64, Lease

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamer.artifact import ModelSpec
-from streamer.connect.codec import Fields
+from streamer.connect.columns import Fields
 from streamer.connect.json_lines import JsonDecoder
 from streamer.detect.pipeline import Detector
 from streamer.detect.settings import DetectSettings

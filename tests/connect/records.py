@@ -10,7 +10,8 @@ import fastavro
 import numpy as np
 
 from streamer.connect.avro import HEAD, AvroDecoder, Schemas
-from streamer.connect.codec import Decoder, Fields
+from streamer.connect.codec import Decoder
+from streamer.connect.columns import Fields
 from streamer.connect.schema_registry import UnknownSchemaError
 from streamer.errors import RetryLater
 from streamer.event import EventBatch, Lease, Rejected

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.connect.avro import HEAD, AvroDecoder, Schemas
-from streamer.connect.codec import Fields
+from streamer.connect.columns import Fields
 from streamer.errors import RetryLater
 from streamer.event import Lease
 from tests.connect.records import FIELDS, MAYBE, SCHEMA, Record, Registry, avro, decode, framed, reasons

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.connect.codec import MAX_NAME, RAW_KEPT, Decoder, Fields
+from streamer.connect.codec import MAX_NAME, RAW_KEPT, Decoder
+from streamer.connect.columns import Fields
 from streamer.connect.csv_rows import CsvDecoder, join_quoted
 from streamer.connect.json_lines import JsonDecoder
 from streamer.connect.objects import split_path

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from streamer import config
 from streamer.connect.avro import HEAD, AvroDecoder
-from streamer.connect.codec import Decoder, Fields
+from streamer.connect.codec import Decoder
+from streamer.connect.columns import Fields
 from streamer.connect.csv_rows import CsvDecoder
 from streamer.connect.decoding import decoder_for
 from streamer.connect.json_lines import JsonDecoder

@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 
 from streamer import config
 from streamer.config import ConfigErrors, config_from
-from streamer.connect.codec import Decoder, Fields
+from streamer.connect.codec import Decoder
+from streamer.connect.columns import Fields
 from streamer.connect.csv_rows import CsvDecoder
 from streamer.connect.decoding import decoder_for, fields_of
 from streamer.connect.envelope import Beside
 from streamer.connect.json_lines import JsonDecoder
-from streamer.connect.kafka.decode import Listed, decode
+from streamer.connect.kafka.decode import decode
+from streamer.connect.kafka.polled import Listed
 from streamer.connect.msgpack import MsgpackDecoder
 from streamer.event import Lease
 from tests.connect.kafka.test_source_parts import Row

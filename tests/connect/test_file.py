@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamer.connect.codec import Fields
+from streamer.connect.columns import Fields
 from streamer.connect.file import FileSource
 from streamer.connect.guess import guess_fields
 from streamer.errors import ConfigError, InputError

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.connect.codec import Fields
+from streamer.connect.columns import Fields
 from streamer.connect.file_rows import Row, Skipped, later, plain, rows_of, survey, value_of
 from streamer.connect.times import seconds_of_cell
 from streamer.errors import InputError

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamer.connect.codec import Fields
+from streamer.connect.columns import Fields
 from streamer.connect.file import FileSource
 from streamer.connect.host import HostSource, Reading
 from streamer.connect.kafka.source import KafkaSource

@@ -12,7 +12,8 @@ import numpy as np
 from confluent_kafka import Producer
 
 from streamer import config
-from streamer.connect.codec import Decoder, Fields
+from streamer.connect.codec import Decoder
+from streamer.connect.columns import Fields
 from streamer.connect.json_lines import JsonDecoder
 from streamer.connect.kafka.source import KafkaSource
 from streamer.event import Assigned, Expired, Lease, Poll, Position, Rejected

@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]  # its stubs do not re-export
 
-from streamer.connect.codec import Fields
+from streamer.connect.columns import Fields
 from streamer.connect.envelope import Beside as Envelope
 from streamer.connect.json_lines import JsonDecoder
 from streamer.connect.kafka import member

@@ -11,8 +11,9 @@ import numpy as np
 
 from streamer.connect.codec import Decoder
 from streamer.connect.kafka import records
-from streamer.connect.kafka.decode import decode, gathered
+from streamer.connect.kafka.decode import decode
 from streamer.connect.kafka.peek import SILENT_S, Peek, broker_errors
+from streamer.connect.kafka.polled import gathered
 from streamer.connect.whole import WholeSource
 from streamer.errors import BrokerError
 from streamer.event import EventBatch, Lease, Poll

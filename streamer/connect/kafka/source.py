@@ -18,8 +18,9 @@ from streamer.connect.kafka import member
 from streamer.connect.kafka.admission import Admission
 from streamer.connect.kafka.assignment import Commits
 from streamer.connect.kafka.committer import Committer
-from streamer.connect.kafka.decode import Records, decode, gathered
+from streamer.connect.kafka.decode import decode
 from streamer.connect.kafka.lookup import Lookup
+from streamer.connect.kafka.polled import Records, gathered
 from streamer.connect.kafka.pulse import Pulse
 from streamer.connect.kafka.share import Share
 from streamer.connect.kafka.start import parse_start

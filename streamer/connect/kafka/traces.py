@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from streamer.connect.kafka.decode import Records
+from streamer.connect.kafka.polled import Records
 
 HEADER = "traceparent"
 # W3C Trace Context: version, trace id, parent id, flags; neither id is all zeros, and later versions may say more.

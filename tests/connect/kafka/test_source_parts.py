@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.connect.codec import Fields
+from streamer.connect.columns import Fields
 from streamer.connect.json_lines import JsonDecoder
-from streamer.connect.kafka.decode import Listed, decode
+from streamer.connect.kafka.decode import decode
+from streamer.connect.kafka.polled import Listed
 from streamer.connect.kafka.pulse import SILENT_S, SILENT_WHILE_READING_S, Pulse
 from streamer.connect.kafka.start import EARLIEST, Start, parse_start, start_of
 from streamer.errors import ConfigError

@@ -19,7 +19,7 @@ from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchB
 from kafka.record.memory_records import MemoryRecords, MemoryRecordsBuilder
 from kafka.record.util import calc_crc32c, decode_varint
 
-from streamer.connect.kafka.decode import Listed, gathered
+from streamer.connect.kafka.polled import Listed, gathered
 from streamer.connect.kafka.records import WRITTEN_FOR, _columnar, chunk_of, install
 
 TP = TopicPartition("t", 0)

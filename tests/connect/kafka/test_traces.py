@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kafka.record.memory_records import MemoryRecords, MemoryRecordsBuilder
 
-from streamer.connect.codec import Fields
+from streamer.connect.columns import Fields
 from streamer.connect.json_lines import JsonDecoder
-from streamer.connect.kafka.decode import Listed, Records, decode
+from streamer.connect.kafka.decode import decode
+from streamer.connect.kafka.polled import Listed, Records
 from streamer.connect.kafka.records import Joined, chunk_of
 from streamer.connect.kafka.traces import HEADER, VALID, Traces
 from streamer.event import Lease
