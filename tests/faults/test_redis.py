@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 
 from tests.faults.conftest import MakeTrial
-from tests.faults.soak import MORE, RATE_PER_S, times
+from tests.faults.soak import MORE, RATE_PER_S, SOAK, times
 from tests.integration.load import Load
 from tests.integration.runner import Daemon
 from tests.integration.trial import Travel, Trial
@@ -24,7 +24,9 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.alone]
 PHASE_S, WARM_S = 4.0, 10.0
 CALM_PER_S = 1000.0  # a machine of two cores that is busy waits for itself, whatever Redis does
 NOTICED_S, BACK_S = 5.0, 15.0  # until the metric says that the store is away, and that it is back
-CHANGE = 0.10  # of the 99th percentile
+# Of the 99th percentile. The short form has some 70 alerts a phase and three phases of each kind: by chance alone they
+# differed by 22 %, while 30 of each kind differed by 2 %.
+CHANGE = 0.10 if SOAK else 0.50
 FLOOR_S = 0.005  # what an idle machine of two cores does to it by itself; a busy one shows in the healthy phases
 Fault = Callable[[RedisServer], AbstractContextManager[None]]
 
