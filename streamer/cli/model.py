@@ -118,9 +118,9 @@ def promote(*, config: Path, sets: tuple[str, ...], output: str, why: str, yes: 
     from streamer.service.learning import promotion
 
     with opened(config, sets) as desk:
-        version = desk.bundle(name).version
-        confirm(f"promote {version}? The champion is {desk.registry.aliases().get('champion', 'nothing')}.", yes=yes)
-        done = promotion.promote(desk.registry, version, why, check=desk.trust)
+        version, aliases = desk.bundle(name).version, desk.registry.aliases()
+        confirm(f"promote {version}? The champion is {aliases.get('champion', 'nothing')}.", yes=yes)
+        done = promotion.promote(desk.registry, version, why, over=aliases, check=desk.trust)
         told = {"done": done, "aliases": dict(desk.registry.aliases())}
     said = f"{version} is champion" if done else "somebody else moved the champion just now; look, and decide again"
     say(output, told, [said])
@@ -139,7 +139,7 @@ def rollback(*, config: Path, sets: tuple[str, ...], output: str, why: str, yes:
         aliases = desk.registry.aliases()
         if "previous" in aliases:
             confirm(f"go back from {aliases.get('champion')} to {aliases['previous']}?", yes=yes)
-        version = promotion.rollback(desk.registry, why, check=desk.trust)
+        version = promotion.rollback(desk.registry, why, over=aliases, check=desk.trust)
         told = {"done": True, "aliases": dict(desk.registry.aliases())}
     say(output, told, [f"{version} is champion again"])
 
@@ -150,7 +150,11 @@ def rollback(*, config: Path, sets: tuple[str, ...], output: str, why: str, yes:
 @click.option("--off", is_flag=True, help="Let nobody be the challenger.")
 @click.argument("name", required=False)
 def shadow(*, config: Path, sets: tuple[str, ...], output: str, why: str, off: bool, name: str | None) -> None:
-    """Let a model be the challenger: it scores live traffic silently beside the champion."""
+    """Let a model be the challenger: it scores live traffic silently beside the champion.
+
+    After model.shadow.events it is let go if something speaks against it. Otherwise it is promoted by itself where the
+    gate has passed it and model.shadow.promote is auto; any other waits for `streamer model promote`.
+    """
     from streamer.service.learning import promotion
 
     if off == (name is not None):

@@ -27,6 +27,7 @@ class Watch(Section):
 
     for_: Duration = Field(default=Duration(1800), alias="for")
     max_alert_ratio: Annotated[float, Field(ge=1)] = 4.0
+    min_alert_ratio: Annotated[float, Field(ge=0, le=1)] = 0.25  # of the rarer of the usual and the promised rate
     max_nan_share: Annotated[float, Field(ge=0, le=1)] = 0.001
     max_latency_ratio: Annotated[float, Field(ge=1)] = 3.0
 

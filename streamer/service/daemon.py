@@ -43,10 +43,6 @@ class Worker(threading.Thread):
             self._on_error()
 
 
-def unharmed() -> None:
-    """A crash beside the flow is told in the log; the flow goes on."""
-
-
 class Daemon:
     """Runs the parts until the stop event, the end of all sources, or idleness; then drains."""
 
@@ -74,7 +70,8 @@ class Daemon:
         self._kept = threading.Event()
         self._keeping = [Worker("keeper", partial(keeper.run, self._kept), stop.set) for keeper in self._keepers]
         self._attending = [
-            Worker(attendant.name, partial(attendant.run, self._drained), unharmed) for attendant in parts.attendants
+            Worker(one.name, partial(one.run, self._drained), partial(parts.crashed.append, one.name))
+            for one in parts.attendants
         ]
 
     @property

@@ -53,6 +53,7 @@ def readings(parts: Parts) -> Iterator[Check]:
     yield from (store_check(line) for line in parts.lines if line.keeper is not None)
     yield from map(sink_check, parts.outlets)
     yield outbox_check(parts.outbox)
+    yield attendants_check(parts)
     if parts.learning is not None:
         yield from learning_checks(parts.learning)
 
@@ -73,6 +74,13 @@ def model_check(model: ModelState) -> Check:
     if model.trouble is not None:
         return Check("model", True, f"{running}, because another one is refused: {model.trouble}")
     return Check("model", True, running if model.fallback is None else f"fallback to {running}: {model.fallback}")
+
+
+def attendants_check(parts: Parts) -> Check:
+    """What goes on beside the flow may crash, and the flow goes on."""
+    crashed = ", ".join(parts.crashed)
+    told = f"crashed, see the log; a restart brings back: {crashed}" if crashed else "all there"
+    return Check("attendants", True, told)
 
 
 def learning_checks(learning: Learning) -> Iterator[Check]:

@@ -231,6 +231,8 @@ def _loops(parts: Parts) -> Iterator[Metric]:
     rows = [((f"reader:{reader.stream}",), reader.silent_s) for reader in parts.readers]
     rows.append((("scorer",), parts.scorer.silent_s))
     yield gauge("loop_silent_seconds", "Since when a loop has not come round.", ("loop",), rows)
+    crashed = [((one.name,), one.name in parts.crashed) for one in parts.attendants]
+    yield gauge("attendant_crashed", "Whether an error ended what goes on beside the flow.", ("attendant",), crashed)
 
 
 def _counts(counts: Counter[K]) -> list[tuple[K, int]]:

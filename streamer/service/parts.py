@@ -81,6 +81,7 @@ class Parts:
     desk: Desk | None = None
     hearing: Hearing = field(default_factory=forgetful)  # what is known of the past, and heard from people
     learning: Learning | None = None  # drift, and trainings
+    crashed: list[str] = field(default_factory=list)  # attendants that an error ended
 
     @property
     def outlets(self) -> list[Outlet[Any]]:

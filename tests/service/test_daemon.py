@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,8 @@ from streamer.connect.memory import ABORT, MemorySource
 from streamer.errors import SinkError
 from streamer.event import EventBatch, Lease, Poll
 from streamer.service.daemon import Daemon
+from streamer.service.health import Health
+from streamer.service.metrics import Metrics
 from streamer.service.parts import Phase
 from tests.service.world import Verdict, World, batch_of, rejected, world
 
@@ -90,6 +93,25 @@ def test_a_crash_of_the_scorer_is_told_and_nothing_behind_it_is_committed() -> N
     judge.process = process  # type: ignore[method-assign]
     assert run(w, drain_s=0.3) == 1
     assert w.committed in ({Lease("t", 0): 1}, {})
+
+
+class Broken:
+    """An attendant with a bug."""
+
+    name = "models"
+
+    def run(self, stop: threading.Event) -> None:
+        raise ZeroDivisionError("a bug")
+
+
+def test_a_crash_beside_the_flow_is_told_and_the_flow_goes_on() -> None:
+    w = real([batch_of([LOW], 0), batch_of([HIGH], 1)], endless=False)
+    parts = replace(w.parts, attendants=(Broken(),))
+    assert Daemon(parts, threading.Event()).run() == 0
+    told = {check.name: check.detail for check in Health(parts, Phase("running"), w.clock).ready()}
+    assert "models" in told["attendants"]
+    crashed = [s for family in Metrics(parts).collect() for s in family.samples if "attendant" in s.name]
+    assert [(sample.labels, sample.value) for sample in crashed] == [({"attendant": "models"}, 1.0)]
 
 
 class Slow(MemorySource):

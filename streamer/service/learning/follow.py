@@ -5,6 +5,7 @@ One thread beside the flow. It decides and fetches; what touches detectors is le
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,14 +16,14 @@ import structlog
 from streamer import artifact
 from streamer.config import Model
 from streamer.detect.takeover import misfit
-from streamer.errors import BackendError, ModelError, SchemaMismatch, StoreError, StreamerError
+from streamer.errors import BackendError, GateRefused, ModelError, StoreError, StreamerError
 from streamer.protocols import ALIASES, Clock, Move, Registry
 from streamer.service.backoff import Backoff
 from streamer.service.learning import promotion
 from streamer.service.learning.judgement import objection
 from streamer.service.learning.probe import probe
 from streamer.service.learning.promotion import EDGE
-from streamer.service.learning.shadow import Seat, Shadow
+from streamer.service.learning.shadow import Report, Seat, Shadow
 from streamer.service.learning.swap import Successor, Swapper
 from streamer.service.learning.watch import Sample, Watch, left_s, sample
 from streamer.service.line import Line
@@ -33,6 +34,7 @@ log = structlog.get_logger()
 
 REMEMBERED = 3
 WATCHED = ("champion", "edge")  # aliases that a rollback takes back
+AGAIN_S = 300.0  # until a version that could not be opened on this machine is tried again
 WAIT_S = 1.0  # of one look at the aliases; between two looks at shadow and watch
 
 
@@ -57,11 +59,14 @@ class Follower:
         trust_for(section)  # a key that is none is an error of the start
         self._seen: Mapping[str, str] = {}
         self._settled: Mapping[str, str] = {}  # aliases whose versions are at work, or refused
-        self._refused: set[tuple[str, str]] = set()  # version and time of the move
+        # Version and time of the move -> until when; for ever where the version is bad, and not this machine.
+        self._refused: dict[tuple[str, str], float] = {}
         self._ready: dict[str, tuple[Loaded, float | None]] = {}
         self._backoff = Backoff(0.5, 30.0, clock)
+        self._trouble: str | None = None  # with the registry
         self._watch: Watch | None = None
         self._since = Sample()  # totals when the network that judges took over
+        self._shadowed_from = 0.0  # incidents that the budgets promised until the challenger was seated
         self._offered: Successor | None = None
         self._switches = swapper.switches
         self._stopped: Callable[[], bool] = lambda: False
@@ -77,17 +82,30 @@ class Follower:
             self.registry.close()
 
     def turn(self, wait_s: float) -> None:
-        """One look at everything, at most `wait_s` for the aliases."""
+        """One look at everything, at most `wait_s` for the aliases; none while a registry in trouble is let alone."""
+        if not self._backoff.due:
+            return
         try:
             self._follow(wait_s)
             self._switched()
             self._try_out()
             self._guard()
-            self._backoff.succeed()
+            self._well()
         except StoreError as exc:
-            self._backoff.fail()
-            self._state.trouble = str(exc)
-            log.warning("registry_away", problem=str(exc))
+            self._unwell("registry_away", exc)
+        except StreamerError as exc:  # such as aliases in a format of the future: what judges goes on, and so do we
+            self._unwell("registry_not_followed", exc)
+
+    def _well(self) -> None:
+        self._backoff.succeed()
+        if self._trouble is not None and self._state.trouble == self._trouble:
+            self._state.trouble = None
+        self._trouble = None
+
+    def _unwell(self, event: str, exc: StreamerError) -> None:
+        self._backoff.fail()
+        self._state.trouble = self._trouble = str(exc)
+        log.warning(event, problem=str(exc))
 
     @property
     def _state(self) -> ModelState:
@@ -95,8 +113,8 @@ class Follower:
 
     # -- the alias that judges ----------------------------------------------------------------------------------------
     def _follow(self, wait_s: float) -> None:
-        if not self._backoff.due:
-            return
+        if self._forgiven():
+            self._seen = {"": ""}
         aliases = self.registry.wait(self._seen, wait_s)
         if aliases is None:
             return
@@ -106,6 +124,13 @@ class Follower:
         self._take(aliases, before)
         self._seat_challenger(aliases, before)
         self._seen = self._settled = aliases
+
+    def _forgiven(self) -> bool:
+        """Whether the time of a refusal is over: it may have been this machine's bad day."""
+        over = [key for key, until_s in self._refused.items() if until_s <= self._clock()]
+        for key in over:
+            del self._refused[key]
+        return bool(over)
 
     def _take(self, aliases: Mapping[str, str], before: Mapping[str, str]) -> None:
         """Bring in the version that the alias names, unless it judges, is on its way, or this move was refused."""
@@ -117,8 +142,10 @@ class Follower:
         try:
             loaded, trained_s = self._fetched(wanted)
         except (ModelError, BackendError) as exc:
-            self._refused.add((wanted, move.at))
-            self._refuse(wanted, exc)
+            if not self._stopped():
+                for_ever = isinstance(exc, ModelError)
+                self._refused[wanted, move.at] = math.inf if for_ever else self._clock() + AGAIN_S
+                self._refuse(wanted, exc)
             return
         self._offered = Successor(loaded, "rolledback" if back else "promoted", move.why, move.at, trained_s)
         self._swapper.offer(self._offered)
@@ -137,7 +164,7 @@ class Follower:
         return next(found, Move("", {}, ""))
 
     def _fetched(self, version: str) -> tuple[Loaded, float | None]:
-        """A version (none: the starter), verified, probed and open. ModelError or BackendError say why not.
+        """A version (none: the starter), verified, probed and open. ModelError or BackendError (only here) say why not.
 
         The last ones are remembered: a challenger that is promoted judges at once, and so does who is rolled back to.
         """
@@ -153,7 +180,7 @@ class Follower:
         bundle = artifact.load(directory, trust_for(section) if version else None)
         problem = misfit(bundle.spec, self._swapper.current.loaded.spec)
         if problem is not None:
-            raise SchemaMismatch(f"{version}: {problem}; it can take over at a restart only")
+            raise BackendError(f"{version}: {problem}; restart this daemon, and it begins with it")
         probe(directory, section.backend, timeout_s=float(section.probe_timeout), stop=self._stopped)
         return network_of(section, bundle), trained_at(bundle.manifest)
 
@@ -172,7 +199,7 @@ class Follower:
             return
         log.error("model_rollback", model=version, why=why)
         try:
-            promotion.rollback(self.registry, why)
+            promotion.rollback(self.registry, why, over=aliases)
         except ModelError:  # there is no previous one: the starter judged before
             champion = version.removesuffix(EDGE)
             self.registry.move({"champion": None, "edge": None}, expected={"champion": champion}, why=why)
@@ -233,6 +260,7 @@ class Follower:
             self._state.swaps["refused"] += 1
             log.error("challenger_refused", model=wanted, problem=str(exc))
             return
+        self._shadowed_from = sample(self._lines).promised
         self._seat.offer(Shadow(loaded, self._lines, self._section.shadow.share, clock=self._clock))
         log.info("shadow_begun", model=wanted, share=self._section.shadow.share)
 
@@ -249,14 +277,30 @@ class Follower:
         report, rules = self._seat.report, self._section.shadow
         if report is None or report.events < rules.events or self._seat.told:
             return
-        self._seat.told = True
-        problem, named = objection(report, self._section.watch), self._seen.get("challenger", "")
-        log.info("shadow_report", **report.summary(), objection=problem)
+        promised = (sample(self._lines).promised - self._shadowed_from) * report.share
+        problem, named = objection(report, self._section.watch, promised), self._seen.get("challenger", "")
+        if problem is None and rules.promote == "auto":
+            problem = self._promoted(named, report)
         if problem is not None:
             self.registry.move({"challenger": None}, expected={"challenger": named}, why=f"shadow: {problem}")
-        elif rules.promote == "auto":
-            told = f"shadow: {report.events} events, {report.pairs.same} same, {report.pairs.extra} extra, "
-            promotion.promote(self.registry, named, f"{told}{report.pairs.lost} lost")
+        self._seat.told = True  # last: what the registry did not hear is said again
+        log.info("shadow_report", **report.summary(), objection=problem)
+
+    def _promoted(self, version: str, report: Report) -> str | None:
+        """Let a challenger that the gate has passed judge; why it must not, in words. One that no gate has judged waits
+        for somebody to decide.
+        """
+        pairs = report.pairs
+        told = f"shadow: {report.events} events, {pairs.same} same, {pairs.extra} extra, {pairs.lost} lost"
+        try:
+            bundle = promotion.verified(self.registry, version, trust_for(self._section))
+            if promotion.gate_of(bundle)[0] is None:
+                log.info("shadow_waits", model=version, why="no gate has judged it; promote it by hand")
+            else:
+                promotion.promote(self.registry, version, told, check=trust_for(self._section))
+        except (ModelError, GateRefused) as exc:
+            return str(exc)
+        return None
 
 
 def trained_at(manifest: Mapping[str, object]) -> float | None:

@@ -6,22 +6,26 @@ import math
 
 from streamer.service.learning.pairs import Pairs
 from streamer.service.learning.shadow import Report
-from streamer.service.learning.watch import LEAST_UNSURE, SPARE_ALERTS, Bounds
+from streamer.service.learning.watch import LEAST_UNSURE, SPARE_ALERTS, SURE, Bounds, mute
 
-SURE = 3.0  # standard errors
 MORE = 0.25  # of the champion's incidents, that a challenger may open beyond them
 
 
-def objection(report: Report, bounds: Bounds) -> str | None:
+def objection(report: Report, bounds: Bounds, promised: float) -> str | None:
     """Why a challenger may not be promoted, in words; None if nothing speaks against it.
 
-    Fewer incidents than the champion's are no objection: sparing false alarms may be its whole worth.
+    Fewer incidents than the champion's are no objection: sparing false alarms may be its whole worth. But none that
+    people confirmed, and not surely fewer than a share of what the alert budgets promise, `promised` in this time.
     """
     champion, challenger = report.pairs.opened
     if report.unsure > max(LEAST_UNSURE, bounds.max_nan_share * report.events):
         return f"{report.unsure} of {report.events} events have no score"
     if noisier(report.pairs):
         return f"{challenger} incidents where the champion had {champion}"
+    if report.missed > 0:
+        return f"it misses {report.missed} incidents that people confirmed"
+    if mute(challenger, champion, promised, bounds):
+        return f"{challenger} incidents where the champion had {champion}: it is all but silent"
     if report.agreement.correlation <= 0:
         return "its scores have nothing to do with the champion's"
     if report.slowdown > bounds.max_latency_ratio:

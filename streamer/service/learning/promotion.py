@@ -14,14 +14,17 @@ from streamer.protocols import Registry
 EDGE = "-edge"  # of a version: its small twin's
 
 
-def promote(registry: Registry, version: str, why: str, *, check: Check | None = None) -> bool:
+def promote(
+    registry: Registry, version: str, why: str, *, over: Mapping[str, str] | None = None, check: Check | None = None
+) -> bool:
     """Let a version judge: it becomes champion, the champion before it previous, and a challenger no longer.
 
-    The alias edge goes to its twin, if there is one. True also if it is champion already; False, and nothing has
-    changed, if somebody moved the champion meanwhile. ModelError if the version cannot be used or `check` refuses it,
-    GateRefused if its own report says that the gate did.
+    The alias edge goes to its twin, if there is one. `over` are the aliases by which it was decided, those of now by
+    default. True also if it is champion already; False, and nothing has changed, if somebody moved the champion since.
+    ModelError if the version cannot be used or `check` refuses it, GateRefused if its own report says that the gate
+    did.
     """
-    aliases, there = registry.aliases(), registry.versions()
+    aliases, there = registry.aliases() if over is None else over, registry.versions()
     refuse_refused(verified(registry, version, check))
     twin = f"{version}{EDGE}"
     if twin in there:
@@ -30,12 +33,13 @@ def promote(registry: Registry, version: str, why: str, *, check: Check | None =
     return registry.move(changes, expected={"champion": aliases.get("champion")}, why=why)
 
 
-def rollback(registry: Registry, why: str, *, check: Check | None = None) -> str:
+def rollback(registry: Registry, why: str, *, over: Mapping[str, str] | None = None, check: Check | None = None) -> str:
     """Let the previous version judge again; return it. Nothing is previous then, so that twice is not back again.
 
-    ModelError, and nothing has changed, if there is no previous one, it cannot be used, or the champion just moved.
+    `over` are the aliases by which it was decided, those of now by default. ModelError, and nothing has changed, if
+    there is no previous one, it cannot be used, or the champion moved since.
     """
-    aliases = registry.aliases()
+    aliases = registry.aliases() if over is None else over
     previous = aliases.get("previous")
     if previous is None:
         raise ModelError("there is no previous model to go back to; streamer model promote VERSION chooses one")
@@ -47,9 +51,9 @@ def rollback(registry: Registry, why: str, *, check: Check | None = None) -> str
 
 
 def shadow(registry: Registry, version: str | None, why: str, *, check: Check | None = None) -> None:
-    """Let a version be the challenger (None: nobody), which scores silently. ModelError as `promote`."""
+    """Let a version be the challenger (None: nobody), which scores silently. ModelError, GateRefused as `promote`."""
     if version is not None:
-        verified(registry, version, check)
+        refuse_refused(verified(registry, version, check))
         if registry.aliases().get("champion") == version:
             raise ModelError(f"{version} is the champion: it would only shadow itself")
     registry.move({"challenger": version}, why=why)
@@ -75,15 +79,20 @@ def verified(registry: Registry, version: str, check: Check | None) -> Bundle:
 
 def refuse_refused(bundle: Bundle) -> None:
     """GateRefused if the bundle carries a gate's report and did not pass; without one it is the operator's own wish."""
+    passed, why = gate_of(bundle)
+    if passed is False:
+        raise GateRefused(f"{bundle.version} was refused by the gate: {why or 'its gate.json says how'}")
+
+
+def gate_of(bundle: Bundle) -> tuple[bool | None, str]:
+    """Whether the gate passed a bundle, and why not; None if no gate has judged it."""
     if "gate.json" not in bundle.parts:
-        return
+        return None, ""
     try:
         told = json.loads(bundle.parts["gate.json"])
-        passed, why = told["passed"] is True, str(told.get("why", ""))
+        return told["passed"] is True, str(told.get("why", ""))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        passed, why = False, "its gate.json cannot be read"
-    if not passed:
-        raise GateRefused(f"{bundle.version} was refused by the gate: {why or 'its gate.json says how'}")
+        return False, "its gate.json cannot be read"
 
 
 def promotion(aliases: Mapping[str, str], version: str, there: Sequence[str]) -> dict[str, str | None]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 import zlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -65,6 +66,12 @@ class Report:
     @property
     def slowdown(self) -> float:
         return self.challenger_s / self.champion_s if self.champion_s > 0 else 0.0
+
+    @property
+    def missed(self) -> int:
+        """Confirmed incidents that only the champion opened, less those that only the challenger did."""
+        confirmed = self.pairs.by_label(self.label_of).get("confirmed", Counter())
+        return confirmed["lost"] - confirmed["extra"]
 
     def summary(self) -> dict[str, object]:
         """For people and JSON."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +18,7 @@ from streamer.service.tally import DAY_S, SIZES
 # Fewer events say nothing about time, and a handful of incidents more than expected says nothing about a rate.
 LEAST_EVENTS, SPARE_ALERTS = 500, 5
 LEAST_UNSURE = 20
+SURE = 3.0  # standard errors
 # A batch of 60 events takes four times as long an event as one of 2,000: only batches of one class are compared, and
 # only where enough were seen. Below the least time nothing is called slow.
 LEAST_BATCHES, LEAST_EVENT_S = 4, 20e-6
@@ -27,6 +29,9 @@ class Bounds(Protocol):
 
     @property
     def max_alert_ratio(self) -> float: ...
+
+    @property
+    def min_alert_ratio(self) -> float: ...
 
     @property
     def max_nan_share(self) -> float: ...
@@ -75,11 +80,24 @@ def breach(before: Sample, after: Sample, bounds: Bounds) -> str | None:
     if after.unsure > max(LEAST_UNSURE, bounds.max_nan_share * after.events):
         return f"{after.unsure} of {after.events} events have no score"
     known = before.events >= LEAST_EVENTS
-    expected = max(before.opened * after.events / before.events if known else 0.0, after.promised)
+    usual = before.opened * after.events / before.events if known else 0.0
+    expected = max(usual, after.promised)
     allowed = bounds.max_alert_ratio * expected + SPARE_ALERTS
     if after.opened > allowed:
         return f"{after.opened} incidents in {after.events} events, {expected:.1f} were expected, {allowed:.0f} allowed"
+    if mute(after.opened, usual, after.promised, bounds):
+        return f"{after.opened} incidents in {after.events} events, where {usual:.0f} were usual: it has fallen silent"
     return _slower(before.paces, after.paces, bounds.max_latency_ratio)
+
+
+def mute(opened: int, usual: float, promised: float, bounds: Bounds) -> bool:
+    """Whether so few incidents are surely below a share of both what was usual and what the alert budgets promise.
+
+    The root of a Poisson count has the standard error 1/2 (Anscombe, The transformation of Poisson, binomial and
+    negative-binomial data, 1948).
+    """
+    least = bounds.min_alert_ratio * min(usual, promised)
+    return 2 * (math.sqrt(least) - math.sqrt(opened + 1)) > SURE
 
 
 def _slower(before: F64, after: F64, ratio: float) -> str | None:
@@ -106,16 +124,16 @@ def left_s(moves: Sequence[Move], alias: str, version: str, *, period_s: float, 
 
 
 class Watch:
-    """One watch period: from a promotion for `period_s`. `turn` gives the reason to roll back, once."""
+    """One watch period: from a promotion for `period_s`. `turn` gives the reason to roll back, from then on."""
 
     def __init__(self, version: str, before: Sample, start: Sample, bounds: Bounds, *, until_s: float) -> None:
         """`before` is the span before the promotion, `start` the totals at it."""
         self.version, self.over = version, False
+        self._broken: str | None = None
         self._before, self._start, self._bounds, self._until_s = before, start, bounds, until_s
 
     def turn(self, now: Sample, now_s: float) -> str | None:
-        if self.over:
-            return None
-        broken = breach(self._before, now.since(self._start), self._bounds)
-        self.over = broken is not None or now_s >= self._until_s
-        return broken
+        if not self.over:
+            self._broken = breach(self._before, now.since(self._start), self._bounds)
+            self.over = self._broken is not None or now_s >= self._until_s
+        return self._broken

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -57,12 +58,13 @@ def golden(bundle: Bundle) -> dict[str, np.ndarray]:
     return {"x": x, "r": r} | {n: np.stack(o) for n, o in zip(OUTPUTS, zip(*outputs, strict=True), strict=True)}
 
 
-def written(directory: Path, version: str, factor: float = 1.0) -> Path:
-    """The variant as a bundle on disk."""
+def written(directory: Path, version: str, factor: float = 1.0, *, gate: Mapping[str, object] | None = None) -> Path:
+    """The variant as a bundle on disk, with what a gate told of it."""
     made = variant(version, factor)
+    report = {} if gate is None else {"gate.json": json.dumps(gate).encode()}
     artifact.save(
         directory, version=version, spec=made.spec, weights=made.weights, calibration=made.calibration,
-        parts=made.parts, training={"created_at": "2026-01-02T03:04:05+00:00"},
+        parts={**made.parts, **report}, training={"created_at": "2026-01-02T03:04:05+00:00"},
     )  # fmt: skip
     return directory
 

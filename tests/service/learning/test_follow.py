@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,13 @@ import pytest
 from streamer import artifact
 from streamer.config import Model
 from streamer.connect.registry_files import DirectoryRegistry
-from streamer.errors import ModelError
+from streamer.errors import BackendError, GateRefused, ModelError
 from streamer.service.learning import promotion
-from streamer.service.learning.follow import Follower, trained_at
+from streamer.service.learning.follow import AGAIN_S, Follower, trained_at
 from streamer.service.learning.probe import probe
 from tests.service.learning.room import Room, golden, loaded, pieces, traffic, variant, written
 
+PASSED = {"passed": True, "why": ""}
 BAD = 10.0  # times the weights: forecasts far off
 WHOLE = traffic(6000, entities=20)
 
@@ -28,7 +31,7 @@ WHOLE = traffic(6000, entities=20)
 def registry(tmp_path: Path) -> Iterator[DirectoryRegistry]:
     made = DirectoryRegistry(tmp_path / "registry", create=True)
     made.publish(written(tmp_path / "v0", "v0"))
-    made.publish(written(tmp_path / "v1", "v1", 1.01))
+    made.publish(written(tmp_path / "v1", "v1", 1.01, gate=PASSED))
     promotion.promote(made, "v0", "first")
     yield made
     made.close()
@@ -218,8 +221,48 @@ def test_a_bundle_that_kills_its_process_kills_only_the_probe(tmp_path: Path) ->
 
 
 def test_a_probe_that_takes_too_long_is_ended(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="its limit"):
+    with pytest.raises(BackendError, match="its limit"):
         probe(artifact.PRETRAINED, "numpy", timeout_s=0.0)
+
+
+def test_a_stop_during_a_probe_takes_nothing_back(registry: DirectoryRegistry) -> None:
+    house, stop = House(registry), threading.Event()
+    promotion.promote(registry, "v1", "")
+    runs = threading.Thread(target=house.follower.run, args=(stop,))
+    runs.start()
+    stop.set()
+    runs.join(10.0)
+    assert not runs.is_alive()
+    assert registry.aliases() == {"champion": "v1", "previous": "v0"}
+    assert house.room.current.state.swaps == {}
+
+
+def test_a_machine_too_slow_for_the_probe_keeps_its_model_and_tries_again_later(registry: DirectoryRegistry) -> None:
+    house = House(registry)
+    patient, house.follower._section = house.section, house.section.model_copy(update={"probe_timeout": 0.0})
+    promotion.promote(registry, "v1", "")
+    house.follow(4)
+    assert (house.judging, registry.aliases()["champion"]) == ("v0", "v1")
+    assert "its limit" in str(house.room.current.state.trouble)
+    assert house.room.current.state.swaps == {"refused": 1}
+    house.follower._section = patient
+    house.now[0] += AGAIN_S
+    house.follow()
+    assert (house.judging, house.room.current.state.trouble) == ("v1", None)
+
+
+def test_a_model_of_longer_rings_stays_champion_until_a_restart(registry: DirectoryRegistry, tmp_path: Path) -> None:
+    made = variant("long", 1.01)
+    artifact.save(
+        tmp_path / "long", version="long", spec=replace(made.spec, window=2 * made.spec.ring), weights=made.weights,
+        calibration=made.calibration, parts=made.parts, training={},
+    )  # fmt: skip
+    registry.publish(tmp_path / "long")
+    house = House(registry)
+    promotion.promote(registry, "long", "")
+    house.follow(4)
+    assert (house.judging, registry.aliases()["champion"]) == ("v0", "long")
+    assert "restart this daemon" in str(house.room.current.state.trouble)
 
 
 # -- the challenger ---------------------------------------------------------------------------------------------------
@@ -234,6 +277,31 @@ def test_a_challenger_without_objection_is_promoted_by_itself(registry: Director
     assert house.judging == "v1"
     assert registry.aliases() == {"champion": "v1", "previous": "v0"}
     assert "shadow:" in registry.moves()[-1].why
+
+
+def test_a_challenger_that_no_gate_has_judged_waits_for_somebody(registry: DirectoryRegistry, tmp_path: Path) -> None:
+    registry.publish(written(tmp_path / "v2", "v2", 1.01))
+    house = House(registry, shadow=SHADOW)
+    promotion.shadow(registry, "v2", "try it")
+    house.feed(0, 2400)
+    assert registry.aliases() == {"champion": "v0", "challenger": "v2"}
+    assert house.room.seat.told
+
+
+def test_a_challenger_that_the_gate_refused_goes_and_everything_else_goes_on(
+    registry: DirectoryRegistry, tmp_path: Path
+) -> None:
+    registry.publish(written(tmp_path / "v2", "v2", 1.01, gate={"passed": False, "why": "copycat"}))
+    house = House(registry, shadow=SHADOW)
+    with pytest.raises(GateRefused, match="copycat"):
+        promotion.shadow(registry, "v2", "try it")
+    registry.move({"challenger": "v2"}, why="by somebody else's tool")
+    house.feed(0, 2400)
+    assert registry.aliases() == {"champion": "v0"}
+    assert "copycat" in registry.moves()[-1].why
+    promotion.promote(registry, "v1", "")
+    house.follow()
+    assert house.judging == "v1"
 
 
 def test_a_challenger_waits_for_somebody_where_promotion_is_manual(registry: DirectoryRegistry) -> None:
@@ -273,6 +341,46 @@ def test_while_the_registry_cannot_be_read_what_judges_goes_on(registry: Directo
     promotion.promote(registry, "v1", "")
     house.follow(4)
     assert house.judging == "v1"
+
+
+def test_a_registry_of_the_future_is_told_of_and_followed_again_once_it_is_understood(
+    registry: DirectoryRegistry, tmp_path: Path
+) -> None:
+    house, index = House(registry), tmp_path / "registry" / "registry.json"
+    whole = index.read_text()
+    index.write_text(json.dumps(json.loads(whole) | {"format": 99}))
+    house.follow()
+    assert house.room.current.state.trouble is not None
+    index.write_text(whole)
+    house.now[0] += 60
+    house.follow()
+    assert house.room.current.state.trouble is None
+
+
+def test_a_rollback_that_is_due_is_made_once_the_registry_is_back(registry: DirectoryRegistry, tmp_path: Path) -> None:
+    registry.publish(written(tmp_path / "bad", "bad", BAD))
+    house, index = House(registry), tmp_path / "registry" / "registry.json"
+    house.feed(0, 2600)
+    promotion.promote(registry, "bad", "forced")
+    house.follow()
+    whole = index.read_text()
+    index.write_text("{")
+    house.feed(2600, 4200)
+    index.write_text(whole)
+    assert (house.judging, registry.aliases()["champion"]) == ("bad", "bad")
+    house.now[0] += 60
+    house.follow(4)
+    assert (house.judging, registry.aliases()["champion"]) == ("v0", "v0")
+
+
+def test_what_was_decided_by_aliases_that_moved_since_changes_nothing(registry: DirectoryRegistry) -> None:
+    seen = registry.aliases()
+    promotion.promote(registry, "v1", "somebody was faster")
+    now = registry.aliases()
+    assert not promotion.promote(registry, "v0", "", over=seen)
+    with pytest.raises(ModelError):
+        promotion.rollback(registry, "", over={"champion": "v2", "previous": "v0"})
+    assert registry.aliases() == now
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from streamer.config.model import Watch
 from streamer.event import Alert
 from streamer.service.learning.judgement import objection
-from streamer.service.learning.pairs import Agreement, Pairs
+from streamer.service.learning.pairs import CHAMPION, Agreement, Incident, Pairs
 from streamer.service.learning.shadow import Report, Shadow, hashed
 from tests.service.learning.room import Room, loaded, pieces, traffic
 from tests.service.world import alert_at
 
-BOUNDS = Watch()
+BOUNDS, PROMISED = Watch(), 60.0
 
 
 def seated(room: Room, version: str = "c", factor: float = 1.0, share: float = 1.0) -> Shadow:
@@ -37,7 +37,7 @@ def test_the_same_network_as_a_challenger_agrees_in_everything() -> None:
     assert report.pairs.same > 0, "the stream has faults: silence would prove nothing"
     assert (report.pairs.extra, report.pairs.lost, report.unsure) == (0, 0, 0)
     assert report.agreement.correlation == pytest.approx(1, abs=1e-6)
-    assert objection(report, BOUNDS) is None
+    assert objection(report, BOUNDS, PROMISED) is None
 
 
 def test_a_shadow_changes_nothing_that_is_told() -> None:
@@ -161,8 +161,20 @@ def report(champion: int = 10, challenger: int = 10, **more: float) -> Report:
     return made
 
 
+def missing(confirmed: int) -> Report:
+    """Of incidents that people confirmed, so many were the champion's alone."""
+    made = report()
+    made.pairs.incidents.extend(Incident(CHAMPION, "s", "e", "2026-01-31T12:00:00Z") for _ in range(confirmed))
+    made.label_of = lambda incident: "confirmed"
+    return made
+
+
+def test_a_silence_that_the_budgets_promise_is_no_objection() -> None:
+    assert objection(report(champion=100, challenger=0), BOUNDS, 10.0) is None
+
+
 def test_fewer_incidents_are_no_objection() -> None:
-    assert objection(report(challenger=0), BOUNDS) is None
+    assert objection(report(100, 10), BOUNDS, PROMISED) is None
 
 
 @pytest.mark.parametrize(
@@ -178,7 +190,7 @@ def test_fewer_incidents_are_no_objection() -> None:
 def test_who_surely_opens_more_incidents_is_no_better(champion: int, challenger: int, same: int, surely: bool) -> None:
     made = report(champion, challenger)
     made.pairs.same = same
-    assert (objection(made, BOUNDS) is not None) == surely
+    assert (objection(made, BOUNDS, PROMISED) is not None) == surely
 
 
 @pytest.mark.parametrize(
@@ -188,7 +200,9 @@ def test_who_surely_opens_more_incidents_is_no_better(champion: int, challenger:
         (report(unsure=50), "no score"),
         (report(slowdown=3.5), "3.5 times"),
         (Report("c", events=10_000), "nothing to do"),
+        (report(champion=100, challenger=0), "all but silent"),
+        (missing(confirmed=1), "misses 1 incidents that people confirmed"),
     ],
 )
 def test_what_speaks_against_a_challenger_is_said(bad: Report, why: str) -> None:
-    assert why in str(objection(bad, BOUNDS))
+    assert why in str(objection(bad, BOUNDS, PROMISED))

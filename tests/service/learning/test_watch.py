@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -66,6 +67,7 @@ def test_what_is_as_it_was_breaks_nothing() -> None:
     ("worse", "why"),
     [
         (after(opened=46), "46 incidents"),
+        (replace(after(opened=0, events=100_000), promised=60.0), "fallen silent"),
         (after(unsure=21), "no score"),
         (after(event_us=301), "301 us"),
         (after(opened=6, events=100), "6 incidents in 100 events"),
@@ -109,13 +111,18 @@ def test_better_is_never_a_breach(events: int, opened: int, batches: list[tuple[
     )
 
 
-def test_a_watch_tells_the_first_breach_once_and_is_over() -> None:
+def test_who_alerts_less_but_as_often_as_promised_is_not_silent() -> None:
+    assert breach(BEFORE, replace(after(opened=0, events=100_000), promised=12.0), BOUNDS) is None
+    assert breach(BEFORE, replace(after(opened=12, events=100_000), promised=60.0), BOUNDS) is None
+
+
+def test_a_watch_tells_its_first_breach_until_it_is_heard_and_is_over() -> None:
     watch = Watch("v1", BEFORE, Sample(), BOUNDS, until_s=60)
     assert watch.turn(after(), 10) is None
     assert not watch.over
     assert "incidents" in str(watch.turn(after(opened=100), 20))
     assert watch.over
-    assert watch.turn(after(opened=100), 30) is None
+    assert "100 incidents" in str(watch.turn(after(), 30))
 
 
 def test_a_watch_ends_with_its_period() -> None:
