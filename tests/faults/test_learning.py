@@ -7,8 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models import gate
+from models.gate_rules import GateRules
+from models.split import series_of, split
 from streamer import artifact
 from streamer.connect.registry_files import DirectoryRegistry
 from streamer.connect.registry_redis import RedisRegistry
@@ -147,27 +149,8 @@ class Stage:
         assert_clean(history, history.alerts)
         places = [self.trial.directory / daemon.place / SCORES for daemon in self.daemons]
         found = [row for place in places for row in learner.rows(place, PLANT)]
-        assert_judged(found, history.end, once=len(self.daemons) == 1)
+        learner.assert_judged(found, history.end, once=len(self.daemons) == 1)
         return found
-
-
-def assert_judged(rows: Sequence[Row], end: Mapping[int, int], *, once: bool) -> None:
-    """Every record of the log has a judgement; `once`: only one, as nobody shared the partitions."""
-    assert {row.status for row in rows} <= {"warming", "scored"}
-    for partition, upto in end.items():
-        found = Counter(row.offset for row in rows if row.partition == partition)
-        assert found.keys() == set(range(upto)), f"partition {partition}: {len(found)} of {upto} events were judged"
-        assert not once or found.total() == upto
-
-
-def stretches(rows: Sequence[Row]) -> list[list[str]]:
-    """The models that judged each partition, in the order of its log."""
-    found: dict[int, list[str]] = {}
-    for row in sorted(rows, key=lambda row: row.offset):
-        models = found.setdefault(row.partition, [])
-        if models[-1:] != [row.model]:
-            models.append(row.model)
-    return list(found.values())
 
 
 @contextmanager
@@ -183,11 +166,20 @@ def operator(daemon: Daemon, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(whole, capture_output=True, text=True, check=False, timeout=120)
 
 
-def refused_by_gate(directory: Path) -> Path:
-    """A bundle whose own report says that it did not pass."""
-    made = written(directory, "refused", 1.02)
-    artifact.attach(made, {"gate.json": json.dumps({"passed": False, "why": "copycat"}).encode()})
-    return made
+def copycat(directory: Path) -> Path:
+    """A bundle that always forecasts the last value, with what the gate says of it in the new regime."""
+    made = artifact.load(artifact.PRETRAINED)
+    silent = {name: np.zeros_like(made.weights[name]) for name in ("forecast_out", "forecast_out_bias")}
+    known = split(series_of(PLANT.history(PLANT.shift_step, HISTORY, entities=3), "the plant"), made.spec)
+    training = {"span": list(known.train_span_s), "data_sha256": known.train_sha256}
+    artifact.save(
+        directory, version="copycat", spec=made.spec, weights={**made.weights, **silent}, calibration=made.calibration,
+        parts=made.parts, training=training,
+    )  # fmt: skip
+    verdict = gate.judge(made, directory, known, GateRules(anomalies=24, warm_rows=128), backend="numpy")
+    say(f"a copycat at the gate: {verdict.why}")
+    artifact.attach(directory, {"gate.json": json.dumps(verdict.as_json()).encode()})
+    return directory
 
 
 def learnt(stage: Stage) -> str:
@@ -217,11 +209,11 @@ def learnt(stage: Stage) -> str:
 
 
 def bad_models_go(stage: Stage, champion: str, room: Path) -> None:
-    """Refused by its gate's report; objected to by the shadow; forced, it is watched and rolled back."""
+    """Refused by the gate; objected to by the shadow; forced, it is watched and rolled back."""
     registry, daemon = stage.registry, stage.daemons[0]
-    registry.publish(refused_by_gate(room / "refused"))
-    done = operator(daemon, "promote", "refused", "--yes")
-    assert (done.returncode, "copycat" in done.stderr) == (4, True), done.stderr
+    registry.publish(copycat(room / "copycat"))
+    done = operator(daemon, "promote", "copycat", "--yes")
+    assert (done.returncode, "refused by the gate" in done.stderr) == (4, True), done.stderr
     assert registry.aliases() == {"champion": champion}
     registry.publish(written(room / "wild", "wild", BAD))
     done = operator(daemon, "shadow", "wild")
@@ -280,7 +272,9 @@ def test_a_shifted_regime_is_learnt_while_events_flow_and_bad_models_go_again(
         first = stage.wait_settled()
         bad_models_go(stage, version, tmp_path)
         rows = stage.end()
-        assert {len(models) for models in stretches(rows)} == {4}  # the starter, the learnt one, the bad one, and back
+        assert {len(models) for models in learner.stretches(rows)} == {
+            4
+        }  # the starter, the learnt one, the bad one, and back
         assert learner.taken_over(rows, artifact.load(registry.path(version)).sha256, PLANT) < first
         falls(stage, first)
 
@@ -308,7 +302,7 @@ def test_two_replicas_on_redis_swap_and_roll_back_together(
 
 def given(stage: Stage, room: Path) -> str:
     """A sound challenger that the daemons try out and promote by themselves."""
-    stage.registry.publish(written(room / "given", "given", 1.001))
+    stage.registry.publish(written(room / "given", "given", 1.001, gate={"passed": True}))
     promotion.shadow(stage.registry, "given", "from elsewhere")
     learner.wait_line(stage.daemons, "shadow_report", 300.0, version="given")
     return "given"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from streamer.protocols import Registry
 from tests.integration.history import Told
+from tests.integration.load import Load
 from tests.integration.plant import Plant
 from tests.integration.runner import Daemon
 from tests.servers.child import wait_until
@@ -24,12 +26,31 @@ class Row(NamedTuple):
     model: str  # SHA-256
 
 
-def rows(path: Path, plant: Plant) -> Iterator[Row]:
+def rows(path: Path, load: Load) -> Iterator[Row]:
     """Every judgement, in the order it was written. The machine's number is the last part of its name."""
     with path.open(newline="") as file:
         for one in csv.DictReader(file):
-            partition = int(one["entity"].rpartition("-")[2]) % plant.partitions
+            partition = int(one["entity"].rpartition("-")[2]) % load.partitions
             yield Row(partition, int(one["row"]), one["status"], one["model"])
+
+
+def assert_judged(rows: Sequence[Row], end: Mapping[int, int], *, once: bool) -> None:
+    """Every record of the log has a judgement; `once`: only one, as nobody shared the partitions."""
+    assert {row.status for row in rows} <= {"warming", "scored"}
+    for partition, upto in end.items():
+        found = Counter(row.offset for row in rows if row.partition == partition)
+        assert found.keys() == set(range(upto)), f"partition {partition}: {len(found)} of {upto} events were judged"
+        assert not once or found.total() == upto
+
+
+def stretches(rows: Sequence[Row]) -> list[list[str]]:
+    """The models that judged each partition, in the order of its log."""
+    found: dict[int, list[str]] = {}
+    for row in sorted(rows, key=lambda row: row.offset):
+        models = found.setdefault(row.partition, [])
+        if models[-1:] != [row.model]:
+            models.append(row.model)
+    return list(found.values())
 
 
 def taken_over(judged: Iterable[Row], sha256: str, plant: Plant) -> int:

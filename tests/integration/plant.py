@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from tests.integration.load import Load
+from tests.integration.load import EPOCH_S, Load
 
 DAY_S = 86_400.0
 SEASON = 240  # steps
@@ -47,6 +47,12 @@ class Plant(Load):
         count = 2 * (self.last_step - self.shift_step) // usual
         first = self.shift_step + rng.integers(0, usual, (self.entities, 1))
         return np.cumsum(np.hstack([first, rng.integers(usual // 2, 3 * usual // 2, (self.entities, count))]), axis=1)
+
+    def history(self, first: int, steps: int, entities: int) -> dict[str, np.ndarray]:
+        """Values (entities, steps, channels) and times (entities, steps) of the first machines, as a training reads."""
+        values = np.stack([self._step(step)[:entities] for step in range(first, first + steps)], axis=1)
+        time_s = np.tile(EPOCH_S + self.step_s * np.arange(first, first + steps, dtype=np.float64), (entities, 1))
+        return {"values": values.astype(np.float32), "time_s": time_s}
 
     def step_of(self, offset: int) -> int:
         """Of a record in its partition."""
