@@ -50,6 +50,10 @@ class Incident:
     first_offset: int  # of the window that the alert showed; -1: it had none
     last_offset: int
 
+    def holds(self, topic: str, partition: int, offset: int) -> bool:
+        """Whether its window holds a record."""
+        return (self.topic, self.partition) == (topic, partition) and self.first_offset <= offset <= self.last_offset
+
 
 @dataclass(frozen=True, slots=True)
 class Label:

@@ -103,7 +103,7 @@ class RedisJournal(Journal):
         return next(iter(self._of(ids[:1])), None)
 
     def around(self, topic: str, partition: int, offset: int) -> Incident | None:
-        held = (one for one in reversed(self.incidents(limit=KEPT_INCIDENTS)) if _holds(one, topic, partition, offset))
+        held = (one for one in reversed(self.incidents(limit=KEPT_INCIDENTS)) if one.holds(topic, partition, offset))
         return next(held, None)
 
     def incidents(self, *, since_s: float = -math.inf, limit: int = 100) -> Sequence[Incident]:
@@ -141,10 +141,6 @@ class RedisJournal(Journal):
 
     def _key(self, name: str) -> str:
         return self._prefix + name
-
-
-def _holds(one: Incident, topic: str, partition: int, offset: int) -> bool:
-    return (one.topic, one.partition) == (topic, partition) and one.first_offset <= offset <= one.last_offset
 
 
 def _incident(body: bytes) -> Incident:

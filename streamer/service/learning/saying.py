@@ -11,7 +11,7 @@ from typing import Annotated
 
 import msgspec
 
-from streamer.errors import InputError
+from streamer.errors import InputError, NotKnown
 from streamer.journal import Incident, Journal, Label, LabelKind
 from streamer.service.learning.chronicle import seconds
 
@@ -53,7 +53,7 @@ def read(line: bytes, where: str) -> Said:
 
 
 def join(said: Said, journal: Journal, *, now_s: float, origin: str = "") -> tuple[Label, Incident | None]:
-    """The label with what it is about. InputError, saying what to do, if nothing of that kind is known."""
+    """The label with what it is about. InputError, saying what to do, if it names nothing; NotKnown if it may yet."""
     ways = sum((bool(said.alert_id), said.record is not None, bool(said.entity or said.start)))
     if ways != 1:
         raise InputError("a label names one of alert_id, record, or stream with entity, start and end")
@@ -76,7 +76,7 @@ def _named(said: Said, journal: Journal) -> Incident:
         found = journal.around(record.topic, record.partition, record.offset)
         what = f"no incident's window holds record {record.topic}-{record.partition}@{record.offset}"
     if found is None:
-        raise InputError(f"{what}; `streamer alerts list` shows those that are known")
+        raise NotKnown(f"{what}; `streamer alerts list` shows those that are known")
     return found
 
 
