@@ -12,6 +12,7 @@ import numpy as np
 
 from streamer.artifact import ModelSpec
 from streamer.connect.memory import Item, MemoryScores, MemorySink, MemorySource
+from streamer.detect.feedback import Effect, ignore
 from streamer.event import I64, Alert, EventBatch, Fate, Lease, Message, ModelRef, Rejected, Scores
 from streamer.journal import Label
 from streamer.protocols import Scorer as Network
@@ -92,7 +93,7 @@ class HighJudge:
         raised, self.timers = self.timers, []
         return raised
 
-    def heed(self, labels: Sequence[Label]) -> list[Alert]:
+    def heed(self, labels: Sequence[Label], note: Callable[[Effect], None] = ignore) -> list[Alert]:
         """Note them."""
         self.heard += [label for label in labels if label not in self.heard]
         return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,9 +37,9 @@ class World:
             self.journal, Board(), lambda: LabelFile(self.path, self.journal.place), wall=self.clock, clock=self.clock
         )
 
-    def say(self, about: dict[str, object], note: str, label: str = "confirmed") -> None:
+    def say(self, about: Mapping[str, object], note: str, label: str = "confirmed") -> None:
         with self.path.open("a") as file:
-            file.write(json.dumps(about | {"label": label, "note": note}) + "\n")
+            file.write(json.dumps({**about, "label": label, "note": note}) + "\n")
 
     @property
     def heard(self) -> list[str]:
@@ -56,7 +57,7 @@ def world(tmp_path: Path) -> World:
 
 @pytest.mark.parametrize("about", [BY_ID, BY_RECORD])
 def test_a_label_that_comes_before_its_incident_is_heard_when_it_is_known(
-    world: World, about: dict[str, object]
+    world: World, about: Mapping[str, object]
 ) -> None:
     world.say(about, "early")
     world.after(0)
@@ -132,7 +133,7 @@ steps = st.lists(st.sampled_from(["pump", "record", "valve", "known pump", "know
 @settings(max_examples=60, deadline=None)
 @given(steps)
 def test_whatever_comes_first_every_label_of_a_known_incident_is_heard_once_and_in_order(drawn: list[str]) -> None:
-    names = {"pump": BY_ID, "record": BY_RECORD, "valve": {"alert_id": "cd34"}}
+    names: dict[str, Mapping[str, object]] = {"pump": BY_ID, "record": BY_RECORD, "valve": {"alert_id": "cd34"}}
     said: list[tuple[Incident, str]] = []
     with TemporaryDirectory() as folder:
         world = World(Path(folder))
