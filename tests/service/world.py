@@ -94,8 +94,11 @@ class HighJudge:
         return raised
 
     def heed(self, labels: Sequence[Label], note: Callable[[Effect], None] = ignore) -> list[Alert]:
-        """Note them."""
-        self.heard += [label for label in labels if label not in self.heard]
+        """Remember them; each changes nothing, once."""
+        new = [label for label in labels if label not in self.heard]
+        self.heard += new
+        for label in new:
+            note(Effect(label, (1.0, 1.0), (1.0, 1.0), renewed=False, ended=""))
         return []
 
     def load(self, blob: bytes) -> None:

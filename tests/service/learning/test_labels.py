@@ -24,7 +24,7 @@ from streamer.journal import Incident, LabelKind
 from streamer.service.learning.chronicle import Chronicle, incident_of
 from streamer.service.learning.listener import Board, Listener
 from streamer.service.learning.saying import FOLLOWS, WHO, Said, consequence, join, note, read
-from tests.service.world import Hands, alert_at
+from tests.service.world import Hands, alert_at, batch_of, world
 
 PUMP = Incident("ab12", "plant", "pump", 100.0, 200.0, "warning", 1.5, "pump is hot", "t", 0, 5, 9)
 LABEL = {"alert_id": "ab12", "label": "confirmed"}
@@ -109,6 +109,20 @@ def test_the_log_says_what_a_label_changed_with_old_and_new_values(journal: Sqli
     assert (line["event"], line["entity"], line["label"]) == ("label_applied", "pump", "false_alarm")
     assert [line[name] for name in ("line_before", "line", "strain_before", "strain")] == [3.0, 3.0, 1.16, 1.0]
     assert (line["measured_anew"], line["ended"]) == (False, "ab12")
+
+
+def test_every_line_tells_once_what_the_labels_of_its_stream_changed(journal: SqliteJournal) -> None:
+    w = world([batch_of([1.0], 0)])
+    w.read(1)
+    w.score()
+    label, _ = join(Said(LabelKind.CONFIRMED, alert_id="ab12"), journal, now_s=0.0)
+    w.line.said = Board()
+    w.line.said.put([replace(label, stream=w.line.stream, number=1), replace(label, stream="another", number=2)])
+    with capture_logs() as lines:
+        for _ in range(2):
+            w.line.tick(flowing=True)
+            w.line._heed_at = 0.0
+    assert [(line["event"], line["number"]) for line in lines if "label" in line["event"]] == [("label_applied", 1)]
 
 
 def test_a_file_of_labels_is_heard_line_by_line_once_and_across_restarts(
