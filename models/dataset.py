@@ -39,19 +39,23 @@ class History:
     anomaly: Bool  # (E, L) known anomalies: seen as input, never as a target
     rhythm: Bool  # (E,) False where the clock carries nothing
     label: F32 | None = None  # (E, L) 1 = anomaly, 0 = normal, NaN = unknown: for a supervised head
+    weight: F32 | None = None  # (E, L) of each target in the loss; None: 1
 
     def span(self, start: int, stop: int) -> History:
         """Rows start..stop of every entity."""
-        cut = (slice(None), slice(start, stop))
-        label = None if self.label is None else self.label[cut]
-        return History(self.values[cut], self.time_s[cut], self.anomaly[cut], self.rhythm, label)
+        return self._at((slice(None), slice(start, stop)), self.rhythm)
 
     def of(self, entities: Any) -> History:
         """All rows of the chosen entities."""
-        label = None if self.label is None else self.label[entities]
-        return History(
-            self.values[entities], self.time_s[entities], self.anomaly[entities], self.rhythm[entities], label
-        )  # fmt: skip
+        return self._at(entities, self.rhythm[entities])
+
+    def pieces(self, entity: Any, row: Any) -> History:
+        """Rows (P, T) of entities (P, 1)."""
+        return self._at((entity, row), self.rhythm[entity[:, 0]])
+
+    def _at(self, index: Any, rhythm: Bool) -> History:
+        label, weight = (None if part is None else part[index] for part in (self.label, self.weight))
+        return History(self.values[index], self.time_s[index], self.anomaly[index], rhythm, label, weight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +120,16 @@ def windows(history: History, spec: ModelSpec, young: int | None = None) -> Wind
     r = features.rhythm_features(log_gap, before, time_s) * history.rhythm[:, None, None].astype(np.float32)
 
     judged = np.broadcast_to(np.arange(length) >= measured, time_s.shape)
-    learn = judged & ~history.anomaly[:, :length]
-    clock = (learn & history.rhythm[:, None]).astype(np.float32)
+    learn = (judged & ~history.anomaly[:, :length]).astype(np.float32)
+    if history.weight is not None:
+        learn *= history.weight[:, :length]
+    clock = learn * history.rhythm[:, None].astype(np.float32)
     label, label_weight = _labels(history, judged, length)
     cut = slice(first, None)
     return Windows(
         x=x[:, cut], r=r[:, cut], step=step[:, cut].astype(np.float32), log_gap=log_gap[:, cut],
         hour=features.hour_of_day(time_s)[:, cut].astype(np.int32),
-        value_weight=(learn[:, :, None] & ~np.isnan(values))[:, cut].astype(np.float32),
+        value_weight=(learn[:, :, None] * ~np.isnan(values))[:, cut].astype(np.float32),
         gap_weight=clock[:, cut], hour_weight=clock[:, cut],
         label=label[:, cut], label_weight=label_weight[:, cut],
     )  # fmt: skip
@@ -145,11 +151,7 @@ def cut(history: History, length: int, stride: int, limit: int, rng: np.random.G
     pairs = np.stack(np.meshgrid(np.arange(entities), starts, indexing="ij"), axis=-1).reshape(-1, 2)
     pairs = pairs[rng.permutation(len(pairs))[:limit]]
     entity, row = pairs[:, :1], pairs[:, 1:] + np.arange(length)
-    label = None if history.label is None else history.label[entity, row]
-    return History(
-        history.values[entity, row], history.time_s[entity, row], history.anomaly[entity, row],
-        history.rhythm[entity[:, 0]], label,
-    )  # fmt: skip
+    return history.pieces(entity, row)
 
 
 def moved(pieces: History, span_s: float, rng: np.random.Generator) -> History:

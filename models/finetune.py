@@ -3,8 +3,9 @@
     python -m models.finetune --bundle DIR --data rows.npz --out DIR --seconds N [--seed S] [--version V]
 
 rows.npz: values (E, T, C) with NaN = missing, time_s (E, T) ascending, optional mask (E, T) = 1 for rows that must not
-be learnt (known anomalies), optional rhythm (E,) = 0 where the clock carries nothing. Always writes a complete bundle;
-the old weights stay in it unless held-out rows are predicted better. `--seconds` is wall time in all.
+be learnt (known anomalies), optional weight (E, T) of each row in the loss, optional rhythm (E,) = 0 where the clock
+carries nothing. Always writes a complete bundle; the old weights stay in it unless held-out rows are predicted better.
+`--seconds` is wall time in all.
 Progress: JSON lines on stderr. Exit codes as everywhere (errors.StreamerError).
 """
 
@@ -25,6 +26,7 @@ from streamer import artifact
 from streamer.artifact import Bundle
 from streamer.backends.keras_step import import_tensorflow
 from streamer.errors import InputError, StreamerError
+from streamer.event import F32
 
 # Processor seconds of what follows training: the last validation, four conversions and their proof.
 EXPORT_CPU_S = 6.0
@@ -64,7 +66,16 @@ def history_of(arrays: Mapping[str, Any], where: object) -> History:
     rhythm = np.asarray(arrays.get("rhythm", np.ones(entities)), bool)
     if mask.shape != (entities, rows) or rhythm.shape != (entities,):
         raise InputError(f"{where}: mask must be (E, T) and rhythm (E,), got {mask.shape} and {rhythm.shape}")
-    return History(values, time_s, mask, rhythm)
+    return History(values, time_s, mask, rhythm, weight=_weight(arrays, where, mask.shape))
+
+
+def _weight(arrays: Mapping[str, Any], where: object, shape: tuple[int, ...]) -> F32 | None:
+    if "weight" not in arrays:
+        return None
+    weight = np.asarray(arrays["weight"], np.float32)
+    if weight.shape != shape or not np.isfinite(weight).all() or (weight < 0).any():
+        raise InputError(f"{where}: weight must be (E, T), finite and not negative, got {weight.shape}")
+    return weight
 
 
 def finetune(bundle: Bundle, history: History, out: Path, *, version: str, until_s: float, seed: int) -> bool:

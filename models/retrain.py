@@ -5,8 +5,8 @@
 request.json (paths absolute or relative to the request's folder):
     champion   directory of the bundle in service
     history    npz: values (P, L, C) with NaN = missing, time_s (P, L) ascending; optional mask (P, L) = 1 for rows that
-               must not be learnt, rhythm (P,) = 0 where the clock carries nothing, entity (P,) names of the pieces'
-               owners (several pieces may be of one entity)
+               must not be learnt, weight (P, L) of each row in the loss (1), rhythm (P,) = 0 where the clock carries
+               nothing, entity (P,) names of the pieces' owners (several pieces may be of one entity)
     labels     optional list of {"start_s", "end_s", "entity": name or null}: confirmed anomalies; never learnt, and
                what the gate counts as caught or missed where they lie in the held-out span
     out        directory that must not exist; `out` + "-edge" is the edge twin's, `out` + "-refused" a refusal's

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,7 @@ class Series:
     label: Bool  # confirmed anomalies, a part of `excluded`
     held: Bool  # at or after the cut
     rhythm: bool = True
+    weight: F32 | None = None  # of each row in the loss; None: 1
 
     def __len__(self) -> int:
         return len(self.time_s)
@@ -90,7 +91,9 @@ def _joined(history: History, names: Sequence[str], name: str, labels: Sequence[
         if window.entity in (None, name):
             label |= (time_s >= window.start_s) & (time_s <= window.end_s)
     excluded = history.anomaly[own].reshape(-1)[order] | label
-    return Series(name, values, time_s, excluded, label, np.zeros(len(time_s), bool), bool(history.rhythm[own[0]]))
+    weight = None if history.weight is None else history.weight[own].reshape(-1)[order]
+    rhythm, held = bool(history.rhythm[own[0]]), np.zeros(len(time_s), bool)
+    return Series(name, values, time_s, excluded, label, held, rhythm, weight)
 
 
 def split(series: Sequence[Series], spec: ModelSpec, *, share: float = HELD_SHARE, embargo: int | None = None) -> Split:
@@ -104,7 +107,7 @@ def split(series: Sequence[Series], spec: ModelSpec, *, share: float = HELD_SHAR
     if longest < needed:
         raise InputError(f"training needs {needed} rows of an entity, the longest of {len(series)} has {longest}")
     cut_s = float(np.quantile(every, 1 - share, method="higher"))
-    marked = tuple(_marked(s, s.time_s >= cut_s) for s in series)
+    marked = tuple(replace(s, held=s.time_s >= cut_s) for s in series)
     train = _rectangles(marked, spec, spec.window if embargo is None else embargo)
     _varies(train)
     held = [s for s in marked if int(s.held.sum()) >= LEAST_HELD_ROWS]
@@ -116,12 +119,6 @@ def split(series: Sequence[Series], spec: ModelSpec, *, share: float = HELD_SHAR
         train, marked, (float(train.time_s.min()), float(train.time_s.max())), (cut_s, last_s),
         digest(train.values, train.time_s),
         digest(*(a for s in marked for a in (s.values[s.held], s.time_s[s.held]))),
-    )  # fmt: skip
-
-
-def _marked(series: Series, held: Bool) -> Series:
-    return Series(
-        series.entity, series.values, series.time_s, series.excluded, series.label, held, series.rhythm
     )  # fmt: skip
 
 
@@ -143,7 +140,14 @@ def _rectangles(series: Sequence[Series], spec: ModelSpec, embargo: int) -> Hist
     return History(
         np.stack([s.values[cut] for s, cut in pieces]), np.stack([s.time_s[cut] for s, cut in pieces]),
         np.stack([s.excluded[cut] for s, cut in pieces]), np.array([s.rhythm for s, _ in pieces]),
+        weight=_weights(pieces),
     )  # fmt: skip
+
+
+def _weights(pieces: Sequence[tuple[Series, slice]]) -> F32 | None:
+    """All series are of one history: either every one has weights, or none."""
+    found = [s.weight[cut] for s, cut in pieces if s.weight is not None]
+    return np.stack(found) if found else None
 
 
 def _varies(train: History) -> None:

@@ -3,7 +3,8 @@
 StreamerError
 ├── ConfigError          configuration is wrong: path, problem, what to do       exit 3
 ├── InputError           a file or stream cannot be read at all                  exit 1
-│   └── RetryLater       what is needed to read is away: keep the records, ask again
+│   ├── RetryLater       what is needed to read is away: keep the records, ask again
+│   └── NotKnown         what it speaks of is not known, at least not yet
 ├── ModelError           a bundle cannot be used
 │   ├── CorruptBundle    a part is missing or its hash differs
 │   ├── UntrustedBundle  a signature is missing, foreign or false
@@ -42,6 +43,10 @@ class InputError(StreamerError):
 
 class RetryLater(InputError):
     """Something that decoding needs does not answer, as a schema registry: the records are good, and must be kept."""
+
+
+class NotKnown(InputError):
+    """An input speaks of something that is not known; it may become known later."""
 
 
 class ModelError(StreamerError):

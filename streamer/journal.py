@@ -20,7 +20,7 @@ class LabelKind(enum.StrEnum):
     EXPECTED = "expected"  # it happened, and was planned: maintenance, a test
     FALSE_ALARM = "false_alarm"  # nothing was wrong
     NEW_NORMAL = "new_normal"  # from now on this is how it is
-    UNSURE = "unsure"  # withdraws what was said before
+    UNSURE = "unsure"  # withdraws what was said before: nobody knows
 
     @property
     def learnt(self) -> bool:
@@ -29,6 +29,8 @@ class LabelKind(enum.StrEnum):
 
 
 OPEN, RESOLVED = "open", "resolved"  # the kinds of an incident that nobody has labelled
+FORGOTTEN = "forgotten"  # the kind of a time of which the journal had to drop incidents or labels
+MOST_INCIDENTS = 100_000  # that any journal keeps: a training reads them all, some 50 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,10 @@ class Incident:
     first_offset: int  # of the window that the alert showed; -1: it had none
     last_offset: int
 
+    def holds(self, topic: str, partition: int, offset: int) -> bool:
+        """Whether its window holds a record."""
+        return (self.topic, self.partition) == (topic, partition) and self.first_offset <= offset <= self.last_offset
+
 
 @dataclass(frozen=True, slots=True)
 class Label:
@@ -65,21 +71,40 @@ class Label:
     origin: str = ""  # where it was read, as "labels-0@17": the same origin is written down once; "" = nowhere
     number: int = 0
 
+    @property
+    def about(self) -> object:
+        """What it is said of: equal for labels of the same incident, or of the same stretch of time."""
+        return self.alert_id or (self.stream, self.entity, self.start_s, self.end_s)
+
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A stretch of time of an entity, and what is known of it: a LabelKind, or `open` or `resolved`."""
+    """A stretch of time of an entity, and what is known of it: a LabelKind, or `open`, `resolved` or `forgotten`."""
 
     stream: str
-    entity: str
+    entity: str  # "": every one
     start_s: float
     end_s: float
     kind: str
+    number: int = 0  # of the label that said so
+
+    @property
+    def said(self) -> bool:
+        """Whether a person said so."""
+        return self.kind in set(LabelKind)
 
     @property
     def learnt(self) -> bool:
         """Whether a training may learn from it. An incident that nobody has judged never becomes normal by itself."""
-        return self.kind in set(LabelKind) and LabelKind(self.kind).learnt
+        return self.said and LabelKind(self.kind).learnt
+
+    @property
+    def rank(self) -> tuple[bool, int]:
+        """Of two that hold a moment the one of higher rank counts: a person's word, and of these the last."""
+        return self.said, self.number
+
+    def holds(self, entity: str) -> bool:
+        return self.entity in {"", entity}
 
 
 @runtime_checkable
@@ -87,7 +112,15 @@ class Journal(Protocol):
     """Incidents and labels. Any thread may call it; StoreError if it does not answer."""
 
     def record(self, incidents: Sequence[Incident]) -> None:
-        """Write or overwrite incidents, by their ids."""
+        """Write or overwrite incidents, by their ids.
+
+        A journal is bounded: of too many incidents those fall off that ended first, open ones last.
+        """
+
+    def forgotten(self, stream: str) -> float:
+        """The event time of a stream up to which incidents or labels fell off, -inf: none did. Nothing before it can be
+        told from what nobody judged.
+        """
 
     def incident(self, alert_id: str) -> Incident | None:
         """The incident whose id is, or begins with, this; InputError if several do."""
@@ -114,26 +147,47 @@ class Journal(Protocol):
         """Release everything. Idempotent."""
 
 
-def periods(journal: Journal, stream: str, since_s: float, until_s: float, most: int = 100_000) -> list[Period]:
-    """Every stretch of a stream between two times that something is known of; the last word on an incident counts."""
-    words = _last_words(journal, most)
-    incidents = [one for one in journal.incidents(limit=most) if one.stream == stream]
-    known = [*(_period(one, words.pop(one.alert_id, None)) for one in incidents), *map(_stretch, words.values())]
-    return [one for one in known if one.stream == stream and one.end_s >= since_s and one.start_s <= until_s]
+def periods(journal: Journal, stream: str, since_s: float, until_s: float) -> list[Period]:
+    """Every stretch of a stream between two times that something is known of; the last word on an incident counts.
+
+    Stretches may overlap: `Period.rank` says which of them counts.
+    """
+    incidents = [one for one in journal.incidents(limit=MOST_INCIDENTS) if one.stream == stream]
+    words = _last_words(journal, stream)
+    forgotten_s = journal.forgotten(stream)  # asked last: what falls off meanwhile is either among them or before it
+    known = [_period(one, words.pop(one.alert_id, None)) for one in incidents]
+    known += [_stretch(label, forgotten_s) for label in words.values()]
+    if forgotten_s > -math.inf:
+        known.append(Period(stream, "", -math.inf, forgotten_s, FORGOTTEN))
+    return [one for one in known if one.end_s >= since_s and one.start_s <= until_s]
 
 
-def _last_words(journal: Journal, most: int) -> dict[object, Label]:
+def _last_words(journal: Journal, stream: str) -> dict[object, Label]:
     """The newest label of every incident and of every stretch."""
-    said = journal.labels(limit=most)
-    return {label.alert_id or (label.stream, label.entity, label.start_s, label.end_s): label for label in said}
+    found: dict[object, Label] = {}
+    after = 0
+    while page := journal.labels(after):
+        found |= {label.about: label for label in page if label.stream == stream}
+        after = page[-1].number
+    return found
 
 
 def _period(incident: Incident, label: Label | None) -> Period:
-    unlabelled = OPEN if incident.ended_s is None else RESOLVED
     ended_s = math.inf if incident.ended_s is None else incident.ended_s
-    kind = unlabelled if label is None else label.kind.value
+    if label is not None:
+        return _said(label, incident.started_s, ended_s)
+    kind = OPEN if incident.ended_s is None else RESOLVED
     return Period(incident.stream, incident.entity, incident.started_s, ended_s, kind)
 
 
-def _stretch(label: Label) -> Period:
-    return Period(label.stream, label.entity, label.start_s, label.end_s, label.kind.value)
+def _stretch(label: Label, forgotten_s: float) -> Period:
+    """Of an incident that the journal has forgotten no end is later than what it has forgotten."""
+    gone = bool(label.alert_id) and math.isinf(label.end_s) and forgotten_s >= label.start_s
+    return _said(label, label.start_s, forgotten_s if gone else label.end_s)
+
+
+def _said(label: Label, start_s: float, end_s: float) -> Period:
+    """Nobody called normal what had not happened when he spoke, unless he named its end."""
+    if label.kind.learnt and math.isinf(end_s):
+        end_s = max(start_s, label.said_at_s)
+    return Period(label.stream, label.entity, start_s, end_s, label.kind.value, label.number)

@@ -74,14 +74,14 @@ def tail(*, config: Path, sets: tuple[str, ...], output: str) -> None:
 @click.option("--note", default="", metavar="TEXT", help="Why.")
 @format_option("human", "json")
 def label_(*, alert: str, label: str, config: Path, sets: tuple[str, ...], by: str, note: str, output: str) -> None:
-    """Say what ALERT (its id, or the beginning of it) was, and hear what that changes.
+    """Say what ALERT (its id, or the beginning of it) was, and hear what that is going to change.
 
     \b
     confirmed    it was a fault
     expected     it happened, and was planned
     false_alarm  nothing was wrong
     new_normal   from now on this is how it is
-    unsure       withdraws what was said before
+    unsure       withdraws what was said before: nobody knows
     """
     from streamer.journal import LabelKind
     from streamer.service.learning.saying import Said, consequence, join

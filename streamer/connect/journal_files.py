@@ -1,4 +1,7 @@
-"""The journal as one SQLite file, shared by the processes of a machine; or in memory, while the process lives."""
+"""The journal as one SQLite file, shared by the processes of a machine; or in memory, while the process lives.
+
+Its incidents are bounded. Labels are not: people write few, and a training reads all of them.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from streamer.errors import InputError, StoreError
-from streamer.journal import Incident, Journal, Label, LabelKind
+from streamer.journal import MOST_INCIDENTS, Incident, Journal, Label, LabelKind
 
 SCHEMA = 1
 BUSY_S = 5.0  # another process writes; a write takes milliseconds
@@ -22,6 +25,7 @@ CREATE TABLE IF NOT EXISTS incidents (
   severity TEXT NOT NULL, score REAL NOT NULL, summary TEXT NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL,
   first_offset INTEGER NOT NULL, last_offset INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS incidents_started ON incidents (started_s);
+CREATE INDEX IF NOT EXISTS incidents_ended ON incidents (ended_s IS NULL, ended_s, started_s, alert_id);
 CREATE INDEX IF NOT EXISTS incidents_offset ON incidents (topic, partition, last_offset);
 CREATE TABLE IF NOT EXISTS labels (
   kind TEXT NOT NULL, stream TEXT NOT NULL, entity TEXT NOT NULL, start_s REAL NOT NULL, end_s REAL,
@@ -29,7 +33,19 @@ CREATE TABLE IF NOT EXISTS labels (
   number INTEGER PRIMARY KEY AUTOINCREMENT);
 CREATE UNIQUE INDEX IF NOT EXISTS labels_origin ON labels (origin) WHERE origin != '';
 CREATE TABLE IF NOT EXISTS places (source TEXT PRIMARY KEY, place INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS forgotten (stream TEXT PRIMARY KEY, until_s REAL NOT NULL) WITHOUT ROWID;
 """
+# What falls off. An open incident that must go may have lasted until the newest time that is known of its stream.
+OVER = "SELECT * FROM incidents ORDER BY ended_s IS NULL, ended_s, started_s, alert_id LIMIT ?"
+UNTIL = f"""
+INSERT INTO forgotten
+SELECT over.stream, MAX(IFNULL(over.ended_s, (SELECT MAX(IFNULL(ended_s, started_s)) FROM incidents AS one
+                                              WHERE one.stream = over.stream)))
+FROM ({OVER}) AS over WHERE true GROUP BY over.stream
+ON CONFLICT (stream) DO UPDATE SET until_s = MAX(until_s, excluded.until_s)
+"""
+DROP = f"DELETE FROM incidents WHERE alert_id IN (SELECT alert_id FROM ({OVER}))"
+LAST = "\U0010ffff"  # behind every character: what begins with a text lies between it and it with this
 RECORD = f"INSERT OR REPLACE INTO incidents VALUES ({', '.join('?' * len(fields(Incident)))})"
 LABEL = f"INSERT INTO labels VALUES ({', '.join('?' * (len(fields(Label)) - 1))}, NULL)"
 
@@ -37,9 +53,10 @@ LABEL = f"INSERT INTO labels VALUES ({', '.join('?' * (len(fields(Label)) - 1))}
 class SqliteJournal(Journal):
     """A Journal in a file, written through (FULL); readable by its owner only. `path` None: in memory."""
 
-    def __init__(self, path: str | Path | None) -> None:
+    def __init__(self, path: str | Path | None, *, kept: int = MOST_INCIDENTS) -> None:
         """StoreError if the file cannot be opened, is damaged, or was made by a later version."""
         self._where, self._lock = str(path or "the journal in memory"), threading.Lock()
+        self._kept = kept
         with self._errors("open"):
             if path is not None:
                 _make(Path(path))
@@ -54,9 +71,14 @@ class SqliteJournal(Journal):
     def record(self, incidents: Sequence[Incident]) -> None:
         with self._writing("record in"):
             self._db.executemany(RECORD, [astuple(incident) for incident in incidents])
+            self._trim()
+
+    def forgotten(self, stream: str) -> float:
+        found = self._rows("SELECT until_s FROM forgotten WHERE stream = ?", stream)
+        return float(found[0][0]) if found else -math.inf
 
     def incident(self, alert_id: str) -> Incident | None:
-        found = self._incidents("substr(alert_id, 1, ?) = ? ORDER BY alert_id LIMIT 2", len(alert_id), alert_id)
+        found = self._incidents("alert_id BETWEEN ? AND ? ORDER BY alert_id LIMIT 2", alert_id, alert_id + LAST)
         exact = [one for one in found if one.alert_id == alert_id]
         if len(found) > 1 and not exact:
             raise InputError(f"several alerts have ids that begin with {alert_id!r}; give more of it")
@@ -91,6 +113,12 @@ class SqliteJournal(Journal):
     def close(self) -> None:
         with self._lock:
             self._db.close()
+
+    def _trim(self) -> None:
+        over = self._db.execute("SELECT COUNT(*) FROM incidents").fetchone()[0] - self._kept
+        if over > 0:
+            self._db.execute(UNTIL, (over,))
+            self._db.execute(DROP, (over,))
 
     def _found(self, version: int) -> None:
         if version > SCHEMA:

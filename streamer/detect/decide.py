@@ -97,13 +97,17 @@ class Decider:
         """What fired here was a false alarm."""
         self._stance[slots] = np.minimum(self._stance[slots] + STRICTER, STRICTEST)
 
-    def trust(self, slots: I64) -> None:
-        """What fired here was a fault."""
-        self._stance[slots] = np.maximum(self._stance[slots] - STRICTER, 0)
+    def trust(self, slots: I64, times: int = 1) -> None:
+        """What fired here was a fault, or is not known to be none: so many false alarms are taken back."""
+        self._stance[slots] = np.maximum(self._stance[slots] - times * STRICTER, 0)
 
     def forgive(self, slots: I64) -> None:
         """The last incident here was deserved: it is not held against the budget."""
         self._strain[slots] = np.maximum(self._strain[slots] - STRAIN, 0)
+
+    def factors(self, slot: int) -> tuple[float, float]:
+        """By what people's words and past incidents multiply the alarm line here."""
+        return math.exp(self._stance[slot]), math.exp(self._strain[slot])
 
     def _sustained(self, slots: I64, judged: I64, level: F32) -> F32:
         """The level that k of the last n events reached: what has to rise, or a lasting fault would never be k of n."""

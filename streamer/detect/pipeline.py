@@ -17,7 +17,7 @@ from streamer.detect.arena import Slots, select, waves
 from streamer.detect.arrays import known
 from streamer.detect.calibrate import Profile
 from streamer.detect.evidence import Observation
-from streamer.detect.feedback import Feedback
+from streamer.detect.feedback import Effect, Feedback, ignore
 from streamer.detect.incident import Change, Incidents
 from streamer.detect.lanes import Lanes
 from streamer.detect.report import Reporter, Wave
@@ -236,10 +236,16 @@ class Detector:
         self.now_s = now_s
         return self.storm.roll(self.topic, now_s, self.ref) + self.silence.tick(now_s, self.slots, self.topic, self.ref)
 
-    def heed(self, labels: Sequence[Label]) -> list[Alert]:
-        """Let what people said act on the entities that are remembered here, each label once; the incidents it ends."""
-        told = (self._feedback.heed(label, self.topic, self._reporter, self.ref) for label in labels)
-        return [alert for alert in told if alert is not None]
+    def heed(self, labels: Sequence[Label], note: Callable[[Effect], None] = ignore) -> list[Alert]:
+        """Let what people said act on the entities that are remembered here, each label once; the incidents it ends.
+
+        `note` hears what each label changed.
+        """
+        heeded = (self._feedback.heed(label, labels, self.topic, self._reporter, self.ref) for label in labels)
+        effects = [effect for effect in heeded if effect is not None]
+        for effect in effects:
+            note(effect)
+        return [effect.told for effect in effects if effect.told is not None]
 
     # -- state --------------------------------------------------------------------------------------------------------
     def arrays(self) -> dict[str, np.ndarray]:

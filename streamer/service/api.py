@@ -153,7 +153,7 @@ class _Pages:
         return Response(body, media_type="application/json")
 
     async def label(self, request: Request) -> Response:
-        """What somebody says of an alert, {"label", "by", "note"}; the answer says what that changes."""
+        """What somebody says of an alert, {"label", "by", "note"}; the answer says what is going to change."""
         body = await small_body(request)
         try:
             told = await run_in_threadpool(self._said, request.path_params["alert"], body)

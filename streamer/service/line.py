@@ -32,6 +32,7 @@ from streamer.service.delivery import Outbox
 from streamer.service.joining import is_plain, joined
 from streamer.service.keeper import Keeper
 from streamer.service.learning.listener import Board
+from streamer.service.learning.saying import note
 from streamer.service.ledger import Ledger, best_fate
 from streamer.service.mailbox import Mailbox, Positions
 from streamer.service.notices import expired_alert, stamp
@@ -203,7 +204,7 @@ class Line:
         labels = self.said.of(self.stream)
         for partition in self.partitions:
             if partition.after >= partition.position:
-                self._post([alert for judge in partition.judges for alert in judge.heed(labels)])
+                self._post([alert for judge in partition.judges for alert in judge.heed(labels, note)])
 
     def keep(self, every_s: float) -> None:
         """Take a snapshot of each partition whose last one is older than `every_s` and that has moved on since."""

@@ -199,6 +199,7 @@ def _labels(parts: Parts) -> Iterator[Metric]:
     kinds = [((kind,), count) for kind, count in _counts(listener.heard)]
     yield counter("feedback", "Labels that people gave, by kind.", ("label",), kinds)
     yield counter("feedback_refused", "Labels that were none, or about nothing known.", (), [((), listener.refused)])
+    yield gauge("feedback_waiting", "Labels that wait for their incident.", (), [((), len(listener.waiting))])
     forgotten = [((), heard.forgotten)]
     yield counter("journal_forgotten", "Alerts that the journal never took: labels cannot find them.", (), forgotten)
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import structlog
 
 from streamer.artifact import ModelSpec
+from streamer.detect.feedback import Effect
 from streamer.errors import StoreError
 from streamer.event import I64, Alert, Assigned, EventBatch, Lease, ModelRef
 from streamer.journal import Label
@@ -30,7 +31,7 @@ class Judge(Protocol):
 
     def tick(self, now_s: float) -> list[Alert]: ...
 
-    def heed(self, labels: Sequence[Label]) -> list[Alert]: ...
+    def heed(self, labels: Sequence[Label], note: Callable[[Effect], None] = ...) -> list[Alert]: ...
 
     def load(self, blob: bytes) -> None: ...
 

@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from streamer.connect.journal_files import SqliteJournal
 from streamer.connect.redis.journal import RedisJournal
@@ -143,3 +145,80 @@ def test_only_what_overlaps_the_asked_time_of_the_asked_stream_comes(journal: Jo
     assert [one.entity for one in periods(journal, "plant", 200.0, 299.0)] == ["pump"]
     assert [one.entity for one in periods(journal, "plant", 250.0, 300.0)] == ["valve"]
     assert periods(journal, "cards", 0.0, 1000.0) == []
+
+
+# -- bounds -----------------------------------------------------------------------------------------------------------
+KEPT = 4
+Bounded = Callable[[], Journal]
+
+
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.needs_redis)])
+def bounded(request: pytest.FixtureRequest) -> Bounded:
+    """Opens another journal of KEPT incidents."""
+    if request.param == "memory":
+        return lambda: SqliteJournal(None, kept=KEPT)
+    server = request.getfixturevalue("redis_server")
+    return lambda: RedisJournal(redis_section(server), kept=KEPT)
+
+
+def test_of_too_many_incidents_those_fall_off_that_ended_first_and_open_ones_stay(bounded: Bounded) -> None:
+    journal = bounded()
+    journal.record([replace(PUMP, alert_id="open", started_s=1.0)])
+    journal.record([replace(PUMP, alert_id=f"{i:04x}", started_s=float(i), ended_s=100.0 - i) for i in range(2, 9)])
+    assert {one.alert_id for one in journal.incidents()} == {"open", "0002", "0003", "0004"}
+    assert (journal.forgotten("plant"), journal.forgotten("cards")) == (95.0, -math.inf)
+
+
+def test_an_open_incident_that_must_go_may_have_lasted_until_the_newest_time_that_is_known(bounded: Bounded) -> None:
+    journal = bounded()
+    journal.record([replace(PUMP, alert_id=f"{i:04x}", started_s=float(i)) for i in range(KEPT + 1)])
+    assert journal.forgotten("plant") == KEPT
+    journal.record([replace(PUMP, alert_id="0000", started_s=0.0, ended_s=50.0)])
+    assert journal.forgotten("plant") == 50.0
+
+
+stretches = st.lists(st.tuples(st.integers(0, 40), st.none() | st.integers(1, 40)), max_size=12)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(stretches)
+def test_a_moment_of_an_incident_that_nobody_judged_is_never_learnt_however_many_follow(
+    bounded: Bounded, told: list[tuple[int, int | None]]
+) -> None:
+    journal = bounded()
+    incidents = [
+        replace(PUMP, alert_id=f"{n:04x}", started_s=float(start), ended_s=None if lasts is None else start + lasts)
+        for n, (start, lasts) in enumerate(told)
+    ]
+    journal.record(incidents)
+    until_s = max((float(one.ended_s or one.started_s) for one in incidents), default=0.0)
+    known = periods(journal, "plant", 0.0, until_s)
+    for one in incidents:
+        for at_s in (one.started_s, until_s if one.ended_s is None else one.ended_s):
+            assert any(period.start_s <= at_s <= period.end_s and not period.learnt for period in known)
+
+
+@pytest.mark.needs_redis
+def test_a_label_that_fell_off_leaves_its_time_unlearnt(request: pytest.FixtureRequest) -> None:
+    journal = RedisJournal(redis_section(request.getfixturevalue("redis_server")), kept_labels=2)
+    for number in range(3):
+        journal.label(Label(LabelKind.CONFIRMED, "plant", "pump", 10.0 * number, 10.0 * number + 5))
+    assert (len(journal.labels()), journal.forgotten("plant")) == (2, 5.0)
+    assert journal.forgotten("cards") == -math.inf
+
+
+# -- words ------------------------------------------------------------------------------------------------------------
+def test_a_lasting_word_calls_nothing_normal_that_came_after_it(journal: Journal) -> None:
+    journal.label(Label(LabelKind.NEW_NORMAL, "plant", "pump", 100.0, math.inf, said_at_s=300.0))
+    journal.label(Label(LabelKind.EXPECTED, "plant", "valve", 100.0, math.inf, said_at_s=300.0))
+    ends = {one.entity: one.end_s for one in periods(journal, "plant", 0.0, 1000.0)}
+    assert ends == {"pump": 300.0, "valve": math.inf}
+
+
+def test_more_labels_than_a_page_are_all_heard_and_the_last_one_counts(journal: Journal) -> None:
+    for kind in (LabelKind.CONFIRMED, LabelKind.FALSE_ALARM):
+        for number in range(600):
+            journal.label(
+                Label(kind, "plant", "pump", float(number), number + 0.5, said_at_s=float(kind == "confirmed"))
+            )
+    assert {one.kind for one in periods(journal, "plant", 0.0, 1000.0)} == {"false_alarm"}

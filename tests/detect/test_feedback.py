@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from streamer.artifact import ModelSpec
 from streamer.backends import baseline_scorer
 from streamer.detect.decide import STRICTER
+from streamer.detect.feedback import Effect
 from streamer.detect.pipeline import Detector
 from streamer.detect.settings import DetectSettings
 from streamer.event import F64, Alert, EventBatch
@@ -116,6 +118,46 @@ def test_a_confirmed_fault_takes_a_false_alarm_back_but_never_lowers_the_line(pl
     for number in (2, 3, 4):
         plant.hear(LabelKind.CONFIRMED, opened, number=number)
     assert plant.line() == 0
+
+
+@pytest.mark.parametrize(("kinds", "steps"), [
+    (["false_alarm", "unsure"], 1), (["false_alarm", "false_alarm", "unsure"], 1), (["unsure"], 1),
+    (["false_alarm", "unsure", "unsure"], 1), (["false_alarm", "confirmed", "unsure"], 1),
+    (["false_alarm", "unsure", "false_alarm"], 2), (["confirmed", "false_alarm", "unsure"], 0),
+])  # fmt: skip
+@pytest.mark.parametrize("at_once", [True, False])
+def test_who_is_unsure_takes_back_the_false_alarms_of_the_same_incident_and_no_others(
+    plant: Plant, kinds: list[str], steps: int, at_once: bool
+) -> None:
+    """Another incident was called a false alarm before: one step, that only a confirmed fault takes back."""
+    opened = plant.fault()
+    said = [replace(SAID, kind=LabelKind.FALSE_ALARM, alert_id="another")]
+    said += [
+        replace(SAID, kind=LabelKind(kind), alert_id=opened.alert_id, number=2 + n) for n, kind in enumerate(kinds)
+    ]
+    for known in [said] if at_once else [said[: n + 1] for n in range(len(said))]:
+        plant.detector.heed(known)
+    assert plant.line() == pytest.approx(steps * STRICTER)
+
+
+def test_what_a_label_changed_is_told_as_it_was_and_at_the_highest_line_it_is_nothing(plant: Plant) -> None:
+    opened = plant.fault()
+    effects: list[Effect] = []
+    for number in range(1, 8):
+        said = replace(SAID, kind=LabelKind.FALSE_ALARM, alert_id=opened.alert_id, number=number)
+        plant.detector.heed([said], effects.append)
+        plant.detector.heed([said], effects.append)
+    assert [effect.ended for effect in effects] == [opened.alert_id] + [""] * 6
+    lines = [effect.line for effect in effects]
+    assert lines[0] == pytest.approx((1.0, 1.25))
+    assert lines[-1] == pytest.approx((3.0, 3.0))
+    assert all(one[1] == other[0] for one, other in itertools.pairwise(lines))
+
+
+def test_of_an_entity_that_is_not_here_nothing_is_told(plant: Plant) -> None:
+    effects: list[Effect] = []
+    plant.detector.heed([SAID, replace(SAID, stream="another")], effects.append)
+    assert effects == []
 
 
 @pytest.mark.parametrize("kind", [LabelKind.CONFIRMED, LabelKind.EXPECTED])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -72,6 +74,18 @@ def test_only_judged_known_and_normal_events_are_learnt() -> None:
     assert not w.value_weight[1, 220 - SPEC.window].any()
     assert w.gap_weight[1, 220 - SPEC.window] == 0
     assert w.value_weight[2, replayed:].mean() > 0.5
+
+
+def test_a_row_counts_in_the_loss_as_much_as_its_weight_and_nothing_where_it_must_not_be_learnt() -> None:
+    plain = history()
+    plain.anomaly[0, 150] = True
+    weight = np.random.default_rng(1).uniform(0.5, 3.0, plain.time_s.shape).astype(np.float32)
+    whole = np.arange(rows_needed(SPEC))
+    data = replace(plain, weight=weight).of(np.arange(4)).span(0, 300).pieces(np.arange(4)[:, None], whole)
+    one, other = windows(plain, SPEC), windows(data, SPEC)
+    times = weight[:, SPEC.scale_window - SPEC.window : rows_needed(SPEC)]
+    np.testing.assert_allclose(other.value_weight, one.value_weight * times[:, :, None], rtol=1e-6)
+    np.testing.assert_allclose(other.gap_weight, one.gap_weight * times, rtol=1e-6)
 
 
 def test_without_a_clock_the_rhythm_is_silent_and_not_learnt() -> None:

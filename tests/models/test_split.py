@@ -47,6 +47,16 @@ def test_labels_are_neither_learnt_nor_normal_and_know_their_entity() -> None:
     assert [int((s.excluded & ~s.label).sum()) for s in series] == [1, 1, 1, 1]
 
 
+def test_the_weight_of_a_row_goes_with_the_row() -> None:
+    arrays = waves(rows=800)
+    numbers = np.arange(arrays["time_s"].size, dtype=np.float32).reshape(arrays["time_s"].shape)
+    cut = split(series_of(arrays | {"weight": numbers}, "x"), SPEC)
+    assert cut.train.weight is not None
+    known = dict(zip(arrays["time_s"].ravel(), numbers.ravel() % 800, strict=True))
+    assert all(known[at_s] == row % 800 for at_s, row in zip(cut.train.time_s.flat, cut.train.weight.flat, strict=True))
+    assert split(series_of(arrays, "x"), SPEC).train.weight is None
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
@@ -55,6 +65,7 @@ def test_labels_are_neither_learnt_nor_normal_and_know_their_entity() -> None:
         (waves() | {"values": np.full((4, 700, 1), 3.0)}, "every channel is constant in all"),
         (waves() | {"values": np.full((4, 700, 1), np.nan)}, "no row has a value"),
         (waves() | {"mask": np.ones((4, 700))}, "no row has a value that may be learnt"),
+        (waves() | {"weight": np.full((4, 700), -1.0)}, "weight must be"),
         (waves() | {"entity": ["a"]}, "entity names 1 pieces, values has 4"),
     ],
 )

@@ -12,6 +12,7 @@ import numpy as np
 
 from streamer.artifact import ModelSpec
 from streamer.connect.memory import Item, MemoryScores, MemorySink, MemorySource
+from streamer.detect.feedback import Effect, ignore
 from streamer.event import I64, Alert, EventBatch, Fate, Lease, Message, ModelRef, Rejected, Scores
 from streamer.journal import Label
 from streamer.protocols import Scorer as Network
@@ -92,9 +93,12 @@ class HighJudge:
         raised, self.timers = self.timers, []
         return raised
 
-    def heed(self, labels: Sequence[Label]) -> list[Alert]:
-        """Note them."""
-        self.heard += [label for label in labels if label not in self.heard]
+    def heed(self, labels: Sequence[Label], note: Callable[[Effect], None] = ignore) -> list[Alert]:
+        """Remember them; each changes nothing, once."""
+        new = [label for label in labels if label not in self.heard]
+        self.heard += new
+        for label in new:
+            note(Effect(label, (1.0, 1.0), (1.0, 1.0), renewed=False, ended=""))
         return []
 
     def load(self, blob: bytes) -> None:

@@ -6,20 +6,22 @@ hands over the rows that it has recorded. All of it is bounded by retrain.histor
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import structlog
 
 from streamer.artifact import ModelSpec
 from streamer.config import Config, FileSource, KafkaSource, Retrain, Stream, SyntheticSource
 from streamer.connect import open_history, open_source
 from streamer.connect.lines import is_pipe
 from streamer.errors import InputError
-from streamer.event import Bool
-from streamer.journal import LabelKind, Period, periods
+from streamer.event import F32, F64, Bool
+from streamer.journal import FORGOTTEN, LabelKind, Period, periods
 from streamer.service.history import Rows, Series, read_batches, rows_of, series_of
 from streamer.service.learning.drift import LEAST_ROWS, Sample, profile_of
 
@@ -27,8 +29,12 @@ if TYPE_CHECKING:
     from streamer.journal import Journal
     from streamer.protocols import Source
 
+log = structlog.get_logger()
+
 Recorded = Mapping[str, Sequence[Series]]  # by stream
 Stop = Callable[[], bool]
+# A row that a person called normal counts twice in the loss: it was an alarm, so rows like it are few.
+SAID_NORMAL = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,7 @@ class Past:
     """The rows of all streams, and for each piece of them (P,) whether its clock carries anything."""
 
     rows: Rows
+    weight: F32  # (P, L) of each row in the loss; 0 where it must not be learnt
     rhythm: Bool
     names: tuple[str, ...]  # (P,) of the pieces' owners, each entity its own
     labels: list[dict[str, Any]]  # confirmed anomalies, as models.retrain reads them
@@ -73,12 +80,14 @@ def gathered(config: Config, past: Mapping[str, Sequence[Series]], spec: ModelSp
     refuse_constant(every)
     rows = rows_of(every, needed=rows_needed(spec))
     known = {name: _periods(journal, name, series) for name, series in past.items()}
-    for piece, (stream, entity) in enumerate(rows.owner):
-        mask_out(rows.mask[piece], rows.time_s[piece], entity, known[stream])
+    weight = np.stack([
+        weights(rows.time_s[piece], entity, known[stream]) for piece, (stream, entity) in enumerate(rows.owner)
+    ])  # fmt: skip
+    rows.mask[:] = weight == 0
     several = len(past) > 1
     rhythm = {stream.name: stream.rhythm for stream in config.streams}
     return Past(
-        rows, np.array([rhythm[stream] for stream, _ in rows.owner], bool),
+        rows, weight, np.array([rhythm[stream] for stream, _ in rows.owner], bool),
         tuple(_name(*owner, several=several) for owner in rows.owner),
         [label for name, some in known.items() for label in _labels(name, some, several=several)],
         profiles(past, known, float(config.drift.window), config.drift.rows),
@@ -99,11 +108,15 @@ def refuse_constant(series: Sequence[Series]) -> None:
     raise InputError(f"every channel of all {len(series)} entities is constant or missing: there is nothing to learn")
 
 
-def mask_out(mask: Bool, time_s: np.ndarray, entity: str, known: Sequence[Period]) -> None:
-    """Mark the rows (L,) of an entity that lie in periods which must not be learnt."""
-    for period in known:
-        if not period.learnt and period.entity in {"", entity}:
-            mask |= (time_s >= period.start_s) & (time_s <= period.end_s)
+def weights(time_s: F64, entity: str, known: Sequence[Period]) -> F32:
+    """What each row (L,) of an entity counts in a training: 0 where it must not be learnt, SAID_NORMAL where a person
+    called it normal, else 1. On every row the last word of a person counts, and an incident only where nobody spoke.
+    """
+    found = np.ones(len(time_s), np.float32)
+    for period in sorted(known, key=lambda one: one.rank):
+        if period.holds(entity):
+            found[(time_s >= period.start_s) & (time_s <= period.end_s)] = SAID_NORMAL if period.learnt else 0
+    return found
 
 
 def profiles(
@@ -120,10 +133,7 @@ def profiles(
 
 def sample_of(series: Sequence[Series], known: Sequence[Period], rows: int) -> Sample:
     """At most `rows` rows of the past, each with the same chance, without those that must not be learnt."""
-    masks = [np.zeros(len(one), bool) for one in series]
-    for one, mask in zip(series, masks, strict=True):
-        mask_out(mask, one.time_s, one.entity, known)
-    learnt = ~np.concatenate(masks)
+    learnt = np.concatenate([weights(one.time_s, one.entity, known) > 0 for one in series])
     entity = np.repeat(np.arange(len(series), dtype=np.int32), [len(one) for one in series])
     time_s, values = np.concatenate([s.time_s for s in series]), np.concatenate([s.values for s in series])
     index = np.flatnonzero(learnt)
@@ -167,15 +177,27 @@ def _periods(journal: Journal | None, stream: str, series: Sequence[Series]) -> 
     if journal is None:
         return []
     first_s, last_s = min(float(s.time_s[0]) for s in series), max(float(s.time_s[-1]) for s in series)
-    return periods(journal, stream, first_s, last_s)
+    found = periods(journal, stream, first_s, last_s)
+    for lost in (one for one in found if one.kind == FORGOTTEN):
+        log.warning("journal_too_small", stream=stream, not_learnt_s=min(lost.end_s, last_s) - first_s)
+    return found
 
 
 def _labels(stream: str, known: Sequence[Period], *, several: bool) -> list[dict[str, Any]]:
-    confirmed = [period for period in known if period.kind == LabelKind.CONFIRMED]
     return [
-        {"start_s": p.start_s, "end_s": p.end_s, "entity": _name(stream, p.entity, several=several) or None}
-        for p in confirmed
+        {"start_s": start_s, "end_s": end_s, "entity": _name(stream, one.entity, several=several) or None}
+        for one in known if one.kind == LabelKind.CONFIRMED for start_s, end_s in standing(one, known)
     ]  # fmt: skip
+
+
+def standing(word: Period, known: Sequence[Period]) -> list[tuple[float, float]]:
+    """What is left of a person's word, both ends inside, where nobody said anything of it later."""
+    left = [(word.start_s, word.end_s)]
+    for later in (one for one in known if one.rank > word.rank and one.holds(word.entity)):
+        before, behind = math.nextafter(later.start_s, -math.inf), math.nextafter(later.end_s, math.inf)
+        cut = [((start_s, min(end_s, before)), (max(start_s, behind), end_s)) for start_s, end_s in left]
+        left = [(start_s, end_s) for pair in cut for start_s, end_s in pair if start_s <= end_s and start_s < math.inf]
+    return left
 
 
 def _name(stream: str, entity: str, *, several: bool) -> str:

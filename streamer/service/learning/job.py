@@ -197,8 +197,8 @@ class Job:
     def _request(self, room: Path, champion: Path, past: Past, version: str, training: Mapping[str, Any]) -> Path:
         rows, limits, gate = past.rows, self.retrain.limits, self.retrain.gate
         blob = artifact.pack_arrays({
-            "values": rows.values, "time_s": rows.time_s, "mask": rows.mask, "rhythm": past.rhythm,
-            "entity": list(past.names),
+            "values": rows.values, "time_s": rows.time_s, "mask": rows.mask, "weight": past.weight,
+            "rhythm": past.rhythm, "entity": list(past.names),
         })  # fmt: skip
         (room / "rows.npz").write_bytes(blob)
         request = {

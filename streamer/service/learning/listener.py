@@ -13,11 +13,12 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from streamer.connect.label_sources import LabelSource, Line
-from streamer.errors import BrokerError, InputError, StoreError, StreamerError
+from streamer.errors import BrokerError, InputError, NotKnown, StoreError, StreamerError
 from streamer.journal import Journal, Label
 from streamer.protocols import Clock
 from streamer.service.backoff import Backoff
-from streamer.service.learning.saying import consequence, join, read
+from streamer.service.learning.saying import Said, consequence, join, read
+from streamer.service.learning.waiting import RECENT, Guest, Waiting
 
 log = structlog.get_logger()
 
@@ -52,13 +53,15 @@ class Board:
 
 
 class Listener:
-    """One thread. What is away is asked again; a label that cannot be understood is told, counted and passed over."""
+    """One thread. What is away is asked again; a label that cannot be understood is told, counted and passed over, and
+    one whose incident is not known yet waits for it.
+    """
 
     name = "labels"
 
     def __init__(
         self, journal: Journal, board: Board, open_source: Open | None = None, *,
-        backoff: Backoff | None = None, wall: Clock = time.time,
+        backoff: Backoff | None = None, wall: Clock = time.time, clock: Clock = time.monotonic,
     ) -> None:  # fmt: skip
         self.journal, self.board = journal, board
         self.heard: Counter[str] = Counter()  # labels by kind
@@ -68,6 +71,9 @@ class Listener:
         self._source: LabelSource | None = None
         self._caught_up = False  # what was said before this process began is heard silently
         self._backoff, self._wall = backoff or Backoff(EVERY_S, 30.0), wall
+        self.waiting = Waiting(clock=clock)
+        self._read: dict[str, int] = {}  # where each source goes on behind the last label of it that was taken
+        self._moved: dict[str, int] = {}  # and from where it is read again after a restart
 
     def run(self, stop: threading.Event) -> None:
         """Listen until told to stop."""
@@ -81,6 +87,7 @@ class Listener:
         """Whatever was said since the last turn."""
         try:
             self._tell()
+            self._ask_again()
             for line in self._poll():
                 self._take(line)
             self._tell()
@@ -99,12 +106,54 @@ class Listener:
         """Write a label down, and only then how far its source was read: a crash in between repeats it, as one."""
         try:
             if line.text:
-                label, _ = join(read(line.text, line.origin), self.journal, now_s=self._wall(), origin=line.origin)
-                self.journal.label(label)
+                self._hear(read(line.text, line.origin), line)
         except InputError as exc:
-            self.refused += 1
-            log.warning("label_refused", origin=line.origin, problem=str(exc))
-        self.journal.move(line.source, line.place)
+            self._refuse(line.origin, str(exc))
+        self._read[line.source] = line.place
+        self._move()
+
+    def _hear(self, said: Said, line: Line) -> None:
+        try:
+            label, incident = join(said, self.journal, now_s=self._wall(), origin=line.origin)
+        except NotKnown as exc:
+            log.info("label_waits", origin=line.origin, problem=str(exc))
+            self.waiting.hold(said, line.origin, line.source, self._read.get(line.source), self._wall())
+            return
+        for earlier in self.waiting.about(incident) if incident else ():  # words keep their order
+            self._admit(earlier)
+        self.journal.label(label)
+
+    def _ask_again(self) -> None:
+        """Write down what waited for an incident that has come, and refuse what has waited for too long."""
+        if not self.waiting:
+            return
+        for guest in list(self.waiting.come(self.journal.incidents(limit=RECENT))):
+            self._admit(guest)
+        for guest in self.waiting.weary():
+            self._admit(guest, last=True)
+        self._move()
+
+    def _admit(self, guest: Guest, *, last: bool = False) -> None:
+        try:
+            label, _ = join(guest.said, self.journal, now_s=guest.said_at_s, origin=guest.origin)
+            self.journal.label(label)
+        except InputError as exc:
+            if not last:
+                return
+            self._refuse(guest.origin, f"{exc}; it was waited for, and may stand in the journal of another machine")
+        self.waiting.leave(guest)
+
+    def _refuse(self, origin: str, problem: str) -> None:
+        self.refused += 1
+        log.warning("label_refused", origin=origin, problem=problem)
+
+    def _move(self) -> None:
+        """Remember how far the sources were read: a label that waits is read again after a restart."""
+        for source, read_to in self._read.items():
+            place = self.waiting.place(source, read_to)
+            if place is not None and self._moved.get(source) != place:
+                self.journal.move(source, place)
+                self._moved[source] = place
 
     def _tell(self) -> None:
         while labels := self.journal.labels(after=self.board.number):

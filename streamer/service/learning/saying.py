@@ -10,10 +10,14 @@ import math
 from typing import Annotated
 
 import msgspec
+import structlog
 
-from streamer.errors import InputError
+from streamer.detect.feedback import Effect
+from streamer.errors import InputError, NotKnown
 from streamer.journal import Incident, Journal, Label, LabelKind
 from streamer.service.learning.chronicle import seconds
+
+log = structlog.get_logger()
 
 LONGEST = 2000  # characters of a note; what is longer is no note
 
@@ -53,7 +57,7 @@ def read(line: bytes, where: str) -> Said:
 
 
 def join(said: Said, journal: Journal, *, now_s: float, origin: str = "") -> tuple[Label, Incident | None]:
-    """The label with what it is about. InputError, saying what to do, if nothing of that kind is known."""
+    """The label with what it is about. InputError, saying what to do, if it names nothing; NotKnown if it may yet."""
     ways = sum((bool(said.alert_id), said.record is not None, bool(said.entity or said.start)))
     if ways != 1:
         raise InputError("a label names one of alert_id, record, or stream with entity, start and end")
@@ -76,7 +80,7 @@ def _named(said: Said, journal: Journal) -> Incident:
         found = journal.around(record.topic, record.partition, record.offset)
         what = f"no incident's window holds record {record.topic}-{record.partition}@{record.offset}"
     if found is None:
-        raise InputError(f"{what}; `streamer alerts list` shows those that are known")
+        raise NotKnown(f"{what}; `streamer alerts list` shows those that are known")
     return found
 
 
@@ -97,16 +101,31 @@ def _time(name: str, text: str) -> float:
 
 
 FOLLOWS = {
-    LabelKind.CONFIRMED: "the alarm line comes down again to where it was before; a training passes over this time",
-    LabelKind.EXPECTED: "the incident ends and costs nothing of the alert budget; a training passes over this time",
-    LabelKind.FALSE_ALARM: "the incident ends; the alarm line is a quarter higher from now on; a training learns this "
-    "time as normal",
-    LabelKind.NEW_NORMAL: "the incident ends; errors and rhythm are measured anew from now on, with the alarm line as "
-    "high as for a new entity; a training learns this time as normal",
-    LabelKind.UNSURE: "nothing changes now; a training passes over this time until somebody is sure",
+    LabelKind.CONFIRMED: "the alarm line will come down by the step that a false alarm raised it, if one did, and the "
+    "incident will cost nothing of the alert budget; a training passes over this time",
+    LabelKind.EXPECTED: "the incident will end, if it is open, and cost nothing of the alert budget; a training passes "
+    "over this time",
+    LabelKind.FALSE_ALARM: "the incident will end, if it is open, and the alarm line will be a quarter higher, though "
+    "never more than three times as high as it was; a training learns this time as normal",
+    LabelKind.NEW_NORMAL: "the incident will end, if it is open, and errors and rhythm will be measured anew, with the "
+    "alarm line as high as for a new entity; a training learns this time as normal",
+    LabelKind.UNSURE: "the alarm line will come down by what false alarms said of this raised it; a training passes "
+    "over this time until somebody is sure",
 }
+WHO = "the daemon that judges the entity does so within seconds, and its log says what changed (label_applied)"
 
 
 def consequence(label: Label) -> str:
-    """What a label changes, in one sentence."""
-    return f"{label.stream}/{label.entity} {label.kind}: {FOLLOWS[label.kind]}"
+    """What a label is going to change, in one sentence."""
+    return f"{label.stream}/{label.entity} {label.kind}: {FOLLOWS[label.kind]}; {WHO}"
+
+
+def note(effect: Effect) -> None:
+    """Tell what a label did change of an entity that is judged here; factors on the alarm line, 1 = as without it."""
+    said, (line, strain) = effect.label, (effect.line, effect.strain)
+    log.info(
+        "label_applied", stream=said.stream, entity=said.entity, label=said.kind.value, number=said.number,
+        alert_id=said.alert_id, line_before=round(line[0], 4), line=round(line[1], 4),
+        strain_before=round(strain[0], 4), strain=round(strain[1], 4), measured_anew=effect.renewed,
+        ended=effect.ended,
+    )  # fmt: skip

@@ -209,14 +209,16 @@ def test_a_stop_ends_a_training_and_lets_others_have_the_turn(
     assert job(config, registry).run(cause="request").outcome == PUBLISHED
 
 
-def test_incidents_that_nobody_judged_and_confirmed_ones_are_not_learnt(config: Config, registry: Registry) -> None:
+def test_what_nobody_judged_and_what_is_confirmed_is_not_learnt_and_what_is_called_normal_counts_more(
+    config: Config, registry: Registry
+) -> None:
     journal = SqliteJournal(None)
     journal.record([Incident("i1", "plant", "a", START_S + 8000, None, "warning", 1.5, "", "t", 0, -1, -1)])
     for kind, at in ((LabelKind.CONFIRMED, 7000), (LabelKind.FALSE_ALARM, 7500)):
         journal.label(Label(kind, "plant", "b", START_S + at, START_S + at + 95))
     job(config, registry, journal=journal).run()
     seen = manifest_of(registry.path("challenger"))["training"]["seen"]
-    assert seen["masked"] == (ROWS - 800) + 10
+    assert (seen["masked"], seen["heavy"]) == ((ROWS - 800) + 10, 10)
     assert seen["labels"] == [{"start_s": START_S + 7000, "end_s": START_S + 7095, "entity": "b"}]
 
 

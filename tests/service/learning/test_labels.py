@@ -13,16 +13,18 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from streamer.connect.journal_files import SqliteJournal
 from streamer.connect.label_sources import LabelFile
+from streamer.detect.feedback import Effect
 from streamer.errors import InputError, StoreError
 from streamer.event import Alert
 from streamer.journal import Incident, LabelKind
 from streamer.service.learning.chronicle import Chronicle, incident_of
 from streamer.service.learning.listener import Board, Listener
-from streamer.service.learning.saying import Said, consequence, join, read
-from tests.service.world import Hands, alert_at
+from streamer.service.learning.saying import FOLLOWS, WHO, Said, consequence, join, note, read
+from tests.service.world import Hands, alert_at, batch_of, world
 
 PUMP = Incident("ab12", "plant", "pump", 100.0, 200.0, "warning", 1.5, "pump is hot", "t", 0, 5, 9)
 LABEL = {"alert_id": "ab12", "label": "confirmed"}
@@ -91,6 +93,36 @@ def test_a_label_about_nothing_is_refused_and_says_what_is_known(
 def test_every_label_says_what_it_changes(journal: SqliteJournal, kind: LabelKind) -> None:
     label, _ = join(Said(kind, alert_id="ab12"), journal, now_s=0.0)
     assert consequence(label).startswith(f"plant/pump {kind}: ")
+
+
+@pytest.mark.parametrize("kind", list(LabelKind))
+def test_the_answer_promises_only_what_will_be_and_says_where_to_read_what_was(kind: LabelKind) -> None:
+    assert " will " in FOLLOWS[kind]
+    assert "label_applied" in WHO
+
+
+def test_the_log_says_what_a_label_changed_with_old_and_new_values(journal: SqliteJournal) -> None:
+    label, _ = join(Said(LabelKind.FALSE_ALARM, alert_id="ab12"), journal, now_s=0.0)
+    with capture_logs() as lines:
+        note(Effect(label, line=(3.0, 3.0), strain=(1.16, 1.0), renewed=False, ended="ab12"))
+    (line,) = lines
+    assert (line["event"], line["entity"], line["label"]) == ("label_applied", "pump", "false_alarm")
+    assert [line[name] for name in ("line_before", "line", "strain_before", "strain")] == [3.0, 3.0, 1.16, 1.0]
+    assert (line["measured_anew"], line["ended"]) == (False, "ab12")
+
+
+def test_every_line_tells_once_what_the_labels_of_its_stream_changed(journal: SqliteJournal) -> None:
+    w = world([batch_of([1.0], 0)])
+    w.read(1)
+    w.score()
+    label, _ = join(Said(LabelKind.CONFIRMED, alert_id="ab12"), journal, now_s=0.0)
+    w.line.said = Board()
+    w.line.said.put([replace(label, stream=w.line.stream, number=1), replace(label, stream="another", number=2)])
+    with capture_logs() as lines:
+        for _ in range(2):
+            w.line.tick(flowing=True)
+            w.line._heed_at = 0.0
+    assert [(line["event"], line["number"]) for line in lines if "label" in line["event"]] == [("label_applied", 1)]
 
 
 def test_a_file_of_labels_is_heard_line_by_line_once_and_across_restarts(

@@ -22,7 +22,7 @@ def main(request: Path) -> int:
     out = request.parent / told["out"]
     sys.stderr.write(json.dumps({"event": "started", "version": told["version"]}) + "\n")
     rows = artifact.unpack_arrays((request.parent / told["history"]).read_bytes())
-    assert rows["values"].shape[:2] == rows["time_s"].shape == rows["mask"].shape
+    assert rows["values"].shape[:2] == rows["time_s"].shape == rows["mask"].shape == rows["weight"].shape
     assert len(rows["entity"]) == len(rows["rhythm"]) == len(rows["values"])
     return DO[os.environ.get("TRAINER", "publish")](out, told, rows)
 
@@ -30,7 +30,7 @@ def main(request: Path) -> int:
 def publish(out: Path, told: dict, rows: dict) -> int:
     champion = artifact.load(Path(told["champion"]))
     changed = {name: weights * np.float32(1.001) for name, weights in champion.weights.items()}
-    seen = {"masked": int(rows["mask"].sum()), "labels": told["labels"]}
+    seen = {"masked": int(rows["mask"].sum()), "labels": told["labels"], "heavy": int((rows["weight"] > 1).sum())}
     bundle = replace(champion, version=told["version"], weights=changed)
     parts = {name: blob for name, blob in bundle.parts.items() if name != "weights.npz"}
     artifact.save(
