@@ -168,6 +168,7 @@ def shadow(*, config: Path, sets: tuple[str, ...], output: str, why: str, off: b
 @click.argument("out", type=click.Path(path_type=Path))
 def export(*, config: Path, sets: tuple[str, ...], output: str, name: str, out: Path) -> None:
     """Write a model to OUT: a new directory, or one file if it ends in .tar."""
+    from streamer import artifact
     from streamer.connect.bundle_tar import pack
     from streamer.errors import InputError
 
@@ -178,9 +179,7 @@ def export(*, config: Path, sets: tuple[str, ...], output: str, name: str, out: 
     if out.suffix == ".tar":
         pack(bundle.files, out)
     else:
-        out.mkdir(parents=True)
-        for part, blob in bundle.files.items():
-            (out / part).write_bytes(blob)
+        artifact.unpack(bundle, out)
     say(output, {"version": bundle.version, "out": str(out)}, [f"{bundle.version} written to {out}"])
 
 
@@ -266,7 +265,7 @@ class Desk:
 @contextmanager
 def opened(path: Path, sets: tuple[str, ...], *, create: bool = False) -> Iterator[Desk]:
     from streamer.config import load_config
-    from streamer.service.loading import trust_for
+    from streamer.service.trust import trust_for
 
     config = load_config(path, sets)
     trust = trust_for(config.model)

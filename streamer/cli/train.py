@@ -107,14 +107,13 @@ def starting_bundle(config: Config) -> Bundle:
     from streamer import artifact
     from streamer.connect import open_registry
     from streamer.service.learning.promotion import champion
-    from streamer.service.loading import trust_for
+    from streamer.service.trust import trust_for, trusted
 
     registry = open_registry(config)
     if registry is None:
         return artifact.load(Path(config.model.path) if config.model.path else artifact.PRETRAINED)
     with closing(registry):
-        found = champion(registry)  # the starter is part of the program, and signed by nobody
-        return artifact.load(found, None if found == artifact.PRETRAINED else trust_for(config.model))
+        return trusted(champion(registry), trust_for(config.model))
 
 
 def need_tensorflow() -> None:

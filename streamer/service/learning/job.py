@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from streamer import artifact, signing
+from streamer.artifact import Bundle
 from streamer.config import Config, Retrain
 from streamer.connect.turns import Turn, Turns
 from streamer.errors import BackendError, GateRefused, ModelError, StoreError, StreamerError
@@ -31,6 +32,7 @@ from streamer.service.learning.child import Ended, Limits
 from streamer.service.learning.evaluation import EVALUATED, Evaluation, Remembered, remembered
 from streamer.service.learning.history import Past, Recorded
 from streamer.service.learning.schedule import SCHEDULE, Known, Verdict, evaluation_of, judge, plan_of, too_few
+from streamer.service.trust import trust_for, trusted
 
 if TYPE_CHECKING:
     from streamer.journal import Journal
@@ -138,8 +140,8 @@ class Job:
     def _reviewed(self, turn: Turn, series: Mapping[str, list[Series]], before: Mapping[str, Any]) -> dict[str, Any]:
         """As models.review tells it, with what changed; kept on the shelf of reports."""
         with tempfile.TemporaryDirectory(prefix="streamer-review-") as folder:
-            room, champion = Path(folder), promotion.champion(self.registry)
-            past = history.gathered(self.config, series, artifact.load(champion).spec, self.journal)
+            room, champion = Path(folder), self._champion()
+            past = history.gathered(self.config, series, champion.spec, self.journal)
             ended = self._run(turn, self._request(room, champion, past, "review", {}), self.reviewer)
             if ended.code != 0 or ended.by_us is not None:
                 raise failure(ended, "evaluation")
@@ -173,12 +175,11 @@ class Job:
         return result
 
     def _trained(self, turn: Turn, room: Path, series: Mapping[str, list[Series]], cause: str, why: str) -> Result:
-        champion = promotion.champion(self.registry)
-        bundle = artifact.load(champion)
-        past = history.gathered(self.config, series, bundle.spec, self.journal)
+        champion = self._champion()
+        past = history.gathered(self.config, series, champion.spec, self.journal)
         version = self._version(turn)
-        request = self._request(room, champion, past, version, {"cause": cause, "why": why, "parent": bundle.version})
-        log.info("retrain_started", version=version, cause=cause, rows=past.count, champion=bundle.version)
+        request = self._request(room, champion, past, version, {"cause": cause, "why": why, "parent": champion.version})
+        log.info("retrain_started", version=version, cause=cause, rows=past.count, champion=champion.version)
         ended = self._run(turn, request, self.command)
         if ended.code == GateRefused.exit_code and ended.by_us is None:
             return Result(REFUSED, self._report(room, version), version, cause)
@@ -187,14 +188,18 @@ class Job:
         if ended.code != 0 or ended.by_us is not None:
             raise failure(ended)
         self._publish(turn, room, version, why)
-        return Result(PUBLISHED, f"{version} is published and challenges {bundle.version}: {why}", version, cause)
+        return Result(PUBLISHED, f"{version} is published and challenges {champion.version}: {why}", version, cause)
+
+    def _champion(self) -> Bundle:
+        """As the configuration trusts it: what is learnt from is signed again by us."""
+        return trusted(promotion.champion(self.registry), trust_for(self.config.model))
 
     def _version(self, turn: Turn) -> str:
         """Ordered by time; the fence makes it one of its kind."""
         at = datetime.fromtimestamp(self.clock(), UTC).strftime("%Y%m%d-%H%M%S")
         return f"{at}-{turn.fence}"
 
-    def _request(self, room: Path, champion: Path, past: Past, version: str, training: Mapping[str, Any]) -> Path:
+    def _request(self, room: Path, champion: Bundle, past: Past, version: str, training: Mapping[str, Any]) -> Path:
         rows, limits, gate = past.rows, self.retrain.limits, self.retrain.gate
         blob = artifact.pack_arrays({
             "values": rows.values, "time_s": rows.time_s, "mask": rows.mask, "rhythm": past.rhythm,
@@ -202,10 +207,11 @@ class Job:
         })  # fmt: skip
         (room / "rows.npz").write_bytes(blob)
         request = {
-            "champion": str(champion.resolve()), "history": "rows.npz", "labels": past.labels, "out": "bundle",
-            "version": version, "seconds": float(limits.time) * TRAIN_SHARE, "seed": 0,
-            "start": self.retrain.start, "distil": self.retrain.distil, "edge": self._edge(),
-            "gate": {name: getattr(gate, name) for name in type(gate).model_fields}, "detect": self._detect(),
+            "champion": artifact.unpack(champion, room / "champion").name, "edge": self._edge(room),
+            "history": "rows.npz", "labels": past.labels, "out": "bundle", "version": version,
+            "seconds": float(limits.time) * TRAIN_SHARE, "seed": 0, "start": self.retrain.start,
+            "distil": self.retrain.distil, "detect": self._detect(),
+            "gate": {name: getattr(gate, name) for name in type(gate).model_fields},
             "training": self._training(past, training),
         }  # fmt: skip
         path = room / "request.json"
@@ -225,11 +231,16 @@ class Job:
         settings = asdict(stream.detect_settings(stream.fields.channels))
         return {name: value for name, value in settings.items() if value != float("inf")}
 
-    def _edge(self) -> str | None:
-        try:
-            return str(self.registry.path("edge").resolve())
-        except ModelError:
+    def _edge(self, room: Path) -> str | None:
+        """The twin in service, for a student to start from; one that may not be used is left alone."""
+        if "edge" not in self.registry.aliases():
             return None
+        try:
+            twin = trusted(self.registry.path("edge"), trust_for(self.config.model))
+        except ModelError as exc:
+            log.warning("edge_unusable", problem=str(exc))
+            return None
+        return artifact.unpack(twin, room / "edge").name
 
     def _run(self, turn: Turn, request: Path, command: tuple[str, ...]) -> Ended:
         limits = self.retrain.limits

@@ -28,9 +28,9 @@ def main(request: Path) -> int:
 
 
 def publish(out: Path, told: dict, rows: dict) -> int:
-    champion = artifact.load(Path(told["champion"]))
+    champion = artifact.load(out.parent / told["champion"])
     changed = {name: weights * np.float32(1.001) for name, weights in champion.weights.items()}
-    seen = {"masked": int(rows["mask"].sum()), "labels": told["labels"]}
+    seen = {"masked": int(rows["mask"].sum()), "labels": told["labels"], "edge": told["edge"]}
     bundle = replace(champion, version=told["version"], weights=changed)
     parts = {name: blob for name, blob in bundle.parts.items() if name != "weights.npz"}
     artifact.save(
