@@ -76,7 +76,8 @@ def train(
 
     With --search the shape (units 32 to 256, layers 1 to 4, window 10 to 200) and the training (batch 16 to 256,
     dropout 0.2 to 0.5, rate 1e-4 to 1e-2) are searched for first, by the planted anomalies that each choice catches
-    on held-out rows; the best is then trained from nothing.
+    on held-out rows; the best is then trained from nothing. `grid` tries both ends of every range and one value between
+    (729 choices, in an order that tries all values alike wherever it ends), `bayes` any number in them.
     """
     from streamer.config.load import load_config
     from streamer.service.labels import json_windows
@@ -144,6 +145,8 @@ def searched(bundle: Bundle, rows: Rows, stream: Stream, budget: dict[str, Any],
         "rhythm": np.full(len(rows.values), stream.rhythm),
     }  # fmt: skip
     past = split(series_of(arrays, f"streams.{stream.name}"), bundle.spec)
+    if budget["how"] == "grid":
+        click.echo(f"a grid of {search.GRID_SIZE} choices, of which {budget['trials']} are tried", err=True)
     found = search.search(bundle, past, **budget, report=lambda one: click.echo(trial_line(one), err=True))
     if plot is not None:
         search.plot(found, plot)
