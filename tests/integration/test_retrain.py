@@ -65,6 +65,14 @@ def test_a_dry_run_says_whether_and_why(tmp_path: Path) -> None:
     assert (done.returncode, told["due"], told["why"]) == (0, True, "never trained here")
 
 
+@pytest.mark.parametrize("other", ["--dry-run", "--force"])
+def test_an_evaluation_is_never_due_and_never_forced(tmp_path: Path, other: str) -> None:
+    configured(tmp_path)
+    done = command(tmp_path, "--evaluate", other)
+    assert (done.returncode, "leave --dry-run and --force away" in done.stderr) == (2, True)
+    assert not (tmp_path / "registry").exists()
+
+
 @pytest.mark.parametrize(
     ("changed", "code", "words"),
     [
