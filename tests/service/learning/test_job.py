@@ -260,6 +260,17 @@ def test_what_a_trusted_champion_learnt_is_signed(strict: Config, registry: Regi
     assert made.manifest["training"]["parent"] == champion
 
 
+def test_a_twin_is_published_and_signed_as_its_teacher_and_challenges_nobody(
+    strict: Config, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer(monkeypatch, "twin")
+    version = job(strict, registry).run().version
+    assert sorted(registry.versions()) == [version, f"{version}-edge"]
+    assert registry.aliases() == {"challenger": version}
+    trust = signing.trust_of(strict.model.keys, required=True)
+    assert artifact.load(registry.path(f"{version}-edge"), trust).version == f"{version}-edge"
+
+
 @pytest.mark.parametrize("signed", [True, False])
 def test_a_student_starts_from_a_twin_that_is_trusted_and_from_no_other(
     strict: Config, registry: Registry, tmp_path: Path, signed: bool

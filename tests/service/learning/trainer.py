@@ -1,6 +1,6 @@
 """Stands in for `python -m models.retrain`: the same request, the same exits, a bundle with other weights in no time.
 
-How it behaves stands in the environment: TRAINER=publish | refuse | fail | eat | sleep | review.
+How it behaves stands in the environment: TRAINER=publish | twin | refuse | fail | eat | sleep | review.
 """
 
 from __future__ import annotations
@@ -40,6 +40,12 @@ def publish(out: Path, told: dict, rows: dict) -> int:
     return 0
 
 
+def twin(out: Path, told: dict, rows: dict) -> int:
+    """A small one beside, as far as a registry can tell."""
+    edge = told | {"version": told["version"] + "-edge"}
+    return publish(out, told, rows) or publish(out.with_name(out.name + "-edge"), edge, rows)
+
+
 def refuse(out: Path, told: dict, rows: dict) -> int:
     refused = out.with_name(out.name + "-refused")
     refused.mkdir()
@@ -74,7 +80,9 @@ def review(out: Path, told: dict, rows: dict) -> int:
     return 0
 
 
-DO = {"publish": publish, "refuse": refuse, "fail": fail, "eat": eat, "sleep": sleep, "review": review}
+DO = {
+    "publish": publish, "twin": twin, "refuse": refuse, "fail": fail, "eat": eat, "sleep": sleep, "review": review,
+}  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main(Path(sys.argv[2])))
