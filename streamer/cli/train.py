@@ -19,6 +19,7 @@ from streamer.errors import BackendError, GateRefused
 
 if TYPE_CHECKING:
     from models.search import Tried
+    from models.train import TrainResult, TrainSettings
     from streamer.artifact import Bundle
     from streamer.config import Config, Stream
     from streamer.service.history import Rows
@@ -185,18 +186,11 @@ def fit(
     settings: dict[str, Any],
 ) -> dict[str, Any]:
     """Train, compare on held-out rows, export. GateRefused if nothing was gained."""
-    import numpy as np
-
     from models import export, report
-    from models.dataset import History, HistorySet
     from models.train import TrainSettings
-    from models.train import train as run_training
 
     chosen = TrainSettings(**{"learning_rate": FRESH_RATE if fresh else TUNING_RATE, "noise": NOISE} | settings)
-    history = History(rows.values, rows.time_s, rows.mask, np.full(len(rows.values), rhythm))
-    with report.progress(chosen.seconds, chosen.epochs) as show:
-        start = None if fresh else bundle.weights
-        result = run_training(chosen, HistorySet(bundle.spec, history), start=start, report=show)
+    result = learnt(chosen, bundle, rows, rhythm=rhythm, fresh=fresh)
     if loss_plot is not None:
         report.plot_losses(result.history, loss_plot)
     before, after = result.history[0].validation, result.best.validation
@@ -204,17 +198,27 @@ def fit(
         raise GateRefused(f"no epoch beat the start on held-out rows (loss {before:.4f}); nothing was written")
     training = report.summary(result, chosen) | {"parent": None if fresh else bundle.version}
     made = export.write_bundle(
-        out,
-        version=version,
-        spec=bundle.spec,
-        weights=result.weights,
-        calibration=bundle.calibration,
+        out, version=version, spec=bundle.spec, weights=result.weights, calibration=bundle.calibration,
         training=training,
-    )
+    )  # fmt: skip
     return {
         "version": made.version, "sha256": made.sha256, "out": str(out), "before": before, "after": after,
         "epochs": len(result.history) - 1, "stopped": result.stopped, "seconds": round(result.seconds, 1),
     }  # fmt: skip
+
+
+def learnt(settings: TrainSettings, bundle: Bundle, rows: Rows, *, rhythm: bool, fresh: bool) -> TrainResult:
+    """The training itself, its progress shown."""
+    import numpy as np
+
+    from models import report
+    from models.dataset import History, HistorySet
+    from models.train import train as run_training
+
+    history = History(rows.values, rows.time_s, rows.mask, np.full(len(rows.values), rhythm))
+    with report.progress(settings.seconds, settings.epochs) as show:
+        start = None if fresh else bundle.weights
+        return run_training(settings, HistorySet(bundle.spec, history), start=start, report=show)
 
 
 def sentences(told: dict[str, Any], rows: Rows) -> str:

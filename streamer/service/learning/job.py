@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shutil
 import sys
 import tempfile
 import time
@@ -29,8 +27,10 @@ from streamer.errors import BackendError, GateRefused, ModelError, StoreError, S
 from streamer.protocols import Clock, Registry
 from streamer.service.learning import child, evaluation, history, promotion
 from streamer.service.learning.child import Ended, Limits
-from streamer.service.learning.evaluation import EVALUATED, Evaluation, Remembered, remembered
+from streamer.service.learning.evaluation import EVALUATED, Evaluation
 from streamer.service.learning.history import Past, Recorded
+from streamer.service.learning.notes import last_attempt, last_evaluation, note
+from streamer.service.learning.reports import keep_refusal, shelf
 from streamer.service.learning.schedule import SCHEDULE, Known, Verdict, evaluation_of, judge, plan_of, too_few
 from streamer.service.trust import trust_for, trusted
 
@@ -49,8 +49,6 @@ REVIEW = (sys.executable, "-P", "-m", "models.review")
 KEEP_S = 10.0  # how often the turn is prolonged
 TRAIN_SHARE = 0.9  # of the time limit is told to the child, which then ends by itself
 MOVES = 5  # tries to move an alias that others move too
-KEPT_REPORTS = 20
-OURS = re.compile(r"\d{8}-\d{6}-")  # names of reports; what else lies in their folder is left alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +180,7 @@ class Job:
         log.info("retrain_started", version=version, cause=cause, rows=past.count, champion=champion.version)
         ended = self._run(turn, request, self.command)
         if ended.code == GateRefused.exit_code and ended.by_us is None:
-            return Result(REFUSED, self._report(room, version), version, cause)
+            return Result(REFUSED, self._refusal(room, version), version, cause)
         if ended.by_us == "stop":
             return Result(STOPPED, ended.problem, version, cause)
         if ended.code != 0 or ended.by_us is not None:
@@ -220,7 +218,7 @@ class Job:
 
     def _training(self, past: Past, more: Mapping[str, Any]) -> dict[str, Any]:
         at = datetime.fromtimestamp(self.clock(), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        own = {"created_at": at, "created_by": f"{socket_name()}:{os.getpid()}", "rows": past.count}
+        own = {"created_at": at, "created_by": f"{os.uname().nodename}:{os.getpid()}", "rows": past.count}
         return own | {"span": list(past.span), "streams": list(past.profiles), "profiles": past.profiles} | dict(more)
 
     def _detect(self) -> dict[str, Any]:
@@ -272,15 +270,8 @@ class Job:
             signature = signing.sign((bundle / artifact.MANIFEST).read_bytes(), Path(self.retrain.sign))
             (bundle / artifact.SIGNATURE).write_bytes(signature)
 
-    def _report(self, room: Path, version: str) -> str:
-        """Keep the report of a refusal; what it says, and where it is."""
-        refused = room / "bundle-refused"
-        reasons = refusal(refused)
-        if not refused.is_dir():
-            return f"refused: {reasons}"
-        kept = shelf(Path(self.retrain.reports)) / version
-        shutil.copytree(refused, kept, dirs_exist_ok=True)
-        return f"refused: {reasons}; the report is {kept}"
+    def _refusal(self, room: Path, version: str) -> str:
+        return keep_refusal(room / "bundle-refused", Path(self.retrain.reports), version)
 
 
 class Held:
@@ -304,35 +295,6 @@ class Held:
             return True
 
 
-def note(turns: Turns, turn: Turn, **fields: Any) -> None:
-    """Let all members know, beside what is noted already. A store that is away costs the note; one that says we were
-    overtaken is an error later."""
-    try:
-        turn.note(json.dumps(noted(turns) | fields).encode())
-    except StoreError as exc:
-        log.warning("retrain_not_noted", problem=str(exc))
-
-
-def noted(turns: Turns) -> dict[str, Any]:
-    """What those who had the turn have told all members."""
-    try:
-        found = json.loads(turns.read() or b"{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def last_attempt(turns: Turns) -> float | None:
-    """When the newest training began, by anybody."""
-    found = noted(turns).get("at")
-    return float(found) if isinstance(found, int | float) else None
-
-
-def last_evaluation(turns: Turns) -> Remembered:
-    """What is known of the newest evaluation, by anybody."""
-    return remembered(noted(turns))
-
-
 def champion_trained(registry: Registry) -> float | None:
     """When the champion was trained; None while there is none, or where it does not say."""
     if "champion" not in registry.aliases():
@@ -354,29 +316,7 @@ def deployment(config: Config) -> str:
     return ",".join(getattr(stream.source, "group", stream.name) or stream.name for stream in config.streams)
 
 
-def refusal(directory: Path) -> str:
-    """Why the gate refused, from its report."""
-    try:
-        report = json.loads((directory / "gate.json").read_text())
-    except (OSError, ValueError):
-        return "the gate gave no report"
-    return str(report.get("why") or "see the report")
-
-
-def shelf(folder: Path) -> Path:
-    """The folder of reports, with room for one more."""
-    folder.mkdir(parents=True, exist_ok=True)
-    ours = sorted(path for path in folder.iterdir() if OURS.match(path.name))
-    for old in ours[: -KEPT_REPORTS + 1]:
-        shutil.rmtree(old) if old.is_dir() else old.unlink()
-    return folder
-
-
 def failure(ended: Ended, what: str = "training") -> StreamerError:
     """The error of a child that did not end well."""
     kind = BackendError if ended.code == BackendError.exit_code else StreamerError
     return kind(f"the {what} {ended.problem}; the champion stays")
-
-
-def socket_name() -> str:
-    return os.uname().nodename if hasattr(os, "uname") else "unknown"

@@ -23,7 +23,8 @@ from streamer.connect.turns import FileTurns, RedisTurns, Turns, open_turns
 from streamer.errors import InputError, StoreError, StreamerError, UntrustedBundle
 from streamer.journal import Incident, Label, LabelKind
 from streamer.protocols import Registry
-from streamer.service.learning.job import BUSY, NOT_DUE, PUBLISHED, REFUSED, STOPPED, Job, last_attempt, manifest_of
+from streamer.service.learning.job import BUSY, NOT_DUE, PUBLISHED, REFUSED, STOPPED, Job, manifest_of
+from streamer.service.learning.notes import last_attempt
 from tests.integration.redises import section
 from tests.servers.child import wait_until
 from tests.servers.redis_server import RedisServer, RunningRedis
