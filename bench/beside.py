@@ -32,6 +32,7 @@ from streamer.service.learning.retrainer import command_of
 
 EVENTS_PER_S, BATCH_S = 2000, 0.02
 QUIET_S = 20.0  # of a round without a training
+TRAINING = "2m"  # at most: two rounds, as `make bench` runs them, take less than five minutes
 MUST = 1.5
 
 
@@ -59,7 +60,7 @@ def configured(folder: Path) -> Path:
     stream = {"name": "plant", "source": {"kind": "synthetic", "entities": 40, "events": 60_000, "faults": False}}
     config = {
         "version": 1, "streams": [stream], "model": {"registry": str(folder / "registry")},
-        "retrain": {"limits": {"time": "3m"}, "distil": False, "reports": str(folder / "reports")},
+        "retrain": {"limits": {"time": TRAINING}, "distil": False, "reports": str(folder / "reports")},
     }  # fmt: skip
     path = folder / "config.yaml"
     path.write_text(json.dumps(config))

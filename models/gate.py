@@ -30,9 +30,10 @@ from models.trial import Trial, build
 from streamer import artifact
 from streamer.artifact import Bundle
 from streamer.backends import open_scorer
-from streamer.errors import GateRefused, ModelError
+from streamer.errors import BackendError, GateRefused, ModelError
 
 SCHEMA = "streamer.gate/1"
+MOST_S = 1e15  # of a time: no clock says more
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +122,16 @@ def sound(champion: Bundle, challenger: Bundle, backend: str) -> list[Finding]:
     except ModelError as exc:
         return [Finding("weights", False, str(exc))]
     found = [Finding("schema", True, "shape and features fit the champion's"), Finding("weights", True, "finite")]
-    name = open_scorer(challenger, backend).ref.backend
+    name = open_scorer(champion, backend).ref.backend  # what cannot run here is no fault of the challenger
     return found if name == "numpy" else [*found, _parity(challenger, name)]
 
 
 def _parity(challenger: Bundle, backend: str) -> Finding:
     """Against golden vectors made from the weights here: those of the bundle may be of another export."""
-    strays = export.deviation(challenger, backend, export.golden(challenger.spec, challenger.weights))
+    try:
+        strays = export.deviation(challenger, backend, export.golden(challenger.spec, challenger.weights))
+    except (ModelError, BackendError, ValueError, RuntimeError) as exc:  # LiteRT raises the last two for odd graphs
+        return Finding("parity", False, f"the exported step cannot be run: {exc}")
     measure, limit = export.limit_of(backend)
     said = f"the exported step strays from the weights by {strays[measure]:.2g}"
     return Finding("parity", strays[measure] <= limit, said, None, strays[measure], limit)
@@ -140,15 +144,22 @@ def provenance(challenger: Bundle, champion: Bundle, split: Split) -> list[Findi
         return [Finding("provenance", True, "the champion itself")]
     if training.get("data_sha256") in (split.held_sha256, "") and training.get("data_sha256"):
         return [Finding("provenance", False, "leaked: its data hash is that of the held-out rows")]
-    span = training.get("span")
-    if not isinstance(span, list | tuple) or len(span) != 2:
+    end_s, cut_s = _end_s(training.get("span")), split.held_span_s[0]
+    if end_s is None:
         return [Finding("provenance", False, "the manifest's training.span does not say when its data end")]
-    end_s, cut_s = float(span[1]), split.held_span_s[0]
     ok = end_s < cut_s
     said = (
         "trained before the held-out span" if ok else f"leaked: trained on {end_s - cut_s:.0f} s of the held-out span"
     )
     return [Finding("provenance", ok, said)]
+
+
+def _end_s(span: object) -> float | None:
+    """When the data of a manifest's span end; None if it is no pair of times in order."""
+    if not isinstance(span, list | tuple) or len(span) != 2 or {type(at) for at in span} - {int, float}:
+        return None
+    begin, end = span
+    return float(end) if -MOST_S < begin <= end < MOST_S else None  # not, if one of them is no number
 
 
 def speed(champion: Bundle, challenger: Bundle, trial: Trial, rules: GateRules, backend: str) -> Finding:

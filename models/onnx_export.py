@@ -1,6 +1,7 @@
 """The step of detect.cell as an ONNX graph, for runtimes that are neither LiteRT nor TensorFlow. Needs [onnx].
 
-    python -m models.onnx_export [--bundle DIR] --out step.onnx
+    streamer model export NAME step.onnx
+    python -m models.onnx_export [--bundle DIR] --out step.onnx       where there is no registry
 
 The step itself is traced: its array functions and operators, called on symbols, write nodes instead of numbers. Inputs
 and outputs are named as in the LiteRT graphs; rows N and channels C are free. What is written was checked by onnx's
@@ -18,7 +19,7 @@ import numpy as np
 
 from models import export
 from streamer import artifact
-from streamer.artifact import ModelSpec
+from streamer.artifact import Bundle, ModelSpec
 from streamer.backends.litert import INPUTS, OUTPUTS
 from streamer.detect.cell import GAP_COMPONENTS, HOURS, MIXTURE, shapes, step, widths
 from streamer.errors import BackendError, ModelError, StreamerError
@@ -169,6 +170,11 @@ def prove(blob: bytes, spec: ModelSpec, weights: Mapping[str, F32]) -> None:
         state = got[0], got[1]
 
 
+def written(bundle: Bundle, out: Path) -> int:
+    """Write the step of a bundle to a file; its bytes. Errors as `to_onnx`, before anything is written."""
+    return out.write_bytes(to_onnx(bundle.spec, bundle.weights, f"{bundle.version} {bundle.sha256}"))
+
+
 def _import_onnx() -> Any:
     try:
         import onnx
@@ -183,13 +189,11 @@ def _import_onnx() -> Any:
 def main(bundle: Path, out: Path) -> None:
     """Write the step of a bundle as ONNX."""
     try:
-        loaded = artifact.load(bundle)
-        blob = to_onnx(loaded.spec, loaded.weights, f"{loaded.version} {loaded.sha256}")
-        out.write_bytes(blob)
+        size = written(artifact.load(bundle), out)
     except StreamerError as exc:
         click.echo(str(exc), err=True)
         raise SystemExit(exc.exit_code) from exc
-    click.echo(f"{out}: {len(blob):,} bytes", err=True)
+    click.echo(f"{out}: {size:,} bytes", err=True)
 
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ from models.split import Label, Split, series_of, split
 from streamer import artifact
 from streamer.artifact import Bundle
 from streamer.errors import GateRefused, InputError, ModelError, StreamerError
+from streamer.protocols import Clock
 
 if TYPE_CHECKING:
     from models.gate import Verdict
@@ -123,17 +124,17 @@ def _labels(path: Path, raw: Any) -> tuple[Label, ...]:
         raise InputError(f"{path}: labels must be objects with start_s, end_s and entity: {exc!r}") from exc
 
 
-def retrain(request: Request, began_s: float | None = None) -> bool:
+def retrain(request: Request, began_s: float | None = None, clock: Clock = time.monotonic) -> bool:
     """Do what is asked; True if a twin was made as well. GateRefused, with the report written, or another error.
 
-    `began_s`, on the monotonic clock, is when the request's seconds began; now, if it is not given.
+    `began_s`, on the clock, is when the request's seconds began; now, if it is not given.
     """
     champion, rules = artifact.load(request.champion), rules_of(request.gate)
     past = split(series_of(_arrays(request.history), request.history, request.labels), champion.spec)
     say("started", champion=champion.version, rows=past.rows, held_rows=past.held_rows, entities=len(past.series))
-    began_s = time.monotonic() if began_s is None else began_s
+    began_s = clock() if began_s is None else began_s
     with _stage(request.out) as stage:
-        return _Work(request, champion, past, rules, began_s).do(stage)
+        return _Work(request, champion, past, rules, began_s, clock).do(stage)
 
 
 def _arrays(path: Path) -> dict[str, Any]:
@@ -163,6 +164,7 @@ class _Work:
     past: Split
     rules: GateRules
     began_s: float
+    clock: Clock
 
     def do(self, stage: Path) -> bool:
         """Everything in the stage first; whoever sees `out` sees all of it."""
@@ -210,7 +212,7 @@ class _Work:
 
     def _left(self, share: float) -> float:
         """Seconds until so much of the request's time has gone; at least one."""
-        return max(share * self.request.seconds - (time.monotonic() - self.began_s), 1.0)
+        return max(share * self.request.seconds - (self.clock() - self.began_s), 1.0)
 
     def _training(self) -> dict[str, Any]:
         """What the manifest says: the request's words, and what was really learnt."""
@@ -264,7 +266,7 @@ class _Work:
         """Distil; add distil.json to the reports. Whether the student kept enough to be published."""
         from models import distil
 
-        if time.monotonic() - self.began_s > LATEST_DISTIL * self.request.seconds:
+        if self.clock() - self.began_s > LATEST_DISTIL * self.request.seconds:
             say("distilled", passed=False, why="no time was left for a twin; give the training more")
             return False
         student = distil.train_student(

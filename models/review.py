@@ -16,7 +16,7 @@ from typing import Any
 import click
 import numpy as np
 
-from models import evaluate
+from models import evaluate, weigh
 from models.finetune import say
 from models.retrain import Request, read_request
 from models.split import series_of, split
@@ -53,9 +53,7 @@ def review(request: Request) -> dict[str, Any]:
 
 
 def _skill(naive: F64, ours: F64) -> float | None:
-    """1 - error / persistence's error, the geometric mean over cells and channels."""
-    with np.errstate(all="ignore"):
-        return _number(1 - np.exp(np.nanmean(ours - naive))) if np.isfinite(ours - naive).any() else None
+    return _number(weigh.skill(naive, ours)) if np.isfinite(ours - naive).any() else None
 
 
 def _number(value: Any) -> float | None:

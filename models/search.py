@@ -8,6 +8,7 @@ network for learning the anomalies too.
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -29,10 +30,17 @@ if TYPE_CHECKING:
 AIMED = 120  # planted anomalies: one more or fewer caught is 0.8 %
 ERROR_WEIGHT = 1e-3  # of the mean log forecast error against the recall: decides among equals only
 PIECES = 256  # windows an epoch
-GRID: dict[str, list[Any]] = {
-    "units": [32, 64, 128], "layers": [1, 2, 4], "window": [16, 64, 128], "batch_rows": [64, 256],
-    "dropout": [0.2, 0.4], "learning_rate": [1e-3, 4e-3],
+RANGES: Mapping[str, tuple[float, float]] = {
+    "units": (32, 256), "layers": (1, MAX_LAYERS), "window": (10, 200), "batch_rows": (16, 256), "dropout": (0.2, 0.5),
+    "learning_rate": (1e-4, 1e-2),
 }  # fmt: skip
+LOGARITHMIC = ("units", "batch_rows", "learning_rate")
+# Both ends of every range, and one value between.
+GRID: Mapping[str, tuple[Any, Any, Any]] = {
+    "units": (32, 96, 256), "layers": (1, 2, MAX_LAYERS), "window": (10, 64, 200), "batch_rows": (16, 64, 256),
+    "dropout": (0.2, 0.35, 0.5), "learning_rate": (1e-4, 1e-3, 1e-2),
+}  # fmt: skip
+GRID_SIZE = math.prod(map(len, GRID.values()))
 HOW = ("grid", "bayes")
 
 
@@ -67,50 +75,59 @@ def search(
     bundle: Bundle, past: Split, *, how: str, trials: int, seconds: float, seed: int,
     detect: Mapping[str, Any] | None = None, report: Report = lambda tried: None,
 ) -> list[Tried]:  # fmt: skip
-    """Try so many choices, `seconds` of training each; the best first. BackendError without optuna.
+    """Try so many choices, `seconds` of training each; the best first.
 
-    `how`: grid (GRID in a random order) or bayes (the tree-structured Parzen estimator of Bergstra et al. 2011, over
-    units 32..256, layers 1..4, window 10..200, batch 16..256, dropout 0.2..0.5, rate 1e-4..1e-2).
+    `how`: grid (as `grid` orders it) or bayes (the tree-structured Parzen estimator of Bergstra et al. 2011, over
+    RANGES; BackendError without optuna).
     """
-    library = _optuna()
+    study = _study(seed) if how == "bayes" else None
     bench = _Bench(bundle, past, seconds, seed, detect or {})
-    study = library.create_study(direction="maximize", sampler=_sampler(library, how, seed))
     tried: list[Tried] = []
 
-    def objective(trial: optuna.Trial) -> float:
-        tried.append(bench.tried(trial.number, _chosen(trial, how)))
+    def worth(number: int, chosen: Mapping[str, Any]) -> float:
+        tried.append(bench.tried(number, chosen))
         report(tried[-1])
         return tried[-1].worth
 
-    study.optimize(objective, n_trials=trials)
+    if study is not None:
+        study.optimize(lambda trial: worth(trial.number, _suggested(trial)), n_trials=trials)
+    else:
+        for number, chosen in enumerate(grid(seed)[:trials]):
+            worth(number, chosen)
     return sorted(tried, key=lambda one: -one.worth)
 
 
-def _optuna() -> Any:
+def grid(seed: int) -> list[dict[str, Any]]:
+    """Every choice of GRID once, in rounds of three of which each tries every value of every setting.
+
+    The rounds are the cosets of (1, ..., 1) in a random order: a search that ends early has seen all values alike.
+    """
+    rng = np.random.default_rng(seed)
+    starts = rng.permutation(list(itertools.product(range(3), repeat=len(GRID) - 1)))
+    levels = [[(level + shift) % 3 for level in (0, *start)] for start in starts for shift in rng.permutation(3)]
+    return [{name: GRID[name][level] for name, level in zip(GRID, row, strict=True)} for row in levels]
+
+
+def _study(seed: int) -> optuna.Study:
     try:
         import optuna
     except ImportError as exc:
-        raise BackendError("a search needs optuna: pip install 'streamer[search]'") from exc
+        raise BackendError("a search by bayes needs optuna: pip install 'streamer[search]', or use grid") from exc
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna
+    sampler = optuna.samplers.TPESampler(
+        seed=seed, n_startup_trials=5, multivariate=True, warn_independent_sampling=False
+    )
+    return optuna.create_study(direction="maximize", sampler=sampler)
 
 
-def _sampler(optuna: Any, how: str, seed: int) -> Any:
-    if how == "grid":
-        return optuna.samplers.GridSampler(GRID, seed=seed)
-    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=5, multivariate=True, warn_independent_sampling=False)
+def _suggested(trial: optuna.Trial) -> dict[str, Any]:
+    return {name: _number(trial, name, *RANGES[name]) for name in RANGES}
 
 
-def _chosen(trial: optuna.Trial, how: str) -> dict[str, Any]:
-    if how == "grid":
-        return {name: trial.suggest_categorical(name, values) for name, values in GRID.items()}
-    return {
-        "units": trial.suggest_int("units", 32, 256, log=True), "layers": trial.suggest_int("layers", 1, MAX_LAYERS),
-        "window": trial.suggest_int("window", 10, 200),
-        "batch_rows": trial.suggest_int("batch_rows", 16, 256, log=True),
-        "dropout": trial.suggest_float("dropout", 0.2, 0.5),
-        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True),
-    }  # fmt: skip
+def _number(trial: optuna.Trial, name: str, low: float, high: float) -> float:
+    if isinstance(low, int) and isinstance(high, int):
+        return trial.suggest_int(name, low, high, log=name in LOGARITHMIC)
+    return trial.suggest_float(name, low, high, log=name in LOGARITHMIC)
 
 
 def shaped(spec: ModelSpec, *, units: int, layers: int, window: int) -> ModelSpec:

@@ -118,12 +118,12 @@ def forecasting(paired: Paired, rules: GateRules) -> list[Finding]:
     theirs, ours = paired.errors
     naive = paired.peers["persistence"]
     gain, count = _sums(naive - ours)
-    own = _skill(naive, ours)
-    peer = max(_skill(naive, theirs), *(_skill(naive, paired.peers[n]) for n in ("seasonal", "ar3")))
+    own = skill(naive, ours)
+    peer = max(skill(naive, theirs), *(skill(naive, paired.peers[n]) for n in ("seasonal", "ar3")))
     proven = np.quantile(_ratio(gain, count, paired.draws), 1 - rules.confidence) > -np.log(1 - rules.min_skill)
     beatable = peer > BEATABLE
     said = f"its forecasts are {own:+.1%} better than persistence, the best peer's {peer:+.1%}"
-    found = Finding("skill", bool(proven) or not beatable, said, _skill(naive, theirs), own, rules.min_skill)
+    found = Finding("skill", bool(proven) or not beatable, said, skill(naive, theirs), own, rules.min_skill)
     loss, count = _sums(ours - theirs)
     is_worse = worse(loss, count, paired.draws, float(np.log(rules.max_error_ratio)), rules.confidence)
     ratio = float(np.exp(loss.sum() / max(count.sum(), 1)))
@@ -153,7 +153,7 @@ def _sums(logs: F64) -> tuple[F64, F64]:
     return np.nansum(logs, axis=1), (~np.isnan(logs)).sum(axis=1).astype(np.float64)
 
 
-def _skill(naive: F64, model: F64) -> float:
+def skill(naive: F64, model: F64) -> float:
     """1 - error / persistence's error, the geometric mean over cells and channels."""
     total, count = _sums(model - naive)
     return float(1 - np.exp(total.sum() / max(count.sum(), 1)))
@@ -187,8 +187,8 @@ def summary(paired: Paired) -> dict[str, Any]:
         "curves": [curve(paired, 0), curve(paired, 1)] if len(kinds) else [],
         "lines": [hit.line for hit in paired.equal],
         "skill": {
-            "champion": _skill(naive, paired.errors[0]), "challenger": _skill(naive, paired.errors[1]),
-            **{name: _skill(naive, logs) for name, logs in paired.peers.items() if name != "persistence"},
+            "champion": skill(naive, paired.errors[0]), "challenger": skill(naive, paired.errors[1]),
+            **{name: skill(naive, logs) for name, logs in paired.peers.items() if name != "persistence"},
         },
         "band_outside": [float(o.outside[trial.clean].mean()) for o in paired.outcomes],
         "pipeline_events_per_s": [len(trial.time_s) / o.seconds for o in paired.outcomes],

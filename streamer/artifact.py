@@ -177,6 +177,14 @@ def load(directory: Path, check: Check | None = None) -> Bundle:
     )  # fmt: skip
 
 
+def unpack(bundle: Bundle, directory: Path) -> Path:
+    """Write every file of a bundle, as it was read, into a new directory; return that."""
+    directory.mkdir(parents=True)
+    for name, blob in bundle.files.items():
+        (directory / name).write_bytes(blob)
+    return directory
+
+
 def read_manifest(directory: Path) -> dict[str, Any]:
     """What a bundle says of itself; its parts are not looked at. CorruptBundle or SchemaMismatch, as `load`."""
     return _manifest(directory, _sealed(directory))

@@ -171,7 +171,12 @@ def shadow(*, config: Path, sets: tuple[str, ...], output: str, why: str, off: b
 @click.argument("name")
 @click.argument("out", type=click.Path(path_type=Path))
 def export(*, config: Path, sets: tuple[str, ...], output: str, name: str, out: Path) -> None:
-    """Write a model to OUT: a new directory, or one file if it ends in .tar."""
+    """Write a model to OUT: a new directory, one file if it ends in .tar, or its step as a graph if it ends in .onnx.
+
+    The graph is for runtimes that are neither LiteRT nor TensorFlow, and needs the extra `onnx`; the others hold all
+    that there is of the model and can be imported elsewhere.
+    """
+    from streamer import artifact
     from streamer.connect.bundle_tar import pack
     from streamer.errors import InputError
 
@@ -179,12 +184,14 @@ def export(*, config: Path, sets: tuple[str, ...], output: str, name: str, out: 
         bundle = desk.bundle(name)
     if out.exists():
         raise InputError(f"{out} is there already; name another")
-    if out.suffix == ".tar":
+    if out.suffix == ".onnx":
+        from models.onnx_export import written
+
+        written(bundle, out)
+    elif out.suffix == ".tar":
         pack(bundle.files, out)
     else:
-        out.mkdir(parents=True)
-        for part, blob in bundle.files.items():
-            (out / part).write_bytes(blob)
+        artifact.unpack(bundle, out)
     say(output, {"version": bundle.version, "out": str(out)}, [f"{bundle.version} written to {out}"])
 
 
@@ -270,7 +277,7 @@ class Desk:
 @contextmanager
 def opened(path: Path, sets: tuple[str, ...], *, create: bool = False) -> Iterator[Desk]:
     from streamer.config import load_config
-    from streamer.service.loading import trust_for
+    from streamer.service.trust import trust_for
 
     config = load_config(path, sets)
     trust = trust_for(config.model)

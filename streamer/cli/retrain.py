@@ -27,8 +27,11 @@ SCHEMA = "streamer.retrain/1"
 @config_options
 @click.option("--dry-run", is_flag=True, help="Say whether a training is due, and why; change nothing.")
 @click.option("--evaluate", is_flag=True, help="Judge the champion on what came lately; train and change nothing.")
-@click.option("--force", is_flag=True, help="Train whether or not it is due.")
-@click.option("--cause", metavar="WORD", help="For this cause, such as drift; the manifest names it.")
+@click.option("--force", is_flag=True, help="Train whether or not it is due; without --cause also with too few rows.")
+@click.option(
+    "--cause", metavar="WORD",
+    help="Train for this cause, such as drift, whether or not it is due; min_rows still holds. The manifest names it.",
+)  # fmt: skip
 @click.option("--why", default="", help="The cause in words.")
 @click.option(
     "--recorded", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE.npz",
@@ -61,6 +64,8 @@ def retrain(
     from streamer.service.learning.job import REQUEST
     from streamer.service.signals import graceful
 
+    if evaluate and (dry_run or force):
+        raise click.UsageError("--evaluate trains nothing, and at once: leave --dry-run and --force away")
     loaded = load_config(config, sets)
     log.setup(loaded.log.level, loaded.log.format)
     stop = threading.Event()

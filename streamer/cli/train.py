@@ -19,6 +19,7 @@ from streamer.errors import BackendError, GateRefused
 
 if TYPE_CHECKING:
     from models.search import Tried
+    from models.train import TrainResult, TrainSettings
     from streamer.artifact import Bundle
     from streamer.config import Config, Stream
     from streamer.service.history import Rows
@@ -76,7 +77,8 @@ def train(
 
     With --search the shape (units 32 to 256, layers 1 to 4, window 10 to 200) and the training (batch 16 to 256,
     dropout 0.2 to 0.5, rate 1e-4 to 1e-2) are searched for first, by the planted anomalies that each choice catches
-    on held-out rows; the best is then trained from nothing.
+    on held-out rows; the best is then trained from nothing. `grid` tries both ends of every range and one value between
+    (729 choices, in an order that tries all values alike wherever it ends), `bayes` any number in them.
     """
     from streamer.config.load import load_config
     from streamer.service.labels import json_windows
@@ -107,14 +109,13 @@ def starting_bundle(config: Config) -> Bundle:
     from streamer import artifact
     from streamer.connect import open_registry
     from streamer.service.learning.promotion import champion
-    from streamer.service.loading import trust_for
+    from streamer.service.trust import trust_for, trusted
 
     registry = open_registry(config)
     if registry is None:
         return artifact.load(Path(config.model.path) if config.model.path else artifact.PRETRAINED)
     with closing(registry):
-        found = champion(registry)  # the starter is part of the program, and signed by nobody
-        return artifact.load(found, None if found == artifact.PRETRAINED else trust_for(config.model))
+        return trusted(champion(registry), trust_for(config.model))
 
 
 def need_tensorflow() -> None:
@@ -145,6 +146,8 @@ def searched(bundle: Bundle, rows: Rows, stream: Stream, budget: dict[str, Any],
         "rhythm": np.full(len(rows.values), stream.rhythm),
     }  # fmt: skip
     past = split(series_of(arrays, f"streams.{stream.name}"), bundle.spec)
+    if budget["how"] == "grid":
+        click.echo(f"a grid of {search.GRID_SIZE} choices, of which {budget['trials']} are tried", err=True)
     found = search.search(bundle, past, **budget, report=lambda one: click.echo(trial_line(one), err=True))
     if plot is not None:
         search.plot(found, plot)
@@ -183,18 +186,11 @@ def fit(
     settings: dict[str, Any],
 ) -> dict[str, Any]:
     """Train, compare on held-out rows, export. GateRefused if nothing was gained."""
-    import numpy as np
-
     from models import export, report
-    from models.dataset import History, HistorySet
     from models.train import TrainSettings
-    from models.train import train as run_training
 
     chosen = TrainSettings(**{"learning_rate": FRESH_RATE if fresh else TUNING_RATE, "noise": NOISE} | settings)
-    history = History(rows.values, rows.time_s, rows.mask, np.full(len(rows.values), rhythm))
-    with report.progress(chosen.seconds, chosen.epochs) as show:
-        start = None if fresh else bundle.weights
-        result = run_training(chosen, HistorySet(bundle.spec, history), start=start, report=show)
+    result = learnt(chosen, bundle, rows, rhythm=rhythm, fresh=fresh)
     if loss_plot is not None:
         report.plot_losses(result.history, loss_plot)
     before, after = result.history[0].validation, result.best.validation
@@ -202,17 +198,27 @@ def fit(
         raise GateRefused(f"no epoch beat the start on held-out rows (loss {before:.4f}); nothing was written")
     training = report.summary(result, chosen) | {"parent": None if fresh else bundle.version}
     made = export.write_bundle(
-        out,
-        version=version,
-        spec=bundle.spec,
-        weights=result.weights,
-        calibration=bundle.calibration,
+        out, version=version, spec=bundle.spec, weights=result.weights, calibration=bundle.calibration,
         training=training,
-    )
+    )  # fmt: skip
     return {
         "version": made.version, "sha256": made.sha256, "out": str(out), "before": before, "after": after,
         "epochs": len(result.history) - 1, "stopped": result.stopped, "seconds": round(result.seconds, 1),
     }  # fmt: skip
+
+
+def learnt(settings: TrainSettings, bundle: Bundle, rows: Rows, *, rhythm: bool, fresh: bool) -> TrainResult:
+    """The training itself, its progress shown."""
+    import numpy as np
+
+    from models import report
+    from models.dataset import History, HistorySet
+    from models.train import train as run_training
+
+    history = History(rows.values, rows.time_s, rows.mask, np.full(len(rows.values), rhythm))
+    with report.progress(settings.seconds, settings.epochs) as show:
+        start = None if fresh else bundle.weights
+        return run_training(settings, HistorySet(bundle.spec, history), start=start, report=show)
 
 
 def sentences(told: dict[str, Any], rows: Rows) -> str:

@@ -72,14 +72,19 @@ class Schedule(Section):
     every: Duration = Duration(86_400)
     cron: Text | None = None  # in place of `every`
     timezone: Text = "UTC"  # of cron
-    jitter: Duration = Duration(600)  # each deployment's own shift of the schedule, up to this
+    jitter: Duration = Duration(600)  # each deployment's own shift of the schedule, up to this; see `spread`
+
+    @property
+    def spread(self) -> Duration:
+        """`jitter`; where nobody set it, no longer than `every`."""
+        return self.jitter if self.cron is not None else min(self.jitter, self.every)
 
     def rules(self) -> Iterator[Rule]:
         if self.cron is not None and "every" in self.model_fields_set:
             yield ("cron",), "excludes every: keep one of them"
         if self.every < 60:
             yield ("every",), f"must be at least 1m, got {self.every}"
-        if self.cron is None and self.jitter >= self.every:
+        if self.cron is None and "jitter" in self.model_fields_set and self.jitter >= self.every:
             yield ("jitter",), f"must be shorter than every ({self.every}), got {self.jitter}"
         zone_problem = _zone_problem(self.timezone)
         if zone_problem is not None:

@@ -151,7 +151,7 @@ class DirectoryRegistry:
         """Make room for the bundle where it lies damaged; StoreError if another one does."""
         with suppress(ModelError):
             if artifact.read_manifest(directory)["sha256"] != bundle.sha256:
-                raise StoreError(f"cannot publish {bundle.version}: another model of that version is damaged: {damage}")
+                raise rules.other_damaged(bundle, damage)
         with _errors("replace", directory):
             directory.rename(self._beside())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import secrets
 import shutil
@@ -14,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamer import artifact
-from streamer.artifact import SIGNATURE, Bundle
+from streamer.artifact import MANIFEST, REPORTS, SIGNATURE, Bundle
 from streamer.connect import registry_rules as rules
 from streamer.connect.durable import make_folder
-from streamer.connect.redis.models import Entry, Models
+from streamer.connect.redis.models import Entry, Models, entry_of
 from streamer.connect.redis.notices import MoveNotices
-from streamer.errors import ModelError, StoreError
+from streamer.errors import CorruptBundle, ModelError, StoreError
 from streamer.protocols import ALIASES, ANYWHERE, Clock, Move
 
 if TYPE_CHECKING:
@@ -42,10 +43,9 @@ class RedisRegistry:
 
     def publish(self, bundle: Path) -> str:
         found = rules.publishable(bundle)
-        entry = self._models.entry(found.version)
-        if entry is None and self._models.publish(found.version, found.files):
-            return found.version
-        self._agree(found)
+        held = self._models.held(found.version)
+        if not self._has_room(found, held) or not self._models.publish(found.version, found.files, instead_of=held):
+            self._agree(found)
         return found.version
 
     def path(self, name: str) -> Path:
@@ -90,6 +90,31 @@ class RedisRegistry:
     def close(self) -> None:
         self._notices.close()
         self._models.close()
+
+    def _has_room(self, bundle: Bundle, held: bytes) -> bool:
+        """Whether nothing is there, or the bundle itself, damaged; StoreError if another one is there, damaged."""
+        if not held:
+            return True
+        try:
+            self._models.fetch(bundle.version, entry_of(bundle.version, held))
+            return False
+        except CorruptBundle as damage:
+            if not self._is_same(bundle, held):
+                raise rules.other_damaged(bundle, damage) from damage
+        return True
+
+    def _is_same(self, bundle: Bundle, held: bytes) -> bool:
+        """By the manifest, else by the parts that decide a score; an entry that says nothing may have been any."""
+        try:
+            entry = entry_of(bundle.version, held)
+        except CorruptBundle:
+            return True
+        try:
+            told = json.loads(self._models.part(bundle.version, entry, MANIFEST))
+        except (CorruptBundle, KeyError):
+            ours = {name: artifact.digest(blob) for name, blob in bundle.files.items()}
+            return _deciding(ours) == _deciding({name: digest for name, (digest, _) in entry.parts.items()})
+        return bool(told["sha256"] == bundle.sha256)
 
     def _agree(self, bundle: Bundle) -> None:
         """Compare with the version that is there, and add the signature if only that is lacking."""
@@ -153,6 +178,11 @@ def default_cache() -> Path:
     except OSError:
         return Path(tempfile.mkdtemp(prefix="streamer-models-"))
     return place if os.access(place, os.W_OK) else Path(tempfile.mkdtemp(prefix="streamer-models-"))
+
+
+def _deciding(digests: Mapping[str, str]) -> dict[str, str]:
+    """Those of the parts that decide a score."""
+    return {name: told for name, told in digests.items() if name not in (*REPORTS, MANIFEST, SIGNATURE)}
 
 
 def _is_sound(place: Path, entry: Entry) -> bool:

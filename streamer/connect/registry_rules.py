@@ -42,6 +42,11 @@ def refuse_other(bundle: Bundle, there: Bundle) -> None:
         )
 
 
+def other_damaged(bundle: Bundle, damage: ModelError) -> StoreError:
+    """What is said where another model of that version lies damaged."""
+    return StoreError(f"cannot publish {bundle.version}: another model of that version is damaged: {damage}")
+
+
 def adds_signature(bundle: Bundle, there: Bundle) -> bool:
     return there.signature is None and bundle.signature is not None
 

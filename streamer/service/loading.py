@@ -19,7 +19,8 @@ from streamer.errors import ModelError, StoreError
 from streamer.protocols import ALIASES, Registry
 from streamer.protocols import Scorer as Network
 from streamer.service.parts import ModelState
-from streamer.signing import Trust, trust_of
+from streamer.service.trust import trust_for, trusted
+from streamer.signing import Trust
 
 log = structlog.get_logger()
 
@@ -73,14 +74,8 @@ def network_of(model: Model, bundle: Bundle) -> Loaded:
     return Loaded(open_scorer(bundle, model.backend, model.threads), bundle.spec, bundle.calibration)
 
 
-def trust_for(model: Model) -> Trust:
-    """Whose signatures count, a `check` for artifact.load. ConfigError names the key that is none."""
-    return trust_of(model.keys, required=model.require_signature)
-
-
 def _opened(model: Model, directory: Path, trust: Trust, problems: list[str]) -> Loaded:
-    # The starter bundle is part of the program: who could alter it could alter the check.
-    loaded = network_of(model, artifact.load(directory, None if directory == artifact.PRETRAINED else trust))
+    loaded = network_of(model, trusted(directory, trust))
     if problems:
         log.error("model_unusable", problem=_joined(problems), fallback=loaded.network.ref.version)
     return Loaded(loaded.network, loaded.spec, loaded.prior, _joined(problems) or None)

@@ -44,7 +44,7 @@ from streamer.service.learning.shadow import Seat
 from streamer.service.learning.swap import Swapper
 from streamer.service.ledger import Ledger, crowded
 from streamer.service.line import Line
-from streamer.service.loading import Loaded, load_model, trust_for
+from streamer.service.loading import Loaded, load_model
 from streamer.service.mailbox import Mailbox, Positions
 from streamer.service.partitions import Partitions
 from streamer.service.parts import Attendant, Parts
@@ -53,6 +53,7 @@ from streamer.service.recent import Recent
 from streamer.service.score_writer import ScoreWriter
 from streamer.service.scorer import Guest, Scorer
 from streamer.service.shared import Shared
+from streamer.service.trust import trust_for
 
 log = structlog.get_logger()
 

@@ -112,6 +112,7 @@ WRONG = [
     ),
     ("log: {level: info, format: auto}", 'retrain: {cron: "0 3 * * *", every: 1h}', "retrain.cron: excludes every"),
     ("log: {level: info, format: auto}", "retrain: {evaluate: {every: 5s, jitter: 1s}}", "retrain.evaluate.every: mu"),
+    ("log: {level: info, format: auto}", "retrain: {every: 5m, jitter: 5m}", "retrain.jitter: must be shorter than ev"),
     ("log: {level: info, format: auto}", "retrain: {evaluate: {min_rows: 5}}", "retrain.evaluate.min_rows: unknown"),
     ("log: {level: info, format: auto}", "retrain: {limits: {memory: 100MiB}}", "retrain.limits.memory: must be at le"),
     ("log: {level: info, format: auto}", "store: {kind: rediss}", "store.kind: unknown kind 'rediss', known: fi"),

@@ -121,14 +121,29 @@ def test_what_cannot_be_used_is_not_taken(
     assert facts(three) == before
 
 
-@pytest.mark.parametrize("blob", [b"altered", None])
+DAMAGES = [(part, blob) for part in ("weights.npz", "manifest.json") for blob in (b"altered", None)]
+
+
+@pytest.mark.parametrize(("part", "blob"), DAMAGES)
 def test_a_version_that_was_damaged_is_refused_until_it_is_published_again(
-    three: Registry, kind: Kind, tmp_path: Path, blob: bytes | None
+    three: Registry, kind: Kind, tmp_path: Path, part: str, blob: bytes | None
 ) -> None:
-    kind.damage("v2", "weights.npz", blob)
-    with pytest.raises(CorruptBundle, match=r"weights\.npz"):
-        kind.open("fresh").path("v2")
+    three.move({"champion": "v2"}, why="it judges")
+    kind.damage("v2", part, blob)
+    with pytest.raises(ModelError, match=rf"{part}|no version"):
+        kind.open("fresh").path("champion")
     assert sha256(three.path("v3")) == sha256(tmp_path / "b3")
+    assert three.publish(tmp_path / "b2") == "v2"
+    assert sha256(kind.open("other").path("champion")) == sha256(tmp_path / "b2")
+    assert (sorted(three.versions()), len(three.moves())) == (["v1", "v2", "v3"], 1)
+
+
+def test_a_version_that_was_damaged_gives_no_room_to_another_model(three: Registry, kind: Kind, tmp_path: Path) -> None:
+    kind.damage("v2", "weights.npz", b"altered")
+    with pytest.raises(StoreError, match=r"another model of that version is damaged: .*weights\.npz"):
+        three.publish(a_bundle(tmp_path / "other", "v2", seed=9))
+    three.publish(tmp_path / "b2")
+    assert sha256(kind.open("fresh").path("v2")) == sha256(tmp_path / "b2")
 
 
 @pytest.mark.parametrize("name", ["v9", "champion", "edge"])

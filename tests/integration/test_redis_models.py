@@ -134,6 +134,43 @@ def test_an_entry_that_cannot_be_read_hides_no_other(
     registry.path("v1")
 
 
+def test_an_entry_that_cannot_be_read_is_made_good_by_publishing_again_or_removed(
+    registry: RedisRegistry, shared: Section, raw: Redis, tmp_path: Path
+) -> None:
+    for version in ("v1", "v2"):
+        raw.hset(f"{shared.prefix}!models", version, b"no json")
+    registry.publish(tmp_path / "b1")
+    assert sha256(registry.path("champion")) == sha256(tmp_path / "b1")
+    registry.remove("v2")
+    assert list(registry.versions()) == ["v1"]
+
+
+def test_only_what_a_newer_version_wrote_is_left_as_it_is(
+    registry: RedisRegistry, shared: Section, raw: Redis, tmp_path: Path
+) -> None:
+    entry = b'{"format": "streamer.registry/2"}'
+    raw.hset(f"{shared.prefix}!models", "v1", entry)
+    with pytest.raises(SchemaMismatch, match="a newer streamer wrote it"):
+        registry.publish(tmp_path / "b1")
+    registry.move({"champion": "v2"})
+    with pytest.raises(SchemaMismatch, match="a newer streamer wrote it"):
+        registry.remove("v1")
+    assert raw.hget(f"{shared.prefix}!models", "v1") == entry
+
+
+def test_a_damaged_version_that_is_published_again_leaves_no_old_parts(
+    registry: RedisRegistry, shared: Section, raw: Redis, tmp_path: Path
+) -> None:
+    (damaged,) = raw.keys(f"{shared.prefix}!model/v2/*/manifest.json")
+    raw.delete(damaged)
+    with pytest.raises(StoreError, match="another model of that version is damaged"):
+        registry.publish(a_bundle(tmp_path / "other", "v2", seed=9))
+    registry.publish(tmp_path / "b2")
+    parts = list(raw.keys(f"{shared.prefix}!model/v2/*"))
+    assert len(parts) == 4 and {raw.ttl(key) for key in parts} == {-1}
+    assert damaged not in parts
+
+
 def test_a_key_of_another_kind_is_an_error_in_words(registry: RedisRegistry, shared: Section, raw: Redis) -> None:
     raw.delete(f"{shared.prefix}!models")
     raw.set(f"{shared.prefix}!models", b"theirs")

@@ -24,6 +24,7 @@ from streamer.service.learning.child import Limits
 from streamer.service.learning.drift import Profile
 from streamer.service.learning.retrainer import Retrainer, command_of, opened_by
 from streamer.service.learning.schedule import evaluation_of, plan_of
+from tests.models.worlds import copycat
 from tests.service.world import Hands
 
 needs_tensorflow = pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="needs TensorFlow")
@@ -38,7 +39,10 @@ def configured(folder: Path, *, rows: int = 1500, **retrain: Any) -> Path:
         for k, machine in enumerate("ab"):
             lines.append(f"{START_S + 10 * i},{machine},{5 + np.sin(i / 20 + k) + rng.normal(0, 0.1):.4f}")
     (folder / "rows.csv").write_text("\n".join(lines) + "\n")
-    gate = {"max_recall_loss": 1.0, "max_false_alarm_ratio": 100.0, "max_slowdown": 10.0}
+    gate = {
+        "max_recall_loss": 1.0, "max_line_loss": 1.0, "max_false_alarm_ratio": 100.0, "max_delay_ratio": 100.0,
+        "max_calibration_loss": 1.0, "max_slowdown": 10.0,
+    }  # fmt: skip
     config = {
         "version": 1, "log": {"format": "json"}, "drift": {"window": "1h"},
         "streams": [{
@@ -63,6 +67,14 @@ def test_a_dry_run_says_whether_and_why(tmp_path: Path) -> None:
     done = command(tmp_path, "--dry-run", "--format", "json")
     told = json.loads(done.stdout)
     assert (done.returncode, told["due"], told["why"]) == (0, True, "never trained here")
+
+
+@pytest.mark.parametrize("other", ["--dry-run", "--force"])
+def test_an_evaluation_is_never_due_and_never_forced(tmp_path: Path, other: str) -> None:
+    configured(tmp_path)
+    done = command(tmp_path, "--evaluate", other)
+    assert (done.returncode, "leave --dry-run and --force away" in done.stderr) == (2, True)
+    assert not (tmp_path / "registry").exists()
 
 
 @pytest.mark.parametrize(
@@ -97,16 +109,13 @@ def test_without_its_section_it_says_what_to_write(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @needs_tensorflow
-def test_a_training_publishes_what_the_gate_passed_or_nothing_and_is_not_due_again(tmp_path: Path) -> None:
+def test_a_training_that_is_better_than_its_champion_is_published_and_not_due_again(tmp_path: Path) -> None:
     configured(tmp_path, rows=3000)
+    registry = DirectoryRegistry(tmp_path / "registry", create=True)
+    registry.move({"champion": registry.publish(copycat(tmp_path / "copycat"))})
     done = command(tmp_path)
-    registry = DirectoryRegistry(tmp_path / "registry")
-    assert done.returncode in {0, 4}, done.stderr
-    if done.returncode == 0:
-        assert_challenger(registry)
-    else:  # the gate judges a training of seconds as any other
-        assert list((tmp_path / "state" / "retrain").glob("*/gate.json"))
-        assert (registry.versions(), registry.aliases()) == ([], {})
+    assert done.returncode == 0, done.stderr
+    assert_challenger(registry)
     again = command(tmp_path)
     assert again.returncode == 0 and again.stdout.startswith("not due: next by schedule")
 
@@ -115,8 +124,8 @@ def assert_challenger(registry: DirectoryRegistry) -> None:
     """A whole bundle that passed its gate and knows its origin."""
     bundle = artifact.load(registry.path("challenger"))
     training = bundle.manifest["training"]
-    assert registry.aliases() == {"challenger": bundle.version}
-    assert (training["parent"], training["cause"]) == ("starter-1", "schedule")
+    assert registry.aliases() == {"champion": "copycat", "challenger": bundle.version}
+    assert (training["parent"], training["cause"]) == ("copycat", "schedule")
     assert json.loads(bundle.parts["gate.json"])["passed"]
     assert Profile.of_json(training["profiles"]["plant"], channels=1) is not None
 

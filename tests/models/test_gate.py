@@ -15,7 +15,9 @@ from models import gate, gate_page, leak
 from models.gate import Verdict
 from models.gate_rules import GateRules, rules_of
 from models.split import Split
-from streamer.artifact import Bundle
+from streamer import artifact
+from streamer.artifact import PRETRAINED, WEIGHTS, Bundle
+from streamer.backends import default_backend
 from streamer.config import RetrainGate
 from streamer.errors import ConfigError, GateRefused
 from streamer.event import F32
@@ -23,6 +25,10 @@ from tests.detect.conftest import deeper
 from tests.models.worlds import START_S, claiming, past, starter, waves
 
 RULES = GateRules(anomalies=24, warm_rows=128)
+BAD_SPANS: list[object] = [
+    None, "2024", 5, {}, [], [1], [1, 2, 3], ["2023", "2024"], [0, "1"], [None, None], [0, None], [0, [1]], [0, True],
+    [0, float("nan")], [float("nan"), 1], [float("-inf"), float("-inf")], [0, 10**400], [0, -(10**400)], [2, 1],
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +114,7 @@ def test_a_bundle_of_another_format_is_refused_as_it_came(known: Split, tmp_path
     [
         ({"span": [0, 4e9]}, "leaked: trained on"),
         ({"span": [0, 1], "data_sha256": "HELD"}, "leaked: its data hash"),
+        *[({"span": span}, "does not say when its data end") for span in BAD_SPANS],
         ({}, "does not say when its data end"),
     ],
 )
@@ -115,6 +122,51 @@ def test_who_has_learnt_the_held_out_span_is_refused(known: Split, training: dic
     told = {name: known.held_sha256 if value == "HELD" else value for name, value in training.items()}
     verdict = judged(replace(starter(), sha256="other", manifest={"training": told}), known)
     assert broken(verdict) == {"provenance"}
+    assert why in verdict.why
+
+
+def shipping(directory: Path, weights: Mapping[str, F32], graphs: Mapping[str, bytes]) -> Path:
+    """A bundle that is whole: every hash of its manifest is that of its part."""
+    bundle = starter()
+    parts = {name: blob for name, blob in bundle.parts.items() if name != WEIGHTS} | dict(graphs)
+    artifact.save(
+        directory, version="v2", spec=bundle.spec, weights=weights, calibration=bundle.calibration, parts=parts,
+        training={"span": [0, 1]},
+    )  # fmt: skip
+    return directory
+
+
+def int8_for_f32(*graphs: str) -> dict[str, bytes]:
+    return {f"{graph}_f32.tflite": starter().parts[f"{graph}_int8.tflite"] for graph in graphs}
+
+
+@pytest.mark.skipif(default_backend() == "numpy", reason="needs LiteRT")
+@pytest.mark.parametrize("name", ["forecast_out", "gap_out", "value_recurrent"])
+def test_a_graph_that_was_exported_from_other_weights_is_refused(name: str, known: Split, tmp_path: Path) -> None:
+    shipped = shipping(tmp_path / "b", scaled(starter().weights, 1.01, name), {})
+    verdict = gate.judge(starter(), shipped, known, RULES)
+    assert broken(verdict) == {"parity"}
+    assert "the exported step strays from the weights by" in verdict.why
+    assert "trial" not in verdict.figures
+
+
+@pytest.mark.skipif(default_backend() == "numpy", reason="needs LiteRT")
+@pytest.mark.parametrize(
+    ("graphs", "why"),
+    [
+        (int8_for_f32("step"), "strays from the weights"),
+        (int8_for_f32("replay"), "strays from the weights"),
+        ({"step_f32.tflite": b"no graph at all"}, "cannot be run: LiteRT cannot read"),
+        ({"step_f32.tflite": starter().parts["replay_f32.tflite"]}, "cannot be run: the model lacks the tensor"),
+        (
+            {"step_f32.tflite": artifact.load(PRETRAINED.with_name("pretrained_edge")).parts["step_f32.tflite"]},
+            "cannot be run",
+        ),
+    ],
+)
+def test_a_graph_of_something_else_is_refused(graphs: dict[str, bytes], why: str, known: Split, tmp_path: Path) -> None:
+    verdict = gate.judge(starter(), shipping(tmp_path / "b", starter().weights, graphs), known, RULES)
+    assert broken(verdict) == {"parity"}
     assert why in verdict.why
 
 

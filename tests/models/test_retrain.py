@@ -15,7 +15,8 @@ from models import retrain
 from streamer import artifact
 from streamer.artifact import PRETRAINED
 from streamer.errors import GateRefused, InputError
-from tests.models.worlds import waves
+from streamer.protocols import Clock
+from tests.models.worlds import copycat, waves
 
 SMALL_GATE = {"anomalies": 16, "warm_rows": 192}
 
@@ -54,6 +55,37 @@ def test_a_good_fine_tuning_passes_and_says_what_it_learnt(tmp_path: Path, capsy
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
     events = [line["event"] for line in lines if line["event"] != "epoch"]
     assert events == ["started", "trained", "exported", "gate"]
+
+
+TEACHER_S, STUDENT_S = 20.0, 15.0
+
+
+def hurried() -> Clock:
+    """Of a request's 100 s: so many are left for the teacher, it is not too late for a student, so many for that."""
+    told = iter([0.0, 40.0 - TEACHER_S, 60.0, 75.0 - STUDENT_S])
+    return lambda: next(told)
+
+
+@pytest.mark.slow
+def test_a_twin_is_published_beside_its_teacher_or_the_report_says_what_it_lost(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    champion = copycat(tmp_path / "copycat")
+    path = written(tmp_path, champion=str(champion), distil=True, seconds=100.0)
+    made = retrain.retrain(retrain.read_request(path), clock=hurried())
+    teacher = artifact.load(tmp_path / "new")
+    told = json.loads(teacher.parts["distil.json"])
+    assert left(tmp_path) - {"copycat"} == ({"new", "new-edge"} if made else {"new"})
+    assert (told["passed"], bool(told["why"]), told["quality"] >= told["required"]) == (made, not made, made)
+    assert told["student"]["parameters"] <= 0.1 * told["teacher"]["parameters"]
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+    assert [line["event"] for line in lines if line["event"] != "epoch"][-2:] == ["gate", "distilled"]
+    assert sum(line.get("network") == "edge" for line in lines) > 1, "the student was trained"
+    if made:
+        twin = artifact.load(tmp_path / "new-edge")
+        assert (twin.version, twin.manifest["training"]["teacher"]) == ("v2-edge", "v2")
+        assert twin.parts["distil.json"] == teacher.parts["distil.json"]
+        assert twin.manifest["training"]["span"] == teacher.manifest["training"]["span"]
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from streamer import artifact
 from streamer.artifact import Bundle, ModelSpec
 
 pytestmark = pytest.mark.slow
-SMALL = 11  # a seed that both ways of searching draw networks of 32 to 46 units with
+SMALL = {"grid": 33, "bayes": 11}  # seeds whose first two networks have at most 96 units
 CHOSEN = {"units": 32, "layers": 1, "window": 64, "batch_rows": 256, "dropout": 0.2, "learning_rate": 4e-3}
 
 
@@ -35,7 +35,7 @@ def test_the_best_of_a_search_is_the_one_that_catches_most(
     starter: Bundle, past: Split, how: str, tmp_path: Path
 ) -> None:
     told: list[search.Tried] = []
-    found = search.search(starter, past, how=how, trials=2, seconds=1.0, seed=SMALL, report=told.append)
+    found = search.search(starter, past, how=how, trials=2, seconds=1.0, seed=SMALL[how], report=told.append)
     assert sorted(one.number for one in found) == sorted(one.number for one in told) == [0, 1]
     assert found[0].worth == max(one.worth for one in told)
     for one in found:
@@ -47,6 +47,22 @@ def test_the_best_of_a_search_is_the_one_that_catches_most(
         assert one.parameters > 0
     search.plot(found, tmp_path / "search.png")
     assert (tmp_path / "search.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_grid_has_every_choice_once_and_the_ends_of_every_range() -> None:
+    found = search.grid(0)
+    assert len({tuple(one.values()) for one in found}) == len(found) == search.GRID_SIZE == 729
+    assert {name: (values[0], values[-1]) for name, values in search.GRID.items()} == dict(search.RANGES)
+
+
+@given(st.integers(0, 1000))
+def test_a_grid_that_ends_early_has_tried_all_values_alike(seed: int) -> None:
+    found = search.grid(seed)
+    assert found != search.grid(seed + 1)
+    for at in range(0, len(found), 3):
+        round_of_three = found[at : at + 3]
+        for name, values in search.GRID.items():
+            assert sorted(one[name] for one in round_of_three) == list(values)
 
 
 def test_a_choice_that_diverges_is_worth_nothing_and_the_search_goes_on(starter: Bundle, past: Split) -> None:

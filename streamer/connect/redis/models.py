@@ -95,8 +95,8 @@ class Models:
         self._index, self._aliases = f"{self._prefix}!models", f"{self._prefix}!aliases"
         self.trail = f"{self._prefix}!moves"
 
-    def publish(self, version: str, files: Mapping[str, bytes]) -> bool:
-        """Upload and enter a version; False, and nothing has changed, if there is one of that name."""
+    def publish(self, version: str, files: Mapping[str, bytes], *, instead_of: bytes = b"") -> bool:
+        """Upload and enter a version; False, and nothing has changed, if another entry than that is there by then."""
         token = secrets.token_hex(8)
         parts = {name: _told(blob) for name, blob in sorted(files.items())}
         try:
@@ -105,27 +105,33 @@ class Models:
                 failpoint("during_publish")
             entry = Entry(token, int(self._ask("number", version, "INCR", f"{self._prefix}!models-published")), parts)
             failpoint("before_publish")
-            entered = self._enter(version, entry, tuple(parts), before=b"")
+            entered = self._enter(version, entry, tuple(parts), before=instead_of)
         except StoreError:
             self._discard(version, token, parts)
             raise
         failpoint("after_publish")
         if not entered:
             self._discard(version, token, parts)
+        elif instead_of and (old := _readable(version, instead_of)):
+            self._discard(version, old.token, old.parts)
         return entered
 
     def add(self, version: str, name: str, blob: bytes) -> bool:
         """Add a part to a version; False if the version changed meanwhile."""
-        before = self._ask("read", version, "HGET", self._index, version)
-        entry = _entry(version, before)
+        before = self.held(version)
+        entry = entry_of(version, before)
         self._upload(self._part(version, entry.token, name), blob)
         now = Entry(entry.token, entry.number, entry.parts | {name: _told(blob)})
         return self._enter(version, now, (name,), before=before)
 
+    def held(self, version: str) -> bytes:
+        """The entry of a version as it was written; nothing where there is none."""
+        return bytes(self._ask("read", version, "HGET", self._index, version) or b"")
+
     def entry(self, version: str) -> Entry | None:
         """What there is of a version; CorruptBundle or SchemaMismatch if its entry cannot be read."""
-        found = self._ask("read", version, "HGET", self._index, version)
-        return None if found is None else _entry(version, found)
+        found = self.held(version)
+        return entry_of(version, found) if found else None
 
     def versions(self) -> list[str]:
         """In the order of publication; entries that cannot be read come first."""
@@ -135,7 +141,16 @@ class Models:
 
     def fetch(self, version: str, entry: Entry) -> dict[str, bytes]:
         """All parts of a version, checked. CorruptBundle if one is not what it was."""
-        return {name: self._checked(version, entry.token, name, *told) for name, told in entry.parts.items()}
+        return {name: self.part(version, entry, name) for name in entry.parts}
+
+    def part(self, version: str, entry: Entry, name: str) -> bytes:
+        """One part of a version, checked as `fetch` does."""
+        (digest, size), key = entry.parts[name], self._part(version, entry.token, name)
+        starts = range(0, max(size, 1), PIECE_BYTES)
+        blob = b"".join(self._ask("read", key, "GETRANGE", key, at, at + PIECE_BYTES - 1) for at in starts)
+        if _told(blob) != (digest, size):
+            raise CorruptBundle(f"model {version}: its part {name} is missing or altered in Redis; publish it again")
+        return blob
 
     def aliases(self) -> dict[str, str]:
         found = self._ask("read", "aliases", "HGETALL", self._aliases)
@@ -160,7 +175,7 @@ class Models:
 
     def remove(self, version: str) -> bool:
         """Forget a version; False if an alias points at it."""
-        entry = self.entry(version)
+        entry = _readable(version, self.held(version))
         if not int(self._ask("remove", version, "EVAL", FORGET, 2, self._aliases, self._index, version)):
             return False
         if entry is not None:
@@ -187,14 +202,6 @@ class Models:
         with suppress(StoreError):  # Redis is away: an upload expires
             self._ask("clear", version, "UNLINK", *(self._part(version, token, name) for name in names))
 
-    def _checked(self, version: str, token: str, name: str, digest: str, size: int) -> bytes:
-        key, last = self._part(version, token, name), PIECE_BYTES - 1
-        pieces = [self._ask("read", key, "GETRANGE", key, at, at + last) for at in range(0, max(size, 1), PIECE_BYTES)]
-        blob = b"".join(pieces)
-        if _told(blob) != (digest, size):
-            raise CorruptBundle(f"model {version}: its part {name} is missing or altered in Redis; publish it again")
-        return blob
-
     def _part(self, version: str, token: str, name: str) -> str:
         return f"{self._prefix}!model/{version}/{token}/{name}"
 
@@ -214,16 +221,22 @@ def _number(raw: bytes) -> int:
         return 0
 
 
-def _entry(version: str, raw: bytes | None) -> Entry:
+def entry_of(version: str, raw: bytes) -> Entry:
+    """An entry as it was written; CorruptBundle or SchemaMismatch if it cannot be read."""
     try:
-        told = json.loads(raw or b"")
+        told = json.loads(raw)
         check_format(f"model {version} in Redis", told["format"])
         parts = {str(name): (str(digest), int(size)) for name, (digest, size) in told["parts"].items()}
         return Entry(str(told["token"]), int(told["number"]), parts)
     except (ValueError, TypeError, KeyError, AttributeError) as exc:
-        raise CorruptBundle(
-            f"model {version}: its entry in Redis cannot be read; remove it and publish it again"
-        ) from exc
+        raise CorruptBundle(f"model {version}: its entry in Redis cannot be read; publish it again") from exc
+
+
+def _readable(version: str, raw: bytes) -> Entry | None:
+    """As `entry_of`; None for one that is damaged, whose parts nobody can name."""
+    with suppress(CorruptBundle):
+        return entry_of(version, raw)
+    return None
 
 
 def _decoded(fields: Any) -> Any:

@@ -27,8 +27,9 @@ from streamer.service.learning.shadow import Report, Seat, Shadow
 from streamer.service.learning.swap import Successor, Swapper
 from streamer.service.learning.watch import Sample, Watch, left_s, sample
 from streamer.service.line import Line
-from streamer.service.loading import Loaded, network_of, trust_for
+from streamer.service.loading import Loaded, network_of
 from streamer.service.parts import ModelState
+from streamer.service.trust import trust_for
 
 log = structlog.get_logger()
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shutil
 import sys
 import tempfile
 import time
@@ -22,15 +20,19 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from streamer import artifact, signing
+from streamer.artifact import Bundle
 from streamer.config import Config, Retrain
 from streamer.connect.turns import Turn, Turns
 from streamer.errors import BackendError, GateRefused, ModelError, StoreError, StreamerError
 from streamer.protocols import Clock, Registry
 from streamer.service.learning import child, evaluation, history, promotion
 from streamer.service.learning.child import Ended, Limits
-from streamer.service.learning.evaluation import EVALUATED, Evaluation, Remembered, remembered
+from streamer.service.learning.evaluation import EVALUATED, Evaluation
 from streamer.service.learning.history import Past, Recorded
+from streamer.service.learning.notes import last_attempt, last_evaluation, note
+from streamer.service.learning.reports import keep_refusal, shelf
 from streamer.service.learning.schedule import SCHEDULE, Known, Verdict, evaluation_of, judge, plan_of, too_few
+from streamer.service.trust import trust_for, trusted
 
 if TYPE_CHECKING:
     from streamer.journal import Journal
@@ -47,8 +49,6 @@ REVIEW = (sys.executable, "-P", "-m", "models.review")
 KEEP_S = 10.0  # how often the turn is prolonged
 TRAIN_SHARE = 0.9  # of the time limit is told to the child, which then ends by itself
 MOVES = 5  # tries to move an alias that others move too
-KEPT_REPORTS = 20
-OURS = re.compile(r"\d{8}-\d{6}-")  # names of reports; what else lies in their folder is left alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +138,8 @@ class Job:
     def _reviewed(self, turn: Turn, series: Mapping[str, list[Series]], before: Mapping[str, Any]) -> dict[str, Any]:
         """As models.review tells it, with what changed; kept on the shelf of reports."""
         with tempfile.TemporaryDirectory(prefix="streamer-review-") as folder:
-            room, champion = Path(folder), promotion.champion(self.registry)
-            past = history.gathered(self.config, series, artifact.load(champion).spec, self.journal)
+            room, champion = Path(folder), self._champion()
+            past = history.gathered(self.config, series, champion.spec, self.journal)
             ended = self._run(turn, self._request(room, champion, past, "review", {}), self.reviewer)
             if ended.code != 0 or ended.by_us is not None:
                 raise failure(ended, "evaluation")
@@ -173,28 +173,31 @@ class Job:
         return result
 
     def _trained(self, turn: Turn, room: Path, series: Mapping[str, list[Series]], cause: str, why: str) -> Result:
-        champion = promotion.champion(self.registry)
-        bundle = artifact.load(champion)
-        past = history.gathered(self.config, series, bundle.spec, self.journal)
+        champion = self._champion()
+        past = history.gathered(self.config, series, champion.spec, self.journal)
         version = self._version(turn)
-        request = self._request(room, champion, past, version, {"cause": cause, "why": why, "parent": bundle.version})
-        log.info("retrain_started", version=version, cause=cause, rows=past.count, champion=bundle.version)
+        request = self._request(room, champion, past, version, {"cause": cause, "why": why, "parent": champion.version})
+        log.info("retrain_started", version=version, cause=cause, rows=past.count, champion=champion.version)
         ended = self._run(turn, request, self.command)
         if ended.code == GateRefused.exit_code and ended.by_us is None:
-            return Result(REFUSED, self._report(room, version), version, cause)
+            return Result(REFUSED, self._refusal(room, version), version, cause)
         if ended.by_us == "stop":
             return Result(STOPPED, ended.problem, version, cause)
         if ended.code != 0 or ended.by_us is not None:
             raise failure(ended)
         self._publish(turn, room, version, why)
-        return Result(PUBLISHED, f"{version} is published and challenges {bundle.version}: {why}", version, cause)
+        return Result(PUBLISHED, f"{version} is published and challenges {champion.version}: {why}", version, cause)
+
+    def _champion(self) -> Bundle:
+        """As the configuration trusts it: what is learnt from is signed again by us."""
+        return trusted(promotion.champion(self.registry), trust_for(self.config.model))
 
     def _version(self, turn: Turn) -> str:
         """Ordered by time; the fence makes it one of its kind."""
         at = datetime.fromtimestamp(self.clock(), UTC).strftime("%Y%m%d-%H%M%S")
         return f"{at}-{turn.fence}"
 
-    def _request(self, room: Path, champion: Path, past: Past, version: str, training: Mapping[str, Any]) -> Path:
+    def _request(self, room: Path, champion: Bundle, past: Past, version: str, training: Mapping[str, Any]) -> Path:
         rows, limits, gate = past.rows, self.retrain.limits, self.retrain.gate
         blob = artifact.pack_arrays({
             "values": rows.values, "time_s": rows.time_s, "mask": rows.mask, "weight": past.weight,
@@ -202,10 +205,11 @@ class Job:
         })  # fmt: skip
         (room / "rows.npz").write_bytes(blob)
         request = {
-            "champion": str(champion.resolve()), "history": "rows.npz", "labels": past.labels, "out": "bundle",
-            "version": version, "seconds": float(limits.time) * TRAIN_SHARE, "seed": 0,
-            "start": self.retrain.start, "distil": self.retrain.distil, "edge": self._edge(),
-            "gate": {name: getattr(gate, name) for name in type(gate).model_fields}, "detect": self._detect(),
+            "champion": artifact.unpack(champion, room / "champion").name, "edge": self._edge(room),
+            "history": "rows.npz", "labels": past.labels, "out": "bundle", "version": version,
+            "seconds": float(limits.time) * TRAIN_SHARE, "seed": 0, "start": self.retrain.start,
+            "distil": self.retrain.distil, "detect": self._detect(),
+            "gate": {name: getattr(gate, name) for name in type(gate).model_fields},
             "training": self._training(past, training),
         }  # fmt: skip
         path = room / "request.json"
@@ -214,7 +218,7 @@ class Job:
 
     def _training(self, past: Past, more: Mapping[str, Any]) -> dict[str, Any]:
         at = datetime.fromtimestamp(self.clock(), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        own = {"created_at": at, "created_by": f"{socket_name()}:{os.getpid()}", "rows": past.count}
+        own = {"created_at": at, "created_by": f"{os.uname().nodename}:{os.getpid()}", "rows": past.count}
         return own | {"span": list(past.span), "streams": list(past.profiles), "profiles": past.profiles} | dict(more)
 
     def _detect(self) -> dict[str, Any]:
@@ -225,11 +229,16 @@ class Job:
         settings = asdict(stream.detect_settings(stream.fields.channels))
         return {name: value for name, value in settings.items() if value != float("inf")}
 
-    def _edge(self) -> str | None:
-        try:
-            return str(self.registry.path("edge").resolve())
-        except ModelError:
+    def _edge(self, room: Path) -> str | None:
+        """The twin in service, for a student to start from; one that may not be used is left alone."""
+        if "edge" not in self.registry.aliases():
             return None
+        try:
+            twin = trusted(self.registry.path("edge"), trust_for(self.config.model))
+        except ModelError as exc:
+            log.warning("edge_unusable", problem=str(exc))
+            return None
+        return artifact.unpack(twin, room / "edge").name
 
     def _run(self, turn: Turn, request: Path, command: tuple[str, ...]) -> Ended:
         limits = self.retrain.limits
@@ -261,15 +270,8 @@ class Job:
             signature = signing.sign((bundle / artifact.MANIFEST).read_bytes(), Path(self.retrain.sign))
             (bundle / artifact.SIGNATURE).write_bytes(signature)
 
-    def _report(self, room: Path, version: str) -> str:
-        """Keep the report of a refusal; what it says, and where it is."""
-        refused = room / "bundle-refused"
-        reasons = refusal(refused)
-        if not refused.is_dir():
-            return f"refused: {reasons}"
-        kept = shelf(Path(self.retrain.reports)) / version
-        shutil.copytree(refused, kept, dirs_exist_ok=True)
-        return f"refused: {reasons}; the report is {kept}"
+    def _refusal(self, room: Path, version: str) -> str:
+        return keep_refusal(room / "bundle-refused", Path(self.retrain.reports), version)
 
 
 class Held:
@@ -293,35 +295,6 @@ class Held:
             return True
 
 
-def note(turns: Turns, turn: Turn, **fields: Any) -> None:
-    """Let all members know, beside what is noted already. A store that is away costs the note; one that says we were
-    overtaken is an error later."""
-    try:
-        turn.note(json.dumps(noted(turns) | fields).encode())
-    except StoreError as exc:
-        log.warning("retrain_not_noted", problem=str(exc))
-
-
-def noted(turns: Turns) -> dict[str, Any]:
-    """What those who had the turn have told all members."""
-    try:
-        found = json.loads(turns.read() or b"{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def last_attempt(turns: Turns) -> float | None:
-    """When the newest training began, by anybody."""
-    found = noted(turns).get("at")
-    return float(found) if isinstance(found, int | float) else None
-
-
-def last_evaluation(turns: Turns) -> Remembered:
-    """What is known of the newest evaluation, by anybody."""
-    return remembered(noted(turns))
-
-
 def champion_trained(registry: Registry) -> float | None:
     """When the champion was trained; None while there is none, or where it does not say."""
     if "champion" not in registry.aliases():
@@ -343,29 +316,7 @@ def deployment(config: Config) -> str:
     return ",".join(getattr(stream.source, "group", stream.name) or stream.name for stream in config.streams)
 
 
-def refusal(directory: Path) -> str:
-    """Why the gate refused, from its report."""
-    try:
-        report = json.loads((directory / "gate.json").read_text())
-    except (OSError, ValueError):
-        return "the gate gave no report"
-    return str(report.get("why") or "see the report")
-
-
-def shelf(folder: Path) -> Path:
-    """The folder of reports, with room for one more."""
-    folder.mkdir(parents=True, exist_ok=True)
-    ours = sorted(path for path in folder.iterdir() if OURS.match(path.name))
-    for old in ours[: -KEPT_REPORTS + 1]:
-        shutil.rmtree(old) if old.is_dir() else old.unlink()
-    return folder
-
-
 def failure(ended: Ended, what: str = "training") -> StreamerError:
     """The error of a child that did not end well."""
     kind = BackendError if ended.code == BackendError.exit_code else StreamerError
     return kind(f"the {what} {ended.problem}; the champion stays")
-
-
-def socket_name() -> str:
-    return os.uname().nodename if hasattr(os, "uname") else "unknown"

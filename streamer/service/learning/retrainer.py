@@ -35,9 +35,8 @@ from streamer.service.learning.job import (
     REFUSED,
     STOPPED,
     champion_trained,
-    last_attempt,
-    last_evaluation,
 )
+from streamer.service.learning.notes import last_attempt, last_evaluation
 from streamer.service.learning.recorder import Recorder
 from streamer.service.learning.schedule import Known, Plan, judge
 

@@ -69,7 +69,7 @@ class Verdict:
 def plan_of(retrain: Retrain, name: str) -> Plan:
     """The plan of a configuration, for the deployment of that name."""
     return Plan(
-        float(retrain.every), float(retrain.jitter), float(retrain.rest), float(retrain.staleness), retrain.min_rows,
+        float(retrain.every), float(retrain.spread), float(retrain.rest), float(retrain.staleness), retrain.min_rows,
         retrain.on_drift, retrain.cron, retrain.timezone, name,
     )  # fmt: skip
 
@@ -80,7 +80,7 @@ def evaluation_of(retrain: Retrain, name: str) -> Plan | None:
     if not wanted.enabled:
         return None
     return Plan(
-        float(wanted.every), float(wanted.jitter), 0.0, math.inf, retrain.min_rows, False, wanted.cron, wanted.timezone,
+        float(wanted.every), float(wanted.spread), 0.0, math.inf, retrain.min_rows, False, wanted.cron, wanted.timezone,
         name,
     )  # fmt: skip
 

@@ -16,7 +16,8 @@ from streamer.connect.turns import FileTurns, open_turns
 from streamer.errors import StreamerError
 from streamer.protocols import Registry
 from streamer.service.learning.evaluation import EVALUATED, FIGURES, compared, remembered
-from streamer.service.learning.job import BUSY, NOT_DUE, PUBLISHED, Job, last_attempt, last_evaluation
+from streamer.service.learning.job import BUSY, NOT_DUE, PUBLISHED, Job
+from streamer.service.learning.notes import last_attempt, last_evaluation
 from streamer.service.learning.retrainer import REST_S, Retrainer
 from streamer.service.learning.schedule import Known, evaluation_of, judge, next_slot
 from tests.service.learning.test_job import COMMAND, START_S, config, configured, data, job, registry, trainer

@@ -6,7 +6,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -15,14 +15,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from streamer import artifact, signing
 from streamer.config import Config, config_from
 from streamer.connect import open_registry
 from streamer.connect.journal_files import SqliteJournal
 from streamer.connect.turns import FileTurns, RedisTurns, Turns, open_turns
-from streamer.errors import InputError, StoreError, StreamerError
+from streamer.errors import InputError, StoreError, StreamerError, UntrustedBundle
 from streamer.journal import Incident, Label, LabelKind
 from streamer.protocols import Registry
-from streamer.service.learning.job import BUSY, NOT_DUE, PUBLISHED, REFUSED, STOPPED, Job, last_attempt, manifest_of
+from streamer.service.learning.job import BUSY, NOT_DUE, PUBLISHED, REFUSED, STOPPED, Job, manifest_of
+from streamer.service.learning.notes import last_attempt
 from tests.integration.redises import section
 from tests.servers.child import wait_until
 from tests.servers.redis_server import RedisServer, RunningRedis
@@ -44,14 +46,14 @@ def rows(path: Path, *, constant: bool = False, count: int = ROWS) -> Path:
     return path
 
 
-def configured(folder: Path, data: Path, **retrain: Any) -> Config:
+def configured(folder: Path, data: Path, *, model: Mapping[str, Any] | None = None, **retrain: Any) -> Config:
     return config_from({
         "version": 1,
         "streams": [{
             "name": "plant", "source": {"kind": "file", "path": str(data)},
             "fields": {"entity": "machine", "time": "time", "channels": ["rms"]},
         }],
-        "model": {"registry": str(folder / "registry")},
+        "model": {"registry": str(folder / "registry"), **(model or {})},
         "retrain": {"min_rows": 1000, "reports": str(folder / "reports"), **retrain},
         "drift": {"window": "1h"},
     })  # fmt: skip
@@ -220,6 +222,66 @@ def test_what_nobody_judged_and_what_is_confirmed_is_not_learnt_and_what_is_call
     seen = manifest_of(registry.path("challenger"))["training"]["seen"]
     assert (seen["masked"], seen["heavy"]) == ((ROWS - 800) + 10, 10)
     assert seen["labels"] == [{"start_s": START_S + 7000, "end_s": START_S + 7095, "entity": "b"}]
+
+
+# -- whom it trusts --------------------------------------------------------------------------------------------------
+@pytest.fixture
+def strict(tmp_path: Path, data: Path) -> Config:
+    """Every model must be signed, and what is trained here will be."""
+    key = signing.generate(tmp_path / "key.pem")
+    model = {"keys": [key], "require_signature": True}
+    return configured(tmp_path, data, model=model, sign=str(tmp_path / "key.pem"))
+
+
+def aliased(registry: Registry, alias: str, directory: Path, key: Path | None = None) -> str:
+    """The starter under another name, published and named; signed where there is a key."""
+    found = artifact.load(artifact.PRETRAINED)
+    artifact.save(
+        directory, version="v1", spec=found.spec, weights=found.weights, calibration=found.calibration,
+        parts={name: blob for name, blob in found.parts.items() if name != artifact.WEIGHTS}, training={},
+    )  # fmt: skip
+    if key is not None:
+        (directory / artifact.SIGNATURE).write_bytes(signing.sign((directory / artifact.MANIFEST).read_bytes(), key))
+    registry.move({alias: registry.publish(directory)})
+    return "v1"
+
+
+@pytest.mark.parametrize("what", [lambda one: one.run(), lambda one: one.evaluate()])
+def test_a_champion_that_nobody_trusts_is_neither_learnt_from_nor_evaluated(
+    strict: Config, registry: Registry, tmp_path: Path, what: Callable[[Job], object]
+) -> None:
+    champion = aliased(registry, "champion", tmp_path / "b")
+    with pytest.raises(UntrustedBundle, match=r"is not signed, and model\.require_signature is set; sign it with"):
+        what(job(strict, registry))
+    assert (registry.versions(), registry.aliases()) == ([champion], {"champion": champion})
+
+
+def test_what_a_trusted_champion_learnt_is_signed(strict: Config, registry: Registry, tmp_path: Path) -> None:
+    champion = aliased(registry, "champion", tmp_path / "b", tmp_path / "key.pem")
+    assert job(strict, registry).run().outcome == PUBLISHED
+    made = artifact.load(registry.path("challenger"), signing.trust_of(strict.model.keys, required=True))
+    assert made.manifest["training"]["parent"] == champion
+
+
+def test_a_twin_is_published_and_signed_as_its_teacher_and_challenges_nobody(
+    strict: Config, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer(monkeypatch, "twin")
+    version = job(strict, registry).run().version
+    assert sorted(registry.versions()) == [version, f"{version}-edge"]
+    assert registry.aliases() == {"challenger": version}
+    trust = signing.trust_of(strict.model.keys, required=True)
+    assert artifact.load(registry.path(f"{version}-edge"), trust).version == f"{version}-edge"
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_a_student_starts_from_a_twin_that_is_trusted_and_from_no_other(
+    strict: Config, registry: Registry, tmp_path: Path, signed: bool
+) -> None:
+    aliased(registry, "edge", tmp_path / "b", tmp_path / "key.pem" if signed else None)
+    assert job(strict, registry).run().outcome == PUBLISHED
+    seen = manifest_of(registry.path("challenger"))["training"]["seen"]
+    assert (seen["edge"] is not None) == signed
 
 
 # -- one at a time ----------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.config import Retrain
-from streamer.service.learning.schedule import Known, Plan, judge, next_slot, plan_of
+from streamer.service.learning.schedule import Known, Plan, evaluation_of, judge, next_slot, plan_of
 
 DAY_S = 86_400.0
 NOW_S = 1_800_000_000.0
@@ -63,6 +63,18 @@ def test_no_slot_lies_between_a_moment_and_its_next_slot(plan: Plan, after_s: fl
 @given(periodic, times)
 def test_periodic_slots_lie_their_period_apart(plan: Plan, after_s: float) -> None:
     assert [b - a for a, b in pairwise(slots(plan, after_s, 5))] == pytest.approx([plan.every_s] * 4, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("section", "jitter_s"),
+    [({"every": "2m"}, 120), ({"every": "10m"}, 600), ({"every": "24h"}, 600), ({"cron": "*/5 * * * *"}, 600),
+     ({"every": "10m", "jitter": "9m"}, 540)],
+)  # fmt: skip
+def test_a_jitter_that_nobody_set_is_no_longer_than_the_period(section: dict[str, str], jitter_s: float) -> None:
+    wanted = Retrain.model_validate(section | {"evaluate": section})
+    evaluation = evaluation_of(wanted, "p")
+    assert evaluation is not None
+    assert plan_of(wanted, "p").jitter_s == evaluation.jitter_s == jitter_s
 
 
 @given(plans, names)

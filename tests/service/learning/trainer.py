@@ -1,6 +1,6 @@
 """Stands in for `python -m models.retrain`: the same request, the same exits, a bundle with other weights in no time.
 
-How it behaves stands in the environment: TRAINER=publish | refuse | fail | eat | sleep | review.
+How it behaves stands in the environment: TRAINER=publish | twin | refuse | fail | eat | sleep | review.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ def main(request: Path) -> int:
 
 
 def publish(out: Path, told: dict, rows: dict) -> int:
-    champion = artifact.load(Path(told["champion"]))
+    champion = artifact.load(out.parent / told["champion"])
     changed = {name: weights * np.float32(1.001) for name, weights in champion.weights.items()}
-    seen = {"masked": int(rows["mask"].sum()), "labels": told["labels"], "heavy": int((rows["weight"] > 1).sum())}
+    heavy = int((rows["weight"] > 1).sum())
+    seen = {"masked": int(rows["mask"].sum()), "labels": told["labels"], "heavy": heavy, "edge": told["edge"]}
     bundle = replace(champion, version=told["version"], weights=changed)
     parts = {name: blob for name, blob in bundle.parts.items() if name != "weights.npz"}
     artifact.save(
@@ -38,6 +39,12 @@ def publish(out: Path, told: dict, rows: dict) -> int:
         training=told["training"] | {"seen": seen},
     )  # fmt: skip
     return 0
+
+
+def twin(out: Path, told: dict, rows: dict) -> int:
+    """A small one beside, as far as a registry can tell."""
+    edge = told | {"version": told["version"] + "-edge"}
+    return publish(out, told, rows) or publish(out.with_name(out.name + "-edge"), edge, rows)
 
 
 def refuse(out: Path, told: dict, rows: dict) -> int:
@@ -74,7 +81,9 @@ def review(out: Path, told: dict, rows: dict) -> int:
     return 0
 
 
-DO = {"publish": publish, "refuse": refuse, "fail": fail, "eat": eat, "sleep": sleep, "review": review}
+DO = {
+    "publish": publish, "twin": twin, "refuse": refuse, "fail": fail, "eat": eat, "sleep": sleep, "review": review,
+}  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main(Path(sys.argv[2])))
