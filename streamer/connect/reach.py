@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamer import artifact
+from streamer.connect.bounded import within
 from streamer.errors import ConfigError, InputError, StoreError, StreamerError
 from streamer.protocols import ALIASES
 
@@ -98,8 +99,6 @@ def schema_registry(section: SchemaRegistry) -> Reach:
 
 def redis_store(section: RedisStore) -> Iterator[Reach]:
     """Reads the clock, writes a key and removes it."""
-    from streamer.connect.kafka.bounded import within
-
     try:
         skew_s, policy = within(LIMIT_S, lambda: _redis_answers(section))
     except (StoreError, TimeoutError) as exc:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from streamer.connect.bounded import within
 from streamer.connect.kafka.assignment import Place
-from streamer.connect.kafka.bounded import within
 from streamer.connect.kafka.start import Start, start_of
 from streamer.event import Position
 from streamer.protocols import Clock

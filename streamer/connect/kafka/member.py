@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
+from streamer.connect.bounded import within
 from streamer.connect.kafka import client, diagnose, records
 from streamer.connect.kafka.assignment import Place
-from streamer.connect.kafka.bounded import within
 from streamer.errors import BrokerError
 
 if TYPE_CHECKING:

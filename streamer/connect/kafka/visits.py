@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from streamer.connect.bounded import together
 from streamer.connect.kafka import security
-from streamer.connect.kafka.bounded import together
 from streamer.connect.kafka.causes import Broken, Cause, Diagnosis, diagnosis
 from streamer.connect.kafka.handshake import Address, Connection
 
