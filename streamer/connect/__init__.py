@@ -181,10 +181,10 @@ def _topic(
     earned: Callable[[], Mapping[Lease, Position]],
 ) -> Source:
     from streamer.connect.decoding import decoder_for
-    from streamer.connect.kafka.source import KafkaSource
+    from streamer.connect.kafka.reading import open_topics
 
     registry = None if config is None else config.schema_registry
-    return KafkaSource(_cluster(config), section, decoder_for(stream, registry), restore, earned=earned)
+    return open_topics(_cluster(config), section, decoder_for(stream, registry), restore, earned=earned)
 
 
 def _file(stream: config.Stream, section: config.FileSource) -> Source:

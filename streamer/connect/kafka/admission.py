@@ -37,6 +37,10 @@ class Admission:
         self._retry_s = clock()
         self._origins: dict[Lease, int] = {}  # where judging begins: below, retention takes nothing unjudged
 
+    @property
+    def trouble(self) -> str | None:
+        return f"a new partition waits: no answer about {self.unanswered}" if self.unanswered else None
+
     def turn(self) -> None:
         """Ask about all that waits. One partition without an answer is asked about later; the others go on."""
         waiting = [*self._share.outside, *self._share.fresh]

@@ -82,3 +82,27 @@ class Pulse:
         while not self._stop.is_set():
             self.beat()
             self._stop.wait(EVERY_S)
+
+
+def ends_of(consumer: Any) -> Callable[[float], Ends]:
+    """Where all that is assigned ends; a member without partitions asks its coordinator for a sign of life."""
+    from kafka.structs import TopicPartition
+
+    def ask(timeout_s: float) -> Ends:
+        timeout_ms = round(timeout_s * 1000)
+        assigned = list(consumer.assignment())
+        if assigned:
+            ends: Ends = consumer.end_offsets(assigned, timeout_ms=timeout_ms)
+            return ends
+        for topic in sorted(consumer.subscription() or ())[:1]:
+            consumer.committed(TopicPartition(topic, 0), timeout_ms=timeout_ms)
+        return {}
+
+    return ask
+
+
+def client_errors() -> tuple[type[Exception], ...]:
+    """What a question to the cluster may raise: its KeyError is a partition without a leader."""
+    from kafka.errors import KafkaError
+
+    return KafkaError, KeyError, RuntimeError

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
-from streamer.connect.kafka import member
+from streamer.connect.kafka.member import Access
 from streamer.connect.kafka.pulse import Answer, Pulse
 from streamer.connect.kafka.share import Share
 from streamer.event import Lease, Poll
@@ -21,14 +20,14 @@ class Vitals:
     """Looked at after every poll, on the reader's thread; `trouble`, `at_end` and `lags` are for any thread."""
 
     def __init__(
-        self, name: str, consumer: Any, share: Share, pulse: Pulse, quiet_s: float,
+        self, name: str, access: Access, share: Share, pulse: Pulse, quiet_s: float,
         others: Callable[[], str | None], clock: Clock = time.monotonic,
     ) -> None:  # fmt: skip
         """`quiet_s`: how long a group must be settled to be believed; `others` says what else is wrong."""
         self.trouble: str | None = None
         self.at_end = False
         self.lags: Mapping[Lease, int] = {}  # records not read yet, as of the brokers' last answer
-        self._name, self._consumer, self._share, self._pulse = name, consumer, share, pulse
+        self._name, self._access, self._share, self._pulse = name, access, share, pulse
         self._quiet_s, self._others, self._clock = quiet_s, others, clock
         self._answer: Answer | None = None
         self._moves = 0
@@ -54,7 +53,7 @@ class Vitals:
 
     def _watch_group(self) -> None:
         now_s, moves = self._clock(), self._share.moves
-        if not member.is_settled(self._consumer):
+        if not self._access.settled:
             self._settled_s = None
             return
         self._unsettled_s = now_s
@@ -75,7 +74,7 @@ class Vitals:
         for tp in self._share.ready():
             lease = self._share.leases.of(tp.topic, tp.partition)
             try:
-                position = self._consumer.position(tp, timeout_ms=0)
+                position = self._access.consumer.position(tp, timeout_ms=0)
             except KafkaError as exc:
                 self.complain(f"{type(exc).__name__}: {exc}")
                 continue
