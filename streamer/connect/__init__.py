@@ -34,14 +34,16 @@ def open_source(
     config: config.Config | None = None,
     restore: Restorer = without_memory,
     earned: Callable[[], Mapping[Lease, Position]] = dict,
+    joins: bool = True,
 ) -> Source:
     """The source of a stream, opened. InputError or ConfigError if it cannot be.
 
-    `config` says where the cluster and the schemas are; `restore` and `earned` matter to sources with partitions.
+    `config` says where the cluster and the schemas are; `restore` and `earned` matter to sources with partitions, and
+    one that does not join its group reads all partitions beside it and commits nothing.
     """
     section = stream.source
     if section.kind == "kafka":
-        return _topic(stream, section, config, restore, earned)
+        return _topic(stream, section, config, restore, earned, joins=joins)
     if section.kind == "file":
         return _file(stream, section)
     if section.kind == "synthetic":
@@ -179,12 +181,15 @@ def _topic(
     config: config.Config | None,
     restore: Restorer,
     earned: Callable[[], Mapping[Lease, Position]],
+    *,
+    joins: bool,
 ) -> Source:
     from streamer.connect.decoding import decoder_for
     from streamer.connect.kafka.reading import open_topics
 
     registry = None if config is None else config.schema_registry
-    return open_topics(_cluster(config), section, decoder_for(stream, registry), restore, earned=earned)
+    decoder = decoder_for(stream, registry)
+    return open_topics(_cluster(config), section, decoder, restore, earned=earned, joins=joins)
 
 
 def _file(stream: config.Stream, section: config.FileSource) -> Source:

@@ -162,7 +162,9 @@ class Wire:
         if shared is None:
             source = open_source(stream, config=self.config)
         else:
-            source = open_source(stream, config=self.config, restore=shared.restoring, earned=earned.take)
+            source = open_source(
+                stream, config=self.config, restore=shared.restoring, earned=earned.take, joins=not self.dry_run
+            )
         self.opened.callback(source.close)
         ledger, mailbox = Ledger(stream.name), self._mailbox()
         line = self._line(stream, source, shared, ledger, mailbox, earned)

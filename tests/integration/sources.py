@@ -46,9 +46,10 @@ def open_source(
     restore: Restorer = from_position,
     decoder: Callable[[Lease], Decoder] = json_decoder,
     earned: Callable[[], Mapping[Lease, Position]] = dict,
+    joins: bool = True,
     **settings: Any,
 ) -> KafkaSource:
-    return open_topics(cluster(bootstrap), section(**settings), decoder, restore, earned=earned)
+    return open_topics(cluster(bootstrap), section(**settings), decoder, restore, earned=earned, joins=joins)
 
 
 def produce(bootstrap: str, topic: str, count: int, *, partition: int = 0, first: int = 0) -> None:

@@ -43,10 +43,14 @@ class Access(Protocol):
 
     consumer: Any  # a KafkaConsumer
     known: frozenset[Place]  # the partitions that there were at the start
+    commits: bool  # whether positions may be committed
 
     @property
     def settled(self) -> bool:
         """Whether no partitions are moving, as far as is known."""
+
+    def begin(self) -> None:
+        """Call once before the first poll."""
 
     def turn(self) -> None:
         """Call after every poll."""
@@ -55,12 +59,17 @@ class Access(Protocol):
 class Member:
     """One of a consumer group: it shares the partitions with the others, and commits for all of them."""
 
+    commits = True
+
     def __init__(self, consumer: Any, known: frozenset[Place]) -> None:
         self.consumer, self.known = consumer, known
 
     @property
     def settled(self) -> bool:
         return is_settled(self.consumer)
+
+    def begin(self) -> None:
+        """Partitions come with the polls."""
 
     def turn(self) -> None:
         keep_joining(self.consumer)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from streamer.connect.codec import Decoder
-from streamer.connect.kafka import member, pulse
+from streamer.connect.kafka import member, onlooker, pulse
 from streamer.connect.kafka.admission import Admission
 from streamer.connect.kafka.assignment import Commits
 from streamer.connect.kafka.committer import Committer
@@ -31,18 +31,22 @@ def open_topics(
     restore: Restorer,
     *,
     earned: Callable[[], Mapping[Lease, Position]] = dict,
+    joins: bool = True,
     clock: Clock = time.monotonic,
 ) -> KafkaSource:
-    """The source, which has joined its group. `decoder` makes one per lease; `restore` is called on the reader's
-    thread, `earned` on the client's own. BrokerError if the cluster cannot be used.
+    """The source; one that does not join its group reads all partitions beside it and commits nothing.
+
+    `decoder` makes one per lease; `restore` is called on the reader's thread, `earned` on the client's own.
+    BrokerError if the cluster cannot be used.
     """
     name, channels = f"kafka {', '.join(kafka.bootstrap_servers)}", decoder(Lease("", 0)).fields.channels
     start, commits = parse_start(section.start, time.time()), Commits(float(section.commit_every))
     share = Share(commits, earned)
-    access = member.join(kafka, section, share)
+    access = (member.join if joins else onlooker.look_on)(kafka, section, share)
     share.consumer = access.consumer
+    access.begin()
     undecoded = Undecoded(decoder, int(section.max_record), share.leases.holds)
-    lookup = Lookup(access.consumer, start, access.known, clock=clock)
+    lookup = Lookup(access.consumer, start, access.known, commits=access.commits, clock=clock)
     admission = Admission(share, lookup, restore, undecoded.admit, clock)
     committer = Committer(access.consumer, commits, float(kafka.request_timeout), clock)
     beat = pulse.Pulse(pulse.ends_of(access.consumer), pulse.client_errors(), clock=clock)

@@ -128,9 +128,11 @@ class KafkaSource:
         return self._share.leases.holds(lease)
 
     def commit(self, positions: Mapping[Lease, Position]) -> None:
-        """Sent at most every `commit_every`; the newest per lease wins, and leases that are gone are passed over."""
+        """Sent at most every `commit_every`; the newest per lease wins, and leases that are gone are passed over. An
+        onlooker sends nothing.
+        """
         with self._guard:
-            if self._closed:
+            if self._closed or not self._access.commits:
                 return
             self._commits.put({lease: at for lease, at in positions.items() if self.holds(lease)})
             self._committer.send()
