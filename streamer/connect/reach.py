@@ -157,7 +157,9 @@ def _kafka(config: Config) -> Iterator[Reach]:
     sources = [stream.source for stream in config.streams if stream.source.kind == "kafka"]
     groups = list(dict.fromkeys(source.group for source in sources))
     reads = list(dict.fromkeys(topic for source in sources for topic in source.named_topics))
-    found = probe(config.kafka, reads, groups[0] if groups else None, writes=_written_topics(config))
+    patterns = list(dict.fromkeys(source.pattern for source in sources if source.pattern is not None))
+    group, writes = groups[0] if groups else None, _written_topics(config)
+    found = probe(config.kafka, reads, group, writes=writes, patterns=patterns)
     for group in groups[1:]:
         found += [finding for finding in probe(config.kafka, (), group) if finding.what == f"group {group}"]
     answered = any(finding.ok and finding.what.startswith("broker ") for finding in found)

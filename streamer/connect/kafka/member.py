@@ -46,6 +46,14 @@ class Access(Protocol):
     commits: bool  # whether positions may be committed
 
     @property
+    def topics(self) -> Collection[str]:
+        """What is read, as far as it is known; any thread may ask."""
+
+    @property
+    def unmatched(self) -> bool:
+        """Whether the source's pattern matches no topic that we may see."""
+
+    @property
     def settled(self) -> bool:
         """Whether no partitions are moving, as far as is known."""
 
@@ -63,6 +71,15 @@ class Member:
 
     def __init__(self, consumer: Any, known: frozenset[Place]) -> None:
         self.consumer, self.known = consumer, known
+
+    @property
+    def topics(self) -> Collection[str]:
+        return self.consumer.subscription() or ()
+
+    @property
+    def unmatched(self) -> bool:
+        """Known once it has joined: that waits for the list of topics."""
+        return not self.topics and self.settled
 
     @property
     def settled(self) -> bool:

@@ -30,6 +30,14 @@ class Onlooker:
         self._section, self._told, self._clock = section, told, clock
         self._look_s = clock() + METADATA_AGE_MS / 1000
 
+    @property
+    def topics(self) -> Collection[str]:
+        return {each.topic for each in self.consumer.assignment()}
+
+    @property
+    def unmatched(self) -> bool:
+        return not self.consumer.assignment()
+
     def begin(self) -> None:
         self._take(self.known)
 

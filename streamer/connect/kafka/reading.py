@@ -1,21 +1,25 @@
-"""From a section to the source that reads it: eight parts, put together."""
+"""From a section to the source that reads it: its parts, put together."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from streamer.connect.codec import Decoder
 from streamer.connect.kafka import member, onlooker, pulse
 from streamer.connect.kafka.admission import Admission
 from streamer.connect.kafka.assignment import Commits
+from streamer.connect.kafka.causes import Cause, diagnosis
 from streamer.connect.kafka.committer import Committer
+from streamer.connect.kafka.diagnose import reason
+from streamer.connect.kafka.inquiry import Ailment, Inquiry
 from streamer.connect.kafka.lookup import Lookup
 from streamer.connect.kafka.share import Share
 from streamer.connect.kafka.source import KafkaSource, Parts
 from streamer.connect.kafka.start import parse_start
 from streamer.connect.kafka.undecoded import Undecoded
+from streamer.connect.kafka.visits import words
 from streamer.connect.kafka.vitals import Vitals
 from streamer.event import Lease, Position
 from streamer.protocols import Clock, Restorer
@@ -51,10 +55,18 @@ def open_topics(
     committer = Committer(access.consumer, commits, float(kafka.request_timeout), clock)
     beat = pulse.Pulse(pulse.ends_of(access.consumer), pulse.client_errors(), clock=clock)
 
-    def others() -> str | None:
-        return admission.trouble or undecoded.waits_for or committer.trouble
+    inquiry = Inquiry(lambda causes: reason(kafka, causes, access.topics, section.group), clock=clock)
+
+    def others() -> Iterator[Ailment]:
+        if section.pattern is not None and access.unmatched:
+            yield _unmatched(kafka, section.pattern)
+        yield from filter(None, (admission.trouble, undecoded.trouble, committer.trouble))
 
     # A rebalance is known at the next heartbeat, a third of the session later: only after that is quiet quiet.
-    vitals = Vitals(name, access, share, beat, section.session_timeout / 2, others, clock)
+    vitals = Vitals(name, access, share, beat, section.session_timeout / 2, others, inquiry, clock)
     parts = Parts(access, share, commits, admission, undecoded, committer, beat, vitals)
     return KafkaSource(name, section, channels, parts, clock)
+
+
+def _unmatched(kafka: config.Kafka, pattern: str) -> Ailment:
+    return Ailment(str(diagnosis(Cause.PATTERN_EMPTY, **words(kafka, name=pattern))), known=True)

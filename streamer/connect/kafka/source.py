@@ -178,7 +178,7 @@ class KafkaSource:
         except errors.FencedInstanceIdError as exc:
             raise InputError(self._fenced()) from exc
         except errors.KafkaError as exc:
-            self._vitals.complain(f"{type(exc).__name__}: {exc}")
+            self._vitals.complain(exc)
         else:
             for tp, rows in found.items():
                 lease = self._share.leases.of(tp.topic, tp.partition)

@@ -7,6 +7,7 @@ from typing import Any
 
 from streamer.connect.codec import Decoder
 from streamer.connect.kafka.decode import decode
+from streamer.connect.kafka.inquiry import Ailment
 from streamer.connect.kafka.polled import Records, gathered
 from streamer.errors import RetryLater
 from streamer.event import EventBatch, Lease, Rejected
@@ -17,11 +18,15 @@ class Undecoded:
 
     def __init__(self, make: Callable[[Lease], Decoder], max_line_bytes: int, holds: Callable[[Lease], bool]) -> None:
         """Records of leases that are not held any more are passed over."""
-        self.waits_for = ""  # what decoding waits for
+        self._waits_for = ""  # what decoding waits for
         self._make, self._max_line_bytes, self._holds = make, max_line_bytes, holds
         self._decoders: dict[Lease, Decoder] = {}
         self._records: list[tuple[Lease, Records]] = []
         self._decoded: tuple[list[EventBatch], list[Rejected]] = ([], [])
+
+    @property
+    def trouble(self) -> Ailment | None:
+        return Ailment(self._waits_for, known=True) if self._waits_for else None
 
     @property
     def pending(self) -> bool:
@@ -42,14 +47,14 @@ class Undecoded:
     def decode(self) -> None:
         """As far as it goes now."""
         batches, rejected = self._decoded
-        self.waits_for = ""
+        self._waits_for = ""
         while self._records:
             lease, records = self._records[0]
             if self._holds(lease):
                 try:
                     batch, bad = decode(records, self._decoders[lease], lease)
                 except RetryLater as exc:
-                    self.waits_for = str(exc)
+                    self._waits_for = str(exc)
                     return
                 batches += [batch] if len(batch) else []
                 rejected += bad
