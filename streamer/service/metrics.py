@@ -133,7 +133,7 @@ def _delivery(parts: Parts) -> Iterator[Metric]:
     yield counter("publish_failures", "Attempts to deliver alerts that failed.", sink, failures)
     yield gauge("spool_records", "Alerts kept until their sink acknowledges them.", sink, waiting)
     yield counter(
-        "source_failures", "Polls that failed, and troubles that a source told of, each once.", stream, broken
+        "source_failures", "Polls that failed, and outages that a source told of.", stream, broken
     )
     yield counter("source_pauses", "Times the source was paused because scoring was behind.", stream, paused)
     yield counter("score_write_failures", "Attempts to write scores that failed.", stream, unwritten)
