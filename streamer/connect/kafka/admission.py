@@ -87,7 +87,7 @@ class Admission:
         of_topic = self._lookup.partitions(tp)
         note = origin.committed.note if origin.committed else ""
         restored = self._restore(Found(tp.topic, tp.partition, origin.first, note, bounds.low, bounds.high, of_topic))
-        failpoint("after_restore_read")
+        failpoint("before_admit")
         start = min(max(restored.start, bounds.low), origin.first)
         self._admitted(fresh.lease)
         self._share.admit(tp, origin.committed)
