@@ -53,13 +53,12 @@ def reason(
 
 
 def _met(kafka: Kafka, topics: Collection[str], group: str | None) -> Diagnosis | None:
-    """What a look at every broker met; one that is away is told last, since the others may do without it."""
+    """What a look at every broker met, rights before a broker that is away: the others may do without it."""
     visits = visit_all(kafka, addresses(kafka), step_s(kafka))
     good, bad = [v for v in visits if v.trouble is None], [v for v in visits if v.trouble is not None]
     if not good:
         return worst(bad)
-    found = _refused(kafka, good[0].address, topics, group) or lost_brokers(kafka, good)
-    return found or (worst(bad) if bad else None)
+    return _refused(kafka, good[0].address, topics, group) or (worst(bad) if bad else lost_brokers(kafka, good))
 
 
 def _from_error(kafka: Kafka, exc: BaseException | None) -> Diagnosis | None:

@@ -30,7 +30,9 @@ class Ailment(NamedTuple):
 
 
 def worded(exc: BaseException) -> str:
-    return f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
+    """With its class, which some errors of the client name themselves."""
+    name, text = type(exc).__name__, str(exc)
+    return text if text.startswith(name) else f"{name}: {text}" if text else name
 
 
 class Inquiry:
