@@ -85,14 +85,20 @@ def open_sink(section: config.Sink, config: config.Config | None = None) -> Sink
     return sinks.JsonlSink(section.path, fsync=section.fsync) if section.kind == "file" else MemorySink()
 
 
-def exposure(config: config.Config) -> str | None:
-    """What crosses a network in the clear on the way to Kafka, in words; None if nothing does, or Kafka is not used."""
+def exposure(config: config.Config, *, asks: bool = False) -> str | None:
+    """What crosses a network in the clear on the way to Kafka, in words; None if nothing does, or Kafka is not used.
+
+    `asks`: the bootstrap servers which brokers there are, since these are who records go to.
+    """
     sections = [*(stream.source for stream in config.streams), *config.sinks, config.dead_letters]
     if all(section is None or section.kind != "kafka" for section in sections):
         return None
-    from streamer.connect.kafka import security
+    from streamer.connect.kafka import security, visits
 
-    return security.exposure(config.kafka)
+    found = security.exposure(config.kafka)
+    if found is not None or not asks or config.kafka.security.encrypted:
+        return found
+    return security.exposure(config.kafka, visits.advertised(config.kafka))
 
 
 def open_letters(config: config.Config) -> DeadLetters | None:
