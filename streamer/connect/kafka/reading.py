@@ -54,7 +54,8 @@ def open_topics(
     admission = Admission(share, lookup, restore, undecoded.admit, clock)
     committer = Committer(access.consumer, commits, float(kafka.request_timeout), clock)
     beat = pulse.Pulse(pulse.ends_of(access.consumer), pulse.client_errors(), clock=clock)
-
+    # A rebalance is known at the next heartbeat, a third of the session later: only after that is quiet quiet.
+    quiet_s = section.session_timeout / 2
     inquiry = Inquiry(lambda causes: reason(kafka, causes, access.topics, section.group), clock=clock)
 
     def others() -> Iterator[Ailment]:
@@ -62,8 +63,7 @@ def open_topics(
             yield _unmatched(kafka, section.pattern)
         yield from filter(None, (admission.trouble, undecoded.trouble, committer.trouble))
 
-    # A rebalance is known at the next heartbeat, a third of the session later: only after that is quiet quiet.
-    vitals = Vitals(name, access, share, beat, section.session_timeout / 2, others, inquiry, clock)
+    vitals = Vitals(name, access, share, beat, quiet_s, others, inquiry, clock)
     parts = Parts(access, share, commits, admission, undecoded, committer, beat, vitals)
     return KafkaSource(name, section, channels, parts, clock)
 
