@@ -40,8 +40,10 @@ DRAIN_MARGIN_S = 15.0  # a worker closes its clients after its own drain; only t
 @click.command()
 @config_options
 @click.option(
-    "--dry-run", is_flag=True, help="Read and score; alerts go to standard output only, nothing is committed."
-)
+    "--dry-run", is_flag=True,
+    help="Read and score; alerts go to standard output only, nothing is committed. Of Kafka: all partitions, from the "
+    "group's committed positions on, without joining it; its members lose nothing.",
+)  # fmt: skip
 @click.option(
     "--until-idle", "until_idle_s", type=DurationParam(), metavar="DURATION",
     help="Stop once nothing has come for so long, e.g. 5s. Of Kafka: once every partition is assigned and read to its "
@@ -64,8 +66,10 @@ def run(config: Path, sets: tuple[str, ...], dry_run: bool, until_idle_s: float 
 
     from streamer.service.signals import graceful
 
+    if workers > 1 and dry_run:
+        raise click.UsageError("a dry run reads all partitions by itself: leave --workers away")
     if workers > 1:
-        return supervise(config, sets, workers, dry_run=dry_run, until_idle_s=until_idle_s)
+        return supervise(config, sets, workers, until_idle_s=until_idle_s)
     stop = threading.Event()
     with graceful(stop):
         return serve(config, sets, stop, dry_run=dry_run, until_idle_s=until_idle_s)
@@ -101,7 +105,7 @@ def serve(
     return daemon.run()
 
 
-def supervise(path: Path, sets: tuple[str, ...], workers: int, *, dry_run: bool, until_idle_s: float | None) -> int:
+def supervise(path: Path, sets: tuple[str, ...], workers: int, *, until_idle_s: float | None) -> int:
     """Run N workers of this configuration; returns the exit code."""
     import structlog
 
@@ -115,17 +119,16 @@ def supervise(path: Path, sets: tuple[str, ...], workers: int, *, dry_run: bool,
     log.setup(config.log.level, config.log.format, secrets=filter(None, [_token(config)]))
     listen = [listening(config.server, i).listen for i in range(workers)] if config.server.enabled else []
     structlog.get_logger().info("supervisor_started", workers=workers, listen=listen)
-    command = worker_command(path, sets, dry_run=dry_run, until_idle_s=until_idle_s)
+    command = worker_command(path, sets, until_idle_s=until_idle_s)
     drain_s = float(config.runtime.drain) + DRAIN_MARGIN_S
     rules = supervisor.Rules(finite=until_idle_s is not None, drain_s=drain_s)
     return supervisor.supervise(lambda number: command, workers, rules)
 
 
-def worker_command(path: Path, sets: tuple[str, ...], *, dry_run: bool, until_idle_s: float | None) -> list[str]:
+def worker_command(path: Path, sets: tuple[str, ...], *, until_idle_s: float | None) -> list[str]:
     """The command line of one worker: the same flags, without --workers."""
     command = [sys.executable, "-m", "streamer.cli", "run", "-c", str(path)]
     command += [word for setting in sets for word in ("--set", setting)]
-    command += ["--dry-run"] * dry_run
     return command if until_idle_s is None else [*command, "--until-idle", f"{until_idle_s * 1e6:.0f}us"]
 
 

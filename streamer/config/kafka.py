@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -167,9 +167,13 @@ class Kafka(Section):
     @property
     def exposed(self) -> tuple[str, ...]:
         """The brokers outside of this machine that are reached in plain text."""
+        return self.in_the_clear(self.bootstrap_servers)
+
+    def in_the_clear(self, servers: Iterable[str]) -> tuple[str, ...]:
+        """Those of them (host:port) that lie outside of this machine, where nothing is encrypted."""
         if self.security.encrypted:
             return ()
-        return tuple(server for server in self.bootstrap_servers if not is_loopback((split_host(server) or ("",))[0]))
+        return tuple(server for server in servers if not is_loopback((split_host(server) or ("",))[0]))
 
     def rules(self) -> Iterator[Rule]:
         # The client waits half a second for records by itself, and closes connections that were idle for nine minutes.

@@ -34,14 +34,16 @@ def open_source(
     config: config.Config | None = None,
     restore: Restorer = without_memory,
     earned: Callable[[], Mapping[Lease, Position]] = dict,
+    joins: bool = True,
 ) -> Source:
     """The source of a stream, opened. InputError or ConfigError if it cannot be.
 
-    `config` says where the cluster and the schemas are; `restore` and `earned` matter to sources with partitions.
+    `config` says where the cluster and the schemas are; `restore` and `earned` matter to sources with partitions, and
+    one that does not join its group reads all partitions beside it and commits nothing.
     """
     section = stream.source
     if section.kind == "kafka":
-        return _topic(stream, section, config, restore, earned)
+        return _topic(stream, section, config, restore, earned, joins=joins)
     if section.kind == "file":
         return _file(stream, section)
     if section.kind == "synthetic":
@@ -83,14 +85,20 @@ def open_sink(section: config.Sink, config: config.Config | None = None) -> Sink
     return sinks.JsonlSink(section.path, fsync=section.fsync) if section.kind == "file" else MemorySink()
 
 
-def exposure(config: config.Config) -> str | None:
-    """What crosses a network in the clear on the way to Kafka, in words; None if nothing does, or Kafka is not used."""
+def exposure(config: config.Config, *, asks: bool = False) -> str | None:
+    """What crosses a network in the clear on the way to Kafka, in words; None if nothing does, or Kafka is not used.
+
+    `asks`: the bootstrap servers which brokers there are, since these are who records go to.
+    """
     sections = [*(stream.source for stream in config.streams), *config.sinks, config.dead_letters]
     if all(section is None or section.kind != "kafka" for section in sections):
         return None
-    from streamer.connect.kafka import security
+    from streamer.connect.kafka import security, visits
 
-    return security.exposure(config.kafka)
+    found = security.exposure(config.kafka)
+    if found is not None or not asks or config.kafka.security.encrypted:
+        return found
+    return security.exposure(config.kafka, visits.advertised(config.kafka))
 
 
 def open_letters(config: config.Config) -> DeadLetters | None:
@@ -179,12 +187,15 @@ def _topic(
     config: config.Config | None,
     restore: Restorer,
     earned: Callable[[], Mapping[Lease, Position]],
+    *,
+    joins: bool,
 ) -> Source:
     from streamer.connect.decoding import decoder_for
-    from streamer.connect.kafka.source import KafkaSource
+    from streamer.connect.kafka.reading import open_topics
 
     registry = None if config is None else config.schema_registry
-    return KafkaSource(_cluster(config), section, decoder_for(stream, registry), restore, earned=earned)
+    decoder = decoder_for(stream, registry)
+    return open_topics(_cluster(config), section, decoder, restore, earned=earned, joins=joins)
 
 
 def _file(stream: config.Stream, section: config.FileSource) -> Source:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamer import artifact
+from streamer.connect.bounded import within
 from streamer.errors import ConfigError, InputError, StoreError, StreamerError
 from streamer.protocols import ALIASES
 
@@ -98,8 +99,6 @@ def schema_registry(section: SchemaRegistry) -> Reach:
 
 def redis_store(section: RedisStore) -> Iterator[Reach]:
     """Reads the clock, writes a key and removes it."""
-    from streamer.connect.kafka.bounded import within
-
     try:
         skew_s, policy = within(LIMIT_S, lambda: _redis_answers(section))
     except (StoreError, TimeoutError) as exc:
@@ -158,7 +157,9 @@ def _kafka(config: Config) -> Iterator[Reach]:
     sources = [stream.source for stream in config.streams if stream.source.kind == "kafka"]
     groups = list(dict.fromkeys(source.group for source in sources))
     reads = list(dict.fromkeys(topic for source in sources for topic in source.named_topics))
-    found = probe(config.kafka, reads, groups[0] if groups else None, writes=_written_topics(config))
+    patterns = list(dict.fromkeys(source.pattern for source in sources if source.pattern is not None))
+    group, writes = groups[0] if groups else None, _written_topics(config)
+    found = probe(config.kafka, reads, group, writes=writes, patterns=patterns)
     for group in groups[1:]:
         found += [finding for finding in probe(config.kafka, (), group) if finding.what == f"group {group}"]
     answered = any(finding.ok and finding.what.startswith("broker ") for finding in found)

@@ -290,6 +290,7 @@ class Line:
             self.audience.judged(partition, batch, verdicts, aloud=aloud, took_s=took_s)
         if not aloud:
             self.ledger.book(Fate.REPLAYED, len(batch))
+            failpoint("during_replay")
             self._tick(partition)
             return
         if self.witness is not None:

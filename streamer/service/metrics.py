@@ -132,7 +132,7 @@ def _delivery(parts: Parts) -> Iterator[Metric]:
     yield gauge("broker_exposed", "Whether Kafka is reached in the clear beyond this machine.", (), exposed)
     yield counter("publish_failures", "Attempts to deliver alerts that failed.", sink, failures)
     yield gauge("spool_records", "Alerts kept until their sink acknowledges them.", sink, waiting)
-    yield counter("source_failures", "Polls that failed and were retried.", stream, broken)
+    yield counter("source_failures", "Polls that failed, and outages that a source told of.", stream, broken)
     yield counter("source_pauses", "Times the source was paused because scoring was behind.", stream, paused)
     yield counter("score_write_failures", "Attempts to write scores that failed.", stream, unwritten)
 

@@ -174,6 +174,7 @@ class Reader:
         """The poll came back: well, unless the source itself says what is wrong."""
         before, self.trouble = self.trouble, self.source.trouble
         if self.trouble is not None and before is None:
+            self.failures += 1
             log.warning("source_failing", stream=self.stream, problem=self.trouble)
         if self.trouble is None and before is not None:
             log.info("source_recovered", stream=self.stream, failures=self._backoff.failures)

@@ -66,9 +66,7 @@ def build(config: Config, *, dry_run: bool = False, training: Sequence[str] = ()
 
     `training` is the command line of one training; without it none is started.
     """
-    exposed = exposure(config)
-    if exposed is not None:
-        log.warning("broker_exposed", problem=exposed)
+    exposed = told_exposure(config)
     with ExitStack() as opened:
         # What retrains will fill it, so it may be made.
         registry = open_registry(config, create=config.retrain is not None and not dry_run)
@@ -83,6 +81,7 @@ def build(config: Config, *, dry_run: bool = False, training: Sequence[str] = ()
         store = None if dry_run else open_store(config)
         wire = Wire(config, current, outbox, letters, bell, store, hearing.board, opened, dry_run)
         pairs = [wire.stream(stream) for stream in config.streams]
+        exposed = exposed or told_exposure(config, asks=True)  # the cluster is connected now
         readers, lines = tuple(reader for reader, _ in pairs), tuple(line for _, line in pairs)
         learning = learnt_from(config, current, readers, lines, registry, training)
         followed = None if dry_run else registry  # a dry run moves nothing
@@ -92,6 +91,14 @@ def build(config: Config, *, dry_run: bool = False, training: Sequence[str] = ()
     attending: tuple[Attendant, ...] = (hearing.chronicle, hearing.listener, *attendants, *learning.attendants)
     desk = Desk(followed, current.state, trust_for(config.model))
     return Parts(readers, lines, scorer, outbox, current.state, recent, exposed, attending, desk, hearing, learning)
+
+
+def told_exposure(config: Config, *, asks: bool = False) -> str | None:
+    """What crosses a network in the clear, told in the log too."""
+    exposed = exposure(config, asks=asks)
+    if exposed is not None:
+        log.warning("broker_exposed", problem=exposed)
+    return exposed
 
 
 def serving(
@@ -163,7 +170,9 @@ class Wire:
         if shared is None:
             source = open_source(stream, config=self.config)
         else:
-            source = open_source(stream, config=self.config, restore=shared.restoring, earned=earned.take)
+            source = open_source(
+                stream, config=self.config, restore=shared.restoring, earned=earned.take, joins=not self.dry_run
+            )
         self.opened.callback(source.close)
         ledger, mailbox = Ledger(stream.name), self._mailbox()
         line = self._line(stream, source, shared, ledger, mailbox, earned)

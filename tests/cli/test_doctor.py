@@ -12,6 +12,7 @@ from streamer.cli import doctor as dr
 from streamer.cli import doctor_servers as ds
 from streamer.cli.finding import Finding
 from streamer.config import config_from
+from streamer.connect.kafka.records import WRITTEN_FOR
 
 MIB = 2**20
 
@@ -105,7 +106,19 @@ def test_a_sound_machine_is_told_line_by_line(tmp_path: Path) -> None:
 def test_an_old_or_missing_kafka_client_fails_only_where_it_is_needed() -> None:
     for found in (None, "3.0.11", "2.2.15"):
         assert [ds.kafka_client(found, needed=needed).status for needed in (True, False)] == ["fail", "warn"]
-    assert all(ds.kafka_client(found, needed=True).status == "ok" for found in ("3.0.12", "3.1", "4.0.0rc1"))
+    assert ds.kafka_client("3.0.12", needed=True).status == "ok"
+
+
+@pytest.mark.parametrize("found", ["3.0.12rc1", "3.0.13", "3.1", "4.0.0rc1"])
+def test_a_kafka_client_that_was_never_tried_is_a_warning_with_its_fix(found: str) -> None:
+    told = ds.kafka_client(found, needed=True)
+    assert told.status == "warn" and found in told.detail and told.fix == "pip install 'kafka-python==3.0.12'"
+
+
+def test_the_kafka_client_that_was_tried_is_the_one_that_is_locked_and_known_from_inside() -> None:
+    tried = ".".join(map(str, ds.TRIED_CLIENT))
+    locked = (Path(__file__).parents[2] / "requirements" / "core.txt").read_text()
+    assert tried == WRITTEN_FOR and f"kafka-python=={tried} " in locked
 
 
 def test_a_missing_crc32c_fails_only_where_records_are_read() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,7 +13,6 @@ import pytest
 from streamer.connect.columns import Fields
 from streamer.connect.file import FileSource
 from streamer.connect.host import HostSource, Reading
-from streamer.connect.kafka.source import KafkaSource
 from streamer.connect.memory import MemorySource
 from streamer.connect.synthetic import SyntheticSource
 from streamer.event import EventBatch, Lease, Poll, Position
@@ -71,16 +71,28 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
 }
 
 
-class FiniteKafka(KafkaSource):
-    """A topic of so many records, each poll as patient as it must be; then its end."""
+class FiniteKafka:
+    """A source of so many records, each poll as patient as it must be; then its end."""
 
-    left = KAFKA_RECORDS
+    def __init__(self, source: Source) -> None:
+        self._source, self._left, self._paused = source, KAFKA_RECORDS, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def pause(self) -> None:
+        self._paused = True
+        self._source.pause()
+
+    def resume(self) -> None:
+        self._paused = False
+        self._source.resume()
 
     def poll(self, timeout_s: float) -> Poll | None:
-        poll = super().poll(timeout_s)
-        while poll is not None and not poll.records and self.left and not self._paused:
-            poll = super().poll(0.1)
-        self.left -= poll.records if poll else 0
+        poll = self._source.poll(timeout_s)
+        while poll is not None and not poll.records and self._left and not self._paused:
+            poll = self._source.poll(0.1)
+        self._left -= poll.records if poll else 0
         return poll if poll and (poll.records or self._paused) else None
 
 
@@ -92,11 +104,9 @@ def kafka_sources(request: pytest.FixtureRequest) -> Make:
     groups = (f"{topic}-{n}" for n in itertools.count())
 
     def make() -> Source:
-        section = sources.section(topic=topic, group=next(groups), poll_rows=8)
-        cluster = sources.cluster(broker.bootstrap)
-        made = FiniteKafka(cluster, section, sources.json_decoder, sources.from_position)
+        made = sources.open_source(broker.bootstrap, topic=topic, group=next(groups), poll_rows=8)
         request.addfinalizer(made.close)
-        return made
+        return cast(Source, FiniteKafka(made))
 
     return make
 

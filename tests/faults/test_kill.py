@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.alone]
 FIRST_SCORE_S, SESSION_S = 12.0, 6.0
 DIES_WITHIN_S = 60.0
 PACKAGE = Path(__file__).parents[2] / "streamer"
+ONCE = {"after_restore_read", "before_admit", "during_replay", "during_revoke"}  # in a life with one partition
 OF_THE_REGISTRY = {"before_publish", "during_publish", "after_publish", "during_move"}  # its contract suite dies there
 
 
@@ -93,7 +94,7 @@ def test_killed_at_every_failpoint_it_loses_nothing(kafka: Kafka, trial_on: Make
 def _die_at(trial: Trial, name: str, count: int, one: Daemon, other: Daemon) -> None:
     """Run until the failpoint strikes; a revoke needs another member, and there is only one of it."""
     revoke = name == "during_revoke"
-    one.start(STREAMER_FAILPOINT=f"{name}:{1 if revoke or name == 'after_restore_read' else count}")
+    one.start(STREAMER_FAILPOINT=f"{name}:{1 if name in ONCE else count}")
     if revoke:
         one.wait_scored(timeout_s=DIES_WITHIN_S)
         other.start()

@@ -15,6 +15,7 @@ from streamer import config
 from streamer.connect.codec import Decoder
 from streamer.connect.columns import Fields
 from streamer.connect.json_lines import JsonDecoder
+from streamer.connect.kafka.reading import open_topics
 from streamer.connect.kafka.source import KafkaSource
 from streamer.event import Assigned, Expired, Lease, Poll, Position, Rejected
 from streamer.protocols import Found, Restore, Restorer
@@ -45,9 +46,10 @@ def open_source(
     restore: Restorer = from_position,
     decoder: Callable[[Lease], Decoder] = json_decoder,
     earned: Callable[[], Mapping[Lease, Position]] = dict,
+    joins: bool = True,
     **settings: Any,
 ) -> KafkaSource:
-    return KafkaSource(cluster(bootstrap), section(**settings), decoder, restore, earned=earned)
+    return open_topics(cluster(bootstrap), section(**settings), decoder, restore, earned=earned, joins=joins)
 
 
 def produce(bootstrap: str, topic: str, count: int, *, partition: int = 0, first: int = 0) -> None:

@@ -57,10 +57,11 @@ class KafkaCluster(Kafka):
 
     def __init__(
         self, directory: Path, nodes: int = 1, *, listeners: Sequence[Listener] = (), scram: Iterable[str] = (),
-        properties: Mapping[str, object] | None = None, jvm: Sequence[str] = (),
+        properties: Mapping[str, object] | None = None, jvm: Sequence[str] = (), advertised: str = "127.0.0.1",
     ) -> None:  # fmt: skip
         self._listeners = (Listener("CONTROLLER", "PLAINTEXT"), Listener("PLAINTEXT", "PLAINTEXT"), *listeners)
         self._scram, self._own, self._jvm = tuple(scram), dict(properties or {}), tuple(jvm)
+        self._advertised = advertised  # the host that the nodes send their clients on to
         self._uuid = _uuid()
         self._classpath = jars.classpath()
         self._nodes = {n: self._node(n, directory / f"node-{n}", 512 if nodes == 1 else 384) for n in _count(nodes)}
@@ -148,6 +149,7 @@ class KafkaCluster(Kafka):
     def _properties(self, node: _Node) -> dict[str, object]:
         doors = [listener.name for listener in self._listeners]
         addresses = {name: f"{name}://{node.address(name)}" for name in doors}
+        told = (f"{name}://{self._advertised}:{node.ports[name]}" for name in doors if name != "CONTROLLER")
         ours: dict[str, object] = {
             "process.roles": "broker,controller",
             "node.id": node.number,
@@ -155,7 +157,7 @@ class KafkaCluster(Kafka):
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "PLAINTEXT",
             "listeners": ",".join(addresses.values()),
-            "advertised.listeners": ",".join(addresses[name] for name in doors if name != "CONTROLLER"),
+            "advertised.listeners": ",".join(told),
             "listener.security.protocol.map": ",".join(f"{one.name}:{one.protocol}" for one in self._listeners),
             "log.dirs": node.directory / "data",
         }

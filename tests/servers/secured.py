@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs do not re-export
     AclBinding,
+    AclBindingFilter,
     AclOperation,
     AclPermissionType,
     ResourcePatternType,
     ResourceType,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
 )
 
 from tests.servers.admin import ASK_S
@@ -33,13 +37,16 @@ class SecuredKafka(KafkaCluster):
     PLAINTEXT door is a super user's. Close `tokens` too: `close` does.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, session_s: float = 0.0) -> None:
+        """`session_s`: so long a login holds; 0: as long as its connection."""
         self.certificates = make_certificates(directory / "certificates")
         self.tokens = TokenEndpoint(directory / "tokens", dict(PASSWORDS)).start()
         allowed = f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={self.tokens.keys.as_uri()}"
+        files = f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.files={self.tokens.keys}"
+        rules = _RULES | {"connections.max.reauth.ms": round(session_s * 1000)}
         super().__init__(
-            directory, listeners=_doors(self.certificates, self.tokens), scram=_scram(),
-            properties=_RULES, jvm=[allowed, f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.files={self.tokens.keys}"],
+            directory, listeners=_doors(self.certificates, self.tokens), scram=_scram(), properties=rules,
+            jvm=[allowed, files],
         )  # fmt: skip
 
     def close(self) -> None:
@@ -48,9 +55,34 @@ class SecuredKafka(KafkaCluster):
 
     def allow_topic(self, user: str, topic: str, *operations: str) -> None:
         """Give a user READ, WRITE, DESCRIBE ... on one topic."""
+        self._allow(user, ResourceType.TOPIC, topic, operations)
+
+    def allow_group(self, user: str, group: str) -> None:
+        self._allow(user, ResourceType.GROUP, group, ["READ"])
+
+    def forbid(self, user: str) -> None:
+        """Take everything away that was allowed."""
+        rules = AclBindingFilter(
+            ResourceType.ANY, None, ResourcePatternType.ANY, f"User:{user}", None, AclOperation.ANY,  # type: ignore[arg-type]
+            AclPermissionType.ANY,
+        )  # fmt: skip
+        for done in self.admin.delete_acls([rules], request_timeout=ASK_S).values():
+            done.result(ASK_S)
+
+    def change_password(self, user: str, password: str) -> None:
+        """Of SCRAM; connections that were made with the old one live on until they must prove themselves again."""
+        known = [ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512]
+        changes = [
+            UserScramCredentialUpsertion(user, ScramCredentialInfo(each, 4096), password.encode()) for each in known
+        ]
+        for change in changes:
+            for done in self.admin.alter_user_scram_credentials([change], request_timeout=ASK_S).values():
+                done.result(ASK_S)
+
+    def _allow(self, user: str, kind: ResourceType, name: str, operations: Iterable[str]) -> None:
         rules = [
             AclBinding(
-                ResourceType.TOPIC, topic, ResourcePatternType.LITERAL,
+                kind, name, ResourcePatternType.LITERAL,
                 f"User:{user}", "*", AclOperation[operation], AclPermissionType.ALLOW,
             )
             for operation in operations

@@ -85,6 +85,15 @@ def test_a_source_error_is_counted_retried_and_told() -> None:
     assert (w.reader.trouble, w.ledger.received) == (None, 1)
 
 
+def test_trouble_that_a_source_tells_of_itself_is_one_failure_however_long_it_lasts() -> None:
+    w = world([])
+    assert isinstance(w.source, MemorySource)
+    for trouble in (None, "no broker answers for 2 s", "no broker answers for 3 s", None, "the login is refused", None):
+        w.source.trouble = trouble
+        w.reader.turn(0.0)
+    assert w.reader.failures == 2
+
+
 class Settling(MemorySource):
     """Complains of itself until it is closed."""
 

@@ -147,6 +147,12 @@ def test_idleness_ends_a_source_that_never_does(home: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_a_dry_run_has_no_workers(home: Path) -> None:
+    configure(home)
+    done = finished(home, "--dry-run", "--workers", "2")
+    assert done.returncode == 2 and "leave --workers away" in done.stderr
+
+
 def test_a_dry_run_scores_and_leaves_nothing_behind(home: Path) -> None:
     configure(home)
     done = finished(home, "--dry-run")

@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from streamer.connect.kafka.inquiry import Ailment
 from streamer.connect.kafka.lookup import Bounds, Lookup, Unanswered
 from streamer.connect.kafka.share import Fresh, Share
 from streamer.event import Assigned, Expired, Lease
@@ -30,28 +31,33 @@ class Admission:
         self.assigned: list[Assigned] = []
         self.expired: list[Expired] = []
         self.truncations = 0
-        self.unanswered = ""  # what the cluster did not say
         self.held_back = False  # whether who goes on is to be left paused
         self._share, self._lookup, self._restore, self._admitted = share, lookup, restore, admitted
         self._clock = clock
+        self._unanswered: Unanswered | None = None  # what the cluster did not say
         self._retry_s = clock()
         self._origins: dict[Lease, int] = {}  # where judging begins: below, retention takes nothing unjudged
+
+    @property
+    def trouble(self) -> Ailment | None:
+        cause = self._unanswered
+        return None if cause is None else Ailment("a new partition waits", f"no answer about {cause}", cause)
 
     def turn(self) -> None:
         """Ask about all that waits. One partition without an answer is asked about later; the others go on."""
         waiting = [*self._share.outside, *self._share.fresh]
         if not waiting:
-            self.unanswered = ""
-        if not waiting or (self.unanswered and self._clock() < self._retry_s):
+            self._unanswered = None
+        if not waiting or (self._unanswered is not None and self._clock() < self._retry_s):
             return
-        self.unanswered = ""
+        self._unanswered = None
         self._lookup.begin()
         bounds = self._lookup.bounds(waiting)
         for tp in waiting:
             try:
                 self._one(tp, bounds.get(tp))
             except Unanswered as exc:
-                self.unanswered, self._retry_s = str(exc), self._clock() + RETRY_S
+                self._unanswered, self._retry_s = exc, self._clock() + RETRY_S
                 self._share.later(tp)
 
     def set_outside(self, offsets: Mapping[Any, int]) -> None:
@@ -81,7 +87,7 @@ class Admission:
         of_topic = self._lookup.partitions(tp)
         note = origin.committed.note if origin.committed else ""
         restored = self._restore(Found(tp.topic, tp.partition, origin.first, note, bounds.low, bounds.high, of_topic))
-        failpoint("after_restore_read")
+        failpoint("before_admit")
         start = min(max(restored.start, bounds.low), origin.first)
         self._admitted(fresh.lease)
         self._share.admit(tp, origin.committed)

@@ -104,6 +104,11 @@ class Cause(Enum):
         "allow READ where it is a source and WRITE where it is a sink: "
         "kafka-acls --add --allow-principal User:{user} --operation READ --topic {name}",
     )
+    PATTERN_EMPTY = (
+        "no topic that {user} may see matches {name}",
+        "create one, correct source.pattern, or allow it: kafka-acls --add --allow-principal User:{user} "
+        "--operation READ --topic <how their names begin> --resource-pattern-type prefixed",
+    )
     GROUP_DENIED = (
         "{user} may not use the consumer group {name}",
         "allow it: kafka-acls --add --allow-principal User:{user} --operation READ --group {name}",

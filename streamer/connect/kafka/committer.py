@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from streamer.connect.kafka.assignment import Commits, offsets_of
+from streamer.connect.kafka.inquiry import Ailment, worded
 from streamer.event import Lease, Position
 from streamer.failpoints import failpoint
 from streamer.protocols import Clock
@@ -24,6 +25,7 @@ class Committer:
         self._sent_s = 0.0
         self._failing_since_s: float | None = None
         self._problem = ""
+        self._cause: BaseException | None = None
 
     def send(self) -> None:
         """Send what is due; never waits."""
@@ -39,14 +41,15 @@ class Committer:
         try:
             self._consumer.commit_async(offsets_of(due), callback=lambda _, answer: self._answered(due, answer))
         except KafkaError as exc:
-            self._failed(str(exc))
+            self._failed(worded(exc), exc)
 
     @property
-    def trouble(self) -> str | None:
+    def trouble(self) -> Ailment | None:
         since_s = self._failing_since_s
         if since_s is None or self._clock() - since_s < FAILING_S:
             return None
-        return f"positions cannot be committed for {self._clock() - since_s:.0f} s ({self._problem})"
+        what = f"positions cannot be committed for {self._clock() - since_s:.0f} s"
+        return Ailment(what, self._problem, self._cause)
 
     def last(self, turn: Callable[[], None]) -> str | None:
         """Commit all that is owed and wait for it; what went wrong, or None. `turn` lets a rebalance go on."""
@@ -61,7 +64,7 @@ class Committer:
             try:
                 self._consumer.commit(offsets_of(owed), timeout_ms=round(1000 * min(left_s, LAST_TRY_S)))
             except KafkaError as exc:
-                self._failed(str(exc))
+                self._failed(worded(exc), exc)
                 turn()
             else:
                 self._answered(owed, None)
@@ -70,14 +73,14 @@ class Committer:
     def _answered(self, sent: Mapping[Lease, Position], answer: object) -> None:
         """Called inside the reader's next poll, or inside a revocation."""
         if isinstance(answer, Exception):
-            self._failed(str(answer))
+            self._failed(worded(answer), answer)
             return
         self._sent, self._failing_since_s = {}, None
         self._commits.confirm(sent)
         failpoint("after_commit")
 
-    def _failed(self, problem: str) -> None:
-        self._sent, self._problem = {}, problem
+    def _failed(self, problem: str, cause: BaseException | None = None) -> None:
+        self._sent, self._problem, self._cause = {}, problem, cause
         if self._failing_since_s is None:
             self._failing_since_s = self._clock()
         self._commits.fail()

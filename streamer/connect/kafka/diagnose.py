@@ -5,7 +5,7 @@ The client says "unable to bootstrap" for most of them. We connect ourselves, st
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from streamer.connect.kafka import logs, rights, security
@@ -35,6 +35,30 @@ def explain(kafka: Kafka, exc: BaseException | None = None) -> str:
     except ConfigError as wrong:
         return security.scrub(kafka, str(wrong))
     return security.scrub(kafka, str(found))
+
+
+def reason(
+    kafka: Kafka, causes: Sequence[BaseException], topics: Collection[str] = (), group: str | None = None
+) -> str | None:
+    """The cause and its fix, where something is wrong with the cluster, with these topics to read, or with the group.
+
+    As `explain`; None where all is well now.
+    """
+    try:
+        found = next(filter(None, (_from_error(kafka, each) for each in causes)), None)
+        found = found or _met(kafka, topics, group)
+    except ConfigError as wrong:
+        return security.scrub(kafka, str(wrong))
+    return None if found is None else security.scrub(kafka, str(found))
+
+
+def _met(kafka: Kafka, topics: Collection[str], group: str | None) -> Diagnosis | None:
+    """What a look at every broker met, rights before a broker that is away: the others may do without it."""
+    visits = visit_all(kafka, addresses(kafka), step_s(kafka))
+    good, bad = [v for v in visits if v.trouble is None], [v for v in visits if v.trouble is not None]
+    if not good:
+        return worst(bad)
+    return _refused(kafka, good[0].address, topics, group) or (worst(bad) if bad else lost_brokers(kafka, good))
 
 
 def _from_error(kafka: Kafka, exc: BaseException | None) -> Diagnosis | None:
@@ -76,12 +100,17 @@ def _from_visits(kafka: Kafka, exc: BaseException | None) -> Diagnosis:
 def _hidden(kafka: Kafka, at: Address, exc: BaseException | None) -> Diagnosis | None:
     """A topic that the client does not find may be missing or forbidden: lists leave out what we may not see."""
     names = [name for each in _chain(exc) if _is(each, MISSING) for name in _named(each).split(", ")]
+    return _refused(kafka, at, names, None)
+
+
+def _refused(kafka: Kafka, at: Address, names: Collection[str], group: str | None) -> Diagnosis | None:
     try:
         told = rights.topics(kafka, at, names) if names else {}
+        found = (rights.topic_trouble(kafka, topic, rights.READ) for topic in told.values())
+        trouble = next((each for each in found if each is not None), None)
+        return trouble if trouble is not None or group is None else rights.group_trouble(kafka, at, group)
     except Broken:
         return None
-    found = (rights.topic_trouble(kafka, told[name], rights.READ) for name in names if name in told)
-    return next((trouble for trouble in found if trouble is not None), None)
 
 
 def _unclear(kafka: Kafka, at: Address, exc: BaseException | None) -> Diagnosis:

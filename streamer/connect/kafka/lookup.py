@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from streamer.connect.bounded import within
 from streamer.connect.kafka.assignment import Place
-from streamer.connect.kafka.bounded import within
 from streamer.connect.kafka.start import Start, start_of
 from streamer.event import Position
 from streamer.protocols import Clock
@@ -54,9 +54,12 @@ class Lookup:
     """Asks a consumer; every question is bounded, and one partition without an answer does not hold up the others."""
 
     def __init__(
-        self, consumer: KafkaConsumer, start: Start, known: Collection[Place], *, clock: Clock = time.monotonic
-    ) -> None:
+        self, consumer: KafkaConsumer, start: Start, known: Collection[Place], *, commits: bool = True,
+        clock: Clock = time.monotonic,
+    ) -> None:  # fmt: skip
+        """`commits`: whether a first position may be committed, as `origin` promises."""
         self._consumer, self._start, self._known, self._clock = consumer, start, known, clock
+        self._commits = commits
         self._deadline_s = 0.0
 
     def begin(self) -> None:
@@ -108,6 +111,8 @@ class Lookup:
     def _kept(self, tp: TopicPartition, position: int, bounds: Bounds) -> Origin:
         from kafka.structs import OffsetAndMetadata
 
+        if not self._commits:
+            return Origin(position, None, bounds)
         offsets = {tp: OffsetAndMetadata(position, "", -1)}
         self._asked(
             lambda ms: self._consumer.commit(offsets, timeout_ms=ms), f"the commit of a first position of {_name(tp)}"

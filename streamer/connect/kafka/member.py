@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
+from streamer.connect.bounded import within
 from streamer.connect.kafka import client, diagnose, records
 from streamer.connect.kafka.assignment import Place
-from streamer.connect.kafka.bounded import within
 from streamer.errors import BrokerError
 
 if TYPE_CHECKING:
@@ -37,26 +38,86 @@ class Told(Protocol):
         """They went while we were away; nothing of them may be committed."""
 
 
-def join(kafka: Kafka, section: KafkaSource, told: Told) -> tuple[Any, frozenset[Place]]:
-    """A KafkaConsumer that has subscribed and not yet polled, and the partitions that there are now.
+class Access(Protocol):
+    """How a source comes to its partitions."""
 
-    BrokerError says why not, and what to do.
+    consumer: Any  # a KafkaConsumer
+    known: frozenset[Place]  # the partitions that there were at the start
+    commits: bool  # whether positions may be committed
+
+    @property
+    def topics(self) -> Collection[str]:
+        """What is read, as far as it is known; any thread may ask."""
+
+    @property
+    def unmatched(self) -> bool:
+        """Whether the source's pattern matches no topic that we may see."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether no partitions are moving, as far as is known."""
+
+    def begin(self) -> None:
+        """Call once before the first poll."""
+
+    def turn(self) -> None:
+        """Call after every poll."""
+
+
+class Member:
+    """One of a consumer group: it shares the partitions with the others, and commits for all of them."""
+
+    commits = True
+
+    def __init__(self, consumer: Any, known: frozenset[Place]) -> None:
+        self.consumer, self.known = consumer, known
+
+    @property
+    def topics(self) -> Collection[str]:
+        return self.consumer.subscription() or ()
+
+    @property
+    def unmatched(self) -> bool:
+        """Known once it has joined: that waits for the list of topics."""
+        return not self.topics and self.settled
+
+    @property
+    def settled(self) -> bool:
+        return is_settled(self.consumer)
+
+    def begin(self) -> None:
+        """Partitions come with the polls."""
+
+    def turn(self) -> None:
+        keep_joining(self.consumer)
+
+
+def join(kafka: Kafka, section: KafkaSource, told: Told) -> Member:
+    """A member that has subscribed and not yet polled. BrokerError says why not, and what to do."""
+    with connected(kafka, section, **_membership(section)) as (consumer, known):
+        consumer.subscribe(topics=section.named_topics, pattern=section.pattern, listener=_listener()(told))
+        return Member(consumer, known)
+
+
+@contextmanager
+def connected(kafka: Kafka, section: KafkaSource, **more: Any) -> Iterator[tuple[Any, frozenset[Place]]]:
+    """A KafkaConsumer, and the partitions that there are now; closed again if what is done with it fails.
+
+    BrokerError says why, and what to do.
     """
     from kafka import KafkaConsumer
     from kafka.errors import KafkaError
 
     try:
-        consumer = client.connect(KafkaConsumer, kafka, **_settings(section))
+        consumer = client.connect(KafkaConsumer, kafka, **_settings(section), **more)
     except (KafkaError, OSError) as exc:
         raise BrokerError(diagnose.explain(kafka, exc)) from exc
     records.install(consumer)
     try:
-        known = within(kafka.request_timeout, lambda: _partitions(consumer, section))
-        consumer.subscribe(topics=section.named_topics, pattern=section.pattern, listener=_listener()(told))
+        yield consumer, within(kafka.request_timeout, lambda: partitions(consumer, section))
     except (KafkaError, OSError) as exc:
         leave(consumer, kafka.request_timeout)
         raise BrokerError(diagnose.explain(kafka, exc)) from exc
-    return consumer, known
 
 
 def leave(consumer: Any, timeout_s: float) -> None:
@@ -86,7 +147,7 @@ def keep_joining(consumer: Any) -> None:
         consumer._coordinator.request_rejoin()
 
 
-def _partitions(consumer: Any, section: KafkaSource) -> frozenset[Place]:
+def partitions(consumer: Any, section: KafkaSource) -> frozenset[Place]:
     """Every partition that there is of what is read; UnknownTopicOrPartitionError for a topic that is not there."""
     from kafka.errors import UnknownTopicOrPartitionError
 
@@ -97,21 +158,26 @@ def _partitions(consumer: Any, section: KafkaSource) -> frozenset[Place]:
     return frozenset((t, p) for t in there if section.reads(t) for p in consumer.partitions_for_topic(t))
 
 
-def _settings(section: KafkaSource) -> dict[str, Any]:
+def _membership(section: KafkaSource) -> dict[str, Any]:
     from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
     session_ms = round(section.session_timeout * 1000)
     return {
-        "group_id": section.group,
         "group_instance_id": section.instance,
         "partition_assignment_strategy": [CooperativeStickyAssignor()],
+        "session_timeout_ms": session_ms,
+        "heartbeat_interval_ms": session_ms // 3,
+        "max_poll_interval_ms": MAX_POLL_INTERVAL_MS,
+    }
+
+
+def _settings(section: KafkaSource) -> dict[str, Any]:
+    return {
+        "group_id": section.group,
         "isolation_level": section.isolation,
         "enable_auto_commit": False,
         "auto_offset_reset": "none",
         "allow_auto_create_topics": False,
-        "session_timeout_ms": session_ms,
-        "heartbeat_interval_ms": session_ms // 3,
-        "max_poll_interval_ms": MAX_POLL_INTERVAL_MS,
         "max_poll_records": section.poll_rows,
         "fetch_max_wait_ms": FETCH_WAIT_MS,
         "metadata_max_age_ms": METADATA_AGE_MS,

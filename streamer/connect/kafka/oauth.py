@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from streamer.connect.kafka.bounded import within
+from streamer.connect.bounded import within
 from streamer.errors import BrokerError
 
 if TYPE_CHECKING:

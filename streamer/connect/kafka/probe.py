@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from streamer.connect.kafka import rights, security
-from streamer.connect.kafka.causes import Broken, Diagnosis, diagnosis
+from streamer.connect.kafka.causes import Broken, Cause, Diagnosis, diagnosis
 from streamer.connect.kafka.handshake import Address, addresses
 from streamer.connect.kafka.visits import Visit, lost_brokers, step_s, user, visit_all, words
 from streamer.errors import ConfigError
@@ -27,19 +28,23 @@ class Finding:
 
 
 def probe(
-    kafka: Kafka, topics: Sequence[str] = (), group: str | None = None, *, writes: Sequence[str] = ()
-) -> list[Finding]:
-    """Findings about the brokers, then each topic to read, each to write, the group. Never raises, no secrets.
+    kafka: Kafka, topics: Sequence[str] = (), group: str | None = None, *, writes: Sequence[str] = (),
+    patterns: Sequence[str] = (),
+) -> list[Finding]:  # fmt: skip
+    """Findings about the brokers, then each topic to read, each to write, what patterns match, the group. Never raises,
+    no secrets.
 
     At most about four steps of min(4 s, `kafka.request_timeout`). Without a broker the rest is not asked for.
     """
     try:
-        return [_scrubbed(kafka, finding) for finding in _findings(kafka, topics, group, writes)]
+        return [_scrubbed(kafka, finding) for finding in _findings(kafka, topics, group, writes, patterns)]
     except ConfigError as exc:
         return [Finding("security", ok=False, detail=security.scrub(kafka, str(exc)), fix=f"correct {exc.path}")]
 
 
-def _findings(kafka: Kafka, topics: Sequence[str], group: str | None, writes: Sequence[str]) -> Iterator[Finding]:
+def _findings(
+    kafka: Kafka, topics: Sequence[str], group: str | None, writes: Sequence[str], patterns: Sequence[str]
+) -> Iterator[Finding]:
     visits = visit_all(kafka, addresses(kafka), step_s(kafka))
     yield from (_broker(kafka, visit) for visit in visits)
     good = [visit for visit in visits if visit.trouble is None]
@@ -51,6 +56,8 @@ def _findings(kafka: Kafka, topics: Sequence[str], group: str | None, writes: Se
     at = good[0].address
     if topics or writes:
         yield from _topics(kafka, at, topics, writes)
+    if patterns:
+        yield from _patterns(kafka, at, patterns)
     if group is not None:
         yield _group(kafka, at, group)
 
@@ -74,6 +81,27 @@ def _topics(kafka: Kafka, at: Address, reads: Sequence[str], writes: Sequence[st
         trouble = rights.topic_trouble(kafka, told[name], operation)
         well = Finding(f"{verb} topic {name}", ok=True, detail=f"{len(told[name].partitions)} partitions")
         yield well if trouble is None else _bad(well.what, trouble)
+
+
+def _patterns(kafka: Kafka, at: Address, patterns: Sequence[str]) -> Iterator[Finding]:
+    """What each matches, as the client sees it: topics that it may not see are none, internal ones are not read."""
+    try:
+        told = [topic for topic in rights.topics(kafka, at, None).values() if not topic.is_internal]
+    except Broken as exc:
+        yield _bad("topics", _at(kafka, at, exc))
+        return
+    for pattern in patterns:
+        yield from _matched(kafka, pattern, [topic for topic in told if re.match(pattern, topic.name)])
+
+
+def _matched(kafka: Kafka, pattern: str, found: Sequence[Any]) -> Iterator[Finding]:
+    what, count = f"read topics {pattern}", sum(len(topic.partitions) for topic in found)
+    if not found:
+        yield _bad(what, diagnosis(Cause.PATTERN_EMPTY, **words(kafka, name=pattern)))
+        return
+    troubles = [(topic.name, rights.topic_trouble(kafka, topic, rights.READ)) for topic in found]
+    bad = [_bad(f"read topic {name}", trouble) for name, trouble in troubles if trouble is not None]
+    yield from bad or [Finding(what, ok=True, detail=f"{len(found)} topics, {count} partitions")]
 
 
 def _group(kafka: Kafka, at: Address, group: str) -> Finding:

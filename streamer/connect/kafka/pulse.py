@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from streamer.connect.kafka.inquiry import Ailment, worded
 from streamer.protocols import Clock
 
 EVERY_S = 0.5
@@ -41,6 +42,7 @@ class Pulse:
         self._heard_s = clock()
         self._read_s = float("-inf")
         self._problem = "no answer yet"
+        self._cause: BaseException | None = None
         self.answer: Answer | None = None
         self._thread = threading.Thread(target=self._run, name="kafka-pulse", daemon=True)
 
@@ -61,17 +63,19 @@ class Pulse:
         try:
             self.answer = Answer(asked_s, self._ask(ASK_S))
         except self._errors as exc:
-            self._problem = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
+            self._problem, self._cause = worded(exc), exc
         else:
             self._heard_s = self._clock()
 
     @property
-    def trouble(self) -> str | None:
+    def trouble(self) -> Ailment | None:
         """What the brokers do not answer, once they have been silent too long."""
         now_s = self._clock()
         silent_s = now_s - self._heard_s
         limit_s = SILENT_WHILE_READING_S if now_s - self._read_s < SILENT_S else SILENT_S
-        return f"no answer for {silent_s:.0f} s ({self._problem})" if silent_s > limit_s else None
+        if silent_s <= limit_s:
+            return None
+        return Ailment(f"no answer for {silent_s:.0f} s", self._problem, self._cause)
 
     def fresh(self, within_s: float) -> Answer | None:
         """The last answer, unless it is older than that."""
@@ -82,3 +86,27 @@ class Pulse:
         while not self._stop.is_set():
             self.beat()
             self._stop.wait(EVERY_S)
+
+
+def ends_of(consumer: Any) -> Callable[[float], Ends]:
+    """Where all that is assigned ends; a member without partitions asks its coordinator for a sign of life."""
+    from kafka.structs import TopicPartition
+
+    def ask(timeout_s: float) -> Ends:
+        timeout_ms = round(timeout_s * 1000)
+        assigned = list(consumer.assignment())
+        if assigned:
+            ends: Ends = consumer.end_offsets(assigned, timeout_ms=timeout_ms)
+            return ends
+        for topic in sorted(consumer.subscription() or ())[:1]:
+            consumer.committed(TopicPartition(topic, 0), timeout_ms=timeout_ms)
+        return {}
+
+    return ask
+
+
+def client_errors() -> tuple[type[Exception], ...]:
+    """What a question to the cluster may raise: its KeyError is a partition without a leader."""
+    from kafka.errors import KafkaError
+
+    return KafkaError, KeyError, RuntimeError

@@ -22,8 +22,10 @@ SETTLE_S = 0.1  # a new cluster makes the topic of its groups when first asked f
 Ask = Callable[[Connection], Any]
 
 
-def topics(kafka: Kafka, at: Address, names: Iterable[str]) -> dict[str, Any]:
-    """What the broker says about each topic: error_code, partitions, authorized_operations. Broken on the way."""
+def topics(kafka: Kafka, at: Address, names: Iterable[str] | None) -> dict[str, Any]:
+    """What the broker says about each topic, or about all that we may see: error_code, partitions, is_internal,
+    authorized_operations. Broken on the way.
+    """
     told = _ask(kafka, at, lambda connection: connection.ask(_about(names)))
     return {topic.name: topic for topic in told.topics}
 
@@ -45,12 +47,12 @@ def group_trouble(kafka: Kafka, at: Address, group: str) -> Diagnosis | None:
     return diagnosis(Cause.GROUP_DENIED, **words(kafka, name=group)) if error == GROUP_DENIED else None
 
 
-def _about(topics: Iterable[str]) -> Any:
+def _about(topics: Iterable[str] | None) -> Any:
     from kafka.protocol.metadata import MetadataRequest
 
+    named = None if topics is None else [MetadataRequest.MetadataRequestTopic(name=name) for name in topics]
     return MetadataRequest(
-        version=8, topics=[MetadataRequest.MetadataRequestTopic(name=name) for name in topics],
-        allow_auto_topic_creation=False, include_topic_authorized_operations=True,
+        version=8, topics=named, allow_auto_topic_creation=False, include_topic_authorized_operations=True,
     )  # fmt: skip
 
 

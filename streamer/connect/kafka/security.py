@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,12 +119,13 @@ def exposed(kafka: Kafka) -> bool:
     return bool(kafka.exposed)
 
 
-def exposure(kafka: Kafka) -> str | None:
-    """What is said about it, None where nothing is exposed."""
-    if not kafka.exposed:
+def exposure(kafka: Kafka, advertised: Sequence[str] = ()) -> str | None:
+    """What is said about it, of the bootstrap servers or else of the brokers that they name; None where nothing is."""
+    where = kafka.exposed or kafka.in_the_clear(advertised)
+    if not where:
         return None
     what = "records" if kafka.security.sasl is None else "records and the login"
-    return f"{what} travel in the clear to {', '.join(kafka.exposed)}: set kafka.security.protocol to SSL or SASL_SSL"
+    return f"{what} travel in the clear to {', '.join(where)}: set kafka.security.protocol to SSL or SASL_SSL"
 
 
 def scrub(kafka: Kafka, text: str) -> str:

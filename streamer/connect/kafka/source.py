@@ -8,27 +8,25 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 
-from streamer.connect.codec import Decoder
 from streamer.connect.kafka import member
 from streamer.connect.kafka.admission import Admission
 from streamer.connect.kafka.assignment import Commits
 from streamer.connect.kafka.committer import Committer
-from streamer.connect.kafka.decode import decode
-from streamer.connect.kafka.lookup import Lookup
-from streamer.connect.kafka.polled import Records, gathered
+from streamer.connect.kafka.member import Access
 from streamer.connect.kafka.pulse import Pulse
 from streamer.connect.kafka.share import Share
-from streamer.connect.kafka.start import parse_start
+from streamer.connect.kafka.undecoded import Undecoded
 from streamer.connect.kafka.vitals import Vitals
-from streamer.errors import InputError, RetryLater
-from streamer.event import EventBatch, Lease, Poll, Position, Rejected
+from streamer.errors import InputError
+from streamer.event import Lease, Poll, Position
 from streamer.failpoints import failpoint
-from streamer.protocols import Clock, Restorer
+from streamer.protocols import Clock
 
 if TYPE_CHECKING:
     from streamer import config
@@ -41,46 +39,43 @@ REST_S = 0.05  # a poll that came back early with nothing rests so long at most
 LEAVE_S = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a source is made of; `reading` puts them together."""
+
+    access: Access
+    share: Share
+    commits: Commits
+    admission: Admission
+    undecoded: Undecoded
+    committer: Committer
+    pulse: Pulse
+    vitals: Vitals
+
+
 class KafkaSource:
     """protocols.Source. No poll takes longer than its time and a few bounded questions about partitions that came.
 
-    BrokerError at the start if the cluster cannot be used; later a broker that is away is `trouble`, never an error.
+    A broker that is away is `trouble`, never an error.
     """
 
     def __init__(
         self,
-        kafka: config.Kafka,
+        name: str,
         section: config.KafkaSource,
-        decoder: Callable[[Lease], Decoder],
-        restore: Restorer,
-        *,
-        earned: Callable[[], Mapping[Lease, Position]] = dict,
+        channels: tuple[str, ...],
+        parts: Parts,
         clock: Clock = time.monotonic,
     ) -> None:
-        """`decoder` makes one per lease; `restore` is called on the reader's thread, `earned` on the client's own."""
-        self._section, self._make_decoder, self._clock = section, decoder, clock
-        self._servers = ", ".join(kafka.bootstrap_servers)
-        self.channels = decoder(Lease("", 0)).fields.channels
-        start = parse_start(section.start, time.time())
-        self._commits = Commits(float(section.commit_every))
-        self._share = Share(self._commits, earned)
-        self._consumer, known = member.join(kafka, section, self._share)
-        self._share.consumer = self._consumer
-        lookup = Lookup(self._consumer, start, known, clock=clock)
-        self._admission = Admission(self._share, lookup, restore, self._admitted, clock)
-        self._committer = Committer(self._consumer, self._commits, float(kafka.request_timeout), clock)
-        self._pulse = Pulse(self._ask_ends, _client_errors(), clock=clock)
-        # A rebalance is known at the next heartbeat, a third of the session later: only after that is quiet quiet.
-        self._vitals = Vitals(
-            f"kafka {self._servers}", self._consumer, self._share, self._pulse, section.session_timeout / 2,
-            self._other_trouble, clock,
-        )  # fmt: skip
+        """`name` is of the cluster, in messages."""
+        self.channels = channels
+        self._name, self._section, self._clock = name, section, clock
+        self._access, self._consumer = parts.access, parts.access.consumer
+        self._share, self._commits, self._admission = parts.share, parts.commits, parts.admission
+        self._undecoded, self._committer = parts.undecoded, parts.committer
+        self._pulse, self._vitals = parts.pulse, parts.vitals
         self._guard = threading.RLock()
         self._closed = self._paused = False
-        self._decoders: dict[Lease, Decoder] = {}
-        self._undecoded: list[tuple[Lease, Records]] = []
-        self._decoded: tuple[list[EventBatch], list[Rejected]] = ([], [])
-        self._waiting = ""  # what decoding waits for
         self._pulse.start()
 
     @property
@@ -111,10 +106,10 @@ class KafkaSource:
             self._keep_back()
             self._fetch(timeout_s)
             self._admission.turn()
-            self._decode()
+            self._undecoded.decode()
             self._committer.send()
             poll = self._brought()
-            self._vitals.look(poll, busy=bool(self._share.waiting or self._undecoded))
+            self._vitals.look(poll, busy=self._share.waiting or self._undecoded.pending)
         if poll.records:
             failpoint("after_poll")
         if poll.empty:
@@ -133,9 +128,11 @@ class KafkaSource:
         return self._share.leases.holds(lease)
 
     def commit(self, positions: Mapping[Lease, Position]) -> None:
-        """Sent at most every `commit_every`; the newest per lease wins, and leases that are gone are passed over."""
+        """Sent at most every `commit_every`; the newest per lease wins, and leases that are gone are passed over. An
+        onlooker sends nothing.
+        """
         with self._guard:
-            if self._closed:
+            if self._closed or not self._access.commits:
                 return
             self._commits.put({lease: at for lease, at in positions.items() if self.holds(lease)})
             self._committer.send()
@@ -156,7 +153,7 @@ class KafkaSource:
             self._share.end()
         if problem is not None:
             raise InputError(
-                f"kafka {self._servers}: the last positions of group {self._section.group} could not be committed "
+                f"{self._name}: the last positions of group {self._section.group} could not be committed "
                 f"({problem}); what lies behind the committed ones will be read again"
             )
 
@@ -171,7 +168,7 @@ class KafkaSource:
         """What the client brings waits to be decoded. What it raises is about offsets, or trouble that may pass."""
         from kafka import errors
 
-        shortest_s = SHORTEST_POLL_S if member.is_settled(self._consumer) else JOIN_POLL_S
+        shortest_s = SHORTEST_POLL_S if self._access.settled else JOIN_POLL_S
         try:
             found = self._consumer.poll(timeout_ms=max(timeout_s, shortest_s) * 1000)
         except errors.OffsetOutOfRangeError as exc:
@@ -181,53 +178,35 @@ class KafkaSource:
         except errors.FencedInstanceIdError as exc:
             raise InputError(self._fenced()) from exc
         except errors.KafkaError as exc:
-            self._vitals.complain(f"{type(exc).__name__}: {exc}")
+            self._vitals.complain(exc)
         else:
-            leases = ((self._share.leases.of(tp.topic, tp.partition), rows) for tp, rows in found.items())
-            self._undecoded += [(lease, gathered(rows)) for lease, rows in leases if lease is not None]
-        member.keep_joining(self._consumer)
+            for tp, rows in found.items():
+                lease = self._share.leases.of(tp.topic, tp.partition)
+                if lease is not None:
+                    self._undecoded.add(lease, rows)
+        self._access.turn()
 
     def _fenced(self) -> str:
         return (
-            f"kafka {self._servers}: another member of group {self._section.group} runs as instance "
+            f"{self._name}: another member of group {self._section.group} runs as instance "
             f"{self._section.instance}: give each replica a source.instance of its own"
         )
 
-    def _decode(self) -> None:
-        """In the order they came. What cannot be decoded now waits, and nothing more is read meanwhile."""
-        batches, rejected = self._decoded
-        self._waiting = ""
-        while self._undecoded:
-            lease, records = self._undecoded[0]
-            if self.holds(lease):
-                try:
-                    batch, bad = decode(records, self._decoders[lease], lease)
-                except RetryLater as exc:
-                    self._waiting = str(exc)
-                    return
-                batches += [batch] if len(batch) else []
-                rejected += bad
-            self._undecoded.pop(0)
-
     def _brought(self) -> Poll:
         """All that was found out since the last poll."""
-        (batches, rejected), self._decoded = self._decoded, ([], [])
+        batches, rejected = self._undecoded.take()
         assigned, self._admission.assigned = self._admission.assigned, []
         expired, self._admission.expired = self._admission.expired, []
         gone = self._share.take_gone()
         for lease in gone:
-            self._decoders.pop(lease, None)
+            self._undecoded.forget(lease)
             self._admission.forget(lease)
         return Poll(tuple(batches), tuple(rejected), gone, tuple(assigned), tuple(expired))
-
-    def _admitted(self, lease: Lease) -> None:
-        decoder = self._decoders[lease] = self._make_decoder(lease)
-        decoder.max_line_bytes = int(self._section.max_record)
 
     def _keep_back(self) -> None:
         """While paused, and while records wait to be decoded, the client leaves all partitions alone."""
         with self._guard:
-            held_back = self._paused or self._closed or bool(self._undecoded)
+            held_back = self._paused or self._closed or self._undecoded.pending
             if held_back != self._admission.held_back:
                 self._admission.held_back = held_back
                 (self._consumer.pause if held_back else self._consumer.resume)(*self._share.ready())
@@ -236,31 +215,3 @@ class KafkaSource:
         """The client returns at once, many times in a row, while it looks for its coordinator."""
         if left_s > 0:
             time.sleep(min(left_s, REST_S))
-
-    def _other_trouble(self) -> str | None:
-        if self._admission.unanswered:
-            return f"a new partition waits: no answer about {self._admission.unanswered}"
-        return self._waiting or self._committer.trouble
-
-    def _ask_ends(self, timeout_s: float) -> Mapping[Any, int]:
-        """On the pulse's thread: the ends of what is assigned; a member without partitions asks its coordinator."""
-        assigned = list(self._consumer.assignment())
-        if assigned:
-            ends: Mapping[Any, int] = self._consumer.end_offsets(assigned, timeout_ms=round(timeout_s * 1000))
-            return ends
-        for topic in sorted(self._consumer.subscription() or ())[:1]:
-            self._consumer.committed(_partition(topic), timeout_ms=round(timeout_s * 1000))
-        return {}
-
-
-def _partition(topic: str) -> Any:
-    from kafka.structs import TopicPartition
-
-    return TopicPartition(topic, 0)
-
-
-def _client_errors() -> tuple[type[Exception], ...]:
-    """What a question to the cluster may raise: its KeyError is a partition without a leader."""
-    from kafka.errors import KafkaError
-
-    return KafkaError, KeyError, RuntimeError

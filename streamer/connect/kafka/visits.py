@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from streamer.connect.bounded import together
 from streamer.connect.kafka import security
-from streamer.connect.kafka.bounded import together
 from streamer.connect.kafka.causes import Broken, Cause, Diagnosis, diagnosis
-from streamer.connect.kafka.handshake import Address, Connection
+from streamer.connect.kafka.handshake import Address, Connection, addresses
 
 if TYPE_CHECKING:
     from streamer.config import Kafka
@@ -35,6 +35,12 @@ def visit_all(kafka: Kafka, where: Sequence[Address], limit_s: float) -> list[Vi
     works = [lambda at=at: _brokers(kafka, at, options, end_s) for at in where]
     answers = together(limit_s + NAME_SERVICE_S, works)
     return [_visit(kafka, at, answer) for at, answer in zip(where, answers, strict=True)]
+
+
+def advertised(kafka: Kafka) -> list[str]:
+    """The brokers (host:port) that the bootstrap servers send us on to, as far as these answer."""
+    visits = visit_all(kafka, addresses(kafka), step_s(kafka))
+    return sorted({str(broker) for visit in visits for broker in visit.brokers})
 
 
 def step_s(kafka: Kafka) -> float:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
 
-from streamer.connect.kafka import member
+from streamer.connect.kafka.inquiry import Ailment, Inquiry, worded
+from streamer.connect.kafka.member import Access
 from streamer.connect.kafka.pulse import Answer, Pulse
 from streamer.connect.kafka.share import Share
 from streamer.event import Lease, Poll
@@ -21,23 +21,23 @@ class Vitals:
     """Looked at after every poll, on the reader's thread; `trouble`, `at_end` and `lags` are for any thread."""
 
     def __init__(
-        self, name: str, consumer: Any, share: Share, pulse: Pulse, quiet_s: float,
-        others: Callable[[], str | None], clock: Clock = time.monotonic,
+        self, name: str, access: Access, share: Share, pulse: Pulse, quiet_s: float,
+        others: Callable[[], Iterator[Ailment]], inquiry: Inquiry, clock: Clock = time.monotonic,
     ) -> None:  # fmt: skip
         """`quiet_s`: how long a group must be settled to be believed; `others` says what else is wrong."""
         self.trouble: str | None = None
         self.at_end = False
         self.lags: Mapping[Lease, int] = {}  # records not read yet, as of the brokers' last answer
-        self._name, self._consumer, self._share, self._pulse = name, consumer, share, pulse
-        self._quiet_s, self._others, self._clock = quiet_s, others, clock
+        self._name, self._access, self._share, self._pulse = name, access, share, pulse
+        self._quiet_s, self._others, self._inquiry, self._clock = quiet_s, others, inquiry, clock
         self._answer: Answer | None = None
         self._moves = 0
         self._unsettled_s = clock()  # since when it is not settled; now, while it is
         self._settled_s: float | None = None  # since when it is
-        self._complaint = ""
+        self._complaint: BaseException | None = None
         self._complained_s = float("-inf")
 
-    def complain(self, problem: str) -> None:
+    def complain(self, problem: BaseException) -> None:
         """A poll of the client raised this."""
         self._complaint, self._complained_s = problem, self._clock()
 
@@ -49,12 +49,13 @@ class Vitals:
         answer = self._pulse.fresh(AT_END_S)
         if answer is not None and answer is not self._answer:
             self._answer, self.lags = answer, self._measured(answer)
-        self.at_end = poll.empty and not busy and answer is not None and self._quiet() and self._all_read()
+        hindered = busy or self._complaining or self._access.unmatched
+        self.at_end = poll.empty and not hindered and answer is not None and self._quiet() and self._all_read()
         self.trouble = self._find_trouble()
 
     def _watch_group(self) -> None:
         now_s, moves = self._clock(), self._share.moves
-        if not member.is_settled(self._consumer):
+        if not self._access.settled:
             self._settled_s = None
             return
         self._unsettled_s = now_s
@@ -75,20 +76,32 @@ class Vitals:
         for tp in self._share.ready():
             lease = self._share.leases.of(tp.topic, tp.partition)
             try:
-                position = self._consumer.position(tp, timeout_ms=0)
+                position = self._access.consumer.position(tp, timeout_ms=0)
             except KafkaError as exc:
-                self.complain(f"{type(exc).__name__}: {exc}")
+                self.complain(exc)
                 continue
             if lease is not None and tp in answer.ends and position is not None:
                 lags[lease] = max(0, answer.ends[tp] - position)
         return lags
 
+    @property
+    def _complaining(self) -> bool:
+        return self._clock() - self._complained_s < COMPLAINT_S
+
     def _find_trouble(self) -> str | None:
+        found = list(self._ailments())
+        if not found:
+            self._inquiry.well()
+            return None
+        return f"{self._name}: {self._inquiry.words(found)}"
+
+    def _ailments(self) -> Iterator[Ailment]:
+        silent = self._pulse.trouble
+        if silent is not None:
+            yield silent
+        if self._complaining and self._complaint is not None:
+            yield Ailment("polls fail", worded(self._complaint), self._complaint)
         unsettled_s = self._clock() - self._unsettled_s
-        problem = self._pulse.trouble
-        if problem is None and self._clock() - self._complained_s < COMPLAINT_S:
-            problem = self._complaint
-        if problem is None and unsettled_s > UNSETTLED_S:
-            problem = f"the group has not settled for {unsettled_s:.0f} s"
-        problem = problem or self._others()
-        return None if problem is None else f"{self._name}: {problem}"
+        if unsettled_s > UNSETTLED_S:
+            yield Ailment(f"the group has not settled for {unsettled_s:.0f} s")
+        yield from self._others()
