@@ -10,6 +10,7 @@ from pydantic import Field
 
 from streamer.config.address import HttpUrl, MaybeSecret, RedisUrl, host_of, is_loopback
 from streamer.config.base import Name, Rule, Section, Text, between
+from streamer.config.kafka import Topic
 from streamer.config.units import Duration
 
 
@@ -85,7 +86,7 @@ class LabelTopic(Section):
     """What operators say of incidents, as JSON records of a topic."""
 
     kind: Literal["kafka"]
-    topic: Text
+    topic: Topic
 
 
 Labels = Annotated[LabelFile | LabelTopic, Field(discriminator="kind")]

@@ -239,6 +239,13 @@ def test_an_instance_stands_once_in_a_group(tmp_path: Path) -> None:
     assert "streams[1].source.instance: 'a' is a member of the group already" in shown
 
 
+@pytest.mark.parametrize("name", ["a b", "..", "a/b", "", "x" * 250])
+def test_labels_come_from_what_can_be_a_topic(tmp_path: Path, name: str) -> None:
+    (shown,) = problems(tmp_path, f'{GOOD}labels: {{kind: kafka, topic: "{name}"}}\n')
+    assert shown.startswith("c.yaml:14:30: labels.topic: must be the name of a topic")
+    assert load(tmp_path, f"{GOOD}labels: {{kind: kafka, topic: labels.2}}\n").labels is not None
+
+
 def test_a_letter_file_is_no_other_output(tmp_path: Path) -> None:
     text = GOOD.replace("kind: kafka, topic: alerts", "kind: file, path: x").replace("cloudevents", "")
     text = text.replace(", format: }", "}").replace("kind: kafka, topic: dlq", "kind: file, path: x")
