@@ -14,6 +14,7 @@ from streamer.config import Kafka, RedisStore, config_from
 from streamer.config.document import parse
 from streamer.connect.kafka.causes import Cause
 from streamer.connect.redis.client import RIGHTS
+from streamer.event import Fate
 from streamer.service.metrics import Metrics
 from tests.service.world import world
 
@@ -93,6 +94,11 @@ def test_the_map_names_every_module_that_knows_a_client(room: str) -> None:
 def test_every_module_that_the_map_names_is_there() -> None:
     named = re.findall(r"`((?:[a-z]+/)+[a-z_]+\.py)`", (ROOT / "ARCHITECTURE.md").read_text())
     assert named and [name for name in named if not any((ROOT / top / name).exists() for top in ("", "streamer"))] == []
+
+
+def test_the_rules_of_the_house_name_every_fate_of_a_record() -> None:
+    [told] = re.findall(r"In = (.*?) \+ in flight", " ".join((ROOT / "CONTRIBUTING.md").read_text().split()))
+    assert told.split(" + ") == [fate.name.lower().replace("_", "-") for fate in Fate]
 
 
 def test_the_store_of_the_document_loads_and_its_user_may_do_what_we_ask_for() -> None:

@@ -100,7 +100,7 @@ def test_a_start_without_redis_is_possible() -> None:
     assert not store.up
 
 
-def test_a_full_redis_refuses_writes_answers_reads_and_heals(tmp_path: Path) -> None:
+def test_a_full_redis_refuses_writes_answers_reads_and_heals(tmp_path: Path, own_redis: None) -> None:
     server = RedisServer(tmp_path, maxmemory="16mb", maxmemory_policy="noeviction").start()
     try:
         store = RedisStore(section(server.url))

@@ -22,7 +22,7 @@ from tests.servers.certificates import Certificates, make_certificates
 from tests.servers.child import free_port
 from tests.servers.redis_server import RedisServer
 
-pytestmark = pytest.mark.needs_redis
+pytestmark = pytest.mark.usefixtures("own_redis")
 
 PIECES = 3 * 2**20
 
