@@ -78,7 +78,7 @@ lock: ## recompile requirements/*.txt from pyproject.toml; UPGRADE=1 takes the n
 	$(COMPILE) requirements/build.in -o requirements/build.txt
 	$(COMPILE) pyproject.toml --extra full --extra dev -o requirements/dev.txt
 	$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/core.txt
-	$(COMPILE) pyproject.toml --extra edge --extra sign -c requirements/dev.txt -o requirements/edge.txt
+	$(COMPILE) pyproject.toml --extra edge --extra sign --extra avro --extra compression -c requirements/dev.txt -o requirements/edge.txt
 	$(COMPILE) pyproject.toml --extra full -c requirements/dev.txt -o requirements/full.txt
 
 # BUILDER: docker build | podman build | buildah build. Without an engine or root: BUILDAH_ISOLATION=chroot STORAGE_DRIVER=vfs.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,13 @@ def test_a_table_without_its_result_says_what_to_run(results: Path, monkeypatch:
 
 def test_the_documents_of_this_checkout_carry_the_figures_of_their_results() -> None:
     assert tables.outdated(tables.documents()) == []
+
+
+def test_the_readme_names_every_promise_that_is_not_kept() -> None:
+    bodies = [json.loads(path.read_text()) for path in figures.RESULTS.glob("*.json")]
+    broken = {one.name for body in bodies for one in (Figure(**raw) for raw in body["figures"]) if one.kept is False}
+    sentence = re.search(r"Not kept today: (.*?)\. ", (figures.ROOT / "README.md").read_text(), re.S)
+    assert set(re.findall(r"`(\w+)`", sentence[1] if sentence else "")) == broken
 
 
 def test_an_alarm_scale_becomes_detections_at_exactly_one() -> None:

@@ -10,9 +10,11 @@ import click
 import pytest
 
 from streamer.cli.main import cli
-from streamer.config import Kafka, config_from
+from streamer.config import Kafka, RedisStore, config_from
 from streamer.config.document import parse
 from streamer.connect.kafka.causes import Cause
+from streamer.connect.redis.client import RIGHTS
+from streamer.event import Fate
 from streamer.service.metrics import Metrics
 from tests.service.world import world
 
@@ -92,6 +94,20 @@ def test_the_map_names_every_module_that_knows_a_client(room: str) -> None:
 def test_every_module_that_the_map_names_is_there() -> None:
     named = re.findall(r"`((?:[a-z]+/)+[a-z_]+\.py)`", (ROOT / "ARCHITECTURE.md").read_text())
     assert named and [name for name in named if not any((ROOT / top / name).exists() for top in ("", "streamer"))] == []
+
+
+def test_the_rules_of_the_house_name_every_fate_of_a_record() -> None:
+    [told] = re.findall(r"In = (.*?) \+ in flight", " ".join((ROOT / "CONTRIBUTING.md").read_text().split()))
+    assert told.split(" + ") == [fate.name.lower().replace("_", "-") for fate in Fate]
+
+
+def test_the_store_of_the_document_loads_and_its_user_may_do_what_we_ask_for() -> None:
+    text = (ROOT / "docs/kafka.md").read_text()
+    [snippet] = re.findall(r"```yaml\n(store:.*?)```", text, re.S)
+    document = parse(snippet.encode(), "docs", {"REDIS_PASSWORD": "p"})
+    store = config_from({"version": 1, "streams": [{"name": "s", "source": {"kind": "memory"}}], **document.data}).store
+    assert isinstance(store, RedisStore)
+    assert f"SETUSER {store.username} on >... ~{store.prefix}:* ~{store.prefix}!* {RIGHTS}`" in text
 
 
 def test_the_fields_beside_the_value_are_written_as_the_document_says() -> None:

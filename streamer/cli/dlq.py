@@ -67,7 +67,7 @@ def list_(
 @click.argument("place")
 @format_option("human", "json")
 def show(*, config: Path, sets: tuple[str, ...], place: str, output: str) -> None:
-    """Show one letter in full. PLACE is what `list --rows` puts first: a line, or partition@offset."""
+    """Show one letter in full. PLACE is what `list --rows` puts first: a line, worker@line, or partition@offset."""
     from streamer.errors import InputError
 
     with _opened(config, sets) as (_, box):
@@ -124,14 +124,15 @@ def _opened(path: Path, sets: tuple[str, ...]) -> Iterator[tuple[Config, LetterB
 
 
 def _box(config: Config) -> LetterBox:
-    from streamer.connect.letter_box import FileBox
+    from streamer.connect.letter_box import FileBox, WorkerBox
     from streamer.errors import ConfigError
+    from streamer.service.workers import MARK
 
     section = config.dead_letters
     if section is None:
         raise ConfigError("dead_letters", "is not set, so rejected records are counted and not kept")
     if section.kind == "file":
-        return FileBox(section.path)
+        return WorkerBox(section.path, MARK) if MARK in section.path else FileBox(section.path)
     from streamer.connect.kafka.letter_topic import TopicBox
 
     return TopicBox(config.kafka, section.topic)

@@ -144,7 +144,7 @@ def _redis(store: RedisStore) -> Iterator[Exposure]:
         yield Exposure("store.url", f"{what} travel in plain text", "use rediss:// and TLS at the server")
     if store.password is None:
         yield Exposure("store.password", "is not set: whoever reaches the Redis reads and changes what was learnt",
-                       "set requirepass at the server and password here", note=not store.plaintext)  # fmt: skip
+                       "set requirepass or a user at the server, password here", note=not store.plaintext)  # fmt: skip
 
 
 def _models(config: Config) -> Iterator[Exposure]:

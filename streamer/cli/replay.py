@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -19,11 +19,13 @@ from streamer.cli.topics import Address, TopicParam, at, load_base, quiet, the_s
 if TYPE_CHECKING:
     import threading
 
-    from streamer.config import Kafka
+    from streamer.config import Kafka, KafkaSource
     from streamer.connect.columns import Fields
     from streamer.connect.file_rows import FileRows
     from streamer.connect.kafka.push import Push
     from streamer.service.replaying import Account, Plan
+
+Encode = Callable[[dict[str, Any]], tuple[bytes, bytes]]
 
 SCHEMA = "streamer.replay/1"
 FLUSH_S = 65.0  # beyond the client's own delivery timeout
@@ -72,7 +74,9 @@ def replay(
     loop: bool,
     output: str,
 ) -> int:
-    """Push the rows of FILE into a topic as JSON records, keyed by entity, and see every one acknowledged.
+    """Push the rows of FILE into a topic, keyed by entity, and see every one acknowledged.
+
+    Records are JSON, or MessagePack or CSV where the stream of the configuration reads these; Avro is refused.
 
     A record's timestamp is the time of its pushing, so that retention does not remove it at once; the time inside it
     stays as recorded unless --shift moves it. Ctrl-C stops pushing and waits for what is on its way.
@@ -85,37 +89,46 @@ def replay(
     from streamer.service.signals import graceful
 
     quiet()
-    kafka, topic, fields = _target(to, config, stream)
-    rows, notes = _rows(file, fields, timed=bool(shift) or not math.isinf(speed))
+    target = _target(to, config, stream)
+    rows, notes = _rows(file, target.fields, timed=bool(shift) or not math.isinf(speed))
     for note in notes:
         click.echo(f"{file.name}: {note}", err=True)
     plan, account, stop = Plan(speed, limit, loop, shift == "now"), Account(), threading.Event()
-    with graceful(stop), _pushing(kafka, topic) as push:
+    with graceful(stop), _pushing(target.kafka, target.topic) as push:
         began_s = time.monotonic()
-        _run(rows, plan, push, account, stop, key, name=file.name)
+        _run(rows, plan, push, account, stop, encoder(rows, key, target.source), name=file.name)
         left = push.flush(FLUSH_S)
         return _verdict(file.name, push, account, left, time.monotonic() - began_s, output)
 
 
-def _target(to: Address | None, path: Path | None, name: str | None) -> tuple[Kafka, str, Fields | None]:
-    """Cluster, topic and, where a stream says them, the roles of the fields."""
+class Target(NamedTuple):
+    """Cluster and topic, and, where a stream says them, the roles of the fields and how records are read."""
+
+    kafka: Kafka
+    topic: str
+    fields: Fields | None = None
+    source: KafkaSource | None = None
+
+
+def _target(to: Address | None, path: Path | None, name: str | None) -> Target:
     if to is not None and name is None:
-        return at(load_base(path).kafka, to), to.topic, None
+        return Target(at(load_base(path).kafka, to), to.topic)
     if path is None:
         raise click.UsageError("say where to: --to kafka://host:port/topic, or -c config.yaml [--stream NAME]")
     from streamer.config import load_config
+    from streamer.connect.record_bytes import refuse_unwritable
 
     config = load_config(path)
     stream = the_stream(config, name)
-    fields = _fields_of(stream)
+    fields, source = _fields_of(stream), stream.source
+    refuse_unwritable(source, stream.name)
     if to is not None:
-        return at(config.kafka, to), to.topic, fields
-    topics = stream.source.named_topics
-    if len(topics) != 1:
+        return Target(at(config.kafka, to), to.topic, fields, source)
+    if len(source.named_topics) != 1:
         raise click.UsageError(
             f"stream {stream.name} reads several topics: choose one with --to kafka://HOST:PORT/TOPIC"
         )
-    return config.kafka, topics[0], fields
+    return Target(config.kafka, source.named_topics[0], fields, source)
 
 
 def _fields_of(stream: Any) -> Fields | None:
@@ -148,7 +161,7 @@ def _pushing(kafka: Kafka, topic: str) -> Iterator[Push]:
 
 
 def _run(
-    rows: FileRows, plan: Plan, push: Push, account: Account, stop: threading.Event, key: str | None, *, name: str
+    rows: FileRows, plan: Plan, push: Push, account: Account, stop: threading.Event, encode: Encode, *, name: str
 ) -> None:
     from streamer.connect.file_rows import survey
     from streamer.service.replaying import Pace, moments, push_all
@@ -157,15 +170,15 @@ def _run(
     to_push = moments(rows, plan, known, time.time(), account)
     with _progress(name, push, plan.limit) as tell:
         pace = Pace(plan.speed, time.monotonic)
-        push_all(to_push, push, encoder(rows, key), pace=pace, stop=stop, account=account, tell=tell)
+        push_all(to_push, push, encode, pace=pace, stop=stop, account=account, tell=tell)
 
 
-def encoder(rows: FileRows, key: str | None) -> Callable[[dict[str, Any]], tuple[bytes, bytes]]:
+def encoder(rows: FileRows, key: str | None, source: KafkaSource | None = None) -> Encode:
     """From a record to (key, value): the key is the named field, else the entity, else the same for all."""
-    import msgspec
+    from streamer.connect.record_bytes import to_bytes
 
     field = key or next(iter(rows.fields.entity), None)
-    encode, series = msgspec.json.Encoder().encode, rows.path.stem
+    encode, series = to_bytes(rows, source), rows.path.stem
 
     def of(record: dict[str, Any]) -> tuple[bytes, bytes]:
         name = series if field is None else rows.key_of(record, field)

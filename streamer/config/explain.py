@@ -114,7 +114,7 @@ def as_written(loc: Sequence[str | int], data: Any) -> Path:
 
 def _is_union(path: Sequence[str | int]) -> bool:
     if len(path) == 1:
-        return path[0] in {"store", "dead_letters"}
+        return path[0] in {"store", "dead_letters", "labels"}
     return (len(path) == 3 and path[0] == "streams" and path[2] == "source") or (len(path) == 2 and path[0] == "sinks")
 
 

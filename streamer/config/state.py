@@ -10,6 +10,7 @@ from pydantic import Field
 
 from streamer.config.address import HttpUrl, MaybeSecret, RedisUrl, host_of, is_loopback
 from streamer.config.base import Name, Rule, Section, Text, between
+from streamer.config.kafka import Topic
 from streamer.config.units import Duration
 
 
@@ -31,7 +32,9 @@ class RedisStore(Section):
 
     kind: Literal["redis"]
     url: RedisUrl = "redis://localhost:6379/0"
+    username: Text | None = None  # of an ACL; null = the default user
     password: MaybeSecret = None
+    ca: Text | None = None  # PEM file of an authority that is trusted beside the system's
     prefix: Name = "streamer"  # of every key
     timeout: Duration = Duration(0.25)  # of one command
 
@@ -46,6 +49,10 @@ class RedisStore(Section):
             yield ("url",), f"must end with the number of a database, such as /0, got /{database}"
         if urlsplit(self.url).query or urlsplit(self.url).fragment:
             yield ("url",), "must end with the number of the database; options are settings of their own"
+        if self.username is not None and self.password is None:
+            yield ("password",), "is missing: a username needs one"
+        if self.ca is not None and self.url.startswith("redis:"):
+            yield ("ca",), "needs a rediss:// url"
         yield from between(self, "timeout", Duration(0.01), Duration(60))
 
 
@@ -79,7 +86,7 @@ class LabelTopic(Section):
     """What operators say of incidents, as JSON records of a topic."""
 
     kind: Literal["kafka"]
-    topic: Text
+    topic: Topic
 
 
 Labels = Annotated[LabelFile | LabelTopic, Field(discriminator="kind")]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import glob
+import heapq
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +20,7 @@ from streamer.protocols import Letter
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A letter and where it lies: the line of a file, or `partition@offset` of a topic."""
+    """A letter and where it lies: the line of a file, `worker@line` of several, or `partition@offset` of a topic."""
 
     place: str
     letter: Letter
@@ -44,9 +47,9 @@ class LetterBox(Protocol):
 class FileBox:
     """Letters in a file; what was sent back is noted in a file beside it, `<path>.replayed`."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, notes: str | Path | None = None) -> None:
         self.name, self.damaged = str(path), 0
-        self._path, self._notes = Path(path), Path(f"{path}.replayed")
+        self._path, self._notes = Path(path), Path(notes or f"{path}.replayed")
 
     def letters(self) -> Iterator[Stored]:
         self.damaged = 0
@@ -74,6 +77,36 @@ class FileBox:
 
     def _on_damage(self, line: int) -> None:
         self.damaged += 1
+
+
+class WorkerBox(FileBox):
+    """Letters in the files of several workers, whose numbers stand where the path has `mark`; notes for all of them.
+
+    Letters come in the order of their times, so that those of a partition that moved keep theirs.
+    """
+
+    def __init__(self, path: str, mark: str) -> None:
+        super().__init__(path, f"{path.replace(mark, 'all')}.replayed")
+        self._mark = mark
+
+    def letters(self) -> Iterator[Stored]:
+        self.damaged = 0
+        files = numbered(self.name, self._mark)
+        if not files:
+            raise InputError(f"{self.name}: no worker has such a file, so nothing was rejected, or it lies elsewhere")
+        each = (self._of(worker, path) for worker, path in sorted(files.items()))
+        return heapq.merge(*each, key=lambda stored: stored.letter.at)
+
+    def _of(self, worker: int, path: Path) -> Iterator[Stored]:
+        return (Stored(f"{worker}@{line}", letter) for line, letter in read_letters(path, self._on_damage))
+
+
+def numbered(path: str, mark: str) -> dict[int, Path]:
+    """The files whose path is `path` with one number wherever it has `mark`, by that number."""
+    first, *others = path.split(mark)
+    name = re.escape(first) + "([0-9]+)" + r"\1".join(map(re.escape, others))
+    found = ((re.fullmatch(name, one), one) for one in glob.glob("*".join(map(glob.escape, (first, *others)))))  # noqa: PTH207
+    return {int(match[1]): Path(one) for match, one in found if match}
 
 
 def note_of(origins: Iterable[Origin]) -> bytes:

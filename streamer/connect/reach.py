@@ -101,7 +101,7 @@ def redis_store(section: RedisStore) -> Iterator[Reach]:
     """Reads the clock, writes a key and removes it."""
     try:
         skew_s, policy = within(LIMIT_S, lambda: _redis_answers(section))
-    except (StoreError, TimeoutError) as exc:
+    except (StoreError, ConfigError, TimeoutError) as exc:
         yield Reach("redis", *_parted(str(exc), "look whether it hangs, or correct store.url"))
         return
     yield Reach("redis", f"{section.url} answers, and keys {section.prefix}:* can be written")

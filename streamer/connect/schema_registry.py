@@ -17,6 +17,7 @@ from http.client import HTTPException, HTTPMessage
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
+from streamer.connect.authorities import trusting
 from streamer.errors import ConfigError, RetryLater
 from streamer.protocols import Clock
 
@@ -152,15 +153,8 @@ def _opener(url: str, ca: str | None) -> urllib.request.OpenerDirector:
         raise ConfigError("schema_registry.url", "must be http://host:port or https://host:port")
     if parts.username or parts.password:
         raise ConfigError("schema_registry.url", "must not hold credentials: set schema_registry.username and password")
-    return urllib.request.build_opener(_SameHost, urllib.request.HTTPSHandler(context=_context(ca)))
-
-
-def _context(ca: str | None) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=ca)
-    except (OSError, ssl.SSLError) as exc:
-        problem = f"cannot be used: {exc.strerror or exc}; it must be a file of PEM certificates"
-        raise ConfigError("schema_registry.ca", problem, ca) from exc
+    context = trusting(ca, "schema_registry.ca")
+    return urllib.request.build_opener(_SameHost, urllib.request.HTTPSHandler(context=context))
 
 
 class _SameHost(urllib.request.HTTPRedirectHandler):

@@ -89,7 +89,9 @@ def _records(parts: Parts) -> Iterator[Metric]:
     expired = [(labels, n) for *labels, n in lost]
     where = ("stream", "topic", "partition")
     yield counter("records_expired", "Records that retention removed before they were read.", where, expired)
-    yield counter("events_skipped", "Events accepted without a score.", ("stream", "reason"), skipped)
+    yield counter(
+        "events_skipped", "Records settled without a score of their own, by why.", ("stream", "reason"), skipped
+    )
     yield counter("events_scored", "Events judged.", ("stream", "backend", "model_version"), scored)
     yield gauge("records_in_flight", "Records read and not settled yet.", stream, in_flight)
     yield gauge("queue_items", "Polls waiting between reader and scorer.", stream, _of(lines, lambda a: len(a.mailbox)))

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from streamer.cli.letters import hexdump
-from streamer.connect.dead_letters import LetterFile
+from streamer.connect.dead_letters import LetterFile, origin
+from streamer.connect.letter_box import WorkerBox
 from streamer.event import Lease, Rejected
 from streamer.protocols import Letter
 from tests.cli.calls import call
@@ -83,6 +84,48 @@ def test_a_letter_for_machines_holds_its_bytes(config: Path) -> None:
 def test_a_place_without_a_letter_is_said(config: Path) -> None:
     done = call("dlq", "show", "99", "-c", config)
     assert done.exit_code == 1 and "no letter lies at 99" in done.stderr
+
+
+@pytest.fixture
+def workers(tmp_path: Path) -> Path:
+    """A configuration of several workers whose letters lie in three files, in turn; and others that are not theirs."""
+    for number in range(6):
+        file = LetterFile(tmp_path / f"dlq[1]-{(0, 2, 10)[number % 3]}.jsonl")
+        file.send(
+            Letter("s", Rejected(number, "bad_json", "d", b"{", Lease("raw", 0)), f"2026-01-0{number + 1}T00:00:00Z")
+        )
+        file.close()
+    for name in ("dlq[1]-x.jsonl", "dlq[1]-1.jsonl.replayed", "dlq1-3.jsonl"):
+        (tmp_path / name).write_text("no letters of a worker\n")
+    path = tmp_path / "config.yaml"
+    path.write_text(f"{CONFIG}dead_letters: {{kind: file, path: '{tmp_path}/dlq[1]-{{worker}}.jsonl'}}\n")
+    return path
+
+
+def test_letters_of_all_workers_are_listed_in_the_order_of_their_times(workers: Path) -> None:
+    done = call("dlq", "list", "--rows", "-c", workers)
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["0@1", "2@1", "10@1", "0@2", "2@2", "10@2"]
+    assert "6 letters" in done.stderr and "damaged" not in done.stderr
+
+
+def test_a_letter_of_a_worker_is_shown_by_its_place(workers: Path) -> None:
+    assert "raw/0@4" in call("dlq", "show", "2@2", "-c", workers).stdout
+    assert call("dlq", "show", "3@1", "-c", workers).exit_code == 1
+
+
+def test_letters_of_all_workers_are_noted_once_for_all(workers: Path) -> None:
+    box = WorkerBox(str(workers.parent / "dlq[1]-{worker}.jsonl"), "{worker}")
+    first, second, *_ = (origin(stored.letter) for stored in box.letters())
+    box.note([first])
+    box.note([second])
+    told = json.loads(call("dlq", "replay", "--yes", "--format", "json", "-c", workers).stdout)
+    assert (told["not_sent"], told["skipped"]) == (4, {"was sent back before": 2})
+    assert (workers.parent / "dlq[1]-all.jsonl.replayed").exists()
+
+
+def test_workers_without_any_letter_file_are_told(workers: Path) -> None:
+    done = call("dlq", "list", "-c", workers, "--set", "dead_letters.path=nowhere-{worker}.jsonl")
+    assert done.exit_code == 1 and "no worker has such a file" in done.stderr
 
 
 def test_nothing_is_sent_without_a_yes(config: Path) -> None:

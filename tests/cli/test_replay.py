@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from streamer.cli.replay import encoder
+from streamer.config import Config, KafkaSource, config_from
+from streamer.connect.decoding import decoder_for, fields_of
 from streamer.connect.file_rows import Row, rows_of
+from streamer.event import EventBatch, Lease
 from tests.cli.calls import call
 
 
@@ -60,3 +64,53 @@ def test_a_series_without_entities_has_one_key(tmp_path: Path) -> None:
     assert {encode(row.record) for row in rows.read() if isinstance(row, Row)} == {
         (b"pump", b'{"rms":1.5}'), (b"pump", b'{"rms":2.5}'),
     }  # fmt: skip
+
+
+FILES = {
+    "csv": 'ts,device,rms,temp\n1700000000,"a, 1",1.5,20\n1700000001.5,b,,21.25\n1700000002,7,-3e-5,x\n',
+    "jsonl": '{"ts": 1700000000, "device": "a\\n\\"1", "rms": 1.5}\n{"ts": 1700000001.5, "device": 7, "temp": null}\n',
+}
+
+
+def reading(**source: object) -> Config:
+    """A configuration of one stream of a topic."""
+    fields = {"entity": "device", "time": {"path": "ts", "unit": "s"}, "channels": ["rms", "temp"]}
+    stream = {"name": "s", "source": {"kind": "kafka", "topic": "t", **source}, "fields": fields}
+    return config_from({"version": 1, "streams": [stream], "schema_registry": {"url": "http://localhost:1"}}, env={})
+
+
+def read_back(path: Path, config: Config) -> tuple[EventBatch, list[str]]:
+    """What the stream makes of the rows that are pushed for it, and why it refuses the others."""
+    stream = config.streams[0]
+    assert isinstance(stream.source, KafkaSource)
+    rows, _ = rows_of(path, fields_of(stream.fields))
+    encode = encoder(rows, None, stream.source)
+    values = [encode(row.record)[1] for row in rows.read() if isinstance(row, Row)]
+    batch, rejected = decoder_for(stream, None)(Lease("t", 0)).decode(values, np.arange(len(values)))
+    return batch, [one.reason for one in rejected]
+
+
+@pytest.mark.parametrize("form", FILES)
+@pytest.mark.parametrize(
+    "source", [{"format": "msgpack"}, {"format": "csv", "columns": ["temp", "device", "ts", "rms"]}]
+)
+def test_rows_are_the_same_events_whatever_format_their_stream_reads(
+    tmp_path: Path, form: str, source: dict[str, object]
+) -> None:
+    path = tmp_path / f"plant.{form}"
+    path.write_text(FILES[form])
+    batch, refused = read_back(path, reading(**source))
+    expected, also = read_back(path, reading())
+    assert len(batch) == 2 and refused == also
+    assert [batch.keys[n] for n in batch.entity[:, 0]] == [expected.keys[n] for n in expected.entity[:, 0]]
+    assert batch.time_s.tolist() == expected.time_s.tolist()
+    np.testing.assert_array_equal(batch.values, expected.values)
+
+
+@pytest.mark.parametrize("to", [(), ("--to", "kafka://localhost:1/t", "--stream", "s")])
+def test_a_stream_that_reads_avro_is_refused_before_anything_is_asked(plant: Path, to: tuple[str, ...]) -> None:
+    path = plant.parent / "config.yaml"
+    path.write_text(reading(format="avro").model_dump_json(exclude_defaults=True))
+    done = call("replay", plant, "-c", path, *to)
+    assert done.exit_code == 3
+    assert "stream s reads avro, which needs a schema to be written; push with" in done.stderr

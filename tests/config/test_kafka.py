@@ -156,6 +156,8 @@ WRONG = [
     ("redis://localhost:6379/0", "redis://:hunter9@localhost/0", "c.yaml:11:27: store.url: must not hold a user or a"),
     ("redis://localhost:6379/0", "redis://localhost/state", "store.url: must end with the number of a database"),
     ("redis://localhost:6379/0", "redis://localhost/0?db=1", "store.url: must end with the number of the database"),
+    (', password: "${REDIS_PASSWORD:-hunter3}"', ", username: u", "c.yaml:11:1: store.password: is missing"),
+    ("kind: redis,", "kind: redis, ca: ca.pem,", "c.yaml:11:26: store.ca: needs a rediss:// url"),
     ("snapshots: {every: 60s}", "snapshots: {every: 10ms}", "c.yaml:12:20: snapshots.every: must be 1s to 1d, got 10"),
     ("https://registry:8081", "registry:8081", "schema_registry.url: must be http:// or https://host:port"),
     ("username: u, ", "", "c.yaml:13:1: schema_registry.username: is missing: username and password go together"),
@@ -237,6 +239,13 @@ def test_an_instance_stands_once_in_a_group(tmp_path: Path) -> None:
     assert "streams[1].source.instance: 'a' is a member of the group already" in shown
 
 
+@pytest.mark.parametrize("name", ["a b", "..", "a/b", "", "x" * 250])
+def test_labels_come_from_what_can_be_a_topic(tmp_path: Path, name: str) -> None:
+    (shown,) = problems(tmp_path, f'{GOOD}labels: {{kind: kafka, topic: "{name}"}}\n')
+    assert shown.startswith("c.yaml:14:30: labels.topic: must be the name of a topic")
+    assert load(tmp_path, f"{GOOD}labels: {{kind: kafka, topic: labels.2}}\n").labels is not None
+
+
 def test_a_letter_file_is_no_other_output(tmp_path: Path) -> None:
     text = GOOD.replace("kind: kafka, topic: alerts", "kind: file, path: x").replace("cloudevents", "")
     text = text.replace(", format: }", "}").replace("kind: kafka, topic: dlq", "kind: file, path: x")
@@ -259,6 +268,13 @@ def test_secrets_come_from_files_without_their_last_line_end(tmp_path: Path) -> 
     assert isinstance(config.store, RedisStore) and config.store.password is not None
     assert config.store.password.get_secret_value() == "hunter7"
     assert "hunter" not in repr(config) + str(config.effective())
+
+
+def test_a_redis_knows_its_user_and_its_authority_and_lists_no_password(tmp_path: Path) -> None:
+    text = GOOD.replace("redis://", "rediss://").replace("kind: redis,", "kind: redis, username: ours, ca: ca.pem,")
+    config = load(tmp_path, text, {"REDIS_PASSWORD": "hunter6"})
+    shown = {row[0]: row[1] for row in config.effective()}
+    assert (shown["store.username"], shown["store.ca"], shown["store.password"]) == ("ours", "ca.pem", "***")
 
 
 def test_brokers_in_one_variable_are_split_at_commas(tmp_path: Path) -> None:

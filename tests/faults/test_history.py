@@ -88,6 +88,18 @@ def test_a_run_without_alerts_proves_nothing() -> None:
         assert_clean(_history([]), [])
 
 
+@pytest.mark.parametrize("looks", [0, 1])
+def test_a_run_whose_commits_nobody_watched_proves_nothing(looks: int) -> None:
+    history = _history(_as_log(TRUTH))
+    with pytest.raises(AssertionError, match="prove nothing of their order"):
+        assert_clean(replace(history, samples=history.samples[len(history.samples) - looks :]), TRUTH)
+
+
+def test_a_run_without_books_proves_nothing() -> None:
+    with pytest.raises(AssertionError, match="prove nothing of conservation"):
+        assert_clean(replace(_history(_as_log(TRUTH)), books=[]), TRUTH)
+
+
 @given(CUTS, st.integers(0, LENGTH - 1))
 def test_a_lost_alert_is_found_however_the_run_was_cut(cuts: list[tuple[int, int]], which: int) -> None:
     gone = TRUTH[which].message

@@ -116,6 +116,8 @@ def violations(seen: History, truth: Sequence[Told]) -> list[Violation]:
 def assert_clean(seen: History, truth: Sequence[Told]) -> None:
     """AssertionError with the first broken promises of every law."""
     assert truth, "an uninterrupted run without alerts proves nothing"
+    assert len(seen.samples) > 1, f"{len(seen.samples)} looks at the commits prove nothing of their order"
+    assert seen.books, "runs that all ended without books prove nothing of conservation"
     broken = violations(seen, truth)
     laws = sorted({one.law for one in broken})
     shown = [f"{law}: {one.detail}" for law in laws for one in [b for b in broken if b.law == law][:5]]

@@ -143,7 +143,9 @@ class Daemon:
 
     @property
     def scored(self) -> float:
-        return self.metric("streamer_events_scored_total") + self.metric("streamer_events_skipped_total")
+        """Events that this run judged, or took in too young to be judged; what it only read again is none of them."""
+        warming = self.metric("streamer_events_skipped_total", reason="warming")
+        return self.metric("streamer_events_scored_total") + warming
 
     def wait_scored(self, events: float = 1, *, timeout_s: float) -> None:
         """Until this run has judged so many events."""

@@ -19,7 +19,7 @@ PASSWORD = "the-password-of-redis"
 
 
 @pytest.fixture
-def servers(tmp_path: Path) -> Iterator[list[RedisServer]]:
+def servers(tmp_path: Path, own_redis: None) -> Iterator[list[RedisServer]]:
     """Whatever a test starts is closed."""
     started: list[RedisServer] = []
     yield started
@@ -39,13 +39,11 @@ def started(servers: list[RedisServer], directory: Path, **settings: Any) -> Red
     return servers[-1]
 
 
-@pytest.mark.needs_redis
 def test_a_redis_with_its_password_is_fine_and_its_clock_is_ours(tmp_path: Path, servers: list[RedisServer]) -> None:
     server = started(servers, tmp_path, password=PASSWORD)
     assert [status for _, status, *_ in answers(server, PASSWORD)] == ["ok", "ok"]
 
 
-@pytest.mark.needs_redis
 @pytest.mark.parametrize("password", [None, "wrong-password"])
 def test_a_password_that_is_missing_or_wrong_is_named(
     tmp_path: Path, servers: list[RedisServer], password: str | None
@@ -55,7 +53,6 @@ def test_a_password_that_is_missing_or_wrong_is_named(
     assert "wrong-password" not in detail + fix and PASSWORD not in detail + fix
 
 
-@pytest.mark.needs_redis
 def test_a_redis_that_is_full_or_a_replica_or_away_is_named(tmp_path: Path, servers: list[RedisServer]) -> None:
     for settings, words in (({"maxmemory": "1kb"}, "is full"), ({"replicaof": "127.0.0.1 1"}, "is a replica")):
         ((_, status, detail, fix),) = answers(started(servers, tmp_path, **settings))
@@ -65,7 +62,6 @@ def test_a_redis_that_is_full_or_a_replica_or_away_is_named(tmp_path: Path, serv
     assert status == "fail" and "cannot be reached" in detail and "start it" in fix
 
 
-@pytest.mark.needs_redis
 def test_a_redis_that_hangs_is_named_within_seconds(tmp_path: Path, servers: list[RedisServer]) -> None:
     server = started(servers, tmp_path)
     server.pause()
@@ -73,14 +69,12 @@ def test_a_redis_that_hangs_is_named_within_seconds(tmp_path: Path, servers: lis
     assert status == "fail" and "does not answer" in detail and fix
 
 
-@pytest.mark.needs_redis
 def test_a_redis_that_forgets_is_a_warning(tmp_path: Path, servers: list[RedisServer]) -> None:
     server = started(servers, tmp_path, maxmemory="64mb", maxmemory_policy="allkeys-lru")
     found = answers(server)
     assert [status for _, status, *_ in found] == ["ok", "ok", "warn"] and "allkeys-lru" in found[2][2]
 
 
-@pytest.mark.needs_redis
 def test_the_question_leaves_no_key_behind(tmp_path: Path, servers: list[RedisServer]) -> None:
     import redis
 

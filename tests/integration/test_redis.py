@@ -1,4 +1,4 @@
-"""A real Redis that is away, hangs, is full, secured or shared: every call is short, and nothing is half done."""
+"""A real Redis that is away, hangs, is full or shared: every call is short, and nothing is half done."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from streamer.event import Lease
 from streamer.service.keeper import Keeper
 from streamer.service.snapshot import Shelf
 from tests.integration.redises import LONGEST_S, refused, section
-from tests.servers.certificates import Certificates, make_certificates
 from tests.servers.child import free_port, wait_until
 from tests.servers.redis_server import RedisServer, RunningRedis
 
@@ -101,7 +100,7 @@ def test_a_start_without_redis_is_possible() -> None:
     assert not store.up
 
 
-def test_a_full_redis_refuses_writes_answers_reads_and_heals(tmp_path: Path) -> None:
+def test_a_full_redis_refuses_writes_answers_reads_and_heals(tmp_path: Path, own_redis: None) -> None:
     server = RedisServer(tmp_path, maxmemory="16mb", maxmemory_policy="noeviction").start()
     try:
         store = RedisStore(section(server.url))
@@ -181,72 +180,3 @@ def test_a_blob_that_expired_while_it_was_written_is_refused(shared: Section, ra
 def test_a_blob_beyond_the_limit_is_refused_before_it_is_sent(shared: Section) -> None:
     told, _ = refused(lambda: RedisStore(shared).put("a", bytes(256 * 2**20 + 1)))
     assert "use store.kind files" in told
-
-
-# -- login and certificates -------------------------------------------------------------------------------------------
-@pytest.fixture(scope="module")
-def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    server = RedisServer(tmp_path_factory.mktemp("redis-locked"), password="open sesame").start()
-    yield f"redis://127.0.0.1:{server.port}/0"
-    server.close()
-
-
-def test_the_right_password_opens(locked: str) -> None:
-    store = RedisStore(section(locked, password="open sesame"))
-    store.put("a", b"x")
-    assert store.get("a") == b"x"
-
-
-@pytest.mark.parametrize("password", [None, "open barley"])
-def test_a_wrong_password_is_told_and_not_shown(locked: str, password: str | None) -> None:
-    store = RedisStore(section(locked, password=password))
-    told, _ = refused(lambda: store.get("a"))
-    assert "refuses the login; correct store.password" in told
-    assert "barley" not in told + repr(store) + str(store.trouble)
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return make_certificates(tmp_path_factory.mktemp("certificates"))
-
-
-def tls_server(directory: Path, certificates: Certificates, *, misnamed: bool = False) -> tuple[RedisServer, Section]:
-    identity, port = certificates.misnamed_server if misnamed else certificates.server, free_port()
-    server = RedisServer(
-        directory, tls_port=port, tls_auth_clients="no", tls_cert_file=identity.certificate,
-        tls_key_file=identity.key, tls_ca_cert_file=certificates.ca,
-    )  # fmt: skip
-    return server.start(), section(f"rediss://127.0.0.1:{port}/0")
-
-
-def test_an_encrypted_connection_is_verified(
-    tmp_path: Path, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server, chosen = tls_server(tmp_path, certificates)
-    try:
-        told, _ = refused(lambda: RedisStore(chosen).get("a"))
-        assert "certificate that is not trusted" in told
-        monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca))
-        store = RedisStore(chosen)
-        store.put("a", b"x" * PIECES)
-        assert store.get("a") == b"x" * PIECES
-    finally:
-        server.close()
-
-
-def test_a_certificate_of_another_host_is_refused(
-    tmp_path: Path, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server, chosen = tls_server(tmp_path, certificates, misnamed=True)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca))
-    try:
-        assert "certificate that is not trusted" in refused(lambda: RedisStore(chosen).get("a"))[0]
-    finally:
-        server.close()
-
-
-@pytest.mark.parametrize(("url", "exposed"), [
-    ("redis://redis.example:6379/0", True), ("rediss://redis.example:6379/0", False), ("redis://localhost/0", False),
-])  # fmt: skip
-def test_what_crosses_a_network_in_the_clear_is_exposed(url: str, exposed: bool) -> None:
-    assert RedisStore(section(url)).exposed is exposed

@@ -97,7 +97,7 @@ def test_a_paused_redis_hangs_and_goes_on(redis_alone: RedisServer) -> None:
 
 
 @pytest.fixture
-def redis_strict(tmp_path: Path) -> Iterator[RedisServer]:
+def redis_strict(tmp_path: Path, own_redis: None) -> Iterator[RedisServer]:
     server = RedisServer(tmp_path, password="secret", maxmemory="8mb", maxmemory_policy="noeviction")
     yield server.start()
     server.close()

@@ -6,7 +6,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,6 +50,7 @@ class Trial:
         self._daemons: list[Daemon] = []
         self.books: list[Books] = []
         self.samples: list[Sample] = []
+        self._in_vain = 0  # looks for a sample that brokers did not answer
         self.truth_start_s = 0.0  # how long the uninterrupted run took to start
         self._stop = threading.Event()
         self._sampler = threading.Thread(target=self._sample, name=f"sampler:{name}", daemon=True)
@@ -147,6 +147,7 @@ class Trial:
         history = self.history()
         records, twice = sum(history.end.values()), len(history.alerts) - len(truth)
         print(f"{self.name}: {records} records, {len(truth)} alerts, {twice} of them told again")
+        print(f"{len(self.samples)} looks at the commits, {self._in_vain} in vain")
         assert_clean(history, truth)
         if self._every_score:
             self.assert_scores()
@@ -209,10 +210,11 @@ class Trial:
 
     def _look(self) -> None:
         """Commits first, then the alerts that are there: what was committed before must be among them."""
-        # A broker that is away is part of the trial.
-        with suppress(KafkaException, TimeoutError):
+        try:
             committed = self.kafka.committed(self.name, self.name)
             self.samples.append(Sample(committed, self.kafka.end_offsets(self.alerts)))
+        except (KafkaException, TimeoutError):  # a broker that is away is part of the trial; always away is not
+            self._in_vain += 1
 
 
 class Travel(NamedTuple):

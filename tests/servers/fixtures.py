@@ -1,6 +1,7 @@
 """Servers as fixtures. Where one cannot run its tests skip, with a loud count at the end; in CI that is a failure.
 
-STREAMER_TEST_KAFKA=host:port and STREAMER_TEST_REDIS=redis://... use running servers instead of starting some.
+STREAMER_TEST_KAFKA=host:port and STREAMER_TEST_REDIS=redis://... name running servers: tests that stop none use these,
+and need nothing installed; those of faults, of logins and of TLS start their own all the same.
 """
 
 from __future__ import annotations
@@ -23,17 +24,18 @@ C = TypeVar("C", bound=KafkaCluster)
 
 _NO_SERVER = "no server here: "
 _MISSING: dict[str, Callable[[], str | None]] = {"needs_kafka": jars.missing, "needs_redis": redis_missing}
+_RUNNING = {"needs_kafka": "STREAMER_TEST_KAFKA", "needs_redis": "STREAMER_TEST_REDIS"}
 _numbers = itertools.count(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "needs_kafka: starts an Apache Kafka of its own")
-    config.addinivalue_line("markers", "needs_redis: starts a redis-server of its own")
+    config.addinivalue_line("markers", "needs_kafka: an Apache Kafka, a running one if it is named")
+    config.addinivalue_line("markers", "needs_redis: a Redis, a running one if it is named")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    for mark in _MISSING:
-        if item.get_closest_marker(mark):
+    for mark, running in _RUNNING.items():
+        if item.get_closest_marker(mark) and not os.environ.get(running):
             _require(mark)
 
 
@@ -59,7 +61,7 @@ def _require(mark: str) -> None:
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     """One broker for the whole session, or the running one. Nobody stops it: tests that do start their own."""
-    running = os.environ.get("STREAMER_TEST_KAFKA")
+    running = os.environ.get(_RUNNING["needs_kafka"])
     if running:
         yield Kafka(running)
         return
@@ -104,7 +106,7 @@ def topic(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer | RunningRedis]:
     """One Redis for the whole session, or the running one. Nobody stops it: tests that do start their own."""
-    running = os.environ.get("STREAMER_TEST_REDIS")
+    running = os.environ.get(_RUNNING["needs_redis"])
     if running:
         yield RunningRedis(running)
         return
@@ -114,6 +116,12 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
         yield server.start()
     finally:
         server.close()
+
+
+@pytest.fixture(scope="session")
+def own_redis() -> None:
+    """For tests that make a RedisServer themselves: a running one will not do."""
+    _require("needs_redis")
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from tests.servers.child import Child, free_port
 def redis_missing() -> str | None:
     """What must be installed before Redis can run here; None where nothing is missing."""
     if shutil.which("redis-server") is None:
-        return "no redis-server: install it (Debian: apt install redis-server), or name one in STREAMER_TEST_REDIS"
+        instead = "or name a running Redis in STREAMER_TEST_REDIS (its faults, logins and TLS are then left out)"
+        return f"no redis-server: install it (Debian: apt install redis-server), {instead}"
     return None
 
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from streamer.connect.authorities import trusting
 from streamer.connect.redis.breaker import Breaker
 from streamer.errors import StoreError
 from streamer.protocols import Clock
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from streamer.config import RedisStore as Section
 
 Word = str | bytes | int
+RIGHTS = "+@read +@write +@scripting +@connection +time"  # of an ACL: what we ask for, and no more rights than that
 
 
 class Client:
@@ -31,11 +33,15 @@ class Client:
         breaker: Breaker | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
-        """`timeout_s` of one answer, the section's by default; a command takes two of them at most."""
+        """`timeout_s` of one answer, the section's by default; a command takes two of them at most.
+
+        ConfigError if `store.ca` cannot be read.
+        """
         from redis import exceptions
 
         self.address = _address(section.url)
         self.exposed = section.plaintext
+        self._keys = f"~{section.prefix}:* ~{section.prefix}!*"
         self._timeout_s = float(section.timeout) if timeout_s is None else timeout_s
         self._breaker = breaker or Breaker(clock=clock)
         self._errors = exceptions
@@ -99,14 +105,16 @@ class Client:
     def _explained(self, exc: Exception) -> str:
         errors = self._errors
         if isinstance(exc, errors.AuthenticationError) or "NOAUTH" in str(exc):
-            return "refuses the login; correct store.password"
+            return "refuses the login; correct store.password, and store.username where it knows users"
+        if isinstance(exc, errors.NoPermissionError):
+            return f"forbids it ({exc}); allow this user: {self._keys} {RIGHTS}"
         if isinstance(exc, errors.BusyLoadingError):
             return "is still loading its data; wait"
         if isinstance(exc, errors.TimeoutError):
             return f"does not answer within {self._timeout_s:g} s; see whether it hangs, or raise store.timeout"
         if "CERTIFICATE_VERIFY_FAILED" in str(exc):
             return (
-                f"shows a certificate that is not trusted ({exc}); let SSL_CERT_FILE name its CA, or correct store.url"
+                f"shows a certificate that is not trusted ({exc}); name its authority in store.ca, or correct store.url"
             )
         if isinstance(exc, errors.ConnectionError):
             return f"cannot be reached ({exc}); start it, or correct store.url"
@@ -129,6 +137,15 @@ def _connect(section: Section, secret: str, timeout_s: float) -> Any:
 
     # Retries are ours: redis-py's would repeat what timed out, and its handshake asks three questions we do not need.
     return Redis.from_url(
-        section.url, password=secret or None, socket_timeout=timeout_s, socket_connect_timeout=timeout_s,
+        section.url, username=section.username, password=secret or None, **_trust(section.ca),
+        socket_timeout=timeout_s, socket_connect_timeout=timeout_s,
         retry=Retry(NoBackoff(), 0), protocol=2, driver_info=None, client_name=None,
     )  # fmt: skip
+
+
+def _trust(ca: str | None) -> dict[str, str]:
+    """Read once before a connection is tried: redis-py would call a missing file a server that cannot be reached."""
+    if ca is None:
+        return {}
+    trusting(ca, "store.ca")
+    return {"ssl_ca_certs": ca}
