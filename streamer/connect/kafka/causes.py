@@ -117,6 +117,10 @@ class Cause(Enum):
         "{user} may not write to any topic here",
         "allow it: kafka-acls --add --allow-principal User:{user} --operation WRITE --topic <the sink's topic>",
     )
+    CODEC = (
+        "records are compressed in a way that this installation cannot read ({name})",
+        "pip install 'streamer[compression]', or use the image, which has it; what could not be read is read then",
+    )
     UNCLEAR = (
         "{address} answers and accepts us now; what failed was: {detail}",
         "try again; if it comes back, look at the broker's log of this moment",

@@ -25,6 +25,7 @@ ERRORS = {
     "TopicAuthorizationFailedError": Cause.TOPIC_DENIED,
     "GroupAuthorizationFailedError": Cause.GROUP_DENIED,
     "ClusterAuthorizationFailedError": Cause.CLUSTER_DENIED,
+    "UnsupportedCodecError": Cause.CODEC,
 }
 
 

@@ -6,7 +6,12 @@ import time
 from pathlib import Path
 
 import pytest
-from kafka.errors import GroupAuthorizationFailedError, KafkaTimeoutError, TopicAuthorizationFailedError
+from kafka.errors import (
+    GroupAuthorizationFailedError,
+    KafkaTimeoutError,
+    TopicAuthorizationFailedError,
+    UnsupportedCodecError,
+)
 
 from streamer.connect.kafka.causes import Cause, diagnosis
 from streamer.connect.kafka.diagnose import explain
@@ -107,6 +112,11 @@ def test_a_missing_permission_is_known_from_the_answer_alone(error: Exception, p
     told = explain(section(closed_port(), protocol="SASL_PLAINTEXT", sasl=login), error)
     assert f"alice {problem}" in told
     assert fix in told
+
+
+def test_a_codec_that_is_not_installed_is_named_with_what_brings_it() -> None:
+    told = explain(section(closed_port()), UnsupportedCodecError("Libraries for zstd compression codec not found"))
+    assert "zstd" in told and "streamer[compression]" in told
 
 
 def test_an_error_behind_another_is_found() -> None:
