@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from structlog.testing import capture_logs
 
 from streamer.config import Config, config_from
 from streamer.connect import exposure
@@ -30,11 +31,12 @@ def reading(server: str) -> Config:
 
 
 def test_a_broker_that_sends_us_beyond_this_machine_is_exposed(
-    kafka: KafkaCluster, capsys: pytest.CaptureFixture[str]
+    kafka: KafkaCluster,
 ) -> None:
     config = reading(kafka.bootstrap)
     assert exposure(config) is None
-    told = told_exposure(config, asks=True)
+    with capture_logs() as lines:
+        told = told_exposure(config, asks=True)
     port = kafka.bootstrap.partition(":")[2]
     assert told is not None and f"records travel in the clear to kafka.example.com:{port}" in told
-    assert "broker_exposed" in capsys.readouterr().out
+    assert [line["event"] for line in lines] == ["broker_exposed"]

@@ -48,7 +48,7 @@ def test_readyz_lists_every_check(w: World) -> None:
     answer = client(w).get("/readyz")
     assert answer.status_code == 200
     names = {check["name"] for check in answer.json()["checks"]}
-    assert names == {"service", "model", "source:s", "log:s", "scores:s", "sink:memory", "outbox"}
+    assert names == {"service", "model", "source:s", "log:s", "scores:s", "sink:memory", "outbox", "attendants"}
 
 
 def test_readyz_says_why_not_as_a_problem(w: World) -> None:
