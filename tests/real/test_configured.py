@@ -10,7 +10,7 @@ import pytest
 
 from tests.real.conftest import Ran, alerts_of, rows_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.xdist_group("configured")]
+pytestmark = [pytest.mark.slow, pytest.mark.integration]
 ROWS = {
     "machine-temperature": 22_695,
     "nyc-taxi": 10_320,

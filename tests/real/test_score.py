@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import SHARED
 from tests.real.conftest import ARRAYS, Ran, alerts_of, rows_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.xdist_group("scored")]
+pytestmark = [pytest.mark.slow, pytest.mark.integration]
 FILES = (
     sorted(path.stem for path in (SHARED / "data" / "nab").rglob("*.csv")) + sorted(ARRAYS) if SHARED.is_dir() else []
 )
