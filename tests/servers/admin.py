@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -126,10 +126,14 @@ class Kafka:
 
     def answers(self, nodes: int = 1) -> bool:
         """Whether at least so many brokers are up and the group coordinator's world is reachable."""
+        return len(self.brokers()) >= nodes
+
+    def brokers(self) -> Collection[int]:
+        """The numbers of those that are up; none where nobody answers."""
         try:
-            return len(self.admin.list_topics(timeout=1.0).brokers) >= nodes
+            return set(self.admin.list_topics(timeout=1.0).brokers)
         except KafkaException:
-            return False
+            return ()
 
     def _offsets(self, topic: str, which: OffsetSpec) -> dict[int, int]:
         asked: dict[TopicPartition, Any] = {TopicPartition(topic, p): which for p in self.partitions(topic)}
