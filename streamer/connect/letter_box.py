@@ -105,7 +105,8 @@ def numbered(path: str, mark: str) -> dict[int, Path]:
     """The files whose path is `path` with one number wherever it has `mark`, by that number."""
     first, *others = path.split(mark)
     name = re.escape(first) + "([0-9]+)" + r"\1".join(map(re.escape, others))
-    found = ((re.fullmatch(name, one), one) for one in glob.glob("*".join(map(glob.escape, (first, *others)))))  # noqa: PTH207
+    wanted = "*".join(map(glob.escape, (first, *others)))
+    found = ((re.fullmatch(name, one), one) for one in glob.glob(wanted))  # noqa: PTH207  a mark may stand in folders
     return {int(match[1]): Path(one) for match, one in found if match}
 
 

@@ -63,8 +63,8 @@ class SecuredKafka(KafkaCluster):
     def forbid(self, user: str) -> None:
         """Take everything away that was allowed."""
         rules = AclBindingFilter(
-            ResourceType.ANY, None, ResourcePatternType.ANY, f"User:{user}", None, AclOperation.ANY,  # type: ignore[arg-type]
-            AclPermissionType.ANY,
+            ResourceType.ANY, None, ResourcePatternType.ANY, f"User:{user}",  # type: ignore[arg-type]  # None is any:
+            None, AclOperation.ANY, AclPermissionType.ANY,  # type: ignore[arg-type]  # the stubs do not know it
         )  # fmt: skip
         for done in self.admin.delete_acls([rules], request_timeout=ASK_S).values():
             done.result(ASK_S)

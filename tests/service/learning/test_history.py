@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from random import Random
 
 import numpy as np
 import pytest
@@ -25,13 +26,13 @@ period = st.tuples(
 
 @given(st.lists(period, max_size=8), st.randoms())
 def test_on_every_row_the_last_word_of_a_person_counts_and_an_incident_only_where_nobody_spoke(
-    drawn: list[tuple[str, int, int, str]], random: object
+    drawn: list[tuple[str, int, int, str]], dice: Random
 ) -> None:
     known = [
         Period("plant", who, first, first + lasts, kind, number if kind in set(LabelKind) else 0)
         for number, (who, first, lasts, kind) in enumerate(drawn, start=1)
     ]
-    shuffled = sorted(known, key=lambda _: random.random())  # type: ignore[attr-defined]
+    shuffled = dice.sample(known, len(known))
     found = weights(TIMES, "pump", shuffled)
     for at_s, weight in zip(TIMES, found, strict=True):
         here = [one for one in known if one.entity != "valve" and one.start_s <= at_s <= one.end_s]
