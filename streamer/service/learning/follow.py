@@ -9,7 +9,6 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 
 import structlog
 
@@ -183,7 +182,7 @@ class Follower:
         if problem is not None:
             raise BackendError(f"{version}: {problem}; restart this daemon, and it begins with it")
         probe(directory, section.backend, timeout_s=float(section.probe_timeout), stop=self._stopped)
-        return network_of(section, bundle), trained_at(bundle.manifest)
+        return network_of(section, bundle), promotion.trained_at(bundle.manifest)
 
     def _refuse(self, version: str, exc: StreamerError) -> None:
         """What judges goes on. A bundle that is bad everywhere is taken back; what lacks here, somebody must mend."""
@@ -301,14 +300,4 @@ class Follower:
                 promotion.promote(self.registry, version, told, check=trust_for(self._section))
         except (ModelError, GateRefused) as exc:
             return str(exc)
-        return None
-
-
-def trained_at(manifest: Mapping[str, object]) -> float | None:
-    """When a bundle was made, seconds since 1970."""
-    training = manifest.get("training")
-    made = training.get("created_at") if isinstance(training, dict) else None
-    try:
-        return datetime.fromisoformat(str(made)).timestamp() if made else None
-    except ValueError:
         return None

@@ -299,11 +299,7 @@ def champion_trained(registry: Registry) -> float | None:
     """When the champion was trained; None while there is none, or where it does not say."""
     if "champion" not in registry.aliases():
         return None
-    training = manifest_of(registry.path("champion")).get("training", {})
-    try:
-        return datetime.fromisoformat(training["created_at"]).timestamp()
-    except (KeyError, TypeError, ValueError):
-        return None
+    return promotion.trained_at(manifest_of(registry.path("champion")))
 
 
 def manifest_of(directory: Path) -> dict[str, Any]:

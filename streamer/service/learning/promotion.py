@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from streamer import artifact
@@ -62,6 +63,16 @@ def shadow(registry: Registry, version: str | None, why: str, *, check: Check | 
 def champion(registry: Registry) -> Path:
     """The champion's bundle; the starter's, where nothing was promoted yet."""
     return registry.path("champion") if "champion" in registry.aliases() else PRETRAINED
+
+
+def trained_at(manifest: Mapping[str, object]) -> float | None:
+    """When a bundle was made, seconds since 1970; None where its manifest does not say."""
+    training = manifest.get("training")
+    made = training.get("created_at") if isinstance(training, dict) else None
+    try:
+        return datetime.fromisoformat(str(made)).timestamp() if made else None
+    except ValueError:
+        return None
 
 
 def prunable(registry: Registry, keep: int) -> list[str]:

@@ -18,7 +18,7 @@ from streamer.config import Model
 from streamer.connect.registry_files import DirectoryRegistry
 from streamer.errors import BackendError, GateRefused, ModelError
 from streamer.service.learning import promotion
-from streamer.service.learning.follow import AGAIN_S, Follower, trained_at
+from streamer.service.learning.follow import AGAIN_S, Follower
 from streamer.service.learning.probe import probe
 from tests.service.learning.room import Room, golden, loaded, pieces, traffic, variant, written
 
@@ -388,4 +388,4 @@ def test_what_was_decided_by_aliases_that_moved_since_changes_nothing(registry: 
     [({"created_at": "1970-01-01T00:01:00+00:00"}, 60.0), ({"created_at": "soon"}, None), ({}, None)],
 )
 def test_when_a_model_was_trained_is_read_from_its_manifest(training: dict[str, str], seconds: float | None) -> None:
-    assert trained_at(json.loads(json.dumps({"training": training}))) == seconds
+    assert promotion.trained_at(json.loads(json.dumps({"training": training}))) == seconds
