@@ -178,6 +178,7 @@ def copycat(directory: Path) -> Path:
     )  # fmt: skip
     verdict = gate.judge(made, directory, known, GateRules(anomalies=24, warm_rows=128), backend="numpy")
     say(f"a copycat at the gate: {verdict.why}")
+    assert "skill" in {finding.name for finding in verdict.findings if not finding.ok}
     artifact.attach(directory, {"gate.json": json.dumps(verdict.as_json()).encode()})
     return directory
 
@@ -272,9 +273,8 @@ def test_a_shifted_regime_is_learnt_while_events_flow_and_bad_models_go_again(
         first = stage.wait_settled()
         bad_models_go(stage, version, tmp_path)
         rows = stage.end()
-        assert {len(models) for models in learner.stretches(rows)} == {
-            4
-        }  # the starter, the learnt one, the bad one, and back
+        # The starter, the learnt one, the bad one, and back.
+        assert {len(models) for models in learner.stretches(rows)} == {4}
         assert learner.taken_over(rows, artifact.load(registry.path(version)).sha256, PLANT) < first
         falls(stage, first)
 
