@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import structlog
 from hypothesis import settings
 
 pytest_plugins = ["tests.servers.fixtures"]
@@ -23,6 +26,17 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 def pytest_report_header() -> list[str]:
     data = "found" if SHARED.is_dir() else "MISSING: the tests over real data are skipped"
     return [f"seed {SEED} (TEST_SEED)", f"public data beside the checkout: {data}"]
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """Commands set up the logging of their process: none of it, a level for one, reaches the next test."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    logging.captureWarnings(False)
+    structlog.reset_defaults()
 
 
 @pytest.fixture

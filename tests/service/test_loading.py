@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from structlog.testing import capture_logs
 
 from streamer import artifact, signing
@@ -19,12 +18,6 @@ from streamer.errors import BackendError, ConfigError
 from streamer.service import loading, wiring
 from streamer.service.daemon import Daemon
 from streamer.service.loading import load_configured
-
-
-@pytest.fixture(autouse=True)
-def every_level() -> None:
-    """Whatever another test set up: here every line counts."""
-    structlog.reset_defaults()
 
 
 def config_of(**model: Any) -> Config:

@@ -11,7 +11,6 @@ from typing import Any
 
 import httpx
 import pytest
-import structlog
 from structlog.testing import capture_logs
 
 from streamer.connect.registry_files import DirectoryRegistry
@@ -24,12 +23,6 @@ from streamer.service.parts import ModelState, Parts, Phase
 from streamer.signing import ANYBODY
 from tests.service.learning.room import written
 from tests.service.world import REF, World, world
-
-
-@pytest.fixture(autouse=True)
-def every_level() -> None:
-    """Whatever another test set up: here every line counts."""
-    structlog.reset_defaults()
 
 
 @pytest.fixture
