@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from streamer.event import F32, I64, Bool
+from streamer.event import F32, I32, I64, Bool
 
 
 class Slots:
@@ -99,6 +99,25 @@ class Block:
         return self.array.nbytes
 
 
+def appearances(entity: I32) -> tuple[I32, I64, I64]:
+    """The distinct numbers of rows (N,) by first appearance, the row of that, and each row's (N,) place among them."""
+    rows = np.arange(len(entity))
+    if len(set(entity.tolist())) == len(entity):  # as few rows mostly are: np.unique takes twenty times as long
+        return entity, rows, rows
+    index, first, inverse = np.unique(entity, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    place = np.empty_like(order)
+    place[order] = rows[: len(order)]
+    return index[order], first[order], place[inverse]
+
+
+def by_last(place: I64, count: int) -> I64:
+    """Places 0 to `count` in the order of the last row (N,) that names each."""
+    last = np.zeros(count, np.int64)
+    np.maximum.at(last, place, np.arange(len(place)))
+    return np.argsort(last)
+
+
 def waves(slots: I64, left: I64) -> list[I64]:
     """Row numbers (N,) in waves: each names an entity at most once, and every entity's events stay in their order.
 
@@ -106,14 +125,14 @@ def waves(slots: I64, left: I64) -> list[I64]:
     has `left` (N,) events until the next anchor begins later, by less than the root of the number of waves, so that
     many are anchored in one wave.
     """
+    if len(set(slots.tolist())) == len(slots):
+        return [np.arange(len(slots))]
     order = np.argsort(slots, kind="stable")
     grouped = slots[order]
     first = np.empty(len(grouped), np.bool_)
     first[:1] = True
     np.not_equal(grouped[1:], grouped[:-1], out=first[1:])
     starts = np.flatnonzero(first)
-    if len(starts) == len(slots):
-        return [np.arange(len(slots))]
     rank = np.arange(len(slots)) - np.repeat(starts, np.diff(np.append(starts, len(slots))))
     rank += -left[order] % math.isqrt(int(rank.max()) + 1)
     by_rank = np.argsort(rank, kind="stable")

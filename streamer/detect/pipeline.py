@@ -13,7 +13,7 @@ import numpy as np
 from streamer.artifact import ModelSpec
 from streamer.detect import decide, features, snapshot
 from streamer.detect.admit import Admission
-from streamer.detect.arena import Slots, select, waves
+from streamer.detect.arena import Slots, appearances, by_last, select, waves
 from streamer.detect.arrays import known
 from streamer.detect.calibrate import Profile
 from streamer.detect.evidence import Observation
@@ -126,24 +126,18 @@ class Detector:
 
     def _placed(self, batch: EventBatch, start: int) -> I64:
         """The slots of rows from `start` on, up to the first entity that finds no room beside those before it."""
-        entity = batch.entity[start:, self.key]
-        index, first, inverse = np.unique(entity, return_index=True, return_inverse=True)
-        order = np.argsort(first)  # distinct entities by first appearance
-        names = [batch.keys[i] for i in index[order].tolist()]
+        index, first, place = appearances(batch.entity[start:, self.key])
+        names = [batch.keys[i] for i in index.tolist()]
         placed, fresh, gone = self.slots.assign(names)
-        row_of = dict(zip(placed, (start + first[order]).tolist(), strict=False))
+        row_of = dict(zip(placed, (start + first).tolist(), strict=False)) if gone else {}
         for name, slot in gone:
             self._close(batch, row_of[slot], slot, name, "EVICTED")
         if fresh:
             self.reset_slots(np.array(fresh))
-        end = len(entity) if len(placed) == len(names) else int(first[order[len(placed)]])
-        slot_of = np.zeros(len(index), np.int64)
-        slot_of[order[: len(placed)]] = placed
-        slots = slot_of[inverse[:end]]
-        last = np.zeros(len(index), np.int64)  # recency follows the last appearance in the log
-        np.maximum.at(last, inverse[:end], np.arange(end))
-        self.slots.touch([names[i] for i in np.argsort(last[order[: len(placed)]]).tolist()])
-        return slots
+        end = len(place) if len(placed) == len(names) else int(first[len(placed)])
+        if len(placed) < end:  # recency follows the last appearance in the log
+            self.slots.touch([names[i] for i in by_last(place[:end], len(placed)).tolist()])
+        return np.array(placed, np.int64)[place[:end]]
 
     def _close(self, batch: EventBatch, row: int, slot: int, name: str, reason: str) -> None:
         """End what is open about an entity that is about to be forgotten at `row`."""

@@ -25,7 +25,7 @@ class EventClock:
         """Data came. Their median, not their maximum: one event stamped in the far future must not silence the rest."""
         known = time_s[np.isfinite(time_s)]
         if known.size:
-            self.now_s = float(np.median(known))
+            self.now_s = _median(known)
             self._wall_s = None  # the time up to now is in the data: the wall clock counts from the next look on
 
     def run_on(self, wall_s: float, *, flowing: bool) -> None:
@@ -34,3 +34,9 @@ class EventClock:
         self._wall_s = wall_s
         if flowing and self.now_s is not None:
             self.now_s += elapsed_s * self.pace
+
+
+def _median(a: F64) -> float:
+    """As np.median of a whole array, which takes 30 us."""
+    ordered = np.sort(a)
+    return float((ordered[(len(a) - 1) // 2] + ordered[len(a) // 2]) / 2)

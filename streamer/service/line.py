@@ -49,8 +49,6 @@ log = structlog.get_logger()
 
 # Labels of entities that are not here are told again after so long: they may have come.
 HEED_EVERY_S = 30.0
-# The mean of some 16 arrivals, of which none counts for more than this: one that was kept waiting is no reason to rest.
-WORK_MEMORY, WORK_CAP_S = 16, 0.02
 
 
 def pieces(batch: EventBatch, rows: int) -> Iterator[EventBatch]:
@@ -102,9 +100,7 @@ class Line:
     wall: Clock = time.time
     tickets: Tickets = field(default_factory=Tickets)
     tally: Tally = field(default_factory=Tally)
-    work_s: float = 0.0  # from the beginning of an arrival to its end, a running mean
     _arrival: Arrival | None = None  # being judged
-    _begun_at: float = 0.0
     _pieces: deque[EventBatch] = field(default_factory=deque)  # what is left of it
     _posted: int = 0  # alerts posted before it
     _heard: int = 0  # number of the newest label that the judges were told of
@@ -144,7 +140,7 @@ class Line:
     def _begin(self) -> Arrival | None:
         arrival = self._arrival = self._taken()
         if arrival is not None:
-            self._posted, self._begun_at = self.outbox.posted, self.clock()
+            self._posted = self.outbox.posted
             self._pieces.extend(piece for batch in arrival.poll.batches for piece in pieces(batch, self.batch_rows))
             self._move(arrival.poll)
             self._reject(arrival.poll.rejected)
@@ -169,7 +165,6 @@ class Line:
         posted, self._arrival = self.outbox.posted, None
         needs = Needs(posted, self.letters.posted)
         self.tickets.open(arrival.poll, needs=needs, alerts=posted - self._posted, received_at=arrival.at)
-        self.work_s += (min(self.clock() - self._begun_at, WORK_CAP_S) - self.work_s) / WORK_MEMORY
         failpoint("after_post")
 
     def settle(self) -> None:
@@ -286,6 +281,9 @@ class Line:
         self.tally.judged(len(batch), took_s)
         partition.clock.heard(batch.time_s)
         failpoint("after_score")
+        if aloud:  # before anything else: somebody waits for what was just found
+            for verdict in verdicts:
+                self._post(verdict.alerts)
         if self.audience is not None:
             self.audience.judged(partition, batch, verdicts, aloud=aloud, took_s=took_s)
         if not aloud:
@@ -296,8 +294,6 @@ class Line:
         if self.witness is not None:
             self.witness(batch, verdicts)
         self._book(batch, [verdict.scores for verdict in verdicts], partition.judges[0].ref)
-        for verdict in verdicts:
-            self._post(verdict.alerts)
 
     def _book(self, batch: EventBatch, scores: Sequence[Scores], ref: ModelRef) -> None:
         for key, one in enumerate(scores):
@@ -336,3 +332,4 @@ class Line:
         if alerts:
             self.tally.raised(alerts)
             self.outbox.post(alerts)
+            self.outbox.pump()

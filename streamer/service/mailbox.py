@@ -15,7 +15,7 @@ _offset = attrgetter("offset")
 
 
 class Mailbox(Generic[T]):
-    """A bounded first-in-first-out queue between one producer and one consumer; only `wait_low` ever waits."""
+    """A bounded first-in-first-out queue between one producer and one consumer; only the waits of the producer wait."""
 
     def __init__(self, capacity: int, bell: threading.Event | None = None) -> None:
         """`bell` is set whenever the consumer may have something to do; it can be shared by several mailboxes."""
@@ -26,6 +26,7 @@ class Mailbox(Generic[T]):
         self._items: deque[T] = deque()
         self._lock = threading.Lock()
         self._room = threading.Event()
+        self._idle = threading.Event()  # the consumer asked in vain since the last offer
         self._finished = False
 
     def __len__(self) -> int:
@@ -46,6 +47,10 @@ class Mailbox(Generic[T]):
         if not self.low:
             self._room.wait(timeout_s)
 
+    def wait_idle(self, timeout_s: float) -> bool:
+        """For the producer: until the consumer is done with all it was offered; False if it is not by then."""
+        return self._idle.wait(timeout_s)
+
     @property
     def done(self) -> bool:
         """Finished by the producer and emptied by the consumer: nothing will ever come again."""
@@ -59,6 +64,7 @@ class Mailbox(Generic[T]):
             if len(self._items) >= self.capacity:
                 return False
             self._items.append(item)
+            self._idle.clear()
         self._bell.set()
         return True
 
@@ -83,6 +89,8 @@ class Mailbox(Generic[T]):
         """The oldest item, or None if there is none now."""
         with self._lock:
             taken = self._items.popleft() if self._items else None
+            if taken is None:
+                self._idle.set()
         if self.low:
             self._room.set()
         return taken

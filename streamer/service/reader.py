@@ -22,11 +22,9 @@ log = structlog.get_logger()
 POLL_S = 0.2
 # A source that returns at once with nothing (paused, or between two events) is asked again after this.
 REST_S = 0.01
-# After few records more are gathered for so long: at 2,000 events/s a Kafka source then fetches 130 times a second
-# instead of 350, the daemon takes half a core instead of 0.8, and the slowest alerts come earlier (p99 22 ms, was 35).
-GATHER_S, FEW = 0.004, 256
-# Where judging few takes long, as with many partitions, for so many times as long as it took, but no longer than this.
-GATHER_TIMES, GATHER_MOST_S = 1.5, 0.02
+# After few records more are gathered: for so long at least, and until the scorer is done with them, but no longer than
+# this. Reading beside the scorer would take the interpreter from it, many times a poll, and both would be late.
+GATHER_S, GATHER_MOST_S, FEW = 0.002, 0.02, 256
 # A paused source is asked this often for what is not records; room in the mailbox ends the rest. Looking for room every
 # 2 ms instead cost a Kafka source as much time as reading.
 PAUSED_S = 0.05
@@ -51,23 +49,23 @@ class Reader:
         positions: Positions,
         *,
         crowded: Callable[[], bool] = lambda: False,
-        work_s: Callable[[], float] = lambda: 0.0,
         poll_rows: int = FEW,
         backoff: Backoff | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
-        """`crowded` says that enough is in flight, whatever room the mailbox has; `work_s` how long the scorer works
-        on an arrival; `poll_rows` is the most that a poll brings.
+        """`crowded` says that enough is in flight, whatever room the mailbox has; `poll_rows` is the most that a poll
+        brings.
         """
         self.stream, self.source = ledger.stream, source
         self.trouble: str | None = None
         self.ended = False
         self.paused = False
+        self.gathers = False  # the last poll brought few
         self.failures = 0
         self.pauses = 0
         self.beat = self.last_heard = clock()
         self._ledger, self._mailbox, self._positions = ledger, mailbox, positions
-        self._clock, self._crowded, self._work_s = clock, crowded, work_s
+        self._clock, self._crowded = clock, crowded
         self._few = min(FEW, poll_rows)
         self._backoff = backoff or Backoff(clock=clock)
         self._held: deque[Arrival] = deque()  # only of a source that brings records although it is paused
@@ -103,12 +101,14 @@ class Reader:
     def _rest(self, rest_s: float, stop: threading.Event) -> None:
         if self.paused and self.trouble is None and not self._mailbox.low:
             self._mailbox.wait_low(rest_s)
-        else:
-            stop.wait(rest_s)
+            return
+        stop.wait(rest_s)
+        if self.gathers:
+            self._mailbox.wait_idle(GATHER_MOST_S - GATHER_S)
 
     def turn(self, poll_s: float = POLL_S) -> float:
         """Poll once; return the seconds to rest before the next turn."""
-        self.beat = self._clock()
+        self.beat, self.gathers = self._clock(), False
         try:
             self._commit()
             self._throttle()
@@ -130,10 +130,8 @@ class Reader:
         self._ledger.received += poll.records
         self._held.append(Arrival(poll, self.last_heard))
         self._deliver()
-        return self._gather_s() if poll.records < self._few else 0.0
-
-    def _gather_s(self) -> float:
-        return min(max(GATHER_S, GATHER_TIMES * self._work_s()), GATHER_MOST_S)
+        self.gathers = poll.records < self._few
+        return GATHER_S if self.gathers else 0.0
 
     def _idle_s(self) -> float:
         return PAUSED_S if self.paused and not self._mailbox.low else REST_S

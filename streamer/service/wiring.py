@@ -222,7 +222,7 @@ class Wire:
             return crowded(ledger.in_flight, events_per_s=line.tally.events_per_s, backlog_s=backlog_s)
 
         return Reader(
-            ledger, source, mailbox, earned, crowded=enough, work_s=lambda: line.work_s,
+            ledger, source, mailbox, earned, crowded=enough,
             poll_rows=getattr(stream.source, "poll_rows", FEW), backoff=backoff(self.config.runtime),
         )  # fmt: skip
 

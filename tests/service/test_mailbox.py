@@ -47,6 +47,15 @@ def test_who_waits_for_room_goes_on_with_the_item_that_makes_it() -> None:
     assert not waiting.is_alive()
 
 
+def test_the_consumer_is_idle_once_it_asked_in_vain_until_something_is_offered() -> None:
+    mailbox: Mailbox[int] = Mailbox(2)
+    idle = []
+    for step in (mailbox.take, lambda: mailbox.offer(1), mailbox.take, mailbox.take):
+        step()
+        idle.append(mailbox.wait_idle(0.0))
+    assert idle == [True, False, False, True]
+
+
 def test_nothing_is_offered_after_the_end() -> None:
     mailbox: Mailbox[int] = Mailbox(1)
     mailbox.finish()

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from streamer.connect.memory import ABORT, MemorySource
 from streamer.errors import InputError
 from streamer.event import Lease, Poll, Position
-from streamer.service.reader import FEW, GATHER_MOST_S, GATHER_S, GATHER_TIMES, REST_S, Reader
+from streamer.service.mailbox import Mailbox
+from streamer.service.reader import FEW, GATHER_S, REST_S, Arrival, Reader
 from tests.service.world import World, batch_of, rejected, world
 
 
@@ -52,13 +53,22 @@ def test_a_poll_that_brings_all_it_may_is_not_few() -> None:
     assert reader.turn(0.0) == 0.0
 
 
-@given(st.floats(0, 10))
-def test_few_are_gathered_for_longer_where_judging_them_takes_long(work_s: float) -> None:
-    w = world([batch_of([1.0], 0)])
-    reader = Reader(w.ledger, w.source, w.mailbox, w.earned, work_s=lambda: work_s, clock=w.clock)
-    gather_s = reader.turn(0.0)
-    assert GATHER_S <= gather_s <= GATHER_MOST_S
-    assert gather_s >= min(GATHER_TIMES * work_s, GATHER_MOST_S)  # a scorer of few at a time rests longer than it works
+class Busy(Mailbox[Arrival]):
+    """Of a scorer that is never done; it notes how often the reader waited for it."""
+
+    waits = 0
+
+    def wait_idle(self, timeout_s: float) -> bool:
+        self.waits += 1
+        return False
+
+
+def test_after_few_records_and_only_then_the_scorer_is_let_finish_before_more_are_read() -> None:
+    w = world([batch_of([1.0], 0), batch_of([1.0] * FEW, 1), batch_of([1.0], FEW + 1)], endless=False)
+    mailbox, stop, drained = Busy(8), threading.Event(), threading.Event()
+    drained.set()
+    Reader(w.ledger, w.source, mailbox, w.earned, clock=w.clock).run(stop, drained)
+    assert (mailbox.waits, w.ledger.received) == (2, FEW + 2)
 
 
 class Stubborn(MemorySource):
