@@ -57,16 +57,15 @@ class Outlet(Generic[T]):
         if not self.undelivered or not self._backoff.due:
             return
         rested = self._clock() >= self._ask_at
-        if not rested and (self.trouble or not self._waiting):
+        if not rested and self.trouble:
             return
-        try:
-            self._hand_over()
-        except StreamerError as exc:
-            self._backoff.fail()
-            self._unwell(str(exc))
-            return
-        if rested:
+        if self._handed_over() and rested:
             self._ask(timeout_s)
+
+    def hand_over(self) -> None:
+        """Hand over what waits, unless the sink is unwell: then `pump` does, in time."""
+        if self._waiting and not self.trouble and self._backoff.due:
+            self._handed_over()
 
     def _ask(self, timeout_s: float) -> None:
         try:
@@ -83,12 +82,19 @@ class Outlet(Generic[T]):
     def close(self) -> None:
         self._sink.close()
 
-    def _hand_over(self) -> None:
-        while self._waiting:
-            sequence, item = self._waiting[0]
-            self._sink.send(item)
-            self._waiting.popleft()
-            self._handed, self._last = self._handed + 1, sequence
+    def _handed_over(self) -> bool:
+        """Whether nothing waits any more."""
+        try:
+            while self._waiting:
+                sequence, item = self._waiting[0]
+                self._sink.send(item)
+                self._waiting.popleft()
+                self._handed, self._last = self._handed + 1, sequence
+        except StreamerError as exc:
+            self._backoff.fail()
+            self._unwell(str(exc))
+            return False
+        return True
 
     def _arrived(self, count: int) -> None:
         """The oldest `count` of what was handed over are acknowledged."""
@@ -163,6 +169,10 @@ class Outbox(Generic[T]):
             self._heard(item)
             for outlet in self.outlets:
                 outlet.post(self.posted, item)
+
+    def hand_over(self) -> None:
+        for outlet in self.outlets:
+            outlet.hand_over()
 
     def pump(self, timeout_s: float = 0.0) -> None:
         for outlet in self.outlets:

@@ -332,4 +332,4 @@ class Line:
         if alerts:
             self.tally.raised(alerts)
             self.outbox.post(alerts)
-            self.outbox.pump()
+            self.outbox.hand_over()

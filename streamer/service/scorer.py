@@ -19,7 +19,9 @@ log = structlog.get_logger()
 TICK_S = 1.0
 # With alerts in transit the sinks are asked again after this; else the bell rings when something comes.
 REST_BUSY_S, REST_S = 0.01, 0.2
-FLUSH_S = 0.0
+# Who has nothing to judge waits so long for what it sent to be acknowledged: who delivers alerts would else share the
+# interpreter with the next poll, and take 4 ms instead of 2.
+FLUSH_S = 0.003
 
 
 class Guest(Protocol):
@@ -76,10 +78,11 @@ class Scorer:
         self.beat = self._clock()
         self.stalled = self.outbox.full or self.letters.full
         worked = [] if self.stalled else [line.work() for line in self.lines]
-        self._pump()  # before anything else: somebody waits for what was just found
+        waited_for = any(len(line.mailbox) for line in self.lines)
+        self._pump(0.0 if waited_for else FLUSH_S)  # before anything else: somebody waits for what was just found
         worked += [guest.turn() for guest in self._guests]
         self._tick()
-        self._pump()
+        self._pump(0.0)
         for line in self.lines:
             line.settle()
         return any(worked)
@@ -90,9 +93,9 @@ class Scorer:
         for line in self.lines:
             line.scores.close()
 
-    def _pump(self) -> None:
-        self.outbox.pump(FLUSH_S)
-        self.letters.pump(FLUSH_S)
+    def _pump(self, flush_s: float) -> None:
+        self.outbox.pump(flush_s)
+        self.letters.pump(flush_s)
 
     def _tick(self) -> None:
         if self._clock() < self._tick_at or self.stalled:

@@ -60,7 +60,7 @@ def test_a_failed_alert_is_kept_and_retried_after_the_backoff(clock: Hands) -> N
     assert (len(sink.alerts), outlet.undelivered, outlet.trouble) == (1, 0, None)
 
 
-@given(st.lists(st.sampled_from(["post", "break", "mend", "hold", "release"]), max_size=40))
+@given(st.lists(st.sampled_from(["post", "break", "mend", "hold", "release", "hand_over"]), max_size=40))
 def test_whatever_fails_every_alert_arrives_once_and_in_order(steps: list[str]) -> None:
     clock, sink, posted = Hands(), MemorySink(), 0
     outlet = outlet_of(sink, clock)
@@ -71,6 +71,8 @@ def test_whatever_fails_every_alert_arrives_once_and_in_order(steps: list[str]) 
         sink.fail = {"break": DOWN, "mend": None}.get(step, sink.fail)
         if step in ("hold", "release"):
             getattr(sink, step)()
+        if step == "hand_over":
+            outlet.hand_over()
         clock.now += 3.0
         outlet.pump()
         assert outlet.acknowledged <= len(sink.alerts)
@@ -158,7 +160,7 @@ def test_an_alert_does_not_wait_for_the_one_before_it_to_be_acknowledged(clock: 
     outlet.post(1, alert_at(1))
     outlet.pump()
     outlet.post(2, alert_at(2))
-    outlet.pump()  # too early to ask again, not to hand over
+    outlet.hand_over()
     assert ([alert.alert_id for alert in sink.alerts], outlet.acknowledged) == (["id-1", "id-2"], 0)
     sink.release()
     clock.now += ASK_EVERY_S

@@ -4,13 +4,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.connect.memory import ABORT
+from streamer.connect.memory import ABORT, MemorySink
 from streamer.errors import SinkError
 from streamer.event import EventBatch, Fate, Lease, Poll, Rejected
 from streamer.service.ledger import best_fate, crowded
 from streamer.service.line import pieces
 from streamer.service.score_writer import ScoreWriter
-from streamer.service.scorer import TICK_S
+from streamer.service.scorer import FLUSH_S, TICK_S
 from tests.service.world import batch_of, rejected, world
 
 HIGH, LOW = 50.0, 1.0
@@ -181,3 +181,24 @@ def test_what_is_no_record_stands_between_the_polls_before_it_and_behind_it() ->
     for judged in ([0], [0, 1], [0, 1, 3, 4]):
         w.score()
         assert w.judges[0].seen == judged
+
+
+class Asked(MemorySink):
+    """Notes how long it was given to acknowledge."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patience: list[float] = []
+
+    def flush(self, timeout_s: float) -> int:
+        self.patience.append(timeout_s)
+        return super().flush(timeout_s)
+
+
+def test_acknowledgements_are_waited_for_only_where_nothing_waits_to_be_judged() -> None:
+    sink = Asked()
+    w = world([batch_of([HIGH], 0), batch_of([HIGH], 1)], sink=sink)
+    w.read(2)
+    w.line.batch_rows = 1  # one after the other
+    w.score(2)
+    assert sink.patience == [0.0, FLUSH_S]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import structlog
 
 from streamer.connect.bounded import within
-from streamer.connect.kafka import client, diagnose, records
+from streamer.connect.kafka import client, diagnose, fetching, records
 from streamer.connect.kafka.assignment import Place
 from streamer.errors import BrokerError
 
@@ -112,7 +112,8 @@ def connected(kafka: Kafka, section: KafkaSource, **more: Any) -> Iterator[tuple
         consumer = client.connect(KafkaConsumer, kafka, **_settings(section), **more)
     except (KafkaError, OSError) as exc:
         raise BrokerError(diagnose.explain(kafka, exc)) from exc
-    records.install(consumer)
+    if records.install(consumer):
+        fetching.install(consumer)
     try:
         yield consumer, within(kafka.request_timeout, lambda: partitions(consumer, section))
     except (KafkaError, OSError) as exc:

@@ -43,8 +43,9 @@ class Slab:
     blocks: list[Block] = field(default_factory=list)
 
     def add(self, block: Block, most: int) -> None:
-        self.blocks.append(block.below(self.share))
-        self.kept += len(self.blocks[-1].draw)
+        """`block` holds rows of this stretch whose draw is below the share."""
+        self.blocks.append(block)
+        self.kept += len(block.draw)
         while self.kept > most:
             self.share /= 2
             self.blocks = [one for one in (block.below(self.share) for block in self.blocks) if len(one.draw)]
@@ -87,15 +88,17 @@ class Traffic:
             return
         number = np.floor(batch.time_s[judged] / self._slab_s).astype(np.int64)
         alarm = np.maximum.reduce([one.alarm for one in scores])[judged] >= 1
-        rows = judged if len(judged) <= MOST_BATCH_ROWS else self._rng.choice(judged, MOST_BATCH_ROWS, replace=False)
+        sampled = np.ones(len(judged), np.bool_)
+        if len(judged) > MOST_BATCH_ROWS:
+            sampled = self._rng.permutation(len(judged)) < MOST_BATCH_ROWS
         with self._lock:
-            for one in np.unique(number):
-                slab = self._slab(int(one))
+            for one in sorted(set(number.tolist())):
+                slab = self._slab(one)
                 if slab is not None:
                     here = number == one
-                    slab.rows += int(here.sum())
-                    slab.incidents += int(alarm[here].sum())
-            self._keep(batch, scores[0].score, rows)
+                    slab.rows += int(np.count_nonzero(here))
+                    slab.incidents += int(np.count_nonzero(alarm & here))
+                    self._keep(slab, batch, scores[0].score, judged[here & sampled])
 
     def take(self) -> View | None:
         """The window as it is now; None where there is nothing yet."""
@@ -114,16 +117,13 @@ class Traffic:
         with self._lock:
             self._slabs.clear()
 
-    def _keep(self, batch: EventBatch, score: F32, rows: I64) -> None:
-        numbers = np.floor(batch.time_s[rows] / self._slab_s).astype(np.int64)
-        for number in np.unique(numbers):
-            slab, mine = self._slab(int(number)), rows[numbers == number]
-            if slab is not None:
-                draw = self._rng.random(len(mine))
-                block = Block(
-                    batch.keys, batch.entity[mine, 0], batch.time_s[mine], batch.values[mine], score[mine], draw
-                )  # fmt: skip
-                slab.add(block, self._most)
+    def _keep(self, slab: Slab, batch: EventBatch, score: F32, rows: I64) -> None:
+        draw = self._rng.random(len(rows))
+        stay = draw < slab.share
+        rows, draw = rows[stay], draw[stay]
+        if len(rows):
+            block = Block(batch.keys, batch.entity[rows, 0], batch.time_s[rows], batch.values[rows], score[rows], draw)
+            slab.add(block, self._most)
 
     def _slab(self, number: int) -> Slab | None:
         """The slab of that number, if it is within the window; a newer one pushes old ones out."""
