@@ -6,6 +6,8 @@ gap) components over the log gap in the entity's unit. Parameters in order: logi
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from streamer.detect.arrays import clip
@@ -26,17 +28,33 @@ def weights(logits: F32) -> F32:
     return w / w.sum(axis=-1, keepdims=True)
 
 
+class Gap(NamedTuple):
+    """The mixture of a log gap: weight, location and scale of its components, (..., G) each."""
+
+    weight: F32
+    location: F32
+    scale: F32
+
+    @classmethod
+    def of(cls, params: F32) -> Gap:
+        """Of params (..., 3G)."""
+        g = GAP_COMPONENTS
+        scale = np.exp(clip(params[..., 2 * g :], GAP_LOG_SCALE_LOW, LOG_SCALE_HIGH))
+        return cls(weights(params[..., :g]), params[..., g : 2 * g], scale)
+
+    def tails(self, log_gap: F32 | F64) -> tuple[F32, F32]:
+        """P(gap <= observed) and P(gap >= observed), (...) each, at log gaps (...)."""
+        u = (log_gap[..., None] - self.location) / self.scale
+        logistic, hazard = u[..., :WEIBULL_FROM], -np.exp(clip(u[..., WEIBULL_FROM:], -30, 5))
+        upper, lower = np.empty_like(u), np.empty_like(u)
+        upper[..., :WEIBULL_FROM], upper[..., WEIBULL_FROM:] = _sigmoid(-logistic), np.exp(hazard)
+        lower[..., :WEIBULL_FROM], lower[..., WEIBULL_FROM:] = _sigmoid(logistic), -np.expm1(hazard)
+        return (self.weight * lower).sum(axis=-1), (self.weight * upper).sum(axis=-1)
+
+
 def gap_tails(params: F32, log_gap: F32 | F64) -> tuple[F32, F32]:
     """P(gap <= observed) and P(gap >= observed), (N,) each, of params (N, 3G) at log gaps (N,)."""
-    g = GAP_COMPONENTS
-    w = weights(params[:, :g])
-    scale = np.exp(clip(params[:, 2 * g :], GAP_LOG_SCALE_LOW, LOG_SCALE_HIGH))
-    u = (log_gap[:, None] - params[:, g : 2 * g]) / scale
-    logistic, hazard = u[:, :WEIBULL_FROM], -np.exp(clip(u[:, WEIBULL_FROM:], -30, 5))
-    upper, lower = np.empty_like(u), np.empty_like(u)
-    upper[:, :WEIBULL_FROM], upper[:, WEIBULL_FROM:] = _sigmoid(-logistic), np.exp(hazard)
-    lower[:, :WEIBULL_FROM], lower[:, WEIBULL_FROM:] = _sigmoid(logistic), -np.expm1(hazard)
-    return (w * lower).sum(axis=-1), (w * upper).sum(axis=-1)
+    return Gap.of(params).tails(log_gap)
 
 
 def gap_quantile(params: F32, p: float | F32) -> F32:
@@ -44,11 +62,11 @@ def gap_quantile(params: F32, p: float | F32) -> F32:
     within the last part, a quarter of the narrowest component, a straight line is near enough.
     """
     rows, low, width = np.arange(len(params)), np.full(len(params), GAP_RANGE[0]), GAP_RANGE[1] - GAP_RANGE[0]
-    many, wanted = np.repeat(params, PARTS + 1, axis=0), np.broadcast_to(p, len(params))
+    gap, wanted = Gap.of(params[:, None]), np.broadcast_to(p, len(params))
     for _ in range(CUTS):
         width /= PARTS
         at = low[:, None] + width * np.arange(PARTS + 1)
-        lower = gap_tails(many, at.ravel())[0].reshape(at.shape)
+        lower, _ = gap.tails(at)  # (N, PARTS + 1)
         part = clip((lower < wanted[:, None]).sum(axis=1) - 1, 0, PARTS - 1)
         low = at[rows, part]
     begin, end = lower[rows, part], lower[rows, part + 1]

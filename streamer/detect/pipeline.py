@@ -72,6 +72,7 @@ class Detector:
         self._teller = Teller(self.storm, self.incidents)
         self._feedback = Feedback(settings, self.slots, self.profile, self.decider, self.incidents, key)
         self._takeover: Takeover | None = None
+        self._judged = np.zeros(0, np.int64)  # slots of the last events
         self.schema = snapshot.Schema.of(key, settings.channels, spec.k_min, self.arrays())
 
     # -- what the service reads ---------------------------------------------------------------------------------------
@@ -122,6 +123,7 @@ class Detector:
         slots = self._placed(batch, start)
         for wave in waves(slots, self.lanes.due[slots] - self.ring.count[slots]):
             self._wave(batch, wave + start, slots[wave], scores)
+        self._judged = slots
         return start + len(slots)
 
     def _placed(self, batch: EventBatch, start: int) -> I64:
@@ -229,6 +231,11 @@ class Detector:
         """Timers on the axis of event time: entities silent for longer than credible, and a storm's summary."""
         self.now_s = now_s
         return self.storm.roll(self.topic, now_s, self.ref) + self.silence.tick(now_s, self.slots, self.topic, self.ref)
+
+    def get_ahead(self) -> None:
+        """Anchor those of the last events' entities whose anchor is due now: their next event does not wait for it."""
+        self._judged, judged = self._judged[:0], self._judged
+        self.lanes.anchor(np.unique(judged))
 
     def heed(self, labels: Sequence[Label], note: Callable[[Effect], None] = ignore) -> list[Alert]:
         """Let what people said act on the entities that are remembered here, each label once; the incidents it ends.

@@ -167,6 +167,11 @@ class Line:
         self.tickets.open(arrival.poll, needs=needs, alerts=posted - self._posted, received_at=arrival.at)
         failpoint("after_post")
 
+    def get_ahead(self) -> None:
+        """Do what the next events would wait for."""
+        for judge in self.judges:
+            judge.get_ahead()
+
     def settle(self) -> None:
         """Close the tickets whose alerts are acknowledged and whose scores are written; earn their positions."""
         if not self.tickets or not self.scores.pump():

@@ -80,6 +80,9 @@ class Scorer:
         worked = [] if self.stalled else [line.work() for line in self.lines]
         waited_for = any(len(line.mailbox) for line in self.lines)
         self._pump(0.0 if waited_for else FLUSH_S)  # before anything else: somebody waits for what was just found
+        if any(worked) and not waited_for:
+            for line in self.lines:
+                line.get_ahead()
         worked += [guest.turn() for guest in self._guests]
         self._tick()
         self._pump(0.0)

@@ -65,12 +65,14 @@ def stream(seed: int, events: int, entities: int = 3, channels: int = 2, *, awkw
     )
 
 
-def in_pieces(detector: Detector, batch: EventBatch, sizes: Sequence[int]) -> Judged:
-    """The batch cut into pieces of the given sizes, in turn; the results joined."""
+def in_pieces(detector: Detector, batch: EventBatch, sizes: Sequence[int], *, ahead: bool = False) -> Judged:
+    """The batch cut into pieces of the given sizes, in turn, getting ahead between them or not; the results joined."""
     found, start, turn = [], 0, 0
     while start < len(batch):
         end = min(start + sizes[turn % len(sizes)], len(batch))
         found.append(detector.process(batch.rows(slice(start, end))))
+        if ahead:
+            detector.get_ahead()
         start, turn = end, turn + 1
     return join(found)
 

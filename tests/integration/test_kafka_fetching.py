@@ -9,7 +9,7 @@ from tests.integration.sources import Driver, open_source, produce
 from tests.servers.admin import Kafka
 from tests.servers.child import wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.needs_kafka]
+pytestmark = pytest.mark.needs_kafka
 
 
 def test_an_answer_that_came_before_we_ask_is_something_to_wait_for(kafka: Kafka, topic: str) -> None:

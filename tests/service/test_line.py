@@ -195,10 +195,14 @@ class Asked(MemorySink):
         return super().flush(timeout_s)
 
 
-def test_acknowledgements_are_waited_for_only_where_nothing_waits_to_be_judged() -> None:
+def test_acknowledgements_and_what_comes_next_have_time_only_where_nothing_waits_to_be_judged() -> None:
     sink = Asked()
     w = world([batch_of([HIGH], 0), batch_of([HIGH], 1)], sink=sink)
     w.read(2)
     w.line.batch_rows = 1  # one after the other
-    w.score(2)
+    ahead = []
+    for _ in range(2):
+        w.score()
+        ahead.append(w.judges[0].ahead)
     assert sink.patience == [0.0, FLUSH_S]
+    assert ahead == [0, 1]

@@ -74,6 +74,7 @@ class HighJudge:
     out_of_order: int = 0
     open_incidents: int = 0
     now_s: float | None = None
+    ahead: int = 0
     timers: list[Alert] = field(default_factory=list)  # raised by the next tick
     next: ModelRef | None = None
     behind: int = 0
@@ -92,6 +93,9 @@ class HighJudge:
         self.now_s = now_s
         raised, self.timers = self.timers, []
         return raised
+
+    def get_ahead(self) -> None:
+        self.ahead += 1
 
     def heed(self, labels: Sequence[Label], note: Callable[[Effect], None] = ignore) -> list[Alert]:
         """Remember them; each changes nothing, once."""
