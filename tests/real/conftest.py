@@ -9,6 +9,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import numpy as np
 import pytest
 
 CONFIGS = Path(__file__).parent / "configs"
+# Rows that are enough to see every series scored; bench/quality.py reads them whole.
+SHORT_ROWS, WHOLE = 2500, {"nyc_taxi", "art_flatline", "art_daily_perfect_square_wave"}
 # Test rows of the long sets that are enough to see the pipeline at work; bench/quality.py reads them whole.
 ARRAYS = {
     "skab_valve1_0": ("skab/valve1/0", None),
@@ -70,9 +73,20 @@ def real_data(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def scored(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ran]:
+def short_data(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same folder with the beginnings of the series, but for those of which a test wants the end."""
+    folder = tmp_path_factory.mktemp("short")
+    for path in real_data.glob("*.csv"):
+        with path.open() as file:
+            lines = file if path.stem in WHOLE else islice(file, SHORT_ROWS + 1)
+            (folder / path.name).write_text("".join(lines))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def scored(short_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ran]:
     """`streamer score` without any configuration over every file, by the file's stem."""
-    files = sorted(real_data.glob("*.csv"), key=lambda path: -path.stat().st_size)
+    files = sorted(short_data.glob("*.csv"), key=lambda path: -path.stat().st_size)
 
     def one(path: Path) -> Ran:
         out = tmp_path_factory.mktemp(path.stem)

@@ -22,13 +22,13 @@ def test_the_public_data_is_there(shared: Path) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_any_series_is_scored_row_by_row_without_configuration(
-    scored: dict[str, Ran], real_data: Path, name: str
+    scored: dict[str, Ran], short_data: Path, name: str
 ) -> None:
     ran = scored[name]
     assert ran.rc == 0, ran.err
     (told,) = ran.json()
     rows = rows_of(ran.folder / "scores.csv")
-    with (real_data / f"{name}.csv").open() as file:
+    with (short_data / f"{name}.csv").open() as file:
         lines = sum(1 for line in file if line.strip()) - 1
     assert told["rows"] == lines == len(rows)
     assert [int(row["row"]) for row in rows] == list(range(lines))
