@@ -1,5 +1,6 @@
 """config.yaml: one typed section per part; YAML, environment, flags; every error with its place and the right name."""
 
+from streamer.config.fields import Fields, Time
 from streamer.config.kafka import (
     DeadLetterTopic,
     Kafka,
@@ -41,14 +42,12 @@ from streamer.config.state import (
 from streamer.config.stream import (
     Alerts,
     Detect,
-    Fields,
     FileSource,
     HostSource,
     MemorySource,
     Source,
     Stream,
     SyntheticSource,
-    Time,
     Window,
 )  # fmt: skip
 from streamer.config.units import Duration, KofN, Rate, Size

@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 from streamer.config.base import Rule, repeated
-from streamer.config.kafka import DeadLetterTopic, KafkaSink, KafkaSource
+from streamer.config.kafka import DeadLetterTopic, Kafka, KafkaSink, KafkaSource
 from streamer.config.state import DeadLetterFile
 from streamer.config.stream import Stream
 
-if TYPE_CHECKING:
-    from streamer.config.schema import Config
+
+class Whole(Protocol):
+    """What these rules look at of a whole configuration (schema.Config)."""
+
+    @property
+    def streams(self) -> Sequence[Stream]: ...
+
+    @property
+    def kafka(self) -> Kafka: ...
+
+    @property
+    def schema_registry(self) -> object | None: ...
+
+    @property
+    def sinks(self) -> Sequence[object]: ...
+
+    @property
+    def dead_letters(self) -> object | None: ...
+
+    def written_files(self) -> set[str]: ...
 
 
-def kafka_rules(config: Config) -> Iterator[Rule]:
+def kafka_rules(config: Whole) -> Iterator[Rule]:
     """Every broken rule between sources, sinks, dead letters, registry and cluster."""
     sources = [(i, s, s.source) for i, s in enumerate(config.streams) if isinstance(s.source, KafkaSource)]
     for i, _, source in sources:
@@ -36,7 +54,7 @@ def _group_rules(sources: list[tuple[int, KafkaSource]]) -> Iterator[Rule]:
             yield ("streams", i, "source", "instance"), f"{source.instance!r} is a member of the group already"
 
 
-def _sink_rules(config: Config, sources: list[tuple[Stream, KafkaSource]]) -> Iterator[Rule]:
+def _sink_rules(config: Whole, sources: list[tuple[Stream, KafkaSource]]) -> Iterator[Rule]:
     sinks = [(i, sink) for i, sink in enumerate(config.sinks) if isinstance(sink, KafkaSink)]
     for n in repeated([sink.topic for _, sink in sinks]):
         yield ("sinks", sinks[n][0], "topic"), f"{sinks[n][1].topic!r} is written by two sinks"
@@ -51,7 +69,7 @@ def _sink_rules(config: Config, sources: list[tuple[Stream, KafkaSource]]) -> It
             yield ("sinks", i, "delivery_timeout"), f"must not be below kafka.request_timeout ({shortest})"
 
 
-def _letter_rules(config: Config, sources: list[tuple[Stream, KafkaSource]]) -> Iterator[Rule]:
+def _letter_rules(config: Whole, sources: list[tuple[Stream, KafkaSource]]) -> Iterator[Rule]:
     letters = config.dead_letters
     if isinstance(letters, DeadLetterTopic):
         if reader := _reader(letters.topic, sources):

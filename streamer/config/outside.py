@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
 
 from streamer.config.base import Rule
-
-if TYPE_CHECKING:
-    from streamer.config.stream import Fields
+from streamer.config.fields import Fields
 
 ENTITIES = ("@key", "@topic", "@partition")
 TIMES = ("@timestamp",)

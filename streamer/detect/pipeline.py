@@ -234,8 +234,9 @@ class Detector:
 
     def get_ahead(self) -> None:
         """Anchor those of the last events' entities whose anchor is due now: their next event does not wait for it."""
-        self._judged, judged = self._judged[:0], self._judged
-        self.lanes.anchor(np.unique(judged))
+        if len(self._judged):
+            self._judged, judged = self._judged[:0], self._judged
+            self.lanes.anchor(np.unique(judged))
 
     def heed(self, labels: Sequence[Label], note: Callable[[Effect], None] = ignore) -> list[Alert]:
         """Let what people said act on the entities that are remembered here, each label once; the incidents it ends.
