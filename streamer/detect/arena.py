@@ -13,6 +13,8 @@ import numpy as np
 
 from streamer.event import F32, I32, I64, Bool
 
+FEW = 256  # rows
+
 
 class Slots:
     """Entity name <-> slot number. `fresh` slots of an assignment hold the remains of another entity.
@@ -102,13 +104,18 @@ class Block:
 def appearances(entity: I32) -> tuple[I32, I64, I64]:
     """The distinct numbers of rows (N,) by first appearance, the row of that, and each row's (N,) place among them."""
     rows = np.arange(len(entity))
-    if len(set(entity.tolist())) == len(entity):  # as few rows mostly are: np.unique takes twenty times as long
+    if _few_and_distinct(entity):
         return entity, rows, rows
     index, first, inverse = np.unique(entity, return_index=True, return_inverse=True)
     order = np.argsort(first)
     place = np.empty_like(order)
     place[order] = rows[: len(order)]
     return index[order], first[order], place[inverse]
+
+
+def _few_and_distinct(numbers: I32 | I64) -> bool:
+    """As the rows of a small batch mostly are: np.unique takes twenty times as long to say so."""
+    return len(numbers) <= FEW and len(set(numbers.tolist())) == len(numbers)
 
 
 def by_last(place: I64, count: int) -> I64:
@@ -125,7 +132,7 @@ def waves(slots: I64, left: I64) -> list[I64]:
     has `left` (N,) events until the next anchor begins later, by less than the root of the number of waves, so that
     many are anchored in one wave.
     """
-    if len(set(slots.tolist())) == len(slots):
+    if _few_and_distinct(slots):
         return [np.arange(len(slots))]
     order = np.argsort(slots, kind="stable")
     grouped = slots[order]
@@ -133,6 +140,8 @@ def waves(slots: I64, left: I64) -> list[I64]:
     first[:1] = True
     np.not_equal(grouped[1:], grouped[:-1], out=first[1:])
     starts = np.flatnonzero(first)
+    if len(starts) == len(slots):
+        return [np.arange(len(slots))]
     rank = np.arange(len(slots)) - np.repeat(starts, np.diff(np.append(starts, len(slots))))
     rank += -left[order] % math.isqrt(int(rank.max()) + 1)
     by_rank = np.argsort(rank, kind="stable")
