@@ -26,7 +26,10 @@ class Silence:
         self._silent = np.zeros(settings.max_entities, np.bool_)
 
     def tick(self, now_s: float, slots: Slots, topic: str, ref: ModelRef) -> list[Alert]:
-        """Alerts for slots that have become silent by `now_s`, once per silence."""
+        """Alerts for slots that have become silent by `now_s`, once per silence, who was heard longest ago first.
+
+        Not in the order of slots: after a restart an entity may live in another one.
+        """
         if not (self._settings.silence and self.lanes.rhythm) or not len(slots):
             return []
         ring, taken = self.lanes.ring, np.arange(len(slots))
@@ -41,11 +44,9 @@ class Silence:
         limit = np.maximum(AT_LEAST_GAPS, np.exp(density.gap_quantile(params, 1 - CREDIBLE))) * unit
         over = now_s - ring.newest_s[overdue] > limit
         self._silent[overdue[over]] = True
-        return [
-            self._alert(int(slot), slots.names[slot] or "", now_s, float(limit[i]), topic, ref)
-            for i, slot in enumerate(overdue)
-            if over[i]
-        ]
+        found = [(slots.names[slot] or "", int(slot), float(limit[i])) for i, slot in enumerate(overdue) if over[i]]
+        found.sort(key=lambda one: (ring.newest_s[one[1]], one[0]))
+        return [self._alert(slot, name, now_s, limit_s, topic, ref) for name, slot, limit_s in found]
 
     def heard(
         self, batch: EventBatch, rows: I64, slots: I64, time_s: F64, names: Sequence[str | None], ref: ModelRef
