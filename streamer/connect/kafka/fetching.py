@@ -2,7 +2,7 @@
 
 The client asks on its own thread, comes back, and goes there again to wait for the answer. Where nothing is buffered,
 as in a stream read as it comes, both are one visit; and nobody is sent there just to find the coordinator known.
-Together they took 0.6 of 2.5 ms a poll beside a busy scorer.
+These two visits took 0.6 and 0.2 of 2.5 ms a poll beside a busy scorer.
 """
 
 from __future__ import annotations
