@@ -35,7 +35,7 @@ def test_a_worker_killed_again_and_again_has_a_successor_and_nothing_is_lost(
     pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
     trial.wait_alerts(50, timeout_s=60.0)
     time.sleep(Rules().settled_s)  # who never settled would be given up in the end
-    for _ in range(times(3, 40)):
+    for _ in range(times(4, 40)):
         time.sleep(rng.uniform(0.5, 5.0))
         _kill_and_await(daemon, rng.randrange(3))
     pump.stop()
