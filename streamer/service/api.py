@@ -143,13 +143,10 @@ class _Pages:
 
     async def alerts(self, request: Request) -> Response:
         """The last alerts behind `cursor`, oldest first; `next` is the cursor behind this page."""
-        from streamer.connect.sinks import alert_json
-
         cursor = whole_number(request, "cursor", 0, least=0, most=2**63)
         limit = whole_number(request, "limit", PAGE, least=1, most=MOST)
         page, after = self._parts.recent.after(cursor, limit)
-        listed = b",".join(map(alert_json, page))
-        body = b'{"schema":"streamer.alerts/1","alerts":[%b],"next":%d}' % (listed, after)
+        body = b'{"schema":"streamer.alerts/1","alerts":[%b],"next":%d}' % (b",".join(page), after)
         return Response(body, media_type="application/json")
 
     async def label(self, request: Request) -> Response:

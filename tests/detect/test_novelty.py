@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streamer.detect.evidence.novelty import FIRST_FIT, LAST_FIT, MEMORY, Novelty, _nearest
@@ -127,10 +127,26 @@ def test_a_one_sided_stream_cares_for_values_beyond_all_known_ones(
 
 
 @settings(max_examples=6)
+@given(st.integers(0, 2**31), st.sampled_from([2.0**-30, 0.5, 2.0**10, 2.0**30]))
+def test_the_unit_of_a_channel_does_not_matter(seed: int, a: float) -> None:
+    """Units that are powers of two: arithmetic is exact, so not even a bin is another."""
+    values = shifted_at_the_end(seed)
+    np.testing.assert_array_equal(judge(make(), values), judge(make(), a * values))
+
+
+@settings(max_examples=6)
 @given(st.integers(0, 2**31), st.sampled_from([1e-9, 1e-3, -2.0, 1e9]), st.sampled_from([0.0, -3.0, 1000.0]))
-def test_unit_and_zero_of_a_channel_do_not_matter(seed: int, a: float, b: float) -> None:
-    """Bins are cut at the channel's own scale: rounding may move a value by one bin, far less than the alarm line."""
+@example(seed=294, a=1e-9, b=1000.0)
+@example(seed=191, a=-2.0, b=1000.0)
+def test_unit_and_zero_of_a_channel_do_not_matter_but_for_rounding(seed: int, a: float, b: float) -> None:
+    """Rounding may move one value in thousands over the edge of its bin. Beside a single visited bin far out, where
+    bins are wide (3 % of the distance from the centre), it is then new, or known, where it was not."""
+    values = shifted_at_the_end(seed)
+    apart = np.abs(judge(make(), values) - judge(make(), a * (values + b))) > 0.25 * MIN_EVIDENCE
+    assert apart.sum() <= 2
+
+
+def shifted_at_the_end(seed: int) -> np.ndarray:
     values = np.random.default_rng(seed).normal(0, 1, 200)
     values[-5:] += 10
-    plain, copy = judge(make(), values), judge(make(), a * (values + b))
-    np.testing.assert_allclose(plain, copy, atol=0.25 * MIN_EVIDENCE)
+    return values

@@ -18,6 +18,7 @@ from streamer.service.learning.drift import Sample
 
 SLABS = 24
 MOST_BATCH_ROWS = 512  # looked at of one batch: the price of a batch is bounded
+MOST_BLOCKS = 32  # a block of few rows is 1 kB of objects, and holds the names of its whole batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class Slab:
     def add(self, block: Block, most: int) -> None:
         """`block` holds rows of this stretch whose draw is below the share."""
         self.blocks.append(block)
+        if len(self.blocks) > MOST_BLOCKS:
+            self.blocks = [joined(self.blocks)]
         self.kept += len(block.draw)
         while self.kept > most:
             self.share /= 2
@@ -70,6 +73,9 @@ class Block:
         return Block(
             self.keys, self.entity[stay], self.time_s[stay], self.values[stay], self.score[stay], self.draw[stay]
         )
+
+
+_COLUMNS = ("time_s", "values", "score", "draw")  # of a block, as its fields come
 
 
 class Traffic:
@@ -109,8 +115,9 @@ class Traffic:
         if not blocks:
             return None
         span = slabs[-1].number - slabs[0].number + 1
-        sample, score = _joined(blocks)
-        return View(sample, score, incidents, rows, span >= SLABS)
+        one = joined(blocks)
+        sample = Sample(one.keys, one.entity, one.time_s, one.values)
+        return View(sample, one.score, incidents, rows, span >= SLABS)
 
     def forget(self) -> None:
         """Begin anew."""
@@ -135,13 +142,13 @@ class Traffic:
         return next((slab for slab in reversed(slabs) if slab.number == number), None)
 
 
-def _joined(blocks: Sequence[Block]) -> tuple[Sample, F32]:
-    """One sample of all blocks, their names in one list."""
+def joined(blocks: Sequence[Block]) -> Block:
+    """All rows as one block, with the names of these rows alone."""
     place: dict[str, int] = {}
     entity = []
     for block in blocks:
         own, inverse = np.unique(block.entity, return_inverse=True)
         numbers = [place.setdefault(block.keys[index], len(place)) for index in own.tolist()]
         entity.append(np.array(numbers, np.int32)[inverse])
-    columns = [np.concatenate([getattr(block, name) for block in blocks]) for name in ("time_s", "values", "score")]
-    return Sample(tuple(place), np.concatenate(entity), columns[0], columns[1]), columns[2]
+    columns = [np.concatenate([getattr(block, name) for block in blocks]) for name in _COLUMNS]
+    return Block(tuple(place), np.concatenate(entity), *columns)

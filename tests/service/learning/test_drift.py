@@ -230,3 +230,18 @@ def test_rows_that_come_too_late_for_the_window_are_left_out() -> None:
     live(traffic, np.ones((10, 1, 1), np.float32), 0.0)
     view = traffic.take()
     assert view is not None and view.sample.values.max() == 0
+
+
+def test_rows_that_come_a_few_at_a_time_stay_what_they_were() -> None:
+    """Their blocks are joined now and then, and each block has names and numbers of its own."""
+    traffic, values = Traffic(DAY_S, 24_000), np.arange(400, dtype=np.float32).reshape(100, 4, 1)
+    live(traffic, values, 0.0, rows=1)
+    view = traffic.take()
+    assert view is not None and len(view.sample) == 400
+    found = {
+        (view.sample.names[entity], time_s, value)
+        for entity, time_s, value in zip(
+            view.sample.entity, view.sample.time_s, view.sample.values[:, 0], strict=True
+        )
+    }
+    assert found == {(f"e{e}", t * STEP_S, 4.0 * t + e) for t in range(100) for e in range(4)}
