@@ -240,8 +240,6 @@ def test_rows_that_come_a_few_at_a_time_stay_what_they_were() -> None:
     assert view is not None and len(view.sample) == 400
     found = {
         (view.sample.names[entity], time_s, value)
-        for entity, time_s, value in zip(
-            view.sample.entity, view.sample.time_s, view.sample.values[:, 0], strict=True
-        )
+        for entity, time_s, value in zip(view.sample.entity, view.sample.time_s, view.sample.values[:, 0], strict=True)
     }
     assert found == {(f"e{e}", t * STEP_S, 4.0 * t + e) for t in range(100) for e in range(4)}
