@@ -84,6 +84,7 @@ def serve(
 
     from streamer import log
     from streamer.config import load_config
+    from streamer.service import cores
     from streamer.service.daemon import Daemon
     from streamer.service.health import ALIVE_S, Health
     from streamer.service.learning.retrainer import command_of
@@ -95,6 +96,7 @@ def serve(
     config = for_worker(load_config(path, sets), worker)
     always = {} if worker is None else {"worker": worker}
     log.setup(config.log.level, config.log.format, secrets=filter(None, [_token(config)]), always=always)
+    cores.bind(config.runtime.cores)
     training = () if dry_run else command_of(path, sets)
     parts, phase = build(config, dry_run=dry_run, training=training), Phase()
     alive_s = max(ALIVE_S, 2 * float(config.runtime.retry_max))  # a source may rest that long between two attempts

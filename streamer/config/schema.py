@@ -97,6 +97,9 @@ class Runtime(Section):
     retry_first: Duration = Duration(0.5)  # doubled at each failure ...
     retry_max: Duration = Duration(30)  # ... up to this
     drain: Duration = Duration(30)  # after the first signal
+    # Processor cores to stay on; empty = all. With one for each process the slowest alerts are faster and each event
+    # cheaper. Workers take them in turn; a training is not bound.
+    cores: Annotated[tuple[Annotated[Whole, Field(le=4095)], ...], Field(max_length=4096)] = ()
 
     def rules(self) -> Iterator[Rule]:
         if not 0 < self.retry_first <= self.retry_max:

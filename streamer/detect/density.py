@@ -44,12 +44,22 @@ class Gap(NamedTuple):
 
     def tails(self, log_gap: F32 | F64) -> tuple[F32, F32]:
         """P(gap <= observed) and P(gap >= observed), (...) each, at log gaps (...)."""
-        u = (log_gap[..., None] - self.location) / self.scale
-        logistic, hazard = u[..., :WEIBULL_FROM], -np.exp(clip(u[..., WEIBULL_FROM:], -30, 5))
-        upper, lower = np.empty_like(u), np.empty_like(u)
-        upper[..., :WEIBULL_FROM], upper[..., WEIBULL_FROM:] = _sigmoid(-logistic), np.exp(hazard)
-        lower[..., :WEIBULL_FROM], lower[..., WEIBULL_FROM:] = _sigmoid(logistic), -np.expm1(hazard)
-        return (self.weight * lower).sum(axis=-1), (self.weight * upper).sum(axis=-1)
+        logistic, hazard = self._exponents(log_gap)
+        upper = np.concatenate([_sigmoid(-logistic), np.exp(hazard)], axis=-1)
+        return self._below(logistic, hazard), np.asarray((self.weight * upper).sum(axis=-1))
+
+    def below(self, log_gap: F32 | F64) -> F32:
+        """P(gap <= observed) (...) at log gaps (...)."""
+        return self._below(*self._exponents(log_gap))
+
+    def _exponents(self, log_gap: F32 | F64) -> tuple[F32, F32]:
+        """What the tails of the logistic and of the Weibull components are made of."""
+        u: F32 = np.asarray((log_gap[..., None] - self.location) / self.scale)
+        return u[..., :WEIBULL_FROM], -np.exp(clip(u[..., WEIBULL_FROM:], -30, 5))
+
+    def _below(self, logistic: F32, hazard: F32) -> F32:
+        lower = np.concatenate([_sigmoid(logistic), -np.expm1(hazard)], axis=-1)
+        return np.asarray((self.weight * lower).sum(axis=-1))
 
 
 def gap_tails(params: F32, log_gap: F32 | F64) -> tuple[F32, F32]:
@@ -66,7 +76,7 @@ def gap_quantile(params: F32, p: float | F32) -> F32:
     for _ in range(CUTS):
         width /= PARTS
         at = low[:, None] + width * np.arange(PARTS + 1)
-        lower, _ = gap.tails(at)  # (N, PARTS + 1)
+        lower = gap.below(at)  # (N, PARTS + 1)
         part = clip((lower < wanted[:, None]).sum(axis=1) - 1, 0, PARTS - 1)
         low = at[rows, part]
     begin, end = lower[rows, part], lower[rows, part + 1]

@@ -12,6 +12,7 @@ from streamer.config import (
     FileSink,
     KafkaSource,
     Problem,
+    Runtime,
     ScoreOutput,
     Server,
     Stream,
@@ -41,6 +42,7 @@ def for_worker(config: Config, worker: int | None) -> Config:
     if worker is not None:
         changed["server"] = listening(config.server, worker)
         changed["streams"] = tuple(_member(stream, worker) for stream in config.streams)
+        changed["runtime"] = _on_its_core(config.runtime, worker)
     return config.model_copy(update=changed)
 
 
@@ -48,6 +50,12 @@ def listening(server: Server, worker: int) -> Server:
     """The address of a worker: port + number, where 0 stays any free port."""
     port = server.port + worker if server.port else 0
     return server.model_copy(update={"listen": f"{server.listen.rpartition(':')[0]}:{port}"})
+
+
+def _on_its_core(runtime: Runtime, worker: int) -> Runtime:
+    """One of the cores for each worker, in turn."""
+    cores = runtime.cores
+    return runtime.model_copy(update={"cores": (cores[worker % len(cores)],)}) if cores else runtime
 
 
 def refuse_unshared(config: Config, workers: int) -> None:

@@ -16,7 +16,7 @@ from tests.integration.trial import Trial
 from tests.servers.admin import Kafka
 from tests.servers.redis_server import RedisServer
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 # A dead member holds its partitions for the session's six seconds; the rest is for starting and restoring. A machine so
 # busy that a process needs longer than six seconds to start has six more from there.
 FIRST_SCORE_S, SESSION_S = 12.0, 6.0
@@ -35,6 +35,7 @@ def failpoints() -> Iterator[str]:
                 yield from {str(node.args[0].value)} - OF_THE_REGISTRY
 
 
+@pytest.mark.alone
 def test_killed_again_and_again_it_is_back_in_twelve_seconds_and_loses_nothing(
     kafka: Kafka, trial_on: MakeTrial
 ) -> None:

@@ -15,7 +15,7 @@ from tests.integration.watch import Watch
 from tests.servers.admin import Kafka
 from tests.servers.child import wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 REVOKE_S = 5.0
 EVERY_S = 2.0
 HANG_S = 60.0  # ten sessions of six seconds: who stopped polling or beating would be evicted
@@ -23,6 +23,7 @@ HANGS_AFTER = 20  # batches
 HANGS_S = 3.0  # silent for so long, it does: a batch takes less even on a machine that is busy
 
 
+@pytest.mark.alone
 def test_members_that_come_and_go_every_two_seconds_lose_nothing(kafka: Kafka, trial_on: MakeTrial) -> None:
     """Rebalances run inside the reader's poll: a slow revoke would be a silent loop."""
     trial, rng = trial_on(kafka, every_score=True), dice()

@@ -22,7 +22,7 @@ from tests.integration.trial import STREAM, Travel, Trial, dump
 from tests.servers.admin import Kafka
 from tests.servers.child import wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 PHASE, BURST = 10_000, 2_000  # records: 5 s, and 1 s
 DELAY_S = 1.0  # of events beside poison, more than of others in the same run
 LONGEST = 4096
@@ -84,6 +84,7 @@ def _kind(number: int) -> tuple[str, Spoil]:
 LOAD = Poisoned(spike_every=60)
 
 
+@pytest.mark.alone
 def test_poison_is_set_aside_and_counted_and_the_others_go_on(kafka: Kafka, trial_on: MakeTrial) -> None:
     trial = trial_on(kafka, load=LOAD)
     daemon = trial.daemon(source={"max_record": f"{LONGEST}B"}).start()

@@ -15,7 +15,7 @@ from tests.integration.trial import STREAM, Trial, dump
 from tests.servers.admin import Kafka
 from tests.servers.child import wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 Gaps = dict[int, int]  # records by partition
 
 

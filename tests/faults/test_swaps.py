@@ -22,7 +22,7 @@ from tests.integration.trial import SCORES, STREAM
 from tests.servers.admin import Kafka
 from tests.service.learning.room import written
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 SWAPS = times(6, 30)
 FACTORS = {"even": 1.0, "odd": 1.01}
 BETWEEN = 2000  # events from a swap to the next

@@ -39,6 +39,13 @@ def test_each_worker_has_its_own_port_instance_and_files() -> None:
     assert isinstance(third.dead_letters, DeadLetterFile) and third.dead_letters.path == "dlq-2.jsonl"
 
 
+def test_workers_take_the_cores_in_turn_and_alone_it_has_all() -> None:
+    config = configured(runtime={"cores": [2, 5]})
+    assert [for_worker(config, i).runtime.cores for i in (0, 1, 2)] == [(2,), (5,), (2,)]
+    assert for_worker(config, None).runtime.cores == (2, 5)
+    assert for_worker(configured(), 1).runtime.cores == ()
+
+
 def test_alone_the_number_is_zero_and_all_else_stays() -> None:
     alone = for_worker(configured(sinks=[{"kind": "file", "path": "alerts-{worker}.jsonl"}]), None)
     assert isinstance(alone.sinks[0], FileSink) and alone.sinks[0].path == "alerts-0.jsonl"

@@ -132,6 +132,8 @@ def pool(e: F32) -> tuple[F64, F64]:
 
     Many channels do not make many alarms.
     """
+    if e.shape[1] == 1:
+        return e[:, 0].astype(np.float64), np.ones(e.shape)
     lifted = np.expm1(e.astype(np.float64) * LOG10)
     whole = lifted.sum(axis=1, keepdims=True)
     share = np.divide(lifted, whole, out=np.full_like(lifted, 1 / e.shape[1]), where=whole > 0)

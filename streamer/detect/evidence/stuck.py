@@ -40,13 +40,15 @@ class Stuck:
     def fold(self, seen: Observation) -> tuple[F32, F32]:
         c = self._block.gather(seen.slots)  # (7, N, C)
         new = seen.age == 0
-        c[:, new] = 0
-        c[FIRST, new], c[AGAIN, new] = FIRST_PRIOR, AGAIN_PRIOR
+        if new.any():
+            c[:, new] = 0
+            c[FIRST, new], c[AGAIN, new] = FIRST_PRIOR, AGAIN_PRIOR
         known = ~np.isnan(seen.values)
         same = known & (seen.values == c[LAST]) & ~new[:, None]
         before = c[RUN].copy()
         c[RUN] = np.where(known, np.where(same, before + 1, 0), before)
-        e = np.where(known, _strangeness(c), 0).astype(np.float32) * self._weight
+        # Mostly nothing stands still.
+        e = np.where(known, _strangeness(c), 0) * self._weight if same.any() else np.zeros_like(seen.values)
         self._learn(c, before, known & ~same & ~new[:, None], seen.learn[:, None])
         c[LAST] = np.where(known, seen.values, c[LAST])
         self._block.scatter(seen.slots, c)

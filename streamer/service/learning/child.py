@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from streamer.protocols import Clock
+from streamer.service import cores
 
 LOOK_S = 0.2  # how late a stop or the end is seen
 FAREWELL_S = 1.0  # between the request to end and the kill
@@ -91,10 +92,11 @@ def run(
     Lines of its standard error that are JSON objects go to `hear`, as they come.
     """
     began = clock()
-    child = subprocess.Popen(
-        limits.around(command), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        env={**limits.environment(), **env}, start_new_session=True,
-    )  # fmt: skip
+    with cores.unbound():
+        child = subprocess.Popen(
+            limits.around(command), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            env={**limits.environment(), **env}, start_new_session=True,
+        )  # fmt: skip
     assert child.stderr is not None
     lines = Lines(hear)
     try:
