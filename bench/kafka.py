@@ -94,7 +94,10 @@ class Bench:
         return daemon.scored, took.user + took.system
 
     def latency(self) -> list[Figure]:
-        """Milliseconds from `send` of an event to its alert at an independent consumer, and of the transport alone."""
+        """Milliseconds from `send` of an event to its alert at an independent consumer, and of the transport alone.
+
+        The daemon stays on one core (`runtime.cores`); broker, producer and consumer have all.
+        """
         bare, alerts = [], []
         for _ in range(2):
             bare.append(self._travel(self._topic(), None, BARE_SECONDS, 2))
