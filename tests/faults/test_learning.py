@@ -189,7 +189,7 @@ def learnt(stage: Stage) -> str:
     drift = learner.wait_line(daemons, "drift", PATIENT_S)
     say(f"drift after {at(drift) - stage.began_s:.0f} s: {drift['signals']}")
     started = learner.wait_line(daemons, "retrain_started", PATIENT_S)
-    done = learner.wait_line(daemons, "retrain_done", PATIENT_S)
+    done = learner.wait_trained(daemons, PATIENT_S)
     assert done["outcome"] == "published", done
     say(f"trained on {started['rows']} rows in {at(done) - at(started):.0f} s: {done['words']}")
     report = learner.wait_line(daemons, "shadow_report", PATIENT_S, version=started["version"])

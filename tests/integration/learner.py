@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -76,14 +76,24 @@ def at(line: dict[str, Any]) -> float:
 
 def wait_line(daemons: Sequence[Daemon], event: str, timeout_s: float, **fields: object) -> dict[str, Any]:
     """The first line of an event with these fields that any of the daemons logs."""
+    return _wait(daemons, event, lambda line: fields.items() <= line.items(), timeout_s)
+
+
+def wait_trained(daemons: Sequence[Daemon], timeout_s: float) -> dict[str, Any]:
+    """How the first training ended; a replica that wants one meanwhile finds the turn taken."""
+    return _wait(daemons, "retrain_done", lambda line: line["outcome"] != "busy", timeout_s)
+
+
+def _wait(
+    daemons: Sequence[Daemon], event: str, wanted: Callable[[dict[str, Any]], bool], timeout_s: float
+) -> dict[str, Any]:
     found: list[dict[str, Any]] = []
 
     def there() -> bool:
-        lines = (line for daemon in daemons for line in daemon.logged(event))
-        found.extend(line for line in lines if fields.items() <= line.items())
+        found.extend(line for daemon in daemons for line in daemon.logged(event) if wanted(line))
         return bool(found) or not all(daemon.running for daemon in daemons)
 
-    wait_until(there, timeout_s=timeout_s, what=f"{event} {fields}", every_s=0.25)
+    wait_until(there, timeout_s=timeout_s, what=event, every_s=0.25)
     assert found, "\n".join(daemon.child.tail() for daemon in daemons)
     return found[0]
 

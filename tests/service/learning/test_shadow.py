@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -63,6 +64,18 @@ def test_a_share_of_the_entities_is_compared_and_no_other() -> None:
     twin = next(iter(shadow._twins.values())).judges[0]
     assert twin.entities_active == len(wanted)
     assert 0 < shadow.report.events < sum(events for _, events in room.judged)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_an_equal_challenger_is_not_slow_whatever_its_share_is(share: float) -> None:
+    """A batch takes the same time whatever it holds, as small batches do: the clock ticks at every look."""
+    ticks = itertools.count()
+    room = Room(clock=lambda: 1e-3 * next(ticks))
+    shadow = seated(room, share=share)
+    for batch in pieces(traffic(1200), 50):
+        room.feed(batch)
+    assert shadow.report.events > 20
+    assert 0 < shadow.report.slowdown <= 1
 
 
 def test_a_challenger_that_went_leaves_nothing_behind() -> None:
