@@ -31,8 +31,8 @@ from streamer.service.tally import unsure
 
 log = structlog.get_logger()
 
-LEAST_SHARE = 1 / 256
-BEHIND_S = 5.0  # since the mailboxes were last empty
+LEAST_ENTITIES = 8  # of those that are known are compared, as far as hashes spread them evenly
+BEHIND_S = 5.0  # since the mailboxes were last at most half full: something waits there in any busy service
 
 
 def hashed(name: str) -> float:
@@ -135,12 +135,18 @@ class Shadow:
     def _yield(self) -> None:
         """Judging comes first: where it stays behind, half of the entities are let go. Each is judged by itself."""
         now = self._clock()
-        if not any(len(line.mailbox) for line in self._lines):
+        if all(line.mailbox.low for line in self._lines):
             self._behind_since = now
-        elif now - self._behind_since >= BEHIND_S and self.report.share > LEAST_SHARE:
+        elif now - self._behind_since >= BEHIND_S and self.report.share / 2 >= self._least_share:
             self._behind_since = now
             self.report.share /= 2
             log.warning("shadow_share_halved", model=self.report.version, share=self.report.share)
+
+    @property
+    def _least_share(self) -> float:
+        """A challenger that judges nobody would never be done."""
+        partitions = (partition for line in self._lines for partition in line.partitions)
+        return LEAST_ENTITIES / max(sum(one.judges[0].entities_active for one in partitions), 1)
 
     def judged(
         self, partition: Partition, batch: EventBatch, verdicts: Sequence[Verdict], *, aloud: bool, took_s: float

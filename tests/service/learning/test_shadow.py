@@ -90,21 +90,34 @@ def test_a_challenger_that_went_leaves_nothing_behind() -> None:
     assert left == [None, None, None]
 
 
-def test_where_judging_falls_behind_half_of_the_entities_are_let_go() -> None:
+def shares(waiting: int, entities: int) -> list[float]:
+    """Of a challenger in 15 s in which so many batches wait after each turn: the mailbox holds four."""
     now = [0.0]
     room = Room(clock=lambda: now[0])
     shadow = seated(room)
     room.line.batch_rows = 20  # what waits is not judged together
-    for batch in pieces(traffic(400), 20):
+    for batch in pieces(traffic(600, entities=entities), 20):
         room.source.add(batch)
-    shares = []
+    found = []
     for _ in range(5):
-        for _ in range(4):
+        while len(room.line.mailbox) <= waiting:
             room.reader.turn(0.0)
         room.scorer.turn()
-        shares.append(shadow.report.share)
+        found.append(shadow.report.share)
         now[0] += 3.0
-    assert shares == [1, 1, 0.5, 0.5, 0.25]
+    return found
+
+
+def test_where_judging_falls_behind_half_of_the_entities_are_let_go() -> None:
+    assert shares(waiting=3, entities=64) == [1, 1, 0.5, 0.5, 0.25]
+
+
+def test_what_is_busy_and_keeps_up_is_not_behind() -> None:
+    assert shares(waiting=1, entities=64) == [1, 1, 1, 1, 1]
+
+
+def test_however_far_behind_some_entities_are_still_compared() -> None:
+    assert shares(waiting=3, entities=16) == [1, 1, 0.5, 0.5, 0.5]
 
 
 def test_a_partition_that_goes_takes_its_twins_along() -> None:
