@@ -10,7 +10,7 @@ from tests.faults.conftest import MakeTrial
 from tests.faults.soak import EASY_PER_S, MORE, dice, say, times
 from tests.servers.admin import Kafka
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 DRAIN_S = 10.0
 
 
