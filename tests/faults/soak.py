@@ -42,8 +42,8 @@ def bound_s(healthy_s: Sequence[float], *, soak: bool = SOAK) -> float:
     return usual_s + max(SHORT * usual_s, FLOOR_S) + min(noise_s, SHORT * usual_s)
 
 
-# Where the law names no rate, half of it: all that is sent is judged twice, by the trial and by the uninterrupted run.
-EASY_PER_S = float(times(1000, 2000))
+# Where the law names no rate, a quarter of it: all that is sent is judged twice, here and by the uninterrupted run.
+EASY_PER_S = float(times(500, 2000))
 
 
 def say(figure: str) -> None:

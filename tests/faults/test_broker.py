@@ -10,14 +10,14 @@ from itertools import pairwise
 import pytest
 
 from tests.faults.conftest import MakeTrial
-from tests.faults.soak import MORE, RATE_PER_S, say, stretched, times
+from tests.faults.soak import EASY_PER_S, MORE, say, stretched, times
 from tests.integration.runner import Daemon
 from tests.integration.trial import Trial
 from tests.integration.watch import Watch
 from tests.servers.child import wait_until
 from tests.servers.cluster import KafkaCluster
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timed]
 LOOP_SILENT_S = 10.0
 FIRST_ALERT_S = 5.0  # after the broker's return
 ALERT_GAP_S = 15.0  # with two of three brokers left
@@ -44,7 +44,7 @@ def test_a_broker_that_was_away_or_stood_still_costs_nothing_but_time(
     kafka_alone: KafkaCluster, trial_on: MakeTrial
 ) -> None:
     trial = trial_on(kafka_alone)
-    daemon, pump = trial.daemon().start(), trial.pump(rate_per_s=RATE_PER_S, count=MORE)
+    daemon, pump = trial.daemon().start(), trial.pump(rate_per_s=EASY_PER_S, count=MORE)
     start_s = daemon.wait_started()
     trial.wait_alerts(20, timeout_s=60.0)
     returns = [_suffer(kafka_alone, trial, daemon, fault) for fault in [AWAY, STALLED] * times(1, 5)]
@@ -72,7 +72,7 @@ def _suffer(kafka: KafkaCluster, trial: Trial, daemon: Daemon, fault: Fault) -> 
         fault.end(kafka)
         returned_s = time.time()
         ready_s = daemon.wait_ready(timeout_s=60.0)
-        trial.wait_kept_up(3 * RATE_PER_S, timeout_s=180.0)
+        trial.wait_kept_up(3 * EASY_PER_S, timeout_s=180.0)
         trial.wait_alerts(20, timeout_s=60.0)
     lines = len(daemon.logged()) - lines
     say(f"longest silence {watch.longest_silence_s:.1f} s, ready {ready_s:.1f} s after its return, {lines} log lines")
@@ -91,7 +91,7 @@ def _assert_known(watch: Watch, since_s: float, cause: str) -> None:
 def test_the_leader_of_three_and_the_coordinator_may_die(kafka_cluster: KafkaCluster, trial_on: MakeTrial) -> None:
     trial = trial_on(kafka_cluster)
     daemon = trial.daemon().start()
-    pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
+    pump = trial.pump(rate_per_s=EASY_PER_S, count=MORE)
     trial.wait_alerts(20, timeout_s=60.0)
     for find in [_leader, _coordinator] * times(1, 5):
         _lose(kafka_cluster, find(kafka_cluster, trial), trial, daemon)

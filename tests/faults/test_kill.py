@@ -35,7 +35,7 @@ def failpoints() -> Iterator[str]:
                 yield from {str(node.args[0].value)} - OF_THE_REGISTRY
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 def test_killed_again_and_again_it_is_back_in_twelve_seconds_and_loses_nothing(
     kafka: Kafka, trial_on: MakeTrial
 ) -> None:

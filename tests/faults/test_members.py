@@ -23,7 +23,7 @@ HANGS_AFTER = 20  # batches
 HANGS_S = 3.0  # silent for so long, it does: a batch takes less even on a machine that is busy
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 def test_members_that_come_and_go_every_two_seconds_lose_nothing(kafka: Kafka, trial_on: MakeTrial) -> None:
     """Rebalances run inside the reader's poll: a slow revoke would be a silent loop."""
     trial, rng = trial_on(kafka, every_score=True), dice()

@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 
 from tests.faults.conftest import MakeTrial
-from tests.faults.soak import MORE, RATE_PER_S, bound_s, times
+from tests.faults.soak import EASY_PER_S, MORE, bound_s, times
 from tests.integration.load import Load
 from tests.integration.runner import Daemon
 from tests.integration.trial import Travel, Trial
@@ -20,7 +20,7 @@ from tests.servers.admin import Kafka
 from tests.servers.child import wait_until
 from tests.servers.redis_server import RedisServer
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 PHASE_S, WARM_S = 4.0, 10.0
 CALM_PER_S = 1000.0  # a machine of two cores that is busy waits for itself, whatever Redis does
 NOTICED_S, BACK_S = 5.0, 15.0  # until the metric says that the store is away, and that it is back
@@ -66,6 +66,7 @@ class Phase(NamedTuple):
         return [alert_s - event_s for event_s, alert_s in travels if self.begun_s <= event_s < self.ended_s]
 
 
+@pytest.mark.alone
 def test_redis_down_hung_and_full_is_not_felt_by_events(
     kafka: Kafka, redis_alone: RedisServer, trial_on: MakeTrial
 ) -> None:
@@ -82,18 +83,19 @@ def test_redis_down_hung_and_full_is_not_felt_by_events(
     _assert_as_fast(phases, trial.travels())
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize(("fault", "found"), [(_down, "store_down"), (_hung, "store_down"), (_full, "restored")])
 def test_a_daemon_starts_without_its_redis_and_is_restored_from_it_once_it_is_back(
     kafka: Kafka, redis_alone: RedisServer, trial_on: MakeTrial, fault: Fault, found: str
 ) -> None:
     trial = trial_on(kafka)
     daemon = trial.daemon(source={"instance": "only"}, store={"kind": "redis", "url": redis_alone.url}).start()
-    pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
+    pump = trial.pump(rate_per_s=EASY_PER_S, count=MORE)
     _snapshots_are_written(trial, daemon)
     daemon.kill()
     with fault(redis_alone):
         daemon.start()
-        trial.wait_alerts(50, timeout_s=60.0)
+        trial.wait_alerts(20, timeout_s=60.0)
         assert _restores(daemon) == [found] * trial.load.partitions
         wait_until(lambda: _store_up(daemon) == 0, timeout_s=NOTICED_S, what="the store to be known as away")
     _is_back(daemon)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.faults.conftest import MakeTrial
-from tests.faults.soak import MORE, RATE_PER_S, say, times
+from tests.faults.soak import EASY_PER_S, MORE, say, times
 from tests.integration.history import Told, assert_clean
 from tests.integration.runner import Daemon
 from tests.integration.trial import STREAM, Trial, dump
@@ -23,7 +23,7 @@ def test_records_that_retention_removed_are_counted_and_told_and_the_rest_is_jud
     kafka: Kafka, trial_on: MakeTrial
 ) -> None:
     trial = trial_on(kafka, segment_ms=1000)
-    daemon, pump = trial.daemon(), trial.pump(rate_per_s=RATE_PER_S, count=MORE)
+    daemon, pump = trial.daemon(), trial.pump(rate_per_s=EASY_PER_S, count=MORE)
     daemon.start().wait_scored(times(4000, 40_000), timeout_s=60.0)
     trial.run_and_stop(daemon, before=dict.fromkeys(range(trial.load.partitions), 0))
     stopped_at, told = trial.committed, kafka.end_offsets(trial.alerts)

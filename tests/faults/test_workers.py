@@ -11,7 +11,7 @@ import pytest
 
 from streamer.service.supervisor import Rules
 from tests.faults.conftest import MakeTrial
-from tests.faults.soak import MORE, RATE_PER_S, dice, times
+from tests.faults.soak import EASY_PER_S, MORE, dice, times
 from tests.integration.load import Load
 from tests.integration.runner import Daemon
 from tests.integration.team import alive, books, pids, start_team
@@ -19,7 +19,7 @@ from tests.integration.trial import STREAM, Trial
 from tests.servers.admin import Kafka
 from tests.servers.child import wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timed]
 LOAD = Load(entities=60, partitions=6)
 DRAIN_S = 10.0
 AGAIN_S = 10.0  # until a killed worker has a successor
@@ -32,8 +32,8 @@ def test_a_worker_killed_again_and_again_has_a_successor_and_nothing_is_lost(
     trial, rng = trial_on(kafka, load=LOAD), dice()
     daemon = trial.daemon(source={"instance": instance})
     start_team(daemon, 3)
-    pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
-    trial.wait_alerts(50, timeout_s=60.0)
+    pump = trial.pump(rate_per_s=EASY_PER_S, count=MORE)
+    trial.wait_alerts(20, timeout_s=60.0)
     time.sleep(Rules().settled_s)  # who never settled would be given up in the end
     for _ in range(times(4, 40)):
         time.sleep(rng.uniform(0.5, 5.0))
@@ -47,7 +47,7 @@ def test_a_worker_killed_again_and_again_has_a_successor_and_nothing_is_lost(
 def test_workers_may_become_more_and_fewer_under_load(kafka: Kafka, trial_on: MakeTrial) -> None:
     trial, rng = trial_on(kafka, load=LOAD), dice()
     daemon = trial.daemon()
-    pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
+    pump = trial.pump(rate_per_s=EASY_PER_S, count=MORE)
     for workers in [2, 3, 1] * times(1, 5):
         before = trial.committed
         start_team(daemon, workers)
@@ -67,7 +67,7 @@ def test_workers_whose_supervisor_was_killed_drain_and_the_next_ones_go_on(kafka
     daemon = trial.daemon()
     before = trial.committed
     start_team(daemon, 3)
-    pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
+    pump = trial.pump(rate_per_s=EASY_PER_S, count=MORE)
     _keep_up(trial)
     orphans = pids(daemon).values()
     daemon.kill()
@@ -83,8 +83,8 @@ def test_workers_whose_supervisor_was_killed_drain_and_the_next_ones_go_on(kafka
 
 def _keep_up(trial: Trial) -> None:
     """Until events are judged as they come: who is behind has more to drain."""
-    trial.wait_alerts(50, timeout_s=60.0)
-    trial.wait_kept_up(RATE_PER_S)
+    trial.wait_alerts(20, timeout_s=60.0)
+    trial.wait_kept_up(EASY_PER_S)
 
 
 def _kill_and_await(daemon: Daemon, number: int) -> None:
@@ -118,14 +118,14 @@ def test_of_two_replicas_with_one_instance_the_older_stops_and_says_why(kafka: K
     trial = trial_on(kafka, load=LOAD)
     older, newer = (trial.daemon(place, source={"instance": "same"}) for place in ("older", "newer"))
     older.start()
-    pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
+    pump = trial.pump(rate_per_s=EASY_PER_S, count=MORE)
     older.wait_scored(timeout_s=30.0)
     newer.start()
     wait_until(lambda: "source:plant" in older.ready()[1], timeout_s=30.0, what="the older one to be told")
     told = older.ready()[1]["source:plant"]
     assert f"another member of group {trial.name} runs as instance same: give each replica" in told
     newer.wait_scored(timeout_s=30.0)
-    trial.wait_alerts(50, timeout_s=60.0)
+    trial.wait_alerts(20, timeout_s=60.0)
     assert newer.ready()[0], "they would fence each other in turn"
     assert "source:plant" in older.ready()[1]
     pump.stop()

@@ -133,7 +133,7 @@ def assert_challenger(registry: DirectoryRegistry) -> None:
 @pytest.mark.slow
 @needs_tensorflow
 def test_a_gate_that_asks_for_the_impossible_refuses_with_4_and_a_report(tmp_path: Path) -> None:
-    configured(tmp_path, gate={"min_recall": 1.0})
+    configured(tmp_path, gate={"min_recall": 1.0}, limits={"time": "1m"})
     done = command(tmp_path)
     assert done.returncode == 4, done.stderr
     assert "refused" in done.stderr

@@ -26,7 +26,7 @@ def starter() -> Bundle:
 
 @pytest.fixture(scope="module")
 def past(starter: Bundle) -> Split:
-    history = synth.streams(np.random.default_rng(5), 4, 1600, 1)
+    history = synth.streams(np.random.default_rng(5), 4, 1000, 1)
     return split(series_of({"values": history.values, "time_s": history.time_s}, "here"), starter.spec)
 
 

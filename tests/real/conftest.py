@@ -18,12 +18,12 @@ import pytest
 
 CONFIGS = Path(__file__).parent / "configs"
 # Rows that are enough to see every series scored; bench/quality.py reads them whole.
-SHORT_ROWS, WHOLE = 1500, {"nyc_taxi", "art_flatline", "art_daily_perfect_square_wave"}
+SHORT_ROWS, WHOLE = 1000, {"nyc_taxi", "art_flatline", "art_daily_perfect_square_wave"}
 # Test rows of the long sets that are enough to see the pipeline at work; bench/quality.py reads them whole.
 ARRAYS = {
     "skab_valve1_0": ("skab/valve1/0", None),
-    "asd_omi-1": ("asd/omi-1", 4320),
-    "smd_machine-1-6": ("smd/machine-1-6", 6000),
+    "asd_omi-1": ("asd/omi-1", 2880),
+    "smd_machine-1-6": ("smd/machine-1-6", 3000),
 }
 
 

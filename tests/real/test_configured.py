@@ -15,8 +15,8 @@ ROWS = {
     "machine-temperature": 22_695,
     "nyc-taxi": 10_320,
     "skab-valve1": 747,
-    "asd-omi-1": 4320,
-    "smd-machine-1-6": 6000,
+    "asd-omi-1": 2880,
+    "smd-machine-1-6": 3000,
 }
 CHANNELS = {"machine-temperature": 1, "nyc-taxi": 1, "skab-valve1": 8, "asd-omi-1": 19, "smd-machine-1-6": 38}
 Both = dict[tuple[str, str], Ran]

@@ -106,6 +106,7 @@ class Shadow:
 
     def turn(self) -> bool:
         """Keep up with the partitions, and rebuild a slice; False if there was nothing to do."""
+        self._widen()
         self._follow()
         self._yield()
         behind = [twins for twins in self._twins.values() if not twins.ready]
@@ -142,11 +143,22 @@ class Shadow:
             self.report.share /= 2
             log.warning("shadow_share_halved", model=self.report.version, share=self.report.share)
 
+    def _widen(self) -> None:
+        """Into a small share nobody may fall of those who are known: begin anew with more of them."""
+        nobody = all(twins.judges[0].entities_active == 0 for twins in self._twins.values())
+        if nobody and self._twins and self._entities and self.report.share < 1:
+            self._twins.clear()
+            self.report.share = min(1.0, max(2 * self.report.share, self._least_share))
+            log.warning("shadow_share_raised", model=self.report.version, share=self.report.share)
+
     @property
     def _least_share(self) -> float:
         """A challenger that judges nobody would never be done."""
-        partitions = (partition for line in self._lines for partition in line.partitions)
-        return LEAST_ENTITIES / max(sum(one.judges[0].entities_active for one in partitions), 1)
+        return LEAST_ENTITIES / max(self._entities, 1)
+
+    @property
+    def _entities(self) -> int:
+        return sum(one.judges[0].entities_active for line in self._lines for one in line.partitions)
 
     def judged(
         self, partition: Partition, batch: EventBatch, verdicts: Sequence[Verdict], *, aloud: bool, took_s: float

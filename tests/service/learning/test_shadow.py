@@ -66,6 +66,19 @@ def test_a_share_of_the_entities_is_compared_and_no_other() -> None:
     assert 0 < shadow.report.events < sum(events for _, events in room.judged)
 
 
+@pytest.mark.parametrize("known_first", [True, False])
+def test_a_share_into_which_nobody_falls_is_raised(known_first: bool) -> None:
+    room = Room()
+    if known_first:
+        room.feed(traffic(100))
+    shadow = seated(room, share=1e-6)
+    for batch in pieces(traffic(1200).rows(slice(100 * known_first, None)), 100):
+        room.feed(batch)
+    assert shadow.report.share == 1.0, "of eight entities at least eight"
+    assert shadow.report.events > 100
+    assert objection(shadow.report, BOUNDS, PROMISED) is None
+
+
 @pytest.mark.parametrize("share", [1.0, 0.5])
 def test_an_equal_challenger_is_not_slow_whatever_its_share_is(share: float) -> None:
     """A batch takes the same time whatever it holds, as small batches do: the clock ticks at every look."""
