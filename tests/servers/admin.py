@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs do not re-export
     AdminClient,
     AlterConfigOpType,
@@ -140,6 +140,9 @@ class Kafka:
 
         def ask() -> dict[int, int]:
             told = self.admin.list_offsets(asked, request_timeout=ASK_S)
-            return {place.partition: int(done.result(2 * ASK_S).offset) for place, done in told.items()}
+            found = {place.partition: int(done.result(2 * ASK_S).offset) for place, done in told.items()}
+            if min(found.values(), default=0) < 0:  # -1001, and no error: whoever led the partition has just died
+                raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
+            return found
 
         return patiently(ask)
