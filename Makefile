@@ -59,7 +59,7 @@ format: $(STAMP) ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix-only -q .
 	$(BIN)/ruff format .
 
-bench: $(STAMP) ## speed: events/s, latency, memory against their floors (40 minutes); writes bench/results/
+bench: $(STAMP) ## speed: events/s, latency, memory against their floors (15 to 40 minutes); writes bench/results/
 	$(BIN)/python -m bench.speed
 	$(BIN)/python -m bench.kafka
 	$(BIN)/python -m bench.beside --rounds 2
