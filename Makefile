@@ -40,9 +40,9 @@ test: $(STAMP) ## every test; FAST=1 leaves the slow ones out, SEED=n repeats a 
 	@echo "seed $(SEED): repeat with  make test SEED=$(SEED)"
 ifdef T
 	$(PYTEST) $(if $(FAST),-m "not slow") $(T)
-else # three files at a time (their servers start once), then what has limits of time; what fails keeps nothing else from being tried
+else # three files at a time (their servers start once), then what has limits of time (all slow); what fails keeps nothing else from being tried
 	failed=0; $(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder -m "not timed and not alone$(QUICK)" || failed=$$?; \
-	$(PYTEST) -n 2 --dist loadfile -m "timed$(QUICK)" || failed=$$?; \
+	$(if $(FAST),,$(PYTEST) -n 2 --dist loadfile -m "timed" || failed=$$?;) \
 	$(PYTEST) -m "alone$(QUICK)" || failed=$$?; exit $$failed
 endif
 
