@@ -26,9 +26,9 @@ from streamer.config import Config, RetrainLimits, load_config
 from streamer.connect import open_source
 from streamer.detect.pipeline import Detector
 from streamer.event import EventBatch
-from streamer.service.learning import child
-from streamer.service.learning.child import Limits
-from streamer.service.learning.retrainer import command_of
+from streamer.lifecycle import subprocess_runner
+from streamer.lifecycle.retrain_scheduler import command_of
+from streamer.lifecycle.subprocess_runner import Limits
 
 EVENTS_PER_S, BATCH_S = 2000, 0.02
 QUIET_S = 20.0  # of a round without a training
@@ -90,7 +90,7 @@ def training(path: Path, done: threading.Event) -> None:
     allowed = Limits(float(limits.time), int(limits.memory), limits.nice, limits.threads)
     try:
         command = [*command_of(path, ()), "--cause", "bench"]
-        ended = child.run(command, allowed, stop=lambda: False, hear=lambda event: None, farewell_s=2.5)
+        ended = subprocess_runner.run(command, allowed, stop=lambda: False, hear=lambda event: None, farewell_s=2.5)
         print(f"training: {ended.seconds:.0f} s, exit code {ended.code}")
     finally:
         done.set()

@@ -18,7 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from streamer import artifact
 from streamer.backends import open_scorer
-from streamer.service.sizing import Load, measure
+from streamer.offline.capacity import Load, measure
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import Producer
 
-from streamer.service.sizing import World, lines_of
+from streamer.offline.capacity import World, lines_of
 from tests.servers.admin import Kafka
 
 BATCH_BYTES = 16_384  # what the Java client and kafka-python send at most in one batch, unless told otherwise

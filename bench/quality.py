@@ -27,8 +27,8 @@ from bench.figures import Figure, rounded, table, write
 from streamer import artifact
 from streamer.backends import open_scorer
 from streamer.detect.pipeline import Detector
-from streamer.detect.settings import DetectSettings
 from streamer.event import F32, F64
+from streamer.settings import DetectSettings
 
 SETS = ("nab", "asd", "smd", "skab", "smap")
 # Published levels (see the README of the reference scorers): what a good detector of its kind reaches there.

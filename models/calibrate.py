@@ -22,8 +22,8 @@ from streamer.backends import open_scorer
 from streamer.detect.evidence.rhythm import Rhythm
 from streamer.detect.evidence.surprise import Surprise
 from streamer.detect.pipeline import Detector
-from streamer.detect.settings import DetectSettings
 from streamer.event import EventBatch
+from streamer.settings import DetectSettings
 
 ENTITIES, ROWS, CHANNELS = 256, 1200, 2
 

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamer.artifact import ModelSpec
-from streamer.detect import features
-from streamer.detect.features import DAY_S, Anchor
-from streamer.detect.lanes import forward
+from streamer.detect.network import features
+from streamer.detect.network.features import DAY_S, Anchor
+from streamer.detect.network.lanes import forward
 from streamer.errors import InputError
 from streamer.event import F32, F64, Bool
 

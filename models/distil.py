@@ -24,20 +24,21 @@ import click
 import numpy as np
 from keras import ops
 
-from models import evaluate, export, losses, network, weigh
+from models import compare as comparison
+from models import evaluate, export, losses, network
 from models.dataset import HistorySet
 from models.export import expected_shapes
 from models.gate_rules import GateRules
+from models.planted_trial import build
 from models.pretrain import SyntheticSet
 from models.rehearsal import MixedSet
 from models.split import Split
 from models.train import Batch, DataSet, Report, TrainSettings, train
-from models.trial import build
 from streamer import artifact
 from streamer.artifact import PRETRAINED, Bundle, ModelSpec
 from streamer.backends import open_scorer
-from streamer.detect.cell import GAP_COMPONENTS, MIXTURE
-from streamer.detect.density import GAP_LOG_SCALE_LOW, LOG_SCALE_HIGH, LOG_SCALE_LOW, WEIBULL_FROM
+from streamer.detect.network.cell import GAP_COMPONENTS, MIXTURE
+from streamer.detect.network.density import GAP_LOG_SCALE_LOW, LOG_SCALE_HIGH, LOG_SCALE_LOW, WEIBULL_FROM
 from streamer.event import F64
 
 SCHEMA = "streamer.distil/1"
@@ -157,7 +158,7 @@ def compare(
 ) -> Kept:  # fmt: skip
     """Both on the held-out span, through the production pipeline."""
     trial = build(past.series, seed, aimed=rules.anomalies, warm=rules.warm_rows)
-    paired = weigh.compare(teacher, student, trial, detect, backend)
+    paired = comparison.compare(teacher, student, trial, detect, backend)
     theirs, ours = paired.equal
     loss = paired.errors[1] - paired.errors[0]
     us = evaluate.step_us([open_scorer(b, backend) for b in (teacher, student)], teacher.spec, trial.values.shape[1])
@@ -243,14 +244,17 @@ def _mean(value: Any, weight: Any) -> Any:
 @click.option("--seed", type=int, default=0, show_default=True)
 def main(out: Path, minutes: float, seed: int) -> None:
     """Distil the starter's twin from synthetic streams."""
-    from models import calibrate, report
+    from models import calibrate, training_report
 
     teacher = artifact.load(PRETRAINED)
     spec = student_spec(teacher.spec)
     settings = TrainSettings(epochs=500, patience=500, seconds=60 * minutes, seed=seed, learning_rate=LEARNING_RATE)
-    with report.progress(settings.seconds) as show:
+    with training_report.progress(settings.seconds) as show:
         result = train(settings, SyntheticSet(spec, seed), report=show, criterion=Distillation(teacher))
-    said = report.summary(result, settings) | {"teacher": teacher.version, "data": "synthetic streams of models.synth"}
+    said = training_report.summary(result, settings) | {
+        "teacher": teacher.version,
+        "data": "synthetic streams of models.synth",
+    }
     version = f"{teacher.version}-edge"
     bundle = export.write_bundle(out, version=version, spec=spec, weights=result.weights, training=said)
     calibrate.calibrated(bundle, out)

@@ -13,19 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from models import forecasts
+from models import forecast_skill
 from models.dataset import History, Windows, rows_needed, windows
+from models.planted_trial import Trial
 from models.split import Series
-from models.trial import Trial
 from streamer.artifact import Bundle, ModelSpec
 from streamer.backends import open_scorer
-from streamer.detect import density
-from streamer.detect.cell import MIXTURE
+from streamer.detect.network import density
+from streamer.detect.network.cell import MIXTURE
 from streamer.detect.pipeline import Detector
-from streamer.detect.settings import DetectSettings
 from streamer.errors import ConfigError
 from streamer.event import F32, F64, Bool, Fate
 from streamer.protocols import Scorer
+from streamer.settings import DetectSettings
 
 # Errors are compared on a log scale; one of 1 % of the typical change from row to row is as good as none.
 ERROR_FLOOR = 0.01
@@ -150,19 +150,19 @@ def _log_error(error: F64, naive: F64) -> F64:
 
 def previous(trial: Trial) -> F32:
     """The value before each row in its own stream (N, C), the last known one where that is missing."""
-    return _by_stream(trial, lambda values: np.concatenate([values[:1] * np.nan, forecasts.filled(values)[:-1]]))
+    return _by_stream(trial, lambda values: np.concatenate([values[:1] * np.nan, forecast_skill.filled(values)[:-1]]))
 
 
 def seasonal(trial: Trial) -> F32:
     """The value one season before each row (N, C); persistence where a channel has no season before the cut."""
-    return _by_stream(trial, lambda values: _season_before(values, forecasts.filled(values)))
+    return _by_stream(trial, lambda values: _season_before(values, forecast_skill.filled(values)))
 
 
 def autoregressive(trial: Trial) -> F32:
     """AR(3) forecasts (N, C), fitted to the first half of each stream."""
 
     def fitted(values: F32) -> F32:
-        return forecasts.ar_forecast(values[: max(len(values) // 2, 8)], values).astype(np.float32)
+        return forecast_skill.ar_forecast(values[: max(len(values) // 2, 8)], values).astype(np.float32)
 
     return _by_stream(trial, fitted)
 
@@ -236,7 +236,7 @@ def likelihood(scorer: Scorer, spec: ModelSpec, history: History) -> Likelihood:
     """Replay windows (W, L, C) and judge their last `stride` rows."""
     data = windows(history, spec)
     last = slice(-spec.stride, None)
-    out = forecasts.replay(scorer, data)[last]
+    out = forecast_skill.replay(scorer, data)[last]
     params, gap = np.stack([o.value for o in out], axis=1), np.stack([o.gap for o in out], axis=1)
     weight = data.value_weight[:, last]
     log = density.value_log_density(params, data.step[:, last])

@@ -17,7 +17,7 @@ from streamer.artifact import Bundle, ModelSpec
 from streamer.backends import open_scorer
 from streamer.backends.keras_step import TensorNamespace, import_tensorflow
 from streamer.backends.litert import INPUTS, OUTPUTS, REPLAY_STEPS, REPLAYED
-from streamer.detect.cell import GAP_COMPONENTS, MIXTURE, NumpyNamespace, replay, shapes, step, widths
+from streamer.detect.network.cell import GAP_COMPONENTS, MIXTURE, NumpyNamespace, replay, shapes, step, widths
 from streamer.errors import ModelError
 from streamer.event import F32
 

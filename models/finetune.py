@@ -80,7 +80,7 @@ def _weight(arrays: Mapping[str, Any], where: object, shape: tuple[int, ...]) ->
 
 def finetune(bundle: Bundle, history: History, out: Path, *, version: str, until_s: float, seed: int) -> bool:
     """Train until the monotonic time `until_s`, write the new bundle to `out`; True if it differs from the old one."""
-    from models import export, report
+    from models import export, training_report
     from models.train import TrainSettings, train
 
     import_tensorflow()
@@ -93,7 +93,7 @@ def finetune(bundle: Bundle, history: History, out: Path, *, version: str, until
     result = train(settings, data, start=bundle.weights, report=lambda e: say("epoch", **shown(e)))
     before, after = result.history[0].validation, result.best.validation
     better = result.improved and after < before - MARGIN
-    training = report.summary(result, settings) | {"parent": bundle.version, "improved": better}
+    training = training_report.summary(result, settings) | {"parent": bundle.version, "improved": better}
     say("trained", improved=better, before=before, after=after, seconds=result.seconds, stopped=result.stopped)
     if better:
         export.write_bundle(

@@ -23,10 +23,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from models import evaluate, export, leak, weigh
+from models import compare, evaluate, export, leak
 from models.gate_rules import Finding, GateRules
+from models.planted_trial import Trial, build
 from models.split import Split
-from models.trial import Trial, build
 from streamer import artifact
 from streamer.artifact import Bundle
 from streamer.backends import open_scorer
@@ -96,13 +96,13 @@ def judge(
         name = bundle.version if bundle else Path(str(challenger)).name
         return Verdict(champion.version, name, tuple(early), figures, rules)
     trial = build(split.series, seed, aimed=rules.anomalies, warm=rules.warm_rows)
-    paired = weigh.compare(champion, bundle, trial, detect or {}, backend)
+    paired = compare.compare(champion, bundle, trial, detect or {}, backend)
     chances = leak.likelihoods(champion, bundle, split, backend)
     found = [
-        *early, *weigh.detection(paired, rules), *weigh.forecasting(paired, rules), *leak.densities(chances, rules),
+        *early, *compare.detection(paired, rules), *compare.forecasting(paired, rules), *leak.densities(chances, rules),
         speed(champion, bundle, trial, rules, backend),
     ]  # fmt: skip
-    figures |= weigh.summary(paired) | leak.summary(chances)
+    figures |= compare.summary(paired) | leak.summary(chances)
     return Verdict(champion.version, bundle.version, tuple(found), figures, rules)
 
 

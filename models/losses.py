@@ -9,8 +9,8 @@ from typing import Any
 
 from keras import ops
 
-from streamer.detect.cell import GAP_COMPONENTS, LOGIT_BOUND, MIXTURE
-from streamer.detect.density import GAP_LOG_SCALE_LOW, LOG_SCALE_HIGH, LOG_SCALE_LOW, WEIBULL_FROM
+from streamer.detect.network.cell import GAP_COMPONENTS, LOGIT_BOUND, MIXTURE
+from streamer.detect.network.density import GAP_LOG_SCALE_LOW, LOG_SCALE_HIGH, LOG_SCALE_LOW, WEIBULL_FROM
 
 DENSITY_WEIGHTS = {"value": 1.0, "forecast": 1.0, "gap": 0.5, "hour": 0.15}
 # A channel predicted to 1 % of its typical step is predicted well enough.

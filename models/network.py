@@ -15,7 +15,7 @@ import numpy as np
 from keras import ops
 
 from streamer.artifact import ModelSpec
-from streamer.detect.cell import ATTENTION_BOUND, GAP_COMPONENTS, HOURS, LAYER, MIXTURE, shapes, suffixes
+from streamer.detect.network.cell import ATTENTION_BOUND, GAP_COMPONENTS, HOURS, LAYER, MIXTURE, shapes, suffixes
 from streamer.errors import ModelError
 from streamer.event import F32
 

@@ -21,7 +21,7 @@ from models import export
 from streamer import artifact
 from streamer.artifact import Bundle, ModelSpec
 from streamer.backends.litert import INPUTS, OUTPUTS
-from streamer.detect.cell import GAP_COMPONENTS, HOURS, MIXTURE, shapes, step, widths
+from streamer.detect.network.cell import GAP_COMPONENTS, HOURS, MIXTURE, shapes, step, widths
 from streamer.errors import BackendError, ModelError, StreamerError
 from streamer.event import F32
 

@@ -17,11 +17,11 @@ import numpy as np
 
 from models import evaluate
 from models.gate_rules import Finding
-from models.trial import Trial
+from models.planted_trial import Trial
 from streamer.artifact import Bundle
 from streamer.backends import open_scorer
-from streamer.detect.settings import DetectSettings
 from streamer.event import F32, I64
+from streamer.settings import DetectSettings
 
 BACKENDS = ("litert", "litert-fp16", "litert-int8")
 # By backend: mean score difference, and flipped alerts as a share of all. Measured on three sets of waves (12 to 53

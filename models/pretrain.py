@@ -63,18 +63,18 @@ class SyntheticSet:
 @click.option("--logs", type=click.Path(path_type=Path), default=None, help="For TensorBoard and the loss plot.")
 def main(out: Path, epochs: int, minutes: float, seed: int, version: str, logs: Path | None) -> None:
     """Train the starter network on synthetic streams and write its bundle."""
-    from models import calibrate, export, report
+    from models import calibrate, export, training_report
     from models.train import TrainSettings, train
 
     data = SyntheticSet(seed=seed)
     settings = TrainSettings(epochs=epochs, seconds=minutes * 60, seed=seed, patience=epochs, log_dir=logs)
-    with report.progress(minutes * 60, epochs) as show:
+    with training_report.progress(minutes * 60, epochs) as show:
         result = train(settings, data, report=show)
-    training = report.summary(result, settings) | {"data": "synthetic streams of models.synth"}
+    training = training_report.summary(result, settings) | {"data": "synthetic streams of models.synth"}
     bundle = export.write_bundle(out, version=version, spec=data.spec, weights=result.weights, training=training)
     bundle = calibrate.calibrated(bundle, out)
     if logs is not None:
-        report.plot_losses(result.history, logs / "loss.png")
+        training_report.plot_losses(result.history, logs / "loss.png")
     click.echo(f"{out}: {bundle.version} {bundle.sha256[:12]} after {result.seconds:.0f} s", err=True)
 
 

@@ -15,7 +15,7 @@ request.json (paths absolute or relative to the request's folder):
     start      optional "champion" | "scratch"
     distil     optional, whether to make an edge twin (true); edge: optional directory of the edge twin in service
     gate       optional, fields of models.gate.GateRules
-    detect     optional, fields of streamer.detect.settings.DetectSettings of the stream that is being served
+    detect     optional, fields of streamer.settings.DetectSettings of the stream that is being served
     training   optional, what the manifest says besides: cause, created_by, created_at ...
 
 The manifest's training.span, rows and data_sha256 are those of the rows that were learnt, never of the whole history.
@@ -180,7 +180,7 @@ class _Work:
 
     def _challenger(self, out: Path) -> Bundle:
         """Train and export. GateRefused, report written, where training gained nothing."""
-        from models import export, report
+        from models import export, training_report
 
         result, settings = self._trained()
         before, after = result.history[0].validation, result.best.validation
@@ -190,7 +190,7 @@ class _Work:
         made = export.write_bundle(
             out, version=self.request.version, spec=self.champion.spec, weights=result.weights,
             calibration=self.champion.calibration, prove=parity.BACKENDS,
-            training=self._training() | {"fit": report.summary(result, settings)},
+            training=self._training() | {"fit": training_report.summary(result, settings)},
         )  # fmt: skip
         say("exported", sha256=made.sha256, bytes={name: len(blob) for name, blob in sorted(made.parts.items())})
         return made
@@ -226,7 +226,7 @@ class _Work:
 
     def _gated(self, made: Bundle) -> dict[str, bytes]:
         """The reports of a challenger that passes; GateRefused, report written, for another."""
-        from models import gate, gate_page
+        from models import gate, gate_report
 
         verdict = gate.judge(
             self.champion, made, self.past, self.rules, detect=self.request.detect, seed=self.request.seed
@@ -236,12 +236,12 @@ class _Work:
         say("gate", passed=verdict.passed, broken=broken, why=verdict.why)
         if not verdict.passed:
             self._refused(verdict)
-        return gate_page.report(verdict)
+        return gate_report.report(verdict)
 
     def _precise(self, made: Bundle, verdict: Verdict) -> Verdict:
         """The verdict with what every exported precision changes."""
         from models import evaluate
-        from models.trial import build
+        from models.planted_trial import build
 
         aimed = min(self.rules.anomalies, PARITY_ANOMALIES)
         trial = build(self.past.series, self.request.seed, aimed=aimed, warm=self.rules.warm_rows)
@@ -256,11 +256,11 @@ class _Work:
 
     def _refused(self, verdict: Verdict) -> None:
         """Write the report beside where the bundle would be, and raise."""
-        from models import gate_page
+        from models import gate_report
 
         directory = beside(self.request.out, "-refused")
         directory.mkdir()
-        gate_page.write_report(verdict, directory)
+        gate_report.write_report(verdict, directory)
         verdict.require()
 
     def _twin(self, teacher: Bundle, out: Path, reports: dict[str, bytes]) -> bool:

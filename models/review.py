@@ -16,11 +16,11 @@ from typing import Any
 import click
 import numpy as np
 
-from models import evaluate, weigh
+from models import compare, evaluate
 from models.finetune import say
+from models.planted_trial import build
 from models.retrain import Request, read_request
 from models.split import series_of, split
-from models.trial import build
 from streamer import artifact
 from streamer.errors import InputError, StreamerError
 from streamer.event import F64
@@ -53,7 +53,7 @@ def review(request: Request) -> dict[str, Any]:
 
 
 def _skill(naive: F64, ours: F64) -> float | None:
-    return _number(weigh.skill(naive, ours)) if np.isfinite(ours - naive).any() else None
+    return _number(compare.skill(naive, ours)) if np.isfinite(ours - naive).any() else None
 
 
 def _number(value: Any) -> float | None:

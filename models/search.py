@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models import evaluate
+from models.planted_trial import Trial, build
 from models.split import Split
-from models.trial import Trial, build
 from streamer.artifact import MAX_LAYERS, Bundle, ModelSpec
-from streamer.detect.settings import DetectSettings
 from streamer.errors import BackendError, InputError, ModelError
+from streamer.settings import DetectSettings
 
 if TYPE_CHECKING:
     import optuna

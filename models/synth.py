@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.dataset import History
-from streamer.detect.features import DAY_S, WEEK_S
+from streamer.detect.network.features import DAY_S, WEEK_S
 from streamer.event import F64
 
 Rng = np.random.Generator

@@ -5,13 +5,14 @@ Each has one contract suite in tests/contracts.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, TypeVar, runtime_checkable
 
-from streamer.event import F32, EventBatch, Lease, Message, ModelRef, Poll, Position, Rejected, Scores
+from streamer.event import F32, Alert, EventBatch, Lease, Message, ModelRef, Poll, Position, Rejected, Scores
 
 Clock = Callable[[], float]
 
@@ -234,3 +235,22 @@ class Registry(Protocol):
 
     def close(self) -> None:
         """Release everything, and let who waits go on. Idempotent."""
+
+
+class Attendant(Protocol):
+    """A loop beside the flow, in a thread of its own: it may fail and hang, and costs the flow nothing."""
+
+    name: str
+
+    def run(self, stop: threading.Event) -> None:
+        """Until the event; then leave within a second or two, and release everything."""
+
+
+class Verdict(Protocol):
+    """Scores of a batch, row by row, and the alerts that it raised (see streamer.detect.pipeline.Judged)."""
+
+    @property
+    def scores(self) -> Scores: ...
+
+    @property
+    def alerts(self) -> list[Alert]: ...

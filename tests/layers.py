@@ -9,41 +9,66 @@ from pathlib import Path
 
 BASE = {"streamer", "streamer.event", "streamer.errors"}  # `streamer` itself is its version
 SEAMS = BASE | {
-    "streamer.protocols", "streamer.artifact", "streamer.failpoints", "streamer.journal", "streamer.signing"
+    "streamer.protocols", "streamer.artifact", "streamer.failpoints", "streamer.journal", "streamer.signing",
+    "streamer.settings", "streamer.backoff",
 }  # fmt: skip
+DETECT, CONNECT, KAFKA = "streamer.detect", "streamer.connect", "streamer.connect.kafka"
+RUNTIME = SEAMS | {DETECT, "streamer.backends", CONNECT, "streamer.config", "streamer.log"}
+ABOVE_RUNTIME = RUNTIME | {"streamer.runtime", "streamer.offline", "streamer.feedback"}
+CONNECT_BASE = SEAMS | {"streamer.config", f"{CONNECT}.base"}
+FORMATS = CONNECT_BASE | {f"{CONNECT}.formats"}
 
 # Longest matching prefix wins; a part may always import itself. The right side names prefixes.
 MAY_IMPORT: Mapping[str, set[str]] = {
     "streamer": set(),
     "streamer.event": set(),
     "streamer.errors": set(),
+    "streamer.settings": set(),  # what config fills and detect obeys
     "streamer.protocols": BASE,
     "streamer.artifact": BASE,
     "streamer.signing": BASE,
     "streamer.journal": BASE,
-    "streamer.detect": SEAMS,
-    "streamer.backends": SEAMS | {"streamer.detect"},
     "streamer.masking": set(),  # what counts as a secret, for log and config
     "streamer.failpoints": set(),  # where a test may kill the process
+    "streamer.backoff": BASE | {"streamer.protocols"},
     "streamer.log": BASE | {"streamer.masking"},
-    "streamer.config": BASE | {"streamer.detect.settings", "streamer.masking"},
-    "streamer.connect": SEAMS | {"streamer.config"},
-    "streamer.plot": BASE | {"streamer.service.scoring"},  # draws what scoring returns
-    "streamer.service": SEAMS
-    | {"streamer.detect", "streamer.backends", "streamer.connect", "streamer.config", "streamer.log"},
-    "streamer.console": SEAMS | {"streamer.service"},
+    f"{DETECT}.state": SEAMS,
+    f"{DETECT}.network": SEAMS | {f"{DETECT}.state"},
+    f"{DETECT}.evidence": SEAMS | {f"{DETECT}.state", f"{DETECT}.network"},
+    f"{DETECT}.alerts": SEAMS | {f"{DETECT}.state", f"{DETECT}.network", f"{DETECT}.evidence"},
+    DETECT: SEAMS,
+    "streamer.backends": SEAMS | {DETECT},
+    "streamer.config": BASE | {"streamer.settings", "streamer.masking"},
+    f"{CONNECT}.base": SEAMS | {"streamer.config"},
+    f"{CONNECT}.formats": CONNECT_BASE,
+    f"{CONNECT}.files": FORMATS,
+    f"{CONNECT}.simulate": CONNECT_BASE,
+    f"{CONNECT}.storage": CONNECT_BASE,
+    f"{KAFKA}.client": CONNECT_BASE,
+    f"{KAFKA}.diagnosis": CONNECT_BASE | {f"{KAFKA}.client"},
+    f"{KAFKA}.consumer": FORMATS | {f"{KAFKA}.client", f"{KAFKA}.diagnosis"},
+    f"{KAFKA}.producer": FORMATS | {f"{KAFKA}.client", f"{KAFKA}.diagnosis", f"{KAFKA}.consumer"},
+    f"{CONNECT}.dead_letters": FORMATS | {f"{CONNECT}.files", KAFKA},
+    CONNECT: SEAMS | {"streamer.config"},  # its own files open its rooms
+    "streamer.offline": RUNTIME,
+    "streamer.feedback": RUNTIME,
+    "streamer.runtime": RUNTIME | {"streamer.feedback"},
+    "streamer.lifecycle": ABOVE_RUNTIME,
+    "streamer.app": ABOVE_RUNTIME | {"streamer.lifecycle"},
+    "streamer.http": ABOVE_RUNTIME | {"streamer.lifecycle", "streamer.app"},
+    "streamer.demo": ABOVE_RUNTIME | {"streamer.lifecycle", "streamer.app"},
     "streamer.cli": {"streamer", "models"},  # models: inside commands only, see HEAVY
-    "models": SEAMS | {"streamer.detect", "streamer.backends", "streamer.connect"},
+    "models": SEAMS | {DETECT, "streamer.backends", CONNECT},
 }
 
 # May be imported inside functions only, except by the modules that live by it, which are then heavy themselves.
 HEAVY = {
     "tensorflow", "keras", "ai_edge_litert", "matplotlib", "kafka", "redis", "uvicorn", "starlette",
-    "cryptography", "models", "streamer.service.api",
+    "cryptography", "models", "streamer.http.api",
 }  # fmt: skip
 HEAVY_AT_TOP: Mapping[str, set[str]] = {
     "models": {"tensorflow", "keras", "matplotlib", "models"},
-    "streamer.service.api": {"starlette"},
+    "streamer.http.api": {"starlette"},
 }
 
 # The only parts that may import these at all.
@@ -135,7 +160,7 @@ def _import_rules(found: Import) -> Iterator[str]:
         yield from (f"{name} is heavy: import it inside the function that needs it" for name in _heavy(found))
     if top in ONLY_IN and not any(within(found.by, room) for room in ONLY_IN[top]):
         yield f"{top} belongs to {', '.join(sorted(ONLY_IN[top]))}"
-    if part == "streamer.detect" and top not in DETECT_ALLOWS | {"streamer"}:
+    if within(part, "streamer.detect") and top not in DETECT_ALLOWS | {"streamer"}:
         yield f"detect/ is numpy and the pure part of the standard library, not {top}"
 
 
@@ -168,6 +193,26 @@ def cycles(sources: Mapping[str, str]) -> list[list[str]]:
     """Import cycles among modules (function-level imports count, typing-only ones do not), each as its members."""
     graph = {module: _edges(module, source, sources) for module, source in sources.items()}
     return [sorted(members) for members in _components(graph) if len(members) > 1]
+
+
+def folder_cycles(sources: Mapping[str, str], packages: set[str]) -> list[list[str]]:
+    """Circles of imports among folders, at any depth, each as its members. A folder is what lies directly in it.
+
+    `packages` are the modules that are an `__init__`. Such a module opens its own rooms, so it counts for nobody.
+    """
+    graph: dict[str, set[str]] = {}
+    for module, source in sources.items():
+        if module not in packages:
+            targets = {_folder(edge, packages) for edge in _edges(module, source, sources)}
+            graph.setdefault(_folder(module, packages), set()).update(targets - {_folder(module, packages)})
+    for targets in list(graph.values()):
+        for target in targets:
+            graph.setdefault(target, set())
+    return [sorted(members) for members in _components(graph) if len(members) > 1]
+
+
+def _folder(module: str, packages: set[str]) -> str:
+    return module if module in packages else module.rpartition(".")[0]
 
 
 def _edges(module: str, source: str, known: Mapping[str, str]) -> set[str]:

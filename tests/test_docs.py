@@ -12,11 +12,11 @@ import pytest
 from streamer.cli.main import cli
 from streamer.config import Kafka, RedisStore, config_from
 from streamer.config.document import parse
-from streamer.connect.kafka.causes import Cause
-from streamer.connect.redis.client import RIGHTS
+from streamer.connect.kafka.diagnosis.causes import Cause
+from streamer.connect.storage.redis_client import RIGHTS
 from streamer.event import Fate
-from streamer.service.metrics import Metrics
-from tests.service.world import world
+from streamer.http.metrics import Metrics
+from tests.runtime.world import world
 
 ROOT = Path(__file__).parents[1]
 SECURITY = (ROOT / "docs/kafka-security.md").read_text()

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.layers import cycles, module_name, violations
+from tests.layers import cycles, folder_cycles, module_name, violations
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(path for part in ("streamer", "models") for path in (ROOT / part).rglob("*.py"))
 SOURCES = {module_name(path, ROOT): path.read_text() for path in FILES}
+PACKAGES = {module_name(path, ROOT) for path in FILES if path.name == "__init__.py"}
 MAX_LINES = 400
 LONGER: dict[str, str] = {}  # path from the root: the reason why it is one subject
 
@@ -24,6 +25,10 @@ def test_no_imports_go_in_circles() -> None:
     assert cycles(SOURCES) == []
 
 
+def test_no_imports_go_in_circles_between_folders() -> None:
+    assert folder_cycles(SOURCES, PACKAGES) == []
+
+
 def test_no_file_is_longer_than_one_subject() -> None:
     everything = [path for part in ("streamer", "models", "bench", "tests") for path in (ROOT / part).rglob("*.py")]
     lines = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in everything}
@@ -31,26 +36,28 @@ def test_no_file_is_longer_than_one_subject() -> None:
 
 
 PLANTED = {
-    "an upward import": ("streamer.detect.ring", "from streamer.service import daemon"),
-    "an upward import in a function": ("streamer.connect.file", "def f():\n    import streamer.service.daemon"),
-    "a relative import": ("streamer.detect.ring", "from ..connect import file"),
+    "an upward import": ("streamer.detect.state.ring", "from streamer.app import daemon"),
+    "an upward import in a function": ("streamer.connect.files.source", "def f():\n    import streamer.app.daemon"),
+    "a relative import": ("streamer.detect.state.ring", "from ..connect import host"),
     "tensorflow at the top": ("streamer.backends.keras_step", "import tensorflow as tf"),
     "tensorflow in a class body": ("streamer.backends.keras_step", "class A:\n    import tensorflow"),
     "tensorflow in a try": (
         "streamer.backends.keras_step",
         "try:\n    import tensorflow\nexcept ImportError:\n    pass",
     ),
-    "tensorflow outside its rooms": ("streamer.service.x", "def f():\n    import tensorflow"),
-    "models from the runtime": ("streamer.service.swap", "def f():\n    from models import train"),
-    "the web application at the top": ("streamer.service.daemon", "from streamer.service.api import create_app"),
+    "tensorflow outside its rooms": ("streamer.runtime.x", "def f():\n    import tensorflow"),
+    "models from the runtime": ("streamer.lifecycle.hot_swap", "def f():\n    from models import train"),
+    "the web application at the top": ("streamer.app.daemon", "from streamer.http.api import create_app"),
     "models at the top of a command": ("streamer.cli.train", "from models import train"),
-    "kafka outside connect": ("streamer.service.reader", "def f():\n    import kafka"),
+    "kafka outside connect": ("streamer.runtime.reader", "def f():\n    import kafka"),
     "sockets outside connect": ("streamer.cli.doctor", "def f():\n    import socket"),
-    "threads in detect": ("streamer.detect.ring", "import threading"),
-    "a wall clock in detect": ("streamer.detect.incident", "from datetime import datetime\ndatetime.now()"),
-    "a file in detect": ("streamer.detect.ring", "open('x')"),
-    "pandas in detect": ("streamer.detect.ring", "def f():\n    import pandas"),
+    "threads in detect": ("streamer.detect.state.ring", "import threading"),
+    "a wall clock in detect": ("streamer.detect.alerts.incident", "from datetime import datetime\ndatetime.now()"),
+    "a file in detect": ("streamer.detect.state.ring", "open('x')"),
+    "pandas in detect": ("streamer.detect.state.ring", "def f():\n    import pandas"),
     "event importing ours": ("streamer.event", "from streamer.errors import InputError"),
+    "a room importing its opener": ("streamer.connect.files.source", "from streamer.connect import host"),
+    "the state of detect importing its evidences": ("streamer.detect.state.ring", "import streamer.detect.evidence"),
     "tests in shipped code": ("streamer.cli.demo", "from tests import layers"),
 }
 
@@ -64,10 +71,10 @@ ALLOWED = {
     "heavy in a function": ("streamer.backends.litert", "class A:\n  def f(self):\n    import ai_edge_litert"),
     "heavy for types only": ("streamer.backends.keras_step", "if TYPE_CHECKING:\n    import tensorflow"),
     "a seam": ("streamer.detect.pipeline", "from streamer.protocols import Scorer\nimport numpy as np"),
-    "its own folder": ("streamer.detect.pipeline", "from streamer.detect import ring"),
-    "the version": ("streamer.service.api", "from streamer import __version__"),
+    "its own folder": ("streamer.detect.pipeline", "from streamer.detect.state import ring"),
+    "the version": ("streamer.http.api", "from streamer import __version__"),
     "a command training": ("streamer.cli.train", "def f():\n    from models.train import train"),
-    "training on keras": ("models.network", "import keras\nfrom streamer.detect import features"),
+    "training on keras": ("models.network", "import keras\nfrom streamer.detect.network import features"),
 }  # fmt: skip
 
 
@@ -80,3 +87,12 @@ def test_the_checker_sees_a_planted_cycle() -> None:
     there = {"streamer.a": "from streamer import b", "streamer.b": "def f():\n    import streamer.c", "streamer.c": ""}
     assert cycles(there) == []
     assert cycles({**there, "streamer.c": "from streamer.a import x"}) == [["streamer.a", "streamer.b", "streamer.c"]]
+
+
+def test_the_checker_sees_a_planted_cycle_between_folders() -> None:
+    there = {"streamer.a": "", "streamer.a.x": "from streamer.b import y", "streamer.b": "", "streamer.b.y": "",
+             "streamer.b.z": "import streamer.a.w", "streamer.a.w": ""}  # fmt: skip
+    packages = {"streamer.a", "streamer.b"}
+    assert cycles(there) == []
+    assert folder_cycles(there, packages) == [["streamer.a", "streamer.b"]]
+    assert folder_cycles({**there, "streamer.b.z": ""}, packages) == []

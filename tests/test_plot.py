@@ -12,8 +12,17 @@ from hypothesis.extra.numpy import arrays
 
 from streamer.errors import SinkError
 from streamer.event import Alert, Fate, ModelRef, WindowSlice
-from streamer.plot import MAX_PANELS, Picture, alert_rows, bucket_edges, draw, envelope, group_mean, involved_channels
-from streamer.service.scoring import Track
+from streamer.offline.plot import (
+    MAX_PANELS,
+    Picture,
+    alert_rows,
+    bucket_edges,
+    draw,
+    envelope,
+    group_mean,
+    involved_channels,
+)
+from streamer.offline.score import Track
 
 finite = st.floats(-1e6, 1e6, width=32)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from streamer.artifact import ModelSpec
-from streamer.detect.cell import GAP_COMPONENTS, HOURS, MIXTURE
+from streamer.detect.network.cell import GAP_COMPONENTS, HOURS, MIXTURE
 from streamer.event import F32, ModelRef
 from streamer.protocols import StepOut
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from streamer.artifact import Bundle
-from streamer.detect.cell import step, widths
+from streamer.detect.network.cell import step, widths
 from streamer.errors import BackendError
 from streamer.event import F32, ModelRef
 from streamer.protocols import StepOut

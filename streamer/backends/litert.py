@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from streamer.artifact import Bundle
-from streamer.detect.cell import widths
+from streamer.detect.network.cell import widths
 from streamer.errors import BackendError, CorruptBundle
 from streamer.event import F32, ModelRef
 from streamer.protocols import StepOut

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from streamer.artifact import Bundle
-from streamer.detect.cell import NumpyNamespace, replay, step, widths
+from streamer.detect.network.cell import NumpyNamespace, replay, step, widths
 from streamer.event import F32, ModelRef
 from streamer.protocols import StepOut
 

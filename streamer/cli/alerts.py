@@ -83,8 +83,8 @@ def label_(*, alert: str, label: str, config: Path, sets: tuple[str, ...], by: s
     new_normal   from now on this is how it is
     unsure       withdraws what was said before: nobody knows
     """
+    from streamer.feedback.labels import Said, consequence, join
     from streamer.journal import LabelKind
-    from streamer.service.learning.saying import Said, consequence, join
 
     with opened(config, sets) as (_, journal):
         said = Said(LabelKind(label), alert_id=alert, by=by, note=note)
@@ -132,6 +132,6 @@ def word(label: Label | None) -> str:
 
 
 def stamp(time_s: float) -> str:
-    from streamer.detect.describe import rfc3339
+    from streamer.detect.alerts.describe import rfc3339
 
     return rfc3339(time_s)[:19].replace("T", " ")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from streamer.cli.offline_report import FORMATS, Destinations, Replayed, as_json, draw, tell
+from streamer.cli.offline_report import replay as run_replay
 from streamer.cli.options import config_options
-from streamer.cli.replaying import FORMATS, Destinations, Replayed, as_json, draw, tell
-from streamer.cli.replaying import replay as run_replay
 from streamer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,11 +44,11 @@ def backtest(
     The file is read flat out whatever its configured pace; the configured sinks are left alone. A synthetic stream
     can be replayed too if it has an end; its plot shows the faults that were injected.
     """
+    from streamer.app.assembly import detectors
     from streamer.config.load import load_config
     from streamer.connect import open_source
-    from streamer.service.loading import load_configured
-    from streamer.service.scoring import Panel
-    from streamer.service.wiring import detectors
+    from streamer.offline.score import Panel
+    from streamer.runtime.model import load_configured
 
     loaded_config = load_config(config, sets)
     stream = unpaced(only_stream(loaded_config, name))

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from streamer.cli.replaying import BACKENDS, FORMATS
+from streamer.cli.offline_report import BACKENDS, FORMATS
 
 if TYPE_CHECKING:
-    from streamer.service.sizing import Carried, Load
+    from streamer.offline.capacity import Carried, Load
 
 SCHEMA = "streamer.sizing/1"
 GIB = 2**30
@@ -38,7 +38,7 @@ def bench(
     """Measure decoding and detection on this machine with made-up sensors, one thread, and say how much fits."""
     from streamer import artifact
     from streamer.backends import baseline_scorer, open_scorer
-    from streamer.service.sizing import Load, measure
+    from streamer.offline.capacity import Load, measure
 
     load = Load(entities, channels, warm, measured, batch, profile)
     if backend == "baseline":

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from streamer.cli.kafka_address import quiet
 from streamer.cli.options import config_options, format_option
-from streamer.cli.topics import quiet
 
 if TYPE_CHECKING:
     from streamer.config import Config, ConfigErrors
@@ -75,14 +75,14 @@ class Lines:
 
 
 def _reached(config: Config) -> list[Line]:
-    from streamer.connect.reach import reach
+    from streamer.connect.connectivity import reach
 
     quiet()
     return [Line(found.name, found.status, found.detail, found.fix) for found in reach(config)]
 
 
 def _exposed(config: Config, path: Path) -> list[Line]:
-    from streamer.cli.exposure import exposures
+    from streamer.cli.security_check import exposures
 
     found = exposures(config, path)
     return [Line(one.where, "note" if one.note else "warn", one.problem, one.fix) for one in found]

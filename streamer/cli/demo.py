@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 if TYPE_CHECKING:
+    from streamer.demo.scoreboard import Board
+    from streamer.demo.show import Script, View
     from streamer.protocols import Clock
-    from streamer.service.demo.board import Board
-    from streamer.service.demo.show import Script, View
 
 LEAST_S, MOST_S = 10.0, 3600.0
 BANNER = {
@@ -52,7 +52,7 @@ def demo(seconds: float, seed: int, speed: float, source: str, form: str) -> int
     out.write(f"streamer demo: {seconds:g} seconds, seed {seed}. {BANNER[source]}\n")
     out.flush()
     banner_s = clock()
-    from streamer.service.demo.show import Script
+    from streamer.demo.show import Script
 
     script = Script(seconds, seed, speed, source)
     board = perform(script, clock, out, banner_s, quiet=form == "human" and out.isatty())
@@ -68,10 +68,10 @@ def seconds_since(began: float) -> Clock:
 def perform(script: Script, clock: Clock, out: TextIO, banner_s: float, *, quiet: bool) -> Board:
     """Load the model, open the stage, play. `quiet`: nothing but the show may write on the terminal."""
     from streamer import log
+    from streamer.app.signals import graceful
     from streamer.config import Model
-    from streamer.service.demo.show import Show
-    from streamer.service.loading import load_model
-    from streamer.service.signals import graceful
+    from streamer.demo.show import Show
+    from streamer.runtime.model import load_model
 
     log.setup("error")
     stop = threading.Event()

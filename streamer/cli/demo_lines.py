@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from streamer.connect.world import Fault
+    from streamer.connect.simulate.world import Fault
+    from streamer.demo.promises import Promise
+    from streamer.demo.recording import Heard
+    from streamer.demo.referee import Ruling
+    from streamer.demo.scoreboard import ActScore, Board
+    from streamer.demo.show import Look
+    from streamer.demo.stage import Strand
+    from streamer.demo.streams import Act
     from streamer.event import ModelRef
-    from streamer.service.demo.acts import Act
-    from streamer.service.demo.board import ActScore, Board
-    from streamer.service.demo.notebook import Heard
-    from streamer.service.demo.promises import Promise
-    from streamer.service.demo.referee import Ruling
-    from streamer.service.demo.show import Look
-    from streamer.service.demo.stage import Strand
 
 COUNTERS_EVERY_S = 2.0
 NEXT = (
@@ -98,7 +98,7 @@ def fault_words(fault: Fault) -> str:
 
 
 def plain(text: str) -> str:
-    from streamer.connect.sinks import printable
+    from streamer.connect.formats.alert_event import printable
 
     return printable(text)
 

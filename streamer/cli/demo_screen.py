@@ -16,14 +16,14 @@ from rich.text import Text
 from streamer.cli import demo_lines as words
 
 if TYPE_CHECKING:
-    from streamer.connect.world import Fault
+    from streamer.connect.simulate.world import Fault
+    from streamer.demo.recording import Heard, Tail
+    from streamer.demo.referee import Ruling
+    from streamer.demo.scoreboard import Board
+    from streamer.demo.show import Look
+    from streamer.demo.stage import Strand
+    from streamer.demo.streams import Act
     from streamer.event import ModelRef
-    from streamer.service.demo.acts import Act
-    from streamer.service.demo.board import Board
-    from streamer.service.demo.notebook import Heard, Tail
-    from streamer.service.demo.referee import Ruling
-    from streamer.service.demo.show import Look
-    from streamer.service.demo.stage import Strand
 
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 24  # of a sparkline

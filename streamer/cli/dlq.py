@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from streamer.cli.asking import confirm, yes_option
-from streamer.cli.letters import Survey, Wanted, facts, page, row, table
-from streamer.cli.options import config_options, format_option, since_s
-from streamer.cli.topics import quiet
+from streamer.cli.dlq_views import Survey, Wanted, facts, page, row, table
+from streamer.cli.kafka_address import quiet
+from streamer.cli.options import config_options, confirm, format_option, since_s, yes_option
 
 if TYPE_CHECKING:
     from streamer.config import Config
-    from streamer.connect.letter_box import LetterBox
-    from streamer.connect.letter_replay import Outcome, Plan
+    from streamer.connect.dead_letters.inbox import LetterBox
+    from streamer.connect.dead_letters.replay import Outcome, Plan
 
 SCHEMA = "streamer.dlq/1"
 Command = Callable[..., Any]
@@ -49,7 +48,7 @@ def list_(
     rows: bool, limit: int, output: str,
 ) -> None:  # fmt: skip
     """Count what was rejected, by stream and reason; with --rows, list it."""
-    from streamer.connect.letter_box import unique
+    from streamer.connect.dead_letters.inbox import unique
 
     with _opened(config, sets) as (_, box):
         letters = filter(_wanted(stream, reasons, since), box.letters())
@@ -100,7 +99,7 @@ def replay(
     whose confirmation got lost. Records that still cannot be read are rejected anew. Where `fields.time` is @timestamp,
     records keep their time too; others are as of now, so that retention leaves them.
     """
-    from streamer.connect.letter_replay import Outcome, plan
+    from streamer.connect.dead_letters.replay import Outcome, plan
 
     with _opened(config, sets) as (found, box):
         chosen = plan(box, _wanted(stream, reasons, since), to=to, again=again, limit=limit)
@@ -124,16 +123,16 @@ def _opened(path: Path, sets: tuple[str, ...]) -> Iterator[tuple[Config, LetterB
 
 
 def _box(config: Config) -> LetterBox:
-    from streamer.connect.letter_box import FileBox, WorkerBox
+    from streamer.app.worker_config import MARK
+    from streamer.connect.dead_letters.inbox import FileBox, WorkerBox
     from streamer.errors import ConfigError
-    from streamer.service.workers import MARK
 
     section = config.dead_letters
     if section is None:
         raise ConfigError("dead_letters", "is not set, so rejected records are counted and not kept")
     if section.kind == "file":
         return WorkerBox(section.path, MARK) if MARK in section.path else FileBox(section.path)
-    from streamer.connect.kafka.letter_topic import TopicBox
+    from streamer.connect.dead_letters.kafka_inbox import TopicBox
 
     return TopicBox(config.kafka, section.topic)
 
@@ -161,8 +160,8 @@ def _summary(box: LetterBox, survey: Survey) -> str:
 
 def _send(config: Config, box: LetterBox, plan: Plan) -> Outcome:
     from streamer.config.outside import TIMES
-    from streamer.connect.kafka.letter_topic import TopicSender
-    from streamer.connect.letter_replay import carry_out
+    from streamer.connect.dead_letters.kafka_inbox import TopicSender
+    from streamer.connect.dead_letters.replay import carry_out
 
     dated = {one.name for one in config.streams if one.fields.time is not None and one.fields.time.path in TIMES}
     with closing(TopicSender(config.kafka)) as sender:

@@ -15,8 +15,8 @@ import click
 
 from streamer.cli.doctor_servers import existing, installed, libraries, servers, state_folder
 from streamer.cli.finding import Finding
+from streamer.cli.kafka_address import quiet
 from streamer.cli.options import DEFAULT_CONFIG, format_option
-from streamer.cli.topics import quiet
 from streamer.errors import ConfigError, StreamerError
 
 if TYPE_CHECKING:

@@ -81,7 +81,7 @@ def compression(there: set[str], wanted: set[str]) -> Finding:
 
 def servers(config: Config) -> Iterator[Finding]:
     """Everything that the configuration connects to."""
-    from streamer.connect.reach import reach
+    from streamer.connect.connectivity import reach
 
     yield from (Finding(found.name, found.status, found.detail, found.fix) for found in reach(config))
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from streamer.cli.replaying import spoken
+from streamer.cli.offline_report import spoken
 
 if TYPE_CHECKING:
-    from streamer.service.evaluation import Quality
+    from streamer.offline.quality import Quality
 
 SCHEMA = "streamer.eval/1"
 
@@ -33,8 +33,8 @@ def evaluate(scores: Path, labels: Path, column: str | None, name: str | None, t
     Event-wise recall, false alarms a day and delay describe the alarms; average precision describes the continuous
     score, beside the share of labelled rows, which is what a random score reaches. Nothing is point-adjusted.
     """
-    from streamer.service.evaluation import judge
-    from streamer.service.labels import read_scores, read_windows
+    from streamer.offline.label_files import read_scores, read_windows
+    from streamer.offline.quality import judge
 
     scored = read_scores(scores)
     windows = read_windows(labels, scored, name=name or scores.name, column=column)

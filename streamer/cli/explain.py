@@ -50,7 +50,7 @@ def read_alerts(path: Path) -> list[Alert]:
     """All alerts of a JSONL file. InputError naming the line that is none."""
     import msgspec
 
-    from streamer.connect.sinks import is_model_event
+    from streamer.connect.formats.alert_event import is_model_event
     from streamer.errors import InputError
     from streamer.event import Alert
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from streamer.cli.init_yaml import Found, literal, render
-from streamer.cli.topics import SCHEME, Address, Base, at, load_base, parse_address, quiet
+from streamer.cli.kafka_address import SCHEME, Address, Base, at, load_base, parse_address, quiet
 
 if TYPE_CHECKING:
-    from streamer.connect.columns import Fields
-    from streamer.connect.guess import Guess
-    from streamer.connect.kafka.peek import Record
-    from streamer.connect.sample import Shape
+    from streamer.connect.files.infer import Guess
+    from streamer.connect.formats.columns import Fields
+    from streamer.connect.formats.sniff import Shape
+    from streamer.connect.kafka.consumer.peek import Record
     from streamer.event import EventBatch, Rejected
 
 SAMPLE = 2000
@@ -81,10 +81,10 @@ def _address(text: str) -> Address:
 
 def from_file(path: Path) -> Found:
     """What a CSV or JSON lines file holds, by its first rows."""
-    from streamer.connect.columns import Fields
-    from streamer.connect.file import FileSource
-    from streamer.connect.guess import guess_fields
-    from streamer.connect.sample import shape_of
+    from streamer.connect.files.infer import guess_fields
+    from streamer.connect.files.source import FileSource
+    from streamer.connect.formats.columns import Fields
+    from streamer.connect.formats.sniff import shape_of
 
     guess = guess_fields(path)
     columns = guess.columns
@@ -104,7 +104,7 @@ def from_file(path: Path) -> Found:
 
 def from_topic(address: Address, path: Path | None, registry: str | None, seconds: int) -> Found:
     """What the newest records of a topic hold."""
-    from streamer.connect.kafka.peek import Peek
+    from streamer.connect.kafka.consumer.peek import Peek
     from streamer.errors import InputError
 
     base = load_base(path, (f"schema_registry.url={registry}",) if registry else ())
@@ -126,9 +126,9 @@ def from_topic(address: Address, path: Path | None, registry: str | None, second
 
 def understand(records: Sequence[Record], partitions: int, topic: str, base: Base) -> Found:
     """Records to a configuration without the sections of servers."""
-    from streamer.connect.columns import Fields
-    from streamer.connect.guess import guess_fields
-    from streamer.connect.sample import common_format, lines_of, shape_of
+    from streamer.connect.files.infer import guess_fields
+    from streamer.connect.formats.columns import Fields
+    from streamer.connect.formats.sniff import common_format, lines_of, shape_of
 
     values = [record.value for record in records if record.value is not None]
     form = common_format(values)
@@ -157,8 +157,8 @@ def decoded(
     import numpy as np
 
     from streamer.config import config_from
-    from streamer.connect.decoding import decoder_for
-    from streamer.connect.envelope import Beside
+    from streamer.connect.formats.factory import decoder_for
+    from streamer.connect.formats.record_metadata import Beside
     from streamer.event import Lease
 
     body = {"name": "sample", "source": source, "fields": _fields(fields, str)}
@@ -174,7 +174,7 @@ def decoded(
 
 def _fields(fields: Fields, named: Callable[[str], str]) -> dict[str, Any]:
     """The section as data, each name as `named` writes it."""
-    from streamer.connect.envelope import written
+    from streamer.connect.formats.record_metadata import written
 
     def at(name: str) -> str:
         return name if name in fields.outside else named(written(name))
@@ -191,7 +191,7 @@ class Said:
 
     def beside(self, records: Sequence[Record], fields: Fields) -> Fields:
         """What the value lacks, where the records have it beside the value."""
-        from streamer.connect.envelope import KEY, TIMESTAMP
+        from streamer.connect.formats.record_metadata import KEY, TIMESTAMP
 
         if not fields.entity and keys_name(records):
             self.notes.append("no field looks like the name of a device or a customer, but the keys of the records do")
@@ -204,7 +204,7 @@ class Said:
         return fields
 
     def shape(self, shape: Shape, fields: Fields, rate: float | None) -> None:
-        from streamer.connect.guess import spoken_seconds
+        from streamer.connect.files.infer import spoken_seconds
 
         if fields.entity and fields.time:
             each = f", each usually {spoken_seconds(shape.gap_s)} apart" if math.isfinite(shape.gap_s) else ""
@@ -253,7 +253,7 @@ class Said:
 
 def keys_name(records: Sequence[Record]) -> bool:
     """Whether the keys look like names of entities: texts, and each seen a few times."""
-    from streamer.connect.envelope import name_of
+    from streamer.connect.formats.record_metadata import name_of
 
     names = list(map(name_of, {record.key for record in records}))
     return None not in names and len(names) * LEAST_ROWS <= len(records)

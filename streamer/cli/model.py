@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from streamer.cli.asking import confirm, yes_option
-from streamer.cli.options import config_options, format_option
+from streamer.cli.options import config_options, confirm, format_option, yes_option
 
 if TYPE_CHECKING:
     from streamer.artifact import Bundle
@@ -115,7 +114,7 @@ def verify(*, config: Path, sets: tuple[str, ...], output: str, names: tuple[str
 @click.argument("name", default="challenger")
 def promote(*, config: Path, sets: tuple[str, ...], output: str, why: str, yes: bool, name: str) -> int:
     """Let a model judge, the challenger by default. Every daemon on this registry takes it over within seconds."""
-    from streamer.service.learning import promotion
+    from streamer.lifecycle import promotion
 
     with opened(config, sets) as desk:
         version, aliases = desk.bundle(name).version, desk.registry.aliases()
@@ -133,7 +132,7 @@ def promote(*, config: Path, sets: tuple[str, ...], output: str, why: str, yes: 
 @yes_option
 def rollback(*, config: Path, sets: tuple[str, ...], output: str, why: str, yes: bool) -> None:
     """Let the previous model judge again."""
-    from streamer.service.learning import promotion
+    from streamer.lifecycle import promotion
 
     with opened(config, sets) as desk:
         aliases = desk.registry.aliases()
@@ -155,7 +154,7 @@ def shadow(*, config: Path, sets: tuple[str, ...], output: str, why: str, off: b
     After model.shadow.events it is let go if something speaks against it. Otherwise it is promoted by itself where the
     gate has passed it and model.shadow.promote is auto; any other waits for `streamer model promote`.
     """
-    from streamer.service.learning import promotion
+    from streamer.lifecycle import promotion
 
     if off == (name is not None):
         raise click.UsageError("name a model, or say --off")
@@ -177,7 +176,7 @@ def export(*, config: Path, sets: tuple[str, ...], output: str, name: str, out: 
     that there is of the model and can be imported elsewhere.
     """
     from streamer import artifact
-    from streamer.connect.bundle_tar import pack
+    from streamer.connect.storage.bundle_tar import pack
     from streamer.errors import InputError
 
     with opened(config, sets) as desk:
@@ -215,7 +214,7 @@ def import_(*, config: Path, sets: tuple[str, ...], output: str, source: Path) -
               help="The newest N stay, besides every model that an alias points at.")  # fmt: skip
 def prune(*, config: Path, sets: tuple[str, ...], output: str, yes: bool, keep: int) -> None:
     """Remove old versions that no alias points at."""
-    from streamer.service.learning.promotion import prunable
+    from streamer.lifecycle.promotion import prunable
 
     with opened(config, sets) as desk:
         gone = prunable(desk.registry, keep)
@@ -277,7 +276,7 @@ class Desk:
 @contextmanager
 def opened(path: Path, sets: tuple[str, ...], *, create: bool = False) -> Iterator[Desk]:
     from streamer.config import load_config
-    from streamer.service.trust import trust_for
+    from streamer.runtime.model import trust_for
 
     config = load_config(path, sets)
     trust = trust_for(config.model)
@@ -298,7 +297,7 @@ def _registry(config: Config, *, create: bool) -> Registry:
 @contextmanager
 def unpacked(source: Path) -> Iterator[Path]:
     """A bundle's directory; a .tar is unpacked for so long."""
-    from streamer.connect.bundle_tar import unpack
+    from streamer.connect.storage.bundle_tar import unpack
 
     if source.is_dir():
         yield source

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,3 +45,17 @@ def since_s(text: str | None, now_s: float) -> float:
     if at_s is None:
         raise click.UsageError(f"--since {text!r}: write -2h or a time such as 2026-11-01T00:00:00Z")
     return at_s
+
+
+def yes_option(command: F) -> F:
+    """--yes, as `yes: bool`."""
+    return click.option("--yes", is_flag=True, help="Do not ask.")(command)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Go on only if somebody agrees; where there is no terminal to ask at, --yes must be said."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{question} Say --yes: there is no terminal to ask at")
+    click.confirm(question, abort=True, err=True)

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from streamer.cli.kafka_address import Address, TopicParam, at, load_base, quiet, the_stream
 from streamer.cli.options import format_option
-from streamer.cli.topics import Address, TopicParam, at, load_base, quiet, the_stream
 
 if TYPE_CHECKING:
     import threading
 
     from streamer.config import Kafka, KafkaSource
-    from streamer.connect.columns import Fields
-    from streamer.connect.file_rows import FileRows
-    from streamer.connect.kafka.push import Push
-    from streamer.service.replaying import Account, Plan
+    from streamer.connect.files.rows import FileRows
+    from streamer.connect.formats.columns import Fields
+    from streamer.connect.kafka.producer.push import Push
+    from streamer.offline.replay import Account, Plan
 
 Encode = Callable[[dict[str, Any]], tuple[bytes, bytes]]
 
@@ -85,8 +85,8 @@ def replay(
     """
     import threading
 
-    from streamer.service.replaying import Account, Plan
-    from streamer.service.signals import graceful
+    from streamer.app.signals import graceful
+    from streamer.offline.replay import Account, Plan
 
     quiet()
     target = _target(to, config, stream)
@@ -116,7 +116,7 @@ def _target(to: Address | None, path: Path | None, name: str | None) -> Target:
     if path is None:
         raise click.UsageError("say where to: --to kafka://host:port/topic, or -c config.yaml [--stream NAME]")
     from streamer.config import load_config
-    from streamer.connect.record_bytes import refuse_unwritable
+    from streamer.connect.files.encode import refuse_unwritable
 
     config = load_config(path)
     stream = the_stream(config, name)
@@ -133,14 +133,14 @@ def _target(to: Address | None, path: Path | None, name: str | None) -> Target:
 
 def _fields_of(stream: Any) -> Fields | None:
     """None where the stream reads some beside its records: which columns of a file those are, only the file shows."""
-    from streamer.connect.decoding import fields_of
+    from streamer.connect.formats.factory import fields_of
 
     fields = fields_of(stream.fields)
     return None if fields.outside else fields
 
 
 def _rows(file: Path, fields: Fields | None, *, timed: bool) -> tuple[FileRows, tuple[str, ...]]:
-    from streamer.connect.file_rows import rows_of
+    from streamer.connect.files.rows import rows_of
     from streamer.errors import InputError
 
     rows, notes = rows_of(file, fields)
@@ -151,7 +151,7 @@ def _rows(file: Path, fields: Fields | None, *, timed: bool) -> tuple[FileRows, 
 
 @contextmanager
 def _pushing(kafka: Kafka, topic: str) -> Iterator[Push]:
-    from streamer.connect.kafka.push import Push
+    from streamer.connect.kafka.producer.push import Push
 
     push = Push(kafka, topic)
     try:
@@ -163,8 +163,8 @@ def _pushing(kafka: Kafka, topic: str) -> Iterator[Push]:
 def _run(
     rows: FileRows, plan: Plan, push: Push, account: Account, stop: threading.Event, encode: Encode, *, name: str
 ) -> None:
-    from streamer.connect.file_rows import survey
-    from streamer.service.replaying import Pace, moments, push_all
+    from streamer.connect.files.rows import survey
+    from streamer.offline.replay import Pace, moments, push_all
 
     known = survey(rows, plan.limit) if rows.fields.time is not None and (plan.shift or plan.loop) else None
     to_push = moments(rows, plan, known, time.time(), account)
@@ -175,7 +175,7 @@ def _run(
 
 def encoder(rows: FileRows, key: str | None, source: KafkaSource | None = None) -> Encode:
     """From a record to (key, value): the key is the named field, else the entity, else the same for all."""
-    from streamer.connect.record_bytes import to_bytes
+    from streamer.connect.files.encode import to_bytes
 
     field = key or next(iter(rows.fields.entity), None)
     encode, series = to_bytes(rows, source), rows.path.stem

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from streamer.cli.offline_report import FORMATS
 from streamer.cli.options import config_options
-from streamer.cli.replaying import FORMATS
 from streamer.errors import ConfigError, GateRefused, StreamerError
 
 if TYPE_CHECKING:
     from streamer.config import Config, Retrain
-    from streamer.service.learning.evaluation import Evaluation
-    from streamer.service.learning.job import Job, Result
+    from streamer.lifecycle.evaluation import Evaluation
+    from streamer.lifecycle.retrain_job import Job, Result
 
 SCHEMA = "streamer.retrain/1"
 
@@ -59,10 +59,10 @@ def retrain(
     data, or the training failed; 3 configuration; 5 a server that is needed is not there.
     """
     from streamer import log
+    from streamer.app.signals import graceful
     from streamer.cli.train import need_tensorflow
     from streamer.config.load import load_config
-    from streamer.service.learning.job import REQUEST
-    from streamer.service.signals import graceful
+    from streamer.lifecycle.retrain_job import REQUEST
 
     if evaluate and (dry_run or force):
         raise click.UsageError("--evaluate trains nothing, and at once: leave --dry-run and --force away")
@@ -86,9 +86,9 @@ def retrain(
 def opened(config: Config, recorded: Path | None, stop: threading.Event) -> Iterator[Job]:
     """The job of a configuration, everything it needs opened."""
     from streamer.connect import open_journal, open_registry
-    from streamer.connect.turns import open_turns
-    from streamer.service.learning import recorder
-    from streamer.service.learning.job import Job
+    from streamer.connect.storage.training_lock import open_turns
+    from streamer.lifecycle import row_recorder
+    from streamer.lifecycle.retrain_job import Job
 
     section = wanted(config)
     with ExitStack() as stack:
@@ -97,7 +97,7 @@ def opened(config: Config, recorded: Path | None, stop: threading.Event) -> Iter
         stack.enter_context(closing(registry))
         turns = stack.enter_context(closing(open_turns(config)))
         journal = stack.enter_context(closing(open_journal(config)))
-        rows = recorder.read(recorded) if recorded is not None else {}
+        rows = row_recorder.read(recorded) if recorded is not None else {}
         yield Job(config, section, registry, turns, journal, rows, stop.is_set, heard)
 
 
@@ -120,7 +120,7 @@ def tell(result: Result, form: str) -> None:
     """The result on standard output, and in the log for the daemon that listens. An error where it is one."""
     import structlog
 
-    from streamer.service.learning.job import REFUSED, STOPPED
+    from streamer.lifecycle.retrain_job import REFUSED, STOPPED
 
     told = {"outcome": result.outcome, "version": result.version, "cause": result.cause, "words": result.words}
     structlog.get_logger().info("retrain_ended", **told)

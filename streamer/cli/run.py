@@ -13,10 +13,10 @@ from streamer.cli.options import config_options
 if TYPE_CHECKING:
     import threading
 
+    from streamer.app.http_server import HttpServer
+    from streamer.app.service import Parts
     from streamer.config import Config
-    from streamer.service.health import Health
-    from streamer.service.parts import Parts
-    from streamer.service.server import HttpServer
+    from streamer.http.health import Health
 
 
 class DurationParam(click.ParamType[float]):
@@ -64,7 +64,7 @@ def run(config: Path, sets: tuple[str, ...], dry_run: bool, until_idle_s: float 
     """
     import threading
 
-    from streamer.service.signals import graceful
+    from streamer.app.signals import graceful
 
     if workers > 1 and dry_run:
         raise click.UsageError("a dry run reads all partitions by itself: leave --workers away")
@@ -83,20 +83,20 @@ def serve(
     import time
 
     from streamer import log
+    from streamer.app.assembly import build
+    from streamer.app.daemon import Daemon
+    from streamer.app.service import Phase
+    from streamer.app.worker_config import for_worker, worker_of
     from streamer.config import load_config
-    from streamer.service import cores
-    from streamer.service.daemon import Daemon
-    from streamer.service.health import ALIVE_S, Health
-    from streamer.service.learning.retrainer import command_of
-    from streamer.service.parts import Phase
-    from streamer.service.wiring import build
-    from streamer.service.workers import for_worker, worker_of
+    from streamer.http.health import ALIVE_S, Health
+    from streamer.lifecycle.retrain_scheduler import command_of
+    from streamer.runtime import cpu_affinity
 
     worker = worker_of(os.environ)
     config = for_worker(load_config(path, sets), worker)
     always = {} if worker is None else {"worker": worker}
     log.setup(config.log.level, config.log.format, secrets=filter(None, [_token(config)]), always=always)
-    cores.bind(config.runtime.cores)
+    cpu_affinity.bind(config.runtime.cores)
     training = () if dry_run else command_of(path, sets)
     parts, phase = build(config, dry_run=dry_run, training=training), Phase()
     alive_s = max(ALIVE_S, 2 * float(config.runtime.retry_max))  # a source may rest that long between two attempts
@@ -112,9 +112,9 @@ def supervise(path: Path, sets: tuple[str, ...], workers: int, *, until_idle_s: 
     import structlog
 
     from streamer import log
+    from streamer.app import supervisor
+    from streamer.app.worker_config import listening, refuse_unshared
     from streamer.config import load_config
-    from streamer.service import supervisor
-    from streamer.service.workers import listening, refuse_unshared
 
     config = load_config(path, sets)
     refuse_unshared(config, workers)
@@ -137,8 +137,8 @@ def worker_command(path: Path, sets: tuple[str, ...], *, until_idle_s: float | N
 def _server(config: Config, parts: Parts, health: Health) -> HttpServer | None:
     if not config.server.enabled:
         return None
-    from streamer.service.api import create_app
-    from streamer.service.server import HttpServer
+    from streamer.app.http_server import HttpServer
+    from streamer.http.api import create_app
 
     app = create_app(parts, health, token=_token(config), loopback=config.server.loopback)
     return HttpServer(app, config.server.host, config.server.port)

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from streamer.cli.replaying import BACKENDS, FORMATS, Destinations, Replayed, as_json, draw, tell
-from streamer.cli.replaying import replay as run_replay
+from streamer.cli.offline_report import BACKENDS, FORMATS, Destinations, Replayed, as_json, draw, tell
+from streamer.cli.offline_report import replay as run_replay
 from streamer.errors import InputError, StreamerError
 
 if TYPE_CHECKING:
-    from streamer.connect.guess import Guess
-    from streamer.detect.settings import DetectSettings
+    from streamer.connect.files.infer import Guess
     from streamer.event import ModelRef
-    from streamer.service.scoring import Judge
+    from streamer.offline.score import Judge
+    from streamer.settings import DetectSettings
 
 SCHEMA = "streamer.score/1"
 PRESET_NAMES = ("sensors", "transactions", "metrics", "edge")
@@ -93,8 +93,8 @@ def score(
 
 def score_file(path: Path, name: str, asked: Asked, outputs: Destinations) -> tuple[Replayed, list[str]]:
     """Score one file; the notes say which columns were taken for what. InputError if the file cannot be understood."""
-    from streamer.connect.file import FileSource
-    from streamer.connect.guess import guess_fields
+    from streamer.connect.files.infer import guess_fields
+    from streamer.connect.files.source import FileSource
 
     guess = guess_fields(
         path, time=asked.time, entity=asked.entity, channels=asked.values or None, separator=asked.separator

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from streamer.cli.kafka_address import quiet, the_stream
 from streamer.cli.options import config_options, format_option
-from streamer.cli.topics import quiet, the_stream
 
 if TYPE_CHECKING:
     import threading
 
     from streamer.config import Config, Stream
-    from streamer.connect.kafka.peek import Peek, Record
+    from streamer.connect.kafka.consumer.peek import Peek, Record
 
     Seen = dict[str, Any]
     See = Callable[[Record], Seen]
@@ -54,9 +54,9 @@ def tap(
     """
     import threading
 
+    from streamer.app.signals import graceful
     from streamer.config import load_config
-    from streamer.connect.kafka.peek import Peek
-    from streamer.service.signals import graceful
+    from streamer.connect.kafka.consumer.peek import Peek
 
     quiet()
     found, stop = load_config(config, sets), threading.Event()
@@ -127,9 +127,9 @@ def _stream_topics(config: Config, stream: Stream) -> tuple[tuple[str, ...], str
 
 def reader(config: Config, stream: Stream) -> See:
     """What the stream's decoder makes of a record: time, entity and values, or the reason of its refusal."""
-    from streamer.connect.decoding import decoder_for
-    from streamer.connect.kafka.decode import decode
-    from streamer.connect.kafka.polled import Listed
+    from streamer.connect.formats.factory import decoder_for
+    from streamer.connect.kafka.consumer.decode import decode
+    from streamer.connect.kafka.consumer.polled_records import Listed
     from streamer.event import Lease
 
     decoder_of = decoder_for(stream, config.schema_registry)
@@ -151,7 +151,7 @@ def reader(config: Config, stream: Stream) -> See:
 
 
 def _told(time_s: float) -> str:
-    from streamer.detect.describe import rfc3339
+    from streamer.detect.alerts.describe import rfc3339
 
     return rfc3339(float(time_s))
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from streamer.cli.backtest import has_time, only_stream, unpaced
+from streamer.cli.offline_report import FORMATS
 from streamer.cli.options import config_options
-from streamer.cli.replaying import FORMATS
 from streamer.errors import BackendError, GateRefused
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from models.train import TrainResult, TrainSettings
     from streamer.artifact import Bundle
     from streamer.config import Config, Stream
-    from streamer.service.history import Rows
+    from streamer.offline.series import Rows
 
 SCHEMA = "streamer.train/1"
 TUNING_RATE, FRESH_RATE = 5e-4, 4e-3
@@ -81,7 +81,7 @@ def train(
     (729 choices, in an order that tries all values alike wherever it ends), `bayes` any number in them.
     """
     from streamer.config.load import load_config
-    from streamer.service.labels import json_windows
+    from streamer.offline.label_files import json_windows
 
     need_tensorflow()
     loaded = load_config(config, sets)
@@ -108,8 +108,8 @@ def starting_bundle(config: Config) -> Bundle:
     """What training starts from: the configured bundle, the registry's champion, else the starter."""
     from streamer import artifact
     from streamer.connect import open_registry
-    from streamer.service.learning.promotion import champion
-    from streamer.service.trust import trust_for, trusted
+    from streamer.lifecycle.promotion import champion
+    from streamer.runtime.model import trust_for, trusted
 
     registry = open_registry(config)
     if registry is None:
@@ -128,7 +128,7 @@ def rows_of(stream: Stream, bundle: Bundle, windows: list[tuple[float, float]]) 
     """All rows of the stream's file, known anomalies marked."""
     from models.dataset import rows_needed
     from streamer.connect import open_source
-    from streamer.service.history import read_rows
+    from streamer.offline.series import read_rows
 
     with closing(open_source(stream)) as source:
         return read_rows(source, needed=2 * rows_needed(bundle.spec), windows=windows)
@@ -186,17 +186,17 @@ def fit(
     settings: dict[str, Any],
 ) -> dict[str, Any]:
     """Train, compare on held-out rows, export. GateRefused if nothing was gained."""
-    from models import export, report
+    from models import export, training_report
     from models.train import TrainSettings
 
     chosen = TrainSettings(**{"learning_rate": FRESH_RATE if fresh else TUNING_RATE, "noise": NOISE} | settings)
     result = learnt(chosen, bundle, rows, rhythm=rhythm, fresh=fresh)
     if loss_plot is not None:
-        report.plot_losses(result.history, loss_plot)
+        training_report.plot_losses(result.history, loss_plot)
     before, after = result.history[0].validation, result.best.validation
     if not result.improved:
         raise GateRefused(f"no epoch beat the start on held-out rows (loss {before:.4f}); nothing was written")
-    training = report.summary(result, chosen) | {"parent": None if fresh else bundle.version}
+    training = training_report.summary(result, chosen) | {"parent": None if fresh else bundle.version}
     made = export.write_bundle(
         out, version=version, spec=bundle.spec, weights=result.weights, calibration=bundle.calibration,
         training=training,
@@ -211,12 +211,12 @@ def learnt(settings: TrainSettings, bundle: Bundle, rows: Rows, *, rhythm: bool,
     """The training itself, its progress shown."""
     import numpy as np
 
-    from models import report
+    from models import training_report
     from models.dataset import History, HistorySet
     from models.train import train as run_training
 
     history = History(rows.values, rows.time_s, rows.mask, np.full(len(rows.values), rhythm))
-    with report.progress(settings.seconds, settings.epochs) as show:
+    with training_report.progress(settings.seconds, settings.epochs) as show:
         start = None if fresh else bundle.weights
         return run_training(settings, HistorySet(bundle.spec, history), start=start, report=show)
 

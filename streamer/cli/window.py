@@ -25,12 +25,12 @@ def suggest(*, config: Path, sets: tuple[str, ...], name: str | None, output: st
     """Read the stream's file and suggest a window: 90 % of what the past says, for 95 % of entities and channels."""
     from streamer.config.load import load_config
     from streamer.connect import open_source
-    from streamer.service import dependency
-    from streamer.service.history import read_batches, series_of
+    from streamer.offline import window_size
+    from streamer.offline.series import read_batches, series_of
 
     stream = unpaced(only_stream(load_config(config, sets), name))
     with closing(open_source(stream)) as source:
-        found = dependency.suggest(series_of(read_batches(source)))
+        found = window_size.suggest(series_of(read_batches(source)))
     if output == "json":
         told = {"schema": "streamer.window/1", "window": found.window, "kept": round(found.kept, 4)}
         click.echo(json.dumps(told | {"series": len(found.needs), "silent": found.silent}))

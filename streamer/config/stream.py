@@ -16,7 +16,7 @@ from streamer.config.fields import Fields
 from streamer.config.kafka import KafkaSource
 from streamer.config.outside import outside_rules
 from streamer.config.units import Duration, KofN, Rate, Size
-from streamer.detect.settings import MIN_EVIDENCE, DetectSettings
+from streamer.settings import MIN_EVIDENCE, DetectSettings
 
 
 class FileSource(Section):

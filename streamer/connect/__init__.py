@@ -14,7 +14,7 @@ from streamer.protocols import Found, Restore, Restorer
 
 if TYPE_CHECKING:
     from streamer import config
-    from streamer.connect.columns import Fields
+    from streamer.connect.formats.columns import Fields
     from streamer.event import Lease, Position
     from streamer.journal import Journal
     from streamer.protocols import DeadLetters, Registry, ScoreSink, Sink, Source, Store
@@ -62,8 +62,8 @@ def open_history(stream: config.Stream, config: config.Config, *, since_s: float
 
     BrokerError if it cannot be read.
     """
-    from streamer.connect.decoding import decoder_for
-    from streamer.connect.kafka.archive import Archive
+    from streamer.connect.formats.factory import decoder_for
+    from streamer.connect.kafka.consumer.archive import Archive
 
     section = stream.source
     if section.kind != "kafka":
@@ -73,11 +73,11 @@ def open_history(stream: config.Stream, config: config.Config, *, since_s: float
 
 def open_sink(section: config.Sink, config: config.Config | None = None) -> Sink:
     """The sink, opened; `config` says where the cluster is. SinkError if it cannot be."""
-    from streamer.connect import sinks
+    from streamer.connect.files import sinks
     from streamer.connect.memory import MemorySink
 
     if section.kind == "kafka":
-        from streamer.connect.kafka.sink import KafkaSink
+        from streamer.connect.kafka.producer.alert_sink import KafkaSink
 
         return KafkaSink(_cluster(config), section)
     if section.kind == "stdout":
@@ -93,12 +93,13 @@ def exposure(config: config.Config, *, asks: bool = False) -> str | None:
     sections = [*(stream.source for stream in config.streams), *config.sinks, config.dead_letters]
     if all(section is None or section.kind != "kafka" for section in sections):
         return None
-    from streamer.connect.kafka import security, visits
+    from streamer.connect.kafka.client import security
+    from streamer.connect.kafka.diagnosis import broker_check
 
     found = security.exposure(config.kafka)
     if found is not None or not asks or config.kafka.security.encrypted:
         return found
-    return security.exposure(config.kafka, visits.advertised(config.kafka))
+    return security.exposure(config.kafka, broker_check.advertised(config.kafka))
 
 
 def open_letters(config: config.Config) -> DeadLetters | None:
@@ -107,10 +108,10 @@ def open_letters(config: config.Config) -> DeadLetters | None:
     if section is None:
         return None
     if section.kind == "kafka":
-        from streamer.connect.kafka.letters import LetterTopic
+        from streamer.connect.dead_letters.kafka_sink import LetterTopic
 
         return LetterTopic(config.kafka, section)
-    from streamer.connect.dead_letters import LetterFile
+    from streamer.connect.dead_letters.letter import LetterFile
 
     return LetterFile(section.path)
 
@@ -119,11 +120,11 @@ def open_store(config: config.Config) -> Store | None:
     """Where snapshots are kept; None if nowhere. A Redis that is down is no error. StoreError of a folder that is."""
     section = config.store
     if section.kind == "files":
-        from streamer.connect.store_files import FileStore
+        from streamer.connect.storage.files_store import FileStore
 
         return FileStore(section.path)
     if section.kind == "redis":
-        from streamer.connect.redis import RedisStore
+        from streamer.connect.storage.redis_store import RedisStore
 
         return RedisStore(section)
     return None
@@ -131,11 +132,11 @@ def open_store(config: config.Config) -> Store | None:
 
 def open_journal(config: config.Config) -> Journal:
     """What is known of the past: beside the snapshots; in memory where nothing is kept. StoreError if it cannot be."""
-    from streamer.connect.journal_files import SqliteJournal
+    from streamer.connect.storage.sqlite_journal import SqliteJournal
 
     section = config.store
     if section.kind == "redis":
-        from streamer.connect.redis.journal import RedisJournal
+        from streamer.connect.storage.redis_journal import RedisJournal
 
         return RedisJournal(section)
     return SqliteJournal(Path(section.path) / JOURNAL if section.kind == "files" else None)
@@ -150,17 +151,17 @@ def open_registry(config: config.Config, *, create: bool = False) -> Registry | 
     if section.registry is None:
         return None
     if section.registry == "redis" and store.kind == "redis":
-        from streamer.connect.registry_redis import RedisRegistry
+        from streamer.connect.storage.redis_registry import RedisRegistry
 
         return RedisRegistry(store)
-    from streamer.connect.registry_files import DirectoryRegistry
+    from streamer.connect.storage.files_registry import DirectoryRegistry
 
     return DirectoryRegistry(section.registry, create=create)
 
 
 def open_scores(section: config.ScoreOutput, stream: config.Stream, channels: Sequence[str]) -> ScoreSink:
     """The file for the scores of a stream, continued if it is there. SinkError if it cannot be."""
-    from streamer.connect.scores import ScoreCsv, ScoreJsonl
+    from streamer.connect.files.scores import ScoreCsv, ScoreJsonl
 
     kind = ScoreCsv if section.kind == "csv" else ScoreJsonl
     path = section.path_for(stream.name)
@@ -169,7 +170,7 @@ def open_scores(section: config.ScoreOutput, stream: config.Stream, channels: Se
 
 def entity_names(stream: config.Stream) -> tuple[str, ...]:
     """The entity keys of the stream's events; none where the whole stream is one entity."""
-    from streamer.connect.envelope import plain
+    from streamer.connect.formats.record_metadata import plain
 
     cards = stream.source.kind == "synthetic" and stream.source.world == "cards"
     return CARD_KEYS if cards else tuple(map(plain, stream.fields.entity))
@@ -190,8 +191,8 @@ def _topic(
     *,
     joins: bool,
 ) -> Source:
-    from streamer.connect.decoding import decoder_for
-    from streamer.connect.kafka.reading import open_topics
+    from streamer.connect.formats.factory import decoder_for
+    from streamer.connect.kafka.consumer.factory import open_topics
 
     registry = None if config is None else config.schema_registry
     decoder = decoder_for(stream, registry)
@@ -199,7 +200,7 @@ def _topic(
 
 
 def _file(stream: config.Stream, section: config.FileSource) -> Source:
-    from streamer.connect.file import FileSource
+    from streamer.connect.files.source import FileSource
 
     return FileSource(
         section.path, _fields(stream.fields, section), stream=stream.name, form=section.format,
@@ -209,10 +210,10 @@ def _file(stream: config.Stream, section: config.FileSource) -> Source:
 
 def _fields(section: config.Fields, source: config.FileSource) -> Fields:
     """The fields as configured; channels that are not named are looked for in the file."""
-    from streamer.connect.decoding import fields_of
-    from streamer.connect.envelope import plain
-    from streamer.connect.guess import guess_fields
-    from streamer.connect.lines import is_pipe
+    from streamer.connect.files.infer import guess_fields
+    from streamer.connect.files.lines import is_pipe
+    from streamer.connect.formats.factory import fields_of
+    from streamer.connect.formats.record_metadata import plain
 
     if section.channels:
         return fields_of(section)
@@ -224,7 +225,7 @@ def _fields(section: config.Fields, source: config.FileSource) -> Fields:
 
 
 def _synthetic(name: str, section: config.SyntheticSource) -> Source:
-    from streamer.connect.synthetic import SyntheticSource
+    from streamer.connect.simulate.source import SyntheticSource
 
     return SyntheticSource(
         section.world, seed=section.seed, entities=section.entities, faults=section.faults, stream=name,

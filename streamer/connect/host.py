@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamer.connect.pace import Wait
-from streamer.connect.whole import WholeSource
+from streamer.connect.base.pace import Wait
+from streamer.connect.base.unpartitioned import WholeSource
 from streamer.errors import ConfigError
 from streamer.event import EventBatch, Poll
 from streamer.protocols import Clock

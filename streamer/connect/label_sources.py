@@ -79,7 +79,7 @@ class LabelTopic:
 
     def __init__(self, kafka: Kafka, topic: str, place: Place) -> None:
         """BrokerError if it cannot be reached or is not there."""
-        from streamer.connect.kafka.peek import Peek
+        from streamer.connect.kafka.consumer.peek import Peek
 
         self._peek = Peek(kafka, [topic])
         self._peek.from_start()

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from streamer.connect.store_names import checked
+from streamer.connect.storage.files_store import checked
 from streamer.errors import InputError, SinkError, StoreError
 from streamer.event import Alert, EventBatch, Lease, Message, ModelEvent, Poll, Position, Rejected, Scores
 

@@ -11,25 +11,26 @@ from typing import Any
 import numpy as np
 
 from streamer.artifact import ModelSpec
-from streamer.detect import decide, features, snapshot
-from streamer.detect.admit import Admission
-from streamer.detect.arena import Slots, appearances, by_last, select, waves
-from streamer.detect.arrays import known
-from streamer.detect.calibrate import Profile
+from streamer.detect import snapshot
+from streamer.detect.admission import Admission
+from streamer.detect.alerts import alarm_line
+from streamer.detect.alerts.alert_builder import Reporter, Teller, Wave
+from streamer.detect.alerts.feedback import Effect, Feedback, ignore
+from streamer.detect.alerts.incident import Change, Incidents
+from streamer.detect.alerts.silence import Silence
+from streamer.detect.alerts.storm import Storm
 from streamer.detect.evidence import Observation
-from streamer.detect.feedback import Effect, Feedback, ignore
-from streamer.detect.incident import Change, Incidents
-from streamer.detect.lanes import Lanes
-from streamer.detect.report import Reporter, Wave
-from streamer.detect.ring import Ring
-from streamer.detect.settings import DetectSettings
-from streamer.detect.silence import Silence
-from streamer.detect.storm import Storm
-from streamer.detect.takeover import Takeover
-from streamer.detect.tell import Teller
+from streamer.detect.evidence.profile import Profile
+from streamer.detect.network import features
+from streamer.detect.network.hot_swap import Takeover
+from streamer.detect.network.lanes import Lanes
+from streamer.detect.state.arena import Slots, appearances, by_last, select, waves
+from streamer.detect.state.arrays import known
+from streamer.detect.state.ring import Ring
 from streamer.event import F32, F64, I64, Alert, EventBatch, Fate, ModelRef, Scores
 from streamer.journal import Label
 from streamer.protocols import Scorer
+from streamer.settings import DetectSettings
 
 # What an open incident still teaches the profile: nothing learns from an anomaly, but a unit that was wrong must heal.
 OPEN_LEARNS = 0.02
@@ -59,7 +60,7 @@ class Detector:
         self.ring = Ring(settings.max_entities, spec.ring, len(settings.channels))
         self.lanes = Lanes(scorer, spec, self.ring, rhythm=settings.rhythm)
         self.profile = Profile(settings, prior or {}, rhythm=self.lanes.rhythm)
-        self.decider = decide.Decider(settings)
+        self.decider = alarm_line.Decider(settings)
         self.incidents = Incidents(settings)
         self.admission = Admission(settings, self.ring)
         self.silence = Silence(settings, self.lanes, key)
@@ -207,9 +208,9 @@ class Detector:
         judged_before, age = self.profile.judged[slots], self.profile.age(slots)
         learn = np.where(self.incidents.open[slots], OPEN_LEARNS, 1).astype(np.float32)
         judged = self.profile.fold(Observation(slots, judged_before, age, values, time_s, outlook, learn))
-        off = decide.deviates(values, outlook.forecast, self.settings)
+        off = alarm_line.deviates(values, outlook.forecast, self.settings)
         elapsed_s = np.maximum(known(time_s - previous_s, 0.0), 0)
-        free = (off | decide.led_by_rhythm(judged.parts, judged.level)) & ~self.incidents.cooling(slots, time_s)
+        free = (off | alarm_line.led_by_rhythm(judged.parts, judged.level)) & ~self.incidents.cooling(slots, time_s)
         alarm, scaled = self.decider.decide(slots, age, judged.level, outlook.gap_unit_s, elapsed_s, free)
         scores.score[rows] = judged.smooth.sum(axis=1)
         scores.alarm[rows], scores.parts[rows] = alarm, judged.smooth

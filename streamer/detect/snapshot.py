@@ -14,9 +14,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from streamer.detect.arena import Slots
-from streamer.detect.lanes import Lanes
-from streamer.detect.storm import Storm
+from streamer.detect.alerts.storm import Storm
+from streamer.detect.network.lanes import Lanes
+from streamer.detect.state.arena import Slots
 from streamer.errors import StoreError
 from streamer.event import I64, Fate
 

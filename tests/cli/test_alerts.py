@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer.connect.journal_files import SqliteJournal
+from streamer.connect.storage.sqlite_journal import SqliteJournal
 from streamer.journal import Incident
 from tests.cli.calls import call
 

@@ -15,8 +15,8 @@ import pytest
 
 from streamer.cli.demo_lines import pace, ruling_words
 from streamer.cli.demo_screen import BARS, sparkline
-from streamer.connect.world import Fault
-from streamer.service.demo.referee import Ruling
+from streamer.connect.simulate.world import Fault
+from streamer.demo.referee import Ruling
 
 CONTRACT = {
     "schema", "ok", "injected", "caught", "missed", "false_alarms", "median_delay_events", "first_alert_s",

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from streamer.cli.letters import hexdump
-from streamer.connect.dead_letters import LetterFile, origin
-from streamer.connect.letter_box import WorkerBox
+from streamer.cli.dlq_views import hexdump
+from streamer.connect.dead_letters.inbox import WorkerBox
+from streamer.connect.dead_letters.letter import LetterFile, origin
 from streamer.event import Lease, Rejected
 from streamer.protocols import Letter
 from tests.cli.calls import call

@@ -12,7 +12,7 @@ from streamer.cli import doctor as dr
 from streamer.cli import doctor_servers as ds
 from streamer.cli.finding import Finding
 from streamer.config import config_from
-from streamer.connect.kafka.records import WRITTEN_FOR
+from streamer.connect.kafka.client.columnar_patch import WRITTEN_FOR
 
 MIB = 2**20
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from streamer.cli.init import understand
 from streamer.cli.init_yaml import flow, literal, render
-from streamer.cli.topics import load_base
+from streamer.cli.kafka_address import load_base
 from streamer.config import Config, load_config
 from streamer.config.document import parse
-from streamer.connect.kafka.peek import Record
+from streamer.connect.kafka.consumer.peek import Record
 from tests.cli.calls import call
 
 T0 = 1_700_000_000

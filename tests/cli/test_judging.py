@@ -13,8 +13,8 @@ from streamer.cli.main import COMMANDS, load
 from streamer.cli.train import need_tensorflow
 from streamer.errors import BackendError, InputError
 from streamer.event import EventBatch, Poll
-from streamer.service.history import pieces_of, read_rows
-from streamer.service.sizing import Load, World, lines_of
+from streamer.offline.capacity import Load, World, lines_of
+from streamer.offline.series import pieces_of, read_rows
 from tests.cli.calls import call
 
 CONFIG = """version: 1

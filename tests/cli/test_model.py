@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from streamer import artifact
-from streamer.connect.registry_files import DirectoryRegistry
+from streamer.connect.storage.files_registry import DirectoryRegistry
 from tests.bundles import a_bundle, sha256
 from tests.cli.calls import Done, call
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from streamer.cli import doctor
-from streamer.connect.registry_files import DirectoryRegistry
+from streamer.connect.storage.files_registry import DirectoryRegistry
 from tests.bundles import a_bundle
 from tests.cli.calls import call
 

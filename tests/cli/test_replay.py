@@ -9,8 +9,8 @@ import pytest
 
 from streamer.cli.replay import encoder
 from streamer.config import Config, KafkaSource, config_from
-from streamer.connect.decoding import decoder_for, fields_of
-from streamer.connect.file_rows import Row, rows_of
+from streamer.connect.files.rows import Row, rows_of
+from streamer.connect.formats.factory import decoder_for, fields_of
 from streamer.event import EventBatch, Lease
 from tests.cli.calls import call
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamer.cli.replaying import Destinations
+from streamer.cli.offline_report import Destinations
 from streamer.cli.score import distinct_names
 from tests.cli.calls import Done, call
 

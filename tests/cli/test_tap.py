@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from streamer.cli.tap import escaped, json_of, line_of, reader, see_alert, starting
 from streamer.config import Config, config_from
-from streamer.connect.kafka.peek import Record
+from streamer.connect.kafka.consumer.peek import Record
 
 NOW = 1_700_000_000.0
 

@@ -29,17 +29,16 @@ from streamer.connect import (
     open_sink,
     open_source,
     open_store,
-    scores,
-    sinks,
-    synthetic,
     without_memory,
 )
-from streamer.connect.dead_letters import LetterFile
-from streamer.connect.kafka.letters import LetterTopic
-from streamer.connect.kafka.sink import KafkaSink
-from streamer.connect.kafka.source import KafkaSource
-from streamer.connect.redis import RedisStore
-from streamer.connect.store_files import FileStore
+from streamer.connect.dead_letters.kafka_sink import LetterTopic
+from streamer.connect.dead_letters.letter import LetterFile
+from streamer.connect.files import scores, sinks
+from streamer.connect.kafka.consumer.source import KafkaSource
+from streamer.connect.kafka.producer.alert_sink import KafkaSink
+from streamer.connect.simulate import source as synthetic
+from streamer.connect.storage.files_store import FileStore
+from streamer.connect.storage.redis_store import RedisStore
 from streamer.errors import ConfigError, InputError, StoreError
 from streamer.event import Assigned
 from streamer.protocols import Found, Restore

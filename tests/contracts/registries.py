@@ -10,8 +10,8 @@ from pathlib import Path
 
 from streamer import failpoints
 from streamer.config import RedisStore as Section
-from streamer.connect.registry_files import DirectoryRegistry
-from streamer.connect.registry_redis import RedisRegistry
+from streamer.connect.storage.files_registry import DirectoryRegistry
+from streamer.connect.storage.redis_registry import RedisRegistry
 from streamer.protocols import Registry
 
 _numbers = itertools.count(1)

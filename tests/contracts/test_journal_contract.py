@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamer.connect.journal_files import SqliteJournal
-from streamer.connect.redis.journal import RedisJournal
+from streamer.connect.storage.redis_journal import RedisJournal
+from streamer.connect.storage.sqlite_journal import SqliteJournal
 from streamer.errors import InputError
 from streamer.journal import Incident, Journal, Label, LabelKind, Period, periods
 from tests.contracts.test_store_contract import redis_section

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from streamer import config
-from streamer.connect.dead_letters import LetterFile
-from streamer.connect.kafka.letters import LetterTopic
-from streamer.connect.kafka.sink import KafkaSink
+from streamer.connect.dead_letters.kafka_sink import LetterTopic
+from streamer.connect.dead_letters.letter import LetterFile
+from streamer.connect.files.scores import ScoreCsv, ScoreJsonl
+from streamer.connect.files.sinks import JsonlSink, StdoutSink
+from streamer.connect.kafka.producer.alert_sink import KafkaSink
 from streamer.connect.memory import MemoryScores, MemorySink
-from streamer.connect.scores import ScoreCsv, ScoreJsonl
-from streamer.connect.sinks import JsonlSink, StdoutSink
 from streamer.errors import SinkError
 from streamer.event import Rejected
 from streamer.protocols import Letter, Outgoing, ScoreSink

@@ -10,11 +10,11 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from streamer.connect.columns import Fields
-from streamer.connect.file import FileSource
+from streamer.connect.files.source import FileSource
+from streamer.connect.formats.columns import Fields
 from streamer.connect.host import HostSource, Reading
 from streamer.connect.memory import MemorySource
-from streamer.connect.synthetic import SyntheticSource
+from streamer.connect.simulate.source import SyntheticSource
 from streamer.event import EventBatch, Lease, Poll, Position
 from streamer.protocols import Source
 from tests.contracts import examples

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from streamer.config import RedisStore as Section
 from streamer.connect.memory import MemoryStore
-from streamer.connect.redis import RedisStore
-from streamer.connect.store_files import FileStore
+from streamer.connect.storage.files_store import FileStore
+from streamer.connect.storage.redis_store import RedisStore
 from streamer.errors import StoreError
 from streamer.protocols import Store
 from tests.servers.redis_server import RedisServer, RunningRedis

@@ -11,10 +11,10 @@ import yaml
 from click.testing import CliRunner
 
 from streamer.cli.check import check
-from streamer.cli.exposure import exposures
 from streamer.cli.main import COMMANDS, load
+from streamer.cli.security_check import exposures
 from streamer.config import Config, KafkaSource, load_config
-from streamer.connect.plant import CHANNELS, Plant
+from streamer.connect.simulate.plant import CHANNELS, Plant
 from streamer.masking import is_secret_name
 
 ROOT = Path(__file__).parents[2]

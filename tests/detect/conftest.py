@@ -12,10 +12,10 @@ import pytest
 from streamer import artifact
 from streamer.artifact import Bundle
 from streamer.backends import open_scorer
-from streamer.detect.cell import shapes
+from streamer.detect.network.cell import shapes
 from streamer.detect.pipeline import Detector, Judged
-from streamer.detect.settings import DetectSettings
 from streamer.event import EventBatch, Scores
+from streamer.settings import DetectSettings
 
 
 def deeper(bundle: Bundle, layers: int) -> Bundle:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from streamer.detect.cell import GAP_COMPONENTS, HOURS
 from streamer.detect.evidence import Evidence, Observation
-from streamer.detect.lanes import Outlook
+from streamer.detect.network.cell import GAP_COMPONENTS, HOURS
+from streamer.detect.network.lanes import Outlook
 from streamer.event import F32, I64
 
 HOURLY_S = 3600.0  # a typical gap at which a day is soon full

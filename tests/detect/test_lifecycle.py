@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.detect import describe
-from streamer.detect.admit import CLOCK_RESET_RUN
+from streamer.detect.admission import CLOCK_RESET_RUN
+from streamer.detect.alerts import describe
 from streamer.detect.pipeline import Detector
 from streamer.event import Alert, EventBatch, Fate
 from tests.detect.conftest import in_pieces, make_detector, stream

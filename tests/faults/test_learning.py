@@ -20,10 +20,10 @@ from models import gate
 from models.gate_rules import GateRules
 from models.split import series_of, split
 from streamer import artifact
-from streamer.connect.registry_files import DirectoryRegistry
-from streamer.connect.registry_redis import RedisRegistry
+from streamer.connect.storage.files_registry import DirectoryRegistry
+from streamer.connect.storage.redis_registry import RedisRegistry
+from streamer.lifecycle import promotion
 from streamer.protocols import Registry
-from streamer.service.learning import promotion
 from tests.faults.conftest import MakeTrial
 from tests.faults.soak import MORE, RATE_PER_S, SOAK, say, times
 from tests.integration import learner
@@ -34,10 +34,10 @@ from tests.integration.plant import DAY_S, SEASON, Plant
 from tests.integration.redises import section
 from tests.integration.runner import Daemon
 from tests.integration.trial import SCORES, STREAM, Trial
+from tests.lifecycle.training_world import written
 from tests.servers.admin import Kafka
 from tests.servers.child import wait_until
 from tests.servers.redis_server import RedisServer
-from tests.service.learning.room import written
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.alone]
 needs_tensorflow = pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="needs TensorFlow")

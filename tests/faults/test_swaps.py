@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 
 from streamer import artifact
-from streamer.connect.registry_files import DirectoryRegistry
-from streamer.service.learning import promotion
+from streamer.connect.storage.files_registry import DirectoryRegistry
+from streamer.lifecycle import promotion
 from tests.faults.conftest import MakeTrial
 from tests.faults.soak import MORE, RATE_PER_S, say, times
 from tests.integration import learner
 from tests.integration.history import assert_clean
 from tests.integration.runner import Daemon
 from tests.integration.trial import SCORES, STREAM
+from tests.lifecycle.training_world import written
 from tests.servers.admin import Kafka
-from tests.service.learning.room import written
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 SWAPS = times(6, 30)

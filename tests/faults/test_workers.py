@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from streamer.service.supervisor import Rules
+from streamer.app.supervisor import Rules
 from tests.faults.conftest import MakeTrial
 from tests.faults.soak import EASY_PER_S, MORE, dice, times
 from tests.integration.load import Load

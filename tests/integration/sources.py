@@ -12,11 +12,11 @@ import numpy as np
 from confluent_kafka import Producer
 
 from streamer import config
-from streamer.connect.codec import Decoder
-from streamer.connect.columns import Fields
-from streamer.connect.json_lines import JsonDecoder
-from streamer.connect.kafka.reading import open_topics
-from streamer.connect.kafka.source import KafkaSource
+from streamer.connect.formats.columns import Fields
+from streamer.connect.formats.decoder import Decoder
+from streamer.connect.formats.json import JsonDecoder
+from streamer.connect.kafka.consumer.factory import open_topics
+from streamer.connect.kafka.consumer.source import KafkaSource
 from streamer.event import Assigned, Expired, Lease, Poll, Position, Rejected
 from streamer.protocols import Found, Restore, Restorer
 

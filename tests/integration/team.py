@@ -7,7 +7,7 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
-from streamer.service.supervisor import WORKER_VARIABLE
+from streamer.app.supervisor import WORKER_VARIABLE
 from tests.integration.history import Books
 from tests.integration.runner import Daemon
 from tests.servers.child import wait_until

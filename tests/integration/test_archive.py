@@ -10,9 +10,9 @@ import pytest
 
 from streamer import config
 from streamer.connect import open_history
-from streamer.connect.kafka.archive import Archive
+from streamer.connect.kafka.consumer.archive import Archive
 from streamer.errors import BrokerError
-from streamer.service.history import read_batches, series_of
+from streamer.offline.series import read_batches, series_of
 from tests.integration.sources import Driver, cluster, from_position, json_decoder, open_source, section, send
 from tests.servers.admin import Kafka
 

@@ -16,8 +16,8 @@ from streamer.connect import open_source
 from streamer.event import Poll
 from streamer.protocols import Source
 from tests.cli.calls import call
-from tests.connect.records import SCHEMA, framed
-from tests.connect.registry_server import Server
+from tests.connect.formats.records import SCHEMA, framed
+from tests.connect.formats.registry_server import Server
 from tests.servers.admin import Kafka
 
 pytestmark = [pytest.mark.needs_kafka, pytest.mark.integration]

@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka import TIMESTAMP_CREATE_TIME, Consumer, Message, Producer, TopicPartition
 
 from streamer import config
-from streamer.connect.kafka.letters import LetterTopic
+from streamer.connect.dead_letters.kafka_sink import LetterTopic
 from streamer.event import Lease, Rejected
 from streamer.protocols import Letter
 from tests.cli.calls import call

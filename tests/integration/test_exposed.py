@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from structlog.testing import capture_logs
 
+from streamer.app.assembly import told_exposure
 from streamer.config import Config, config_from
 from streamer.connect import exposure
-from streamer.service.wiring import told_exposure
 from tests.servers.cluster import KafkaCluster
 
 pytestmark = pytest.mark.needs_kafka

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamer.connect.kafka import fetching
+from streamer.connect.kafka.client import fetch_patch
 from tests.integration.sources import Driver, open_source, produce
 from tests.servers.admin import Kafka
 from tests.servers.child import wait_until
@@ -21,5 +21,5 @@ def test_an_answer_that_came_before_we_ask_is_something_to_wait_for(kafka: Kafka
         produce(kafka.bootstrap, topic, 1)
         fetcher.send_fetches()
         wait_until(lambda: bool(fetcher._completed_fetches), timeout_s=5.0, what="the answer")
-        assert fetcher._net.run(fetching.asked, fetcher, False, 5_000.0)
+        assert fetcher._net.run(fetch_patch.asked, fetcher, False, 5_000.0)
         driver.records(1)

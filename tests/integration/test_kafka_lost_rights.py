@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from streamer import config
-from streamer.connect.kafka.reading import open_topics
+from streamer.connect.kafka.consumer.factory import open_topics
 from tests.integration.sources import Driver, from_position, json_decoder, produce, section
 from tests.servers.secured import SecuredKafka
 

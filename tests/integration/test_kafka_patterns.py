@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from streamer import config
-from streamer.connect.kafka.reading import open_topics
+from streamer.connect.kafka.consumer.factory import open_topics
 from tests.cli.calls import call
 from tests.integration.sources import Beside, Driver, from_position, json_decoder, open_source, produce, section
 from tests.servers.admin import Kafka

@@ -12,9 +12,9 @@ import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from streamer import config
-from streamer.connect.kafka.letters import LetterTopic
-from streamer.connect.kafka.producer import DeliveringProducer, Record
-from streamer.connect.kafka.sink import KafkaSink
+from streamer.connect.dead_letters.kafka_sink import LetterTopic
+from streamer.connect.kafka.producer.alert_sink import KafkaSink
+from streamer.connect.kafka.producer.producer import DeliveringProducer, Record
 from streamer.errors import SinkError
 from streamer.event import Lease, Rejected
 from streamer.protocols import Letter

@@ -9,10 +9,10 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]  # its stubs do not re-export
 
-from streamer.connect.columns import Fields
-from streamer.connect.envelope import Beside as Envelope
-from streamer.connect.json_lines import JsonDecoder
-from streamer.connect.kafka import member
+from streamer.connect.formats.columns import Fields
+from streamer.connect.formats.json import JsonDecoder
+from streamer.connect.formats.record_metadata import Beside as Envelope
+from streamer.connect.kafka.consumer import group_member
 from streamer.errors import BrokerError, InputError, RetryLater
 from streamer.event import I64, EventBatch, Expired, Lease, Position, Rejected
 from streamer.protocols import Found, Restore
@@ -381,11 +381,11 @@ def test_a_join_answered_between_two_polls_is_taken_up(kafka: Kafka, topic: str)
     with Driver(open_source(kafka.bootstrap, topic=topic, group=topic)) as driver:
         driver.until(lambda: bool(driver.seen.assigned))
         consumer = driver.source._consumer
-        driver.until(lambda: member.is_settled(consumer))
+        driver.until(lambda: group_member.is_settled(consumer))
         consumer._coordinator._assignment_snapshot = {}
         consumer.poll(timeout_ms=1)
         wait_until(lambda: consumer._coordinator._join_task.is_done, timeout_s=5.0, what="the join")
-        assert not consumer._coordinator.need_rejoin() and not member.is_settled(consumer)
-        driver.until(lambda: member.is_settled(consumer), timeout_s=5.0)
+        assert not consumer._coordinator.need_rejoin() and not group_member.is_settled(consumer)
+        driver.until(lambda: group_member.is_settled(consumer), timeout_s=5.0)
         produce(kafka.bootstrap, topic, 3)
         driver.records(3)

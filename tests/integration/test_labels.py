@@ -9,10 +9,10 @@ from confluent_kafka import Producer
 
 from streamer.config import Kafka as Section
 from streamer.config import LabelTopic as Chosen
-from streamer.connect.journal_files import SqliteJournal
 from streamer.connect.label_sources import open_labels
+from streamer.connect.storage.sqlite_journal import SqliteJournal
+from streamer.feedback.label_consumer import Board, Listener
 from streamer.journal import Incident
-from streamer.service.learning.listener import Board, Listener
 from tests.servers.admin import Kafka
 from tests.servers.child import wait_until
 

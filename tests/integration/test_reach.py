@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from streamer.config import RedisStore
-from streamer.connect.reach import clock_against, redis_store
+from streamer.connect.connectivity import clock_against, redis_store
 from tests.cli.calls import call
 from tests.servers.redis_server import RedisServer
 from tests.servers.secured import SecuredKafka

@@ -16,11 +16,11 @@ import pytest
 from redis import Redis
 
 from streamer.config import RedisStore as Section
-from streamer.connect.redis import RedisStore
+from streamer.connect.storage.redis_store import RedisStore
 from streamer.errors import StoreError
 from streamer.event import Lease
-from streamer.service.keeper import Keeper
-from streamer.service.snapshot import Shelf
+from streamer.runtime.snapshot_format import Shelf
+from streamer.runtime.snapshot_writer import Keeper
 from tests.integration.redises import LONGEST_S, refused, section
 from tests.servers.child import free_port, wait_until
 from tests.servers.redis_server import RedisServer, RunningRedis
@@ -147,7 +147,7 @@ def _timed(use: Callable[[], object]) -> float:
 WRITER = """
 import sys
 from streamer.config import RedisStore as Section
-from streamer.connect.redis import RedisStore
+from streamer.connect.storage.redis_store import RedisStore
 section = Section(kind="redis", url=sys.argv[1], prefix=sys.argv[2])
 RedisStore(section).put("a", b"n" * int(sys.argv[3]))
 """
@@ -169,7 +169,7 @@ def test_a_writer_killed_before_the_end_leaves_the_old_one(shared: Section, raw:
 
 def test_a_blob_that_expired_while_it_was_written_is_refused(shared: Section, raw: Redis) -> None:
     """Its later pieces begin a key anew that has a hole and never expires."""
-    from streamer.connect.redis.store import FINISH
+    from streamer.connect.storage.redis_store import FINISH
 
     beside, place = f"{shared.prefix}:.x", f"{shared.prefix}:a"
     raw.setrange(beside, 10, b"later piece")

@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 
 from streamer.config import RedisStore as Section
-from streamer.connect.reach import redis_store
-from streamer.connect.redis import RedisStore
-from streamer.connect.redis.client import RIGHTS
-from streamer.connect.redis.journal import RedisJournal
-from streamer.connect.redis.lock import Lock
-from streamer.connect.redis.models import Models
-from streamer.connect.redis.notices import MoveNotices
+from streamer.connect.connectivity import redis_store
+from streamer.connect.storage.redis_client import RIGHTS
+from streamer.connect.storage.redis_journal import RedisJournal
+from streamer.connect.storage.redis_lock import Lock
+from streamer.connect.storage.redis_models import Models, MoveNotices
+from streamer.connect.storage.redis_store import RedisStore
 from streamer.errors import ConfigError, StoreError
 from tests.integration.redises import refused, section
 from tests.servers.certificates import Certificates, make_certificates

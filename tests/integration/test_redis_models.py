@@ -12,10 +12,10 @@ import pytest
 from redis import Redis
 
 from streamer.config import RedisStore as Section
-from streamer.connect.redis import RedisStore
-from streamer.connect.redis.lock import Held, Lock
-from streamer.connect.redis.models import UNFINISHED_S, Models
-from streamer.connect.registry_redis import KEPT_COPIES, RedisRegistry
+from streamer.connect.storage.redis_lock import Held, Lock
+from streamer.connect.storage.redis_models import UNFINISHED_S, Models
+from streamer.connect.storage.redis_registry import KEPT_COPIES, RedisRegistry
+from streamer.connect.storage.redis_store import RedisStore
 from streamer.errors import CorruptBundle, ModelError, SchemaMismatch, StoreError
 from tests.bundles import a_bundle, sha256
 from tests.integration.redises import LONGEST_S, refused, section

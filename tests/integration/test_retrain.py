@@ -18,14 +18,14 @@ import yaml
 from streamer import artifact
 from streamer.config import load_config
 from streamer.connect import open_registry
-from streamer.connect.registry_files import DirectoryRegistry
-from streamer.connect.turns import open_turns
-from streamer.service.learning.child import Limits
-from streamer.service.learning.drift import Profile
-from streamer.service.learning.retrainer import Retrainer, command_of, opened_by
-from streamer.service.learning.schedule import evaluation_of, plan_of
+from streamer.connect.storage.files_registry import DirectoryRegistry
+from streamer.connect.storage.training_lock import open_turns
+from streamer.lifecycle.drift import Profile
+from streamer.lifecycle.retrain_scheduler import Retrainer, command_of, opened_by
+from streamer.lifecycle.schedule import evaluation_of, plan_of
+from streamer.lifecycle.subprocess_runner import Limits
 from tests.models.worlds import copycat
-from tests.service.world import Hands
+from tests.runtime.world import Hands
 
 needs_tensorflow = pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="needs TensorFlow")
 START_S = 1_700_000_000

@@ -18,9 +18,9 @@ from kafka.errors import (
 )
 
 from streamer.config import Kafka
-from streamer.connect.kafka import client
-from streamer.connect.kafka.diagnose import explain
-from streamer.connect.kafka.probe import probe
+from streamer.connect.kafka.client import client
+from streamer.connect.kafka.diagnosis.connect_check import probe
+from streamer.connect.kafka.diagnosis.explain import explain
 from tests.servers.secured import SecuredKafka
 from tests.servers.tokens import TokenEndpoint
 

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from streamer.config import RedisStore
-from streamer.connect.registry_redis import RedisRegistry
-from streamer.service.learning import promotion
+from streamer.connect.storage.redis_registry import RedisRegistry
+from streamer.lifecycle import promotion
 from tests.integration.redises import section
 from tests.integration.runner import Daemon
+from tests.lifecycle.training_world import written
 from tests.servers.child import wait_until
 from tests.servers.redis_server import RedisServer
-from tests.service.learning.room import written
 
 pytestmark = [pytest.mark.integration, pytest.mark.needs_redis]
 

@@ -9,13 +9,13 @@ import pytest
 
 from models import synth
 from models.dataset import WEEK_DAYS, History, HistorySet, cut, moved, rows_needed, windows, young_lengths
-from models.forecasts import replay
+from models.forecast_skill import replay
 from streamer import artifact
 from streamer.artifact import ModelSpec
 from streamer.backends import open_scorer
-from streamer.detect.features import DAY_S
-from streamer.detect.lanes import Lanes
-from streamer.detect.ring import Ring
+from streamer.detect.network.features import DAY_S
+from streamer.detect.network.lanes import Lanes
+from streamer.detect.state.ring import Ring
 from streamer.errors import InputError
 
 SPEC = ModelSpec()

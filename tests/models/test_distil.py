@@ -16,8 +16,8 @@ from models.export import expected_shapes
 from models.gate_rules import GateRules
 from models.synth import streams
 from streamer.artifact import ModelSpec
-from streamer.detect import density
-from streamer.detect.cell import MIXTURE
+from streamer.detect.network import density
+from streamer.detect.network.cell import MIXTURE
 from tests.models.worlds import past, starter, waves
 
 

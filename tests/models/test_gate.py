@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models import gate, gate_page, leak
+from models import gate, gate_report, leak
 from models.gate import Verdict
 from models.gate_rules import GateRules, rules_of
 from models.split import Split
@@ -194,7 +194,7 @@ def test_a_refusal_has_its_exit_code_and_a_page_that_needs_nothing_else(known: S
     with pytest.raises(GateRefused, match="forecast errors are") as refused:
         verdict.require()
     assert refused.value.exit_code == 4
-    gate_page.write_report(verdict, tmp_path)
+    gate_report.write_report(verdict, tmp_path)
     told = json.loads((tmp_path / "gate.json").read_text())
     assert (told["schema"], told["passed"], told["why"]) == ("streamer.gate/1", False, verdict.why)
     page = (tmp_path / "gate.html").read_text()

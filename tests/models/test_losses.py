@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models import losses
-from streamer.detect import density
+from streamer.detect.network import density
 
 
 def test_the_value_density_equals_detection_s() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from models import network
 from streamer.artifact import ModelSpec
-from streamer.detect.cell import NumpyNamespace, shapes, step, widths
+from streamer.detect.network.cell import NumpyNamespace, shapes, step, widths
 from streamer.errors import ModelError
 from streamer.event import F32
 

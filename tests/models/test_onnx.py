@@ -12,7 +12,7 @@ import pytest
 
 from streamer.artifact import PRETRAINED, ModelSpec
 from streamer.backends.litert import OUTPUTS
-from streamer.connect.registry_files import DirectoryRegistry
+from streamer.connect.storage.files_registry import DirectoryRegistry
 from streamer.errors import ModelError
 from streamer.event import F32
 from tests.cli.calls import Done, call

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models import evaluate, parity, trial
+from models import evaluate, parity, planted_trial
 from models.parity import Form
 from tests.models.worlds import past, starter, waves
 
 
 def test_the_shipped_precisions_change_scores_little_and_flip_nothing() -> None:
     bundle = starter()
-    log = trial.build(past(**waves(entities=3, rows=560)).series, seed=0, aimed=12)
+    log = planted_trial.build(past(**waves(entities=3, rows=560)).series, seed=0, aimed=12)
     forms = parity.measure(bundle, log, evaluate.settings_for(log, {}))
     assert [form.backend for form in forms] == list(parity.BACKENDS)
     assert all(finding.ok for finding in parity.findings(forms)), forms

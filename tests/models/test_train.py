@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models import export, finetune, network, report, synth
+from models import export, finetune, network, synth, training_report
 from models.dataset import Windows, windows
 from models.train import Epoch, TrainSettings, cosine_rate, plateau_rate, train, verdict
 from streamer import artifact
@@ -118,12 +118,12 @@ def test_a_loss_that_is_no_number_ends_training_with_a_remedy() -> None:
 
 def test_an_exported_bundle_verifies_and_carries_its_training(tmp_path: Path) -> None:
     result = train(settings(epochs=1, log_dir=tmp_path / "logs"), Waves())
-    training = report.summary(result, settings())
+    training = training_report.summary(result, settings())
     bundle = export.write_bundle(tmp_path / "b", version="v1", spec=SPEC, weights=result.weights, training=training)
     assert artifact.load(tmp_path / "b").manifest["training"]["epochs"] == 1
     assert export.deviation(bundle, "litert")["max"] <= export.PARITY_F32
     assert list((tmp_path / "logs").iterdir())
-    report.plot_losses(result.history, tmp_path / "loss.png")
+    training_report.plot_losses(result.history, tmp_path / "loss.png")
     assert (tmp_path / "loss.png").read_bytes()[:4] == b"\x89PNG"
 
 

@@ -14,7 +14,7 @@ from streamer.detect.evidence.novelty import Novelty
 from streamer.detect.evidence.rhythm import Rhythm
 from streamer.detect.evidence.stuck import Stuck
 from streamer.detect.evidence.surprise import Surprise
-from streamer.detect.settings import DetectSettings
+from streamer.settings import DetectSettings
 
 __all__ = ["Evidence", "Observation", "of_profile"]
 

@@ -9,8 +9,8 @@ from typing import Protocol
 
 import numpy as np
 
-from streamer.detect.arrays import clip
-from streamer.detect.lanes import Outlook
+from streamer.detect.network.lanes import Outlook
+from streamer.detect.state.arrays import clip
 from streamer.event import F32, F64, I64
 
 LOG10 = math.log(10.0)

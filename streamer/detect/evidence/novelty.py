@@ -11,10 +11,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from streamer.detect.arrays import clip
 from streamer.detect.evidence.base import Observation, over_channels, pool
-from streamer.detect.settings import DetectSettings
+from streamer.detect.state.arrays import clip
 from streamer.event import F32, I64, Bool
+from streamer.settings import DetectSettings
 
 BINS = 512
 MEMORY = 8000  # events after which a value is forgotten

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from streamer.detect import density
-from streamer.detect.arena import Block
-from streamer.detect.arrays import clip, stacked
 from streamer.detect.evidence.base import LOG10, Observation, Tail, medians
+from streamer.detect.network import density
+from streamer.detect.state.arena import Block
+from streamer.detect.state.arrays import clip, stacked
 from streamer.event import F32, I64
 
 RUNS = (1, 4, 8)

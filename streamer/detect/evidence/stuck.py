@@ -13,11 +13,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from streamer.detect.arena import Block
-from streamer.detect.arrays import clip
 from streamer.detect.evidence.base import Observation, over_channels, pool
-from streamer.detect.settings import DetectSettings
+from streamer.detect.state.arena import Block
+from streamer.detect.state.arrays import clip
 from streamer.event import F32, I64, Bool
+from streamer.settings import DetectSettings
 
 MEMORY = 4000
 # Beta priors: a repetition is expected once in 20 values, and to go on every second time.

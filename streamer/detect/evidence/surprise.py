@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from streamer.detect.arena import Block
-from streamer.detect.arrays import clip, stacked
 from streamer.detect.evidence.base import (
     LOG10,
     TAIL_E,
@@ -26,8 +24,10 @@ from streamer.detect.evidence.base import (
     pool,
     total,
 )
-from streamer.detect.settings import DetectSettings
+from streamer.detect.state.arena import Block
+from streamer.detect.state.arrays import clip, stacked
 from streamer.event import F32, F64, I64, Bool
+from streamer.settings import DetectSettings
 
 FAST, SLOW = halflife(5), halflife(10)
 UNIT_MEMORY, UNIT_PRIOR = 4000, 8

@@ -1,0 +1,269 @@
+"""From the configuration to running parts: the one place where every choice meets its object."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import structlog
+
+from streamer.app.partitioned import Shared
+from streamer.app.service import Parts
+from streamer.backoff import Backoff
+from streamer.config import (
+    Config,
+    HostSource,
+    KafkaSource,
+    MemorySource,
+    Runtime,
+    Sink,
+    StdoutSink,
+    Stream,
+)
+from streamer.connect import (
+    entity_names,
+    exposure,
+    open_letters,
+    open_registry,
+    open_scores,
+    open_sink,
+    open_source,
+    open_store,
+)
+from streamer.detect.pipeline import Detector
+from streamer.event import Message
+from streamer.feedback.feedback import open_hearing
+from streamer.feedback.label_consumer import Board
+from streamer.lifecycle.alias_follower import Follower
+from streamer.lifecycle.hot_swap import Swapper
+from streamer.lifecycle.learning import Learning, open_learning
+from streamer.lifecycle.model_admin import Desk
+from streamer.lifecycle.shadow import Seat
+from streamer.protocols import Attendant, Letter, Registry, Source, Store
+from streamer.runtime.accounting import Ledger, crowded
+from streamer.runtime.mailbox import Mailbox, Positions
+from streamer.runtime.model import Current, Loaded, load_model, trust_for
+from streamer.runtime.outbox import Outbox, Outlet
+from streamer.runtime.partitions import Partitions
+from streamer.runtime.reader import FEW, Arrival, Reader
+from streamer.runtime.recent_alerts import Recent
+from streamer.runtime.score_writer import ScoreWriter
+from streamer.runtime.scoring_loop import Guest, Scorer
+from streamer.runtime.stream_processor import Line
+
+log = structlog.get_logger()
+
+# A sink that failed is asked again after this at the latest.
+SINK_RETRY_S = 4.0
+
+
+def build(config: Config, *, dry_run: bool = False, training: Sequence[str] = ()) -> Parts:
+    """All parts of the service, opened. What cannot be opened raises its error here, and nothing stays open.
+
+    `training` is the command line of one training; without it none is started.
+    """
+    exposed = told_exposure(config)
+    with ExitStack() as opened:
+        # What retrains will fill it, so it may be made.
+        registry = open_registry(config, create=config.retrain is not None and not dry_run)
+        if registry is not None:
+            opened.callback(registry.close)
+        current = Current(load_model(config.model, registry))
+        recent, bell = Recent(config.runtime.recent_alerts), threading.Event()
+        hearing = open_hearing(config, dry_run=dry_run)
+        opened.callback(hearing.journal.close)
+        outbox = open_outbox(config, opened, (recent.add, hearing.tell), dry_run=dry_run)
+        letters = open_letter_box(config, opened, dry_run=dry_run)
+        store = None if dry_run else open_store(config)
+        wire = Wire(config, current, outbox, letters, bell, store, hearing.board, opened, dry_run)
+        pairs = [wire.stream(stream) for stream in config.streams]
+        exposed = exposed or told_exposure(config, asks=True)  # the cluster is connected now
+        readers, lines = tuple(reader for reader, _ in pairs), tuple(line for _, line in pairs)
+        learning = learnt_from(config, current, readers, lines, registry, training)
+        followed = None if dry_run else registry  # a dry run moves nothing
+        guests, attendants = serving(config, current, lines, outbox, followed)
+        scorer = Scorer(lines, outbox, letters, bell=bell, flowing=flowing(readers), guests=guests)
+        opened.pop_all()
+    attending: tuple[Attendant, ...] = (hearing.chronicle, hearing.listener, *attendants, *learning.attendants)
+    desk = Desk(followed, current.state, trust_for(config.model))
+    return Parts(readers, lines, scorer, outbox, current.state, recent, exposed, attending, desk, hearing, learning)
+
+
+def told_exposure(config: Config, *, asks: bool = False) -> str | None:
+    """What crosses a network in the clear, told in the log too."""
+    exposed = exposure(config, asks=asks)
+    if exposed is not None:
+        log.warning("broker_exposed", problem=exposed)
+    return exposed
+
+
+def serving(
+    config: Config, current: Current, lines: Sequence[Line], outbox: Outbox[Message], registry: Registry | None
+) -> tuple[tuple[Guest, ...], tuple[Attendant, ...]]:
+    """What lets the registry's choice judge while the service runs; nothing where there is no choice."""
+    if registry is None or config.model.backend == "baseline":
+        return (), ()
+    swapper, seat = Swapper(current, lines, outbox), Seat(current.state, lines)
+    return (swapper, seat), (Follower(registry, config.model, swapper, seat, lines),)
+
+
+def learnt_from(
+    config: Config, current: Current, readers: Sequence[Reader], lines: Sequence[Line], registry: Registry | None,
+    training: Sequence[str],
+) -> Learning:  # fmt: skip
+    """The learning half, its witnesses in their places."""
+    channels = {reader.stream: reader.source.channels for reader in readers}
+    learning = open_learning(config, channels, lambda: current.state.ref.version, registry, command=training)
+    for line in lines:
+        line.witness = learning.witnesses[line.stream]
+    return learning
+
+
+def open_outbox(
+    config: Config, opened: ExitStack, told: Sequence[Callable[[Message], None]], *, dry_run: bool
+) -> Outbox[Message]:
+    """The sinks; in a dry run only standard output, which tells what would have been sent. `told` hear it too."""
+    sinks = (StdoutSink(kind="stdout"),) if dry_run else config.sinks
+    outlets = []
+    for name, sink in named(sinks):
+        outlets.append(Outlet(name, open_sink(sink, config), patience(config.runtime)))
+        opened.callback(outlets[-1].close)
+
+    def tell(message: Message) -> None:
+        for hears in told:
+            hears(message)
+
+    return Outbox(outlets, config.runtime.undelivered_alerts, tell)
+
+
+def open_letter_box(config: Config, opened: ExitStack, *, dry_run: bool) -> Outbox[Letter]:
+    """Where rejected records go; where nothing is configured, and in a dry run, they are counted and logged only."""
+    letters = None if dry_run else open_letters(config)
+    if letters is None:
+        return Outbox()
+    outlet = Outlet("dead_letters", letters, patience(config.runtime))
+    opened.callback(outlet.close)
+    return Outbox([outlet], config.runtime.undelivered_alerts)
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """What all streams share while they are opened one by one."""
+
+    config: Config
+    current: Current
+    outbox: Outbox[Message]
+    letters: Outbox[Letter]
+    bell: threading.Event
+    store: Store | None
+    board: Board
+    opened: ExitStack
+    dry_run: bool
+
+    def stream(self, stream: Stream) -> tuple[Reader, Line]:
+        """The two ends of one stream and the mailbox between them."""
+        earned, shared = Positions(), self._shared(stream)
+        if shared is None:
+            source = open_source(stream, config=self.config)
+        else:
+            source = open_source(
+                stream, config=self.config, restore=shared.restoring, earned=earned.take, joins=not self.dry_run
+            )
+        self.opened.callback(source.close)
+        ledger, mailbox = Ledger(stream.name), self._mailbox()
+        line = self._line(stream, source, shared, ledger, mailbox, earned)
+        return self._reader(stream, source, ledger, mailbox, earned, line), line
+
+    def _shared(self, stream: Stream) -> Shared | None:
+        if not isinstance(stream.source, KafkaSource):
+            return None
+        return Shared.of(stream, stream.source, self.current, entity_keys(stream), self.store)
+
+    def _mailbox(self) -> Mailbox[Arrival]:
+        return Mailbox(self.config.runtime.mailbox_batches, self.bell)
+
+    def _line(
+        self, stream: Stream, source: Source, shared: Shared | None,
+        ledger: Ledger, mailbox: Mailbox[Arrival], earned: Positions,
+    ) -> Line:  # fmt: skip
+        pace = live_pace(stream)
+        if shared is None:
+            partitions = Partitions.whole(detectors(stream, source, self.current.loaded), pace)
+        else:
+            partitions = Partitions(shared.judges, pace)
+        return Line(
+            ledger, mailbox, partitions, self.outbox,
+            Positions() if self.dry_run else earned, self._scores(stream, source), self.current.loaded.network.ref,
+            letters=self.letters, batch_rows=self.config.runtime.batch_rows,
+            promised_per_day=float(stream.alerts.budget), holds=source.holds,
+            group="" if shared is None else shared.group, keeper=None if shared is None else shared.keeper(source),
+            keep_every_s=float(self.config.snapshots.every), said=self.board,
+            restores=None if shared is None else shared.restoring.counters,
+        )  # fmt: skip
+
+    def _scores(self, stream: Stream, source: Source) -> ScoreWriter:
+        wanted = None if self.dry_run else self.config.scores
+        scores = None if wanted is None else open_scores(wanted, stream, source.channels)
+        writer = ScoreWriter(scores, backoff(self.config.runtime))
+        self.opened.callback(writer.close)
+        return writer
+
+    def _reader(
+        self, stream: Stream, source: Source, ledger: Ledger, mailbox: Mailbox[Arrival], earned: Positions, line: Line
+    ) -> Reader:
+        # What was read when the signal comes is judged and delivered in time, on a machine gone busy meanwhile too.
+        backlog_s = float(self.config.runtime.drain) / 8
+
+        def enough() -> bool:
+            return crowded(ledger.in_flight, events_per_s=line.tally.events_per_s, backlog_s=backlog_s)
+
+        return Reader(
+            ledger, source, mailbox, earned, crowded=enough,
+            poll_rows=getattr(stream.source, "poll_rows", FEW), backoff=backoff(self.config.runtime),
+        )  # fmt: skip
+
+
+def detectors(stream: Stream, source: Source, loaded: Loaded) -> list[Detector]:
+    """One detector per entity key; a stream without keys is one entity."""
+    settings = stream.detect_settings(source.channels)
+    return [Detector(settings, loaded.network, loaded.spec, loaded.prior, key) for key in range(entity_keys(stream))]
+
+
+def entity_keys(stream: Stream) -> int:
+    """K: how many entity keys an event of this stream has; at least one."""
+    return max(len(entity_names(stream)), 1)
+
+
+def live_pace(stream: Stream) -> float:
+    """Event seconds that pass in a second while the source is silent; 0 for a replay flat out."""
+    if isinstance(stream.source, HostSource | MemorySource | KafkaSource):
+        return 1.0
+    return stream.source.pace or 0.0
+
+
+def flowing(readers: tuple[Reader, ...]) -> Callable[[str], bool]:
+    """Whether a stream's source is well and being read, by the stream's name."""
+    by_name = {reader.stream: reader for reader in readers}
+
+    def answer(stream: str) -> bool:
+        reader = by_name[stream]
+        return reader.trouble is None and reader.source.at_end and not reader.paused and not reader.ended
+
+    return answer
+
+
+def patience(runtime: Runtime) -> Backoff:
+    """For sinks: the first alert after an outage must not wait for half a minute."""
+    return Backoff(min(float(runtime.retry_first), SINK_RETRY_S), min(float(runtime.retry_max), SINK_RETRY_S))
+
+
+def backoff(runtime: Runtime) -> Backoff:
+    return Backoff(float(runtime.retry_first), float(runtime.retry_max))
+
+
+def named(sinks: Sequence[Sink]) -> list[tuple[str, Sink]]:
+    """Sinks by kind, numbered where a kind stands twice: the names in metrics and reasons."""
+    kinds = [sink.kind for sink in sinks]
+    return [(kind if kinds.count(kind) == 1 else f"{kind}-{i}", sinks[i]) for i, kind in enumerate(kinds)]

@@ -1,0 +1,70 @@
+"""What a stream needs beside its two ends when its log is shared with other members: restoring, keeping, capacity."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from streamer.config import KafkaSource, Stream
+from streamer.detect import snapshot
+from streamer.detect.pipeline import Detector, schema_of
+from streamer.protocols import Source, Store
+from streamer.runtime.model import Current, Loaded
+from streamer.runtime.partitions import Judge
+from streamer.runtime.restore import Restoring
+from streamer.runtime.snapshot_format import Shelf
+from streamer.runtime.snapshot_writer import Keeper
+from streamer.settings import DetectSettings
+
+# Keys spread unevenly over partitions: each has room for its part of the entities and half as many again.
+UNEVEN = 1.5
+
+
+def room(max_entities: int, partitions: int) -> int:
+    """How many entities one of so many partitions remembers."""
+    return math.ceil(UNEVEN * max_entities / partitions)
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """One stream of a shared log, before its source is open."""
+
+    settings: DetectSettings
+    current: Current
+    keys: int
+    group: str
+    shelf: Shelf | None
+    restoring: Restoring
+
+    @classmethod
+    def of(cls, stream: Stream, source: KafkaSource, current: Current, keys: int, store: Store | None) -> Shared:
+        settings = stream.detect_settings(stream.fields.channels)
+        shelf = None if store is None else Shelf(store, stream.name, source.group)
+        restoring = Restoring(shelf, Fits(settings, current.loaded, keys), source.rebuild_events)
+        return cls(settings, current, keys, source.group, shelf, restoring)
+
+    def judges(self, partitions: int) -> Sequence[Judge]:
+        """New detectors for a partition of a topic with so many: one per entity key, under what judges now."""
+        settings = replace(self.settings, max_entities=room(self.settings.max_entities, partitions))
+        loaded = self.current.loaded
+        return [Detector(settings, loaded.network, loaded.spec, loaded.prior, key) for key in range(self.keys)]
+
+    def keeper(self, source: Source) -> Keeper | None:
+        if self.shelf is None:
+            return None
+        return Keeper(self.shelf, source.committed, source.holds)
+
+
+class Fits:
+    """Whether detectors of these settings would take over the parts of a snapshot."""
+
+    def __init__(self, settings: DetectSettings, loaded: Loaded, keys: int) -> None:
+        largest = replace(settings, max_entities=room(settings.max_entities, 1))
+        self._schemas = [schema_of(largest, loaded.network, loaded.spec, key) for key in range(keys)]
+
+    def __call__(self, parts: Sequence[bytes]) -> str | None:
+        if len(parts) != len(self._schemas):
+            return f"the snapshot is of {len(parts)} entity keys, the stream has {len(self._schemas)}"
+        reasons = (snapshot.fits(part, schema) for part, schema in zip(parts, self._schemas, strict=True))
+        return next((reason for reason in reasons if reason is not None), None)

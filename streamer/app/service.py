@@ -1,0 +1,52 @@
+"""The running service as one value: what wiring builds, the daemon runs, and health, metrics and API read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from streamer.event import Message
+from streamer.feedback.feedback import Hearing, forgetful
+from streamer.lifecycle.learning import Learning
+from streamer.lifecycle.model_admin import Desk
+from streamer.protocols import Attendant, Letter
+from streamer.runtime.model import ModelState
+from streamer.runtime.outbox import Outbox, Outlet
+from streamer.runtime.reader import Reader
+from streamer.runtime.recent_alerts import Recent
+from streamer.runtime.scoring_loop import Scorer
+from streamer.runtime.stream_processor import Line
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that runs. Each object has one owning thread; the others only read its numbers."""
+
+    readers: tuple[Reader, ...]
+    lines: tuple[Line, ...]
+    scorer: Scorer
+    outbox: Outbox[Message]
+    model: ModelState
+    recent: Recent = field(default_factory=Recent)
+    exposed: str | None = None  # what crosses a network in the clear
+    attendants: tuple[Attendant, ...] = ()
+    desk: Desk | None = None
+    hearing: Hearing = field(default_factory=forgetful)  # what is known of the past, and heard from people
+    learning: Learning | None = None  # drift, and trainings
+    crashed: list[str] = field(default_factory=list)  # attendants that an error ended
+
+    @property
+    def outlets(self) -> list[Outlet[Any]]:
+        """Every way out, of alerts and of dead letters."""
+        return [*self.outbox.outlets, *self.letters.outlets]
+
+    @property
+    def letters(self) -> Outbox[Letter]:
+        return self.scorer.letters
+
+
+@dataclass(slots=True)
+class Phase:
+    """starting -> running -> draining -> stopped. Written by the main thread only."""
+
+    name: str = "starting"

@@ -1,0 +1,1 @@
+"""What the rooms beside it stand on: time limits, paces, TLS, files that are on disk."""

@@ -1,0 +1,116 @@
+"""Dead letters in a topic, read from outside; and their records on the way back to where they came from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from streamer.connect.dead_letters.inbox import Stored, note_of, noted
+from streamer.connect.dead_letters.letter import PREFIX, Origin, letter_of
+from streamer.connect.dead_letters.replay import Parcel, Sent
+from streamer.connect.kafka.consumer.peek import Peek, Record
+from streamer.connect.kafka.producer.client_factory import discard, explained, open_producer
+from streamer.errors import SinkError
+
+if TYPE_CHECKING:
+    from streamer import config
+
+NOTE = PREFIX + "replayed"  # header of a record that is no letter but says which letters were sent back
+DELIVERY_S = 60.0
+
+
+class TopicBox:
+    """Letters in a topic. What was sent back is noted in the topic itself, in records that no reader takes for letters.
+
+    BrokerError, with its fix, if the topic is not there or cannot be read.
+    """
+
+    def __init__(self, kafka: config.Kafka, topic: str) -> None:
+        self.name, self.damaged = f"topic {topic}", 0
+        self._kafka, self._topic = kafka, topic
+        self._noted: set[Origin] = set()
+        self._peek = Peek(kafka, [topic])
+
+    def letters(self) -> Iterator[Stored]:
+        self.damaged = 0
+        for record in self._peek.whole():
+            yield from self._letter(record)
+
+    def replayed(self) -> set[Origin]:
+        return self._noted
+
+    def note(self, origins: Iterable[Origin]) -> None:
+        sender = TopicSender(self._kafka)
+        try:
+            sent = sender.send(self._topic, [Parcel(None, None, note_of(origins), ((NOTE, b"1"),))])
+        finally:
+            sender.close()
+        if sent.problem is not None:
+            raise SinkError(sent.problem)
+
+    def close(self) -> None:
+        self._peek.close()
+
+    def _letter(self, record: Record) -> Iterator[Stored]:
+        if any(name == NOTE for name, _ in record.headers):
+            self._noted |= set(noted(record.value or b""))
+            return
+        letter = letter_of(record.value or b"", record.key, record.headers)
+        if letter is None:
+            self.damaged += 1
+        else:
+            yield Stored(f"{record.partition}@{record.offset}", letter)
+
+
+class TopicSender:
+    """Sends a few hundred records at a time and waits for each; idempotent, so its own retries repeat nothing."""
+
+    def __init__(self, kafka: config.Kafka, timeout_s: float = DELIVERY_S) -> None:
+        self._kafka, self._timeout_s = kafka, timeout_s
+        self._producers: dict[str, Any] = {}
+
+    def send(self, topic: str, parcels: Sequence[Parcel]) -> Sent:
+        """SinkError if the topic cannot be reached at all."""
+        if topic not in self._producers:
+            self._producers[topic] = open_producer(self._kafka, topic, "none", self._timeout_s)
+        producer, end = self._producers[topic], time.monotonic() + self._timeout_s
+        there = producer.partitions_for(topic)
+        futures = [_handed(producer, topic, each, there) for each in parcels]
+        problems = [_problem(future, max(0.0, end - time.monotonic())) for future in futures]
+        first = next(filter(None, problems), None)
+        if first is not None:
+            discard(self._producers.pop(topic))  # to an idempotent producer most errors are fatal
+        problem = None if first is None else explained(self._kafka, topic, first)
+        return Sent([each is None for each in problems], problem)
+
+    def close(self) -> None:
+        """Let go of the connections. Idempotent."""
+        while self._producers:
+            discard(self._producers.popitem()[1])
+
+
+def _handed(producer: Any, topic: str, parcel: Parcel, there: Collection[int]) -> Any:
+    """The future of a record, or the error that met it at once."""
+    from kafka.errors import KafkaError
+
+    where = parcel.partition if parcel.partition in there else None  # a topic made anew may have fewer
+    try:
+        return producer.send(
+            topic, parcel.value, parcel.key, headers=list(parcel.headers), partition=where,
+            timestamp_ms=parcel.timestamp_ms,
+        )  # fmt: skip
+    except (KafkaError, ValueError) as exc:
+        return exc
+
+
+def _problem(future: Any, timeout_s: float) -> Exception | None:
+    from kafka.errors import KafkaError
+
+    if isinstance(future, Exception):
+        return future
+    try:
+        future.get(timeout=timeout_s)
+    except KafkaError as exc:
+        return exc
+    return None

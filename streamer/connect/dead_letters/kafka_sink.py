@@ -1,0 +1,51 @@
+"""Dead letters to a Kafka topic: the original bytes, key and headers, and in headers `x-dlq-*` what was wrong."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from streamer.connect.dead_letters.letter import CUT_HEADER, PREFIX, letter_headers
+from streamer.connect.kafka.producer.producer import DeliveringProducer, Record
+from streamer.protocols import Clock, Letter
+
+if TYPE_CHECKING:
+    from streamer import config
+
+_SMALLER = 4  # each refusal leaves a quarter: a megabyte fits into a topic of 64 KiB after two
+
+
+class LetterTopic:
+    """Every letter is acknowledged by all in-sync replicas, or still counted by `flush`. `send` never waits.
+
+    A letter too large for the topic is cut, and says so. SinkError at the start if the topic is not there or no broker
+    answers.
+    """
+
+    def __init__(self, kafka: config.Kafka, section: config.DeadLetterTopic, *, clock: Clock = time.monotonic) -> None:
+        self._producer = DeliveringProducer(kafka, section.topic, shrink=cut, clock=clock)
+
+    def send(self, letter: Letter) -> None:
+        self._producer.send(letter_record(letter))
+
+    def flush(self, timeout_s: float) -> int:
+        return self._producer.flush(timeout_s)
+
+    def close(self) -> None:
+        self._producer.close()
+
+
+def letter_record(letter: Letter) -> Record:
+    return Record(letter.record.key, letter.record.raw, letter_headers(letter))
+
+
+def cut(record: Record) -> Record | None:
+    """The first quarter of the value, with a header saying how long it was; then without foreign headers; then None."""
+    if record.value:
+        whole = dict(record.headers).get(CUT_HEADER, str(len(record.value)).encode())
+        others = tuple(header for header in record.headers if header[0] != CUT_HEADER)
+        return record._replace(
+            value=record.value[: len(record.value) // _SMALLER], headers=(*others, (CUT_HEADER, whole))
+        )
+    ours = tuple(header for header in record.headers if header[0].startswith(PREFIX))
+    return record._replace(headers=ours) if ours != record.headers else None

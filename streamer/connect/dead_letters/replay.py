@@ -1,0 +1,125 @@
+"""Dead letters back to where their records came from: what is sent, what is passed over, what the broker confirmed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import NamedTuple, Protocol
+
+from streamer.connect.dead_letters.inbox import LetterBox, Stored, unique
+from streamer.connect.dead_letters.letter import Headers, Origin, origin, own_headers, why_not_replayed
+from streamer.errors import StreamerError
+from streamer.protocols import Letter
+
+CHUNK = 500  # records on their way at once: so many are repeated at most after an interruption
+
+
+class Parcel(NamedTuple):
+    """A record on its way back."""
+
+    partition: int | None  # None: wherever its key belongs
+    key: bytes | None
+    value: bytes
+    headers: Headers
+    timestamp_ms: int | None = None  # None: the moment of sending
+
+
+class Sent(NamedTuple):
+    """Which records are in the topic for certain, and why the first of the others is not."""
+
+    confirmed: Sequence[bool]
+    problem: str | None
+
+
+class Sender(Protocol):
+    """Sends records and waits for each; its own retries repeat nothing."""
+
+    def send(self, topic: str, parcels: Sequence[Parcel]) -> Sent: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which letters go to which topic, in the order in which they lie, and how many are passed over and why."""
+
+    letters: dict[str, list[Letter]]
+    skipped: Counter[str]
+
+    @property
+    def count(self) -> int:
+        return sum(map(len, self.letters.values()))
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a plan."""
+
+    sent: Counter[str] = field(default_factory=Counter)  # by topic
+    problem: str | None = None
+
+
+def plan(
+    box: LetterBox,
+    wanted: Callable[[Stored], bool] = lambda stored: True,
+    *,
+    to: str | None = None,
+    again: bool = False,
+    limit: int | None = None,
+) -> Plan:
+    """Read the box and decide about each of its records, once. `to` is another topic than their own for all of them."""
+    found = [stored.letter for stored in unique(filter(wanted, box.letters()))]
+    done: set[Origin] = set() if again else box.replayed()
+    skipped: Counter[str] = Counter()
+    letters: dict[str, list[Letter]] = {}
+    for topic, letter in islice(_addressed(found, to, done, skipped), limit):
+        letters.setdefault(topic, []).append(letter)
+    return Plan(letters, skipped)
+
+
+def _addressed(
+    letters: Iterable[Letter], to: str | None, done: set[Origin], skipped: Counter[str]
+) -> Iterator[tuple[str, Letter]]:
+    for letter in letters:
+        lease = letter.record.lease
+        topic = to or (lease.topic if lease is not None else None)
+        why = "was sent back before" if origin(letter) in done else why_not_replayed(letter)
+        if why is None and topic is not None:
+            yield topic, letter
+        else:
+            skipped[why or "came from no topic: name one with --to"] += 1
+
+
+def carry_out(plan: Plan, box: LetterBox, sender: Sender, dated: Collection[str] = ()) -> Outcome:
+    """Send, and note what is confirmed, chunk by chunk; the first that fails ends it.
+
+    `dated` are the streams whose events happened when their records say. Only their records keep their time: any other
+    is sent as of now, so that its topic does not delete what it takes for old.
+    """
+    outcome = Outcome()
+    for topic, letters in plan.letters.items():
+        for at in range(0, len(letters), CHUNK):
+            try:
+                chunk = letters[at : at + CHUNK]
+                _note(chunk, sender.send(topic, [parcel(each, topic, dated) for each in chunk]), topic, box, outcome)
+            except StreamerError as exc:
+                outcome.problem = str(exc)
+            if outcome.problem is not None:
+                return outcome
+    return outcome
+
+
+def _note(letters: Sequence[Letter], sent: Sent, topic: str, box: LetterBox, outcome: Outcome) -> None:
+    confirmed = [letter for letter, yes in zip(letters, sent.confirmed, strict=True) if yes]
+    outcome.sent[topic] += len(confirmed)
+    outcome.problem = sent.problem
+    if confirmed:
+        box.note(map(origin, confirmed))
+
+
+def parcel(letter: Letter, topic: str, dated: Collection[str] = ()) -> Parcel:
+    """The record of a letter as it was; for its own partition where it goes back to its own topic."""
+    record, lease = letter.record, letter.record.lease
+    partition = lease.partition if lease is not None and lease.topic == topic else None
+    timestamp_ms = record.timestamp_ms if letter.stream in dated else None
+    return Parcel(partition, record.key, record.raw, own_headers(letter), timestamp_ms)

@@ -1,0 +1,115 @@
+"""Avro records to columns: a zero, the id of the writer's schema in four bytes, and the record itself."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any, Protocol
+
+import msgspec
+
+from streamer.connect.formats.avro_schema import Plan, UnusableSchemaError, plan_for
+from streamer.connect.formats.columns import Fields
+from streamer.connect.formats.decoder import MAX_LINE_BYTES, shown
+from streamer.connect.formats.objects import ObjectDecoder, Path, Unreadable, split_path
+from streamer.connect.formats.schema_registry import Answer, UnknownSchemaError
+from streamer.errors import ConfigError
+from streamer.event import Lease
+
+HEAD = struct.Struct(">bI")
+
+
+class Registry(Protocol):
+    """What is asked of a schema registry."""
+
+    def schema(self, number: int, /) -> Answer: ...
+
+    def version(self, subject: str, version: int, /) -> Answer: ...
+
+
+class Schemas:
+    """How records of each schema id are read for one field mapping; the decoders of a stream share it."""
+
+    def __init__(self, registry: Registry, fields: Fields) -> None:
+        self._registry, self._plans = registry, dict[int, Plan | str]()  # a text: what is wrong with the schema
+        self._paths: dict[Path, str | None] = {split_path(name): None for name in fields.own.names}
+        if fields.own.time is not None:
+            self._paths[split_path(fields.own.time)] = fields.time_unit
+
+    def plan(self, number: int) -> Plan:
+        """Unreadable where there is no such schema or it is of no use; RetryLater where nobody can tell."""
+        plan = self._plans.get(number)
+        if plan is None:
+            plan = self._plans[number] = self._asked(number)
+        if isinstance(plan, str):
+            raise Unreadable("unknown_schema", plan)
+        return plan
+
+    def _asked(self, number: int) -> Plan | str:
+        try:
+            return plan_for(self._registry.schema(number), self._registry.version, self._paths)
+        except UnusableSchemaError as exc:
+            return f"schema {number} {exc}"
+        except UnknownSchemaError as exc:
+            raise Unreadable("unknown_schema", str(exc)) from None
+
+
+class AvroDecoder(ObjectDecoder):
+    """A record per message in the registry's framing, each read with the schema of its writer.
+
+    Fields are found by name, so that every schema of a topic's history is read; a channel that a schema lacks is
+    missing. Times with a logical type need no unit, decimals are numbers, enums and texts are names. A record of a
+    schema that the registry does not know is refused as unknown_schema, what is not framed or not of its schema as
+    bad_avro. ConfigError without fastavro.
+
+    `decode` raises RetryLater, before it has judged or counted anything, while the registry does not answer. The source
+    then keeps the records, reads nothing behind them, tells the error as its `trouble`, and gives the same records
+    first at its next poll: nothing of a good record is lost, committed or dead-lettered meanwhile.
+    """
+
+    malformed = "bad_avro"
+
+    def __init__(
+        self,
+        fields: Fields,
+        schemas: Schemas,
+        *,
+        stream: str,
+        lease: Lease | None = None,
+        max_line_bytes: int = MAX_LINE_BYTES,
+    ) -> None:
+        super().__init__(fields, stream=stream, lease=lease, max_line_bytes=max_line_bytes)
+        self._schemas, self._read = schemas, _reader()
+
+    def _typed_parser(self, record: type) -> Callable[[bytes], Any]:
+        return lambda line: msgspec.convert(self._plain(line), record)
+
+    def _plain(self, line: bytes) -> Any:
+        number = self._number(line)
+        plan, body = self._schemas.plan(number), BytesIO(line)
+        body.seek(HEAD.size)
+        try:
+            record = self._read(body, plan.schema, None)
+        except (UnicodeDecodeError, RecursionError):
+            raise
+        except Exception:  # whatever a foreign reader raises, the bytes are at fault
+            raise Unreadable(self.malformed, f"is no record of schema {number}: {shown(line[:80])}") from None
+        left = len(line) - body.tell()
+        if left:
+            raise Unreadable(self.malformed, f"is no record of schema {number}: {left} bytes are left over")
+        return plan.plain(record)
+
+    def _number(self, line: bytes) -> int:
+        if len(line) < HEAD.size or line[0]:
+            raise Unreadable(self.malformed, f"no zero and four bytes of a schema id in front: {shown(line[:80])}")
+        return int(HEAD.unpack_from(line)[1])
+
+
+def _reader() -> Callable[[BytesIO, Any, None], Any]:
+    try:
+        from fastavro import schemaless_reader
+    except ImportError as exc:
+        problem = "needs fastavro; install it with: pip install 'streamer[avro]'"
+        raise ConfigError("source.format", problem, "avro") from exc
+    return schemaless_reader

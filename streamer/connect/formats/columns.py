@@ -1,0 +1,64 @@
+"""The words of decoding: which fields of a record are what, records by columns, and lines that are refused."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from streamer.connect.formats.times import UNITS
+from streamer.errors import ConfigError
+from streamer.event import F64, I64
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Which fields of a record are what. Dots in a name step into nested JSON; `\\.` is a dot of the name itself.
+
+    No entity: one constant entity named after the stream. No time: the row number, in seconds (then switch rhythm off).
+    `outside` names those that stand beside the record's value, as `envelope` has them.
+    """
+
+    channels: tuple[str, ...]
+    entity: tuple[str, ...] = ()
+    time: str | None = None
+    time_unit: str = "auto"
+    outside: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        if not self.channels:
+            raise ConfigError("fields.channels", "needs at least one channel")
+        if self.time_unit not in UNITS:
+            raise ConfigError("fields.time.unit", f"must be one of {', '.join(UNITS)}", self.time_unit)
+        twice = [name for name, n in Counter(self.names).items() if n > 1]
+        if twice:
+            raise ConfigError("fields", "the same field has two roles", twice[0])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every field that is read: entities, time, channels."""
+        return (*self.entity, *([self.time] if self.time is not None else []), *self.channels)
+
+    @property
+    def own(self) -> Fields:
+        """Those of the value itself."""
+        entity = tuple(name for name in self.entity if name not in self.outside)
+        return replace(self, entity=entity, time=None if self.time in self.outside else self.time, outside=frozenset())
+
+
+@dataclass(slots=True)
+class Columns:
+    """Records by columns, before names and times are checked. `line` says which of the given lines a row came from."""
+
+    line: I64  # (N,)
+    entity: Sequence[Sequence[str | int]]  # K columns of N names
+    time_s: F64 | None  # (N,), NaN = no time; None = there is no time field
+    time_shown: Sequence[object]  # the time cells as they came, for messages
+    values: F64  # (N, C), NaN = missing, +-inf = not finite
+
+
+class Refusals(dict[int, tuple[str, str]]):
+    """Line number -> (reason, detail); the first reason of a line stays."""
+
+    def add(self, line: int, reason: str, detail: str) -> None:
+        self.setdefault(line, (reason, detail))

@@ -1,0 +1,1 @@
+"""Reading topics: a group member or a standalone reader, partitions, offsets, health."""

@@ -1,0 +1,72 @@
+"""From a section to the source that reads it: its parts, put together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from streamer.connect.formats.decoder import Decoder
+from streamer.connect.kafka.consumer import end_offsets, group_member, standalone
+from streamer.connect.kafka.consumer.assignment import Commits
+from streamer.connect.kafka.consumer.committer import Committer
+from streamer.connect.kafka.consumer.decode_queue import Undecoded
+from streamer.connect.kafka.consumer.offset_lookup import Lookup
+from streamer.connect.kafka.consumer.partition_init import Admission
+from streamer.connect.kafka.consumer.rebalance_listener import Share
+from streamer.connect.kafka.consumer.source import KafkaSource, Parts
+from streamer.connect.kafka.consumer.source_health import Vitals
+from streamer.connect.kafka.consumer.start_offset import parse_start
+from streamer.connect.kafka.diagnosis.background import Ailment, Inquiry
+from streamer.connect.kafka.diagnosis.broker_check import words
+from streamer.connect.kafka.diagnosis.causes import Cause, diagnosis
+from streamer.connect.kafka.diagnosis.explain import reason
+from streamer.event import Lease, Position
+from streamer.protocols import Clock, Restorer
+
+if TYPE_CHECKING:
+    from streamer import config
+
+
+def open_topics(
+    kafka: config.Kafka,
+    section: config.KafkaSource,
+    decoder: Callable[[Lease], Decoder],
+    restore: Restorer,
+    *,
+    earned: Callable[[], Mapping[Lease, Position]] = dict,
+    joins: bool = True,
+    clock: Clock = time.monotonic,
+) -> KafkaSource:
+    """The source; one that does not join its group reads all partitions beside it and commits nothing.
+
+    `decoder` makes one per lease; `restore` is called on the reader's thread, `earned` on the client's own.
+    BrokerError if the cluster cannot be used.
+    """
+    name, channels = f"kafka {', '.join(kafka.bootstrap_servers)}", decoder(Lease("", 0)).fields.channels
+    start, commits = parse_start(section.start, time.time()), Commits(float(section.commit_every))
+    share = Share(commits, earned)
+    access = (group_member.join if joins else standalone.look_on)(kafka, section, share)
+    share.consumer = access.consumer
+    access.begin()
+    undecoded = Undecoded(decoder, int(section.max_record), share.leases.holds)
+    lookup = Lookup(access.consumer, start, access.known, commits=access.commits, clock=clock)
+    admission = Admission(share, lookup, restore, undecoded.admit, clock)
+    committer = Committer(access.consumer, commits, float(kafka.request_timeout), clock)
+    beat = end_offsets.Pulse(end_offsets.ends_of(access.consumer), end_offsets.client_errors(), clock=clock)
+    # A rebalance is known at the next heartbeat, a third of the session later: only after that is quiet quiet.
+    quiet_s = section.session_timeout / 2
+    inquiry = Inquiry(lambda causes: reason(kafka, causes, access.topics, section.group), clock=clock)
+
+    def others() -> Iterator[Ailment]:
+        if section.pattern is not None and access.unmatched:
+            yield _unmatched(kafka, section.pattern)
+        yield from filter(None, (admission.trouble, undecoded.trouble, committer.trouble))
+
+    vitals = Vitals(name, access, share, beat, quiet_s, others, inquiry, clock)
+    parts = Parts(access, share, commits, admission, undecoded, committer, beat, vitals)
+    return KafkaSource(name, section, channels, parts, clock)
+
+
+def _unmatched(kafka: config.Kafka, pattern: str) -> Ailment:
+    return Ailment(str(diagnosis(Cause.PATTERN_EMPTY, **words(kafka, name=pattern))), known=True)

@@ -1,0 +1,157 @@
+"""What the cluster knows of partitions that just came, and where each is read from. Asked on the reader's thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from streamer.connect.base.deadline import within
+from streamer.connect.kafka.consumer.assignment import Place
+from streamer.connect.kafka.consumer.start_offset import Start, start_of
+from streamer.event import Position
+from streamer.protocols import Clock
+
+if TYPE_CHECKING:
+    from kafka import KafkaConsumer, TopicPartition
+else:
+    KafkaConsumer = TopicPartition = Any
+
+ALL_S = 1.0  # for one question about many partitions
+ONE_S = 0.5
+TURN_S = 2.0  # of questions in one poll; what is left waits for another one
+
+
+class Unanswered(Exception):
+    """The cluster did not answer; the message says what. Ask again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The log of a partition reaches from `low` to before `high`."""
+
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a partition goes on, and what its group had committed there, if anything."""
+
+    position: int
+    committed: Position | None
+    bounds: Bounds
+
+    @property
+    def first(self) -> int:
+        """The position, or the beginning of the log where that lies behind it."""
+        return max(self.position, self.bounds.low)
+
+
+class Lookup:
+    """Asks a consumer; every question is bounded, and one partition without an answer does not hold up the others."""
+
+    def __init__(
+        self, consumer: KafkaConsumer, start: Start, known: Collection[Place], *, commits: bool = True,
+        clock: Clock = time.monotonic,
+    ) -> None:  # fmt: skip
+        """`commits`: whether a first position may be committed, as `origin` promises."""
+        self._consumer, self._start, self._known, self._clock = consumer, start, known, clock
+        self._commits = commits
+        self._deadline_s = 0.0
+
+    def begin(self) -> None:
+        """A new turn of questions."""
+        self._deadline_s = self._clock() + TURN_S
+
+    def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds]:
+        """Of those that answer."""
+        low = self._each(self._consumer.beginning_offsets, partitions)
+        high = self._each(self._consumer.end_offsets, list(low))
+        return {tp: Bounds(low[tp], max(low[tp], high[tp])) for tp in high}
+
+    def partitions(self, tp: TopicPartition) -> int:
+        """How many its topic has. The client asks without end if it does not know; then we do not know either."""
+        try:
+            known = within(ONE_S, lambda: self._consumer.partitions_for_topic(tp.topic))
+        except TimeoutError as exc:
+            raise Unanswered(f"the partitions of {tp.topic}") from exc
+        return max(len(known), tp.partition + 1)
+
+    def origin(self, tp: TopicPartition, bounds: Bounds, restart: int | None = None) -> Origin:
+        """The committed position, or where a group without one begins. Unanswered if the cluster does not say.
+
+        A start that moves with the clock is committed before it is used: a crash before the first commit skips nothing.
+        The same for `restart`, where the committed position is of a log that is gone: it may fit again some day.
+        """
+        if restart is not None:
+            return self._kept(tp, min(max(restart, bounds.low), bounds.high), bounds)
+        found = self._asked(
+            lambda ms: self._consumer.committed(tp, metadata=True, timeout_ms=ms), f"the position of {_name(tp)}"
+        )
+        if found is not None:
+            committed = Position(found.offset, found.metadata or "")
+            return Origin(found.offset, committed, bounds)
+        start = start_of((tp.topic, tp.partition), self._start, self._known)
+        position = self._initial(tp, start, bounds)
+        return self._kept(tp, position, bounds) if start.moves else Origin(position, None, bounds)
+
+    def _initial(self, tp: TopicPartition, start: Start, bounds: Bounds) -> int:
+        if start.kind == "earliest":
+            return bounds.low
+        if start.kind == "latest":
+            return bounds.high
+        asked = self._asked(
+            lambda ms: self._consumer.offsets_for_times({tp: start.at_ms}, timeout_ms=ms), f"a time in {_name(tp)}"
+        )
+        return bounds.high if asked[tp] is None else int(asked[tp].offset)
+
+    def _kept(self, tp: TopicPartition, position: int, bounds: Bounds) -> Origin:
+        from kafka.structs import OffsetAndMetadata
+
+        if not self._commits:
+            return Origin(position, None, bounds)
+        offsets = {tp: OffsetAndMetadata(position, "", -1)}
+        self._asked(
+            lambda ms: self._consumer.commit(offsets, timeout_ms=ms), f"the commit of a first position of {_name(tp)}"
+        )
+        return Origin(position, Position(position), bounds)
+
+    def _each(
+        self, ask: Callable[..., Mapping[TopicPartition, int]], partitions: Collection[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        """All at once; where that fails, one by one, and only those that answer."""
+        if not partitions:
+            return {}
+        try:
+            return dict(self._asked(lambda ms: ask(list(partitions), timeout_ms=ms), "the logs", ALL_S))
+        except Unanswered:
+            pass
+        found: dict[TopicPartition, int] = {}
+        for tp in partitions if len(partitions) > 1 else ():
+            try:
+                found |= self._asked(partial(_one, ask, tp), f"the log of {_name(tp)}")
+            except Unanswered:
+                continue
+        return found
+
+    def _asked(self, ask: Callable[[int], Any], what: str, most_s: float = ONE_S) -> Any:
+        from kafka.errors import KafkaError
+
+        left_s = min(most_s, self._deadline_s - self._clock())
+        if left_s <= 0:
+            raise Unanswered(f"{what}: no time left")
+        try:
+            return ask(round(left_s * 1000))
+        except (KafkaError, KeyError) as exc:  # the client's KeyError: the partition has no leader now
+            raise Unanswered(f"{what}: {type(exc).__name__}: {exc}") from exc
+
+
+def _one(ask: Callable[..., Mapping[TopicPartition, int]], tp: TopicPartition, timeout_ms: int) -> Any:
+    return ask([tp], timeout_ms=timeout_ms)
+
+
+def _name(tp: TopicPartition) -> str:
+    return f"{tp.topic} {tp.partition}"

@@ -1,0 +1,118 @@
+"""Partitions that came, and partitions whose log is not where we are: each is asked about, then it goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+
+from streamer.connect.kafka.consumer.offset_lookup import Bounds, Lookup, Unanswered
+from streamer.connect.kafka.consumer.rebalance_listener import Fresh, Share
+from streamer.connect.kafka.diagnosis.background import Ailment
+from streamer.event import Assigned, Expired, Lease
+from streamer.failpoints import failpoint
+from streamer.protocols import Clock, Found, Restorer
+
+log = structlog.get_logger()
+
+RETRY_S = 2.0  # between two rounds of questions where some had no answer
+
+
+class Admission:
+    """Runs on the reader's thread, after each of the client's polls. What it finds out waits in two lists."""
+
+    def __init__(
+        self, share: Share, lookup: Lookup, restore: Restorer, admitted: Callable[[Lease], None],
+        clock: Clock = time.monotonic,
+    ) -> None:  # fmt: skip
+        """`admitted` is told of every lease just before it is announced."""
+        self.assigned: list[Assigned] = []
+        self.expired: list[Expired] = []
+        self.truncations = 0
+        self.held_back = False  # whether who goes on is to be left paused
+        self._share, self._lookup, self._restore, self._admitted = share, lookup, restore, admitted
+        self._clock = clock
+        self._unanswered: Unanswered | None = None  # what the cluster did not say
+        self._retry_s = clock()
+        self._origins: dict[Lease, int] = {}  # where judging begins: below, retention takes nothing unjudged
+
+    @property
+    def trouble(self) -> Ailment | None:
+        cause = self._unanswered
+        return None if cause is None else Ailment("a new partition waits", f"no answer about {cause}", cause)
+
+    def turn(self) -> None:
+        """Ask about all that waits. One partition without an answer is asked about later; the others go on."""
+        waiting = [*self._share.outside, *self._share.fresh]
+        if not waiting:
+            self._unanswered = None
+        if not waiting or (self._unanswered is not None and self._clock() < self._retry_s):
+            return
+        self._unanswered = None
+        self._lookup.begin()
+        bounds = self._lookup.bounds(waiting)
+        for tp in waiting:
+            try:
+                self._one(tp, bounds.get(tp))
+            except Unanswered as exc:
+                self._unanswered, self._retry_s = exc, self._clock() + RETRY_S
+                self._share.later(tp)
+
+    def set_outside(self, offsets: Mapping[Any, int]) -> None:
+        """The brokers say that these next offsets are not in the log."""
+        for tp, offset in offsets.items():
+            self._share.set_outside(tp, offset)
+
+    def set_truncated(self, divergent: Mapping[Any, Any]) -> None:
+        """The log was cut before our position; it differs from there on, or nobody knows from where (None)."""
+        for tp, place in divergent.items():
+            self._truncated(tp, 0 if place is None else place.offset)
+
+    def forget(self, lease: Lease) -> None:
+        self._origins.pop(lease, None)
+
+    def _one(self, tp: Any, bounds: Bounds | None) -> None:
+        if bounds is None:
+            raise Unanswered(f"the log of {tp.topic} {tp.partition}")
+        if tp in self._share.outside:
+            self._mend(tp, bounds)
+        else:
+            self._begin(tp, self._share.fresh[tp], bounds)
+
+    def _begin(self, tp: Any, fresh: Fresh, bounds: Bounds) -> None:
+        """Announce a partition, with the memory that is found for it, and what retention took of it."""
+        origin = self._lookup.origin(tp, bounds, fresh.restart)
+        of_topic = self._lookup.partitions(tp)
+        note = origin.committed.note if origin.committed else ""
+        restored = self._restore(Found(tp.topic, tp.partition, origin.first, note, bounds.low, bounds.high, of_topic))
+        failpoint("before_admit")
+        start = min(max(restored.start, bounds.low), origin.first)
+        self._admitted(fresh.lease)
+        self._share.admit(tp, origin.committed)
+        self._origins[fresh.lease] = origin.first
+        self._share.go_on(tp, start, paused=self.held_back)
+        self.assigned.append(Assigned(fresh.lease, origin.first, start, restored.memory, of_topic))
+        self._expire(fresh.lease, origin.position, bounds.low)
+
+    def _mend(self, tp: Any, bounds: Bounds) -> None:
+        """Retention overtook us: the hole is told. Or the log is shorter than what we read: it is another one."""
+        offset, lease = self._share.outside[tp], self._share.leases.of(tp.topic, tp.partition)
+        if offset > bounds.high or lease is None:
+            self._truncated(tp, bounds.low)
+            return
+        del self._share.outside[tp]
+        self._share.go_on(tp, max(offset, bounds.low), paused=self.held_back)
+        self._expire(lease, max(offset, self._origins[lease]), bounds.low)
+
+    def _expire(self, lease: Lease, first: int, until: int) -> None:
+        if first < until:
+            self.expired.append(Expired(lease, first, until))
+
+    def _truncated(self, tp: Any, restart: int) -> None:
+        """A new lease from there on. To read a little again repeats alerts under the same ids; to go on at the end
+        would lose what the new log holds before it."""
+        if self._share.renew(tp, restart):
+            self.truncations += 1
+            log.error("log_truncated", topic=tp.topic, partition=tp.partition, restart=restart)

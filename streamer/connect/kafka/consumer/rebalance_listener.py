@@ -1,0 +1,142 @@
+"""A member's share of the partitions, as rebalances bring and take it: told on the client's thread, read by ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from streamer.connect.kafka.consumer.assignment import Commits, Leases, offsets_of
+from streamer.event import Lease, Position
+from streamer.failpoints import failpoint
+
+log = structlog.get_logger()
+
+REVOKE_S = 2.0  # for the commit inside a revocation: the whole group waits for it
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """A partition that came, before anything is known of it. `restart`: go on there, whatever is committed."""
+
+    lease: Lease
+    restart: int | None = None
+
+
+class Share:
+    """Leases from the moment they come to the moment they go. A partition that came is paused until it is admitted.
+
+    Rebalances happen only inside the reader's poll, so nothing here is touched by two threads at a time; `leases`
+    and `commits` may be asked by any thread at any time.
+    """
+
+    def __init__(self, commits: Commits, earned: Callable[[], Mapping[Lease, Position]]) -> None:
+        """`earned` is called on the client's thread and must not block."""
+        self.leases, self.commits = Leases(), commits
+        self.fresh: dict[Any, Fresh] = {}  # by the client's partition, in the order they are asked about
+        self.outside: dict[Any, int] = {}  # partitions whose next offset is not in the log
+        self.consumer: Any = None  # set before the first poll
+        self.closing = False
+        self.moves = 0
+        self._earned = earned
+        self._announced: set[Lease] = set()
+        self._gone: list[Lease] = []
+
+    def came(self, partitions: Collection[Any]) -> None:
+        for tp in sorted(partitions):
+            self._hold(tp, None)
+
+    async def went(self, partitions: Collection[Any]) -> None:
+        """What was earned is known before the leases die, and committed after."""
+        self.commits.put(self._earned())
+        leases = self._dropped(partitions)
+        failpoint("during_revoke")
+        owed = self.commits.owed(leases)
+        if owed and not self.closing:
+            await self._commit(owed)
+        self._forget(leases)
+
+    def lost(self, partitions: Collection[Any]) -> None:
+        self._forget(self._dropped(partitions))
+
+    def renew(self, tp: Any, restart: int) -> bool:
+        """The partition's log is another one: its lease dies, and a new one begins. False if we do not have it."""
+        self._forget(self._dropped([tp]))
+        if tp not in self.consumer.assignment():
+            return False
+        self._hold(tp, restart)
+        return True
+
+    def set_outside(self, tp: Any, offset: int) -> None:
+        """It waits, paused, until it is known where its log is."""
+        if tp in self.consumer.assignment() and tp not in self.fresh:
+            self.consumer.pause(tp)
+            self.outside[tp] = offset
+
+    def go_on(self, tp: Any, offset: int, *, paused: bool) -> None:
+        """It is read from `offset` on, at once or when all are resumed."""
+        self.consumer.seek(tp, offset)
+        (self.consumer.pause if paused else self.consumer.resume)(tp)
+
+    def admit(self, tp: Any, confirmed: Position | None) -> None:
+        """The partition is announced; its commits count from now on."""
+        lease = self.fresh.pop(tp).lease
+        self.commits.grant(lease, confirmed)
+        self._announced.add(lease)
+
+    def later(self, tp: Any) -> None:
+        """It did not answer: the others come first."""
+        if tp in self.fresh:
+            self.fresh[tp] = self.fresh.pop(tp)
+
+    def take_gone(self) -> tuple[Lease, ...]:
+        """Announced leases that died since the last call."""
+        gone, self._gone = self._gone, []
+        return tuple(gone)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether some partition is not read because too little is known of it."""
+        return bool(self.fresh or self.outside)
+
+    def end(self) -> None:
+        """Nothing is held any more."""
+        for lease in self.leases.held():
+            self.leases.drop(lease.topic, lease.partition)
+
+    def ready(self) -> list[Any]:
+        """Assigned partitions that may be read."""
+        return [tp for tp in self.consumer.assignment() if tp not in self.fresh and tp not in self.outside]
+
+    def _hold(self, tp: Any, restart: int | None) -> None:
+        """A position of our own keeps the client from looking for one; being paused, it is never fetched from."""
+        self.moves += 1
+        self.consumer.pause(tp)
+        self.consumer.seek(tp, 0)
+        self.fresh[tp] = Fresh(self.leases.grant(tp.topic, tp.partition), restart)
+
+    def _dropped(self, partitions: Collection[Any]) -> list[Lease]:
+        self.moves += 1
+        for tp in partitions:
+            self.fresh.pop(tp, None)
+            self.outside.pop(tp, None)
+        dropped = [self.leases.drop(tp.topic, tp.partition) for tp in partitions]
+        return [lease for lease in dropped if lease is not None]
+
+    def _forget(self, leases: Collection[Lease]) -> None:
+        for lease in leases:
+            self.commits.drop(lease)
+        self._gone += [lease for lease in leases if lease in self._announced]
+        self._announced.difference_update(leases)
+
+    async def _commit(self, owed: Mapping[Lease, Position]) -> None:
+        from kafka.errors import KafkaError
+
+        try:
+            # A JoinGroup follows on the same connection: even unanswered, the commit is in before the next owner asks.
+            sent = self.consumer.commit_async(offsets_of(owed), callback=lambda offsets, answer: None)
+            await self.consumer._manager.wait_for(sent, REVOKE_S * 1000)
+        except KafkaError as exc:
+            log.warning("revoke_commit_failed", partitions=len(owed), problem=str(exc))

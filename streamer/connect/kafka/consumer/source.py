@@ -1,0 +1,217 @@
+"""A consumer group's share of its topics as a Source: leases, restored beginnings, commits, the truth about trouble.
+
+The reader's thread polls, asks and commits. The client's own thread tells of rebalances while the reader waits in a
+poll (`Share`). A third thread asks the brokers where the logs end (`Pulse`).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from streamer.connect.kafka.consumer import group_member
+from streamer.connect.kafka.consumer.assignment import Commits
+from streamer.connect.kafka.consumer.committer import Committer
+from streamer.connect.kafka.consumer.decode_queue import Undecoded
+from streamer.connect.kafka.consumer.end_offsets import Pulse
+from streamer.connect.kafka.consumer.group_member import Access
+from streamer.connect.kafka.consumer.partition_init import Admission
+from streamer.connect.kafka.consumer.rebalance_listener import Share
+from streamer.connect.kafka.consumer.source_health import Vitals
+from streamer.errors import InputError
+from streamer.event import Lease, Poll, Position
+from streamer.failpoints import failpoint
+from streamer.protocols import Clock
+
+if TYPE_CHECKING:
+    from streamer import config
+
+log = structlog.get_logger()
+
+SHORTEST_POLL_S = 0.001  # with less the client gives up before it looks
+JOIN_POLL_S = 0.5  # a join that is answered between two polls must be begun again, by the whole group
+REST_S = 0.05  # a poll that came back early with nothing rests so long at most
+LEAVE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a source is made of; `reading` puts them together."""
+
+    access: Access
+    share: Share
+    commits: Commits
+    admission: Admission
+    undecoded: Undecoded
+    committer: Committer
+    pulse: Pulse
+    vitals: Vitals
+
+
+class KafkaSource:
+    """protocols.Source. No poll takes longer than its time and a few bounded questions about partitions that came.
+
+    A broker that is away is `trouble`, never an error.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        section: config.KafkaSource,
+        channels: tuple[str, ...],
+        parts: Parts,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        """`name` is of the cluster, in messages."""
+        self.channels = channels
+        self._name, self._section, self._clock = name, section, clock
+        self._access, self._consumer = parts.access, parts.access.consumer
+        self._share, self._commits, self._admission = parts.share, parts.commits, parts.admission
+        self._undecoded, self._committer = parts.undecoded, parts.committer
+        self._pulse, self._vitals = parts.pulse, parts.vitals
+        self._guard = threading.RLock()
+        self._closed = self._paused = False
+        self._pulse.start()
+
+    @property
+    def trouble(self) -> str | None:
+        """None once closed: all that was owed is committed then, however its group fares."""
+        return None if self._closed else self._vitals.trouble
+
+    @property
+    def at_end(self) -> bool:
+        return self._vitals.at_end
+
+    @property
+    def lags(self) -> Mapping[Lease, int]:
+        """Records not read yet, per lease, as of half a second ago."""
+        return self._vitals.lags
+
+    @property
+    def truncations(self) -> int:
+        """How often a log turned out to end before our position."""
+        return self._admission.truncations
+
+    def poll(self, timeout_s: float) -> Poll | None:
+        """Records, and what happened to the partitions; None once closed. What an error leaves behind comes next."""
+        with self._guard:
+            if self._closed:
+                return None
+            until_s = self._clock() + timeout_s
+            self._keep_back()
+            self._fetch(timeout_s)
+            self._admission.turn()
+            self._undecoded.decode()
+            self._committer.send()
+            poll = self._brought()
+            self._vitals.look(poll, busy=self._share.waiting or self._undecoded.pending)
+        if poll.records:
+            failpoint("after_poll")
+        if poll.empty:
+            self._rest(until_s - self._clock())
+        return poll
+
+    def pause(self) -> None:
+        self._paused = True
+        self._keep_back()
+
+    def resume(self) -> None:
+        self._paused = False
+        self._keep_back()
+
+    def holds(self, lease: Lease) -> bool:
+        return self._share.leases.holds(lease)
+
+    def commit(self, positions: Mapping[Lease, Position]) -> None:
+        """Sent at most every `commit_every`; the newest per lease wins, and leases that are gone are passed over. An
+        onlooker sends nothing.
+        """
+        with self._guard:
+            if self._closed or not self._access.commits:
+                return
+            self._commits.put({lease: at for lease, at in positions.items() if self.holds(lease)})
+            self._committer.send()
+
+    def committed(self, lease: Lease) -> int | None:
+        return self._commits.confirmed(lease) if self.holds(lease) else None
+
+    def close(self) -> None:
+        """Commit what is owed, within the request timeout, and leave. InputError if the last commit failed."""
+        with self._guard:
+            if self._closed:
+                return
+            self._closed = self._share.closing = True
+            self._pulse.stop()
+            self._keep_back()
+            problem = self._last_commit()
+            group_member.leave(self._consumer, LEAVE_S)
+            self._share.end()
+        if problem is not None:
+            raise InputError(
+                f"{self._name}: the last positions of group {self._section.group} could not be committed "
+                f"({problem}); what lies behind the committed ones will be read again"
+            )
+
+    def _last_commit(self) -> str | None:
+        """What went wrong, or None. Polls between the tries bring no records, but let a rebalance go on."""
+        try:
+            return self._committer.last(lambda: self._fetch(0.1))
+        except InputError as exc:
+            return str(exc)
+
+    def _fetch(self, timeout_s: float) -> None:
+        """What the client brings waits to be decoded. What it raises is about offsets, or trouble that may pass."""
+        from kafka import errors
+
+        shortest_s = SHORTEST_POLL_S if self._access.settled else JOIN_POLL_S
+        try:
+            found = self._consumer.poll(timeout_ms=max(timeout_s, shortest_s) * 1000)
+        except errors.OffsetOutOfRangeError as exc:
+            self._admission.set_outside(exc.args[0])
+        except errors.LogTruncationError as exc:
+            self._admission.set_truncated(exc.divergent_offsets)
+        except errors.FencedInstanceIdError as exc:
+            raise InputError(self._fenced()) from exc
+        except errors.KafkaError as exc:
+            self._vitals.complain(exc)
+        else:
+            for tp, rows in found.items():
+                lease = self._share.leases.of(tp.topic, tp.partition)
+                if lease is not None:
+                    self._undecoded.add(lease, rows)
+        self._access.turn()
+
+    def _fenced(self) -> str:
+        return (
+            f"{self._name}: another member of group {self._section.group} runs as instance "
+            f"{self._section.instance}: give each replica a source.instance of its own"
+        )
+
+    def _brought(self) -> Poll:
+        """All that was found out since the last poll."""
+        batches, rejected = self._undecoded.take()
+        assigned, self._admission.assigned = self._admission.assigned, []
+        expired, self._admission.expired = self._admission.expired, []
+        gone = self._share.take_gone()
+        for lease in gone:
+            self._undecoded.forget(lease)
+            self._admission.forget(lease)
+        return Poll(tuple(batches), tuple(rejected), gone, tuple(assigned), tuple(expired))
+
+    def _keep_back(self) -> None:
+        """While paused, and while records wait to be decoded, the client leaves all partitions alone."""
+        with self._guard:
+            held_back = self._paused or self._closed or self._undecoded.pending
+            if held_back != self._admission.held_back:
+                self._admission.held_back = held_back
+                (self._consumer.pause if held_back else self._consumer.resume)(*self._share.ready())
+
+    def _rest(self, left_s: float) -> None:
+        """The client returns at once, many times in a row, while it looks for its coordinator."""
+        if left_s > 0:
+            time.sleep(min(left_s, REST_S))

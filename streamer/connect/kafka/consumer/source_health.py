@@ -1,0 +1,107 @@
+"""What others may know of a source: how far it lags, whether it is at its end, and what is wrong."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+from streamer.connect.kafka.consumer.end_offsets import Answer, Pulse
+from streamer.connect.kafka.consumer.group_member import Access
+from streamer.connect.kafka.consumer.rebalance_listener import Share
+from streamer.connect.kafka.diagnosis.background import Ailment, Inquiry, worded
+from streamer.event import Lease, Poll
+from streamer.protocols import Clock
+
+UNSETTLED_S = 3.0  # a group that takes longer to settle is trouble
+COMPLAINT_S = 2.0  # so long what a poll raised counts as trouble
+AT_END_S = 2.0  # how old our knowledge of the ends may be
+
+
+class Vitals:
+    """Looked at after every poll, on the reader's thread; `trouble`, `at_end` and `lags` are for any thread."""
+
+    def __init__(
+        self, name: str, access: Access, share: Share, pulse: Pulse, quiet_s: float,
+        others: Callable[[], Iterator[Ailment]], inquiry: Inquiry, clock: Clock = time.monotonic,
+    ) -> None:  # fmt: skip
+        """`quiet_s`: how long a group must be settled to be believed; `others` says what else is wrong."""
+        self.trouble: str | None = None
+        self.at_end = False
+        self.lags: Mapping[Lease, int] = {}  # records not read yet, as of the brokers' last answer
+        self._name, self._access, self._share, self._pulse = name, access, share, pulse
+        self._quiet_s, self._others, self._inquiry, self._clock = quiet_s, others, inquiry, clock
+        self._answer: Answer | None = None
+        self._moves = 0
+        self._unsettled_s = clock()  # since when it is not settled; now, while it is
+        self._settled_s: float | None = None  # since when it is
+        self._complaint: BaseException | None = None
+        self._complained_s = float("-inf")
+
+    def complain(self, problem: BaseException) -> None:
+        """A poll of the client raised this."""
+        self._complaint, self._complained_s = problem, self._clock()
+
+    def look(self, poll: Poll, *, busy: bool) -> None:
+        """`busy`: partitions wait to be admitted, or records to be decoded."""
+        if poll.records:
+            self._pulse.records_came()
+        self._watch_group()
+        answer = self._pulse.fresh(AT_END_S)
+        if answer is not None and answer is not self._answer:
+            self._answer, self.lags = answer, self._measured(answer)
+        hindered = busy or self._complaining or self._access.unmatched
+        self.at_end = poll.empty and not hindered and answer is not None and self._quiet() and self._all_read()
+        self.trouble = self._find_trouble()
+
+    def _watch_group(self) -> None:
+        now_s, moves = self._clock(), self._share.moves
+        if not self._access.settled:
+            self._settled_s = None
+            return
+        self._unsettled_s = now_s
+        if self._settled_s is None or self._moves != moves:
+            self._settled_s, self._moves = now_s, moves
+
+    def _quiet(self) -> bool:
+        return self._settled_s is not None and self._clock() - self._settled_s >= self._quiet_s
+
+    def _all_read(self) -> bool:
+        return self.lags.keys() == set(self._share.leases.held()) and not any(self.lags.values())
+
+    def _measured(self, answer: Answer) -> dict[Lease, int]:
+        """How much of every readable partition is not read yet."""
+        from kafka.errors import KafkaError
+
+        lags: dict[Lease, int] = {}
+        for tp in self._share.ready():
+            lease = self._share.leases.of(tp.topic, tp.partition)
+            try:
+                position = self._access.consumer.position(tp, timeout_ms=0)
+            except KafkaError as exc:
+                self.complain(exc)
+                continue
+            if lease is not None and tp in answer.ends and position is not None:
+                lags[lease] = max(0, answer.ends[tp] - position)
+        return lags
+
+    @property
+    def _complaining(self) -> bool:
+        return self._clock() - self._complained_s < COMPLAINT_S
+
+    def _find_trouble(self) -> str | None:
+        found = list(self._ailments())
+        if not found:
+            self._inquiry.well()
+            return None
+        return f"{self._name}: {self._inquiry.words(found)}"
+
+    def _ailments(self) -> Iterator[Ailment]:
+        silent = self._pulse.trouble
+        if silent is not None:
+            yield silent
+        if self._complaining and self._complaint is not None:
+            yield Ailment("polls fail", worded(self._complaint), self._complaint)
+        unsettled_s = self._clock() - self._unsettled_s
+        if unsettled_s > UNSETTLED_S:
+            yield Ailment(f"the group has not settled for {unsettled_s:.0f} s")
+        yield from self._others()

@@ -1,0 +1,69 @@
+"""All partitions, read beside a group: from its committed positions on, without being one of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from streamer.connect.base.deadline import within
+from streamer.connect.kafka.consumer.assignment import Place
+from streamer.connect.kafka.consumer.group_member import METADATA_AGE_MS, Told, connected, partitions
+from streamer.protocols import Clock
+
+if TYPE_CHECKING:
+    from streamer.config import Kafka, KafkaSource
+
+LOOK_S = 1.0  # for a look at all topics; it holds up the reader
+
+
+class Onlooker:
+    """Takes nothing away from the members of the group, and moves none of its positions."""
+
+    commits = False
+    settled = True
+
+    def __init__(
+        self, consumer: Any, known: frozenset[Place], section: KafkaSource, told: Told, clock: Clock = time.monotonic
+    ) -> None:
+        self.consumer, self.known = consumer, known
+        self._section, self._told, self._clock = section, told, clock
+        self._look_s = clock() + METADATA_AGE_MS / 1000
+
+    @property
+    def topics(self) -> Collection[str]:
+        return {each.topic for each in self.consumer.assignment()}
+
+    @property
+    def unmatched(self) -> bool:
+        return not self.consumer.assignment()
+
+    def begin(self) -> None:
+        self._take(self.known)
+
+    def turn(self) -> None:
+        """Look for partitions that were made meanwhile, as often as a member does."""
+        from kafka.errors import KafkaError
+
+        if self._clock() < self._look_s:
+            return
+        self._look_s = self._clock() + METADATA_AGE_MS / 1000
+        try:
+            self._take(within(LOOK_S, lambda: partitions(self.consumer, self._section)))
+        except (KafkaError, OSError):
+            return  # what is held tells of the trouble
+
+    def _take(self, places: Collection[Place]) -> None:
+        from kafka.structs import TopicPartition
+
+        held = self.consumer.assignment()
+        new = {TopicPartition(*place) for place in places} - held
+        if new:
+            self.consumer.assign([*held, *new])
+            self._told.came(new)
+
+
+def look_on(kafka: Kafka, section: KafkaSource, told: Told) -> Onlooker:
+    """An onlooker that has not yet begun. BrokerError says why not, and what to do."""
+    with connected(kafka, section) as (consumer, known):
+        return Onlooker(consumer, known, section, told)

@@ -1,0 +1,106 @@
+"""Connections of our own to every broker, as far as a client gets, and the words for what was met."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from streamer.connect.base.deadline import together
+from streamer.connect.kafka.client import security
+from streamer.connect.kafka.diagnosis.causes import Broken, Cause, Diagnosis, diagnosis
+from streamer.connect.kafka.diagnosis.connection import Address, Connection, addresses
+
+if TYPE_CHECKING:
+    from streamer.config import Kafka
+
+MAX_STEP_S = 4.0  # one leg of the way; there are two, bootstrap servers and the brokers they name
+NAME_SERVICE_S = 0.5  # beyond a leg's own limit, for calls that have none
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What a connection of our own to one broker met: the brokers it names, or the cause why there are none."""
+
+    address: Address
+    brokers: tuple[Address, ...] = ()
+    trouble: Diagnosis | None = None
+
+
+def visit_all(kafka: Kafka, where: Sequence[Address], limit_s: float) -> list[Visit]:
+    """Connect to all at once, as far as a client gets; ConfigError if a file of `kafka.security` cannot be used."""
+    options = security.options(kafka)
+    end_s = time.monotonic() + limit_s
+    works = [lambda at=at: _brokers(kafka, at, options, end_s) for at in where]
+    answers = together(limit_s + NAME_SERVICE_S, works)
+    return [_visit(kafka, at, answer) for at, answer in zip(where, answers, strict=True)]
+
+
+def advertised(kafka: Kafka) -> list[str]:
+    """The brokers (host:port) that the bootstrap servers send us on to, as far as these answer."""
+    visits = visit_all(kafka, addresses(kafka), step_s(kafka))
+    return sorted({str(broker) for visit in visits for broker in visit.brokers})
+
+
+def step_s(kafka: Kafka) -> float:
+    """Time for one leg, seconds."""
+    return min(MAX_STEP_S, kafka.request_timeout)
+
+
+def words(kafka: Kafka, **more: object) -> dict[str, str]:
+    """What a cause may name, taken from the section and from `more`."""
+    sasl = kafka.security.sasl
+    told = {
+        "address": "the broker",
+        "detail": "",
+        "name": "?",
+        "user": user(kafka),
+        "protocol": kafka.security.protocol,
+    }
+    return (
+        told | {"mechanism": sasl.mechanism if sasl else "no login"} | {key: str(value) for key, value in more.items()}
+    )
+
+
+def user(kafka: Kafka) -> str:
+    """Who we are to the broker's rules."""
+    sasl = kafka.security.sasl
+    if sasl is not None:
+        return sasl.username or (sasl.token.client_id if sasl.token else "ANONYMOUS")
+    return "ANONYMOUS" if kafka.security.certificate is None else "<name in the client certificate>"
+
+
+def _brokers(kafka: Kafka, at: Address, options: dict[str, object], end_s: float) -> tuple[Address, ...]:
+    from kafka.protocol.metadata import MetadataRequest
+
+    with Connection(kafka, at, options, end_s=end_s) as connection:
+        answer = connection.ask(MetadataRequest(version=1, topics=[]))
+    return tuple(Address(broker.host, broker.port) for broker in answer.brokers)
+
+
+def _visit(kafka: Kafka, at: Address, answer: object) -> Visit:
+    try:
+        return Visit(at, brokers=answer())  # type: ignore[operator]
+    except Broken as exc:
+        return Visit(at, trouble=diagnosis(exc.cause, **words(kafka, address=at, detail=exc.detail)))
+    except TimeoutError:
+        told = words(kafka, address=at, detail="no answer of the name service in time")
+        return Visit(at, trouble=diagnosis(Cause.HOST_UNKNOWN, **told))
+
+
+def worst(visits: Sequence[Visit]) -> Diagnosis:
+    """Of several troubles the one that was met farthest on the way."""
+    order = list(Cause)
+    return max((v.trouble for v in visits if v.trouble is not None), key=lambda trouble: order.index(trouble.cause))
+
+
+def lost_brokers(kafka: Kafka, good: Sequence[Visit]) -> Diagnosis | None:
+    """A broker that the others send us on to and that we do not reach."""
+    known = {visit.address for visit in good}
+    named = sorted({broker for visit in good for broker in visit.brokers} - known, key=str)
+    for visit in visit_all(kafka, named, step_s(kafka)):
+        if visit.trouble is not None:
+            detail = f"{visit.address}: {visit.trouble.problem}"
+            return diagnosis(Cause.ADVERTISED, **words(kafka, address=good[0].address, detail=detail))
+    return None

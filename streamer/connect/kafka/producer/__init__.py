@@ -1,0 +1,1 @@
+"""Writing topics: alerts, dead letters, replayed records; each until its own acknowledgement."""

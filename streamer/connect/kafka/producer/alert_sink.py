@@ -1,0 +1,62 @@
+"""Alerts to a Kafka topic, keyed by entity: CloudEvents whose value is the alert's JSON."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from streamer.connect.formats.alert_event import alert_json, model_json
+from streamer.connect.kafka.producer.cloudevents import alert_headers, model_headers
+from streamer.connect.kafka.producer.producer import DeliveringProducer, Record
+from streamer.event import Alert, Message, ModelEvent
+from streamer.protocols import Clock
+
+if TYPE_CHECKING:
+    from streamer import config
+
+OMITTED = "x-omitted"  # header that names what was left out of an alert that the topic found too large
+
+
+class KafkaSink:
+    """Every alert is acknowledged by all in-sync replicas, or still counted by `flush`. `send` never waits.
+
+    A replay or a broker's failure may repeat a message; its `ce_id` tells. An alert too large for the topic is sent
+    without the raw values of its window. SinkError at the start if the topic is not there or no broker answers.
+    """
+
+    def __init__(self, kafka: config.Kafka, section: config.KafkaSink, *, clock: Clock = time.monotonic) -> None:
+        self._producer = DeliveringProducer(
+            kafka, section.topic, compression=section.compression, clock=clock, shrink=without_window_values,
+            delivery_timeout_s=float(section.delivery_timeout),
+        )  # fmt: skip
+
+    def send(self, message: Message) -> None:
+        made = model_record(message) if isinstance(message, ModelEvent) else alert_record(message)
+        self._producer.send(made)
+
+    def flush(self, timeout_s: float) -> int:
+        return self._producer.flush(timeout_s)
+
+    def close(self) -> None:
+        self._producer.close()
+
+
+def alert_record(alert: Alert) -> Record:
+    """An entity's alerts stay in order: its name is the key."""
+    return Record(alert.entity.encode(errors="replace"), alert_json(alert), alert_headers(alert))
+
+
+def model_record(event: ModelEvent) -> Record:
+    """Keyed by the version that judges now."""
+    return Record(event.model.version.encode(errors="replace"), model_json(event), model_headers(event))
+
+
+def without_window_values(record: Record) -> Record | None:
+    """The alert without the raw values of its window; None if it has none."""
+    alert = msgspec.json.decode(record.value, type=dict)
+    if not alert.get("window") or not alert["window"]["values"]:
+        return None
+    alert["window"]["values"] = []
+    return record._replace(value=msgspec.json.encode(alert), headers=(*record.headers, (OMITTED, b"window.values")))

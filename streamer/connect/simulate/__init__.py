@@ -1,0 +1,1 @@
+"""Simulated plants and cards with known faults."""

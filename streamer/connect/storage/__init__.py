@@ -1,0 +1,1 @@
+"""Where snapshots, models, incidents and labels are kept: a folder, SQLite or Redis."""

@@ -1,0 +1,114 @@
+"""Blobs as files of a folder: written beside their place, synced, and renamed into it."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import itertools
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from streamer.connect.base.durable import make_folder, sync_folder
+from streamer.errors import StoreError
+from streamer.failpoints import failpoint
+
+UNFINISHED = ".unfinished-"  # no blob's name has a part that begins with a dot
+_numbers = itertools.count(1)
+
+
+class FileStore:
+    """A Store in a folder of this machine, which several processes may share. Folders are 0700, files 0600.
+
+    Any thread may call it. What a killed process left unfinished is removed when a store is opened.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """StoreError if the folder cannot be made."""
+        self._root = Path(path)
+        with _errors("open", self._root):
+            make_folder(self._root)
+            _clean(self._root)
+
+    def put(self, name: str, blob: bytes) -> None:
+        """Whole and on disk when it returns. The one before stays if it fails."""
+        path = self._root / checked(name)
+        with _errors("write", path):
+            make_folder(path.parent)
+            _write(path, blob)
+
+    def get(self, name: str) -> bytes | None:
+        path = self._root / checked(name)
+        with _errors("read", path), suppress(FileNotFoundError):
+            return path.read_bytes()
+        return None
+
+    def names(self, prefix: str = "") -> Sequence[str]:
+        with _errors("list", self._root):
+            found = (path.relative_to(self._root).as_posix() for path in self._root.rglob("*") if _is_blob(path))
+            return sorted(name for name in found if name.startswith(prefix))
+
+    def delete(self, name: str) -> None:
+        path = self._root / checked(name)
+        with _errors("delete", path):
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _errors(action: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise StoreError(f"cannot {action} {path}: {exc.strerror or exc}; {_cure(exc)}") from exc
+
+
+def _cure(exc: OSError) -> str:
+    if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return "make room, or let store.path be on another disk"
+    if exc.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return "let the service's user write there, or set store.path"
+    return "see store.path"
+
+
+def _write(path: Path, blob: bytes) -> None:
+    unfinished = path.with_name(f"{UNFINISHED}{os.getpid()}-{next(_numbers)}")
+    handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # who finds it locked knows that its writer lives
+            file.write(blob)
+            file.flush()
+            os.fsync(handle)
+            failpoint("during_snapshot_put")
+            unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def _is_blob(path: Path) -> bool:
+    return not path.name.startswith(".") and path.is_file()
+
+
+def _clean(root: Path) -> None:
+    for path in root.rglob(f"{UNFINISHED}*"):
+        with suppress(OSError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: somebody is writing it
+            path.unlink()
+
+
+_PART = re.compile(r"[A-Za-z0-9_%=@+-][A-Za-z0-9._%=@+-]{0,199}")
+LONGEST = 900
+
+
+def checked(name: str) -> str:
+    """The name itself; StoreError if it may not be used."""
+    if len(name) > LONGEST or not all(_PART.fullmatch(part) for part in name.split("/")):
+        raise StoreError(
+            f"{name[:200]!r} cannot be the name of a blob: parts between slashes are 1 to 200 letters, digits or "
+            "._%=@+- and do not begin with a dot"
+        )
+    return name

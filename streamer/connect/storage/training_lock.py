@@ -1,0 +1,159 @@
+"""Whose turn it is to train: one holder at a time, each with a larger number than the one before, and its notebook.
+
+On a folder by the kernel's lock, which ends with the process that holds it; through Redis by a lock that expires.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from streamer.connect.storage.files_store import FileStore
+from streamer.errors import StoreError
+
+if TYPE_CHECKING:
+    from streamer import config
+    from streamer.connect.storage.redis_lock import Held
+
+NOTE = "learning/retrain.json"
+TTL_S = 60.0
+
+
+class Turn(Protocol):
+    """One holding. `fence` grows from holder to holder."""
+
+    fence: int
+
+    def keep(self) -> bool:
+        """Go on holding it; False if it is somebody else's now. Called at least every TTL_S / 2."""
+
+    def note(self, blob: bytes) -> None:
+        """Write what all members read. StoreError, and nothing written, if the turn is not ours any more."""
+
+    def end(self) -> None:
+        """Let others have it. Idempotent."""
+
+
+class Turns(Protocol):
+    """Any process may ask. StoreError if the folder or Redis cannot be used."""
+
+    def take(self) -> Turn | None:
+        """The turn, or None while somebody else has it."""
+
+    def read(self) -> bytes | None:
+        """What the last holder noted."""
+
+    def close(self) -> None:
+        """Release everything but a turn that is held. Idempotent."""
+
+
+class FileTurns:
+    """Turns between processes of one machine, in a folder."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self._store, self._lock = FileStore(folder), Path(folder) / "lock"
+
+    def take(self) -> FileTurn | None:
+        try:
+            handle = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as exc:
+            raise StoreError(f"cannot lock {self._lock}: {exc.strerror}; let the service's user write there") from exc
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            return None
+        return FileTurn(self._lock, self._store, handle)
+
+    def read(self) -> bytes | None:
+        return self._store.get(NOTE)
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+class FileTurn:
+    """A held lock file; its content is the number of its holders so far."""
+
+    def __init__(self, path: Path, store: FileStore, handle: int) -> None:
+        self._path, self._store, self._handle = path, store, handle
+        self.fence = int(os.pread(handle, 32, 0) or 0) + 1
+        os.pwrite(handle, b"%d" % self.fence, 0)
+        os.fsync(handle)
+
+    def keep(self) -> bool:
+        """The kernel keeps it; unless somebody removed or replaced the file."""
+        with suppress(OSError):
+            mine, there = os.fstat(self._handle), self._path.stat()
+            return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
+        return False
+
+    def note(self, blob: bytes) -> None:
+        if not self.keep():
+            raise StoreError(f"the lock {self._path} is not ours any more; nothing was written")
+        self._store.put(NOTE, blob)
+
+    def end(self) -> None:
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+
+class RedisTurns:
+    """Turns between all members that reach one Redis."""
+
+    def __init__(self, section: config.RedisStore, *, ttl_s: float = TTL_S) -> None:
+        from streamer.connect.storage.redis_client import Client
+        from streamer.connect.storage.redis_lock import Lock
+        from streamer.connect.storage.redis_store import RedisStore
+
+        self._client = Client(section)
+        self._lock = Lock(section, "retrain", ttl_s=ttl_s, client=self._client)
+        self._store = RedisStore(section, client=self._client)
+
+    def take(self) -> RedisTurn | None:
+        held = self._lock.acquire()
+        return None if held is None else RedisTurn(self, held)
+
+    def read(self) -> bytes | None:
+        return self._store.get(NOTE)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def keep(self, held: Held) -> bool:
+        return self._lock.extend(held)
+
+    def note(self, held: Held, blob: bytes) -> None:
+        self._lock.write(held, NOTE, blob)
+
+    def release(self, held: Held) -> None:
+        with suppress(StoreError):  # it expires by itself
+            self._lock.release(held)
+
+
+class RedisTurn:
+    """One holding of the lock in Redis."""
+
+    def __init__(self, turns: RedisTurns, held: Held) -> None:
+        self.fence = held.fence
+        self._turns, self._held = turns, held
+
+    def keep(self) -> bool:
+        return self._turns.keep(self._held)
+
+    def note(self, blob: bytes) -> None:
+        self._turns.note(self._held, blob)
+
+    def end(self) -> None:
+        self._turns.release(self._held)
+
+
+def open_turns(config: config.Config) -> Turns:
+    """Where the configured members agree on whose turn it is: their Redis, or a hidden folder of the registry."""
+    if config.store.kind == "redis":
+        return RedisTurns(config.store)
+    return FileTurns(Path(config.model.registry or ".") / ".retrain")

@@ -1,0 +1,103 @@
+"""From the acts to running parts: the production reader, line, detector, scorer and daemon, with a notebook beside."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from streamer.app.assembly import flowing
+from streamer.app.daemon import Daemon
+from streamer.app.service import Parts
+from streamer.demo.recording import Ear, Notebook
+from streamer.demo.streams import Act
+from streamer.detect.pipeline import Detector
+from streamer.event import I64, Message
+from streamer.lifecycle.hot_swap import Swapper
+from streamer.protocols import Clock
+from streamer.runtime.accounting import Ledger
+from streamer.runtime.mailbox import Mailbox, Positions
+from streamer.runtime.model import Current, Loaded
+from streamer.runtime.outbox import Outbox, Outlet
+from streamer.runtime.partitions import Partitions
+from streamer.runtime.reader import Arrival, Reader
+from streamer.runtime.score_writer import ScoreWriter
+from streamer.runtime.scoring_loop import Scorer
+from streamer.runtime.stream_processor import Line
+
+# Few: a full mailbox would show the viewer what happened seconds ago.
+MAILBOX = 4
+# History is judged in pieces, so that the counters move and the other stream gets its turn.
+BATCH_ROWS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Strand:
+    """One act on stage: its line, its detectors (one per key), and what was judged so far."""
+
+    act: Act
+    reader: Reader
+    line: Line
+    judges: tuple[Detector, ...]
+    notebook: Notebook
+
+
+class Stage:
+    """The running service of the show. `open` starts it; `end` drains it and returns the daemon's exit code."""
+
+    def __init__(self, acts: Sequence[Act], loaded: Loaded, clock: Clock) -> None:
+        self.ear = Ear(clock)
+        bell, self._stop = threading.Event(), threading.Event()
+        outbox: Outbox[Message] = Outbox([Outlet("memory", self.ear)])
+        self.strands = tuple(_strand(act, loaded, outbox, bell) for act in acts)
+        readers, lines = tuple(s.reader for s in self.strands), tuple(s.line for s in self.strands)
+        # The first act alone is trained on, and its network is its own from then on.
+        self.swapper = Swapper(Current(loaded), lines[:1], outbox)
+        scorer = Scorer(lines, outbox, bell=bell, flowing=flowing(readers), guests=[self.swapper])
+        self._daemon = Daemon(Parts(readers, lines, scorer, outbox, loaded.state), self._stop, drain_s=10.0)
+        self._thread = threading.Thread(target=self._run, name="daemon", daemon=True)
+        self._code: int | None = None
+
+    def open(self) -> None:
+        self._thread.start()
+
+    def end(self) -> int:
+        """Stop reading, judge what was read, close everything; 0 if nothing was lost. Idempotent."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join(20.0)
+        return 1 if self._code is None else self._code
+
+    def _run(self) -> None:
+        self._code = self._daemon.run()
+
+    @property
+    def conservation(self) -> dict[str, int]:
+        """The books of all streams together."""
+        books = [strand.line.ledger.summary() for strand in self.strands]
+        return {name: sum(book[name] for book in books) for name in books[0]}
+
+    @property
+    def events(self) -> int:
+        return sum(int(fates(strand).sum()) for strand in self.strands)
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds that scoring took, of all streams together."""
+        return sum(strand.line.tally.score_s.total for strand in self.strands)
+
+
+def fates(strand: Strand) -> I64:
+    return strand.line.ledger.fates
+
+
+def _strand(act: Act, loaded: Loaded, outbox: Outbox[Message], bell: threading.Event) -> Strand:
+    ledger, earned, notebook = Ledger(act.name), Positions(), Notebook()
+    mailbox: Mailbox[Arrival] = Mailbox(MAILBOX, bell)
+    judges = tuple(Detector(act.settings, loaded.network, loaded.spec, loaded.prior, key) for key in range(act.keys))
+    # Only data move the event clock: the other machines' heartbeats tell how long one has been silent.
+    line = Line(
+        ledger, mailbox, Partitions.whole(judges, pace=0.0), outbox, earned, ScoreWriter(notebook), loaded.network.ref,
+        batch_rows=BATCH_ROWS, promised_per_day=act.settings.budget_per_day,
+    )  # fmt: skip
+    return Strand(act, Reader(ledger, act.source, mailbox, earned), line, judges, notebook)

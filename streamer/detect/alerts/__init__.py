@@ -1,0 +1,1 @@
+"""From evidence to alerts: the alarm line, incidents, storms, silences, feedback, sentences."""

@@ -1,0 +1,1 @@
+"""The dual-stream network as arithmetic: features, one step, anchored lanes, densities."""

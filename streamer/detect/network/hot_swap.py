@@ -1,0 +1,74 @@
+"""Another network on its way in: its lanes stand beside those that judge until they know every entity.
+
+They are rebuilt from the rings a slice at a time, so that judging goes on in between; a slot that is rebuilt steps
+along with every event from then on, so that the switch itself costs what is left over and no more. By the scoring law
+the lanes are then those of a detector that has run the new network over the same rings, wherever the slices fell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from streamer.artifact import ModelSpec
+from streamer.detect.network.features import RHYTHM_FEATURES, VALUE_FEATURES
+from streamer.detect.network.lanes import Lanes
+from streamer.detect.state.arena import select
+from streamer.errors import SchemaMismatch
+from streamer.event import F32, F64, I64
+from streamer.protocols import Scorer
+
+
+def misfit(spec: ModelSpec, now: ModelSpec) -> str | None:
+    """Why a network of this shape cannot take over from one of the shape `now`; None if it can."""
+    if (spec.value_features, spec.rhythm_features) != (VALUE_FEATURES, RHYTHM_FEATURES):
+        return f"the new model reads {spec.value_features} + {spec.rhythm_features} features, not ours"
+    if spec.ring != now.ring:
+        return f"the new model needs {spec.ring} past events, the rings hold {now.ring}"
+    return None if spec.k_min == now.k_min else f"the new model judges from event {spec.k_min} on, not {now.k_min}"
+
+
+class Takeover:
+    """The lanes of the network that comes. Owned by the detector's thread."""
+
+    def __init__(
+        self, scorer: Scorer, spec: ModelSpec, prior: Mapping[str, Any] | None, now: Lanes, slots: I64, *, rhythm: bool
+    ) -> None:
+        """`slots` are those in use. SchemaMismatch if the new network needs other rings than there are."""
+        problem = misfit(spec, now.spec)
+        if problem is not None:
+            raise SchemaMismatch(problem)
+        self.lanes, self.prior = Lanes(scorer, spec, now.ring, rhythm=rhythm), prior
+        self.lanes.phase[:] = now.phase
+        # A slot with too little past to be judged needs nothing: its lane is built at its first anchor.
+        self._todo = slots[now.ring.count[slots] >= spec.k_min]
+        self._behind = np.zeros(len(now.phase), np.bool_)
+        self._behind[self._todo] = True
+        self._at = 0
+
+    @property
+    def behind(self) -> int:
+        """Slots that are not rebuilt yet, at most."""
+        return len(self._todo) - self._at
+
+    def rebuild(self, most: int) -> int:
+        """Rebuild at most `most` slots; how many are left."""
+        part = self._todo[self._at : self._at + most]
+        self._at += len(part)
+        part = part[self._behind[part]]  # without those that were given to another entity meanwhile
+        self.lanes.restore(part)
+        self._behind[part] = False
+        return self.behind
+
+    def step(self, slots: I64, values: F32, time_s: F64, previous_s: F64) -> None:
+        """Fold an event of each of the distinct slots in; those that are behind will find it in the ring."""
+        rebuilt = ~self._behind[slots]
+        if rebuilt.any():
+            self.lanes.step(*select(rebuilt, slots, values, time_s, previous_s))
+
+    def reset(self, slots: I64, phase: I64) -> None:
+        """Make room for new entities."""
+        self.lanes.reset(slots, phase)
+        self._behind[slots] = False

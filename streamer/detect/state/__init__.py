@@ -1,0 +1,1 @@
+"""What is remembered of every entity: an arena of slots, ring buffers, array helpers."""

@@ -1,0 +1,1 @@
+"""What people say about alerts: labels read, joined to their incidents, kept, and told to the detectors."""

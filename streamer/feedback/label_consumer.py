@@ -1,0 +1,249 @@
+"""Hears labels wherever they are said, writes them into the journal, and tells the lines of them.
+
+The journal is asked too, because another member of the group, the command line or the API may have written there.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from streamer.backoff import Backoff
+from streamer.connect.label_sources import LabelSource, Line
+from streamer.errors import BrokerError, InputError, NotKnown, StoreError, StreamerError
+from streamer.feedback.labels import Said, consequence, join, read
+from streamer.journal import Incident, Journal, Label
+from streamer.protocols import Clock
+
+log = structlog.get_logger()
+
+EVERY_S = 1.0
+KEPT = 10_000  # labels that lines may still have to hear, the newest
+Open = Callable[[], LabelSource]
+
+
+class Board:
+    """The labels that are known, for every line to read: one writer, any number of readers."""
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self.number = 0  # of the newest
+        self._labels: deque[Label] = deque(maxlen=kept)
+        self._lock = threading.Lock()
+
+    def put(self, labels: Sequence[Label]) -> None:
+        with self._lock:
+            self._labels.extend(labels)
+            self.number = max([self.number, *(label.number for label in labels)])
+
+    def of(self, stream: str) -> list[Label]:
+        """The labels of a stream, in their order."""
+        with self._lock:
+            return [label for label in self._labels if label.stream == stream]
+
+    def word(self, stream: str, entity: str, at_s: float) -> str | None:
+        """The last label of an entity that holds a moment of event time."""
+        said = (one for one in reversed(self.of(stream)) if one.entity == entity and one.start_s <= at_s <= one.end_s)
+        found = next(said, None)
+        return None if found is None else found.kind.value
+
+
+class Listener:
+    """One thread. What is away is asked again; a label that cannot be understood is told, counted and passed over, and
+    one whose incident is not known yet waits for it.
+    """
+
+    name = "labels"
+
+    def __init__(
+        self, journal: Journal, board: Board, open_source: Open | None = None, *,
+        backoff: Backoff | None = None, wall: Clock = time.time, clock: Clock = time.monotonic,
+    ) -> None:  # fmt: skip
+        self.journal, self.board = journal, board
+        self.heard: Counter[str] = Counter()  # labels by kind
+        self.refused = 0
+        self.trouble: str | None = None
+        self._open: Open | None = open_source
+        self._source: LabelSource | None = None
+        self._caught_up = False  # what was said before this process began is heard silently
+        self._backoff, self._wall = backoff or Backoff(EVERY_S, 30.0), wall
+        self.waiting = Waiting(clock=clock)
+        self._read: dict[str, int] = {}  # where each source goes on behind the last label of it that was taken
+        self._moved: dict[str, int] = {}  # and from where it is read again after a restart
+
+    def run(self, stop: threading.Event) -> None:
+        """Listen until told to stop."""
+        while not stop.is_set():
+            if self._backoff.due:
+                self.turn()
+            stop.wait(EVERY_S)
+        self._shut()
+
+    def turn(self) -> None:
+        """Whatever was said since the last turn."""
+        try:
+            self._tell()
+            self._ask_again()
+            for line in self._poll():
+                self._take(line)
+            self._tell()
+        except (BrokerError, InputError, StoreError) as exc:
+            self._fail(exc)
+            return
+        self._backoff.succeed()
+        self.trouble = None
+
+    def _poll(self) -> list[Line]:
+        if self._source is None and self._open is not None:
+            self._source = self._open()
+        return [] if self._source is None else self._source.poll(0.0)
+
+    def _take(self, line: Line) -> None:
+        """Write a label down, and only then how far its source was read: a crash in between repeats it, as one."""
+        try:
+            if line.text:
+                self._hear(read(line.text, line.origin), line)
+        except InputError as exc:
+            self._refuse(line.origin, str(exc))
+        self._read[line.source] = line.place
+        self._move()
+
+    def _hear(self, said: Said, line: Line) -> None:
+        try:
+            label, incident = join(said, self.journal, now_s=self._wall(), origin=line.origin)
+        except NotKnown as exc:
+            log.info("label_waits", origin=line.origin, problem=str(exc))
+            self.waiting.hold(said, line.origin, line.source, self._read.get(line.source), self._wall())
+            return
+        for earlier in self.waiting.about(incident) if incident else ():  # words keep their order
+            self._admit(earlier)
+        self.journal.label(label)
+
+    def _ask_again(self) -> None:
+        """Write down what waited for an incident that has come, and refuse what has waited for too long."""
+        if not self.waiting:
+            return
+        for guest in list(self.waiting.come(self.journal.incidents(limit=RECENT))):
+            self._admit(guest)
+        for guest in self.waiting.weary():
+            self._admit(guest, last=True)
+        self._move()
+
+    def _admit(self, guest: Guest, *, last: bool = False) -> None:
+        try:
+            label, _ = join(guest.said, self.journal, now_s=guest.said_at_s, origin=guest.origin)
+            self.journal.label(label)
+        except InputError as exc:
+            if not last:
+                return
+            self._refuse(guest.origin, f"{exc}; it was waited for, and may stand in the journal of another machine")
+        self.waiting.leave(guest)
+
+    def _refuse(self, origin: str, problem: str) -> None:
+        self.refused += 1
+        log.warning("label_refused", origin=origin, problem=problem)
+
+    def _move(self) -> None:
+        """Remember how far the sources were read: a label that waits is read again after a restart."""
+        for source, read_to in self._read.items():
+            place = self.waiting.place(source, read_to)
+            if place is not None and self._moved.get(source) != place:
+                self.journal.move(source, place)
+                self._moved[source] = place
+
+    def _tell(self) -> None:
+        while labels := self.journal.labels(after=self.board.number):
+            if self._caught_up:
+                self._log(labels)
+            self.board.put(labels)
+        self._caught_up = True
+
+    def _log(self, labels: Sequence[Label]) -> None:
+        for label in labels:
+            self.heard[label.kind.value] += 1
+            log.info("label_heard", by=label.by, alert_id=label.alert_id, effect=consequence(label))
+
+    def _fail(self, exc: StreamerError) -> None:
+        """Open the source anew next time: what was read and not written down comes again."""
+        self._backoff.fail()
+        if self.trouble is None:
+            log.warning("labels_away", problem=str(exc))
+        self.trouble = str(exc)
+        self._shut()
+
+    def _shut(self) -> None:
+        if self._source is not None:
+            self._source.close()
+            self._source = None
+
+
+PATIENCE_S = 300.0  # an incident that is not known by then was never opened here, or stands in another journal
+MOST = 1000  # some 3 MB of notes; the oldest of more wait no longer
+RECENT = 1000  # incidents that are looked at for what has come
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A label that waits. `before`: where its source goes on with it, None: from where it began."""
+
+    said: Said
+    origin: str
+    source: str
+    before: int | None
+    said_at_s: float
+    since: float
+
+    def is_about(self, incident: Incident) -> bool:
+        record = self.said.record
+        if record is None:
+            return incident.alert_id.startswith(self.said.alert_id)
+        return incident.holds(record.topic, record.partition, record.offset)
+
+
+class Waiting:
+    """Guests in the order in which they came. One thread's."""
+
+    def __init__(self, *, patience_s: float = PATIENCE_S, most: int = MOST, clock: Clock = time.monotonic) -> None:
+        self._patience_s, self._most, self._clock = patience_s, most, clock
+        self._guests: dict[str, Guest] = {}  # by origin
+        self._seen: dict[str, Incident] = {}  # the newest incidents when they were last looked at
+
+    def __len__(self) -> int:
+        return len(self._guests)
+
+    def hold(self, said: Said, origin: str, source: str, before: int | None, said_at_s: float) -> None:
+        """Let a label wait; told again it is the same, and has waited since it came first."""
+        guest = Guest(said, origin, source, before, said_at_s, self._clock())
+        self._guests.setdefault(origin, guest)
+
+    def about(self, incident: Incident) -> list[Guest]:
+        """Those that wait for this one."""
+        return [guest for guest in self._guests.values() if guest.is_about(incident)]
+
+    def come(self, newest: Sequence[Incident]) -> Iterator[Guest]:
+        """Those whose incident is new among the newest ones, or tells of more than it did."""
+        for incident in newest:
+            if self._seen.get(incident.alert_id) != incident:
+                yield from self.about(incident)
+        self._seen = {one.alert_id: one for one in newest}
+
+    def weary(self) -> list[Guest]:
+        """Those that have waited for long enough, or are too many."""
+        over, now = len(self._guests) - self._most, self._clock()
+        return [
+            guest for number, guest in enumerate(self._guests.values())
+            if number < over or now - guest.since >= self._patience_s
+        ]  # fmt: skip
+
+    def leave(self, guest: Guest) -> None:
+        self._guests.pop(guest.origin, None)
+        if not self._guests:
+            self._seen = {}
+
+    def place(self, source: str, place: int) -> int | None:
+        """How far a source may be called read: up to the first label of it that waits."""
+        return next((guest.before for guest in self._guests.values() if guest.source == source), place)

@@ -1,0 +1,1 @@
+"""What a running service says over HTTP: the API, health and metrics."""

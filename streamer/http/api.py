@@ -1,0 +1,242 @@
+"""The HTTP interface: health, readiness, metrics, version and the last alerts. Errors are problem+json (RFC 9457)."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import math
+import platform
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+from msgspec.structs import replace
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from streamer import __version__
+from streamer.app.service import Parts
+from streamer.errors import InputError, ModelError, StoreError
+from streamer.http.health import Check, Health
+from streamer.http.metrics import CONTENT_TYPE, Metrics
+from streamer.lifecycle.model_admin import Desk
+
+log = structlog.get_logger()
+
+# Probes come without a token; they tell reasons, not data.
+OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+PAGE, MOST = 50, 500
+MOST_BODY = 16_384
+MOVES = ("promote", "rollback", "shadow")
+
+
+def create_app(parts: Parts, health: Health, *, token: str | None = None, loopback: bool = True) -> ASGIApp:
+    """The application. With a token every path but the probes needs it; on loopback only loopback names are served."""
+    pages = _Pages(parts, health)
+    routes = [
+        Route("/healthz", pages.healthz),
+        Route("/readyz", pages.readyz),
+        Route("/metrics", pages.metrics),
+        Route("/version", pages.version),
+        Route("/api/v1/alerts", pages.alerts),
+        Route("/api/v1/alerts/{alert}:label", pages.label, methods=["POST"]),
+        Route("/api/v1/labels", pages.labels),
+        Route("/api/v1/models", pages.models),
+        *(Route(f"/api/v1/models:{verb}", pages.move(verb), methods=["POST"]) for verb in MOVES),
+    ]
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _http_problem, Exception: _crash_problem})
+    return Guard(app, token=token, loopback=loopback)
+
+
+class Guard:
+    """Lets a request through if its host name and its token are right.
+
+    The host name matters on loopback: a web page could point a name of its own at this machine and read along.
+    """
+
+    def __init__(self, app: ASGIApp, *, token: str | None, loopback: bool) -> None:
+        self._app, self._loopback = app, loopback
+        self._token = token.encode() if token else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refused = self.refusal(scope["path"], Headers(scope=scope)) if scope["type"] == "http" else None
+        await (refused or self._app)(scope, receive, send)
+
+    def refusal(self, path: str, headers: Headers) -> Response | None:
+        if self._loopback and not loopback_host(headers.get("host", "")):
+            return problem(HTTPStatus.MISDIRECTED_REQUEST, "this service answers to loopback names only")
+        if foreign(headers):
+            return problem(HTTPStatus.FORBIDDEN, "another page's script may not ask this service")
+        if self._token is None or path in OPEN_PATHS or authorized(headers.get("authorization", ""), self._token):
+            return None
+        detail = "send the header `Authorization: Bearer <server.token>`"
+        return problem(HTTPStatus.UNAUTHORIZED, detail, {"WWW-Authenticate": "Bearer"})
+
+
+def loopback_host(host: str) -> bool:
+    """Whether a Host header names this machine from inside: localhost, 127.0.0.1 or [::1], with or without a port."""
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    return name.lower() in LOOPBACK_HOSTS
+
+
+def foreign(headers: Headers) -> bool:
+    """Whether a browser sends this on behalf of another origin's page: it says so in every request that changes."""
+    origin = headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != headers.get("host", "")
+
+
+def authorized(header: str, token: bytes) -> bool:
+    """Whether an Authorization header bears the token; takes the same time for every wrong one of its length."""
+    scheme, _, given = header.partition(" ")
+    return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode("utf-8", "replace"), token)
+
+
+def problem(status: HTTPStatus, detail: str, headers: dict[str, str] | None = None, **more: Any) -> Response:
+    body = {"type": "about:blank", "title": status.phrase, "status": int(status), "detail": detail} | more
+    return Response(json.dumps(body), int(status), headers, media_type="application/problem+json")
+
+
+def whole_number(request: Request, name: str, default: int, *, least: int, most: int) -> int:
+    """A query parameter; 400 naming it if it is not a whole number within the bounds."""
+    raw = request.query_params.get(name, str(default))
+    if not (raw.isascii() and raw.isdigit() and len(raw) < 20 and least <= int(raw) <= most):
+        raise HTTPException(400, f"{name} must be a whole number from {least} to {most}, got {raw[:40]!r}")
+    return int(raw)
+
+
+class _Pages:
+    """The handlers; each only reads numbers and copies."""
+
+    def __init__(self, parts: Parts, health: Health) -> None:
+        self._parts, self._health, self._metrics = parts, health, Metrics(parts)
+
+    async def healthz(self, request: Request) -> Response:
+        return checked(self._health.alive(), "alive")
+
+    async def readyz(self, request: Request) -> Response:
+        return checked(self._health.ready(), "ready")
+
+    async def metrics(self, request: Request) -> Response:
+        return Response(self._metrics.text(), headers={"content-type": CONTENT_TYPE})
+
+    async def version(self, request: Request) -> Response:
+        model = self._parts.model
+        return as_json(
+            {
+                "name": "streamer", "version": __version__, "python": platform.python_version(),
+                "model": {
+                    "version": model.ref.version, "backend": model.ref.backend,
+                    "sha256": model.ref.sha256, "role": model.role,
+                },
+            }
+        )  # fmt: skip
+
+    async def alerts(self, request: Request) -> Response:
+        """The last alerts behind `cursor`, oldest first; `next` is the cursor behind this page."""
+        cursor = whole_number(request, "cursor", 0, least=0, most=2**63)
+        limit = whole_number(request, "limit", PAGE, least=1, most=MOST)
+        page, after = self._parts.recent.after(cursor, limit)
+        body = b'{"schema":"streamer.alerts/1","alerts":[%b],"next":%d}' % (b",".join(page), after)
+        return Response(body, media_type="application/json")
+
+    async def label(self, request: Request) -> Response:
+        """What somebody says of an alert, {"label", "by", "note"}; the answer says what is going to change."""
+        body = await small_body(request)
+        try:
+            told = await run_in_threadpool(self._said, request.path_params["alert"], body)
+        except InputError as exc:
+            raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, str(exc)) from exc
+        except StoreError as exc:
+            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, str(exc)) from exc
+        return as_json({"schema": "streamer.label/1"} | told)
+
+    def _said(self, alert: str, body: bytes) -> dict[str, Any]:
+        from streamer.feedback.labels import consequence, join, read
+
+        said, journal = replace(read(body, "the request's body"), alert_id=alert), self._parts.hearing.journal
+        found, _ = join(said, journal, now_s=time.time())
+        number = journal.label(found)
+        log.info("audit", action="label", alert_id=found.alert_id, label=found.kind.value, by=found.by)
+        return {"number": number, "alert_id": found.alert_id, "effect": consequence(found)}
+
+    async def labels(self, request: Request) -> Response:
+        """Labels behind `cursor`, in their order; `next` is the cursor behind this page."""
+        cursor = whole_number(request, "cursor", 0, least=0, most=2**53)
+        limit = whole_number(request, "limit", PAGE, least=1, most=MOST)
+        page = await run_in_threadpool(self._parts.hearing.journal.labels, cursor, limit)
+        listed = [asdict(one) | {"end_s": None if math.isinf(one.end_s) else one.end_s} for one in page]
+        after = page[-1].number if page else cursor
+        return as_json({"schema": "streamer.labels/1", "labels": listed, "next": after})
+
+    async def models(self, request: Request) -> Response:
+        """What judges, what is tried out, and what the registry holds."""
+        return as_json(await self._asked(self._desk.listing))
+
+    def move(self, verb: str) -> Callable[[Request], Awaitable[Response]]:
+        """The handler of one verb; the body says {"version", "why"}."""
+
+        async def moved(request: Request) -> Response:
+            return as_json(await self._asked(getattr(self._desk, verb), await small_body(request)))
+
+        return moved
+
+    @property
+    def _desk(self) -> Desk:
+        if self._parts.desk is None:
+            raise HTTPException(HTTPStatus.NOT_FOUND, "this service has no models to move")
+        return self._parts.desk
+
+    async def _asked(self, question: Callable[..., dict[str, Any]], *words: bytes) -> dict[str, Any]:
+        """The answer of the desk, which may have to wait for a store."""
+        try:
+            return await run_in_threadpool(question, *words)
+        except InputError as exc:
+            raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, str(exc)) from exc
+        except ModelError as exc:
+            raise HTTPException(HTTPStatus.CONFLICT, str(exc)) from exc
+        except StoreError as exc:
+            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, str(exc)) from exc
+
+
+async def small_body(request: Request) -> bytes:
+    """The body of a request; 413 if it is longer than any label is."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MOST_BODY:
+            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body may have {MOST_BODY} bytes")
+    return body
+
+
+def checked(checks: Sequence[Check], word: str) -> Response:
+    """200 if all checks are well, else 503 as a problem; both list every check."""
+    listed = [{"name": check.name, "ok": check.ok, "detail": check.detail} for check in checks]
+    bad = [check for check in checks if not check.ok]
+    if not bad:
+        return as_json({"status": word, "checks": listed})
+    detail = "; ".join(f"{check.name}: {check.detail}" for check in bad)
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, checks=listed)
+
+
+def as_json(body: Any) -> Response:
+    return Response(json.dumps(body), media_type="application/json")
+
+
+async def _http_problem(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, HTTPException)
+    return problem(HTTPStatus(exc.status_code), exc.detail, dict(exc.headers or {}))
+
+
+async def _crash_problem(request: Request, exc: Exception) -> Response:
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "an error of the service; its log says which")

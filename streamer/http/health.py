@@ -1,0 +1,135 @@
+"""Alive and ready: pure readings of the running parts, each with its reason in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from streamer.app.service import Parts, Phase
+from streamer.event import Message
+from streamer.lifecycle.learning import Learning
+from streamer.protocols import Clock
+from streamer.runtime.model import ModelState
+from streamer.runtime.outbox import Outbox, Outlet
+from streamer.runtime.reader import Reader
+from streamer.runtime.stream_processor import Line
+
+# Far above any poll or batch; a loop that is silent for longer hangs, and a restart is the cure.
+ALIVE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One reading: its name, whether it is well, and why."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+class Health:
+    """Answers for /healthz and /readyz; any thread may ask."""
+
+    def __init__(self, parts: Parts, phase: Phase, clock: Clock, alive_s: float = ALIVE_S) -> None:
+        self._parts, self._phase, self._clock, self._alive_s = parts, phase, clock, alive_s
+
+    def alive(self) -> list[Check]:
+        """Whether each loop still turns."""
+        beats = {f"reader:{reader.stream}": reader.beat for reader in self._parts.readers}
+        beats["scorer"] = self._parts.scorer.beat
+        now = self._clock()
+        return [beat_check(name, now - beat, self._alive_s) for name, beat in beats.items()]
+
+    def ready(self) -> list[Check]:
+        """Whether events flow from every source to every sink."""
+        return [phase_check(self._phase.name), *readings(self._parts)]
+
+
+def readings(parts: Parts) -> Iterator[Check]:
+    yield model_check(parts.model)
+    yield from map(source_check, parts.readers)
+    yield from map(scores_check, parts.lines)
+    yield from map(gap_check, parts.lines)
+    yield from (store_check(line) for line in parts.lines if line.keeper is not None)
+    yield from map(sink_check, parts.outlets)
+    yield outbox_check(parts.outbox)
+    yield attendants_check(parts)
+    if parts.learning is not None:
+        yield from learning_checks(parts.learning)
+
+
+def beat_check(name: str, silent_s: float, limit_s: float) -> Check:
+    if silent_s <= limit_s:
+        return Check(name, True, "turning")
+    return Check(name, False, f"has not turned for {silent_s:.0f} s")
+
+
+def phase_check(phase: str) -> Check:
+    return Check("service", phase == "running", phase)
+
+
+def model_check(model: ModelState) -> Check:
+    """A fallback still scores, so it is ready; the detail says that it is one."""
+    running = f"{model.ref.version} on {model.ref.backend}"
+    if model.trouble is not None:
+        return Check("model", True, f"{running}, because another one is refused: {model.trouble}")
+    return Check("model", True, running if model.fallback is None else f"fallback to {running}: {model.fallback}")
+
+
+def attendants_check(parts: Parts) -> Check:
+    """What goes on beside the flow may crash, and the flow goes on."""
+    crashed = ", ".join(parts.crashed)
+    told = f"crashed, see the log; a restart brings back: {crashed}" if crashed else "all there"
+    return Check("attendants", True, told)
+
+
+def learning_checks(learning: Learning) -> Iterator[Check]:
+    """Drift and trainings that fail make nothing unready: the champion goes on."""
+    for monitor in learning.drifting.monitors:
+        compared = "nothing has drifted" if monitor.signals else "no whole window to compare yet"
+        yield Check(f"drift:{monitor.stream}", True, monitor.cause or compared)
+    if learning.retrainer is not None:
+        yield Check("retrain", True, learning.retrainer.told)
+
+
+def source_check(reader: Reader) -> Check:
+    name = f"source:{reader.stream}"
+    if reader.trouble is not None:
+        return Check(name, False, f"failing, retried: {reader.trouble}")
+    if reader.ended:
+        return Check(name, True, "ended")
+    behind = sum(records for _, records in reader.lags)
+    doing = "paused: scoring is behind" if reader.paused else "reading"
+    return Check(name, True, f"{doing}, {behind:,} records behind" if behind else doing)
+
+
+def gap_check(line: Line) -> Check:
+    """Retention removed records: past help, so it is no reason to be unready; the detail says where."""
+    lost = [f"{topic}-{partition}: {count}" for (topic, partition), count in sorted(line.ledger.expired.items())]
+    detail = f"removed by retention before they were read: {', '.join(lost)}" if lost else "no gaps"
+    return Check(f"log:{line.stream}", True, detail)
+
+
+def store_check(line: Line) -> Check:
+    """A store that is away makes nothing unready: scoring goes on, and a restart reads more of the log."""
+    trouble = None if line.keeper is None else line.keeper.trouble
+    return Check(f"store:{line.stream}", True, "keeping snapshots" if trouble is None else f"no snapshots: {trouble}")
+
+
+def sink_check(outlet: Outlet[Any]) -> Check:
+    name = f"sink:{outlet.name}"
+    if outlet.trouble is not None:
+        return Check(name, False, f"{outlet.undelivered} undelivered, retried: {outlet.trouble}")
+    return Check(name, True, "delivering")
+
+
+def scores_check(line: Line) -> Check:
+    trouble = line.scores.trouble
+    return Check(f"scores:{line.stream}", trouble is None, "writing" if trouble is None else f"retried: {trouble}")
+
+
+def outbox_check(outbox: Outbox[Message]) -> Check:
+    if outbox.full:
+        return Check("outbox", False, f"{outbox.undelivered} alerts wait (limit {outbox.limit}): scoring is stopped")
+    return Check("outbox", True, f"{outbox.undelivered} alerts wait")

@@ -1,0 +1,156 @@
+"""The learning half of a running service: what it sees of the flow, drift of streams, trainings when they are due."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from streamer import artifact
+from streamer.config import Config, KafkaSource
+from streamer.connect import open_registry
+from streamer.connect.storage.training_lock import open_turns
+from streamer.errors import StreamerError
+from streamer.event import EventBatch
+from streamer.lifecycle.drift_monitor import Monitor
+from streamer.lifecycle.retrain_job import deployment
+from streamer.lifecycle.retrain_scheduler import Retrainer, opened_by
+from streamer.lifecycle.row_recorder import Recorder
+from streamer.lifecycle.schedule import evaluation_of, plan_of
+from streamer.lifecycle.subprocess_runner import Limits
+from streamer.lifecycle.traffic_sample import Traffic
+from streamer.protocols import Registry, Verdict
+
+log = structlog.get_logger()
+
+Model = Callable[[], tuple[str, Mapping[str, Any]]]  # the version that judges, and its manifest's `training`
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """Sees what one stream has judged, on the scorer's thread."""
+
+    traffic: Traffic
+    recorder: Recorder | None
+
+    def __call__(self, batch: EventBatch, verdicts: Sequence[Verdict]) -> None:
+        self.traffic.see(batch, [verdict.scores for verdict in verdicts])
+        if self.recorder is not None:
+            self.recorder.see(batch)
+
+
+class Drifting:
+    """An attendant of the daemon that looks at every stream now and then."""
+
+    name = "drift"
+
+    def __init__(self, monitors: Sequence[Monitor], every_s: float, model: Model) -> None:
+        self.monitors, self._every_s, self._model = tuple(monitors), every_s, model
+
+    @property
+    def cause(self) -> str | None:
+        """What has drifted in which stream, in words."""
+        found = [f"{monitor.stream} {monitor.cause}" for monitor in self.monitors if monitor.cause]
+        return "; ".join(found) or None
+
+    def run(self, stop: threading.Event) -> None:
+        self.turn()
+        while not stop.wait(self._every_s):
+            self.turn()
+
+    def turn(self) -> None:
+        """One look at every stream."""
+        version, training = self._model()
+        for monitor in self.monitors:
+            monitor.model(version, training)
+            monitor.look()
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """What wiring connects to the flow."""
+
+    witnesses: Mapping[str, Witness]  # by stream
+    drifting: Drifting
+    retrainer: Retrainer | None
+
+    @property
+    def attendants(self) -> tuple[Drifting | Retrainer, ...]:
+        return (self.drifting,) if self.retrainer is None else (self.drifting, self.retrainer)
+
+
+def open_learning(
+    config: Config, channels: Mapping[str, Sequence[str]], version: Callable[[], str], registry: Registry | None,
+    *, command: Sequence[str] = (),
+) -> Learning:  # fmt: skip
+    """The learning half. Without the `command` of a training, or TensorFlow, drift is watched and nothing trained."""
+    trains = config.retrain is not None and bool(command) and _can_train()
+    most = config.retrain.max_rows // len(config.streams) if config.retrain is not None else 0
+    witnesses: dict[str, Witness] = {}
+    for stream in config.streams:
+        recorded = trains and not isinstance(stream.source, KafkaSource)
+        traffic = Traffic(float(config.drift.window), config.drift.rows)
+        witnesses[stream.name] = Witness(traffic, Recorder(most) if recorded else None)
+    monitors = [
+        Monitor(name, channels[name], witness.traffic, config.drift.threshold) for name, witness in witnesses.items()
+    ]
+    drifting = Drifting(monitors, float(config.drift.every), Trainings(version, registry, config.model.path))
+    return Learning(witnesses, drifting, _retrainer(config, command, witnesses, drifting) if trains else None)
+
+
+def _retrainer(
+    config: Config, command: Sequence[str], witnesses: Mapping[str, Witness], drifting: Drifting
+) -> Retrainer | None:
+    if config.retrain is None:
+        return None
+    limits = config.retrain.limits
+    allowed = Limits(float(limits.time), int(limits.memory), limits.nice, limits.threads)
+    recorders = {name: one.recorder for name, one in witnesses.items() if one.recorder is not None}
+    opened = opened_by(partial(open_registry, config, create=True), partial(open_turns, config))
+    name = deployment(config)
+    return Retrainer(
+        plan_of(config.retrain, name), allowed, command, opened, evaluation=evaluation_of(config.retrain, name),
+        recorders=recorders, drift=lambda: drifting.cause,
+    )  # fmt: skip
+
+
+def _can_train() -> bool:
+    if importlib.util.find_spec("tensorflow") is not None:
+        return True
+    log.warning("retrain_elsewhere", problem="TensorFlow is not installed here", fix="run streamer retrain as a job")
+    return False
+
+
+class Trainings:
+    """The version that judges and what its manifest says of its training; read once per version."""
+
+    def __init__(self, version: Callable[[], str], registry: Registry | None, path: str | None) -> None:
+        self._version, self._registry, self._path = version, registry, path
+        self._known: tuple[str, Mapping[str, Any]] = ("", {})
+
+    def __call__(self) -> tuple[str, Mapping[str, Any]]:
+        version = self._version()
+        if version != self._known[0]:
+            self._known = (version, self._read(version))
+        return self._known
+
+    def _read(self, version: str) -> Mapping[str, Any]:
+        try:
+            manifest = json.loads((self._directory(version) / artifact.MANIFEST).read_text())
+        except (OSError, ValueError, StreamerError) as exc:
+            log.warning("training_unknown", version=version, problem=str(exc))
+            return {}
+        training = manifest.get("training", {}) if manifest.get("version") == version else {}
+        return training if isinstance(training, dict) else {}
+
+    def _directory(self, version: str) -> Path:
+        if self._registry is not None and version in self._registry.versions():
+            return self._registry.path(version)
+        return Path(self._path) if self._path else artifact.PRETRAINED

@@ -1,0 +1,189 @@
+"""The loop beside the flow that starts a training or an evaluation when one is due, and tells what came of it.
+
+Either is a process of its own, `streamer retrain`: it takes the turn, gathers the history, trains and publishes, or
+judges the champion and keeps the report. Here nothing is read,
+decoded or learnt; rows of sources that cannot be read again are written down for it.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from streamer.connect.storage.training_lock import Turns
+from streamer.errors import ConfigError, StreamerError
+from streamer.lifecycle import row_recorder, subprocess_runner
+from streamer.lifecycle.evaluation import Remembered, last_attempt, last_evaluation
+from streamer.lifecycle.retrain_job import (
+    BUSY,
+    EVALUATIONS,
+    FAILED,
+    NOT_DUE,
+    OUTCOMES,
+    REFUSED,
+    STOPPED,
+    champion_trained,
+)
+from streamer.lifecycle.row_recorder import Recorder
+from streamer.lifecycle.schedule import Known, Plan, judge
+from streamer.lifecycle.subprocess_runner import Ended, Limits
+from streamer.protocols import Clock, Registry
+
+log = structlog.get_logger()
+
+LOOK_S = 10.0  # how often it is asked whether anything is due
+REST_S = 600.0  # before another try, where the last one could not even begin
+GATHER_S = 900.0  # for reading history, beside the training's own time
+FAREWELL_S = 2.5  # the process has to end its own child first
+CODES = {4: REFUSED}
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What is asked before a training; opened anew for each question, so that it may be away in between."""
+
+    registry: Callable[[], Registry]
+    turns: Callable[[], Turns]
+
+
+def command_of(config: Path, sets: Sequence[str]) -> tuple[str, ...]:
+    """The command line of a training under the configuration that the daemon was started with."""
+    words = [sys.executable, "-P", "-m", "streamer.cli", "retrain", "-c", str(config.resolve())]
+    words += [word for setting in sets for word in ("--set", setting)]
+    return (*words, "--set", "log.format=json", "--set", "log.level=info")
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What a process is started for. `name` is that of its events in the log."""
+
+    name: str
+    why: str
+    words: tuple[str, ...]  # of the command line
+    outcomes: Counter[str]
+
+
+class Retrainer:
+    """An attendant of the daemon. `outcomes`, `evaluations`, `evaluated` and `told` may be read by any thread."""
+
+    name = "retrainer"
+
+    def __init__(
+        self, plan: Plan, limits: Limits, command: Sequence[str], opened: Opened, *, evaluation: Plan | None = None,
+        recorders: Mapping[str, Recorder], drift: Callable[[], str | None], clock: Clock = time.time,
+    ) -> None:  # fmt: skip
+        self.outcomes: Counter[str] = Counter(dict.fromkeys(OUTCOMES, 0))
+        self.evaluations: Counter[str] = Counter(dict.fromkeys(EVALUATIONS, 0))
+        self.evaluated = Remembered()  # by any member
+        self.told = "waiting"
+        self._plan, self._evaluation = plan, evaluation
+        self._command, self._opened = tuple(command), opened
+        self._limits = replace(limits, seconds=limits.seconds + GATHER_S)
+        self._recorders, self._drift, self._clock = recorders, drift, clock
+        self._since_s, self._not_before_s = clock(), float("-inf")
+        self._stop = threading.Event()
+        self._result: Mapping[str, Any] = {}
+
+    def run(self, stop: threading.Event) -> None:
+        """Ask now and then until the event; what runs then is ended."""
+        self._stop = stop
+        while not stop.wait(LOOK_S):
+            self.turn()
+
+    def turn(self) -> None:
+        """Ask once, and do what is due. What goes wrong is counted, logged, and asked again later."""
+        if self._clock() < self._not_before_s:
+            return
+        errand, self._result = None, {}
+        try:
+            errand = self._due()
+            if errand is not None:
+                self._carry_out(errand)
+        except (StreamerError, OSError) as exc:
+            self._count(errand or self._training("", ""), FAILED, str(exc))
+            self._not_before_s = self._clock() + REST_S
+
+    def _due(self) -> Errand | None:
+        """A training goes before an evaluation: what it publishes may be the next to be evaluated."""
+        with closing(self._opened.registry()) as registry, closing(self._opened.turns()) as turns:
+            now_s, self.evaluated = self._clock(), last_evaluation(turns)
+            known = Known(now_s, last_attempt(turns), champion_trained(registry), self._since_s, drift=self._drift())
+        verdict = judge(self._plan, known)
+        self.told = verdict.why
+        if verdict.cause is not None:
+            return self._training(verdict.cause, verdict.why)
+        if self._evaluation is None:
+            return None
+        verdict = judge(self._evaluation, Known(now_s, self.evaluated.at_s, since_s=self._since_s))
+        return None if verdict.cause is None else self._evaluating(verdict.cause, verdict.why)
+
+    def _training(self, cause: str, why: str) -> Errand:
+        return Errand("retrain", f"training: {why}", ("--cause", cause, "--why", why), self.outcomes)
+
+    def _evaluating(self, cause: str, why: str) -> Errand:
+        return Errand("evaluation", f"evaluating: {why}", ("--evaluate", "--cause", cause), self.evaluations)
+
+    def _carry_out(self, errand: Errand) -> None:
+        self.told = errand.why
+        with tempfile.TemporaryDirectory(prefix="streamer-retrain-") as room:
+            words = [*self._command, *errand.words, *self._recorded(Path(room))]
+            ended = subprocess_runner.run(
+                words, self._limits, stop=self._stop.is_set, hear=self._hear, farewell_s=FAREWELL_S,
+                env={"TMPDIR": room},
+            )  # fmt: skip
+        self._ended(errand, ended)
+
+    def _recorded(self, room: Path) -> list[str]:
+        if not self._recorders:
+            return []
+        path = room / "recorded.npz"
+        row_recorder.write(path, {stream: one.series() for stream, one in self._recorders.items()})
+        return ["--recorded", str(path)]
+
+    def _hear(self, event: Mapping[str, Any]) -> None:
+        if event.get("event") in {"retrain_ended", "evaluation_ended"}:
+            self._result = event
+        elif event.get("event") == "retrain_progress":
+            self.told = f"training: {event.get('step')}"
+        if event.get("event") in {"retrain_started", "retrain_progress"} or event.get("level") == "warning":
+            fields = {name: value for name, value in event.items() if name not in {"event", "level", "time"}}
+            log.info(str(event["event"]), **fields)
+
+    def _ended(self, errand: Errand, ended: Ended) -> None:
+        outcome, words = self._result.get("outcome"), self._result.get("words")
+        if ended.by_us == "stop":
+            outcome = STOPPED
+        elif ended.by_us is not None or outcome is None:
+            outcome = CODES.get(ended.code, FAILED)
+        self._count(errand, str(outcome), str(words or ended.problem))
+        if outcome in {FAILED, BUSY, NOT_DUE}:
+            self._not_before_s = self._clock() + REST_S
+
+    def _count(self, errand: Errand, outcome: str, words: str) -> None:
+        errand.outcomes[outcome] += 1
+        self.told = f"last: {outcome}: {words}"
+        say = log.error if outcome == FAILED else log.warning if outcome == REFUSED else log.info
+        report = {"report": self._result["report"]} if self._result.get("report") else {}
+        say(f"{errand.name}_done", outcome=outcome, words=words, **report)
+
+
+def opened_by(registry: Callable[[], Registry | None], turns: Callable[[], Turns]) -> Opened:
+    """Openers of a configuration that has a registry; ConfigError at use where it has none."""
+
+    def there() -> Registry:
+        found = registry()
+        if found is None:
+            raise ConfigError("model.registry", "is needed for retrain")
+        return found
+
+    return Opened(there, turns)

@@ -1,0 +1,256 @@
+"""A challenger judges live traffic silently, beside the champion: what it would have told is compared, not told.
+
+It begins as a rehearsal of the swap: a copy of each detector, taken over by the challenger a slice at a time. An
+optional share of the entities, by a hash of their names, bounds what it costs; where judging falls behind, the share
+is halved.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import structlog
+
+from streamer.event import Alert, EventBatch, Fate
+from streamer.feedback.incident_recorder import seconds
+from streamer.lifecycle.hot_swap import Rebuilding
+from streamer.lifecycle.incident_matching import Agreement, Incident, Pairs
+from streamer.protocols import Clock, Verdict
+from streamer.runtime.model import Loaded, ModelState
+from streamer.runtime.partitions import Judge, Partition
+from streamer.runtime.stats import unsure
+from streamer.runtime.stream_processor import Line
+
+log = structlog.get_logger()
+
+LEAST_ENTITIES = 8  # of those that are known are compared, as far as hashes spread them evenly
+BEHIND_S = 5.0  # since the mailboxes were last at most half full: something waits there in any busy service
+
+
+def hashed(name: str) -> float:
+    """A number in [0, 1) of an entity's name, the same everywhere."""
+    return zlib.crc32(b"shadow\x1f" + name.encode("utf-8", "surrogatepass")) / 2**32
+
+
+@dataclass(slots=True)
+class Twins:
+    """The challenger's detectors of one partition."""
+
+    partition: Partition
+    judges: list[Judge]
+    ready: bool = False  # the challenger judges; before that the champion's copy goes along
+
+
+@dataclass(slots=True)
+class Report:
+    """What came of it so far."""
+
+    version: str
+    events: int = 0
+    unsure: int = 0
+    # Spent on the same batches. Of a share of the entities a challenger judges fewer rows of each, in nearly the same
+    # time, so that it is called slow only where it surely is; gate and watch compare like with like.
+    champion_s: float = 0.0
+    challenger_s: float = 0.0
+    pairs: Pairs = field(default_factory=Pairs)
+    agreement: Agreement = field(default_factory=Agreement)
+    share: float = 1.0
+    label_of: Callable[[Incident], str | None] = lambda incident: None  # what people said of an incident
+
+    @property
+    def slowdown(self) -> float:
+        return self.challenger_s / self.champion_s if self.champion_s > 0 else 0.0
+
+    @property
+    def missed(self) -> int:
+        """Confirmed incidents that only the champion opened, less those that only the challenger did."""
+        confirmed = self.pairs.by_label(self.label_of).get("confirmed", Counter())
+        return confirmed["lost"] - confirmed["extra"]
+
+    def summary(self) -> dict[str, object]:
+        """For people and JSON."""
+        return {
+            "version": self.version, "events": self.events, "share": round(self.share, 4),
+            "same": self.pairs.same, "extra": self.pairs.extra, "lost": self.pairs.lost,
+            "disagreement": round(self.pairs.disagreement, 4),
+            "correlation": round(self.agreement.correlation, 4), "without_score": self.unsure,
+            "slowdown": round(self.slowdown, 3), "by_label": self.pairs.by_label(self.label_of),
+        }  # fmt: skip
+
+
+class Shadow:
+    """One challenger over all streams. Used by the scorer's thread; `report` is read by any."""
+
+    def __init__(self, loaded: Loaded, lines: Sequence[Line], share: float, *, clock: Clock = time.monotonic) -> None:
+        self.loaded = loaded
+        self.report = Report(loaded.network.ref.version, share=share, label_of=self._label)
+        self._lines, self._clock = tuple(lines), clock
+        self._twins: dict[int, Twins] = {}  # by the partition's identity
+        self._rebuilding = Rebuilding(clock)
+        self._hashes: dict[str, float] = {}
+        self._behind_since = clock()
+
+    def _label(self, incident: Incident) -> str | None:
+        boards = (line.said for line in self._lines if line.stream == incident.stream and line.said is not None)
+        return next(
+            (board.word(incident.stream, incident.entity, seconds(incident.opened_at)) for board in boards), None
+        )
+
+    def turn(self) -> bool:
+        """Keep up with the partitions, and rebuild a slice; False if there was nothing to do."""
+        self._widen()
+        self._follow()
+        self._yield()
+        behind = [twins for twins in self._twins.values() if not twins.ready]
+        if not behind:
+            return False
+        if self._rebuilding.slice([judge for twins in behind for judge in twins.judges]):
+            for twins in behind:
+                for judge in twins.judges:
+                    judge.take_over()
+                twins.ready = True
+        return True
+
+    def _follow(self) -> None:
+        held = {id(partition): partition for line in self._lines for partition in line.partitions}
+        for gone in self._twins.keys() - held.keys():
+            del self._twins[gone]
+        for key, partition in held.items():
+            if key not in self._twins:
+                self._twins[key] = self._opened(partition)
+
+    def _opened(self, partition: Partition) -> Twins:
+        judges = [judge.twin(self._wanted) for judge in partition.judges]
+        for judge in judges:
+            judge.prepare(self.loaded.network, self.loaded.spec, self.loaded.prior)
+        return Twins(partition, judges)
+
+    def _yield(self) -> None:
+        """Judging comes first: where it stays behind, half of the entities are let go. Each is judged by itself."""
+        now = self._clock()
+        if all(line.mailbox.low for line in self._lines):
+            self._behind_since = now
+        elif now - self._behind_since >= BEHIND_S and self.report.share / 2 >= self._least_share:
+            self._behind_since = now
+            self.report.share /= 2
+            log.warning("shadow_share_halved", model=self.report.version, share=self.report.share)
+
+    def _widen(self) -> None:
+        """Into a small share nobody may fall of those who are known: begin anew with more of them."""
+        nobody = all(twins.judges[0].entities_active == 0 for twins in self._twins.values())
+        if nobody and self._twins and self._entities and self.report.share < 1:
+            self._twins.clear()
+            self.report.share = min(1.0, max(2 * self.report.share, self._least_share))
+            log.warning("shadow_share_raised", model=self.report.version, share=self.report.share)
+
+    @property
+    def _least_share(self) -> float:
+        """A challenger that judges nobody would never be done."""
+        return LEAST_ENTITIES / max(self._entities, 1)
+
+    @property
+    def _entities(self) -> int:
+        return sum(one.judges[0].entities_active for line in self._lines for one in line.partitions)
+
+    def judged(
+        self, partition: Partition, batch: EventBatch, verdicts: Sequence[Verdict], *, aloud: bool, took_s: float
+    ) -> None:
+        """The champion has judged this batch; `aloud` unless it was read again after a restart."""
+        twins = self._twins.get(id(partition))
+        if twins is None:
+            return
+        for key, (judge, verdict) in enumerate(zip(twins.judges, verdicts, strict=True)):
+            self._compare(twins, judge, batch, verdict, key, aloud=aloud, took_s=took_s / len(verdicts))
+
+    def _compare(
+        self, twins: Twins, judge: Judge, batch: EventBatch, verdict: Verdict, key: int, *, aloud: bool, took_s: float
+    ) -> None:
+        rows = self._rows(batch, key)
+        if not len(rows):
+            return
+        started = self._clock()
+        shadowed = judge.process(batch if len(rows) == len(batch) else batch.rows(rows))
+        if not (twins.ready and aloud):
+            return
+        report, mine, theirs = self.report, verdict.scores, shadowed.scores
+        report.challenger_s += self._clock() - started
+        report.champion_s += took_s
+        both = (mine.fate[rows] == Fate.SCORED) & (theirs.fate == Fate.SCORED)
+        report.events += int(np.count_nonzero(both))
+        report.unsure += unsure(theirs)
+        report.agreement.add(mine.score[rows][both], theirs.score[both])
+        report.pairs.hear([a for a in verdict.alerts if self._wanted(a.entity)], shadowed.alerts)
+
+    def ticked(self, partition: Partition, now_s: float, alerts: Sequence[Alert]) -> None:
+        """The timers have turned: silence is judged by the network too."""
+        twins = self._twins.get(id(partition))
+        if twins is None:
+            return
+        shadowed = [alert for judge in twins.judges for alert in judge.tick(now_s)]
+        if twins.ready:
+            self.report.pairs.hear([a for a in alerts if self._wanted(a.entity)], shadowed)
+
+    def _wanted(self, name: str) -> bool:
+        if self.report.share >= 1:
+            return True
+        if len(self._hashes) > 1_000_000:
+            self._hashes.clear()
+        found = self._hashes.get(name)
+        if found is None:
+            found = self._hashes[name] = hashed(name)
+        return found < self.report.share
+
+    def _rows(self, batch: EventBatch, key: int) -> np.ndarray:
+        """Row numbers of the wanted entities."""
+        if self.report.share >= 1:
+            return np.arange(len(batch))
+        wanted = np.fromiter(map(self._wanted, batch.keys), np.bool_, len(batch.keys))
+        return np.flatnonzero(wanted[batch.entity[:, key]])
+
+
+class Seat:
+    """Where the challenger sits, on the scorer's thread. `offer` may come from any; None empties it."""
+
+    def __init__(self, state: ModelState, lines: Sequence[Line]) -> None:
+        self._state, self._lines = state, tuple(lines)
+        self._lock = threading.Lock()
+        self._offered: Shadow | None = None
+        self._changed = False
+        self._shadow: Shadow | None = None
+        self.version: str | None = None  # of whoever was offered last
+        self.told = False  # whether something was decided about them
+
+    def offer(self, shadow: Shadow | None) -> None:
+        with self._lock:
+            self._offered, self._changed, self.told = shadow, True, False
+            self.version = None if shadow is None else shadow.report.version
+
+    @property
+    def report(self) -> Report | None:
+        """Of who sits here now."""
+        shadow = self._shadow
+        return None if shadow is None or self._changed else shadow.report
+
+    def turn(self) -> bool:
+        if self._changed:
+            self._seated()
+        shadow = self._shadow
+        if shadow is None:
+            return False
+        self._state.disagreement = shadow.report.pairs.disagreement
+        return shadow.turn()
+
+    def _seated(self) -> None:
+        with self._lock:
+            self._shadow, self._offered, self._changed = self._offered, None, False
+        self._state.challenger = None if self._shadow is None else self._shadow.loaded.network.ref
+        self._state.report = None if self._shadow is None else self._shadow.report
+        self._state.disagreement = None
+        for line in self._lines:
+            line.audience = self._shadow

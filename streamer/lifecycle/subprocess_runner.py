@@ -1,0 +1,199 @@
+"""A child of low priority under limits of memory, time and threads, heard while it runs and ended as a group."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from streamer.protocols import Clock
+from streamer.runtime import cpu_affinity
+
+LOOK_S = 0.2  # how late a stop or the end is seen
+FAREWELL_S = 1.0  # between the request to end and the kill
+CPU_SLACK = 1.5  # its processor seconds may exceed wall time times threads by so much before the kernel ends it
+MAX_LINE = 1 << 16
+TAIL_LINES = 20  # of what is not progress, kept to say why it failed
+
+Hear = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a child may take."""
+
+    seconds: float
+    memory_bytes: int
+    nice: int = 15
+    threads: int = 1
+
+    def around(self, command: Sequence[str]) -> list[str]:
+        """The command line that sets them and becomes the command."""
+        cpu_s = round(self.seconds * self.threads * CPU_SLACK) + 1
+        numbers = [str(number) for number in (self.nice, self.memory_bytes, cpu_s)]
+        return [sys.executable, "-P", "-m", "streamer.lifecycle.subprocess_limits", *numbers, *command]
+
+    def environment(self) -> dict[str, str]:
+        """The environment with its threads counted for every library that has some, and without a GPU."""
+        names = (
+            "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS",
+            "TF_NUM_INTEROP_THREADS",
+        )  # fmt: skip
+        counted = dict.fromkeys(names, str(self.threads))
+        return os.environ | counted | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a child ended: its exit code (negative: by that signal), and whether we ended it, and why."""
+
+    code: int
+    seconds: float
+    by_us: str | None = None  # "time" | "stop"
+    tail: tuple[str, ...] = ()
+
+    @property
+    def problem(self) -> str:
+        """Its end in words."""
+        last = f": {self.tail[-1]}" if self.tail else ""
+        if self.by_us == "time":
+            return f"ended after {self.seconds:.0f} s, its limit{last}"
+        if self.by_us == "stop":
+            return f"stopped after {self.seconds:.0f} s"
+        how = f"by signal {-self.code} ({_signal(-self.code)})" if self.code < 0 else f"with exit code {self.code}"
+        return f"ended {how}{last}"
+
+
+def run(
+    command: Sequence[str],
+    limits: Limits,
+    *,
+    stop: Callable[[], bool],
+    hear: Hear,
+    farewell_s: float = FAREWELL_S,
+    env: Mapping[str, str] = MappingProxyType({}),
+    clock: Clock = time.monotonic,
+) -> Ended:
+    """Run to the end, `limits.seconds` or `stop`; then nothing of its process group is left. Its stdout is dropped.
+
+    The thread that calls it must live as long: the kernel kills the child when it ends, so a daemon that is killed
+    leaves nothing behind.
+
+    Lines of its standard error that are JSON objects go to `hear`, as they come.
+    """
+    began = clock()
+    with cpu_affinity.unbound():
+        child = subprocess.Popen(
+            limits.around(command), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            env={**limits.environment(), **env}, start_new_session=True,
+        )  # fmt: skip
+    assert child.stderr is not None
+    lines = Lines(hear)
+    try:
+        by_us = _attend(child, child.stderr.fileno(), lines, lambda: _why(began, limits, stop, clock))
+    finally:
+        _end(child, farewell_s)
+        child.stderr.close()
+    lines.end()
+    return Ended(child.returncode, clock() - began, by_us, tuple(lines.tail))
+
+
+def _why(began: float, limits: Limits, stop: Callable[[], bool], clock: Clock) -> str | None:
+    if stop():
+        return "stop"
+    return "time" if clock() - began > limits.seconds else None
+
+
+def _attend(child: subprocess.Popen[bytes], pipe: int, lines: Lines, why: Callable[[], str | None]) -> str | None:
+    """Listen until it ends; the reason if we have to end it."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        while True:
+            if (reason := why()) is not None:
+                return reason
+            if selector.select(LOOK_S):
+                blob = os.read(pipe, MAX_LINE)
+                if not blob:  # whoever held the pipe is gone
+                    selector.unregister(pipe)
+                    return _outlasted(child, why)
+                lines.take(blob)
+            elif child.poll() is not None:  # a grandchild may keep the pipe
+                return None
+
+
+def _outlasted(child: subprocess.Popen[bytes], why: Callable[[], str | None]) -> str | None:
+    """It closed its standard error; now it ends, or is ended."""
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(LOOK_S)
+            return None
+        if (reason := why()) is not None:
+            return reason
+
+
+def _end(child: subprocess.Popen[bytes], farewell_s: float) -> None:
+    """The whole group: first asked, then killed."""
+    if child.poll() is None:
+        _signal_group(child.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(farewell_s)
+    _signal_group(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def _signal_group(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
+
+
+def _signal(number: int) -> str:
+    with suppress(ValueError):
+        return signal.Signals(number).name
+    return "unknown"
+
+
+@dataclass(slots=True)
+class Lines:
+    """Bytes of a stream as lines: progress is handed on, the rest is kept as a tail."""
+
+    hear: Hear
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
+    _rest: bytes = b""
+
+    def take(self, blob: bytes) -> None:
+        *whole, self._rest = (self._rest + blob).split(b"\n")
+        for line in whole:
+            self._line(line)
+        if len(self._rest) > MAX_LINE:
+            self._rest = b""
+
+    def end(self) -> None:
+        self._line(self._rest)
+        self._rest = b""
+
+    def _line(self, line: bytes) -> None:
+        event = _event(line)
+        if event is not None:
+            self.hear(event)
+            if "error" in event:
+                self.tail.append(str(event["error"])[:500])
+        elif line.strip():
+            self.tail.append(line.decode(errors="replace").strip()[:500])
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) else None

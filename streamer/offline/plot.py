@@ -1,0 +1,352 @@
+"""The picture of a scored series: what was seen, what was expected, how strange it was, and where an alarm fired.
+
+Needs matplotlib (the [console] extra), loaded only when a picture is drawn. Colours are Okabe and Ito's (2008), which
+colour-blind readers can tell apart.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from streamer.errors import BackendError, SinkError
+from streamer.event import F32, F64, I64, Alert, Bool, Fate
+from streamer.offline.score import Track
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MARGIN = 0.025  # of the width, at the left of all text
+WIDTH, HEIGHT, DPI = 16.0, 9.0, 100  # 1600 x 900 pixels
+MAX_PANELS = 8
+TALL = 3  # with so few channels a panel has room for all its ticks
+COLUMNS = 1400  # more points than pixel columns are drawn as their envelope
+SENTENCES = 3
+NAME = 20  # characters of a channel's name
+THINNEST = 0.003  # of the width
+NUMBERS_EVERY = 0.018  # of the width: numbers closer than this would overlap
+
+INK, FAINT, GRID = "#22303c", "#7b8794", "#e6eaee"
+LINE, BAND, SCORE, ALARM, WARMING = "#22303c", "#56b4e9", "#0072b2", "#d55e00", "#c9d1d9"
+LABEL, LABEL_EDGE = "#f0e442", "#e6b800"
+
+STYLE = {
+    "font.family": "DejaVu Sans", "font.size": 10.5, "axes.edgecolor": GRID, "axes.labelcolor": FAINT,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False, "axes.grid": True,
+    "axes.grid.axis": "y", "grid.color": GRID, "grid.linewidth": 0.8, "axes.axisbelow": True, "text.color": INK,
+    "xtick.color": FAINT, "ytick.color": FAINT, "xtick.major.size": 0, "ytick.major.size": 0,
+    "axes.formatter.useoffset": False, "figure.facecolor": "white",
+    "text.parse_math": False,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """All that a plot says. `windows` are labelled spans on the time axis, `footer` one line of counts."""
+
+    title: str
+    track: Track
+    alerts: tuple[Alert, ...] = ()  # opened alerts of the track's entity, in order
+    by_time: bool = True  # False: the x axis is the row number
+    windows: tuple[tuple[float, float], ...] = ()
+    footer: str = ""
+
+
+def draw(picture: Picture, path: Path) -> None:
+    """Write the picture, PNG or by the suffix of `path`. BackendError without matplotlib, SinkError if unwritable."""
+    with _matplotlib():
+        figure = _figure(picture)
+        try:
+            figure.savefig(path, dpi=DPI)
+        except (OSError, ValueError) as exc:
+            raise SinkError(f"{path}: the plot cannot be written: {exc}") from exc
+
+
+@contextmanager
+def _matplotlib() -> Iterator[None]:
+    try:
+        import matplotlib as mpl
+    except ImportError as exc:
+        raise BackendError("a plot needs matplotlib: pip install 'streamer[console]'") from exc
+    with mpl.rc_context(STYLE):
+        yield
+
+
+def _figure(picture: Picture) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    shown = involved_channels(picture.track)
+    figure = Figure(figsize=(WIDTH, HEIGHT))
+    FigureCanvasAgg(figure)
+    said = min(len(picture.alerts), SENTENCES)
+    ratios = [1.0] * len(shown) + [max(0.55, 0.2 * len(shown)), max(0.4, 0.15 * len(shown))]
+    left = MARGIN + 0.0062 * max(13, *(min(len(picture.track.channels[i]), NAME) for i in shown))
+    panels = figure.subplots(
+        len(ratios), 1, sharex=True,
+        gridspec_kw={"height_ratios": ratios, "left": left, "right": 0.945, "top": 0.87,
+                     "bottom": 0.105 + 0.026 * said, "hspace": 0.09},
+    )  # fmt: skip
+    x = _axis(picture)
+    for panel, channel in zip(panels[:-2], shown, strict=True):
+        _channel(panel, picture, x, channel)
+    _score(panels[-2], picture, x)
+    _alarm(panels[-1], picture, x)
+    rows = alert_rows(picture.track, picture.alerts)
+    for panel in panels:
+        _ticks(panel, tall=len(shown) <= TALL)
+        _spans(panel, picture)
+        for row in rows:
+            panel.axvline(x[row], color=ALARM, linewidth=0.8, alpha=0.4, zorder=2)
+    _numbers(panels[0], x, rows)
+    _words(figure, picture, shown)
+    _time_axis(panels[-1], picture, x)
+    return figure
+
+
+def involved_channels(track: Track, limit: int = MAX_PANELS) -> list[int]:
+    """The channels that carry most of the score of alarm rows (of all rows where none fired), in the file's order."""
+    count = len(track.channels)
+    if count <= limit:
+        return list(range(count))
+    fired = track.alarm >= 1
+    weight = np.nansum(track.parts[fired] if fired.any() else track.parts, axis=0)[:count]
+    return sorted(np.argsort(-weight, kind="stable")[:limit].tolist())
+
+
+def _axis(picture: Picture) -> F64:
+    if picture.by_time:
+        return picture.track.time_s / 86_400.0  # matplotlib counts days since 1970
+    return picture.track.row.astype(np.float64)
+
+
+def bucket_edges(x: F64, columns: int = COLUMNS) -> I64:
+    """First row of each of at most `columns` groups of neighbouring rows (all rows where there are few)."""
+    if len(x) <= 2 * columns:
+        return np.arange(len(x))
+    return np.unique(np.linspace(0, len(x), columns, endpoint=False).astype(np.int64))
+
+
+def envelope(x: F64, y: F32, edges: I64) -> tuple[F64, F64]:
+    """The line through the lowest and highest value of each group: no spike is lost. NaN where a group has no value."""
+    if len(edges) == len(x):
+        return x, y.astype(np.float64)
+    low = np.fmin.reduceat(y, edges)
+    high = np.fmax.reduceat(y, edges)
+    return np.repeat(x[edges], 2), np.column_stack([low, high]).ravel().astype(np.float64)
+
+
+def group_mean(y: F32, edges: I64) -> F64:
+    """Mean of each group, NaN left out; NaN where a group has no value."""
+    known = ~np.isnan(y)
+    total = np.add.reduceat(np.where(known, y, 0).astype(np.float64), edges)
+    count = np.add.reduceat(known.astype(np.float64), edges)
+    mean: F64 = np.divide(total, count, out=np.full(len(edges), np.nan), where=count > 0)
+    return mean
+
+
+def _channel(panel: Axes, picture: Picture, x: F64, channel: int) -> None:
+    track = picture.track
+    edges = bucket_edges(x)
+    low, high = (group_mean(side[:, channel], edges) for side in (track.low, track.high))
+    panel.fill_between(x[edges], low, high, color=BAND, alpha=0.38, linewidth=0, zorder=1)
+    _line(panel, x, track.values[:, channel], edges)
+    fired = np.flatnonzero(track.alarm >= 1)
+    blamed = fired[_blamed(track, fired, channel)]
+    panel.plot(x[blamed], track.values[blamed, channel], "o", color=ALARM, ms=6, mec="white", mew=1.0, zorder=5)
+    _limits(panel, track.values[:, channel], low, high)
+    _name(panel, track.channels[channel])
+
+
+def _name(panel: Axes, name: str, note: str = "") -> None:
+    """The panel's name in the gutter at its left; few ticks at its right."""
+    lines: list[tuple[str, int, dict[str, Any]]] = [
+        (name, 7 if note else 0, {"fontsize": 10.5, "fontweight": "bold", "color": INK})
+    ]
+    lines += [(note, -7, {"fontsize": 9, "color": FAINT})] if note else []
+    for text, up, look in lines:
+        panel.annotate(
+            _shortened(text, NAME), (0, 0.5), xycoords="axes fraction", xytext=(-8, up), textcoords="offset points",
+            ha="right", va="center", annotation_clip=False, **look,
+        )  # fmt: skip
+    panel.yaxis.tick_right()
+
+
+def _ticks(panel: Axes, *, tall: bool) -> None:
+    """Few, and none at the edge of a low panel, where it would meet its neighbour's."""
+    from matplotlib.ticker import MaxNLocator
+
+    panel.yaxis.set_major_locator(MaxNLocator(nbins=5) if tall else MaxNLocator(nbins=3, prune="both", min_n_ticks=1))
+
+
+def _line(panel: Axes, x: F64, y: F32, edges: I64) -> None:
+    panel.plot(*envelope(x, y, edges), color=LINE, linewidth=0.9, zorder=3, solid_joinstyle="round")
+    alone = ~np.isnan(y) & np.isnan(np.r_[np.nan, y[:-1]]) & np.isnan(np.r_[y[1:], np.nan])
+    if alone.any():  # a value between two gaps has no line to stand on
+        panel.plot(x[alone], y[alone], ".", color=LINE, ms=2.5, zorder=3)
+
+
+def _blamed(track: Track, fired: I64, channel: int) -> Bool:
+    """Alarm rows in which the channel carries at least a tenth of the score."""
+    total = np.maximum(track.score[fired], 1e-12)
+    return np.asarray(track.parts[fired, channel] >= 0.1 * total)
+
+
+def _limits(panel: Axes, y: F32, low: F64, high: F64) -> None:
+    """The series decides the scale; the band may leave the panel, but not by making the series flat."""
+    known = y[~np.isnan(y)]
+    if not known.size:
+        panel.set_ylim(0, 1)
+        return
+    bottom, top = float(known.min()), float(known.max())
+    room = 0.25 * max(top - bottom, 1e-9)
+    with np.errstate(all="ignore"):
+        inner = [
+            value for value in (np.nanmin(low, initial=np.inf), np.nanmax(high, initial=-np.inf)) if np.isfinite(value)
+        ]
+    if inner:
+        bottom, top = max(bottom - room, min(bottom, inner[0])), min(top + room, max(top, inner[-1]))
+    pad = 0.06 * max(top - bottom, 1e-3 * max(abs(top), abs(bottom), 1e-9))
+    panel.set_ylim(bottom - pad, top + pad)
+
+
+def _score(panel: Axes, picture: Picture, x: F64) -> None:
+    """The continuous score, for ranking: it has no alarm line of its own."""
+    edges = bucket_edges(x)
+    peaks = _peaks(picture.track.score, edges)
+    panel.fill_between(x[edges], 0, peaks, color=SCORE, alpha=0.18, linewidth=0, zorder=1)
+    panel.plot(x[edges], peaks, color=SCORE, linewidth=1.0, zorder=3)
+    panel.set_ylim(0, 1.15 * max(float(picture.track.score.max(initial=0)), 1e-3))
+    _name(panel, "score", "continuous")
+
+
+def _alarm(panel: Axes, picture: Picture, x: F64) -> None:
+    """The decision, and the line at which it fires."""
+    edges, alarm = bucket_edges(x), picture.track.alarm
+    panel.fill_between(x[edges], 0, _peaks(alarm, edges), color=ALARM, alpha=0.35, linewidth=0.6, step="mid", zorder=1)
+    fired = np.flatnonzero(alarm >= 1)
+    panel.plot(x[fired], alarm[fired], "o", color=ALARM, ms=6, mec="white", mew=1.0, zorder=5)
+    panel.axhline(1.0, color=ALARM, linewidth=1.0, linestyle=(0, (5, 4)), zorder=2)
+    panel.set_ylim(0, max(1.5, 1.25 * float(alarm.max(initial=0))))
+    _name(panel, "alarm", "fires at 1.0")
+
+
+def _peaks(y: F32, edges: I64) -> F32:
+    return y if len(edges) == len(y) else np.maximum.reduceat(y, edges)
+
+
+def _spans(panel: Axes, picture: Picture) -> None:
+    """Labelled windows, never thinner than can be seen, and the rows that only taught."""
+    x, scale = _axis(picture), 86_400.0 if picture.by_time else 1.0
+    thinnest = THINNEST * scale * (float(np.ptp(x)) if len(x) else 0.0)
+    for begin, finish in picture.windows:
+        room = max(thinnest - (finish - begin), 0.0) / 2
+        start, end = begin - room, finish + room
+        panel.axvspan(start / scale, end / scale, color=LABEL, alpha=0.22, linewidth=0, zorder=0)
+        panel.axvspan(start / scale, end / scale, 0.0, 0.03, color=LABEL_EDGE, linewidth=0, zorder=4)
+    judged = np.flatnonzero(picture.track.fate == Fate.SCORED)
+    if judged.size and judged[0] > 0:
+        panel.axvspan(x[0], x[judged[0]], color=WARMING, alpha=0.35, linewidth=0, zorder=0)
+
+
+def alert_rows(track: Track, alerts: Sequence[Alert]) -> list[int]:
+    """Index into the track of the row that raised each alert (the nearest row kept)."""
+    if not len(track.row):
+        return [0 for _ in alerts]
+    rows = [_row_of(track, alert) for alert in alerts]
+    return [int(np.clip(row, 0, len(track.row) - 1)) for row in rows]
+
+
+def _row_of(track: Track, alert: Alert) -> int:
+    if alert.window is not None:
+        return int(np.searchsorted(track.row, alert.window.last_offset))
+    when = dt.datetime.fromisoformat(alert.detected_at).timestamp()
+    return int(np.searchsorted(track.time_s, when))
+
+
+def _numbers(panel: Axes, x: F64, rows: Sequence[int]) -> None:
+    """The number of each alert above the first panel; those that would overlap are left out."""
+    span, last = max(float(np.ptp(x)) if len(x) else 0.0, 1e-12), -np.inf
+    for number, row in enumerate(rows, start=1):
+        if (x[row] - last) / span < NUMBERS_EVERY:
+            continue
+        last = float(x[row])
+        panel.annotate(
+            str(number), (last, 1.0), xycoords=("data", "axes fraction"), xytext=(0, 4), textcoords="offset points",
+            ha="center", va="bottom", fontsize=9.5, color="white", fontweight="bold",
+            bbox={"boxstyle": "round,pad=0.22", "facecolor": ALARM, "edgecolor": "none"}, annotation_clip=False,
+        )  # fmt: skip
+
+
+def _words(figure: Figure, picture: Picture, shown: Sequence[int]) -> None:
+    figure.text(MARGIN, 0.955, _shortened(picture.title, 60), fontsize=17, fontweight="bold", color=INK, va="center")
+    figure.text(MARGIN, 0.918, _shortened(_subtitle(picture, len(shown))), fontsize=10.5, color=FAINT, va="center")
+    _legend(figure, picture)
+    strongest = sorted(range(len(picture.alerts)), key=lambda i: -picture.alerts[i].score)[:SENTENCES]
+    for line, index in enumerate(sorted(strongest)):
+        y = 0.042 + 0.026 * (len(strongest) - 1 - line)
+        figure.text(MARGIN, y, str(index + 1), fontsize=10, fontweight="bold", color=ALARM, va="center", ha="right")
+        figure.text(MARGIN + 0.008, y, _shortened(picture.alerts[index].summary), fontsize=10, color=INK, va="center")
+    figure.text(MARGIN, 0.016, _shortened(picture.footer), fontsize=9.5, color=FAINT, va="center")
+
+
+def _subtitle(picture: Picture, shown: int) -> str:
+    total = len(picture.track.channels)
+    named = bool(picture.track.entity) and picture.track.entity not in picture.title
+    parts = [f"entity {picture.track.entity}"] if named else []
+    parts.append(f"{len(picture.track.row):,} rows")
+    parts.append(f"the {shown} most involved of {total} channels" if shown < total else _plural(total, "channel"))
+    parts.append(_plural(len(picture.alerts), "alert"))
+    return "   ·   ".join(parts)
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _shortened(text: str, limit: int = 190) -> str:
+    clean = "".join(char if char.isprintable() else "?" for char in text)
+    return clean if len(clean) <= limit else clean[: limit - 1] + "…"
+
+
+def _legend(figure: Figure, picture: Picture) -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles: list[Any] = [
+        Line2D([], [], color=LINE, linewidth=1.4, label="observed"),
+        Patch(facecolor=BAND, alpha=0.45, label="expected"),
+        Line2D([], [], color=SCORE, linewidth=1.6, label="score"),
+        Line2D([], [], marker="o", color=ALARM, linestyle=(0, (5, 4)), mec="white", ms=8, label="alarm"),
+    ]
+    if picture.windows:
+        handles.append(Patch(facecolor=LABEL_EDGE, alpha=0.8, label="labelled"))
+    figure.legend(
+        handles=handles,
+        loc="center right",
+        bbox_to_anchor=(0.987, 0.945),
+        ncols=len(handles),
+        frameon=False,
+        fontsize=10,
+    )
+
+
+def _time_axis(panel: Axes, picture: Picture, x: F64) -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    if picture.by_time:
+        locator = AutoDateLocator(minticks=5, maxticks=12)
+        panel.xaxis.set_major_locator(locator)
+        panel.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    else:
+        panel.set_xlabel("row")
+    if len(x):
+        room = 0.004 * max(float(x[-1] - x[0]), 1e-9)
+        panel.set_xlim(float(x[0]) - room, float(x[-1]) + room)

@@ -1,0 +1,63 @@
+"""How far back a stream depends on itself: what a window has to hold.
+
+Per entity and channel: the autocorrelation of the values at lags 1 to LONGEST, as far as it exceeds what a series that
+depends on nothing beyond the lags before would show by chance (Bartlett 1946). The *need* is the lag within which SHARE
+of that dependency lies. The suggestion is the 95th percentile of the needs, so that almost every entity has what it
+needs. Axes: L rows, K lags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from streamer.event import F64
+from streamer.offline.series import Series
+
+SHORTEST, LONGEST = 10, 200  # events
+SHARE, PERCENTILE = 0.90, 95.0
+LEAST_ROWS = 2 * LONGEST
+DEVIATIONS = 3.5  # of chance: one of 200 lags exceeds it in one series of ten
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A window in events; the needs it follows from, by entity and channel; and how many series said nothing."""
+
+    window: int
+    needs: tuple[int, ...]
+    silent: int  # too short, constant, or noise: the present says all there is to say
+    kept: float  # median share of the dependency that the window holds
+
+
+def suggest(series: Sequence[Series]) -> Suggestion:
+    """The window for these series."""
+    profiles = [profile(one.values[:, c]) for one in series for c in range(one.values.shape[1])]
+    some = [found for found in profiles if found is not None]
+    needs = tuple(need(found) for found in some)
+    wanted = float(np.percentile(needs, PERCENTILE)) if needs else SHORTEST
+    window = int(min(max(np.ceil(wanted), SHORTEST), LONGEST))
+    kept = float(np.median([found[:window].sum() / found.sum() for found in some])) if some else 1.0
+    return Suggestion(window, needs, len(profiles) - len(some), kept)
+
+
+def need(found: F64) -> int:
+    """The smallest lag within which SHARE of a dependency (K,) lies."""
+    return int(np.searchsorted(np.cumsum(found) / found.sum(), SHARE)) + 1
+
+
+def profile(values: np.ndarray) -> F64 | None:
+    """How much the value at each lag 1..LONGEST says (K,); None where nothing does. Missing values are the mean."""
+    known = ~np.isnan(values)
+    if known.sum() < LEAST_ROWS or np.ptp(values[known]) == 0:
+        return None
+    centred = np.where(known, values - values[known].mean(), 0.0).astype(np.float64)
+    size = 1 << (2 * len(centred) - 1).bit_length()
+    auto = np.fft.irfft(np.abs(np.fft.rfft(centred, size)) ** 2, size)[: LONGEST + 1]
+    rho = auto[1:] / auto[0]
+    before = np.concatenate([[0.0], np.cumsum(rho * rho)[:-1]])
+    chance = np.sqrt((1 + 2 * before) / known.sum())
+    found = np.where(np.abs(rho) > DEVIATIONS * chance, np.abs(rho), 0.0)
+    return found if found.sum() > 0 else None

@@ -1,0 +1,1 @@
+"""The hot path: from what a source brings to scores, alerts and committed positions."""

@@ -1,0 +1,170 @@
+"""What a stream remembers per partition: detectors, event clock and place in the log, from assignment to revocation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+
+from streamer.artifact import ModelSpec
+from streamer.detect.alerts.feedback import Effect
+from streamer.errors import StoreError
+from streamer.event import I64, Alert, Assigned, EventBatch, Lease, ModelRef
+from streamer.journal import Label
+from streamer.protocols import Scorer as Network
+from streamer.protocols import Verdict
+from streamer.runtime.event_clock import EventClock
+from streamer.runtime.snapshot_writer import Frozen
+
+
+class Judge(Protocol):
+    """What the service needs of a detector (streamer.detect.pipeline.Detector)."""
+
+    fates: I64
+    ref: ModelRef
+    now_s: float | None  # event time of its last tick
+
+    def process(self, batch: EventBatch) -> Verdict: ...
+
+    def tick(self, now_s: float) -> list[Alert]: ...
+
+    def get_ahead(self) -> None: ...
+
+    def heed(self, labels: Sequence[Label], note: Callable[[Effect], None] = ...) -> list[Alert]: ...
+
+    def load(self, blob: bytes) -> None: ...
+
+    def freeze(self) -> Frozen: ...
+
+    @property
+    def coming(self) -> ModelRef | None: ...
+
+    def prepare(self, scorer: Network, spec: ModelSpec, prior: Mapping[str, Any] | None = None) -> None: ...
+
+    def rebuild(self, most: int) -> int: ...
+
+    def abandon(self) -> None: ...
+
+    def take_over(self) -> None: ...
+
+    def twin(self, wanted: Callable[[str], bool]) -> Judge: ...
+
+    @property
+    def memory_bytes(self) -> int: ...
+
+    @property
+    def entities_active(self) -> int: ...
+
+    @property
+    def evicted(self) -> dict[str, int]: ...
+
+    @property
+    def out_of_order(self) -> int: ...
+
+    @property
+    def open_incidents(self) -> int: ...
+
+
+log = structlog.get_logger()
+
+OpenJudges = Callable[[int], Sequence[Judge]]  # by the number of partitions of the topic; one judge per entity key
+
+
+@dataclass(slots=True)
+class Partition:
+    """One lease's memory."""
+
+    lease: Lease
+    judges: Sequence[Judge]
+    clock: EventClock
+    position: int = 0  # records before it were judged before a restart: they only rebuild the memory
+    after: int = 0  # where the log goes on behind what the judges have seen
+    kept: int = -1  # offset of the newest snapshot that was taken
+    kept_at: float = float("-inf")
+
+
+class Partitions:
+    """The partitions that a stream holds, or the whole of a source that has none."""
+
+    def __init__(self, open_judges: OpenJudges, pace: float) -> None:
+        self._open, self._pace = open_judges, pace
+        self._held: dict[Lease, Partition] = {}
+        self._whole: Partition | None = None
+        self._evicted: dict[int, Counter[str]] = {}  # of judges that are gone, by key
+        self._out_of_order = 0
+        self.moves: Counter[str] = Counter()  # partitions that came ("assigned") and went ("revoked")
+
+    @classmethod
+    def whole(cls, judges: Sequence[Judge], pace: float) -> Partitions:
+        """Of a source without partitions: whatever comes belongs to these judges."""
+        made = cls(lambda partitions: judges, pace)
+        made._whole = made._opened(Lease("", 0), 1)
+        return made
+
+    def __iter__(self) -> Iterator[Partition]:
+        return iter(list(self._held.values()))
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def of(self, lease: Lease) -> Partition:
+        """The partition of a lease, opened if it is new."""
+        held = self._whole or self._held.get(lease)
+        return self._opened(lease, 1) if held is None else held
+
+    def assign(self, assigned: Assigned) -> Partition:
+        """A partition came, with the memory that was found for it; without it, loudly, if that does not fit."""
+        self.moves["assigned"] += 1
+        partition = self._opened(assigned.lease, assigned.partitions)
+        partition.position, partition.after = assigned.position, assigned.start
+        try:
+            for judge, blob in zip(partition.judges, assigned.memory, strict=bool(assigned.memory)):
+                judge.load(blob)
+        except (StoreError, ValueError) as exc:
+            log.error(
+                "memory_refused", topic=assigned.lease.topic, partition=assigned.lease.partition, problem=str(exc)
+            )
+            partition.judges = self._open(assigned.partitions)
+        partition.clock.now_s = partition.judges[0].now_s
+        return partition
+
+    def revoke(self, lease: Lease) -> None:
+        """The partition went: its memory is forgotten, its counts stay."""
+        gone = self._held.pop(lease, None)
+        if gone is None:
+            return
+        self.moves["revoked"] += 1
+        self._out_of_order += sum(judge.out_of_order for judge in gone.judges)
+        for key, judge in enumerate(gone.judges):
+            self._evicted.setdefault(key, Counter()).update(judge.evicted)
+
+    @property
+    def judges(self) -> list[Judge]:
+        return [judge for partition in self for judge in partition.judges]
+
+    @property
+    def out_of_order(self) -> int:
+        return self._out_of_order + sum(judge.out_of_order for judge in self.judges)
+
+    def by_key(self) -> dict[int, list[Judge]]:
+        """Judges of all partitions by entity key."""
+        found: dict[int, list[Judge]] = {}
+        for partition in self:
+            for key, judge in enumerate(partition.judges):
+                found.setdefault(key, []).append(judge)
+        return found
+
+    def evicted(self) -> dict[int, Counter[str]]:
+        """Evictions by entity key and reason, of present and past judges."""
+        total = {key: Counter(counts) for key, counts in self._evicted.items()}
+        for key, judges in self.by_key().items():
+            for judge in judges:
+                total.setdefault(key, Counter()).update(judge.evicted)
+        return total
+
+    def _opened(self, lease: Lease, partitions: int) -> Partition:
+        held = self._held[lease] = Partition(lease, self._open(partitions), EventClock(self._pace))
+        return held

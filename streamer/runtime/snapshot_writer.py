@@ -1,0 +1,233 @@
+"""The thread that writes a stream's snapshots: late enough to be true, and never in the scorer's way."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import structlog
+
+from streamer.backoff import Backoff
+from streamer.errors import StoreError
+from streamer.event import Lease
+from streamer.failpoints import failpoint
+from streamer.protocols import Clock
+from streamer.runtime.restore import note_of
+from streamer.runtime.snapshot_format import Shelf, Snapshot
+
+log = structlog.get_logger()
+
+POLL_S = 0.1  # between looks at what is committed
+PROBE_S = 1.0  # between looks at the store
+HUNG_S = 10.0  # a write that takes longer is trouble
+
+
+class Frozen(Protocol):
+    """A detector's memory, copied (streamer.detect.snapshot.Frozen)."""
+
+    def encode(self) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A snapshot that is not written yet."""
+
+    lease: Lease
+    offset: int
+    model: str
+    parts: Sequence[Frozen]
+    delivered: Callable[[], bool]
+
+
+def _always() -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The newest snapshot of a lease that the store has."""
+
+    offset: int
+    model: str
+    at: float
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the keeper has done. Written by its thread, read by any."""
+
+    written: int = 0
+    failed: int = 0  # attempts to reach the store; what waits is tried again
+    dropped: int = 0  # their partition went first
+    bytes: int = 0
+    seconds: float = 0.0  # spent on making and writing them
+
+
+class Keeper:
+    """Writes what it is offered once the log has confirmed it. `run` is its thread; all else any thread may call.
+
+    A store that is down or full is tried again after a backoff. Of each lease the newest offer waits; what waits for a
+    lease that is gone is dropped.
+    """
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        committed: Callable[[Lease], int | None],
+        holds: Callable[[Lease], bool],
+        *,
+        backoff: Backoff | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        """`committed` and `holds` are the source's."""
+        self.tally = Tally()
+        self._shelf, self._committed, self._holds = shelf, committed, holds
+        self._backoff, self._clock = backoff or Backoff(0.5, 5.0, clock), clock
+        self._lock = threading.Lock()
+        self._empty = threading.Condition(self._lock)
+        self._waiting: dict[Lease, Offered] = {}
+        self._kept: dict[Lease, Kept] = {}
+        self._problem: str | None = None
+        self._refused = False  # the newest write failed
+        self._busy_since: float | None = None
+        self._probed_at = float("-inf")
+        self._hurry = False
+
+    # -- any thread ---------------------------------------------------------------------------------------------------
+    def offer(
+        self, lease: Lease, offset: int, model: str, parts: Sequence[Frozen], delivered: Callable[[], bool] = _always
+    ) -> None:
+        """The memory of a partition before the event at `offset`; it takes the place of what waits for the lease.
+
+        `delivered` says whether every alert raised before the copy was made is acknowledged. Alerts of timers belong to
+        no record: a memory that knows of one before it is delivered would lose it in a crash.
+        """
+        with self._lock:
+            self._waiting[lease] = Offered(lease, offset, model, parts, delivered)
+
+    def resumed(self, lease: Lease, offset: int, model: str) -> None:
+        """The lease began from the store's snapshot at `offset`: its commits say so until there is a newer one."""
+        with self._lock:
+            self._kept[lease] = Kept(offset, model, self._clock())
+
+    def note(self, lease: Lease, model: str) -> str:
+        """What a commit of this lease says beside its position."""
+        kept = self._kept.get(lease)
+        return note_of(None if kept is None else kept.offset, model)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing is written; None if all is well."""
+        since = self._busy_since
+        if since is not None and self._clock() - since > HUNG_S:
+            return f"the store has not answered for {self._clock() - since:.0f} s"
+        return self._problem
+
+    @property
+    def age_s(self) -> float:
+        """Age of the oldest among the newest snapshots of the leases that are held; 0 without any."""
+        with self._lock:
+            oldest = min((kept.at for lease, kept in self._kept.items() if self._holds(lease)), default=None)
+        return 0.0 if oldest is None else self._clock() - oldest
+
+    def flush(self, timeout_s: float) -> int:
+        """Wait until nothing waits, backoff or not; how many snapshots are not written after all. `run` must run."""
+        self._hurry = True
+        with self._empty:
+            self._empty.wait_for(lambda: not self._waiting, timeout_s)
+            self._hurry = False
+            return len(self._waiting)
+
+    # -- the keeper's thread ------------------------------------------------------------------------------------------
+    def run(self, stop: threading.Event) -> None:
+        """Until stopped. Call `flush` before: what still waits at the stop is not written."""
+        while not stop.is_set():
+            try:
+                self.work()
+            except Exception as exc:  # the edge of a thread: without snapshots a restart only reads more
+                log.exception("keeper_failed", stream=self._shelf.stream)
+                self._failed(repr(exc))
+            stop.wait(POLL_S)
+
+    def work(self) -> None:
+        """Write everything that may be written now; where there is nothing, look whether the store answers."""
+        self._forget()
+        if not (self._hurry or self._backoff.due):
+            return
+        ready = [offered for offered in list(self._waiting.values()) if self._confirmed(offered)]
+        if ready:
+            self._refused = not all(self._tried(partial(self._write, offered)) for offered in ready)
+            well = not self._refused
+        else:
+            # A full store answers all the same: it is back once it has taken what waits.
+            well = self._answers() and not (self._refused and self._waiting)
+        if well:
+            self._recovered()
+
+    def _answers(self) -> bool:
+        """Whether a look at the store was due, and went well."""
+        if self._clock() < self._probed_at + PROBE_S:
+            return False
+        self._probed_at = self._clock()
+        return self._tried(self._shelf.look)
+
+    def _confirmed(self, offered: Offered) -> bool:
+        committed = self._committed(offered.lease)
+        return committed is not None and committed >= offered.offset and offered.delivered()
+
+    def _forget(self) -> None:
+        """Drop what belongs to leases that are gone."""
+        with self._empty:
+            for lease in [lease for lease in {*self._waiting, *self._kept} if not self._holds(lease)]:
+                self.tally.dropped += self._waiting.pop(lease, None) is not None
+                self._kept.pop(lease, None)
+            self._empty.notify_all()
+
+    def _tried(self, action: Callable[[], object]) -> bool:
+        self._busy_since = self._clock()
+        try:
+            action()
+        except StoreError as exc:
+            self._failed(str(exc))
+            return False
+        finally:
+            self._busy_since = None
+        return True
+
+    def _recovered(self) -> None:
+        if self._problem is not None:
+            log.info("store_is_back", stream=self._shelf.stream)
+        self._problem = None
+        self._backoff.succeed()
+
+    def _failed(self, problem: str) -> None:
+        if self._problem is None:
+            log.warning("snapshots_unwritten", stream=self._shelf.stream, problem=problem)
+        self._problem = problem
+        self.tally.failed += 1
+        self._backoff.fail()
+
+    def _write(self, offered: Offered) -> None:
+        shelf, lease, started = self._shelf, offered.lease, self._clock()
+        parts = tuple(part.encode() for part in offered.parts)
+        failpoint("before_snapshot_put")
+        size = shelf.put(
+            Snapshot(shelf.stream, shelf.group, lease.topic, lease.partition, offered.offset, offered.model, parts)
+        )
+        failpoint("after_snapshot_put")
+        self.tally.written += 1
+        self.tally.bytes += size
+        self.tally.seconds += self._clock() - started
+        with self._empty:
+            self._kept[lease] = Kept(offered.offset, offered.model, self._clock())
+            if self._waiting.get(lease) is offered:
+                del self._waiting[lease]
+            self._empty.notify_all()

@@ -1,1 +1,0 @@
-"""Keeping the model fresh: what is learnt, judged, promoted, watched, and taken back."""

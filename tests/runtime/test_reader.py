@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import threading
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamer.connect.memory import ABORT, MemorySource
+from streamer.errors import InputError
+from streamer.event import Lease, Poll, Position
+from streamer.runtime.mailbox import Mailbox
+from streamer.runtime.reader import FEW, GATHER_S, REST_S, Arrival, Reader
+from tests.runtime.world import World, batch_of, rejected, world
+
+
+def test_a_full_mailbox_pauses_the_source_and_never_blocks() -> None:
+    w = world([batch_of([1.0], at) for at in range(10)], capacity=3)
+    w.read(50)
+    assert (len(w.mailbox), w.reader.paused, w.ledger.received) == (3, True, 3)
+
+
+def test_reading_resumes_at_a_half_empty_mailbox() -> None:
+    w = world([batch_of([1.0], at) for at in range(10)], capacity=4)
+    w.read(10)
+    w.mailbox.take()
+    w.read(1)
+    assert w.reader.paused
+    w.mailbox.take()
+    w.read(1)
+    assert not w.reader.paused
+    assert w.reader.pauses == 1
+
+
+def test_a_crowd_in_flight_pauses_the_source_whatever_room_the_mailbox_has() -> None:
+    full = [True]
+    w = world([batch_of([1.0], at) for at in range(5)])
+    reader = Reader(w.ledger, w.source, w.mailbox, w.earned, crowded=lambda: full[0], clock=w.clock)
+    reader.turn(0.0)
+    assert (reader.paused, w.ledger.received) == (True, 0)
+    full[0] = False
+    reader.turn(0.0)
+    assert (reader.paused, w.ledger.received) == (False, 1)
+
+
+def test_after_few_records_more_are_gathered_and_after_many_none_are_waited_for() -> None:
+    w = world([batch_of([1.0] * (FEW - 1), 0), batch_of([1.0] * FEW, FEW)])
+    assert [w.reader.turn(0.0), w.reader.turn(0.0)] == [GATHER_S, 0.0]
+
+
+def test_a_poll_that_brings_all_it_may_is_not_few() -> None:
+    w = world([batch_of([1.0] * 10, 0)])
+    reader = Reader(w.ledger, w.source, w.mailbox, w.earned, poll_rows=10, clock=w.clock)
+    assert reader.turn(0.0) == 0.0
+
+
+class Busy(Mailbox[Arrival]):
+    """Of a scorer that is never done; it notes how often the reader waited for it."""
+
+    waits = 0
+
+    def wait_idle(self, timeout_s: float) -> bool:
+        self.waits += 1
+        return False
+
+
+def test_after_few_records_and_only_then_the_scorer_is_let_finish_before_more_are_read() -> None:
+    w = world([batch_of([1.0], 0), batch_of([1.0] * FEW, 1), batch_of([1.0], FEW + 1)], endless=False)
+    mailbox, stop, drained = Busy(8), threading.Event(), threading.Event()
+    drained.set()
+    Reader(w.ledger, w.source, mailbox, w.earned, clock=w.clock).run(stop, drained)
+    assert (mailbox.waits, w.ledger.received) == (2, FEW + 2)
+
+
+class Stubborn(MemorySource):
+    """Brings records although it is paused, as a client with records already fetched may."""
+
+    def pause(self) -> None:
+        pass
+
+
+def test_what_a_paused_source_brings_all_the_same_is_held_and_not_lost() -> None:
+    w = World(Stubborn([batch_of([1.0], at) for at in range(6)]), capacity=2)
+    stop, drained = threading.Event(), threading.Event()
+    drained.set()
+    w.reader.run(stop, drained)
+    assert w.ledger.received == 6
+    assert sum(arrival.poll.records for arrival in w.mailbox.items()) == 6
+
+
+def test_a_source_error_is_counted_retried_and_told() -> None:
+    w = world([ABORT, batch_of([1.0])])
+    assert w.reader.turn(0.0) == w.retry_s
+    assert (w.reader.failures, w.reader.trouble) == (1, str(ABORT))
+    w.reader.turn(0.0)
+    assert (w.reader.trouble, w.ledger.received) == (None, 1)
+
+
+def test_trouble_that_a_source_tells_of_itself_is_one_failure_however_long_it_lasts() -> None:
+    w = world([])
+    assert isinstance(w.source, MemorySource)
+    for trouble in (None, "no broker answers for 2 s", "no broker answers for 3 s", None, "the login is refused", None):
+        w.source.trouble = trouble
+        w.reader.turn(0.0)
+    assert w.reader.failures == 2
+
+
+class Settling(MemorySource):
+    """Complains of itself until it is closed."""
+
+    def close(self) -> None:
+        super().close()
+        self.trouble = None
+
+
+def test_trouble_of_a_source_that_closed_well_is_past_and_what_a_poll_raised_is_not() -> None:
+    stop, drained = threading.Event(), threading.Event()
+    stop.set()
+    drained.set()
+    troubles = []
+    for script in ([], [ABORT]):
+        source = Settling(script)
+        source.trouble = "the group has not settled"
+        w = World(source)
+        w.reader.turn(0.0)
+        w.reader.run(stop, drained)
+        troubles.append(w.reader.trouble)
+    assert troubles == [None, str(ABORT)]
+
+
+def test_waits_between_failures_grow() -> None:
+    w = world([InputError("gone")] * 4)
+    assert [w.reader.turn(0.0) for _ in range(4)] == [1, 2, 4, 8]
+
+
+def test_the_end_of_the_source_finishes_the_mailbox_and_closes_the_source() -> None:
+    w = world([batch_of([1.0])], endless=False)
+    drained = threading.Event()
+    drained.set()
+    w.reader.run(threading.Event(), drained)
+    assert w.reader.ended
+    assert len(w.mailbox) == 1
+    w.mailbox.take()
+    assert w.mailbox.done
+    assert isinstance(w.source, MemorySource)
+    assert w.source.closed
+
+
+def test_an_empty_poll_that_comes_at_once_is_followed_by_a_rest() -> None:
+    assert world([]).reader.turn(0.2) == REST_S
+
+
+class Grudging(MemorySource):
+    """Refuses its first commit."""
+
+    refused = False
+
+    def commit(self, positions: object) -> None:
+        if not self.refused:
+            self.refused = True
+            raise InputError("commit timed out")
+        super().commit(positions)  # type: ignore[arg-type]
+
+
+def test_a_refused_commit_is_kept_and_tried_again() -> None:
+    w = World(Grudging([], endless=True))
+    w.earned.put({Lease("t", 0): Position(7)})
+    w.read(1)
+    assert (w.committed, w.reader.trouble) == ({}, "commit timed out")
+    w.read(1)
+    assert w.committed == {Lease("t", 0): 7}
+
+
+def test_positions_earned_while_draining_are_still_committed() -> None:
+    w = world([])
+    stop, drained = threading.Event(), threading.Event()
+    stop.set()
+    drained.set()
+    w.earned.put({Lease("t", 0): Position(3)})
+    w.reader.run(stop, drained)
+    assert w.committed == {Lease("t", 0): 3}
+
+
+items = st.lists(
+    st.one_of(
+        st.integers(1, 5).map(lambda n: batch_of([1.0] * n)),
+        st.just(rejected(0)),
+        st.just(Poll()),
+        st.just(ABORT),
+    ),
+    max_size=30,
+)
+
+
+@given(items, st.integers(1, 4), st.lists(st.booleans(), max_size=60))
+def test_received_equals_what_went_through_the_mailbox(script: list, capacity: int, takes: list[bool]) -> None:
+    w, passed = world(script, capacity=capacity), 0
+    for take in takes:
+        w.read(1)
+        arrival = w.mailbox.take() if take else None
+        passed += arrival.poll.records if arrival else 0
+        assert w.ledger.received == passed + sum(a.poll.records for a in w.mailbox.items())

@@ -1,0 +1,226 @@
+"""A small world for service tests: a judge that calls every high value an incident, and the parts around it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from streamer.app.service import Parts
+from streamer.artifact import ModelSpec
+from streamer.backoff import Backoff
+from streamer.connect.memory import Item, MemoryScores, MemorySink, MemorySource
+from streamer.detect.alerts.feedback import Effect, ignore
+from streamer.event import I64, Alert, EventBatch, Fate, Lease, Message, ModelRef, Rejected, Scores
+from streamer.feedback.feedback import Hearing, forgetful
+from streamer.journal import Label
+from streamer.protocols import Scorer as Network
+from streamer.protocols import Sink, Source
+from streamer.runtime.accounting import Ledger
+from streamer.runtime.mailbox import Mailbox, Positions
+from streamer.runtime.model import ModelState
+from streamer.runtime.outbox import Outbox, Outlet
+from streamer.runtime.partitions import Partitions
+from streamer.runtime.reader import Arrival, Reader
+from streamer.runtime.recent_alerts import Recent
+from streamer.runtime.score_writer import ScoreWriter
+from streamer.runtime.scoring_loop import Scorer
+from streamer.runtime.stream_processor import Line
+
+LIMIT = 10.0
+REF = ModelRef("test-1", "numpy", "ab" * 32)
+
+
+class Hands:
+    """A clock that moves when told."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    scores: Scores
+    alerts: list[Alert]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The memory of a HighJudge."""
+
+    offsets: tuple[int, ...]
+
+    def encode(self) -> bytes:
+        return json.dumps(self.offsets).encode()
+
+
+@dataclass
+class HighJudge:
+    """Every value above LIMIT opens an incident; a missing one has the fate MISSING. Remembers its ticks."""
+
+    ref: ModelRef = REF
+    fates: I64 = field(default_factory=lambda: np.zeros(len(Fate), np.int64))
+    evicted: dict[str, int] = field(default_factory=lambda: {"lru": 0, "idle": 0})
+    ticks: list[float] = field(default_factory=list)
+    seen: list[int] = field(default_factory=list)
+    memory_bytes: int = 4096
+    entities_active: int = 1
+    out_of_order: int = 0
+    open_incidents: int = 0
+    now_s: float | None = None
+    ahead: int = 0
+    timers: list[Alert] = field(default_factory=list)  # raised by the next tick
+    next: ModelRef | None = None
+    behind: int = 0
+    heard: list[Label] = field(default_factory=list)
+
+    def process(self, batch: EventBatch) -> Verdict:
+        value = batch.values[:, 0]
+        fate = np.where(np.isnan(value), Fate.MISSING, Fate.SCORED).astype(np.uint8)
+        self.fates += np.bincount(fate, minlength=len(Fate))
+        self.seen += batch.offset.tolist()
+        alerts = [alert_at(int(offset)) for offset in batch.offset[value > LIMIT]]
+        return Verdict(scores_of(fate, np.nan_to_num(value / LIMIT).astype(np.float32)), alerts)
+
+    def tick(self, now_s: float) -> list[Alert]:
+        self.ticks.append(now_s)
+        self.now_s = now_s
+        raised, self.timers = self.timers, []
+        return raised
+
+    def get_ahead(self) -> None:
+        self.ahead += 1
+
+    def heed(self, labels: Sequence[Label], note: Callable[[Effect], None] = ignore) -> list[Alert]:
+        """Remember them; each changes nothing, once."""
+        new = [label for label in labels if label not in self.heard]
+        self.heard += new
+        for label in new:
+            note(Effect(label, (1.0, 1.0), (1.0, 1.0), renewed=False, ended=""))
+        return []
+
+    def load(self, blob: bytes) -> None:
+        self.seen += json.loads(blob)
+
+    def freeze(self) -> Seen:
+        return Seen(tuple(self.seen))
+
+    @property
+    def coming(self) -> ModelRef | None:
+        return self.next
+
+    def prepare(self, scorer: Network, spec: ModelSpec, prior: Mapping[str, Any] | None = None) -> None:
+        self.next, self.behind = scorer.ref, self.entities_active
+
+    def rebuild(self, most: int) -> int:
+        self.behind -= min(most, self.behind)
+        return self.behind
+
+    def abandon(self) -> None:
+        self.next = None
+
+    def take_over(self) -> None:
+        self.ref, self.next = self.next or self.ref, None
+
+    def twin(self, wanted: Callable[[str], bool]) -> HighJudge:
+        return replace(self, fates=self.fates.copy(), seen=list(self.seen), ticks=[], timers=[])
+
+
+def scores_of(fate: np.ndarray, alarm: np.ndarray) -> Scores:
+    blank = np.full((len(fate), 1), np.nan, np.float32)
+    return Scores(fate, alarm, alarm, np.stack([alarm, 0 * alarm], axis=1), blank, blank, blank)
+
+
+def batch_of(
+    values: Sequence[float], first_offset: int = 0, *, partition: int = 0, time_s: float = 0.0, epoch: int = 0
+) -> EventBatch:
+    n = len(values)
+    offset = np.arange(first_offset, first_offset + n, dtype=np.int64)
+    times = time_s + offset.astype(np.float64)
+    column = np.array(values, np.float32).reshape(n, 1)
+    return EventBatch("s", "t", partition, ("pump",), np.zeros((n, 1), np.int32), times, column, offset, epoch)
+
+
+def rejected(offset: int, reason: str = "bad_json", lease: Lease | None = None) -> Rejected:
+    return Rejected(offset, reason, "line is not JSON", b"{", lease)
+
+
+def alert_at(offset: int) -> Alert:
+    return Alert(
+        f"id-{offset}", "s:pump", "opened", "open", "warning", "s", "pump", {}, "1970-01-01T00:00:00Z",
+        "1970-01-01T00:00:00Z", None, "pump is high", 1.5, 0.001, 1.0, [], None, [], [], None, REF,
+    )  # fmt: skip
+
+
+@dataclass
+class World:
+    """One stream with everything around it, on a clock that stands still."""
+
+    source: Source
+    sink: MemorySink = field(default_factory=MemorySink)
+    hearing: Hearing = field(default_factory=forgetful)
+    capacity: int = 4
+    limit: int = 100
+    pace: float = 0.0
+    batch_rows: int = 4096
+    keys: int = 1
+    clock: Hands = field(default_factory=Hands)
+    stop: threading.Event = field(default_factory=threading.Event)
+    model: ModelState = field(default_factory=lambda: ModelState(REF))
+    retry_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        bell, self.ledger, self.earned = threading.Event(), Ledger("s"), Positions()
+        self.mailbox: Mailbox[Arrival] = Mailbox(self.capacity, bell)
+        self.judges = [HighJudge() for _ in range(self.keys)]
+        self.scores = MemoryScores()
+        self.outlet = Outlet("memory", self.sink, self.backoff(), self.clock)
+        self.recent = Recent()
+        self.outbox = Outbox([self.outlet], self.limit, self.recent.add)
+        self.reader = Reader(
+            self.ledger, self.source, self.mailbox, self.earned, backoff=self.backoff(), clock=self.clock
+        )
+        self.line = Line(
+            self.ledger, self.mailbox, Partitions.whole(self.judges, self.pace), self.outbox, self.earned,
+            ScoreWriter(self.scores, self.backoff()), REF, batch_rows=self.batch_rows, promised_per_day=5.0,
+            holds=self.source.holds, clock=self.clock,
+        )  # fmt: skip
+        self.scorer = Scorer([self.line], self.outbox, bell=bell, clock=self.clock)
+
+    def backoff(self) -> Backoff:
+        return Backoff(self.retry_s, 8 * self.retry_s, self.clock)
+
+    @property
+    def parts(self) -> Parts:
+        return Parts(
+            (self.reader,), (self.line,), self.scorer, self.outbox, self.model, self.recent, hearing=self.hearing
+        )
+
+    @property
+    def committed(self) -> dict[Lease, int]:
+        assert isinstance(self.source, MemorySource)
+        return {lease: position.offset for lease, position in self.source.positions.items()}
+
+    def read(self, polls: int) -> None:
+        for _ in range(polls):
+            self.reader.turn(0.0)
+
+    def score(self, turns: int = 1) -> None:
+        for _ in range(turns):
+            self.scorer.turn()
+            self.clock.now += 0.02
+
+
+def world(items: Iterable[Item], *, endless: bool = True, **settings: object) -> World:
+    return World(MemorySource(items, endless=endless), **settings)  # type: ignore[arg-type]
+
+
+def two_sinks(first: Sink, second: Sink, clock: Hands) -> Outbox[Message]:
+    return Outbox([Outlet("first", first, clock=clock), Outlet("second", second, clock=clock)])
