@@ -18,7 +18,7 @@ from bench.flow import one_core
 from streamer import artifact
 from streamer.artifact import Bundle
 from streamer.backends import open_scorer
-from streamer.protocols import Scorer
+from streamer.protocols import Network
 
 ROWS, CHANNELS = 4096, 4
 SECONDS = 2.0
@@ -36,7 +36,7 @@ def rate(work: Callable[[], object], per_call: int) -> tuple[float, float, float
     return per_call / float(middle), per_call / float(slow), per_call / float(fast)
 
 
-def step_of(scorer: Scorer, bundle: Bundle, rows: int) -> Callable[[], object]:
+def step_of(scorer: Network, bundle: Bundle, rows: int) -> Callable[[], object]:
     """One step for `rows` entities."""
     rng, spec = np.random.default_rng(7), bundle.spec
     value = np.zeros((rows, CHANNELS, scorer.value_width), np.float32)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import Producer
 
-from streamer.offline.capacity import World, lines_of
+from streamer.offline.capacity import LoadRounds, lines_of
 from tests.servers.admin import Kafka
 
 BATCH_BYTES = 16_384  # what the Java client and kafka-python send at most in one batch, unless told otherwise
@@ -35,13 +35,13 @@ class Fleet:
         kafka.create_topic(topic, self.partitions, retention_ms=-1)
         options = {"batch.size": BATCH_BYTES, "linger.ms": 50, "enable.idempotence": True, "log_level": 0}
         producer = Producer({"bootstrap.servers": kafka.bootstrap, **options})
-        world = World(self.entities, self.channels, self.seed)
+        world = LoadRounds(self.entities, self.channels, self.seed)
         for _ in range(-(-events // self.entities)):
             self._send_round(producer, topic, world)
         if producer.flush(FLUSH_S):
             raise SystemExit(f"topic {topic} could not be filled in {FLUSH_S:g} s more")
 
-    def _send_round(self, producer: Producer, topic: str, world: World) -> None:
+    def _send_round(self, producer: Producer, topic: str, world: LoadRounds) -> None:
         batch = world.next()
         for line, code in zip(lines_of(batch, self.names), batch.entity[:, 0].tolist(), strict=True):
             while True:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from models import evaluate
-from models.evaluate import Hits, Outcome
-from models.gate_rules import Finding, GateRules
+from models.evaluate import Hits, TrialResult
+from models.gate_rules import GateRules, RuleResult
 from models.planted_trial import Trial
 from streamer.artifact import Bundle
 from streamer.event import F64
@@ -29,7 +29,7 @@ class Paired:
     """Both models on one trial, champion first."""
 
     trial: Trial
-    outcomes: tuple[Outcome, Outcome]
+    outcomes: tuple[TrialResult, TrialResult]
     at_line: tuple[Hits, Hits]
     equal: tuple[Hits, Hits]  # at equal false alarms
     errors: tuple[F64, F64]  # log, (K, C)
@@ -55,30 +55,30 @@ def compare(champion: Bundle, challenger: Bundle, trial: Trial, detect: Mapping[
     )  # fmt: skip
 
 
-def detection(paired: Paired, rules: GateRules) -> list[Finding]:
+def detection(paired: Paired, rules: GateRules) -> list[RuleResult]:
     """Recall at the line and at equal false alarms, false alarms at the budget, delay."""
     trial, (ours, theirs) = paired.trial, (paired.at_line[1], paired.at_line[0])
     nans = evaluate.unscored(trial, paired.outcomes[1])
-    found = [Finding("finite", nans == 0, f"{nans:.2%} of its judgements are no finite numbers", 0.0, nans, 0.0)]
+    found = [RuleResult("finite", nans == 0, f"{nans:.2%} of its judgements are no finite numbers", 0.0, nans, 0.0)]
     if trial.anomalies:
         said = f"it catches {ours.recall:.0%} of {len(trial.anomalies)} anomalies, {rules.min_recall:.0%} are required"
         found += [
-            Finding("recall", ours.recall >= rules.min_recall, said, theirs.recall, ours.recall, rules.min_recall),
+            RuleResult("recall", ours.recall >= rules.min_recall, said, theirs.recall, ours.recall, rules.min_recall),
             _recall_loss(paired, rules), _line_loss(paired, rules), _delay(paired, rules),
         ]  # fmt: skip
     return [*found, _false_alarms(paired, rules)]
 
 
-def _recall_loss(paired: Paired, rules: GateRules) -> Finding:
+def _recall_loss(paired: Paired, rules: GateRules) -> RuleResult:
     theirs, ours = paired.equal
     lost = _by_cell(paired, theirs.caught.astype(float) - ours.caught)
     count = _by_cell(paired, np.ones(len(ours.caught)))
     is_worse = worse(lost, count, paired.draws, rules.max_recall_loss, rules.confidence)
     said = f"at equal false alarms it catches {ours.recall:.1%} of anomalies, the champion {theirs.recall:.1%}"
-    return Finding("recall_loss", not is_worse, said, theirs.recall, ours.recall, rules.max_recall_loss)
+    return RuleResult("recall_loss", not is_worse, said, theirs.recall, ours.recall, rules.max_recall_loss)
 
 
-def _line_loss(paired: Paired, rules: GateRules) -> Finding:
+def _line_loss(paired: Paired, rules: GateRules) -> RuleResult:
     """What the operator's own line would miss: evidence on another scale is worth as much, but is not what he set."""
     theirs, ours = paired.at_line
     lost = _by_cell(paired, theirs.caught.astype(float) - ours.caught)
@@ -86,34 +86,34 @@ def _line_loss(paired: Paired, rules: GateRules) -> Finding:
     paid = theirs.false_alarms.sum() > ours.false_alarms.sum() + FREE_FALSE_ALARMS
     is_worse = worse(lost, count, paired.draws, rules.max_line_loss, rules.confidence) and not paid
     said = f"at the alarm line it catches {ours.recall:.1%} of anomalies, the champion {theirs.recall:.1%}"
-    return Finding("line_loss", not is_worse, said, theirs.recall, ours.recall, rules.max_line_loss)
+    return RuleResult("line_loss", not is_worse, said, theirs.recall, ours.recall, rules.max_line_loss)
 
 
-def _delay(paired: Paired, rules: GateRules) -> Finding:
+def _delay(paired: Paired, rules: GateRules) -> RuleResult:
     theirs, ours = paired.equal
     both = theirs.caught & ours.caught
     if not both.any():
-        return Finding("delay", True, "no anomaly was caught by both")
+        return RuleResult("delay", True, "no anomaly was caught by both")
     before, after = float(theirs.delay_rows[both].mean()), float(ours.delay_rows[both].mean())
     later = _by_cell(paired, np.where(both, ours.delay_rows - theirs.delay_rows, 0))
     margin = (rules.max_delay_ratio - 1) * before + FREE_DELAY_ROWS
     is_worse = worse(later, _by_cell(paired, both.astype(float)), paired.draws, margin, rules.confidence)
     said = f"it notices after {after:.1f} rows on average, the champion after {before:.1f}"
-    return Finding("delay", not is_worse, said, before, after, before + margin)
+    return RuleResult("delay", not is_worse, said, before, after, before + margin)
 
 
-def _false_alarms(paired: Paired, rules: GateRules) -> Finding:
+def _false_alarms(paired: Paired, rules: GateRules) -> RuleResult:
     theirs, ours = paired.at_line[0].false_alarms, paired.at_line[1].false_alarms
     days = max(paired.trial.days, 1e-9)
     excess = ours - rules.max_false_alarm_ratio * theirs - FREE_FALSE_ALARMS / paired.trial.cells
     is_worse = worse(excess, np.ones(len(excess)), paired.draws, 0.0, rules.confidence)
     said = f"{ours.sum():.0f} false alarms in {days:.2g} days of normal operation, the champion {theirs.sum():.0f}"
-    return Finding(
+    return RuleResult(
         "false_alarms", not is_worse, said, theirs.sum() / days, ours.sum() / days, rules.max_false_alarm_ratio
     )  # fmt: skip
 
 
-def forecasting(paired: Paired, rules: GateRules) -> list[Finding]:
+def forecasting(paired: Paired, rules: GateRules) -> list[RuleResult]:
     """No copycat, and no larger errors than the champion's."""
     theirs, ours = paired.errors
     naive = paired.peers["persistence"]
@@ -123,12 +123,12 @@ def forecasting(paired: Paired, rules: GateRules) -> list[Finding]:
     proven = np.quantile(_ratio(gain, count, paired.draws), 1 - rules.confidence) > -np.log(1 - rules.min_skill)
     beatable = peer > BEATABLE
     said = f"its forecasts are {own:+.1%} better than persistence, the best peer's {peer:+.1%}"
-    found = Finding("skill", bool(proven) or not beatable, said, skill(naive, theirs), own, rules.min_skill)
+    found = RuleResult("skill", bool(proven) or not beatable, said, skill(naive, theirs), own, rules.min_skill)
     loss, count = _sums(ours - theirs)
     is_worse = worse(loss, count, paired.draws, float(np.log(rules.max_error_ratio)), rules.confidence)
     ratio = float(np.exp(loss.sum() / max(count.sum(), 1)))
     said = f"its forecast errors are {ratio:.2f} times the champion's"
-    return [found, Finding("error", not is_worse, said, 1.0, ratio, rules.max_error_ratio)]
+    return [found, RuleResult("error", not is_worse, said, 1.0, ratio, rules.max_error_ratio)]
 
 
 def _by_cell(paired: Paired, of_anomalies: F64) -> F64:

@@ -106,7 +106,7 @@ def starter_twin() -> Bundle | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class ModelSize:
     """What a network costs: numbers, bytes of the step by precision, microseconds per event of a batched step."""
 
     parameters: int
@@ -115,11 +115,11 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class DistilReport:
     """Teacher and student side by side. Shares: 1 = as good as the teacher."""
 
-    teacher: Size
-    student: Size
+    teacher: ModelSize
+    student: ModelSize
     detection: float  # anomalies caught at equal false alarms, the student's over the teacher's
     forecast: float  # the teacher's error over the student's
     recall: tuple[float, float]
@@ -155,14 +155,14 @@ class Kept:
 def compare(
     teacher: Bundle, student: Bundle, past: Split, *, detect: Mapping[str, Any], rules: GateRules, seed: int = 0,
     backend: str = "auto",
-) -> Kept:  # fmt: skip
+) -> DistilReport:  # fmt: skip
     """Both on the held-out span, through the production pipeline."""
     trial = build(past.series, seed, aimed=rules.anomalies, warm=rules.warm_rows)
     paired = comparison.compare(teacher, student, trial, detect, backend)
     theirs, ours = paired.equal
     loss = paired.errors[1] - paired.errors[0]
     us = evaluate.step_us([open_scorer(b, backend) for b in (teacher, student)], teacher.spec, trial.values.shape[1])
-    return Kept(
+    return DistilReport(
         _size(teacher, us[0]), _size(student, us[1]),
         detection=ours.recall / theirs.recall if theirs.recall > 0 else 1.0,
         forecast=0.0 if evaluate.unscored(trial, paired.outcomes[1]) else _forecast_kept(loss),
@@ -176,9 +176,9 @@ def _forecast_kept(loss: F64) -> float:
     return float(np.exp(-np.nanmean(loss))) if np.isfinite(loss).any() else 1.0
 
 
-def _size(bundle: Bundle, step_us: float) -> Size:
+def _size(bundle: Bundle, step_us: float) -> ModelSize:
     names = sorted(name for name in bundle.parts if name.startswith("step_"))
-    return Size(parameters(bundle.spec), {name: len(bundle.parts[name]) for name in names}, step_us)
+    return ModelSize(parameters(bundle.spec), {name: len(bundle.parts[name]) for name in names}, step_us)
 
 
 class Distillation:

@@ -16,7 +16,7 @@ import numpy as np
 from models import forecast_skill
 from models.dataset import History, Windows, rows_needed, windows
 from models.planted_trial import Trial
-from models.split import Series
+from models.split import TrainingSeries
 from streamer.artifact import Bundle, ModelSpec
 from streamer.backends import open_scorer
 from streamer.detect.network import density
@@ -24,7 +24,7 @@ from streamer.detect.network.cell import MIXTURE
 from streamer.detect.pipeline import Detector
 from streamer.errors import ConfigError
 from streamer.event import F32, F64, Bool, Fate
-from streamer.protocols import Scorer
+from streamer.protocols import Network
 from streamer.settings import DetectSettings
 
 # Errors are compared on a log scale; one of 1 % of the typical change from row to row is as good as none.
@@ -38,7 +38,7 @@ LEAST_SEASON = 0.3  # autocorrelation of the season that counts as one
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TrialResult:
     """What the pipeline said of every row of a trial (N, ...), in its order."""
 
     score: F32
@@ -90,7 +90,7 @@ def settings_for(trial: Trial, given: Mapping[str, Any]) -> DetectSettings:
     )  # fmt: skip
 
 
-def run(bundle: Bundle, trial: Trial, settings: DetectSettings, backend: str = "auto") -> Outcome:
+def run(bundle: Bundle, trial: Trial, settings: DetectSettings, backend: str = "auto") -> TrialResult:
     """The whole trial through a new detector."""
     detector = Detector(settings, open_scorer(bundle, backend), bundle.spec, bundle.calibration)
     began = time.perf_counter()
@@ -99,10 +99,10 @@ def run(bundle: Bundle, trial: Trial, settings: DetectSettings, backend: str = "
     names = ("score", "alarm", "expected", "fate")
     score, alarm, expected, fate = (np.concatenate([getattr(p, n) for p in parts]) for n in names)
     low, high = (np.concatenate([getattr(p, n) for p in parts]) for n in ("low", "high"))
-    return Outcome(score, alarm, expected, (trial.values < low) | (trial.values > high), fate, seconds)
+    return TrialResult(score, alarm, expected, (trial.values < low) | (trial.values > high), fate, seconds)
 
 
-def hits(trial: Trial, outcome: Outcome, line: float = 1.0) -> Hits:
+def hits(trial: Trial, outcome: TrialResult, line: float = 1.0) -> Hits:
     """What alarms at `line` and above caught, and where they were false."""
     rows = np.flatnonzero(outcome.alarm >= line)
     wrong = rows[trial.clean[rows]]
@@ -114,13 +114,13 @@ def hits(trial: Trial, outcome: Outcome, line: float = 1.0) -> Hits:
     return Hits(line, ~np.isnan(delay), delay, counts)
 
 
-def line_for(trial: Trial, outcome: Outcome, false_alarms: int) -> float:
+def line_for(trial: Trial, outcome: TrialResult, false_alarms: int) -> float:
     """The lowest line at which the untouched streams raise at most so many alarms."""
     alarms = np.sort(outcome.alarm[trial.clean & (outcome.alarm > 0)])[::-1]
     return float(np.nextafter(alarms[false_alarms], np.inf)) if len(alarms) > false_alarms else 1e-9
 
 
-def unscored(trial: Trial, outcome: Outcome) -> float:
+def unscored(trial: Trial, outcome: TrialResult) -> float:
     """Share of judged rows whose forecast or alarm is not a finite number where it has to be."""
     judged = outcome.fate == Fate.SCORED
     bad = ~np.isfinite(outcome.expected[judged]).all(axis=1) | ~np.isfinite(outcome.alarm[judged])
@@ -203,7 +203,7 @@ def season(values: F32 | F64) -> int:
     return first + start + int(np.argmax(some[start : start + max(first // 2, 2)]))
 
 
-def judged_windows(series: Series, spec: ModelSpec, *, held: bool, before: int = 0) -> History | None:
+def judged_windows(series: TrainingSeries, spec: ModelSpec, *, held: bool, before: int = 0) -> History | None:
     """Grown windows whose judged rows are all held out, or all learnt (`before` rows of embargo before the cut).
 
     Held-out ones lie behind the cut as a whole where there are such: a regime may have changed just there, and windows
@@ -232,7 +232,7 @@ def together(parts: list[History | None]) -> History | None:
     return History(*(a[keep] for a in joined))
 
 
-def likelihood(scorer: Scorer, spec: ModelSpec, history: History) -> Likelihood:
+def likelihood(scorer: Network, spec: ModelSpec, history: History) -> Likelihood:
     """Replay windows (W, L, C) and judge their last `stride` rows."""
     data = windows(history, spec)
     last = slice(-spec.stride, None)
@@ -273,7 +273,7 @@ def pit_error(pit: F64) -> float:
     return float(np.mean(np.abs(np.quantile(pit, levels) - levels)))
 
 
-def step_us(scorers: Sequence[Scorer], spec: ModelSpec, channels: int, *, enough: float = 1.0) -> list[float]:
+def step_us(scorers: Sequence[Network], spec: ModelSpec, channels: int, *, enough: float = 1.0) -> list[float]:
     """Processor time in microseconds per event of a step of SPEED_ROWS rows, the best of rounds in turn.
 
     A busy machine makes any round slow, never fast: there are more rounds, up to MOST_ROUNDS, while the second scorer
@@ -290,7 +290,7 @@ def step_us(scorers: Sequence[Scorer], spec: ModelSpec, channels: int, *, enough
     return [float(1e6 * seconds / SPEED_CALLS / SPEED_ROWS) for seconds in best]
 
 
-def _seconds(scorer: Scorer, x: F32, r: F32) -> float:
+def _seconds(scorer: Network, x: F32, r: F32) -> float:
     value = np.zeros((*x.shape[:2], scorer.value_width), np.float32)
     rhythm = np.zeros((len(x), scorer.rhythm_width), np.float32)
     began = time.thread_time()

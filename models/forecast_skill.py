@@ -13,7 +13,7 @@ import numpy as np
 from models.dataset import History, Windows, rows_needed, windows
 from streamer.artifact import ModelSpec
 from streamer.event import F32, F64
-from streamer.protocols import Scorer, StepOut
+from streamer.protocols import Network, StepOut
 
 AR_ORDER = 3
 # Ridge per row and clipping of lags in standard deviations: the constants of the measured peer.
@@ -34,7 +34,7 @@ class Errors:
         return np.divide(self.network[int(median)], theirs, out=np.full(len(theirs), np.nan), where=theirs > 1e-9)
 
 
-def replay(scorer: Scorer, data: Windows) -> list[StepOut]:
+def replay(scorer: Network, data: Windows) -> list[StepOut]:
     """All T steps of the windows from zero state, as the lanes take them."""
     n, t, c, _ = data.x.shape
     value_state = np.zeros((n, c, scorer.value_width), np.float32)
@@ -48,7 +48,7 @@ def replay(scorer: Scorer, data: Windows) -> list[StepOut]:
     return steps
 
 
-def compare(scorer: Scorer, spec: ModelSpec, train: F32, test: F32, time_s: F64 | None = None) -> Errors:
+def compare(scorer: Network, spec: ModelSpec, train: F32, test: F32, time_s: F64 | None = None) -> Errors:
     """Errors on `test` (L, C); AR(3) learns from `train` (n, C), the network from neither. No times: rhythm is off."""
     length, first = rows_needed(spec), spec.scale_window
     starts = np.arange(0, len(test) - length + 1, spec.stride)

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from models import compare, evaluate, export, leak
-from models.gate_rules import Finding, GateRules
+from models.gate_rules import GateRules, RuleResult
 from models.planted_trial import Trial, build
 from models.split import Split
 from streamer import artifact
@@ -37,12 +37,12 @@ MOST_S = 1e15  # of a time: no clock says more
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class GateVerdict:
     """All findings, and `figures` for the page: JSON-ready."""
 
     champion: str
     challenger: str
-    findings: tuple[Finding, ...]
+    findings: tuple[RuleResult, ...]
     figures: Mapping[str, Any]
     rules: GateRules
 
@@ -62,7 +62,7 @@ class Verdict:
             **self.figures,
         }  # fmt: skip
 
-    def with_more(self, findings: Sequence[Finding], figures: Mapping[str, Any]) -> Verdict:
+    def with_more(self, findings: Sequence[RuleResult], figures: Mapping[str, Any]) -> GateVerdict:
         """The same with further rules applied."""
         return replace(self, findings=(*self.findings, *findings), figures={**self.figures, **figures})
 
@@ -81,7 +81,7 @@ def judge(
     detect: Mapping[str, Any] | None = None,
     seed: int = 0,
     backend: str = "auto",
-) -> Verdict:
+) -> GateVerdict:
     """Weigh a challenger (a bundle, or its directory as it came) against the champion on the held-out span of a split.
 
     Refusals are findings, never exceptions; what is unsound is not run at all.
@@ -90,11 +90,11 @@ def judge(
         bundle = challenger if isinstance(challenger, Bundle) else artifact.load(challenger)
         early = [*sound(champion, bundle, backend), *provenance(bundle, champion, split)]
     except ModelError as exc:
-        early, bundle = [Finding("bundle", False, f"the bundle cannot be used: {exc}")], None
+        early, bundle = [RuleResult("bundle", False, f"the bundle cannot be used: {exc}")], None
     figures: dict[str, Any] = {"spans": spans(split)}
     if bundle is None or not all(finding.ok for finding in early):
         name = bundle.version if bundle else Path(str(challenger)).name
-        return Verdict(champion.version, name, tuple(early), figures, rules)
+        return GateVerdict(champion.version, name, tuple(early), figures, rules)
     trial = build(split.series, seed, aimed=rules.anomalies, warm=rules.warm_rows)
     paired = compare.compare(champion, bundle, trial, detect or {}, backend)
     chances = leak.likelihoods(champion, bundle, split, backend)
@@ -103,10 +103,10 @@ def judge(
         speed(champion, bundle, trial, rules, backend),
     ]  # fmt: skip
     figures |= compare.summary(paired) | leak.summary(chances)
-    return Verdict(champion.version, bundle.version, tuple(found), figures, rules)
+    return GateVerdict(champion.version, bundle.version, tuple(found), figures, rules)
 
 
-def sound(champion: Bundle, challenger: Bundle, backend: str) -> list[Finding]:
+def sound(champion: Bundle, challenger: Bundle, backend: str) -> list[RuleResult]:
     """Shape, finite weights, and that what will be run is what the weights say."""
     ours, theirs = challenger.spec, champion.spec
     memory = ("value_features", "rhythm_features", "window", "stride", "scale_window", "k_min")
@@ -116,42 +116,42 @@ def sound(champion: Bundle, challenger: Bundle, backend: str) -> list[Finding]:
         if getattr(ours, n) != getattr(theirs, n)
     ]
     if wrong:
-        return [Finding("schema", False, f"made for another shape of memory or features: {', '.join(wrong)}")]
+        return [RuleResult("schema", False, f"made for another shape of memory or features: {', '.join(wrong)}")]
     try:
         export.check_weights(ours, challenger.weights)
     except ModelError as exc:
-        return [Finding("weights", False, str(exc))]
-    found = [Finding("schema", True, "shape and features fit the champion's"), Finding("weights", True, "finite")]
+        return [RuleResult("weights", False, str(exc))]
+    found = [RuleResult("schema", True, "shape and features fit the champion's"), RuleResult("weights", True, "finite")]
     name = open_scorer(champion, backend).ref.backend  # what cannot run here is no fault of the challenger
     return found if name == "numpy" else [*found, _parity(challenger, name)]
 
 
-def _parity(challenger: Bundle, backend: str) -> Finding:
+def _parity(challenger: Bundle, backend: str) -> RuleResult:
     """Against golden vectors made from the weights here: those of the bundle may be of another export."""
     try:
         strays = export.deviation(challenger, backend, export.golden(challenger.spec, challenger.weights))
     except (ModelError, BackendError, ValueError, RuntimeError) as exc:  # LiteRT raises the last two for odd graphs
-        return Finding("parity", False, f"the exported step cannot be run: {exc}")
+        return RuleResult("parity", False, f"the exported step cannot be run: {exc}")
     measure, limit = export.limit_of(backend)
     said = f"the exported step strays from the weights by {strays[measure]:.2g}"
-    return Finding("parity", strays[measure] <= limit, said, None, strays[measure], limit)
+    return RuleResult("parity", strays[measure] <= limit, said, None, strays[measure], limit)
 
 
-def provenance(challenger: Bundle, champion: Bundle, split: Split) -> list[Finding]:
+def provenance(challenger: Bundle, champion: Bundle, split: Split) -> list[RuleResult]:
     """Whether the manifest says that nothing of the held-out span was learnt."""
     training = challenger.manifest.get("training", {})
     if challenger.sha256 == champion.sha256:
-        return [Finding("provenance", True, "the champion itself")]
+        return [RuleResult("provenance", True, "the champion itself")]
     if training.get("data_sha256") in (split.held_sha256, "") and training.get("data_sha256"):
-        return [Finding("provenance", False, "leaked: its data hash is that of the held-out rows")]
+        return [RuleResult("provenance", False, "leaked: its data hash is that of the held-out rows")]
     end_s, cut_s = _end_s(training.get("span")), split.held_span_s[0]
     if end_s is None:
-        return [Finding("provenance", False, "the manifest's training.span does not say when its data end")]
+        return [RuleResult("provenance", False, "the manifest's training.span does not say when its data end")]
     ok = end_s < cut_s
     said = (
         "trained before the held-out span" if ok else f"leaked: trained on {end_s - cut_s:.0f} s of the held-out span"
     )
-    return [Finding("provenance", ok, said)]
+    return [RuleResult("provenance", ok, said)]
 
 
 def _end_s(span: object) -> float | None:
@@ -162,13 +162,13 @@ def _end_s(span: object) -> float | None:
     return float(end) if -MOST_S < begin <= end < MOST_S else None  # not, if one of them is no number
 
 
-def speed(champion: Bundle, challenger: Bundle, trial: Trial, rules: GateRules, backend: str) -> Finding:
+def speed(champion: Bundle, challenger: Bundle, trial: Trial, rules: GateRules, backend: str) -> RuleResult:
     """One step of many rows, measured in turn."""
     scorers = [open_scorer(bundle, backend) for bundle in (champion, challenger, champion)]
     first, after, again = evaluate.step_us(scorers, champion.spec, trial.values.shape[1], enough=rules.max_slowdown)
     before = max(first, again)  # what lies between the two is the machine's doing
     said = f"a step takes {after:.2f} us an event, the champion's {before:.2f}"
-    return Finding("speed", after <= rules.max_slowdown * before, said, before, after, rules.max_slowdown)
+    return RuleResult("speed", after <= rules.max_slowdown * before, said, before, after, rules.max_slowdown)
 
 
 def spans(split: Split) -> dict[str, Any]:

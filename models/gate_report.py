@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from models.gate import Verdict
+from models.gate import GateVerdict
 
 CHAMPION, CHALLENGER = "#5b6b7b", "#d9622b"
 STYLE = """
@@ -21,13 +21,13 @@ figcaption{color:#5b6b7b;font-size:.9rem;max-width:28rem}
 """
 
 
-def write_report(verdict: Verdict, directory: Path) -> None:
+def write_report(verdict: GateVerdict, directory: Path) -> None:
     """gate.json and gate.html into a directory that exists."""
     for name, blob in report(verdict).items():
         (directory / name).write_bytes(blob)
 
 
-def report(verdict: Verdict) -> dict[str, bytes]:
+def report(verdict: GateVerdict) -> dict[str, bytes]:
     """gate.json and gate.html by name."""
     told = verdict.as_json()
     return {"gate.json": (json.dumps(told, indent=1) + "\n").encode(), "gate.html": page(told).encode()}

@@ -44,7 +44,7 @@ def rules_of(given: Mapping[str, Any]) -> GateRules:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class RuleResult:
     """One rule applied: numbers of both models, the limit, and whether it is kept."""
 
     name: str

@@ -9,7 +9,7 @@ import numpy as np
 
 from models import evaluate
 from models.evaluate import Likelihood
-from models.gate_rules import Finding, GateRules
+from models.gate_rules import GateRules, RuleResult
 from models.split import Split
 from streamer.artifact import Bundle
 from streamer.backends import open_scorer
@@ -42,14 +42,14 @@ def likelihoods(champion: Bundle, challenger: Bundle, split: Split, backend: str
     return Chances(found.get(False), found.get(True), ends)  # type: ignore[arg-type]
 
 
-def densities(chances: Chances, rules: GateRules) -> list[Finding]:
+def densities(chances: Chances, rules: GateRules) -> list[RuleResult]:
     """Calibration, and the fit of what it should not know."""
     if chances.held is None:
         return []
     theirs, ours = (_calibration(h) for h in chances.held)
     said = f"its quantiles are off by {ours:.3f}, the champion's by {theirs:.3f}"
     limit = theirs + rules.max_calibration_loss
-    return [Finding("calibration", ours <= limit, said, theirs, ours, limit), _leak(chances, rules)]
+    return [RuleResult("calibration", ours <= limit, said, theirs, ours, limit), _leak(chances, rules)]
 
 
 def _calibration(found: Likelihood) -> float:
@@ -61,10 +61,10 @@ def _calibration(found: Likelihood) -> float:
     return float(np.mean([evaluate.pit_error(pit) for pit in some])) if some else 0.0
 
 
-def _leak(chances: Chances, rules: GateRules) -> Finding:
+def _leak(chances: Chances, rules: GateRules) -> RuleResult:
     held = _advantage(chances.held)
     if chances.learnt is None or len(held) < LEAST_WINDOWS:
-        return Finding("leak", True, "too few windows to compare learnt with held-out rows")
+        return RuleResult("leak", True, "too few windows to compare learnt with held-out rows")
     best = float(np.max(blocks_of(chances)))
     rng = np.random.default_rng(2)
     draws = np.nanmedian(rng.choice(held, (RESAMPLES, len(held))), axis=1)
@@ -75,7 +75,7 @@ def _leak(chances: Chances, rules: GateRules) -> Finding:
     )
     if surely > rules.max_leak:
         said = f"leaked: {said}; nothing fits better what it has not seen"
-    return Finding("leak", surely <= rules.max_leak, said, None, surely, rules.max_leak)
+    return RuleResult("leak", surely <= rules.max_leak, said, None, surely, rules.max_leak)
 
 
 def blocks_of(chances: Chances) -> F64:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from models import evaluate
-from models.gate_rules import Finding
+from models.gate_rules import RuleResult
 from models.planted_trial import Trial
 from streamer.artifact import Bundle
 from streamer.backends import open_scorer
@@ -69,7 +69,7 @@ def measure(
 
 
 def _form(
-    bundle: Bundle, trial: Trial, settings: DetectSettings, reference: evaluate.Outcome, backend: str, us: float
+    bundle: Bundle, trial: Trial, settings: DetectSettings, reference: evaluate.TrialResult, backend: str, us: float
 ) -> Form:
     got = evaluate.run(bundle, trial, settings, backend)
     difference = np.abs(got.score - reference.score) / (1 + reference.score)
@@ -84,7 +84,7 @@ def _mean(difference: F32) -> float:
     return float(np.minimum(difference, np.quantile(difference, 1 - TRIMMED)).mean())
 
 
-def _alerts(trial: Trial, outcome: evaluate.Outcome) -> I64:
+def _alerts(trial: Trial, outcome: evaluate.TrialResult) -> I64:
     """Where alarms fire, as row numbers on one axis that keeps streams NEAR rows and more apart (n,), ascending."""
     rows = np.flatnonzero(outcome.alarm >= 1)
     apart = int(trial.number.max()) + 2 * NEAR
@@ -107,10 +107,10 @@ def bytes_of(bundle: Bundle, backend: str) -> int:
     return sum(len(bundle.parts[f"{graph}_{PRECISIONS[backend]}.tflite"]) for graph in ("step", "replay"))
 
 
-def findings(forms: Sequence[Form]) -> list[Finding]:
+def findings(forms: Sequence[Form]) -> list[RuleResult]:
     """One per precision."""
     return [
-        Finding(
+        RuleResult(
             form.backend.replace("litert", "parity").replace("parity-", "parity_"), not form.why,
             form.why or f"{form.backend} changes scores by {form.mean_difference:.2g} on average and "
             f"flips {form.flipped} of {form.alerts} alerts",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from models.inject import RHYTHM_KINDS, SPAN_ROWS, VALUE_KINDS, Planted, plant
-from models.split import LEAST_HELD_ROWS, Series
+from models.split import LEAST_HELD_ROWS, TrainingSeries
 from streamer.event import F32, F64, I32, Bool, EventBatch
 
 # Rows from one planted anomaly to the next: an incident of up to 40, then a refractory of 100 and some quiet.
@@ -63,13 +63,13 @@ class Trial:
 @dataclass(frozen=True, slots=True)
 class _Stream:
     key: str
-    series: Series  # cut to what is judged
+    series: TrainingSeries  # cut to what is judged
     entity: int
     planted: tuple[Planted, ...]
     untouched: bool
 
 
-def build(series: Sequence[Series], seed: int, *, aimed: int = 300, warm: int = 512) -> Trial:
+def build(series: Sequence[TrainingSeries], seed: int, *, aimed: int = 300, warm: int = 512) -> Trial:
     """The trial of a split's series with about `aimed` anomalies, after `warm` rows; the same for the same seed."""
     rng = np.random.default_rng([seed, 97])
     usable = [s for s in series if int(s.held.sum()) >= LEAST_HELD_ROWS]
@@ -81,28 +81,28 @@ def build(series: Sequence[Series], seed: int, *, aimed: int = 300, warm: int = 
     return _laid_out(streams, cut)
 
 
-def _cut(series: Series, warm: int, most: int) -> Series:
+def _cut(series: TrainingSeries, warm: int, most: int) -> TrainingSeries:
     first = int(np.argmax(series.held))
     rows = slice(max(first - warm, 0), first + max(most - warm, LEAST_HELD_ROWS))
     arrays = {name: getattr(series, name)[rows] for name in ("values", "time_s", "excluded", "label", "held")}
     return replace(series, **arrays)
 
 
-def _slots(series: Series) -> list[int]:
+def _slots(series: TrainingSeries) -> list[int]:
     """Rows where a stretch of SPACING_ROWS begins that has held-out rows only, none of them excluded."""
     first, rows = int(np.argmax(series.held)), len(series)
     space = min(SPACING_ROWS, rows - first)
     return [s for s in range(first, rows - space + 1, space) if not series.excluded[s : s + space].any()]
 
 
-def _copies(series: Sequence[Series], aimed: int) -> int:
+def _copies(series: Sequence[TrainingSeries], aimed: int) -> int:
     """How many planted copies give the anomalies aimed at, within the bound on rows."""
     each, rows = sum(len(_slots(s)) for s in series), sum(map(len, series))
     wanted = -(-aimed // max(each, 1))
     return max(1, min(wanted, MAX_COPIES, MAX_ROWS // rows - 1))
 
 
-def _planted(rng: np.random.Generator, series: Series, entity: int, copy: int) -> _Stream:
+def _planted(rng: np.random.Generator, series: TrainingSeries, entity: int, copy: int) -> _Stream:
     kinds = [*VALUE_KINDS, *(RHYTHM_KINDS if series.rhythm else ())]
     slots = _slots(series)
     # Every kind as often as the others, in any order.
@@ -114,7 +114,7 @@ def _planted(rng: np.random.Generator, series: Series, entity: int, copy: int) -
     return _Stream(f"{series.entity}~{copy}", changed, entity, tuple(found), False)
 
 
-def _laid_out(streams: Sequence[_Stream], cut: Sequence[Series]) -> Trial:
+def _laid_out(streams: Sequence[_Stream], cut: Sequence[TrainingSeries]) -> Trial:
     blocks = -(-CELLS // len(cut))
     anomalies: list[Anomaly] = []
     columns: dict[str, list[np.ndarray]] = {}
@@ -138,7 +138,7 @@ def _laid_out(streams: Sequence[_Stream], cut: Sequence[Series]) -> Trial:
     )  # fmt: skip
 
 
-def _block(series: Series, blocks: int) -> np.ndarray:
+def _block(series: TrainingSeries, blocks: int) -> np.ndarray:
     """Stretch 0 .. blocks - 1 of the held-out rows that each row lies in; rows before the cut in the first."""
     past = np.cumsum(series.held) - 1
     return np.clip(past * blocks // max(int(series.held.sum()), 1), 0, blocks - 1)
@@ -154,7 +154,7 @@ def _mark(one: _Stream, cell: np.ndarray, anomalies: list[Anomaly]) -> I32:
     return marked
 
 
-def labelled(series: Series) -> tuple[Planted, ...]:
+def labelled(series: TrainingSeries) -> tuple[Planted, ...]:
     """The confirmed anomalies of the held-out span."""
     edge = np.flatnonzero(np.diff(np.concatenate([[0], (series.label & series.held).astype(np.int8), [0]])))
     return tuple(Planted(LABELLED, int(a), int(b)) for a, b in zip(edge[::2], edge[1::2], strict=True))

@@ -43,15 +43,15 @@ import click
 from models import parity
 from models.dataset import HistorySet
 from models.finetune import MARGIN, say, shown
-from models.gate_rules import Finding, GateRules, rules_of
-from models.split import Label, Split, series_of, split
+from models.gate_rules import GateRules, RuleResult, rules_of
+from models.split import LabelledSpan, Split, series_of, split
 from streamer import artifact
 from streamer.artifact import Bundle
 from streamer.errors import GateRefused, InputError, ModelError, StreamerError
 from streamer.protocols import Clock
 
 if TYPE_CHECKING:
-    from models.gate import Verdict
+    from models.gate import GateVerdict
     from models.train import TrainResult, TrainSettings
 
 BEGAN = time.monotonic()
@@ -75,7 +75,7 @@ class Request:
     history: Path
     out: Path
     version: str
-    labels: tuple[Label, ...] = ()
+    labels: tuple[LabelledSpan, ...] = ()
     seconds: float = 600.0
     seed: int = 0
     start: str = "champion"
@@ -118,9 +118,9 @@ def read_request(path: Path) -> Request:
     return Request(**(given | paths | {"labels": _labels(path, raw.get("labels") or [])}))
 
 
-def _labels(path: Path, raw: Any) -> tuple[Label, ...]:
+def _labels(path: Path, raw: Any) -> tuple[LabelledSpan, ...]:
     try:
-        return tuple(Label(float(one["start_s"]), float(one["end_s"]), one.get("entity")) for one in raw)
+        return tuple(LabelledSpan(float(one["start_s"]), float(one["end_s"]), one.get("entity")) for one in raw)
     except (TypeError, KeyError, ValueError, AttributeError) as exc:
         raise InputError(f"{path}: labels must be objects with start_s, end_s and entity: {exc!r}") from exc
 
@@ -186,7 +186,7 @@ class _Work:
         before, after = result.history[0].validation, result.best.validation
         say("trained", before=before, after=after, seconds=round(result.seconds, 1), stopped=result.stopped)
         if not after < before - MARGIN:
-            self._refuse(Finding("gain", False, f"training gained nothing: loss {before:.4f} -> {after:.4f}"))
+            self._refuse(RuleResult("gain", False, f"training gained nothing: loss {before:.4f} -> {after:.4f}"))
         made = export.write_bundle(
             out, version=self.request.version, spec=self.champion.spec, weights=result.weights,
             calibration=self.champion.calibration, prove=parity.BACKENDS,
@@ -238,7 +238,7 @@ class _Work:
             self._refused(verdict)
         return gate_report.report(verdict)
 
-    def _precise(self, made: Bundle, verdict: Verdict) -> Verdict:
+    def _precise(self, made: Bundle, verdict: GateVerdict) -> GateVerdict:
         """The verdict with what every exported precision changes."""
         from models import evaluate
         from models.planted_trial import build
@@ -248,13 +248,13 @@ class _Work:
         forms = parity.measure(made, trial, evaluate.settings_for(trial, self.request.detect))
         return verdict.with_more(parity.findings(forms), {"precisions": parity.figures(forms)})
 
-    def _refuse(self, finding: Finding) -> None:
-        from models.gate import Verdict, spans
+    def _refuse(self, finding: RuleResult) -> None:
+        from models.gate import GateVerdict, spans
 
         figures = {"spans": spans(self.past)}
-        self._refused(Verdict(self.champion.version, self.request.version, (finding,), figures, self.rules))
+        self._refused(GateVerdict(self.champion.version, self.request.version, (finding,), figures, self.rules))
 
-    def _refused(self, verdict: Verdict) -> None:
+    def _refused(self, verdict: GateVerdict) -> None:
         """Write the report beside where the bundle would be, and raise."""
         from models import gate_report
 

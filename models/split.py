@@ -26,7 +26,7 @@ LEAST_HELD_ROWS = 96
 
 
 @dataclass(frozen=True, slots=True)
-class Label:
+class LabelledSpan:
     """An anomaly that people confirmed, both ends inside; `entity` None means every entity."""
 
     start_s: float
@@ -35,7 +35,7 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class TrainingSeries:
     """All rows of one entity in time order: values (L, C), the rest (L,)."""
 
     entity: str
@@ -56,7 +56,7 @@ class Split:
     """What is learnt as rectangles, every entity as a whole series, and the spans in seconds since 1970."""
 
     train: History
-    series: tuple[Series, ...]
+    series: tuple[TrainingSeries, ...]
     train_span_s: tuple[float, float]
     held_span_s: tuple[float, float]
     train_sha256: str
@@ -72,7 +72,9 @@ class Split:
         return sum(int(s.held.sum()) for s in self.series)
 
 
-def series_of(arrays: Mapping[str, Any], where: object, labels: Sequence[Label] = ()) -> tuple[Series, ...]:
+def series_of(
+    arrays: Mapping[str, Any], where: object, labels: Sequence[LabelledSpan] = ()
+) -> tuple[TrainingSeries, ...]:
     """One series per entity from an npz's arrays (see models.finetune; `entity` (P,) names the owner of each piece)."""
     history = history_of(arrays, where)
     names = [str(name) for name in np.asarray(arrays.get("entity", np.arange(len(history.values))))]
@@ -81,7 +83,7 @@ def series_of(arrays: Mapping[str, Any], where: object, labels: Sequence[Label] 
     return tuple(_joined(history, names, name, labels) for name in dict.fromkeys(names))
 
 
-def _joined(history: History, names: Sequence[str], name: str, labels: Sequence[Label]) -> Series:
+def _joined(history: History, names: Sequence[str], name: str, labels: Sequence[LabelledSpan]) -> TrainingSeries:
     own = [index for index, other in enumerate(names) if other == name]
     time_s = history.time_s[own].reshape(-1)
     order = np.argsort(time_s, kind="stable")
@@ -93,10 +95,12 @@ def _joined(history: History, names: Sequence[str], name: str, labels: Sequence[
     excluded = history.anomaly[own].reshape(-1)[order] | label
     weight = None if history.weight is None else history.weight[own].reshape(-1)[order]
     rhythm, held = bool(history.rhythm[own[0]]), np.zeros(len(time_s), bool)
-    return Series(name, values, time_s, excluded, label, held, rhythm, weight)
+    return TrainingSeries(name, values, time_s, excluded, label, held, rhythm, weight)
 
 
-def split(series: Sequence[Series], spec: ModelSpec, *, share: float = HELD_SHARE, embargo: int | None = None) -> Split:
+def split(
+    series: Sequence[TrainingSeries], spec: ModelSpec, *, share: float = HELD_SHARE, embargo: int | None = None
+) -> Split:
     """Cut in time so that about `share` of all rows is held out. InputError where there is too little, or no variation.
 
     `embargo` in rows, the network's window by default.
@@ -122,7 +126,7 @@ def split(series: Sequence[Series], spec: ModelSpec, *, share: float = HELD_SHAR
     )  # fmt: skip
 
 
-def _rectangles(series: Sequence[Series], spec: ModelSpec, embargo: int) -> History:
+def _rectangles(series: Sequence[TrainingSeries], spec: ModelSpec, embargo: int) -> History:
     """The rows before cut and embargo as pieces of one length, the newest first; short remainders are left out."""
     least = 2 * rows_needed(spec, spec.k_min)
     ends = [max(int((~s.held).sum()) - embargo, 0) for s in series]
@@ -144,7 +148,7 @@ def _rectangles(series: Sequence[Series], spec: ModelSpec, embargo: int) -> Hist
     )  # fmt: skip
 
 
-def _weights(pieces: Sequence[tuple[Series, slice]]) -> F32 | None:
+def _weights(pieces: Sequence[tuple[TrainingSeries, slice]]) -> F32 | None:
     """All series are of one history: either every one has weights, or none."""
     found = [s.weight[cut] for s, cut in pieces if s.weight is not None]
     return np.stack(found) if found else None

@@ -24,7 +24,7 @@ class Source(Protocol):
     channels: tuple[str, ...]
 
     @property
-    def trouble(self) -> str | None:
+    def problem(self) -> str | None:
         """Why nothing comes although something may be there; None where all is well. It goes on being polled."""
 
     @property
@@ -64,7 +64,7 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundPosition:
     """What a log knows of a partition that just came: positions are offsets."""
 
     topic: str
@@ -84,7 +84,7 @@ class Restore:
     memory: tuple[bytes, ...] = ()
 
 
-Restorer = Callable[[Found], Restore]
+Restorer = Callable[[FoundPosition], Restore]
 Item_contra = TypeVar("Item_contra", contravariant=True)
 
 
@@ -142,7 +142,7 @@ class StepOut:
 
 
 @runtime_checkable
-class Scorer(Protocol):
+class Network(Protocol):
     """One step of a network for a batch of rows: a pure function of its arguments."""
 
     ref: ModelRef
@@ -237,7 +237,7 @@ class Registry(Protocol):
         """Release everything, and let who waits go on. Idempotent."""
 
 
-class Attendant(Protocol):
+class BackgroundTask(Protocol):
     """A loop beside the flow, in a thread of its own: it may fail and hang, and costs the flow nothing."""
 
     name: str
@@ -246,7 +246,7 @@ class Attendant(Protocol):
         """Until the event; then leave within a second or two, and release everything."""
 
 
-class Verdict(Protocol):
+class JudgedBatch(Protocol):
     """Scores of a batch, row by row, and the alerts that it raised (see streamer.detect.pipeline.Judged)."""
 
     @property

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from streamer.app.partitioned import Shared
-from streamer.app.service import Parts
+from streamer.app.service import Service
 from streamer.backoff import Backoff
 from streamer.config import (
     Config,
@@ -35,23 +35,23 @@ from streamer.connect import (
 from streamer.detect.pipeline import Detector
 from streamer.event import Message
 from streamer.feedback.feedback import open_hearing
-from streamer.feedback.label_consumer import Board
+from streamer.feedback.label_consumer import LabelFeed
 from streamer.lifecycle.alias_follower import Follower
 from streamer.lifecycle.hot_swap import Swapper
 from streamer.lifecycle.learning import Learning, open_learning
-from streamer.lifecycle.model_admin import Desk
-from streamer.lifecycle.shadow import Seat
-from streamer.protocols import Attendant, Letter, Registry, Source, Store
-from streamer.runtime.accounting import Ledger, crowded
+from streamer.lifecycle.model_admin import ModelAdmin
+from streamer.lifecycle.shadow import ShadowSlot
+from streamer.protocols import BackgroundTask, Letter, Registry, Source, Store
+from streamer.runtime.accounting import RecordAccounting, crowded
 from streamer.runtime.mailbox import Mailbox, Positions
-from streamer.runtime.model import Current, Loaded, load_model, trust_for
+from streamer.runtime.model import CurrentModel, LoadedModel, load_model, trust_for
 from streamer.runtime.outbox import Outbox, Outlet
 from streamer.runtime.partitions import Partitions
 from streamer.runtime.reader import FEW, Arrival, Reader
-from streamer.runtime.recent_alerts import Recent
+from streamer.runtime.recent_alerts import RecentAlerts
 from streamer.runtime.score_writer import ScoreWriter
-from streamer.runtime.scoring_loop import Guest, Scorer
-from streamer.runtime.stream_processor import Line
+from streamer.runtime.scoring_loop import IdleTask, ScoringLoop
+from streamer.runtime.stream_processor import StreamProcessor
 
 log = structlog.get_logger()
 
@@ -59,7 +59,7 @@ log = structlog.get_logger()
 SINK_RETRY_S = 4.0
 
 
-def build(config: Config, *, dry_run: bool = False, training: Sequence[str] = ()) -> Parts:
+def build(config: Config, *, dry_run: bool = False, training: Sequence[str] = ()) -> Service:
     """All parts of the service, opened. What cannot be opened raises its error here, and nothing stays open.
 
     `training` is the command line of one training; without it none is started.
@@ -70,25 +70,32 @@ def build(config: Config, *, dry_run: bool = False, training: Sequence[str] = ()
         registry = open_registry(config, create=config.retrain is not None and not dry_run)
         if registry is not None:
             opened.callback(registry.close)
-        current = Current(load_model(config.model, registry))
-        recent, bell = Recent(config.runtime.recent_alerts), threading.Event()
-        hearing = open_hearing(config, dry_run=dry_run)
-        opened.callback(hearing.journal.close)
-        outbox = open_outbox(config, opened, (recent.add, hearing.tell), dry_run=dry_run)
+        current = CurrentModel(load_model(config.model, registry))
+        recent, bell = RecentAlerts(config.runtime.recent_alerts), threading.Event()
+        feedback = open_hearing(config, dry_run=dry_run)
+        opened.callback(feedback.journal.close)
+        outbox = open_outbox(config, opened, (recent.add, feedback.tell), dry_run=dry_run)
         letters = open_letter_box(config, opened, dry_run=dry_run)
         store = None if dry_run else open_store(config)
-        wire = Wire(config, current, outbox, letters, bell, store, hearing.board, opened, dry_run)
+        wire = Wire(config, current, outbox, letters, bell, store, feedback.board, opened, dry_run)
         pairs = [wire.stream(stream) for stream in config.streams]
         exposed = exposed or told_exposure(config, asks=True)  # the cluster is connected now
         readers, lines = tuple(reader for reader, _ in pairs), tuple(line for _, line in pairs)
         learning = learnt_from(config, current, readers, lines, registry, training)
         followed = None if dry_run else registry  # a dry run moves nothing
-        guests, attendants = serving(config, current, lines, outbox, followed)
-        scorer = Scorer(lines, outbox, letters, bell=bell, flowing=flowing(readers), guests=guests)
+        idle_tasks, background_tasks = serving(config, current, lines, outbox, followed)
+        scorer = ScoringLoop(lines, outbox, letters, bell=bell, flowing=flowing(readers), idle_tasks=idle_tasks)
         opened.pop_all()
-    attending: tuple[Attendant, ...] = (hearing.chronicle, hearing.listener, *attendants, *learning.attendants)
-    desk = Desk(followed, current.state, trust_for(config.model))
-    return Parts(readers, lines, scorer, outbox, current.state, recent, exposed, attending, desk, hearing, learning)
+    attending: tuple[BackgroundTask, ...] = (
+        feedback.incident_recorder,
+        feedback.listener,
+        *background_tasks,
+        *learning.background_tasks,
+    )
+    model_admin = ModelAdmin(followed, current.state, trust_for(config.model))
+    return Service(
+        readers, lines, scorer, outbox, current.state, recent, exposed, attending, model_admin, feedback, learning
+    )
 
 
 def told_exposure(config: Config, *, asks: bool = False) -> str | None:
@@ -100,17 +107,21 @@ def told_exposure(config: Config, *, asks: bool = False) -> str | None:
 
 
 def serving(
-    config: Config, current: Current, lines: Sequence[Line], outbox: Outbox[Message], registry: Registry | None
-) -> tuple[tuple[Guest, ...], tuple[Attendant, ...]]:
+    config: Config,
+    current: CurrentModel,
+    lines: Sequence[StreamProcessor],
+    outbox: Outbox[Message],
+    registry: Registry | None,
+) -> tuple[tuple[IdleTask, ...], tuple[BackgroundTask, ...]]:
     """What lets the registry's choice judge while the service runs; nothing where there is no choice."""
     if registry is None or config.model.backend == "baseline":
         return (), ()
-    swapper, seat = Swapper(current, lines, outbox), Seat(current.state, lines)
-    return (swapper, seat), (Follower(registry, config.model, swapper, seat, lines),)
+    swapper, shadow_slot = Swapper(current, lines, outbox), ShadowSlot(current.state, lines)
+    return (swapper, shadow_slot), (Follower(registry, config.model, swapper, shadow_slot, lines),)
 
 
 def learnt_from(
-    config: Config, current: Current, readers: Sequence[Reader], lines: Sequence[Line], registry: Registry | None,
+    config: Config, current: CurrentModel, readers: Sequence[Reader], lines: Sequence[StreamProcessor], registry: Registry | None,
     training: Sequence[str],
 ) -> Learning:  # fmt: skip
     """The learning half, its witnesses in their places."""
@@ -153,16 +164,16 @@ class Wire:
     """What all streams share while they are opened one by one."""
 
     config: Config
-    current: Current
+    current: CurrentModel
     outbox: Outbox[Message]
     letters: Outbox[Letter]
     bell: threading.Event
     store: Store | None
-    board: Board
+    board: LabelFeed
     opened: ExitStack
     dry_run: bool
 
-    def stream(self, stream: Stream) -> tuple[Reader, Line]:
+    def stream(self, stream: Stream) -> tuple[Reader, StreamProcessor]:
         """The two ends of one stream and the mailbox between them."""
         earned, shared = Positions(), self._shared(stream)
         if shared is None:
@@ -172,9 +183,9 @@ class Wire:
                 stream, config=self.config, restore=shared.restoring, earned=earned.take, joins=not self.dry_run
             )
         self.opened.callback(source.close)
-        ledger, mailbox = Ledger(stream.name), self._mailbox()
-        line = self._line(stream, source, shared, ledger, mailbox, earned)
-        return self._reader(stream, source, ledger, mailbox, earned, line), line
+        accounting, mailbox = RecordAccounting(stream.name), self._mailbox()
+        line = self._line(stream, source, shared, accounting, mailbox, earned)
+        return self._reader(stream, source, accounting, mailbox, earned, line), line
 
     def _shared(self, stream: Stream) -> Shared | None:
         if not isinstance(stream.source, KafkaSource):
@@ -186,19 +197,19 @@ class Wire:
 
     def _line(
         self, stream: Stream, source: Source, shared: Shared | None,
-        ledger: Ledger, mailbox: Mailbox[Arrival], earned: Positions,
-    ) -> Line:  # fmt: skip
+        accounting: RecordAccounting, mailbox: Mailbox[Arrival], earned: Positions,
+    ) -> StreamProcessor:  # fmt: skip
         pace = live_pace(stream)
         if shared is None:
             partitions = Partitions.whole(detectors(stream, source, self.current.loaded), pace)
         else:
-            partitions = Partitions(shared.judges, pace)
-        return Line(
-            ledger, mailbox, partitions, self.outbox,
+            partitions = Partitions(shared.detectors, pace)
+        return StreamProcessor(
+            accounting, mailbox, partitions, self.outbox,
             Positions() if self.dry_run else earned, self._scores(stream, source), self.current.loaded.network.ref,
             letters=self.letters, batch_rows=self.config.runtime.batch_rows,
             promised_per_day=float(stream.alerts.budget), holds=source.holds,
-            group="" if shared is None else shared.group, keeper=None if shared is None else shared.keeper(source),
+            group="" if shared is None else shared.group, snapshot_writer=None if shared is None else shared.snapshot_writer(source),
             keep_every_s=float(self.config.snapshots.every), said=self.board,
             restores=None if shared is None else shared.restoring.counters,
         )  # fmt: skip
@@ -211,21 +222,27 @@ class Wire:
         return writer
 
     def _reader(
-        self, stream: Stream, source: Source, ledger: Ledger, mailbox: Mailbox[Arrival], earned: Positions, line: Line
+        self,
+        stream: Stream,
+        source: Source,
+        accounting: RecordAccounting,
+        mailbox: Mailbox[Arrival],
+        earned: Positions,
+        line: StreamProcessor,
     ) -> Reader:
         # What was read when the signal comes is judged and delivered in time, on a machine gone busy meanwhile too.
         backlog_s = float(self.config.runtime.drain) / 8
 
         def enough() -> bool:
-            return crowded(ledger.in_flight, events_per_s=line.tally.events_per_s, backlog_s=backlog_s)
+            return crowded(accounting.in_flight, events_per_s=line.stats.events_per_s, backlog_s=backlog_s)
 
         return Reader(
-            ledger, source, mailbox, earned, crowded=enough,
+            accounting, source, mailbox, earned, crowded=enough,
             poll_rows=getattr(stream.source, "poll_rows", FEW), backoff=backoff(self.config.runtime),
         )  # fmt: skip
 
 
-def detectors(stream: Stream, source: Source, loaded: Loaded) -> list[Detector]:
+def detectors(stream: Stream, source: Source, loaded: LoadedModel) -> list[Detector]:
     """One detector per entity key; a stream without keys is one entity."""
     settings = stream.detect_settings(source.channels)
     return [Detector(settings, loaded.network, loaded.spec, loaded.prior, key) for key in range(entity_keys(stream))]
@@ -249,7 +266,7 @@ def flowing(readers: tuple[Reader, ...]) -> Callable[[str], bool]:
 
     def answer(stream: str) -> bool:
         reader = by_name[stream]
-        return reader.trouble is None and reader.source.at_end and not reader.paused and not reader.ended
+        return reader.problem is None and reader.source.at_end and not reader.paused and not reader.ended
 
     return answer
 

@@ -12,9 +12,9 @@ from functools import partial
 import structlog
 
 from streamer.app.http_server import HttpServer
-from streamer.app.service import Parts, Phase
+from streamer.app.service import Phase, Service
 from streamer.protocols import Clock
-from streamer.runtime.snapshot_writer import Keeper
+from streamer.runtime.snapshot_writer import SnapshotWriter
 
 log = structlog.get_logger()
 
@@ -26,7 +26,7 @@ WATCH_S = 0.1
 READER_S, KEEP_S, ATTENDANT_S = 10.0, 5.0, 3.0
 
 
-class Worker(threading.Thread):
+class DaemonThread(threading.Thread):
     """A named daemon thread; an error that ends it is logged, kept in `error`, and told."""
 
     def __init__(self, name: str, work: Callable[[], None], on_error: Callable[[], None]) -> None:
@@ -48,7 +48,7 @@ class Daemon:
 
     def __init__(
         self,
-        parts: Parts,
+        parts: Service,
         stop: threading.Event,
         *,
         phase: Phase | None = None,
@@ -62,21 +62,24 @@ class Daemon:
         self._drain_s, self._until_idle_s = drain_s, until_idle_s
         self._give_up_at = float("inf")
         self._drained = threading.Event()
-        self._scorer = Worker("scorer", self._score, stop.set)
+        self._scorer = DaemonThread("scorer", self._score, stop.set)
         self._readers = [
-            Worker(f"reader:{reader.stream}", partial(reader.run, stop, self._drained), stop.set)
+            DaemonThread(f"reader:{reader.stream}", partial(reader.run, stop, self._drained), stop.set)
             for reader in parts.readers
         ]
         self._kept = threading.Event()
-        self._keeping = [Worker("keeper", partial(keeper.run, self._kept), stop.set) for keeper in self._keepers]
+        self._keeping = [
+            DaemonThread("keeper", partial(snapshot_writer.run, self._kept), stop.set)
+            for snapshot_writer in self._keepers
+        ]
         self._attending = [
-            Worker(one.name, partial(one.run, self._drained), partial(parts.crashed.append, one.name))
-            for one in parts.attendants
+            DaemonThread(one.name, partial(one.run, self._drained), partial(parts.crashed.append, one.name))
+            for one in parts.background_tasks
         ]
 
     @property
-    def _keepers(self) -> list[Keeper]:
-        return [line.keeper for line in self.parts.lines if line.keeper is not None]
+    def _keepers(self) -> list[SnapshotWriter]:
+        return [line.snapshot_writer for line in self.parts.lines if line.snapshot_writer is not None]
 
     def run(self) -> int:
         """The whole life; returns the exit code: 0 if all that was read is settled and delivered, else 1."""
@@ -110,7 +113,7 @@ class Daemon:
     def idle_s(self) -> float:
         """Seconds since anything came or was left to do."""
         parts = self.parts
-        if not parts.scorer.idle or any(line.ledger.in_flight or line.tickets for line in parts.lines):
+        if not parts.scorer.idle or any(line.accounting.in_flight or line.tickets for line in parts.lines):
             return 0.0
         return self._clock() - max(reader.last_heard for reader in parts.readers)
 
@@ -118,7 +121,7 @@ class Daemon:
         """What was read is judged and delivered, then positions are committed and everything closes."""
         self.phase.name = "draining"
         self._give_up_at = self._clock() + self._drain_s
-        log.info("service_draining", in_flight=sum(line.ledger.in_flight for line in self.parts.lines))
+        log.info("service_draining", in_flight=sum(line.accounting.in_flight for line in self.parts.lines))
         self._scorer.join(self._drain_s + 1)
         if not self._scorer.is_alive():  # the lines are nobody's now
             for line in self.parts.lines:
@@ -135,7 +138,7 @@ class Daemon:
         """The last snapshots. The readers still commit what they wait for, and still hold the partitions: who gets
         them next shall find the snapshots there.
         """
-        left = sum(keeper.flush(KEEP_S) for keeper in self._keepers)
+        left = sum(snapshot_writer.flush(KEEP_S) for snapshot_writer in self._keepers)
         if left:
             log.warning("snapshots_unwritten", partitions=left)
         self._kept.set()
@@ -156,7 +159,7 @@ class Daemon:
         problems = [*self._crashes(), *self._undelivered(), *self._unbalanced()]
         for problem in problems:
             log.error("unclean_stop", problem=problem)
-        books = {line.stream: line.ledger.summary() for line in self.parts.lines}
+        books = {line.stream: line.accounting.summary() for line in self.parts.lines}
         log.info("service_stopped", clean=not problems, conservation=books)
         return 1 if problems else 0
 
@@ -169,20 +172,20 @@ class Daemon:
 
     def _undelivered(self) -> list[str]:
         outlets = [outlet for outlet in self.parts.outlets if outlet.undelivered]
-        failing = [r for r in self.parts.readers if r.trouble is not None and not r.ended]
+        failing = [r for r in self.parts.readers if r.problem is not None and not r.ended]
         return [
-            *(f"sink {o.name}: {o.undelivered} undelivered: {o.trouble}" for o in outlets),
+            *(f"sink {o.name}: {o.undelivered} undelivered: {o.problem}" for o in outlets),
             *(
-                f"scores of {line.stream} unwritten: {line.scores.trouble}"
+                f"scores of {line.stream} unwritten: {line.scores.problem}"
                 for line in self.parts.lines
-                if line.scores.trouble
+                if line.scores.problem
             ),
-            *(f"source of {r.stream} still failing: {r.trouble}" for r in failing),
+            *(f"source of {r.stream} still failing: {r.problem}" for r in failing),
         ]
 
     def _unbalanced(self) -> list[str]:
-        lines = [line for line in self.parts.lines if not line.ledger.balanced(line.unjudged)]
-        return [f"the books of {line.stream} do not balance: {line.ledger.summary()}" for line in lines]
+        lines = [line for line in self.parts.lines if not line.accounting.balanced(line.unjudged)]
+        return [f"the books of {line.stream} do not balance: {line.accounting.summary()}" for line in lines]
 
     def _listen(self) -> str | None:
         return None if self._server is None else "{}:{}".format(*self._server.address)

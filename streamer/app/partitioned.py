@@ -10,11 +10,11 @@ from streamer.config import KafkaSource, Stream
 from streamer.detect import snapshot
 from streamer.detect.pipeline import Detector, schema_of
 from streamer.protocols import Source, Store
-from streamer.runtime.model import Current, Loaded
-from streamer.runtime.partitions import Judge
+from streamer.runtime.model import CurrentModel, LoadedModel
+from streamer.runtime.partitions import LiveDetector
 from streamer.runtime.restore import Restoring
-from streamer.runtime.snapshot_format import Shelf
-from streamer.runtime.snapshot_writer import Keeper
+from streamer.runtime.snapshot_format import SnapshotStore
+from streamer.runtime.snapshot_writer import SnapshotWriter
 from streamer.settings import DetectSettings
 
 # Keys spread unevenly over partitions: each has room for its part of the entities and half as many again.
@@ -31,35 +31,35 @@ class Shared:
     """One stream of a shared log, before its source is open."""
 
     settings: DetectSettings
-    current: Current
+    current: CurrentModel
     keys: int
     group: str
-    shelf: Shelf | None
+    shelf: SnapshotStore | None
     restoring: Restoring
 
     @classmethod
-    def of(cls, stream: Stream, source: KafkaSource, current: Current, keys: int, store: Store | None) -> Shared:
+    def of(cls, stream: Stream, source: KafkaSource, current: CurrentModel, keys: int, store: Store | None) -> Shared:
         settings = stream.detect_settings(stream.fields.channels)
-        shelf = None if store is None else Shelf(store, stream.name, source.group)
+        shelf = None if store is None else SnapshotStore(store, stream.name, source.group)
         restoring = Restoring(shelf, Fits(settings, current.loaded, keys), source.rebuild_events)
         return cls(settings, current, keys, source.group, shelf, restoring)
 
-    def judges(self, partitions: int) -> Sequence[Judge]:
+    def detectors(self, partitions: int) -> Sequence[LiveDetector]:
         """New detectors for a partition of a topic with so many: one per entity key, under what judges now."""
         settings = replace(self.settings, max_entities=room(self.settings.max_entities, partitions))
         loaded = self.current.loaded
         return [Detector(settings, loaded.network, loaded.spec, loaded.prior, key) for key in range(self.keys)]
 
-    def keeper(self, source: Source) -> Keeper | None:
+    def snapshot_writer(self, source: Source) -> SnapshotWriter | None:
         if self.shelf is None:
             return None
-        return Keeper(self.shelf, source.committed, source.holds)
+        return SnapshotWriter(self.shelf, source.committed, source.holds)
 
 
 class Fits:
     """Whether detectors of these settings would take over the parts of a snapshot."""
 
-    def __init__(self, settings: DetectSettings, loaded: Loaded, keys: int) -> None:
+    def __init__(self, settings: DetectSettings, loaded: LoadedModel, keys: int) -> None:
         largest = replace(settings, max_entities=room(settings.max_entities, 1))
         self._schemas = [schema_of(largest, loaded.network, loaded.spec, key) for key in range(keys)]
 

@@ -6,32 +6,32 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streamer.event import Message
-from streamer.feedback.feedback import Hearing, forgetful
+from streamer.feedback.feedback import FeedbackService, forgetful
 from streamer.lifecycle.learning import Learning
-from streamer.lifecycle.model_admin import Desk
-from streamer.protocols import Attendant, Letter
+from streamer.lifecycle.model_admin import ModelAdmin
+from streamer.protocols import BackgroundTask, Letter
 from streamer.runtime.model import ModelState
 from streamer.runtime.outbox import Outbox, Outlet
 from streamer.runtime.reader import Reader
-from streamer.runtime.recent_alerts import Recent
-from streamer.runtime.scoring_loop import Scorer
-from streamer.runtime.stream_processor import Line
+from streamer.runtime.recent_alerts import RecentAlerts
+from streamer.runtime.scoring_loop import ScoringLoop
+from streamer.runtime.stream_processor import StreamProcessor
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Service:
     """Everything that runs. Each object has one owning thread; the others only read its numbers."""
 
     readers: tuple[Reader, ...]
-    lines: tuple[Line, ...]
-    scorer: Scorer
+    lines: tuple[StreamProcessor, ...]
+    scorer: ScoringLoop
     outbox: Outbox[Message]
     model: ModelState
-    recent: Recent = field(default_factory=Recent)
+    recent: RecentAlerts = field(default_factory=RecentAlerts)
     exposed: str | None = None  # what crosses a network in the clear
-    attendants: tuple[Attendant, ...] = ()
-    desk: Desk | None = None
-    hearing: Hearing = field(default_factory=forgetful)  # what is known of the past, and heard from people
+    background_tasks: tuple[BackgroundTask, ...] = ()
+    model_admin: ModelAdmin | None = None
+    feedback: FeedbackService = field(default_factory=forgetful)  # what is known of the past, and heard from people
     learning: Learning | None = None  # drift, and trainings
     crashed: list[str] = field(default_factory=list)  # attendants that an error ended
 

@@ -48,7 +48,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class WorkerHistory:
     """What a worker went through so far."""
 
     failures: int = 0  # in a row
@@ -68,16 +68,16 @@ class Decision:
     """The step, the wait before it, and the history to go on with."""
 
     step: Step
-    history: History
+    history: WorkerHistory
     wait_s: float = 0.0
 
 
-def after_end(history: History, code: int, lived_s: float, *, stopping: bool, rules: Rules) -> Decision:
+def after_end(history: WorkerHistory, code: int, lived_s: float, *, stopping: bool, rules: Rules) -> Decision:
     """What happens to a worker that ended with `code` (-N: by signal N) after `lived_s` seconds."""
     if stopping or (code == 0 and rules.finite):
         return Decision(Step.DONE, history)
     lasted = lived_s >= rules.settled_s and code != UNREACHED
-    now = History(failures=1 if lasted else history.failures + 1, settled=history.settled or lasted)
+    now = WorkerHistory(failures=1 if lasted else history.failures + 1, settled=history.settled or lasted)
     if code in REFUSED or (not now.settled and now.failures >= rules.attempts):
         return Decision(Step.GIVE_UP, now)
     return Decision(Step.RESTART, now, delay_s(now.failures, first_s=rules.first_s, most_s=rules.most_s))
@@ -106,14 +106,14 @@ class Process(Protocol):
 
 
 @dataclass(slots=True)
-class Worker:
+class WorkerProcess:
     """One place of the N, with the process that fills it, if one does."""
 
     number: int
     start_at: float
     process: Process | None = None
     started_at: float = 0.0
-    history: History = History()
+    history: WorkerHistory = WorkerHistory()
     code: int | None = None  # final; None: it runs, or will
 
     @property
@@ -132,11 +132,11 @@ class Supervisor:
     workers: int
     rules: Rules = Rules()
     clock: Clock = time.monotonic
-    _heard: int = field(default=0, init=False)  # signals
+    _labels_heard: int = field(default=0, init=False)  # signals
     _told: int = field(default=0, init=False)  # signals forwarded
     _give_up_at: float = field(default=float("inf"), init=False)
     _failed: int = field(default=0, init=False)  # exit code of a worker that was given up: then all drain
-    _places: list[Worker] = field(default_factory=list, init=False)
+    _places: list[WorkerProcess] = field(default_factory=list, init=False)
 
     def run(self, wait: Callable[[float], object] = time.sleep) -> int:
         """Until all workers are done; returns the exit code."""
@@ -149,15 +149,15 @@ class Supervisor:
         """The exit code once all is over: 130 after a second signal, else the worst of the workers'."""
         codes = [place.code or 0 for place in self._places]
         log.info("workers_stopped", codes=codes)
-        return QUIT if self._heard > 1 else worst([self._failed, *codes])
+        return QUIT if self._labels_heard > 1 else worst([self._failed, *codes])
 
     def begin(self) -> None:
         now = self.clock()
-        self._places = [Worker(i, now + i * self.rules.stagger_s) for i in range(self.workers)]
+        self._places = [WorkerProcess(i, now + i * self.rules.stagger_s) for i in range(self.workers)]
 
     def stop(self) -> None:
         """Drain at the first call, quit at the second. Only counts: safe in a signal handler."""
-        self._heard += 1
+        self._labels_heard += 1
 
     @property
     def stopping(self) -> bool:
@@ -166,7 +166,7 @@ class Supervisor:
     @property
     def _wanted(self) -> int:
         """How many signals the workers should have heard by now."""
-        return max(self._heard, int(self._failed > 0))
+        return max(self._labels_heard, int(self._failed > 0))
 
     def tick(self) -> bool:
         """Start who is due, look after who ended, pass signals on; True once all is over."""
@@ -182,11 +182,11 @@ class Supervisor:
                 self._start(place)
         return all(place.over for place in self._places)
 
-    def _start(self, place: Worker) -> None:
+    def _start(self, place: WorkerProcess) -> None:
         place.process, place.started_at = self.launch(place.number), self.clock()
         log.info("worker_started", number=place.number, pid=place.process.pid)
 
-    def _look_after(self, place: Worker, process: Process) -> None:
+    def _look_after(self, place: WorkerProcess, process: Process) -> None:
         code = process.poll()
         if code is None:
             return

@@ -6,12 +6,12 @@ import importlib.util
 
 from streamer.artifact import Bundle, ModelSpec
 from streamer.errors import BackendError
-from streamer.protocols import Scorer
+from streamer.protocols import Network
 
 NAMES = ("litert", "litert-fp16", "litert-int8", "keras", "numpy", "baseline")
 
 
-def open_scorer(bundle: Bundle, backend: str = "auto", threads: int = 1) -> Scorer:
+def open_scorer(bundle: Bundle, backend: str = "auto", threads: int = 1) -> Network:
     """The bundle's step on the named backend; "auto" is litert where it is installed, else numpy.
 
     BackendError if the name is unknown or its package is missing (the message names the pip extra).
@@ -34,7 +34,7 @@ def open_scorer(bundle: Bundle, backend: str = "auto", threads: int = 1) -> Scor
     raise BackendError(f"backend {backend!r} is unknown; choose auto, {', '.join(NAMES)}")
 
 
-def baseline_scorer(spec: ModelSpec) -> Scorer:
+def baseline_scorer(spec: ModelSpec) -> Network:
     """The robust z-score that works without any bundle; its `ref` says baseline."""
     from streamer.backends.baseline import BaselineScorer
 

@@ -83,11 +83,11 @@ def label_(*, alert: str, label: str, config: Path, sets: tuple[str, ...], by: s
     new_normal   from now on this is how it is
     unsure       withdraws what was said before: nobody knows
     """
-    from streamer.feedback.labels import Said, consequence, join
+    from streamer.feedback.labels import LabelMessage, consequence, join
     from streamer.journal import LabelKind
 
     with opened(config, sets) as (_, journal):
-        said = Said(LabelKind(label), alert_id=alert, by=by, note=note)
+        said = LabelMessage(LabelKind(label), alert_id=alert, by=by, note=note)
         found, incident = join(said, journal, now_s=time.time())
         number = journal.label(found)
     told = {"schema": "streamer.label/1", "number": number, "alert_id": found.alert_id, "effect": consequence(found)}

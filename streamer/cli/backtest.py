@@ -54,9 +54,9 @@ def backtest(
     stream = unpaced(only_stream(loaded_config, name))
     loaded = load_configured(loaded_config)
     with closing(open_source(stream)) as source:
-        judges = detectors(stream, source, loaded)
+        judging = detectors(stream, source, loaded)
         replayed = run_replay(
-            stream.name, source, judges[0].settings, judges[0] if len(judges) == 1 else Panel(judges),
+            stream.name, source, judging[0].settings, judging[0] if len(judging) == 1 else Panel(judging),
             loaded.state.ref, Destinations(scores, alerts, plot), by_time=has_time(stream), fit_rows=fit_rows,
         )  # fmt: skip
         faults = getattr(source, "faults", ())

@@ -34,7 +34,7 @@ def check(config: Path, sets: tuple[str, ...], show_effective: bool, connect: bo
         found = load_config(config, sets)
     except ConfigErrors as exc:
         return _refused(config, exc, output)
-    lines = Lines(_reached(found) if connect else None, _exposed(found, config) if security else None)
+    lines = CheckReport(_reached(found) if connect else None, _exposed(found, config) if security else None)
     if output == "json":
         body = {"ok": lines.exit_code == 0, "file": str(config), "problems": []}
         _print_json({**body, **_effective(found, show_effective), **lines.as_dict()})
@@ -44,7 +44,7 @@ def check(config: Path, sets: tuple[str, ...], show_effective: bool, connect: bo
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class CheckLine:
     """One thing that was looked at: ok, note, warn or fail, and what to do about it."""
 
     name: str
@@ -57,11 +57,11 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Lines:
+class CheckReport:
     """What was found beyond the file itself; None where it was not asked for."""
 
-    connect: list[Line] | None
-    security: list[Line] | None
+    connect: list[CheckLine] | None
+    security: list[CheckLine] | None
 
     @property
     def exit_code(self) -> int:
@@ -74,18 +74,18 @@ class Lines:
         return {name: [line.as_dict() for line in lines] for name, lines in parts.items() if lines is not None}
 
 
-def _reached(config: Config) -> list[Line]:
+def _reached(config: Config) -> list[CheckLine]:
     from streamer.connect.connectivity import reach
 
     quiet()
-    return [Line(found.name, found.status, found.detail, found.fix) for found in reach(config)]
+    return [CheckLine(found.name, found.status, found.detail, found.fix) for found in reach(config)]
 
 
-def _exposed(config: Config, path: Path) -> list[Line]:
+def _exposed(config: Config, path: Path) -> list[CheckLine]:
     from streamer.cli.security_check import exposures
 
     found = exposures(config, path)
-    return [Line(one.where, "note" if one.note else "warn", one.problem, one.fix) for one in found]
+    return [CheckLine(one.where, "note" if one.note else "warn", one.problem, one.fix) for one in found]
 
 
 def _refused(config: Path, errors: ConfigErrors, output: str) -> int:
@@ -105,7 +105,7 @@ def _effective(config: Config, wanted: bool) -> dict[str, object]:
     return {"effective": rows}
 
 
-def _print_human(config: Path, found: Config, show_effective: bool, lines: Lines) -> None:
+def _print_human(config: Path, found: Config, show_effective: bool, lines: CheckReport) -> None:
     if show_effective:
         for line in aligned(found.effective()):
             click.echo(line)
@@ -116,7 +116,7 @@ def _print_human(config: Path, found: Config, show_effective: bool, lines: Lines
         click.echo(f"{config}: fine: {_counted(len(found.streams), 'stream')} ({names})", err=show_effective)
 
 
-def _print_lines(lines: list[Line] | None, nothing: str) -> None:
+def _print_lines(lines: list[CheckLine] | None, nothing: str) -> None:
     if lines is None:
         return
     width = max((len(line.name) for line in lines), default=0)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 if TYPE_CHECKING:
-    from streamer.demo.scoreboard import Board
-    from streamer.demo.show import Script, View
+    from streamer.demo.scoreboard import Scoreboard
+    from streamer.demo.show import Script, ShowView
     from streamer.protocols import Clock
 
 LEAST_S, MOST_S = 10.0, 3600.0
@@ -65,7 +65,7 @@ def seconds_since(began: float) -> Clock:
     return lambda: time.monotonic() - began
 
 
-def perform(script: Script, clock: Clock, out: TextIO, banner_s: float, *, quiet: bool) -> Board:
+def perform(script: Script, clock: Clock, out: TextIO, banner_s: float, *, quiet: bool) -> Scoreboard:
     """Load the model, open the stage, play. `quiet`: nothing but the show may write on the terminal."""
     from streamer import log
     from streamer.app.signals import graceful
@@ -82,12 +82,12 @@ def perform(script: Script, clock: Clock, out: TextIO, banner_s: float, *, quiet
 
 
 @contextmanager
-def view_of(out: TextIO) -> Iterator[View]:
+def view_of(out: TextIO) -> Iterator[ShowView]:
     """The screen on a terminal, plain lines elsewhere; the terminal is given back whatever happens."""
-    from streamer.cli.demo_lines import Lines
+    from streamer.cli.demo_lines import PrintedShow
 
     if not out.isatty() or os.environ.get("TERM") == "dumb":
-        yield Lines(out)
+        yield PrintedShow(out)
         return
     from rich.console import Console
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from streamer.demo.promises import Promise
     from streamer.demo.recording import Heard
     from streamer.demo.referee import Ruling
-    from streamer.demo.scoreboard import ActScore, Board
+    from streamer.demo.scoreboard import ActScore, Scoreboard
     from streamer.demo.show import Look
     from streamer.demo.stage import Strand
     from streamer.demo.streams import Act
@@ -24,7 +24,7 @@ NEXT = (
 )
 
 
-class Lines:
+class PrintedShow:
     """The View that prints a line for everything that happens, and the counters every two seconds."""
 
     def __init__(self, out: TextIO) -> None:
@@ -51,7 +51,7 @@ class Lines:
     def event(self, at_s: float, told: str) -> None:
         self._say(f"{stamp(at_s)}  {plain(told)}")
 
-    def board(self, board: Board) -> None:
+    def board(self, board: Scoreboard) -> None:
         for line in scoreboard(board):
             self._say(line)
 
@@ -118,7 +118,7 @@ def _ordinal(number: int) -> str:
     return f"{number}{suffix}"
 
 
-def scoreboard(board: Board) -> list[str]:
+def scoreboard(board: Scoreboard) -> list[str]:
     """The last words."""
     lines = ["", f"SCOREBOARD after {board.seconds:.1f} s"]
     lines += [f"  {name:<14} {value}" for name, value in figures(board)]
@@ -131,7 +131,7 @@ def scoreboard(board: Board) -> list[str]:
     return lines
 
 
-def figures(board: Board) -> list[tuple[str, str]]:
+def figures(board: Scoreboard) -> list[tuple[str, str]]:
     """Name and value of each line of the scoreboard."""
     delay = board.median_delay_events
     rows = [

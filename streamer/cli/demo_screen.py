@@ -17,9 +17,9 @@ from streamer.cli import demo_lines as words
 
 if TYPE_CHECKING:
     from streamer.connect.simulate.world import Fault
-    from streamer.demo.recording import Heard, Tail
+    from streamer.demo.recording import Heard, RecentEvents
     from streamer.demo.referee import Ruling
-    from streamer.demo.scoreboard import Board
+    from streamer.demo.scoreboard import Scoreboard
     from streamer.demo.show import Look
     from streamer.demo.stage import Strand
     from streamer.demo.streams import Act
@@ -66,7 +66,7 @@ class Screen:
     def event(self, at_s: float, told: str) -> None:
         self._add(at_s, words.plain(told), "cyan")
 
-    def board(self, board: Board) -> None:
+    def board(self, board: Scoreboard) -> None:
         self.close()
         for line in words.scoreboard(board):
             style = "bold" if line.startswith("SCOREBOARD") else "red" if "MISSED" in line or "BROKEN" in line else ""
@@ -120,7 +120,7 @@ class Screen:
     def _is_hot(self, name: str, now_s: float) -> bool:
         return now_s - self._hot.get(name, (float("-inf"), ""))[0] < HOT_S
 
-    def _machine(self, name: str, tail: Tail, strand: Strand, now_s: float) -> tuple[Text | str, ...]:
+    def _machine(self, name: str, tail: RecentEvents, strand: Strand, now_s: float) -> tuple[Text | str, ...]:
         hot, (_, channel) = self._is_hot(name, now_s), self._hot.get(name, (0.0, ""))
         channels = strand.act.settings.channels
         index = channels.index(channel) if hot and channel in channels else 0

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from streamer.cli.dlq_views import Survey, Wanted, facts, page, row, table
+from streamer.cli.dlq_views import LetterSurvey, Wanted, facts, page, row, table
 from streamer.cli.kafka_address import quiet
 from streamer.cli.options import config_options, confirm, format_option, since_s, yes_option
 
 if TYPE_CHECKING:
     from streamer.config import Config
     from streamer.connect.dead_letters.inbox import LetterBox
-    from streamer.connect.dead_letters.replay import Outcome, Plan
+    from streamer.connect.dead_letters.replay import LetterReplayPlan, LettersReplayed
 
 SCHEMA = "streamer.dlq/1"
 Command = Callable[..., Any]
@@ -52,7 +52,7 @@ def list_(
 
     with _opened(config, sets) as (_, box):
         letters = filter(_wanted(stream, reasons, since), box.letters())
-        survey = Survey.of(unique(letters), limit if rows else 0)
+        survey = LetterSurvey.of(unique(letters), limit if rows else 0)
         if output == "json":
             click.echo(_json(_listing(box, survey)))
             return
@@ -99,13 +99,13 @@ def replay(
     whose confirmation got lost. Records that still cannot be read are rejected anew. Where `fields.time` is @timestamp,
     records keep their time too; others are as of now, so that retention leaves them.
     """
-    from streamer.connect.dead_letters.replay import Outcome, plan
+    from streamer.connect.dead_letters.replay import LettersReplayed, plan
 
     with _opened(config, sets) as (found, box):
         chosen = plan(box, _wanted(stream, reasons, since), to=to, again=again, limit=limit)
         if chosen.count:
             confirm(f"send {_counts(chosen.letters)} back?", yes=yes)
-        outcome = _send(found, box, chosen) if chosen.count else Outcome()
+        outcome = _send(found, box, chosen) if chosen.count else LettersReplayed()
     click.echo(_json(_result(chosen, outcome)) if output == "json" else _told(chosen, outcome))
     if outcome.problem is not None:
         click.echo(f"stopped: {outcome.problem}", err=True)
@@ -141,7 +141,7 @@ def _wanted(stream: str | None, reasons: tuple[str, ...], since: str | None) -> 
     return Wanted(stream, reasons, since_s(since, time.time()))
 
 
-def _listing(box: LetterBox, survey: Survey) -> dict[str, Any]:
+def _listing(box: LetterBox, survey: LetterSurvey) -> dict[str, Any]:
     groups = [
         {"stream": stream, "reason": reason, "count": g.count, "first": g.first, "last": g.last, "example": g.example}
         for (stream, reason), g in survey.sorted()
@@ -151,14 +151,14 @@ def _listing(box: LetterBox, survey: Survey) -> dict[str, Any]:
             "rows": rows}  # fmt: skip
 
 
-def _summary(box: LetterBox, survey: Survey) -> str:
+def _summary(box: LetterBox, survey: LetterSurvey) -> str:
     parts = [f"{box.name}: {survey.count} letters"]
     parts += [f"{len(box.replayed())} records sent back before"] if box.replayed() else []
     parts += [f"{box.damaged} damaged or no letters"] if box.damaged else []
     return ", ".join(parts)
 
 
-def _send(config: Config, box: LetterBox, plan: Plan) -> Outcome:
+def _send(config: Config, box: LetterBox, plan: LetterReplayPlan) -> LettersReplayed:
     from streamer.config.outside import TIMES
     from streamer.connect.dead_letters.kafka_inbox import TopicSender
     from streamer.connect.dead_letters.replay import carry_out
@@ -172,14 +172,14 @@ def _counts(letters: dict[str, list[Any]]) -> str:
     return ", ".join(f"{len(each)} to {topic}" for topic, each in letters.items())
 
 
-def _told(plan: Plan, outcome: Outcome) -> str:
+def _told(plan: LetterReplayPlan, outcome: LettersReplayed) -> str:
     sent = sum(outcome.sent.values())
     lines = [f"sent {count} to {topic}" for topic, count in outcome.sent.items()] or ["sent nothing"]
     lines += [f"not sent {plan.count - sent}"] if sent < plan.count else []
     return "\n".join([*lines, *(f"passed over {n}: {why}" for why, n in plan.skipped.most_common())])
 
 
-def _result(plan: Plan, outcome: Outcome) -> dict[str, Any]:
+def _result(plan: LetterReplayPlan, outcome: LettersReplayed) -> dict[str, Any]:
     unsent = plan.count - sum(outcome.sent.values())
     return {"sent": outcome.sent, "not_sent": unsent, "skipped": plan.skipped, "problem": outcome.problem}
 

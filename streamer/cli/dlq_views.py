@@ -55,14 +55,14 @@ class Group:
 
 
 @dataclass(slots=True)
-class Survey:
+class LetterSurvey:
     """Counts by stream and reason, and the newest letters."""
 
     groups: dict[tuple[str, str], Group] = field(default_factory=dict)
     newest: deque[Stored] = field(default_factory=deque)
 
     @classmethod
-    def of(cls, letters: Iterable[Stored], rows: int = 0) -> Survey:
+    def of(cls, letters: Iterable[Stored], rows: int = 0) -> LetterSurvey:
         """One pass over the letters; `rows` of the newest are kept."""
         survey = cls(newest=deque(maxlen=rows))
         for stored in letters:
@@ -87,7 +87,7 @@ class Survey:
         return sorted(self.groups.items(), key=lambda item: (-item[1].count, item[0]))
 
 
-def table(survey: Survey) -> Iterator[str]:
+def table(survey: LetterSurvey) -> Iterator[str]:
     """Counts as aligned lines."""
     rows = [("count", "stream", "reason", "first", "last", "for example")]
     rows += [

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from streamer.cli.init_yaml import Found, literal, render
-from streamer.cli.kafka_address import SCHEME, Address, Base, at, load_base, parse_address, quiet
+from streamer.cli.init_yaml import FoundStream, literal, render
+from streamer.cli.kafka_address import SCHEME, Base, TopicAddress, at, load_base, parse_address, quiet
 
 if TYPE_CHECKING:
     from streamer.connect.files.infer import Guess
-    from streamer.connect.formats.columns import Fields
+    from streamer.connect.formats.columns import RecordFields
     from streamer.connect.formats.sniff import Shape
-    from streamer.connect.kafka.consumer.peek import Record
+    from streamer.connect.kafka.consumer.peek import PeekedRecord
     from streamer.event import EventBatch, Rejected
 
 SAMPLE = 2000
@@ -72,18 +72,18 @@ def init(
     click.echo(f"written: {out}; next: streamer check -c {out}, then streamer run -c {out}")
 
 
-def _address(text: str) -> Address:
+def _address(text: str) -> TopicAddress:
     try:
         return parse_address(text)
     except ValueError as exc:
         raise click.UsageError(str(exc)) from None
 
 
-def from_file(path: Path) -> Found:
+def from_file(path: Path) -> FoundStream:
     """What a CSV or JSON lines file holds, by its first rows."""
     from streamer.connect.files.infer import guess_fields
     from streamer.connect.files.source import FileSource
-    from streamer.connect.formats.columns import Fields
+    from streamer.connect.formats.columns import RecordFields
     from streamer.connect.formats.sniff import shape_of
 
     guess = guess_fields(path)
@@ -92,8 +92,8 @@ def from_file(path: Path) -> Found:
     with closing(source):
         poll = source.poll(1.0)
     batches, rejected = ((), ()) if poll is None else (poll.batches, poll.rejected)
-    fields = Fields(guess.fields.channels, guess.fields.entity, guess.fields.time, guess.time_unit)
-    said = Said(list(guess.notes))
+    fields = RecordFields(guess.fields.channels, guess.fields.entity, guess.fields.time, guess.time_unit)
+    said = InitNotes(list(guess.notes))
     shape = shape_of(batches, fields.channels)
     said.shape(shape, fields, rate=None)
     said.rejected(shape.rows, rejected)
@@ -102,7 +102,7 @@ def from_file(path: Path) -> Found:
     return _found(path.stem, f"the first {shape.rows:,} rows of {path}", section, fields, shape, said)
 
 
-def from_topic(address: Address, path: Path | None, registry: str | None, seconds: int) -> Found:
+def from_topic(address: TopicAddress, path: Path | None, registry: str | None, seconds: int) -> FoundStream:
     """What the newest records of a topic hold."""
     from streamer.connect.kafka.consumer.peek import Peek
     from streamer.errors import InputError
@@ -124,10 +124,10 @@ def from_topic(address: Address, path: Path | None, registry: str | None, second
     return replace(found, kafka={**sections.get("kafka", {}), **servers}, schema_registry=schemas)
 
 
-def understand(records: Sequence[Record], partitions: int, topic: str, base: Base) -> Found:
+def understand(records: Sequence[PeekedRecord], partitions: int, topic: str, base: Base) -> FoundStream:
     """Records to a configuration without the sections of servers."""
     from streamer.connect.files.infer import guess_fields
-    from streamer.connect.formats.columns import Fields
+    from streamer.connect.formats.columns import RecordFields
     from streamer.connect.formats.sniff import common_format, lines_of, shape_of
 
     values = [record.value for record in records if record.value is not None]
@@ -135,10 +135,10 @@ def understand(records: Sequence[Record], partitions: int, topic: str, base: Bas
     guess = guess_fields(lines_of(values, form, base.schema_registry))
     source: dict[str, Any] = {"kind": "kafka", "topic": topic, "group": "streamer", "format": form}
     source |= {"columns": list(guess.columns or ())} if form == "csv" else {}
-    said = Said(
+    said = InitNotes(
         [f"{len(records):,} records of {partitions} partitions looked at: {_format_note(form)}", *guess.notes[1:]]
     )
-    fields = said.beside(records, Fields(guess.fields.channels, guess.fields.entity, guess.fields.time, "auto"))
+    fields = said.beside(records, RecordFields(guess.fields.channels, guess.fields.entity, guess.fields.time, "auto"))
     batches, rejected = decoded(records, source, fields, base)
     fields = replace(fields, time_unit="auto" if fields.time in fields.outside else guess.time_unit)
     shape = shape_of(batches, fields.channels)
@@ -151,14 +151,14 @@ def understand(records: Sequence[Record], partitions: int, topic: str, base: Bas
 
 
 def decoded(
-    records: Sequence[Record], source: Mapping[str, Any], fields: Fields, base: Base
+    records: Sequence[PeekedRecord], source: Mapping[str, Any], fields: RecordFields, base: Base
 ) -> tuple[list[EventBatch], list[Rejected]]:
     """The records through the decoder that the daemon will use, in their order."""
     import numpy as np
 
     from streamer.config import config_from
     from streamer.connect.formats.factory import decoder_for
-    from streamer.connect.formats.record_metadata import Beside
+    from streamer.connect.formats.record_metadata import RecordMetadata
     from streamer.event import Lease
 
     body = {"name": "sample", "source": source, "fields": _fields(fields, str)}
@@ -167,12 +167,12 @@ def decoded(
     lease, full = Lease(str(source["topic"]), 0), _with_value(records)
     decoder = decoder_for(stream, base.schema_registry)(lease)
     times_ms = np.array([record.timestamp_ms for record in full], np.int64)
-    beside = Beside(lease, [record.key for record in full], times_ms)
+    beside = RecordMetadata(lease, [record.key for record in full], times_ms)
     batch, rejected = decoder.decode([record.value or b"" for record in full], np.arange(len(full)), beside)
     return [batch] if len(batch) else [], rejected
 
 
-def _fields(fields: Fields, named: Callable[[str], str]) -> dict[str, Any]:
+def _fields(fields: RecordFields, named: Callable[[str], str]) -> dict[str, Any]:
     """The section as data, each name as `named` writes it."""
     from streamer.connect.formats.record_metadata import written
 
@@ -183,13 +183,13 @@ def _fields(fields: Fields, named: Callable[[str], str]) -> dict[str, Any]:
     return {"entity": list(map(at, fields.entity)), "time": time, "channels": list(map(named, fields.channels))}
 
 
-class Said:
+class InitNotes:
     """What is told: findings, and doubts."""
 
     def __init__(self, notes: list[str]) -> None:
         self.notes, self.unsure = notes, list[str]()
 
-    def beside(self, records: Sequence[Record], fields: Fields) -> Fields:
+    def beside(self, records: Sequence[PeekedRecord], fields: RecordFields) -> RecordFields:
         """What the value lacks, where the records have it beside the value."""
         from streamer.connect.formats.record_metadata import KEY, TIMESTAMP
 
@@ -203,7 +203,7 @@ class Said:
             fields = replace(fields, time=TIMESTAMP, outside=fields.outside | {TIMESTAMP})
         return fields
 
-    def shape(self, shape: Shape, fields: Fields, rate: float | None) -> None:
+    def shape(self, shape: Shape, fields: RecordFields, rate: float | None) -> None:
         from streamer.connect.files.infer import spoken_seconds
 
         if fields.entity and fields.time:
@@ -233,7 +233,7 @@ class Said:
             share = f"{len(rejected):,} of {rows + len(rejected):,}"
             self.unsure.append(f"{share} records cannot be read, the first because {first.reason}: {first.detail}")
 
-    def topic(self, records: Sequence[Record], batches: Sequence[EventBatch], partitions: int) -> None:
+    def topic(self, records: Sequence[PeekedRecord], batches: Sequence[EventBatch], partitions: int) -> None:
         if partitions > 1 and (without := sum(record.key is None for record in records)):
             problem = f"{without:,} records have no key, so the events of one entity are spread over the partitions"
             self.unsure.append(f"{problem} and their order is lost: let the producer key them by the entity")
@@ -251,7 +251,7 @@ class Said:
             )
 
 
-def keys_name(records: Sequence[Record]) -> bool:
+def keys_name(records: Sequence[PeekedRecord]) -> bool:
     """Whether the keys look like names of entities: texts, and each seen a few times."""
     from streamer.connect.formats.record_metadata import name_of
 
@@ -259,7 +259,7 @@ def keys_name(records: Sequence[Record]) -> bool:
     return None not in names and len(names) * LEAST_ROWS <= len(records)
 
 
-def _with_value(records: Sequence[Record]) -> list[Record]:
+def _with_value(records: Sequence[PeekedRecord]) -> list[PeekedRecord]:
     return [record for record in records if record.value is not None]
 
 
@@ -272,7 +272,7 @@ def _time_of(batches: Sequence[EventBatch], row: int) -> float:
     return math.nan
 
 
-def _rate(records: Sequence[Record]) -> float | None:
+def _rate(records: Sequence[PeekedRecord]) -> float | None:
     """Records a second by their own timestamps; None where they came in one burst."""
     span_s = (records[-1].timestamp_ms - records[0].timestamp_ms) / 1000
     return (len(records) - 1) / span_s if span_s >= BURST_S else None
@@ -283,10 +283,10 @@ def _format_note(form: str) -> str:
 
 
 def _found(
-    name: str, looked_at: str, source: Mapping[str, Any], fields: Fields, shape: Shape, said: Said
-) -> Found:  # fmt: skip
+    name: str, looked_at: str, source: Mapping[str, Any], fields: RecordFields, shape: Shape, said: InitNotes
+) -> FoundStream:  # fmt: skip
     told = _fields(fields, literal)
-    return Found(
+    return FoundStream(
         name=_stream_name(name), looked_at=looked_at, source=source, entity=tuple(told["entity"]),
         time=None if fields.time is None else told["time"]["path"], unit=fields.time_unit,
         channels=tuple(told["channels"]), late=_late(shape.late_s), entities=shape.entities, notes=said.notes,
@@ -314,7 +314,7 @@ def raw_sections(path: Path | None) -> dict[str, Any]:
     return {name: data[name] for name in ("kafka", "schema_registry") if isinstance(data, dict) and data.get(name)}
 
 
-def _has_secret(found: Found) -> bool:
+def _has_secret(found: FoundStream) -> bool:
     told = f"{found.kafka} {found.schema_registry}"
     return "password" in told or "secret" in told
 

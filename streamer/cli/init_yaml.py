@@ -13,7 +13,7 @@ NOT_PLAIN = {"null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan",
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundStream:
     """What the new configuration says. `kafka` is the section as data; None: the source is a file."""
 
     name: str
@@ -31,7 +31,7 @@ class Found:
     unsure: Sequence[str] = ()
 
 
-def render(found: Found) -> str:
+def render(found: FoundStream) -> str:
     """The whole file."""
     lines = [
         f"# Written by `streamer init` from {comment(found.looked_at)}.",
@@ -52,7 +52,7 @@ def _section(name: str, data: Mapping[str, Any] | None, why: str) -> list[str]:
     return [] if not data else [f"# {why[0].upper()}{why[1:]}.", f"{name}: {flow(data)}", ""]
 
 
-def _stream(found: Found) -> list[str]:
+def _stream(found: FoundStream) -> list[str]:
     time = "null" if found.time is None else flow({"path": found.time, "unit": found.unit})
     one = scalar(found.entity[0]) if len(found.entity) == 1 else flow(list(found.entity))
     entity = one if found.entity else "[]"
@@ -78,7 +78,7 @@ def _stream(found: Found) -> list[str]:
     ]
 
 
-def _rest(found: Found) -> list[str]:
+def _rest(found: FoundStream) -> list[str]:
     topics = [
         "  # - {kind: kafka, topic: alerts}     # as CloudEvents, keyed by entity",
         "# dead_letters: {kind: kafka, topic: dead-letters}   # records that cannot be read, with the reason",

@@ -17,7 +17,7 @@ PORT = 9092
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class TopicAddress:
     """A topic at a cluster."""
 
     servers: tuple[str, ...]
@@ -27,7 +27,7 @@ class Address:
         return f"{SCHEME}{','.join(self.servers)}/{self.topic}"
 
 
-def parse_address(text: str) -> Address:
+def parse_address(text: str) -> TopicAddress:
     """`kafka://host[:port][,host[:port]...]/topic`; ValueError says what to write, and repeats no password."""
     rest = text.removeprefix(SCHEME)
     if "@" in rest:
@@ -39,7 +39,7 @@ def parse_address(text: str) -> Address:
     servers = tuple(_with_port(host.strip()) for host in hosts.split(",") if host.strip())
     if rest == text or not slash or not topic or "/" in topic or not servers:
         raise ValueError(f"{text!r} is no address of a topic; write {EXAMPLE}")
-    return Address(servers, topic)
+    return TopicAddress(servers, topic)
 
 
 def _with_port(host: str) -> str:
@@ -47,14 +47,14 @@ def _with_port(host: str) -> str:
     return host if ":" in named else f"{host}:{PORT}"
 
 
-class TopicParam(click.ParamType[Address]):
+class TopicParam(click.ParamType[TopicAddress]):
     """`kafka://host:port/topic` as an Address."""
 
     name = "address"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> TopicAddress:
         try:
-            return value if isinstance(value, Address) else parse_address(value)
+            return value if isinstance(value, TopicAddress) else parse_address(value)
         except ValueError as exc:
             self.fail(str(exc), param, ctx)
 
@@ -104,7 +104,7 @@ def _data(path: Path) -> dict[str, Any]:
     return document.data if isinstance(document.data, dict) else {}
 
 
-def at(base: Kafka, address: Address) -> Kafka:
+def at(base: Kafka, address: TopicAddress) -> Kafka:
     """The cluster of an address, reached as `base` says. ConfigError if the address cannot be."""
     from streamer.config import Kafka
 

@@ -22,7 +22,7 @@ EXIT_PIPE = 141  # what a shell reports for a writer whose reader went away
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CommandEntry:
     """One command: where it is, and its line of help."""
 
     target: str  # "module:attribute"
@@ -30,30 +30,40 @@ class Entry:
     group: str
 
 
-COMMANDS: Mapping[str, Entry] = {
-    "demo": Entry("streamer.cli.demo:demo", "Show the whole product on simulated data, in a minute.", "Start here"),
-    "score": Entry("streamer.cli.score:score", "Score CSV or JSONL files, without any configuration.", "Start here"),
-    "init": Entry("streamer.cli.init:init", "Look into a topic or a file and write its config.yaml.", "Start here"),
-    "check": Entry("streamer.cli.check:check", "Find everything that is wrong with a configuration.", "Run"),
-    "run": Entry("streamer.cli.run:run", "Run the daemon: events in, alerts out.", "Run"),
-    "tap": Entry("streamer.cli.tap:tap", "See what flows through a topic, as it is understood here.", "Run"),
-    "replay": Entry(
+COMMANDS: Mapping[str, CommandEntry] = {
+    "demo": CommandEntry(
+        "streamer.cli.demo:demo", "Show the whole product on simulated data, in a minute.", "Start here"
+    ),
+    "score": CommandEntry(
+        "streamer.cli.score:score", "Score CSV or JSONL files, without any configuration.", "Start here"
+    ),
+    "init": CommandEntry(
+        "streamer.cli.init:init", "Look into a topic or a file and write its config.yaml.", "Start here"
+    ),
+    "check": CommandEntry("streamer.cli.check:check", "Find everything that is wrong with a configuration.", "Run"),
+    "run": CommandEntry("streamer.cli.run:run", "Run the daemon: events in, alerts out.", "Run"),
+    "tap": CommandEntry("streamer.cli.tap:tap", "See what flows through a topic, as it is understood here.", "Run"),
+    "replay": CommandEntry(
         "streamer.cli.replay:replay", "Push the rows of a file into a topic, at their pace or faster.", "Run"
     ),
-    "dlq": Entry("streamer.cli.dlq:dlq", "Look through rejected records, and send them back.", "Run"),
-    "alerts": Entry("streamer.cli.alerts:alerts", "List incidents, and say what they were.", "Run"),
-    "explain": Entry("streamer.cli.explain:explain", "Explain one alert in full.", "Run"),
-    "backtest": Entry("streamer.cli.backtest:backtest", "Replay a stream and list what would have fired.", "Judge"),
-    "eval": Entry("streamer.cli.evaluate:evaluate", "Measure scores against labels.", "Judge"),
-    "train": Entry("streamer.cli.train:train", "Train a model on the streams of a configuration.", "Judge"),
-    "window": Entry("streamer.cli.window:window", "Suggest how much past a window has to hold.", "Judge"),
-    "retrain": Entry(
+    "dlq": CommandEntry("streamer.cli.dlq:dlq", "Look through rejected records, and send them back.", "Run"),
+    "alerts": CommandEntry("streamer.cli.alerts:alerts", "List incidents, and say what they were.", "Run"),
+    "explain": CommandEntry("streamer.cli.explain:explain", "Explain one alert in full.", "Run"),
+    "backtest": CommandEntry(
+        "streamer.cli.backtest:backtest", "Replay a stream and list what would have fired.", "Judge"
+    ),
+    "eval": CommandEntry("streamer.cli.evaluate:evaluate", "Measure scores against labels.", "Judge"),
+    "train": CommandEntry("streamer.cli.train:train", "Train a model on the streams of a configuration.", "Judge"),
+    "window": CommandEntry("streamer.cli.window:window", "Suggest how much past a window has to hold.", "Judge"),
+    "retrain": CommandEntry(
         "streamer.cli.retrain:retrain", "Train the champion further if it is due; publish the challenger.", "Judge"
     ),
-    "model": Entry("streamer.cli.model:model", "Look through the models, promote one, roll back.", "Judge"),
-    "schema": Entry("streamer.cli.schema:schema", "Print the JSON schema of config.yaml or of an alert.", "Tools"),
-    "doctor": Entry("streamer.cli.doctor:doctor", "Check this machine; every finding carries its fix.", "Tools"),
-    "bench": Entry("streamer.cli.bench:bench", "Measure events a second, latency and memory here.", "Tools"),
+    "model": CommandEntry("streamer.cli.model:model", "Look through the models, promote one, roll back.", "Judge"),
+    "schema": CommandEntry(
+        "streamer.cli.schema:schema", "Print the JSON schema of config.yaml or of an alert.", "Tools"
+    ),
+    "doctor": CommandEntry("streamer.cli.doctor:doctor", "Check this machine; every finding carries its fix.", "Tools"),
+    "bench": CommandEntry("streamer.cli.bench:bench", "Measure events a second, latency and memory here.", "Tools"),
 }
 
 
@@ -91,7 +101,7 @@ class Commands(click.Group):
                 formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items() if entry.group == title])
 
 
-def load(entry: Entry) -> click.Command:
+def load(entry: CommandEntry) -> click.Command:
     """Import a command and give each of its flags an environment twin: STREAMER_<FLAG>."""
     module, _, attribute = entry.target.partition(":")
     command = getattr(importlib.import_module(module), attribute)

@@ -260,7 +260,7 @@ def keygen(*, output: str, out: Path) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class OpenRegistry:
     """The registry, and whose signatures count."""
 
     registry: Registry
@@ -274,14 +274,14 @@ class Desk:
 
 
 @contextmanager
-def opened(path: Path, sets: tuple[str, ...], *, create: bool = False) -> Iterator[Desk]:
+def opened(path: Path, sets: tuple[str, ...], *, create: bool = False) -> Iterator[OpenRegistry]:
     from streamer.config import load_config
     from streamer.runtime.model import trust_for
 
     config = load_config(path, sets)
     trust = trust_for(config.model)
     with closing(_registry(config, create=create)) as registry:
-        yield Desk(registry, trust)
+        yield OpenRegistry(registry, trust)
 
 
 def _registry(config: Config, *, create: bool) -> Registry:

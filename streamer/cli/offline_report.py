@@ -15,7 +15,7 @@ import click
 
 if TYPE_CHECKING:
     from streamer.event import Alert, EventBatch, ModelRef, Scores
-    from streamer.offline.score import Judge, Outcome, Recorder
+    from streamer.offline.score import ReplayResult, RowDetector, TrackRecorder
     from streamer.protocols import Source
     from streamer.settings import DetectSettings
 
@@ -64,8 +64,8 @@ class Replayed:
 
     name: str
     settings: DetectSettings
-    outcome: Outcome
-    recorder: Recorder | None
+    outcome: ReplayResult
+    recorder: TrackRecorder | None
     model: ModelRef
     by_time: bool
     destinations: Destinations
@@ -75,7 +75,7 @@ def replay(
     name: str,
     source: Source,
     settings: DetectSettings,
-    judge: Judge,
+    judge: RowDetector,
     model: ModelRef,
     destinations: Destinations,
     *,
@@ -85,7 +85,7 @@ def replay(
     """Run the source to its end through the production detector; rows and alerts go to their files as they come."""
     from streamer.offline import score
 
-    recorder = score.Recorder(settings.channels) if destinations.plot else None
+    recorder = score.TrackRecorder(settings.channels) if destinations.plot else None
     with ExitStack() as stack:
         takers = [] if recorder is None else [recorder.take]
         on_rows = (*takers, *_score_file(stack, destinations.scores, settings.channels, by_time))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from streamer.cli.kafka_address import Address, TopicParam, at, load_base, quiet, the_stream
+from streamer.cli.kafka_address import TopicAddress, TopicParam, at, load_base, quiet, the_stream
 from streamer.cli.options import format_option
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from streamer.config import Kafka, KafkaSource
     from streamer.connect.files.rows import FileRows
-    from streamer.connect.formats.columns import Fields
+    from streamer.connect.formats.columns import RecordFields
     from streamer.connect.kafka.producer.push import Push
-    from streamer.offline.replay import Account, Plan
+    from streamer.offline.replay import Account, ReplayPlan
 
 Encode = Callable[[dict[str, Any]], tuple[bytes, bytes]]
 
@@ -64,7 +64,7 @@ class SpeedParam(click.ParamType[float]):
 def replay(
     *,
     file: Path,
-    to: Address | None,
+    to: TopicAddress | None,
     config: Path | None,
     stream: str | None,
     speed: float,
@@ -86,14 +86,14 @@ def replay(
     import threading
 
     from streamer.app.signals import graceful
-    from streamer.offline.replay import Account, Plan
+    from streamer.offline.replay import Account, ReplayPlan
 
     quiet()
     target = _target(to, config, stream)
     rows, notes = _rows(file, target.fields, timed=bool(shift) or not math.isinf(speed))
     for note in notes:
         click.echo(f"{file.name}: {note}", err=True)
-    plan, account, stop = Plan(speed, limit, loop, shift == "now"), Account(), threading.Event()
+    plan, account, stop = ReplayPlan(speed, limit, loop, shift == "now"), Account(), threading.Event()
     with graceful(stop), _pushing(target.kafka, target.topic) as push:
         began_s = time.monotonic()
         _run(rows, plan, push, account, stop, encoder(rows, key, target.source), name=file.name)
@@ -106,11 +106,11 @@ class Target(NamedTuple):
 
     kafka: Kafka
     topic: str
-    fields: Fields | None = None
+    fields: RecordFields | None = None
     source: KafkaSource | None = None
 
 
-def _target(to: Address | None, path: Path | None, name: str | None) -> Target:
+def _target(to: TopicAddress | None, path: Path | None, name: str | None) -> Target:
     if to is not None and name is None:
         return Target(at(load_base(path).kafka, to), to.topic)
     if path is None:
@@ -131,7 +131,7 @@ def _target(to: Address | None, path: Path | None, name: str | None) -> Target:
     return Target(config.kafka, source.named_topics[0], fields, source)
 
 
-def _fields_of(stream: Any) -> Fields | None:
+def _fields_of(stream: Any) -> RecordFields | None:
     """None where the stream reads some beside its records: which columns of a file those are, only the file shows."""
     from streamer.connect.formats.factory import fields_of
 
@@ -139,7 +139,7 @@ def _fields_of(stream: Any) -> Fields | None:
     return None if fields.outside else fields
 
 
-def _rows(file: Path, fields: Fields | None, *, timed: bool) -> tuple[FileRows, tuple[str, ...]]:
+def _rows(file: Path, fields: RecordFields | None, *, timed: bool) -> tuple[FileRows, tuple[str, ...]]:
     from streamer.connect.files.rows import rows_of
     from streamer.errors import InputError
 
@@ -161,15 +161,15 @@ def _pushing(kafka: Kafka, topic: str) -> Iterator[Push]:
 
 
 def _run(
-    rows: FileRows, plan: Plan, push: Push, account: Account, stop: threading.Event, encode: Encode, *, name: str
+    rows: FileRows, plan: ReplayPlan, push: Push, account: Account, stop: threading.Event, encode: Encode, *, name: str
 ) -> None:
     from streamer.connect.files.rows import survey
-    from streamer.offline.replay import Pace, moments, push_all
+    from streamer.offline.replay import RowPace, moments, push_all
 
     known = survey(rows, plan.limit) if rows.fields.time is not None and (plan.shift or plan.loop) else None
     to_push = moments(rows, plan, known, time.time(), account)
     with _progress(name, push, plan.limit) as tell:
-        pace = Pace(plan.speed, time.monotonic)
+        pace = RowPace(plan.speed, time.monotonic)
         push_all(to_push, push, encode, pace=pace, stop=stop, account=account, tell=tell)
 
 
@@ -219,7 +219,7 @@ def _verdict(name: str, push: Push, account: Account, left: int, seconds: float,
         click.echo(f"{name}: record {one.line} skipped: {one.why}", err=True)
     lost = push.failed + left
     if lost:
-        why = push.trouble or "no answer in time"
+        why = push.problem or "no answer in time"
         click.echo(f"error: {lost:,} of {push.sent:,} records were not acknowledged: {why}", err=True)
     if output == "json":
         counts = {"sent": push.sent, "acked": push.acked, "failed": lost, "skipped": account.skipped}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import threading
 
     from streamer.app.http_server import HttpServer
-    from streamer.app.service import Parts
+    from streamer.app.service import Service
     from streamer.config import Config
     from streamer.http.health import Health
 
@@ -134,7 +134,7 @@ def worker_command(path: Path, sets: tuple[str, ...], *, until_idle_s: float | N
     return command if until_idle_s is None else [*command, "--until-idle", f"{until_idle_s * 1e6:.0f}us"]
 
 
-def _server(config: Config, parts: Parts, health: Health) -> HttpServer | None:
+def _server(config: Config, parts: Service, health: Health) -> HttpServer | None:
     if not config.server.enabled:
         return None
     from streamer.app.http_server import HttpServer

@@ -17,7 +17,7 @@ from streamer.errors import InputError, StreamerError
 if TYPE_CHECKING:
     from streamer.connect.files.infer import Guess
     from streamer.event import ModelRef
-    from streamer.offline.score import Judge
+    from streamer.offline.score import RowDetector
     from streamer.settings import DetectSettings
 
 SCHEMA = "streamer.score/1"
@@ -122,7 +122,7 @@ def settings_for(name: str, guess: Guess, preset: str | None) -> DetectSettings:
     return replace(settings, stream=name, max_entities=settings.max_entities if fields.entity else 1)
 
 
-def open_judge(settings: DetectSettings, model: Path | None, backend: str) -> tuple[Judge, ModelRef]:
+def open_judge(settings: DetectSettings, model: Path | None, backend: str) -> tuple[RowDetector, ModelRef]:
     """The production detector over the bundle in `model` (None: the starter bundle)."""
     from streamer import artifact
     from streamer.backends import baseline_scorer, open_scorer

@@ -18,8 +18,8 @@ from streamer.config.origin import dotted
 
 if TYPE_CHECKING:
     from streamer.config import Config, Kafka, KafkaSecurity, RedisStore, SchemaRegistry, Server
-    from streamer.config.origin import Origin
     from streamer.config.origin import Path as Place
+    from streamer.config.origin import SettingOrigin
 
 SHORT_TOKEN = 16  # characters: fewer are guessed
 OTHERS = stat.S_IRGRP | stat.S_IROTH
@@ -57,13 +57,13 @@ def _secrets(config: Config, file: Path) -> Iterator[Exposure]:
             yield Exposure(name, f"stands in clear text at {origin.where}", "write ${VAR} or ${file:path} instead")
 
 
-def _clear(config: Config) -> list[tuple[Place, Origin]]:
+def _clear(config: Config) -> list[tuple[Place, SettingOrigin]]:
     """The secrets that stand somewhere themselves, not as the name of a variable or a file."""
     said = [(path, origin_of(path, config.origins)) for path in _secret_paths(config, ())]
     return [(path, origin) for path, origin in said if origin.clear]
 
 
-def _is_flag(origin: Origin) -> bool:
+def _is_flag(origin: SettingOrigin) -> bool:
     return origin.where.startswith("--set")
 
 

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     import threading
 
     from streamer.config import Config, Stream
-    from streamer.connect.kafka.consumer.peek import Peek, Record
+    from streamer.connect.kafka.consumer.peek import Peek, PeekedRecord
 
     Seen = dict[str, Any]
-    See = Callable[[Record], Seen]
+    See = Callable[[PeekedRecord], Seen]
 
 SCHEMA = "streamer.tap/1"
 POLL_S = 0.25
@@ -90,14 +90,16 @@ def _go_to(peek: Peek, from_s: float) -> None:
         peek.from_time(from_s)
 
 
-def _watch(peek: Peek, see: See, show: Callable[[Record, Seen], str], limit: int | None, stop: threading.Event) -> None:
+def _watch(
+    peek: Peek, see: See, show: Callable[[PeekedRecord, Seen], str], limit: int | None, stop: threading.Event
+) -> None:
     names = ", ".join(sorted({partition.topic for partition in peek.partitions}))
     click.echo(f"{names}: {len(peek.partitions)} partitions; Ctrl-C ends", err=True)
     for record in _records(peek, limit, stop):
         click.echo(show(record, see(record)))
 
 
-def _records(peek: Peek, limit: int | None, stop: threading.Event) -> Iterator[Record]:
+def _records(peek: Peek, limit: int | None, stop: threading.Event) -> Iterator[PeekedRecord]:
     count, quiet_at = 0, time.monotonic() + PATIENCE_S
     while not stop.is_set():
         for record in peek.poll(POLL_S):
@@ -108,12 +110,12 @@ def _records(peek: Peek, limit: int | None, stop: threading.Event) -> Iterator[R
                 return
         if time.monotonic() >= quiet_at:
             quiet_at = time.monotonic() + AGAIN_S
-            click.echo(_silence(peek.trouble(PATIENCE_S), count), err=True)
+            click.echo(_silence(peek.problem(PATIENCE_S), count), err=True)
 
 
-def _silence(trouble: str | None, count: int) -> str:
-    if trouble is not None:
-        return f"nothing comes: {escaped(trouble)}"
+def _silence(problem: str | None, count: int) -> str:
+    if problem is not None:
+        return f"nothing comes: {escaped(problem)}"
     hint = "" if count else "; --from start or --from -2h shows what is already there"
     return f"nothing has come for {PATIENCE_S:g} s{hint}"
 
@@ -134,7 +136,7 @@ def reader(config: Config, stream: Stream) -> See:
 
     decoder_of = decoder_for(stream, config.schema_registry)
 
-    def see(record: Record) -> Seen:
+    def see(record: PeekedRecord) -> Seen:
         lease = Lease(record.topic, record.partition)
         batch, rejected = decode(Listed.of([record]), decoder_of(lease), lease)
         if rejected:
@@ -165,7 +167,7 @@ def _alert_topic(config: Config) -> tuple[tuple[str, ...], str | None, See]:
     return topics, None, see_alert
 
 
-def see_alert(record: Record) -> Seen:
+def see_alert(record: PeekedRecord) -> Seen:
     """An alert as it was written, or what else stands there."""
     import msgspec
 
@@ -178,7 +180,7 @@ def see_alert(record: Record) -> Seen:
     return {"alert": alert}
 
 
-def line_of(record: Record, seen: Seen) -> str:
+def line_of(record: PeekedRecord, seen: Seen) -> str:
     """One line for a person. What came from outside cannot steer the terminal."""
     at = click.style(f"[{record.topic}/{record.partition}@{record.offset}]", dim=True)
     if "rejected" in seen:
@@ -193,7 +195,7 @@ def line_of(record: Record, seen: Seen) -> str:
     return f"{seen['time']}  {escaped(', '.join(seen['entity']))}  {escaped(values)}  {at}"
 
 
-def json_of(record: Record, seen: Seen) -> str:
+def json_of(record: PeekedRecord, seen: Seen) -> str:
     """One line for a machine."""
     import msgspec
 

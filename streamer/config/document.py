@@ -20,7 +20,7 @@ from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
 from streamer.config.expand import Expanded, expand
-from streamer.config.origin import Origin, Path
+from streamer.config.origin import Path, SettingOrigin
 from streamer.config.problems import Problem
 from streamer.errors import ConfigError
 from streamer.masking import conceal_yaml, is_secret_name
@@ -53,8 +53,8 @@ class Document:
     """Plain data, the origin of each value and key by path, and what was wrong on the way."""
 
     data: Any = None
-    values: dict[Path, Origin] = field(default_factory=dict)
-    keys: dict[Path, Origin] = field(default_factory=dict)
+    values: dict[Path, SettingOrigin] = field(default_factory=dict)
+    keys: dict[Path, SettingOrigin] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -99,9 +99,9 @@ def _syntax(exc: MarkedYAMLError, name: str, lines: list[str]) -> tuple[str, str
 
 
 def _failed(where: str, text: str, lines: list[str] | None = None, mark: Mark | None = None) -> Document:
-    origin = Origin(where)
+    origin = SettingOrigin(where)
     if lines and mark and mark.line < len(lines) and len(lines[mark.line]) <= MAX_LINE:
-        origin = Origin(where, conceal_yaml(lines[mark.line]), mark.line + 1, mark.column)
+        origin = SettingOrigin(where, conceal_yaml(lines[mark.line]), mark.line + 1, mark.column)
     return Document(problems=[Problem((), text, origin)])
 
 
@@ -190,11 +190,11 @@ class _Builder:
     def _problem(self, path: Path, text: str, node: Node) -> None:
         self.document.problems.append(Problem(path, text, self._origin(node, path)))
 
-    def _origin(self, node: Node, path: Path) -> Origin:
+    def _origin(self, node: Node, path: Path) -> SettingOrigin:
         mark = node.start_mark
         where = f"{self.name}:{mark.line + 1}:{mark.column + 1}"
         line = self.lines[mark.line] if mark.line < len(self.lines) else ""
-        return Origin(where, line, mark.line + 1, mark.column, is_secret(path))
+        return SettingOrigin(where, line, mark.line + 1, mark.column, is_secret(path))
 
 
 class _TooLargeError(Exception):

@@ -8,22 +8,22 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from streamer.config.origin import DEFAULT, Origin, Path, dotted
+from streamer.config.origin import DEFAULT, Path, SettingOrigin, dotted
 from streamer.masking import MASK, USERINFO
 
 
-def listing(config: BaseModel, origins: Mapping[Path, Origin]) -> list[tuple[str, str, str]]:
+def listing(config: BaseModel, origins: Mapping[Path, SettingOrigin]) -> list[tuple[str, str, str]]:
     """(path, value, origin) of every leaf; what came from a secret file or variable reads ***."""
     data = config.model_dump(mode="json", by_alias=True)
     return [_entry(path, value, origins) for path, value in _leaves(data, ())]
 
 
-def _entry(path: Path, value: Any, origins: Mapping[Path, Origin]) -> tuple[str, str, str]:
+def _entry(path: Path, value: Any, origins: Mapping[Path, SettingOrigin]) -> tuple[str, str, str]:
     origin = origin_of(path, origins)
     return dotted(path), MASK if origin.secret and value is not None else shown(value), origin.where
 
 
-def origin_of(path: Path, origins: Mapping[Path, Origin]) -> Origin:
+def origin_of(path: Path, origins: Mapping[Path, SettingOrigin]) -> SettingOrigin:
     """The origin of a value; what stands for several settings (`time: ts`) is the origin of each."""
     return next((origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins), DEFAULT)
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
 from streamer.config.document import Document, is_secret
-from streamer.config.origin import Origin, Path
+from streamer.config.origin import Path, SettingOrigin
 from streamer.config.problems import Problem
 from streamer.config.schema import Config
 from streamer.config.spellings import foreign
@@ -124,13 +124,13 @@ def child(data: Any, part: str | int) -> Any:
     return data[part] if isinstance(data, list) and isinstance(part, int) and part < len(data) else None
 
 
-def place(path: Path, document: Document) -> Origin:
+def place(path: Path, document: Document) -> SettingOrigin:
     """Where the value stands, or the nearest thing around it that stands anywhere."""
     for n in range(len(path), -1, -1):
         found = document.values.get(path[:n]) if n == len(path) else document.keys.get(path[:n])
         if found is not None:
             return found
-    return document.values.get((), Origin(""))
+    return document.values.get((), SettingOrigin(""))
 
 
 def _kind_problem(path: Path, ctx: Mapping[str, Any], document: Document) -> Problem:

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from streamer.config import document as documents
 from streamer.config.document import Document
 from streamer.config.explain import problems_of
-from streamer.config.origin import Origin
 from streamer.config.origin import Path as Place
+from streamer.config.origin import SettingOrigin
 from streamer.config.overlay import apply_presets, overlay
 from streamer.config.problems import ConfigErrors, Problem
 from streamer.config.schema import Config
@@ -45,7 +45,7 @@ def _read(path: Path, env: Mapping[str, str]) -> Document:
             blob = handle.read(documents.MAX_BYTES + 1)
     except OSError as exc:
         hint = "name another with -c FILE" if isinstance(exc, FileNotFoundError) else ""
-        raise ConfigErrors([Problem((), f"cannot be read: {exc.strerror}", Origin(str(path)), hint)]) from exc
+        raise ConfigErrors([Problem((), f"cannot be read: {exc.strerror}", SettingOrigin(str(path)), hint)]) from exc
     return documents.parse(blob, str(path), env)
 
 
@@ -69,7 +69,7 @@ def _validated(document: Document) -> Config:
     return config
 
 
-def _leaves(document: Document) -> dict[Place, Origin]:
+def _leaves(document: Document) -> dict[Place, SettingOrigin]:
     """The origins of values, not of the sections that hold them."""
     return {path: origin for path, origin in document.values.items() if not _is_section(_at(document.data, path))}
 

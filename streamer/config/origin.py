@@ -8,7 +8,7 @@ Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class SettingOrigin:
     """A place: `where` is file:line:col, an environment variable, a --set or a preset."""
 
     where: str
@@ -19,7 +19,7 @@ class Origin:
     clear: bool = False  # the value itself stands there, not the name of a variable or a file that holds it
 
 
-DEFAULT = Origin("default")
+DEFAULT = SettingOrigin("default")
 
 
 def dotted(path: Path) -> str:

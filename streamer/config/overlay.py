@@ -8,7 +8,7 @@ from typing import Any
 
 from streamer.config.document import Document, is_secret, parse_text
 from streamer.config.expand import Expanded
-from streamer.config.origin import Origin, Path
+from streamer.config.origin import Path, SettingOrigin
 from streamer.config.presets import PRESETS
 from streamer.config.problems import Problem
 from streamer.errors import ConfigError
@@ -23,7 +23,7 @@ def overlay(document: Document, sets: Sequence[str], env: Mapping[str, str]) -> 
     """Write variables, then flags, into the document; what cannot be written becomes a problem of it."""
     for text, path, raw, where in [*_from_env(env), *_from_sets(sets)]:
         flag = where.startswith("--set")  # everybody on this machine reads it in the list of processes
-        origin = Origin(where, secret=bool(path) and is_secret(tuple(path)), clear=flag)
+        origin = SettingOrigin(where, secret=bool(path) and is_secret(tuple(path)), clear=flag)
         try:
             _write(document, _located(document.data, path, text), raw, origin)
         except ConfigError as exc:
@@ -78,7 +78,7 @@ def _child(here: Any, step: str | int) -> Any:
     return None
 
 
-def _write(document: Document, path: Path, raw: str, origin: Origin) -> None:
+def _write(document: Document, path: Path, raw: str, origin: SettingOrigin) -> None:
     value = _value(raw, origin)
     if document.data is None:
         document.data = {}
@@ -116,7 +116,7 @@ def _forget(document: Document, path: Path) -> None:
     document.problems = [p for p in document.problems if not p.path or p.path[: len(path)] != path]
 
 
-def _value(raw: str, origin: Origin) -> Any:
+def _value(raw: str, origin: SettingOrigin) -> Any:
     """Text as it stands; lists, mappings and null in YAML's flow style."""
     if raw.strip() in {"null", "~"}:
         return None
@@ -134,10 +134,12 @@ def apply_presets(document: Document) -> None:
     for i, stream in enumerate(streams if isinstance(streams, list) else []):
         name = stream.get("preset") if isinstance(stream, dict) else None
         if isinstance(name, str) and name in PRESETS:
-            _fill(document, stream, PRESETS[name], ("streams", i), Origin(f"preset {name}"))
+            _fill(document, stream, PRESETS[name], ("streams", i), SettingOrigin(f"preset {name}"))
 
 
-def _fill(document: Document, here: dict[str, Any], preset: Mapping[str, Any], path: Path, origin: Origin) -> None:
+def _fill(
+    document: Document, here: dict[str, Any], preset: Mapping[str, Any], path: Path, origin: SettingOrigin
+) -> None:
     for key, value in preset.items():
         below = (*path, key)
         if isinstance(value, Mapping) and isinstance(here.get(key, {}), dict):

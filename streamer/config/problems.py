@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from streamer.config.origin import Origin, Path, dotted
+from streamer.config.origin import Path, SettingOrigin, dotted
 from streamer.errors import ConfigError
 
 MAX_LINE = 160  # of a shown source line
@@ -17,7 +17,7 @@ class Problem:
 
     path: Path
     text: str
-    origin: Origin
+    origin: SettingOrigin
     hint: str = ""
 
     def render(self) -> str:

@@ -13,7 +13,7 @@ from streamer.config.base import Count, Rule, Section, Text, Whole, blank_is_non
 from streamer.config.kafka import DeadLetterTopic, Kafka, KafkaSink
 from streamer.config.learning import Drift, Retrain, learning_rules
 from streamer.config.model import Model, registry_rules
-from streamer.config.origin import Origin, Path
+from streamer.config.origin import Path, SettingOrigin
 from streamer.config.state import DeadLetterFile, Labels, NoStore, SchemaRegistry, Snapshots, Store
 from streamer.config.stream import FileSource, Stream
 from streamer.config.units import Duration
@@ -137,7 +137,7 @@ class Config(Section):
     runtime: Runtime = Runtime()
     log: Log = Log()
 
-    _origins: Mapping[Path, Origin] = PrivateAttr(default_factory=dict)
+    _origins: Mapping[Path, SettingOrigin] = PrivateAttr(default_factory=dict)
 
     def stream(self, name: str) -> Stream:
         """The stream of that name; ConfigError naming the known ones."""
@@ -190,6 +190,6 @@ class Config(Section):
         return listing(self, self._origins)
 
     @property
-    def origins(self) -> Mapping[Path, Origin]:
+    def origins(self) -> Mapping[Path, SettingOrigin]:
         """Where each value that is not a default was said."""
         return self._origins

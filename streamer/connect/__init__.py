@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamer.errors import ConfigError
-from streamer.protocols import Found, Restore, Restorer
+from streamer.protocols import FoundPosition, Restore, Restorer
 
 if TYPE_CHECKING:
     from streamer import config
-    from streamer.connect.formats.columns import Fields
+    from streamer.connect.formats.columns import RecordFields
     from streamer.event import Lease, Position
     from streamer.journal import Journal
     from streamer.protocols import DeadLetters, Registry, ScoreSink, Sink, Source, Store
@@ -23,7 +23,7 @@ CARD_KEYS = ("customer", "terminal")
 JOURNAL = "journal.db"  # in the folder of a file store
 
 
-def without_memory(found: Found) -> Restore:
+def without_memory(found: FoundPosition) -> Restore:
     """The rule of a reader that remembers nothing: from the position on."""
     return Restore(found.position)
 
@@ -208,7 +208,7 @@ def _file(stream: config.Stream, section: config.FileSource) -> Source:
     )  # fmt: skip
 
 
-def _fields(section: config.Fields, source: config.FileSource) -> Fields:
+def _fields(section: config.Fields, source: config.FileSource) -> RecordFields:
     """The fields as configured; channels that are not named are looked for in the file."""
     from streamer.connect.files.infer import guess_fields
     from streamer.connect.files.lines import is_pipe

@@ -19,7 +19,7 @@ Place = Callable[[str], int | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LabelLine:
     """One label as it was read; `place` is where its source goes on behind it."""
 
     text: bytes
@@ -31,7 +31,7 @@ class Line:
 class LabelSource(Protocol):
     """Labels in the order of their source. Used by one thread."""
 
-    def poll(self, timeout_s: float) -> list[Line]:
+    def poll(self, timeout_s: float) -> list[LabelLine]:
         """What came; InputError or BrokerError if the source cannot be read now."""
 
     def close(self) -> None: ...
@@ -44,7 +44,7 @@ class LabelFile:
         self._path, self._source = Path(path), f"file:{Path(path).name}"
         self._at = place(self._source) or 0
 
-    def poll(self, timeout_s: float) -> list[Line]:
+    def poll(self, timeout_s: float) -> list[LabelLine]:
         try:
             data = self._new()
         except OSError as exc:
@@ -67,11 +67,11 @@ class LabelFile:
             return data
         return b""
 
-    def _line(self, text: bytes) -> Line:
+    def _line(self, text: bytes) -> LabelLine:
         """The same words at the same place are the same label, whatever became of the file meanwhile."""
         origin = f"{self._source}@{self._at}:{hashlib.sha256(text).hexdigest()[:12]}"
         self._at += len(text)
-        return Line(text.strip(), origin, self._source, self._at)
+        return LabelLine(text.strip(), origin, self._source, self._at)
 
 
 class LabelTopic:
@@ -85,10 +85,10 @@ class LabelTopic:
         self._peek.from_start()
         self._peek.from_offsets(_places(topic, self._peek.partitions, place))
 
-    def poll(self, timeout_s: float) -> list[Line]:
+    def poll(self, timeout_s: float) -> list[LabelLine]:
         found = self._peek.poll(timeout_s)
         return [
-            Line(r.value or b"", f"{r.topic}-{r.partition}@{r.offset}", f"{r.topic}-{r.partition}", r.offset + 1)
+            LabelLine(r.value or b"", f"{r.topic}-{r.partition}@{r.offset}", f"{r.topic}-{r.partition}", r.offset + 1)
             for r in found
         ]
 

@@ -26,7 +26,7 @@ class MemorySource:
 
     def __init__(self, items: Iterable[Item], *, channels: tuple[str, ...] = ("value",), endless: bool = False) -> None:
         self.channels = channels
-        self.trouble: str | None = None
+        self.problem: str | None = None
         self.at_end = True
         self.lags: Mapping[Lease, int] = {}
         self.truncations = 0

@@ -22,7 +22,7 @@ from streamer.backends import open_scorer
 from streamer.errors import StreamerError
 from streamer.event import F64
 from streamer.lifecycle.hot_swap import Successor
-from streamer.runtime.model import Loaded
+from streamer.runtime.model import LoadedModel
 
 NICE = 15
 # One thread of its own: the show goes on beside it.
@@ -106,7 +106,7 @@ class Tuning:
             return None
         try:
             bundle = artifact.load(self._out)
-            loaded = Loaded(open_scorer(bundle), bundle.spec, bundle.calibration)
+            loaded = LoadedModel(open_scorer(bundle), bundle.spec, bundle.calibration)
         except StreamerError as exc:
             self._fail(str(exc))
             return None

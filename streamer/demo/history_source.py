@@ -61,8 +61,8 @@ class Rehearsed:
         self._paused = False
 
     @property
-    def trouble(self) -> str | None:
-        return self._source.trouble
+    def problem(self) -> str | None:
+        return self._source.problem
 
     @property
     def at_end(self) -> bool:

@@ -44,7 +44,7 @@ class Ear:
 
 
 @dataclass(slots=True)
-class Tail:
+class RecentEvents:
     """The last events of one entity, newest last."""
 
     values: deque[list[float]] = field(default_factory=lambda: deque(maxlen=TAIL))  # each (C,)
@@ -59,7 +59,7 @@ class Notebook:
 
     def __init__(self) -> None:
         self.batches: list[EventBatch] = []
-        self.tails: dict[str, Tail] = {}
+        self.tails: dict[str, RecentEvents] = {}
         self.events = 0
         self.oldest_s, self.newest_s = float("inf"), float("-inf")  # event time
         self._first: list[int] = []  # offset that each batch begins with
@@ -77,7 +77,7 @@ class Notebook:
     def _remember(self, batch: EventBatch, scores: Scores) -> None:
         rows = zip(batch.entity[:, 0].tolist(), batch.values.tolist(), scores.score.tolist(), strict=True)
         for entity, values, score in rows:
-            tail = self.tails.setdefault(batch.keys[entity], Tail())
+            tail = self.tails.setdefault(batch.keys[entity], RecentEvents())
             tail.values.append(values)
             tail.scores.append(score)
 

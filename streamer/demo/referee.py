@@ -48,7 +48,7 @@ class Ruling:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Rulings:
     """The rulings on one stream's faults, and the alerts that belong to none."""
 
     rulings: tuple[Ruling, ...]
@@ -61,7 +61,7 @@ class Verdict:
 
 def rule(
     faults: Sequence[Fault], heard: Sequence[Heard], notebook: Notebook, grace: Grace, live_start_s: float
-) -> Verdict:
+) -> Rulings:
     """The verdict on all faults that have begun in what was judged so far."""
     begun = [fault for fault in faults if fault.start_s <= notebook.newest_s]
     opened = [one for one in heard if one.alert.event == "opened" and time_of(one.alert) >= live_start_s]
@@ -71,7 +71,7 @@ def rule(
         for fault, row in zip(begun, claims, strict=True)
     ]
     claimed = [any(row[i] for row in claims) for i in range(len(opened))]
-    return Verdict(tuple(rulings), tuple(one for one, mine in zip(opened, claimed, strict=True) if not mine))
+    return Rulings(tuple(rulings), tuple(one for one, mine in zip(opened, claimed, strict=True) if not mine))
 
 
 def belongs(alert: Alert, fault: Fault, grace_s: float, notebook: Notebook) -> bool:

@@ -28,7 +28,7 @@ class ActScore:
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
+class Scoreboard:
     """All that is known at the end. Faults that had not run their course are in `rulings`, but do not count."""
 
     seconds: float

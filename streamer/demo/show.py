@@ -13,13 +13,13 @@ from streamer.demo import promises, streams
 from streamer.demo.fault_schedule import RHYTHM_KINDS
 from streamer.demo.finetune import State, Tuning
 from streamer.demo.recording import Heard
-from streamer.demo.referee import Ruling, Verdict, belongs, rule, time_of
-from streamer.demo.scoreboard import ActScore, Board, rss_mib
+from streamer.demo.referee import Ruling, Rulings, belongs, rule, time_of
+from streamer.demo.scoreboard import ActScore, Scoreboard, rss_mib
 from streamer.demo.stage import Stage, Strand
 from streamer.demo.streams import Act
 from streamer.event import ModelRef
 from streamer.protocols import Clock
-from streamer.runtime.model import Loaded
+from streamer.runtime.model import LoadedModel
 
 TURN_S = 0.125
 RULE_EVERY_S = 0.5
@@ -69,7 +69,7 @@ class Look:
     rss_mib: float
 
 
-class View(Protocol):
+class ShowView(Protocol):
     """A face of the show. All calls come from one thread."""
 
     def banner(self, model: ModelRef, acts: Sequence[Act]) -> None: ...
@@ -86,13 +86,13 @@ class View(Protocol):
     def event(self, at_s: float, told: str) -> None:
         """Anything else worth a line: live, training, swap."""
 
-    def board(self, board: Board) -> None: ...
+    def board(self, board: Scoreboard) -> None: ...
 
 
 class Show:
     """One show. `run` it once. `banner_s`: when the viewer saw the first line, on the same clock."""
 
-    def __init__(self, script: Script, loaded: Loaded, view: View, clock: Clock, banner_s: float) -> None:
+    def __init__(self, script: Script, loaded: LoadedModel, view: ShowView, clock: Clock, banner_s: float) -> None:
         self.script, self.view, self.clock, self._banner_s = script, view, clock, banner_s
         self._acts = _acts(script)
         self._loaded = loaded
@@ -102,12 +102,12 @@ class Show:
         self._rate: deque[tuple[float, int]] = deque()
         self._told = 0  # alerts
         self._seen: set[tuple[str, float]] = set()  # faults
-        self._verdicts: list[Verdict] = []
+        self._verdicts: list[Rulings] = []
         self._rule_at_s = 0.0
         self._counters_s: float | None = None
         self._live = self._swap_told = False
 
-    def run(self, stop: threading.Event) -> Board:
+    def run(self, stop: threading.Event) -> Scoreboard:
         """The whole show, until its last second or `stop`. The stage is closed whatever happens."""
         self.view.banner(self._loaded.network.ref, self._acts)
         try:
@@ -160,7 +160,7 @@ class Show:
             self.view.event(now_s, f"retraining failed: {self.tuning.told}")
         if self.swaps and not self._swap_told:
             self._swap_told = True
-            ref = self.stage.strands[0].judges[0].ref
+            ref = self.stage.strands[0].detectors[0].ref
             self.view.event(now_s, f"hot swap between two batches: {ref.version} judges now, no event was lost")
 
     @property
@@ -219,10 +219,10 @@ class Show:
             now_s, self.script, events, self._events_per_s(), self._live,
             self.stage.strands, self._rulings(), len(self._false_alarms()), tuple(self._live_alerts()),
             self.tuning.state, self._no_tuning or self.tuning.told, self.swaps,
-            self.stage.strands[0].judges[0].ref, rss_mib(),
+            self.stage.strands[0].detectors[0].ref, rss_mib(),
         )  # fmt: skip
 
-    def _final(self, code: int, lasted_s: float) -> Board:
+    def _final(self, code: int, lasted_s: float) -> Scoreboard:
         self._rule()
         self._tell(self.clock())
         rulings, events, board_s = self._rulings(), self.stage.events, self.clock()
@@ -235,11 +235,11 @@ class Show:
             books["in_flight"] == 0, code == 0,
         )  # fmt: skip
         opened = sum(one.alert.event == "opened" for one in self.stage.ear.heard)
-        return Board(
+        return Scoreboard(
             board_s, self.script.source, self.script.seed, self.script.speed, self._scores(), rulings,
             self._false_alarms(), len(self._live_alerts()),
             opened - len(self._live_alerts()), facts.first_alert_s, facts.rhythm_alert_s, self.swaps,
-            self._no_tuning or self.tuning.told, self.stage.strands[0].judges[0].ref, events, events / board_s,
+            self._no_tuning or self.tuning.told, self.stage.strands[0].detectors[0].ref, events, events / board_s,
             events / max(self.stage.busy_s, 1e-9), rss_mib(), books, promises.judged(facts),
         )  # fmt: skip
 
@@ -255,7 +255,7 @@ class Show:
         return self._no_tuning or (self.tuning.told if self.tuning.state is State.SKIPPED else "")
 
 
-def _score(strand: Strand, verdict: Verdict) -> ActScore:
+def _score(strand: Strand, verdict: Rulings) -> ActScore:
     act, book = strand.act, strand.notebook
     days = max(book.newest_s - max(act.live_start_s, book.oldest_s), 0.0) / DAY_S if book.events else 0.0
     return ActScore(
@@ -267,7 +267,7 @@ def _score(strand: Strand, verdict: Verdict) -> ActScore:
 def _acts(script: Script) -> tuple[Act, ...]:
     if script.source == "host":
         return (streams.host_act(),)
-    pace = streams.Pace(script.speed)
+    pace = streams.PlantPace(script.speed)
     plant = streams.plant_act(script.seed, pace, script.live_seconds)
     return plant, streams.cards_act(script.seed, pace, ready=plant.is_live)
 

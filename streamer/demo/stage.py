@@ -8,22 +8,22 @@ from dataclasses import dataclass
 
 from streamer.app.assembly import flowing
 from streamer.app.daemon import Daemon
-from streamer.app.service import Parts
+from streamer.app.service import Service
 from streamer.demo.recording import Ear, Notebook
 from streamer.demo.streams import Act
 from streamer.detect.pipeline import Detector
 from streamer.event import I64, Message
 from streamer.lifecycle.hot_swap import Swapper
 from streamer.protocols import Clock
-from streamer.runtime.accounting import Ledger
+from streamer.runtime.accounting import RecordAccounting
 from streamer.runtime.mailbox import Mailbox, Positions
-from streamer.runtime.model import Current, Loaded
+from streamer.runtime.model import CurrentModel, LoadedModel
 from streamer.runtime.outbox import Outbox, Outlet
 from streamer.runtime.partitions import Partitions
 from streamer.runtime.reader import Arrival, Reader
 from streamer.runtime.score_writer import ScoreWriter
-from streamer.runtime.scoring_loop import Scorer
-from streamer.runtime.stream_processor import Line
+from streamer.runtime.scoring_loop import ScoringLoop
+from streamer.runtime.stream_processor import StreamProcessor
 
 # Few: a full mailbox would show the viewer what happened seconds ago.
 MAILBOX = 4
@@ -37,24 +37,24 @@ class Strand:
 
     act: Act
     reader: Reader
-    line: Line
-    judges: tuple[Detector, ...]
+    line: StreamProcessor
+    detectors: tuple[Detector, ...]
     notebook: Notebook
 
 
 class Stage:
     """The running service of the show. `open` starts it; `end` drains it and returns the daemon's exit code."""
 
-    def __init__(self, acts: Sequence[Act], loaded: Loaded, clock: Clock) -> None:
+    def __init__(self, acts: Sequence[Act], loaded: LoadedModel, clock: Clock) -> None:
         self.ear = Ear(clock)
         bell, self._stop = threading.Event(), threading.Event()
         outbox: Outbox[Message] = Outbox([Outlet("memory", self.ear)])
         self.strands = tuple(_strand(act, loaded, outbox, bell) for act in acts)
         readers, lines = tuple(s.reader for s in self.strands), tuple(s.line for s in self.strands)
         # The first act alone is trained on, and its network is its own from then on.
-        self.swapper = Swapper(Current(loaded), lines[:1], outbox)
-        scorer = Scorer(lines, outbox, bell=bell, flowing=flowing(readers), guests=[self.swapper])
-        self._daemon = Daemon(Parts(readers, lines, scorer, outbox, loaded.state), self._stop, drain_s=10.0)
+        self.swapper = Swapper(CurrentModel(loaded), lines[:1], outbox)
+        scorer = ScoringLoop(lines, outbox, bell=bell, flowing=flowing(readers), idle_tasks=[self.swapper])
+        self._daemon = Daemon(Service(readers, lines, scorer, outbox, loaded.state), self._stop, drain_s=10.0)
         self._thread = threading.Thread(target=self._run, name="daemon", daemon=True)
         self._code: int | None = None
 
@@ -74,7 +74,7 @@ class Stage:
     @property
     def conservation(self) -> dict[str, int]:
         """The books of all streams together."""
-        books = [strand.line.ledger.summary() for strand in self.strands]
+        books = [strand.line.accounting.summary() for strand in self.strands]
         return {name: sum(book[name] for book in books) for name in books[0]}
 
     @property
@@ -84,20 +84,20 @@ class Stage:
     @property
     def busy_s(self) -> float:
         """Seconds that scoring took, of all streams together."""
-        return sum(strand.line.tally.score_s.total for strand in self.strands)
+        return sum(strand.line.stats.score_s.total for strand in self.strands)
 
 
 def fates(strand: Strand) -> I64:
-    return strand.line.ledger.fates
+    return strand.line.accounting.fates
 
 
-def _strand(act: Act, loaded: Loaded, outbox: Outbox[Message], bell: threading.Event) -> Strand:
-    ledger, earned, notebook = Ledger(act.name), Positions(), Notebook()
+def _strand(act: Act, loaded: LoadedModel, outbox: Outbox[Message], bell: threading.Event) -> Strand:
+    accounting, earned, notebook = RecordAccounting(act.name), Positions(), Notebook()
     mailbox: Mailbox[Arrival] = Mailbox(MAILBOX, bell)
-    judges = tuple(Detector(act.settings, loaded.network, loaded.spec, loaded.prior, key) for key in range(act.keys))
+    detectors = tuple(Detector(act.settings, loaded.network, loaded.spec, loaded.prior, key) for key in range(act.keys))
     # Only data move the event clock: the other machines' heartbeats tell how long one has been silent.
-    line = Line(
-        ledger, mailbox, Partitions.whole(judges, pace=0.0), outbox, earned, ScoreWriter(notebook), loaded.network.ref,
+    line = StreamProcessor(
+        accounting, mailbox, Partitions.whole(detectors, pace=0.0), outbox, earned, ScoreWriter(notebook), loaded.network.ref,
         batch_rows=BATCH_ROWS, promised_per_day=act.settings.budget_per_day,
     )  # fmt: skip
-    return Strand(act, Reader(ledger, act.source, mailbox, earned), line, judges, notebook)
+    return Strand(act, Reader(accounting, act.source, mailbox, earned), line, detectors, notebook)

@@ -51,7 +51,7 @@ class Act:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class PlantPace:
     """How fast the plant's time runs, and on which clock; `wait` None sleeps."""
 
     speed: float = SPEED
@@ -59,7 +59,7 @@ class Pace:
     wait: Wait | None = None
 
 
-def plant_act(seed: int, pace: Pace, live_seconds: float) -> Act:
+def plant_act(seed: int, pace: PlantPace, live_seconds: float) -> Act:
     """Twelve machines with four sensors each; the programme's faults, on machines and channels drawn by the seed."""
     sketch = _plant(seed, ())
     interval_s = dict(zip(sketch.names, sketch.interval_s.tolist(), strict=True))
@@ -83,7 +83,7 @@ def _plant(seed: int, faults: Sequence[Fault]) -> Plant:
     )
 
 
-def cards_act(seed: int, pace: Pace, ready: Callable[[], bool]) -> Act:
+def cards_act(seed: int, pace: PlantPace, ready: Callable[[], bool]) -> Act:
     """Forty customers at ten terminals, judged as customers and as terminals; frauds as the world draws them."""
     speed, live_at_s = pace.speed * CARDS_SPEEDUP, START_S + HISTORY_DAYS * DAY_S
     world = Cards(
@@ -100,7 +100,7 @@ def cards_act(seed: int, pace: Pace, ready: Callable[[], bool]) -> Act:
 
 
 def _rehearsed(
-    world: World, rows: int, live_at_s: float, speed: float, pace: Pace, ready: Callable[[], bool] = lambda: True
+    world: World, rows: int, live_at_s: float, speed: float, pace: PlantPace, ready: Callable[[], bool] = lambda: True
 ) -> Rehearsed:
     source = SyntheticSource(world=world, rows=rows)
     return Rehearsed(source, live_at_s, speed, ready=ready, clock=pace.clock, wait=pace.wait)

@@ -29,7 +29,7 @@ from streamer.detect.state.arrays import known
 from streamer.detect.state.ring import Ring
 from streamer.event import F32, F64, I64, Alert, EventBatch, Fate, ModelRef, Scores
 from streamer.journal import Label
-from streamer.protocols import Scorer
+from streamer.protocols import Network
 from streamer.settings import DetectSettings
 
 # What an open incident still teaches the profile: nothing learns from an anomaly, but a unit that was wrong must heal.
@@ -50,7 +50,7 @@ class Detector:
     def __init__(
         self,
         settings: DetectSettings,
-        scorer: Scorer,
+        scorer: Network,
         spec: ModelSpec,
         prior: Mapping[str, Any] | None = None,
         key: int = 0,
@@ -233,18 +233,18 @@ class Detector:
         self.now_s = now_s
         return self.storm.roll(self.topic, now_s, self.ref) + self.silence.tick(now_s, self.slots, self.topic, self.ref)
 
-    def get_ahead(self) -> None:
+    def anchor_ahead(self) -> None:
         """Anchor those of the last events' entities whose anchor is due now: their next event does not wait for it."""
         if len(self._judged):
             self._judged, judged = self._judged[:0], self._judged
             self.lanes.anchor(np.unique(judged))
 
-    def heed(self, labels: Sequence[Label], note: Callable[[Effect], None] = ignore) -> list[Alert]:
+    def apply_labels(self, labels: Sequence[Label], note: Callable[[Effect], None] = ignore) -> list[Alert]:
         """Let what people said act on the entities that are remembered here, each label once; the incidents it ends.
 
         `note` hears what each label changed.
         """
-        heeded = (self._feedback.heed(label, labels, self.topic, self._reporter, self.ref) for label in labels)
+        heeded = (self._feedback.apply_labels(label, labels, self.topic, self._reporter, self.ref) for label in labels)
         effects = [effect for effect in heeded if effect is not None]
         for effect in effects:
             note(effect)
@@ -279,7 +279,7 @@ class Detector:
         snapshot.unpack(self, blob)
 
     # -- another network ----------------------------------------------------------------------------------------------
-    def prepare(self, scorer: Scorer, spec: ModelSpec, prior: Mapping[str, Any] | None = None) -> None:
+    def prepare(self, scorer: Network, spec: ModelSpec, prior: Mapping[str, Any] | None = None) -> None:
         """Another network shall take over: its lanes are begun beside those that judge, instead of any begun before.
 
         SchemaMismatch, and nothing changed, if the rings do not hold what it needs.
@@ -313,7 +313,7 @@ class Detector:
         self.ref = coming.lanes.scorer.ref
         self.profile.adopt(coming.prior or {}, rhythm=coming.lanes.rhythm)
 
-    def swap(self, scorer: Scorer, spec: ModelSpec, prior: Mapping[str, Any] | None = None) -> None:
+    def swap(self, scorer: Network, spec: ModelSpec, prior: Mapping[str, Any] | None = None) -> None:
         """Prepare and take over at once."""
         self.prepare(scorer, spec, prior)
         self.take_over()
@@ -334,7 +334,7 @@ class Detector:
         return twin
 
 
-def schema_of(settings: DetectSettings, scorer: Scorer, spec: ModelSpec, key: int = 0) -> snapshot.Schema:
+def schema_of(settings: DetectSettings, scorer: Network, spec: ModelSpec, key: int = 0) -> snapshot.Schema:
     """Which snapshots a detector of these settings takes over, without its memory: to ask before there is one."""
     small = Detector(replace(settings, max_entities=1), scorer, spec, key=key)
     return replace(small.schema, capacity=settings.max_entities)

@@ -9,40 +9,42 @@ from streamer.connect import open_journal
 from streamer.connect.label_sources import LabelSource, open_labels
 from streamer.connect.storage.sqlite_journal import SqliteJournal
 from streamer.event import Alert
-from streamer.feedback.incident_recorder import Chronicle
-from streamer.feedback.label_consumer import Board, Listener
+from streamer.feedback.incident_recorder import IncidentRecorder
+from streamer.feedback.label_consumer import LabelConsumer, LabelFeed
 from streamer.journal import Journal
 
 
 @dataclass(frozen=True, slots=True)
-class Hearing:
+class FeedbackService:
     """The journal and who works on it."""
 
     journal: Journal
-    chronicle: Chronicle
-    listener: Listener
-    board: Board
+    incident_recorder: IncidentRecorder
+    listener: LabelConsumer
+    board: LabelFeed
 
     def tell(self, message: object) -> None:
         """Note what was sent to the sinks, if it is an alert."""
         if isinstance(message, Alert):
-            self.chronicle.tell(message)
+            self.incident_recorder.tell(message)
 
 
-def open_hearing(config: Config, *, dry_run: bool = False) -> Hearing:
+def open_hearing(config: Config, *, dry_run: bool = False) -> FeedbackService:
     """Opened; in a dry run nothing is written and nobody is heard. StoreError if the journal cannot be opened."""
     if dry_run:
         return forgetful()
-    journal, board, section = open_journal(config), Board(), config.labels
+    journal, board, section = open_journal(config), LabelFeed(), config.labels
 
     def source() -> LabelSource:
         assert section is not None
         return open_labels(section, config.kafka, journal.place)
 
-    return Hearing(journal, Chronicle(journal), Listener(journal, board, None if section is None else source), board)
+    return FeedbackService(
+        journal, IncidentRecorder(journal), LabelConsumer(journal, board, None if section is None else source), board
+    )
 
 
-def forgetful() -> Hearing:
+def forgetful() -> FeedbackService:
     """Of a process that keeps nothing: what is known ends with it."""
-    journal, board = SqliteJournal(None), Board()
-    return Hearing(journal, Chronicle(journal), Listener(journal, board), board)
+    journal, board = SqliteJournal(None), LabelFeed()
+    return FeedbackService(journal, IncidentRecorder(journal), LabelConsumer(journal, board), board)

@@ -21,14 +21,14 @@ WRITE_EVERY_S = 0.5
 MOST_WAITING = 10_000
 
 
-class Chronicle:
+class IncidentRecorder:
     """Any thread tells, one thread writes. A journal that does not answer costs nothing but what it would have held."""
 
     name = "chronicle"
 
     def __init__(self, journal: Journal, most: int = MOST_WAITING) -> None:
         self.journal, self.forgotten = journal, 0
-        self.trouble: str | None = None
+        self.problem: str | None = None
         self._waiting: deque[Alert] = deque()
         self._most, self._lock = most, threading.Lock()
 
@@ -60,11 +60,11 @@ class Chronicle:
         try:
             self.journal.record(merged(self.journal, alerts))
         except StoreError as exc:
-            if self.trouble is None:
+            if self.problem is None:
                 log.warning("journal_away", problem=str(exc), waiting=len(alerts))
-            self.trouble = str(exc)
+            self.problem = str(exc)
             return False
-        self.trouble = None
+        self.problem = None
         return True
 
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import structlog
 
 from streamer.backoff import Backoff
-from streamer.connect.label_sources import LabelSource, Line
+from streamer.connect.label_sources import LabelLine, LabelSource
 from streamer.errors import BrokerError, InputError, NotKnown, StoreError, StreamerError
-from streamer.feedback.labels import Said, consequence, join, read
+from streamer.feedback.labels import LabelMessage, consequence, join, read
 from streamer.journal import Incident, Journal, Label
 from streamer.protocols import Clock
 
@@ -27,7 +27,7 @@ KEPT = 10_000  # labels that lines may still have to hear, the newest
 Open = Callable[[], LabelSource]
 
 
-class Board:
+class LabelFeed:
     """The labels that are known, for every line to read: one writer, any number of readers."""
 
     def __init__(self, kept: int = KEPT) -> None:
@@ -52,7 +52,7 @@ class Board:
         return None if found is None else found.kind.value
 
 
-class Listener:
+class LabelConsumer:
     """One thread. What is away is asked again; a label that cannot be understood is told, counted and passed over, and
     one whose incident is not known yet waits for it.
     """
@@ -60,18 +60,18 @@ class Listener:
     name = "labels"
 
     def __init__(
-        self, journal: Journal, board: Board, open_source: Open | None = None, *,
+        self, journal: Journal, board: LabelFeed, open_source: Open | None = None, *,
         backoff: Backoff | None = None, wall: Clock = time.time, clock: Clock = time.monotonic,
     ) -> None:  # fmt: skip
         self.journal, self.board = journal, board
         self.heard: Counter[str] = Counter()  # labels by kind
         self.refused = 0
-        self.trouble: str | None = None
+        self.problem: str | None = None
         self._open: Open | None = open_source
         self._source: LabelSource | None = None
         self._caught_up = False  # what was said before this process began is heard silently
         self._backoff, self._wall = backoff or Backoff(EVERY_S, 30.0), wall
-        self.waiting = Waiting(clock=clock)
+        self.waiting = PendingLabels(clock=clock)
         self._read: dict[str, int] = {}  # where each source goes on behind the last label of it that was taken
         self._moved: dict[str, int] = {}  # and from where it is read again after a restart
 
@@ -95,14 +95,14 @@ class Listener:
             self._fail(exc)
             return
         self._backoff.succeed()
-        self.trouble = None
+        self.problem = None
 
-    def _poll(self) -> list[Line]:
+    def _poll(self) -> list[LabelLine]:
         if self._source is None and self._open is not None:
             self._source = self._open()
         return [] if self._source is None else self._source.poll(0.0)
 
-    def _take(self, line: Line) -> None:
+    def _take(self, line: LabelLine) -> None:
         """Write a label down, and only then how far its source was read: a crash in between repeats it, as one."""
         try:
             if line.text:
@@ -112,7 +112,7 @@ class Listener:
         self._read[line.source] = line.place
         self._move()
 
-    def _hear(self, said: Said, line: Line) -> None:
+    def _hear(self, said: LabelMessage, line: LabelLine) -> None:
         try:
             label, incident = join(said, self.journal, now_s=self._wall(), origin=line.origin)
         except NotKnown as exc:
@@ -133,7 +133,7 @@ class Listener:
             self._admit(guest, last=True)
         self._move()
 
-    def _admit(self, guest: Guest, *, last: bool = False) -> None:
+    def _admit(self, guest: PendingLabel, *, last: bool = False) -> None:
         try:
             label, _ = join(guest.said, self.journal, now_s=guest.said_at_s, origin=guest.origin)
             self.journal.label(label)
@@ -170,9 +170,9 @@ class Listener:
     def _fail(self, exc: StreamerError) -> None:
         """Open the source anew next time: what was read and not written down comes again."""
         self._backoff.fail()
-        if self.trouble is None:
+        if self.problem is None:
             log.warning("labels_away", problem=str(exc))
-        self.trouble = str(exc)
+        self.problem = str(exc)
         self._shut()
 
     def _shut(self) -> None:
@@ -187,10 +187,10 @@ RECENT = 1000  # incidents that are looked at for what has come
 
 
 @dataclass(frozen=True, slots=True)
-class Guest:
+class PendingLabel:
     """A label that waits. `before`: where its source goes on with it, None: from where it began."""
 
-    said: Said
+    said: LabelMessage
     origin: str
     source: str
     before: int | None
@@ -204,46 +204,46 @@ class Guest:
         return incident.holds(record.topic, record.partition, record.offset)
 
 
-class Waiting:
+class PendingLabels:
     """Guests in the order in which they came. One thread's."""
 
     def __init__(self, *, patience_s: float = PATIENCE_S, most: int = MOST, clock: Clock = time.monotonic) -> None:
         self._patience_s, self._most, self._clock = patience_s, most, clock
-        self._guests: dict[str, Guest] = {}  # by origin
+        self._idle_tasks: dict[str, PendingLabel] = {}  # by origin
         self._seen: dict[str, Incident] = {}  # the newest incidents when they were last looked at
 
     def __len__(self) -> int:
-        return len(self._guests)
+        return len(self._idle_tasks)
 
-    def hold(self, said: Said, origin: str, source: str, before: int | None, said_at_s: float) -> None:
+    def hold(self, said: LabelMessage, origin: str, source: str, before: int | None, said_at_s: float) -> None:
         """Let a label wait; told again it is the same, and has waited since it came first."""
-        guest = Guest(said, origin, source, before, said_at_s, self._clock())
-        self._guests.setdefault(origin, guest)
+        guest = PendingLabel(said, origin, source, before, said_at_s, self._clock())
+        self._idle_tasks.setdefault(origin, guest)
 
-    def about(self, incident: Incident) -> list[Guest]:
+    def about(self, incident: Incident) -> list[PendingLabel]:
         """Those that wait for this one."""
-        return [guest for guest in self._guests.values() if guest.is_about(incident)]
+        return [guest for guest in self._idle_tasks.values() if guest.is_about(incident)]
 
-    def come(self, newest: Sequence[Incident]) -> Iterator[Guest]:
+    def come(self, newest: Sequence[Incident]) -> Iterator[PendingLabel]:
         """Those whose incident is new among the newest ones, or tells of more than it did."""
         for incident in newest:
             if self._seen.get(incident.alert_id) != incident:
                 yield from self.about(incident)
         self._seen = {one.alert_id: one for one in newest}
 
-    def weary(self) -> list[Guest]:
+    def weary(self) -> list[PendingLabel]:
         """Those that have waited for long enough, or are too many."""
-        over, now = len(self._guests) - self._most, self._clock()
+        over, now = len(self._idle_tasks) - self._most, self._clock()
         return [
-            guest for number, guest in enumerate(self._guests.values())
+            guest for number, guest in enumerate(self._idle_tasks.values())
             if number < over or now - guest.since >= self._patience_s
         ]  # fmt: skip
 
-    def leave(self, guest: Guest) -> None:
-        self._guests.pop(guest.origin, None)
-        if not self._guests:
+    def leave(self, guest: PendingLabel) -> None:
+        self._idle_tasks.pop(guest.origin, None)
+        if not self._idle_tasks:
             self._seen = {}
 
     def place(self, source: str, place: int) -> int | None:
         """How far a source may be called read: up to the first label of it that waits."""
-        return next((guest.before for guest in self._guests.values() if guest.source == source), place)
+        return next((guest.before for guest in self._idle_tasks.values() if guest.source == source), place)

@@ -25,7 +25,7 @@ Short = Annotated[str, msgspec.Meta(max_length=500)]
 Whole = Annotated[int, msgspec.Meta(ge=0)]
 
 
-class Record(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+class RecordReference(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Where a record stands in its log."""
 
     topic: Short
@@ -33,12 +33,12 @@ class Record(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     offset: Whole
 
 
-class Said(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+class LabelMessage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """One label as people and programs write it."""
 
     label: LabelKind
     alert_id: Short = ""
-    record: Record | None = None
+    record: RecordReference | None = None
     stream: Short = ""
     entity: Short = ""
     start: Short = ""  # RFC 3339
@@ -47,16 +47,16 @@ class Said(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     note: Annotated[str, msgspec.Meta(max_length=LONGEST)] = ""
 
 
-def read(line: bytes, where: str) -> Said:
+def read(line: bytes, where: str) -> LabelMessage:
     """One label of JSON. InputError naming `where` and what is wrong with it."""
     try:
-        return msgspec.json.decode(line, type=Said)
+        return msgspec.json.decode(line, type=LabelMessage)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         known = ", ".join(LabelKind)
         raise InputError(f"{where}: is no label: {exc}; labels are {known}") from exc
 
 
-def join(said: Said, journal: Journal, *, now_s: float, origin: str = "") -> tuple[Label, Incident | None]:
+def join(said: LabelMessage, journal: Journal, *, now_s: float, origin: str = "") -> tuple[Label, Incident | None]:
     """The label with what it is about. InputError, saying what to do, if it names nothing; NotKnown if it may yet."""
     ways = sum((bool(said.alert_id), said.record is not None, bool(said.entity or said.start)))
     if ways != 1:
@@ -72,7 +72,7 @@ def join(said: Said, journal: Journal, *, now_s: float, origin: str = "") -> tup
     return label, incident
 
 
-def _named(said: Said, journal: Journal) -> Incident:
+def _named(said: LabelMessage, journal: Journal) -> Incident:
     record = said.record
     if record is None:
         found, what = journal.incident(said.alert_id), f"no alert has the id {said.alert_id!r}"
@@ -84,7 +84,7 @@ def _named(said: Said, journal: Journal) -> Incident:
     return found
 
 
-def _stretch(said: Said, now_s: float, origin: str) -> Label:
+def _stretch(said: LabelMessage, now_s: float, origin: str) -> Label:
     if not (said.stream and said.entity and said.start):
         raise InputError("a label of a stretch of time needs stream, entity and start (and end, unless it lasts)")
     start_s, end_s = _time("start", said.start), _time("end", said.end) if said.end else math.inf
@@ -122,7 +122,7 @@ def consequence(label: Label) -> str:
 
 def note(effect: Effect) -> None:
     """Tell what a label did change of an entity that is judged here; factors on the alarm line, 1 = as without it."""
-    said, (line, strain) = effect.label, (effect.line, effect.strain)
+    said, (line, strain) = effect.label, (effect.line, effect.incident_penalty)
     log.info(
         "label_applied", stream=said.stream, entity=said.entity, label=said.kind.value, number=said.number,
         alert_id=said.alert_id, line_before=round(line[0], 4), line=round(line[1], 4),

@@ -25,11 +25,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from streamer import __version__
-from streamer.app.service import Parts
+from streamer.app.service import Service
 from streamer.errors import InputError, ModelError, StoreError
 from streamer.http.health import Check, Health
 from streamer.http.metrics import CONTENT_TYPE, Metrics
-from streamer.lifecycle.model_admin import Desk
+from streamer.lifecycle.model_admin import ModelAdmin
 
 log = structlog.get_logger()
 
@@ -41,7 +41,7 @@ MOST_BODY = 16_384
 MOVES = ("promote", "rollback", "shadow")
 
 
-def create_app(parts: Parts, health: Health, *, token: str | None = None, loopback: bool = True) -> ASGIApp:
+def create_app(parts: Service, health: Health, *, token: str | None = None, loopback: bool = True) -> ASGIApp:
     """The application. With a token every path but the probes needs it; on loopback only loopback names are served."""
     pages = _Pages(parts, health)
     routes = [
@@ -118,7 +118,7 @@ def whole_number(request: Request, name: str, default: int, *, least: int, most:
 class _Pages:
     """The handlers; each only reads numbers and copies."""
 
-    def __init__(self, parts: Parts, health: Health) -> None:
+    def __init__(self, parts: Service, health: Health) -> None:
         self._parts, self._health, self._metrics = parts, health, Metrics(parts)
 
     async def healthz(self, request: Request) -> Response:
@@ -164,7 +164,7 @@ class _Pages:
     def _said(self, alert: str, body: bytes) -> dict[str, Any]:
         from streamer.feedback.labels import consequence, join, read
 
-        said, journal = replace(read(body, "the request's body"), alert_id=alert), self._parts.hearing.journal
+        said, journal = replace(read(body, "the request's body"), alert_id=alert), self._parts.feedback.journal
         found, _ = join(said, journal, now_s=time.time())
         number = journal.label(found)
         log.info("audit", action="label", alert_id=found.alert_id, label=found.kind.value, by=found.by)
@@ -174,28 +174,28 @@ class _Pages:
         """Labels behind `cursor`, in their order; `next` is the cursor behind this page."""
         cursor = whole_number(request, "cursor", 0, least=0, most=2**53)
         limit = whole_number(request, "limit", PAGE, least=1, most=MOST)
-        page = await run_in_threadpool(self._parts.hearing.journal.labels, cursor, limit)
+        page = await run_in_threadpool(self._parts.feedback.journal.labels, cursor, limit)
         listed = [asdict(one) | {"end_s": None if math.isinf(one.end_s) else one.end_s} for one in page]
         after = page[-1].number if page else cursor
         return as_json({"schema": "streamer.labels/1", "labels": listed, "next": after})
 
     async def models(self, request: Request) -> Response:
         """What judges, what is tried out, and what the registry holds."""
-        return as_json(await self._asked(self._desk.listing))
+        return as_json(await self._asked(self._model_admin.listing))
 
     def move(self, verb: str) -> Callable[[Request], Awaitable[Response]]:
         """The handler of one verb; the body says {"version", "why"}."""
 
         async def moved(request: Request) -> Response:
-            return as_json(await self._asked(getattr(self._desk, verb), await small_body(request)))
+            return as_json(await self._asked(getattr(self._model_admin, verb), await small_body(request)))
 
         return moved
 
     @property
-    def _desk(self) -> Desk:
-        if self._parts.desk is None:
+    def _model_admin(self) -> ModelAdmin:
+        if self._parts.model_admin is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, "this service has no models to move")
-        return self._parts.desk
+        return self._parts.model_admin
 
     async def _asked(self, question: Callable[..., dict[str, Any]], *words: bytes) -> dict[str, Any]:
         """The answer of the desk, which may have to wait for a store."""

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from streamer.app.service import Parts, Phase
+from streamer.app.service import Phase, Service
 from streamer.event import Message
 from streamer.lifecycle.learning import Learning
 from streamer.protocols import Clock
 from streamer.runtime.model import ModelState
 from streamer.runtime.outbox import Outbox, Outlet
 from streamer.runtime.reader import Reader
-from streamer.runtime.stream_processor import Line
+from streamer.runtime.stream_processor import StreamProcessor
 
 # Far above any poll or batch; a loop that is silent for longer hangs, and a restart is the cure.
 ALIVE_S = 60.0
@@ -31,7 +31,7 @@ class Check:
 class Health:
     """Answers for /healthz and /readyz; any thread may ask."""
 
-    def __init__(self, parts: Parts, phase: Phase, clock: Clock, alive_s: float = ALIVE_S) -> None:
+    def __init__(self, parts: Service, phase: Phase, clock: Clock, alive_s: float = ALIVE_S) -> None:
         self._parts, self._phase, self._clock, self._alive_s = parts, phase, clock, alive_s
 
     def alive(self) -> list[Check]:
@@ -46,12 +46,12 @@ class Health:
         return [phase_check(self._phase.name), *readings(self._parts)]
 
 
-def readings(parts: Parts) -> Iterator[Check]:
+def readings(parts: Service) -> Iterator[Check]:
     yield model_check(parts.model)
     yield from map(source_check, parts.readers)
     yield from map(scores_check, parts.lines)
     yield from map(gap_check, parts.lines)
-    yield from (store_check(line) for line in parts.lines if line.keeper is not None)
+    yield from (store_check(line) for line in parts.lines if line.snapshot_writer is not None)
     yield from map(sink_check, parts.outlets)
     yield outbox_check(parts.outbox)
     yield attendants_check(parts)
@@ -72,12 +72,12 @@ def phase_check(phase: str) -> Check:
 def model_check(model: ModelState) -> Check:
     """A fallback still scores, so it is ready; the detail says that it is one."""
     running = f"{model.ref.version} on {model.ref.backend}"
-    if model.trouble is not None:
-        return Check("model", True, f"{running}, because another one is refused: {model.trouble}")
+    if model.problem is not None:
+        return Check("model", True, f"{running}, because another one is refused: {model.problem}")
     return Check("model", True, running if model.fallback is None else f"fallback to {running}: {model.fallback}")
 
 
-def attendants_check(parts: Parts) -> Check:
+def attendants_check(parts: Service) -> Check:
     """What goes on beside the flow may crash, and the flow goes on."""
     crashed = ", ".join(parts.crashed)
     told = f"crashed, see the log; a restart brings back: {crashed}" if crashed else "all there"
@@ -95,8 +95,8 @@ def learning_checks(learning: Learning) -> Iterator[Check]:
 
 def source_check(reader: Reader) -> Check:
     name = f"source:{reader.stream}"
-    if reader.trouble is not None:
-        return Check(name, False, f"failing, retried: {reader.trouble}")
+    if reader.problem is not None:
+        return Check(name, False, f"failing, retried: {reader.problem}")
     if reader.ended:
         return Check(name, True, "ended")
     behind = sum(records for _, records in reader.lags)
@@ -104,29 +104,29 @@ def source_check(reader: Reader) -> Check:
     return Check(name, True, f"{doing}, {behind:,} records behind" if behind else doing)
 
 
-def gap_check(line: Line) -> Check:
+def gap_check(line: StreamProcessor) -> Check:
     """Retention removed records: past help, so it is no reason to be unready; the detail says where."""
-    lost = [f"{topic}-{partition}: {count}" for (topic, partition), count in sorted(line.ledger.expired.items())]
+    lost = [f"{topic}-{partition}: {count}" for (topic, partition), count in sorted(line.accounting.expired.items())]
     detail = f"removed by retention before they were read: {', '.join(lost)}" if lost else "no gaps"
     return Check(f"log:{line.stream}", True, detail)
 
 
-def store_check(line: Line) -> Check:
+def store_check(line: StreamProcessor) -> Check:
     """A store that is away makes nothing unready: scoring goes on, and a restart reads more of the log."""
-    trouble = None if line.keeper is None else line.keeper.trouble
-    return Check(f"store:{line.stream}", True, "keeping snapshots" if trouble is None else f"no snapshots: {trouble}")
+    problem = None if line.snapshot_writer is None else line.snapshot_writer.problem
+    return Check(f"store:{line.stream}", True, "keeping snapshots" if problem is None else f"no snapshots: {problem}")
 
 
 def sink_check(outlet: Outlet[Any]) -> Check:
     name = f"sink:{outlet.name}"
-    if outlet.trouble is not None:
-        return Check(name, False, f"{outlet.undelivered} undelivered, retried: {outlet.trouble}")
+    if outlet.problem is not None:
+        return Check(name, False, f"{outlet.undelivered} undelivered, retried: {outlet.problem}")
     return Check(name, True, "delivering")
 
 
-def scores_check(line: Line) -> Check:
-    trouble = line.scores.trouble
-    return Check(f"scores:{line.stream}", trouble is None, "writing" if trouble is None else f"retried: {trouble}")
+def scores_check(line: StreamProcessor) -> Check:
+    problem = line.scores.problem
+    return Check(f"scores:{line.stream}", problem is None, "writing" if problem is None else f"retried: {problem}")
 
 
 def outbox_check(outbox: Outbox[Message]) -> Check:

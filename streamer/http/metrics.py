@@ -17,11 +17,11 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from streamer import __version__
-from streamer.app.service import Parts
+from streamer.app.service import Service
 from streamer.event import Fate
 from streamer.lifecycle.retrain_scheduler import Retrainer
 from streamer.runtime.stats import Histogram, merged
-from streamer.runtime.stream_processor import Line
+from streamer.runtime.stream_processor import StreamProcessor
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "streamer_"
@@ -33,7 +33,7 @@ K = TypeVar("K")
 class Metrics(Collector):
     """The exposition text of the given parts; any thread may ask."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Service) -> None:
         self._parts = parts
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -69,23 +69,23 @@ def histogram(name: str, text: str, labels: Sequence[str], rows: Sequence[tuple[
     return family
 
 
-def _of(lines: Sequence[Line], value: Callable[[Line], float]) -> list[Row]:
+def _of(lines: Sequence[StreamProcessor], value: Callable[[StreamProcessor], float]) -> list[Row]:
     return [((line.stream,), value(line)) for line in lines]
 
 
-def _records(parts: Parts) -> Iterator[Metric]:
+def _records(parts: Service) -> Iterator[Metric]:
     lines, stream = parts.lines, ("stream",)
-    settled = {line.stream: line.ledger.fates.copy() for line in lines}  # before `received`: in flight stays >= 0
-    received = _of(lines, lambda line: line.ledger.received)
+    settled = {line.stream: line.accounting.fates.copy() for line in lines}  # before `received`: in flight stays >= 0
+    received = _of(lines, lambda line: line.accounting.received)
     in_flight = [((name,), count - int(settled[name].sum())) for (name,), count in received]
-    rejected = (((line.stream, why), n) for line in lines for why, n in _counts(line.ledger.rejected))
+    rejected = (((line.stream, why), n) for line in lines for why, n in _counts(line.accounting.rejected))
     skipped = [((name, fate.name.lower()), int(fates[fate])) for name, fates in settled.items() for fate in SKIPPED]
     dead = [((name,), int(fates[Fate.DEAD_LETTERED])) for name, fates in settled.items()]
-    scored = (((line.stream, *key), n) for line in lines for key, n in _counts(line.tally.scored))
+    scored = (((line.stream, *key), n) for line in lines for key, n in _counts(line.stats.scored))
     yield counter("records_consumed", "Records read, good and bad.", stream, received)
     yield counter("records_rejected", "Records that could not become events.", ("stream", "reason"), rejected)
     yield counter("records_dead_lettered", "Records set aside as undecodable.", stream, dead)
-    lost = ((line.stream, topic, str(p), n) for line in lines for (topic, p), n in _counts(line.ledger.expired))
+    lost = ((line.stream, topic, str(p), n) for line in lines for (topic, p), n in _counts(line.accounting.expired))
     expired = [(labels, n) for *labels, n in lost]
     where = ("stream", "topic", "partition")
     yield counter("records_expired", "Records that retention removed before they were read.", where, expired)
@@ -99,31 +99,33 @@ def _records(parts: Parts) -> Iterator[Metric]:
     yield counter("events_out_of_order", "Events older than their entity's newest one.", stream, out_of_order)
 
 
-def _entities(parts: Parts) -> Iterator[Metric]:
-    judges = [(line.stream, str(key), some) for line in parts.lines for key, some in line.partitions.by_key().items()]
+def _entities(parts: Service) -> Iterator[Metric]:
+    detectors = [
+        (line.stream, str(key), some) for line in parts.lines for key, some in line.partitions.by_key().items()
+    ]
     gone = [(line.stream, str(key), n) for line in parts.lines for key, n in line.partitions.evicted().items()]
     keyed = ("stream", "key")
-    active = [((stream, key), sum(judge.entities_active for judge in some)) for stream, key, some in judges]
-    memory = [((stream, key), sum(judge.memory_bytes for judge in some)) for stream, key, some in judges]
+    active = [((stream, key), sum(judge.entities_active for judge in some)) for stream, key, some in detectors]
+    memory = [((stream, key), sum(judge.memory_bytes for judge in some)) for stream, key, some in detectors]
     evicted = [((stream, key, why), n) for stream, key, counts in gone for why, n in sorted(counts.items())]
     yield gauge("entities_active", "Entities in memory.", keyed, active)
     yield counter("entities_evicted", "Entities that lost their memory.", (*keyed, "reason"), evicted)
     yield gauge("ring_bytes", "Memory reserved for entities.", keyed, memory)
 
 
-def _alerts(parts: Parts) -> Iterator[Metric]:
+def _alerts(parts: Service) -> Iterator[Metric]:
     lines, stream = parts.lines, ("stream",)
-    raised = (((line.stream, *key), n) for line in lines for key, n in _counts(line.tally.alerts))
-    still_open = _of(lines, lambda line: sum(judge.open_incidents for judge in line.judges))
+    raised = (((line.stream, *key), n) for line in lines for key, n in _counts(line.stats.alerts))
+    still_open = _of(lines, lambda line: sum(judge.open_incidents for judge in line.detectors))
     promised = _of(lines, lambda line: line.promised_per_day)
-    observed = _of(lines, lambda line: line.tally.observed_per_day)
+    observed = _of(lines, lambda line: line.stats.observed_per_day)
     yield counter("alerts", "Alert messages, by what happened.", ("stream", "severity", "outcome"), raised)
     yield gauge("alerts_open", "Incidents that are open.", stream, still_open)
     yield gauge("alert_rate_promised", "Incidents per day that the operator asked for.", stream, promised)
     yield gauge("alert_rate_observed", "Incidents opened per day of event time.", stream, observed)
 
 
-def _delivery(parts: Parts) -> Iterator[Metric]:
+def _delivery(parts: Service) -> Iterator[Metric]:
     outlets, sink, stream = parts.outlets, ("sink",), ("stream",)
     failures = [((outlet.name,), outlet.failures) for outlet in outlets]
     waiting = [((outlet.name,), outlet.undelivered) for outlet in outlets]
@@ -139,7 +141,7 @@ def _delivery(parts: Parts) -> Iterator[Metric]:
     yield counter("score_write_failures", "Attempts to write scores that failed.", stream, unwritten)
 
 
-def _partitions(parts: Parts) -> Iterator[Metric]:
+def _partitions(parts: Service) -> Iterator[Metric]:
     moves = (((line.stream, how), n) for line in parts.lines for how, n in _counts(line.partitions.moves))
     where = ("stream", "topic", "partition")
     lags = [((r.stream, at.topic, str(at.partition)), records) for r in parts.readers for at, records in r.lags]
@@ -156,22 +158,22 @@ def _partitions(parts: Parts) -> Iterator[Metric]:
     yield counter("partition_restores", "How the memory of partitions was found.", ("stream", "outcome"), found)
 
 
-def _snapshots(parts: Parts) -> Iterator[Metric]:
-    keepers = [(line.stream, line.keeper) for line in parts.lines if line.keeper is not None]
+def _snapshots(parts: Service) -> Iterator[Metric]:
+    keepers = [(line.stream, line.snapshot_writer) for line in parts.lines if line.snapshot_writer is not None]
     stream = ("stream",)
     outcomes = [
         ((name, outcome), n)
-        for name, keeper in keepers
-        for outcome, n in (("written", keeper.tally.written), ("failed", keeper.tally.failed))
+        for name, snapshot_writer in keepers
+        for outcome, n in (("written", snapshot_writer.stats.written), ("failed", snapshot_writer.stats.failed))
     ]
-    up = [((name,), float(keeper.trouble is None)) for name, keeper in keepers]
-    age = [((name,), keeper.age_s) for name, keeper in keepers]
+    up = [((name,), float(snapshot_writer.problem is None)) for name, snapshot_writer in keepers]
+    age = [((name,), snapshot_writer.age_s) for name, snapshot_writer in keepers]
     yield counter("snapshots", "Snapshots of partitions.", ("stream", "outcome"), outcomes)
     yield gauge("snapshot_age_seconds", "Age of the oldest among the partitions' newest snapshots.", stream, age)
     yield gauge("store_up", "Whether the store of snapshots answers.", stream, up)
 
 
-def _model(parts: Parts) -> Iterator[Metric]:
+def _model(parts: Service) -> Iterator[Metric]:
     model, streams = parts.model, [line.stream for line in parts.lines]
     at_work = [(model.ref, model.role), *([(model.challenger, "challenger")] if model.challenger else [])]
     rows = [((stream, ref.version, role, ref.backend), 1.0) for stream in streams for ref, role in at_work]
@@ -185,19 +187,19 @@ def _model(parts: Parts) -> Iterator[Metric]:
     yield gauge("shadow_disagreement_ratio", "Share of incidents that only one of two models opened.", (), differs)
 
 
-def _timings(parts: Parts) -> Iterator[Metric]:
-    tallies = [line.tally for line in parts.lines]
+def _timings(parts: Service) -> Iterator[Metric]:
+    tallies = [line.stats for line in parts.lines]
     score_s, batches = merged([t.score_s for t in tallies]), merged([t.batch_events for t in tallies])
-    delivery = [((line.stream,), line.tally.delivery_s) for line in parts.lines]
-    alarms = [((line.stream,), line.tally.alarm) for line in parts.lines]
+    delivery = [((line.stream,), line.stats.delivery_s) for line in parts.lines]
+    alarms = [((line.stream,), line.stats.alarm) for line in parts.lines]
     yield histogram("stage_duration_seconds", "Time of one batch in a stage.", ("stage",), [(("score",), score_s)])
     yield histogram("batch_events", "Events judged together.", (), [((), batches)])
     yield histogram("event_to_alert_seconds", "From a poll to its last alert's delivery.", ("stream",), delivery)
     yield histogram("score", "Scores on the alarm scale: 1 is the alarm line.", ("stream",), alarms)
 
 
-def _labels(parts: Parts) -> Iterator[Metric]:
-    heard, listener = parts.hearing.chronicle, parts.hearing.listener
+def _labels(parts: Service) -> Iterator[Metric]:
+    heard, listener = parts.feedback.incident_recorder, parts.feedback.listener
     kinds = [((kind,), count) for kind, count in _counts(listener.heard)]
     yield counter("feedback", "Labels that people gave, by kind.", ("label",), kinds)
     yield counter("feedback_refused", "Labels that were none, or about nothing known.", (), [((), listener.refused)])
@@ -206,7 +208,7 @@ def _labels(parts: Parts) -> Iterator[Metric]:
     yield counter("journal_forgotten", "Alerts that the journal never took: labels cannot find them.", (), forgotten)
 
 
-def _learning(parts: Parts) -> Iterator[Metric]:
+def _learning(parts: Service) -> Iterator[Metric]:
     if parts.learning is None:
         return
     drifting, retrainer = parts.learning.drifting, parts.learning.retrainer
@@ -230,11 +232,11 @@ def _evaluations(retrainer: Retrainer) -> Iterator[Metric]:
         yield gauge(name, text, ("model_version",), rows)
 
 
-def _loops(parts: Parts) -> Iterator[Metric]:
+def _loops(parts: Service) -> Iterator[Metric]:
     rows = [((f"reader:{reader.stream}",), reader.silent_s) for reader in parts.readers]
     rows.append((("scorer",), parts.scorer.silent_s))
     yield gauge("loop_silent_seconds", "Since when a loop has not come round.", ("loop",), rows)
-    crashed = [((one.name,), one.name in parts.crashed) for one in parts.attendants]
+    crashed = [((one.name,), one.name in parts.crashed) for one in parts.background_tasks]
     yield gauge("attendant_crashed", "Whether an error ended what goes on beside the flow.", ("attendant",), crashed)
 
 

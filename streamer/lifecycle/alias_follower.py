@@ -19,13 +19,13 @@ from streamer.detect.network.hot_swap import misfit
 from streamer.errors import BackendError, GateRefused, ModelError, StoreError, StreamerError
 from streamer.lifecycle import promotion
 from streamer.lifecycle.hot_swap import Successor, Swapper
-from streamer.lifecycle.post_promotion_watch import Sample, Watch, left_s, sample
+from streamer.lifecycle.post_promotion_watch import JudgedCounts, Watch, left_s, sample
 from streamer.lifecycle.probe import probe
 from streamer.lifecycle.promotion import EDGE, objection
-from streamer.lifecycle.shadow import Report, Seat, Shadow
+from streamer.lifecycle.shadow import Report, Shadow, ShadowSlot
 from streamer.protocols import ALIASES, Clock, Move, Registry
-from streamer.runtime.model import Loaded, ModelState, network_of, trust_for
-from streamer.runtime.stream_processor import Line
+from streamer.runtime.model import LoadedModel, ModelState, network_of, trust_for
+from streamer.runtime.stream_processor import StreamProcessor
 
 log = structlog.get_logger()
 
@@ -45,24 +45,24 @@ class Follower:
         registry: Registry,
         section: Model,
         swapper: Swapper,
-        seat: Seat,
-        lines: Sequence[Line],
+        shadow_slot: ShadowSlot,
+        lines: Sequence[StreamProcessor],
         *,
         clock: Clock = time.monotonic,
         wall: Clock = time.time,
     ) -> None:
-        self.registry, self._section, self._swapper, self._seat = registry, section, swapper, seat
+        self.registry, self._section, self._swapper, self._shadow_slot = registry, section, swapper, shadow_slot
         self._lines, self._clock, self._wall = tuple(lines), clock, wall
         trust_for(section)  # a key that is none is an error of the start
         self._seen: Mapping[str, str] = {}
         self._settled: Mapping[str, str] = {}  # aliases whose versions are at work, or refused
         # Version and time of the move -> until when; for ever where the version is bad, and not this machine.
         self._refused: dict[tuple[str, str], float] = {}
-        self._ready: dict[str, tuple[Loaded, float | None]] = {}
+        self._ready: dict[str, tuple[LoadedModel, float | None]] = {}
         self._backoff = Backoff(0.5, 30.0, clock)
-        self._trouble: str | None = None  # with the registry
+        self._problem: str | None = None  # with the registry
         self._watch: Watch | None = None
-        self._since = Sample()  # totals when the network that judges took over
+        self._since = JudgedCounts()  # totals when the network that judges took over
         self._shadowed_from = 0.0  # incidents that the budgets promised until the challenger was seated
         self._offered: Successor | None = None
         self._switches = swapper.switches
@@ -95,13 +95,13 @@ class Follower:
 
     def _well(self) -> None:
         self._backoff.succeed()
-        if self._trouble is not None and self._state.trouble == self._trouble:
-            self._state.trouble = None
-        self._trouble = None
+        if self._problem is not None and self._state.problem == self._problem:
+            self._state.problem = None
+        self._problem = None
 
     def _unwell(self, event: str, exc: StreamerError) -> None:
         self._backoff.fail()
-        self._state.trouble = self._trouble = str(exc)
+        self._state.problem = self._problem = str(exc)
         log.warning(event, problem=str(exc))
 
     @property
@@ -160,7 +160,7 @@ class Follower:
         found = (m for m in reversed(self.registry.moves()) if version in (v or "" for v in m.changes.values()))
         return next(found, Move("", {}, ""))
 
-    def _fetched(self, version: str) -> tuple[Loaded, float | None]:
+    def _fetched(self, version: str) -> tuple[LoadedModel, float | None]:
         """A version (none: the starter), verified, probed and open. ModelError or BackendError (only here) say why not.
 
         The last ones are remembered: a challenger that is promoted judges at once, and so does who is rolled back to.
@@ -171,7 +171,7 @@ class Follower:
                 del self._ready[next(iter(self._ready))]
         return self._ready[version]
 
-    def _opened(self, version: str) -> tuple[Loaded, float | None]:
+    def _opened(self, version: str) -> tuple[LoadedModel, float | None]:
         section = self._section
         directory = self.registry.path(version) if version else artifact.PRETRAINED
         bundle = artifact.load(directory, trust_for(section) if version else None)
@@ -183,7 +183,7 @@ class Follower:
 
     def _refuse(self, version: str, exc: StreamerError) -> None:
         """What judges goes on. A bundle that is bad everywhere is taken back; what lacks here, somebody must mend."""
-        self._state.trouble = str(exc)
+        self._state.problem = str(exc)
         self._state.swaps["refused"] += 1
         log.error("model_refused", model=version, problem=str(exc))
         if isinstance(exc, ModelError) and version:
@@ -217,7 +217,7 @@ class Follower:
         else:
             self._watch = None
 
-    def _watching(self, version: str, before: Sample, totals: Sample) -> Watch:
+    def _watching(self, version: str, before: JudgedCounts, totals: JudgedCounts) -> Watch:
         period = self._section.watch
         return Watch(version, before, totals, period, until_s=self._clock() + float(period.for_))
 
@@ -229,7 +229,7 @@ class Follower:
             return
         left = left_s(self.registry.moves(), alias, version, period_s=float(period.for_), now_s=self._wall())
         if left > 0:
-            self._watch = Watch(version, Sample(), sample(self._lines), period, until_s=self._clock() + left)
+            self._watch = Watch(version, JudgedCounts(), sample(self._lines), period, until_s=self._clock() + left)
             log.info("model_watch_resumed", model=version, left_s=round(left))
 
     def _guard(self) -> None:
@@ -245,20 +245,20 @@ class Follower:
     # -- the challenger -----------------------------------------------------------------------------------------------
     def _seat_challenger(self, aliases: Mapping[str, str], before: Mapping[str, str]) -> None:
         wanted, alias = self._challenger(aliases), self._section.alias
-        if wanted == self._seat.version and aliases.get(alias) == before.get(alias):
+        if wanted == self._shadow_slot.version and aliases.get(alias) == before.get(alias):
             return
         if wanted is None:
-            self._seat.offer(None)
+            self._shadow_slot.offer(None)
             return
         try:
             loaded, _ = self._fetched(wanted)
         except (ModelError, BackendError) as exc:
-            self._seat.offer(None)
+            self._shadow_slot.offer(None)
             self._state.swaps["refused"] += 1
             log.error("challenger_refused", model=wanted, problem=str(exc))
             return
         self._shadowed_from = sample(self._lines).promised
-        self._seat.offer(Shadow(loaded, self._lines, self._section.shadow.share, clock=self._clock))
+        self._shadow_slot.offer(Shadow(loaded, self._lines, self._section.shadow.share, clock=self._clock))
         log.info("shadow_begun", model=wanted, share=self._section.shadow.share)
 
     def _challenger(self, aliases: Mapping[str, str]) -> str | None:
@@ -271,8 +271,8 @@ class Follower:
         return None if version == aliases.get(self._section.alias) else version
 
     def _try_out(self) -> None:
-        report, rules = self._seat.report, self._section.shadow
-        if report is None or report.events < rules.events or self._seat.told:
+        report, rules = self._shadow_slot.report, self._section.shadow
+        if report is None or report.events < rules.events or self._shadow_slot.told:
             return
         promised = (sample(self._lines).promised - self._shadowed_from) * report.share
         problem, named = objection(report, self._section.watch, promised), self._seen.get("challenger", "")
@@ -280,7 +280,7 @@ class Follower:
             problem = self._promoted(named, report)
         if problem is not None:
             self.registry.move({"challenger": None}, expected={"challenger": named}, why=f"shadow: {problem}")
-        self._seat.told = True  # last: what the registry did not hear is said again
+        self._shadow_slot.told = True  # last: what the registry did not hear is said again
         log.info("shadow_report", **report.summary(), objection=problem)
 
     def _promoted(self, version: str, report: Report) -> str | None:

@@ -34,7 +34,7 @@ MOST_UNITS = 4096  # entities times channels: the profile is part of a manifest
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class DriftSample:
     """Rows drawn evenly from a stretch of traffic."""
 
     names: tuple[str, ...]
@@ -54,7 +54,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class TrafficProfile:
     """What a sample looked like: bin edges, the share of rows in each bin, and how far its halves are apart."""
 
     edges: F64  # (C, DECILES - 1)
@@ -68,7 +68,7 @@ class Profile:
         return {**arrays, "halves": _short(self.halves), "units": units}
 
     @classmethod
-    def of_json(cls, raw: Mapping[str, Any], channels: int) -> Profile | None:
+    def of_json(cls, raw: Mapping[str, Any], channels: int) -> TrafficProfile | None:
         """None if it is none of so many channels."""
         try:
             arrays = [np.asarray(raw[name], np.float64) for name in ("edges", "counts", "halves")]
@@ -80,16 +80,16 @@ class Profile:
         return cls(arrays[0], arrays[1], arrays[2], units) if fits else None
 
 
-def profile_of(sample: Sample) -> Profile:
+def profile_of(sample: DriftSample) -> TrafficProfile:
     """The reference that later samples are held against."""
     units = units_of(sample)
     known, z = in_units(sample, units)
     with np.errstate(invalid="ignore"):
         edges = _quantiles(z, np.arange(1, DECILES) / DECILES)
-    return Profile(edges, counted(z, edges), _apart(sample.halves[:, known], z, edges), units)
+    return TrafficProfile(edges, counted(z, edges), _apart(sample.halves[:, known], z, edges), units)
 
 
-def drift_of(reference: Profile, sample: Sample) -> F64:
+def drift_of(reference: TrafficProfile, sample: DriftSample) -> F64:
     """(C,) the index of every channel beyond what chance explains; 0 where it explains all, or too little is known."""
     known, z = in_units(sample, reference.units)
     if len(z) < LEAST_ROWS:
@@ -107,7 +107,7 @@ def rate_drift(before: I64, before_rows: int, now: I64, now_rows: int) -> float:
     return max(abs(log_ratio) - SURE * error, 0.0)
 
 
-def units_of(sample: Sample) -> dict[str, tuple[F64, F64]]:
+def units_of(sample: DriftSample) -> dict[str, tuple[F64, F64]]:
     """Median and quartile range of each entity with rows enough; none at all if most rows belong to others."""
     order = np.argsort(sample.entity, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(sample.entity[order])) + 1)
@@ -117,7 +117,7 @@ def units_of(sample: Sample) -> dict[str, tuple[F64, F64]]:
     return {sample.names[sample.entity[rows[0]]]: _unit(sample.values[rows]) for rows in grown}
 
 
-def in_units(sample: Sample, units: Mapping[str, tuple[F64, F64]]) -> tuple[Bool, F64]:
+def in_units(sample: DriftSample, units: Mapping[str, tuple[F64, F64]]) -> tuple[Bool, F64]:
     """Which rows (N,) belong to entities with units, and their readings in them; all, as they are, without units."""
     if not units:
         return np.ones(len(sample), bool), sample.values.astype(np.float64)

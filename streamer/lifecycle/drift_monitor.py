@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import structlog
 
-from streamer.lifecycle.drift import Profile, Sample, drift_of, profile_of, rate_drift
-from streamer.lifecycle.traffic_sample import Traffic, View
+from streamer.lifecycle.drift import DriftSample, TrafficProfile, drift_of, profile_of, rate_drift
+from streamer.lifecycle.traffic_sample import TrafficSample, TrafficWindow
 
 log = structlog.get_logger()
 
@@ -27,8 +27,8 @@ MOST_TOLD = 3  # signals named in a cause
 class Reference:
     """What live traffic is held against."""
 
-    readings: Profile
-    scores: Profile
+    readings: TrafficProfile
+    scores: TrafficProfile
     incidents: np.ndarray
     rows: int
 
@@ -36,13 +36,13 @@ class Reference:
 class Monitor:
     """Owned by one thread; `signals`, `drifted` and `cause` may be read by any."""
 
-    def __init__(self, stream: str, channels: Sequence[str], traffic: Traffic, threshold: float) -> None:
+    def __init__(self, stream: str, channels: Sequence[str], traffic: TrafficSample, threshold: float) -> None:
         self.stream, self.signals = stream, dict[str, float]()
         self.drifted: Mapping[str, float] = {}
         self.traffic = traffic
         self._names = (*(f"input:{name}" for name in channels), "score", "alert_rate")
         self._threshold, self._held = threshold, dict[str, int]()
-        self._trained: Profile | None = None
+        self._trained: TrafficProfile | None = None
         self._reference: Reference | None = None
         self._version: str | None = None
 
@@ -58,7 +58,7 @@ class Monitor:
             return
         self._version = version
         raw = training.get("profiles", {}).get(self.stream, {})
-        self._trained = Profile.of_json(raw, len(self._names) - 2)
+        self._trained = TrafficProfile.of_json(raw, len(self._names) - 2)
         self._reference, self._held = None, {}
         self.signals, self.drifted = {}, {}
         self.traffic.forget()
@@ -75,12 +75,12 @@ class Monitor:
                 return
         self._judge(self._indexes(self._reference, view))
 
-    def _referred(self, view: View) -> Reference:
+    def _referred(self, view: TrafficWindow) -> Reference:
         readings = self._trained or profile_of(view.sample)
         log.info("drift_reference", stream=self.stream, rows=view.rows, trained=self._trained is not None)
         return Reference(readings, profile_of(scores_of(view)), view.incidents, view.rows)
 
-    def _indexes(self, reference: Reference, view: View) -> dict[str, float]:
+    def _indexes(self, reference: Reference, view: TrafficWindow) -> dict[str, float]:
         readings = drift_of(reference.readings, view.sample)
         scores = drift_of(reference.scores, scores_of(view))
         rate = rate_drift(reference.incidents, reference.rows, view.incidents, view.rows)
@@ -94,7 +94,7 @@ class Monitor:
             log.warning("drift", stream=self.stream, signals=self.cause, threshold=self._threshold)
 
 
-def scores_of(view: View) -> Sample:
+def scores_of(view: TrafficWindow) -> DriftSample:
     """The continuous scores as the readings of one channel of one entity."""
     return replace(
         view.sample, names=("",), entity=np.zeros(len(view.sample), np.int32), values=view.score[:, None]

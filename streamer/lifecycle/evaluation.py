@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from streamer.connect.storage.training_lock import Turn, Turns
+from streamer.connect.storage.training_lock import LockHold, TrainingLock
 from streamer.errors import StoreError
 
 EVALUATED = "evaluated"
@@ -84,7 +84,7 @@ def _since(report: Mapping[str, Any]) -> str:
 log = structlog.get_logger()
 
 
-def note(turns: Turns, turn: Turn, **fields: Any) -> None:
+def note(turns: TrainingLock, turn: LockHold, **fields: Any) -> None:
     """Let all members know, beside what is noted already. A store that is away costs the note; one that says we were
     overtaken is an error later."""
     try:
@@ -93,7 +93,7 @@ def note(turns: Turns, turn: Turn, **fields: Any) -> None:
         log.warning("retrain_not_noted", problem=str(exc))
 
 
-def noted(turns: Turns) -> dict[str, Any]:
+def noted(turns: TrainingLock) -> dict[str, Any]:
     """What those who had the turn have told all members."""
     try:
         found = json.loads(turns.read() or b"{}")
@@ -102,13 +102,13 @@ def noted(turns: Turns) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def last_attempt(turns: Turns) -> float | None:
+def last_attempt(turns: TrainingLock) -> float | None:
     """When the newest training began, by anybody."""
     found = noted(turns).get("at")
     return float(found) if isinstance(found, int | float) else None
 
 
-def last_evaluation(turns: Turns) -> Remembered:
+def last_evaluation(turns: TrainingLock) -> Remembered:
     """What is known of the newest evaluation, by anybody."""
     return remembered(noted(turns))
 

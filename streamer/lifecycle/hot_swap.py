@@ -12,13 +12,13 @@ import structlog
 
 from streamer.errors import SchemaMismatch
 from streamer.event import Message, ModelEvent, ModelRef
-from streamer.lifecycle.post_promotion_watch import Sample, sample
+from streamer.lifecycle.post_promotion_watch import JudgedCounts, sample
 from streamer.protocols import Clock
-from streamer.runtime.model import Current, Loaded
+from streamer.runtime.model import CurrentModel, LoadedModel
 from streamer.runtime.outbox import Outbox
-from streamer.runtime.partitions import Judge
+from streamer.runtime.partitions import LiveDetector
 from streamer.runtime.service_alerts import stamp
-from streamer.runtime.stream_processor import Line
+from streamer.runtime.stream_processor import StreamProcessor
 
 log = structlog.get_logger()
 
@@ -34,7 +34,7 @@ LEAST_SLOTS, MOST_SLOTS = 8, 1024
 class Successor:
     """A verified network on its way in, and what is told of it."""
 
-    loaded: Loaded
+    loaded: LoadedModel
     event: str = "promoted"  # | "rolledback"
     why: str = ""
     move: str = ""  # what names the move in every replica
@@ -53,20 +53,20 @@ class Rebuilding:
     def __init__(self, clock: Clock) -> None:
         self._clock, self._slots, self._ended = clock, LEAST_SLOTS, clock()
 
-    def slice(self, judges: Sequence[Judge]) -> bool:
+    def slice(self, detectors: Sequence[LiveDetector]) -> bool:
         """Rebuild a slice; True once nothing is left."""
         started = self._clock()
         allowed_s = max(SLICE_S, SLICE_SHARE * (started - self._ended))
-        left, used = self._spend(judges)
+        left, used = self._spend(detectors)
         self._ended = self._clock()
         if used == self._slots:
             self._slots = next_slots(used, took_s=self._ended - started, allowed_s=allowed_s)
         return not left
 
-    def _spend(self, judges: Sequence[Judge]) -> tuple[int, int]:
+    def _spend(self, detectors: Sequence[LiveDetector]) -> tuple[int, int]:
         """(slots that are left, slots that were looked at)."""
         left, room = 0, self._slots
-        for judge in judges:
+        for judge in detectors:
             before = judge.rebuild(0)
             after = judge.rebuild(room) if room and before else before
             room -= before - after
@@ -79,15 +79,15 @@ class Swapper:
 
     def __init__(
         self,
-        current: Current,
-        lines: Sequence[Line],
+        current: CurrentModel,
+        lines: Sequence[StreamProcessor],
         outbox: Outbox[Message],
         *,
         clock: Clock = time.monotonic,
         wall: Clock = time.time,
     ) -> None:
         self.current, self.switches = current, 0
-        self.totals = Sample()  # at the last switch
+        self.totals = JudgedCounts()  # at the last switch
         self._lines, self._outbox, self._clock, self._wall = tuple(lines), outbox, clock, wall
         self._lock = threading.Lock()
         self._offered: Successor | None = None
@@ -121,23 +121,23 @@ class Swapper:
 
     def _prepared(self, coming: Successor) -> bool:
         """Rebuild a slice, of partitions that came meanwhile too; whether everything is ready."""
-        judges = [judge for line in self._lines for judge in line.judges]
+        detectors = [judge for line in self._lines for judge in line.detectors]
         loaded = coming.loaded
-        for judge in judges:
+        for judge in detectors:
             if judge.coming != loaded.network.ref:
                 judge.prepare(loaded.network, loaded.spec, loaded.prior)
-        return self._rebuilding.slice(judges)
+        return self._rebuilding.slice(detectors)
 
     def _switch(self, coming: Successor) -> None:
         """All judges of all streams at once: no batch is judged in between."""
         before, ref = self.current.state.ref, coming.loaded.network.ref
         for line in self._lines:
-            for judge in line.judges:
+            for judge in line.detectors:
                 judge.take_over()
             line.ref = ref
         self.current.loaded, self.totals = coming.loaded, sample(self._lines)
         state = self.current.state
-        state.ref, state.fallback, state.trained_s, state.trouble = ref, None, coming.trained_s, None
+        state.ref, state.fallback, state.trained_s, state.problem = ref, None, coming.trained_s, None
         state.swaps[coming.event] += 1
         streams = [line.stream for line in self._lines]
         self._outbox.post([model_event(coming, before, streams, self._wall())])
@@ -151,9 +151,9 @@ class Swapper:
     def _refuse(self, coming: Successor, problem: str) -> None:
         self._coming = None
         for line in self._lines:
-            for judge in line.judges:
+            for judge in line.detectors:
                 judge.abandon()
-        self.current.state.trouble = problem
+        self.current.state.problem = problem
         self.current.state.swaps["refused"] += 1
         log.error("model_refused", model=coming.loaded.network.ref.version, problem=problem)
 

@@ -16,7 +16,7 @@ KEPT = 1000  # incidents that are remembered, to be told by their labels
 
 
 @dataclass(slots=True)
-class Incident:
+class OpenedIncident:
     """One incident that a side opened; `paired` if the other side had one of the entity at the same time."""
 
     side: int
@@ -36,8 +36,8 @@ class Pairs:
 
     same: int = 0
     opened: list[int] = field(default_factory=lambda: [0, 0])
-    incidents: deque[Incident] = field(default_factory=lambda: deque(maxlen=KEPT))
-    _open: tuple[dict[str, Incident], dict[str, Incident]] = field(default_factory=lambda: ({}, {}))
+    incidents: deque[OpenedIncident] = field(default_factory=lambda: deque(maxlen=KEPT))
+    _open: tuple[dict[str, OpenedIncident], dict[str, OpenedIncident]] = field(default_factory=lambda: ({}, {}))
 
     @property
     def extra(self) -> int:
@@ -65,7 +65,7 @@ class Pairs:
         if alert.event == "resolved":
             self._open[side].pop(alert.incident_key, None)
         elif alert.event == "opened":
-            mine, other = Incident(side, alert.stream, alert.entity, alert.detected_at), self._open[1 - side]
+            mine, other = OpenedIncident(side, alert.stream, alert.entity, alert.detected_at), self._open[1 - side]
             theirs = other.get(alert.incident_key)
             if theirs is not None and not theirs.paired:
                 mine.paired = theirs.paired = True
@@ -74,7 +74,7 @@ class Pairs:
             self._open[side][alert.incident_key] = mine
             self.incidents.append(mine)
 
-    def by_label(self, label_of: Callable[[Incident], str | None]) -> dict[str, Counter[str]]:
+    def by_label(self, label_of: Callable[[OpenedIncident], str | None]) -> dict[str, Counter[str]]:
         """Outcomes of the remembered incidents by what people said of them; a pair counts once."""
         found: dict[str, Counter[str]] = {}
         for incident in list(self.incidents):

@@ -25,8 +25,8 @@ from streamer.lifecycle.retrain_scheduler import Retrainer, opened_by
 from streamer.lifecycle.row_recorder import Recorder
 from streamer.lifecycle.schedule import evaluation_of, plan_of
 from streamer.lifecycle.subprocess_runner import Limits
-from streamer.lifecycle.traffic_sample import Traffic
-from streamer.protocols import Registry, Verdict
+from streamer.lifecycle.traffic_sample import TrafficSample
+from streamer.protocols import JudgedBatch, Registry
 
 log = structlog.get_logger()
 
@@ -37,10 +37,10 @@ Model = Callable[[], tuple[str, Mapping[str, Any]]]  # the version that judges, 
 class Witness:
     """Sees what one stream has judged, on the scorer's thread."""
 
-    traffic: Traffic
+    traffic: TrafficSample
     recorder: Recorder | None
 
-    def __call__(self, batch: EventBatch, verdicts: Sequence[Verdict]) -> None:
+    def __call__(self, batch: EventBatch, verdicts: Sequence[JudgedBatch]) -> None:
         self.traffic.see(batch, [verdict.scores for verdict in verdicts])
         if self.recorder is not None:
             self.recorder.see(batch)
@@ -82,7 +82,7 @@ class Learning:
     retrainer: Retrainer | None
 
     @property
-    def attendants(self) -> tuple[Drifting | Retrainer, ...]:
+    def background_tasks(self) -> tuple[Drifting | Retrainer, ...]:
         return (self.drifting,) if self.retrainer is None else (self.drifting, self.retrainer)
 
 
@@ -96,7 +96,7 @@ def open_learning(
     witnesses: dict[str, Witness] = {}
     for stream in config.streams:
         recorded = trains and not isinstance(stream.source, KafkaSource)
-        traffic = Traffic(float(config.drift.window), config.drift.rows)
+        traffic = TrafficSample(float(config.drift.window), config.drift.rows)
         witnesses[stream.name] = Witness(traffic, Recorder(most) if recorded else None)
     monitors = [
         Monitor(name, channels[name], witness.traffic, config.drift.threshold) for name, witness in witnesses.items()

@@ -28,7 +28,7 @@ class Wish(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     why: Short = ""
 
 
-class Desk:
+class ModelAdmin:
     """Any thread may ask. Changes go through the registry, so that every replica follows; each is audited."""
 
     def __init__(self, registry: Registry | None, state: ModelState, trust: Trust) -> None:
@@ -43,7 +43,7 @@ class Desk:
             held = {"aliases": dict(registry.aliases()), "versions": list(registry.versions()), "moves": moves}
         judging = asdict(state.ref) | {"role": state.role, "trained_s": state.trained_s}
         report = None if state.report is None else state.report.summary()
-        return {"schema": "streamer.models/1", "judging": judging, "trouble": state.trouble, "shadow": report, **held}
+        return {"schema": "streamer.models/1", "judging": judging, "trouble": state.problem, "shadow": report, **held}
 
     def promote(self, body: bytes) -> dict[str, Any]:
         """Let a version judge: that of the body, else the challenger."""

@@ -13,7 +13,7 @@ import numpy as np
 from streamer.event import F64
 from streamer.protocols import Move
 from streamer.runtime.stats import DAY_S, SIZES
-from streamer.runtime.stream_processor import Line
+from streamer.runtime.stream_processor import StreamProcessor
 
 # Fewer events say nothing about time, and a handful of incidents more than expected says nothing about a rate.
 LEAST_EVENTS, SPARE_ALERTS = 500, 5
@@ -24,7 +24,7 @@ SURE = 3.0  # standard errors
 LEAST_BATCHES, LEAST_EVENT_S = 4, 20e-6
 
 
-class Bounds(Protocol):
+class WatchBounds(Protocol):
     """What a promoted model may do (config: model.watch)."""
 
     @property
@@ -41,7 +41,7 @@ class Bounds(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class JudgedCounts:
     """What was judged so far, or in a span: events, incidents opened, events without a score.
 
     `promised` is how many incidents the alert budgets allow in the same event time; `paces` (3, SIZES) batches, events
@@ -54,28 +54,28 @@ class Sample:
     promised: float = 0.0
     paces: F64 = field(default_factory=lambda: np.zeros((3, SIZES)), compare=False)
 
-    def since(self, before: Sample) -> Sample:
-        return Sample(
+    def since(self, before: JudgedCounts) -> JudgedCounts:
+        return JudgedCounts(
             self.events - before.events, self.opened - before.opened, self.unsure - before.unsure,
             self.promised - before.promised, self.paces - before.paces,
         )  # fmt: skip
 
 
-def sample(lines: Sequence[Line]) -> Sample:
+def sample(lines: Sequence[StreamProcessor]) -> JudgedCounts:
     """The totals of all streams."""
-    tallies = [line.tally for line in lines]
-    opened = sum(n for tally in tallies for (_, event), n in dict(tally.alerts).items() if event == "opened")
-    return Sample(
-        sum(sum(dict(tally.scored).values()) for tally in tallies), opened, sum(tally.unsure for tally in tallies),
-        sum(map(_promised, lines)), np.sum([tally.paces for tally in tallies], axis=0),
+    tallies = [line.stats for line in lines]
+    opened = sum(n for stats in tallies for (_, event), n in dict(stats.alerts).items() if event == "opened")
+    return JudgedCounts(
+        sum(sum(dict(stats.scored).values()) for stats in tallies), opened, sum(stats.unsure for stats in tallies),
+        sum(map(_promised, lines)), np.sum([stats.paces for stats in tallies], axis=0),
     )  # fmt: skip
 
 
-def _promised(line: Line) -> float:
-    return line.promised_per_day * max(line.tally.last_s - line.tally.first_s, 0.0) / DAY_S
+def _promised(line: StreamProcessor) -> float:
+    return line.promised_per_day * max(line.stats.last_s - line.stats.first_s, 0.0) / DAY_S
 
 
-def breach(before: Sample, after: Sample, bounds: Bounds) -> str | None:
+def breach(before: JudgedCounts, after: JudgedCounts, bounds: WatchBounds) -> str | None:
     """Which bound the span after a promotion breaks against the span before it, in words; None if none."""
     if after.unsure > max(LEAST_UNSURE, bounds.max_nan_share * after.events):
         return f"{after.unsure} of {after.events} events have no score"
@@ -90,7 +90,7 @@ def breach(before: Sample, after: Sample, bounds: Bounds) -> str | None:
     return _slower(before.paces, after.paces, bounds.max_latency_ratio)
 
 
-def mute(opened: int, usual: float, promised: float, bounds: Bounds) -> bool:
+def mute(opened: int, usual: float, promised: float, bounds: WatchBounds) -> bool:
     """Whether so few incidents are surely below a share of both what was usual and what the alert budgets promise.
 
     The root of a Poisson count has the standard error 1/2 (Anscombe, The transformation of Poisson, binomial and
@@ -126,13 +126,15 @@ def left_s(moves: Sequence[Move], alias: str, version: str, *, period_s: float, 
 class Watch:
     """One watch period: from a promotion for `period_s`. `turn` gives the reason to roll back, from then on."""
 
-    def __init__(self, version: str, before: Sample, start: Sample, bounds: Bounds, *, until_s: float) -> None:
+    def __init__(
+        self, version: str, before: JudgedCounts, start: JudgedCounts, bounds: WatchBounds, *, until_s: float
+    ) -> None:
         """`before` is the span before the promotion, `start` the totals at it."""
         self.version, self.over = version, False
         self._broken: str | None = None
         self._before, self._start, self._bounds, self._until_s = before, start, bounds, until_s
 
-    def turn(self, now: Sample, now_s: float) -> str | None:
+    def turn(self, now: JudgedCounts, now_s: float) -> str | None:
         if not self.over:
             self._broken = breach(self._before, now.since(self._start), self._bounds)
             self.over = self._broken is not None or now_s >= self._until_s

@@ -12,7 +12,7 @@ from streamer import artifact
 from streamer.artifact import PRETRAINED, Bundle, Check
 from streamer.errors import GateRefused, ModelError
 from streamer.lifecycle.incident_matching import Pairs
-from streamer.lifecycle.post_promotion_watch import LEAST_UNSURE, SPARE_ALERTS, SURE, Bounds, mute
+from streamer.lifecycle.post_promotion_watch import LEAST_UNSURE, SPARE_ALERTS, SURE, WatchBounds, mute
 from streamer.lifecycle.shadow import Report
 from streamer.protocols import Registry
 
@@ -138,7 +138,7 @@ def reversal(aliases: Mapping[str, str], previous: str, there: Sequence[str]) ->
 MORE = 0.25  # of the champion's incidents, that a challenger may open beyond them
 
 
-def objection(report: Report, bounds: Bounds, promised: float) -> str | None:
+def objection(report: Report, bounds: WatchBounds, promised: float) -> str | None:
     """Why a challenger may not be promoted, in words; None if nothing speaks against it.
 
     Fewer incidents than the champion's are no objection: sparing false alarms may be its whole worth. But none that

@@ -22,7 +22,7 @@ import structlog
 from streamer import artifact, signing
 from streamer.artifact import Bundle
 from streamer.config import Config, Retrain
-from streamer.connect.storage.training_lock import Turn, Turns
+from streamer.connect.storage.training_lock import LockHold, TrainingLock
 from streamer.errors import BackendError, GateRefused, ModelError, StoreError, StreamerError
 from streamer.lifecycle import evaluation, promotion, subprocess_runner, training_data
 from streamer.lifecycle.evaluation import (
@@ -34,7 +34,7 @@ from streamer.lifecycle.evaluation import (
     note,
     shelf,
 )
-from streamer.lifecycle.schedule import SCHEDULE, Known, Verdict, evaluation_of, judge, plan_of, too_few
+from streamer.lifecycle.schedule import SCHEDULE, Known, RetrainDecision, evaluation_of, judge, plan_of, too_few
 from streamer.lifecycle.subprocess_runner import Ended, Limits
 from streamer.lifecycle.training_data import Past, Recorded
 from streamer.protocols import Clock, Registry
@@ -74,7 +74,7 @@ class Job:
     config: Config
     retrain: Retrain
     registry: Registry
-    turns: Turns
+    turns: TrainingLock
     journal: Journal | None = None
     recorded: Recorded = field(default_factory=dict)
     stop: Callable[[], bool] = lambda: False
@@ -83,7 +83,7 @@ class Job:
     command: tuple[str, ...] = COMMAND
     reviewer: tuple[str, ...] = REVIEW
 
-    def look(self, *, drift: str | None = None) -> Verdict:
+    def look(self, *, drift: str | None = None) -> RetrainDecision:
         """Whether a training is due, its rows counted; nothing is changed."""
         return self._judged(self._past(), drift)
 
@@ -123,12 +123,12 @@ class Job:
         finally:
             turn.end()
 
-    def _evaluation_judged(self, past: Mapping[str, list[Series]]) -> Verdict | None:
+    def _evaluation_judged(self, past: Mapping[str, list[Series]]) -> RetrainDecision | None:
         plan = evaluation_of(self.retrain, deployment(self.config))
         known = Known(self.clock(), last_evaluation(self.turns).at_s, rows=training_data.counted(past))
         return None if plan is None else judge(plan, known)
 
-    def _evaluation(self, turn: Turn, past: Mapping[str, list[Series]]) -> Evaluation:
+    def _evaluation(self, turn: LockHold, past: Mapping[str, list[Series]]) -> Evaluation:
         began_s, before = self.clock(), last_evaluation(self.turns).figures
         told = {"at": began_s, "state": "running", "figures": dict(before)}
         note(self.turns, turn, evaluation=told)
@@ -141,7 +141,9 @@ class Job:
             note(self.turns, turn, evaluation=told)
         return Evaluation(EVALUATED, evaluation.words(report), report)
 
-    def _reviewed(self, turn: Turn, series: Mapping[str, list[Series]], before: Mapping[str, Any]) -> dict[str, Any]:
+    def _reviewed(
+        self, turn: LockHold, series: Mapping[str, list[Series]], before: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """As models.review tells it, with what changed; kept on the shelf of reports."""
         with tempfile.TemporaryDirectory(prefix="streamer-review-") as folder:
             room, champion = Path(folder), self._champion()
@@ -160,14 +162,14 @@ class Job:
             self.config, self.retrain, now_s=self.clock(), journal=self.journal, recorded=self.recorded, stop=self.stop
         )  # fmt: skip
 
-    def _judged(self, past: Mapping[str, list[Series]], drift: str | None) -> Verdict:
+    def _judged(self, past: Mapping[str, list[Series]], drift: str | None) -> RetrainDecision:
         known = Known(
             self.clock(), last_attempt(self.turns), champion_trained(self.registry), rows=training_data.counted(past),
             drift=drift,
         )  # fmt: skip
         return judge(plan_of(self.retrain, deployment(self.config)), known)
 
-    def _attempt(self, turn: Turn, series: Mapping[str, list[Series]], cause: str, why: str) -> Result:
+    def _attempt(self, turn: LockHold, series: Mapping[str, list[Series]], cause: str, why: str) -> Result:
         began_s = self.clock()
         note(self.turns, turn, at=began_s, state="running", cause=cause, version=None)
         result = Result(FAILED, "it ended by an error", cause=cause)
@@ -178,7 +180,7 @@ class Job:
             note(self.turns, turn, at=began_s, state=result.outcome, cause=cause, version=result.version)
         return result
 
-    def _trained(self, turn: Turn, room: Path, series: Mapping[str, list[Series]], cause: str, why: str) -> Result:
+    def _trained(self, turn: LockHold, room: Path, series: Mapping[str, list[Series]], cause: str, why: str) -> Result:
         champion = self._champion()
         past = training_data.gathered(self.config, series, champion.spec, self.journal)
         version = self._version(turn)
@@ -198,7 +200,7 @@ class Job:
         """As the configuration trusts it: what is learnt from is signed again by us."""
         return trusted(promotion.champion(self.registry), trust_for(self.config.model))
 
-    def _version(self, turn: Turn) -> str:
+    def _version(self, turn: LockHold) -> str:
         """Ordered by time; the fence makes it one of its kind."""
         at = datetime.fromtimestamp(self.clock(), UTC).strftime("%Y%m%d-%H%M%S")
         return f"{at}-{turn.fence}"
@@ -246,12 +248,12 @@ class Job:
             return None
         return artifact.unpack(twin, room / "edge").name
 
-    def _run(self, turn: Turn, request: Path, command: tuple[str, ...]) -> Ended:
+    def _run(self, turn: LockHold, request: Path, command: tuple[str, ...]) -> Ended:
         limits = self.retrain.limits
         allowed = Limits(
             float(limits.time), int(limits.memory), max(limits.nice - os.nice(0), 0), limits.threads
         )  # fmt: skip
-        held = Held(turn, self.stop)
+        held = ProlongedHold(turn, self.stop)
         ended = subprocess_runner.run(
             [*command, "--request", str(request)], allowed, stop=held.lost_or_stopped, hear=self.hear
         )
@@ -259,7 +261,7 @@ class Job:
             raise StoreError("another process took the turn to train while we trained; nothing was published")
         return ended
 
-    def _publish(self, turn: Turn, room: Path, version: str, why: str) -> None:
+    def _publish(self, turn: LockHold, room: Path, version: str, why: str) -> None:
         """Both bundles, then the alias. Whoever was overtaken moves nothing."""
         for bundle in (room / "bundle", room / "bundle-edge"):
             if bundle.is_dir():
@@ -282,10 +284,10 @@ class Job:
         return keep_refusal(room / "bundle-refused", Path(self.retrain.reports), version)
 
 
-class Held:
+class ProlongedHold:
     """A turn that is prolonged while we wait; lost once somebody else has it."""
 
-    def __init__(self, turn: Turn, stop: Callable[[], bool], clock: Clock = time.monotonic) -> None:
+    def __init__(self, turn: LockHold, stop: Callable[[], bool], clock: Clock = time.monotonic) -> None:
         self.lost = False
         self._turn, self._stop, self._clock, self._kept_at = turn, stop, clock, clock()
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import structlog
 
-from streamer.connect.storage.training_lock import Turns
+from streamer.connect.storage.training_lock import TrainingLock
 from streamer.errors import ConfigError, StreamerError
 from streamer.lifecycle import row_recorder, subprocess_runner
 from streamer.lifecycle.evaluation import Remembered, last_attempt, last_evaluation
@@ -35,7 +35,7 @@ from streamer.lifecycle.retrain_job import (
     champion_trained,
 )
 from streamer.lifecycle.row_recorder import Recorder
-from streamer.lifecycle.schedule import Known, Plan, judge
+from streamer.lifecycle.schedule import Known, RetrainPlan, judge
 from streamer.lifecycle.subprocess_runner import Ended, Limits
 from streamer.protocols import Clock, Registry
 
@@ -53,7 +53,7 @@ class Opened:
     """What is asked before a training; opened anew for each question, so that it may be away in between."""
 
     registry: Callable[[], Registry]
-    turns: Callable[[], Turns]
+    turns: Callable[[], TrainingLock]
 
 
 def command_of(config: Path, sets: Sequence[str]) -> tuple[str, ...]:
@@ -79,7 +79,7 @@ class Retrainer:
     name = "retrainer"
 
     def __init__(
-        self, plan: Plan, limits: Limits, command: Sequence[str], opened: Opened, *, evaluation: Plan | None = None,
+        self, plan: RetrainPlan, limits: Limits, command: Sequence[str], opened: Opened, *, evaluation: RetrainPlan | None = None,
         recorders: Mapping[str, Recorder], drift: Callable[[], str | None], clock: Clock = time.time,
     ) -> None:  # fmt: skip
         self.outcomes: Counter[str] = Counter(dict.fromkeys(OUTCOMES, 0))
@@ -177,7 +177,7 @@ class Retrainer:
         say(f"{errand.name}_done", outcome=outcome, words=words, **report)
 
 
-def opened_by(registry: Callable[[], Registry | None], turns: Callable[[], Turns]) -> Opened:
+def opened_by(registry: Callable[[], Registry | None], turns: Callable[[], TrainingLock]) -> Opened:
     """Openers of a configuration that has a registry; ConfigError at use where it has none."""
 
     def there() -> Registry:

@@ -21,7 +21,7 @@ SCHEDULE, DRIFT, STALENESS = "schedule", "drift", "staleness"
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RetrainPlan:
     """What the configuration wants. `name` is the deployment's: it seeds the jitter."""
 
     every_s: float
@@ -54,7 +54,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RetrainDecision:
     """Whether a training is due, by which cause, and why in words."""
 
     cause: str | None
@@ -66,35 +66,35 @@ class Verdict:
         return self.cause is not None
 
 
-def plan_of(retrain: Retrain, name: str) -> Plan:
+def plan_of(retrain: Retrain, name: str) -> RetrainPlan:
     """The plan of a configuration, for the deployment of that name."""
-    return Plan(
+    return RetrainPlan(
         float(retrain.every), float(retrain.spread), float(retrain.rest), float(retrain.staleness), retrain.min_rows,
         retrain.on_drift, retrain.cron, retrain.timezone, name,
     )  # fmt: skip
 
 
-def evaluation_of(retrain: Retrain, name: str) -> Plan | None:
+def evaluation_of(retrain: Retrain, name: str) -> RetrainPlan | None:
     """The plan of evaluations; None where none are wanted. Neither drift nor age causes one."""
     wanted = retrain.evaluate
     if not wanted.enabled:
         return None
-    return Plan(
+    return RetrainPlan(
         float(wanted.every), float(wanted.spread), 0.0, math.inf, retrain.min_rows, False, wanted.cron, wanted.timezone,
         name,
     )  # fmt: skip
 
 
-def judge(plan: Plan, known: Known) -> Verdict:
+def judge(plan: RetrainPlan, known: Known) -> RetrainDecision:
     """Drift goes before the schedule, the schedule before age. Too few rows stop any of them."""
     began_s = _began(known)
     next_s = next_slot(plan, known.now_s)
     cause, why = _cause(plan, known, -math.inf if began_s is None else began_s)
     if cause is None:
-        return Verdict(None, f"not due: {why}next by schedule at {_told(next_s)}", next_s)
+        return RetrainDecision(None, f"not due: {why}next by schedule at {_told(next_s)}", next_s)
     if known.rows is not None and known.rows < plan.min_rows:
-        return Verdict(None, too_few(why, known.rows, plan.min_rows), next_s)
-    return Verdict(cause, why, next_s)
+        return RetrainDecision(None, too_few(why, known.rows, plan.min_rows), next_s)
+    return RetrainDecision(cause, why, next_s)
 
 
 def too_few(why: str, rows: int, min_rows: int) -> str:
@@ -108,7 +108,7 @@ def _began(known: Known) -> float | None:
     return None if newest_s == -math.inf else min(newest_s, known.now_s)
 
 
-def _cause(plan: Plan, known: Known, began_s: float) -> tuple[str | None, str]:
+def _cause(plan: RetrainPlan, known: Known, began_s: float) -> tuple[str | None, str]:
     rested = known.last_s is None or not 0 <= known.now_s - known.last_s < plan.rest_s
     if plan.on_drift and known.drift and rested:
         return DRIFT, f"drift: {known.drift}"
@@ -127,7 +127,7 @@ def _cause(plan: Plan, known: Known, began_s: float) -> tuple[str | None, str]:
 ROUNDING_S = 1e-5  # times of this century are floats 2.4e-7 s apart
 
 
-def next_slot(plan: Plan, after_s: float) -> float:
+def next_slot(plan: RetrainPlan, after_s: float) -> float:
     """The first slot later than `after_s`."""
     local_s = after_s - plan.shift_s
     if plan.cron is not None:

@@ -20,12 +20,12 @@ import structlog
 from streamer.event import Alert, EventBatch, Fate
 from streamer.feedback.incident_recorder import seconds
 from streamer.lifecycle.hot_swap import Rebuilding
-from streamer.lifecycle.incident_matching import Agreement, Incident, Pairs
-from streamer.protocols import Clock, Verdict
-from streamer.runtime.model import Loaded, ModelState
-from streamer.runtime.partitions import Judge, Partition
+from streamer.lifecycle.incident_matching import Agreement, OpenedIncident, Pairs
+from streamer.protocols import Clock, JudgedBatch
+from streamer.runtime.model import LoadedModel, ModelState
+from streamer.runtime.partitions import LiveDetector, Partition
 from streamer.runtime.stats import unsure
-from streamer.runtime.stream_processor import Line
+from streamer.runtime.stream_processor import StreamProcessor
 
 log = structlog.get_logger()
 
@@ -39,11 +39,11 @@ def hashed(name: str) -> float:
 
 
 @dataclass(slots=True)
-class Twins:
+class ShadowDetectors:
     """The challenger's detectors of one partition."""
 
     partition: Partition
-    judges: list[Judge]
+    detectors: list[LiveDetector]
     ready: bool = False  # the challenger judges; before that the champion's copy goes along
 
 
@@ -61,7 +61,7 @@ class Report:
     pairs: Pairs = field(default_factory=Pairs)
     agreement: Agreement = field(default_factory=Agreement)
     share: float = 1.0
-    label_of: Callable[[Incident], str | None] = lambda incident: None  # what people said of an incident
+    label_of: Callable[[OpenedIncident], str | None] = lambda incident: None  # what people said of an incident
 
     @property
     def slowdown(self) -> float:
@@ -87,16 +87,18 @@ class Report:
 class Shadow:
     """One challenger over all streams. Used by the scorer's thread; `report` is read by any."""
 
-    def __init__(self, loaded: Loaded, lines: Sequence[Line], share: float, *, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self, loaded: LoadedModel, lines: Sequence[StreamProcessor], share: float, *, clock: Clock = time.monotonic
+    ) -> None:
         self.loaded = loaded
         self.report = Report(loaded.network.ref.version, share=share, label_of=self._label)
         self._lines, self._clock = tuple(lines), clock
-        self._twins: dict[int, Twins] = {}  # by the partition's identity
+        self._twins: dict[int, ShadowDetectors] = {}  # by the partition's identity
         self._rebuilding = Rebuilding(clock)
         self._hashes: dict[str, float] = {}
         self._behind_since = clock()
 
-    def _label(self, incident: Incident) -> str | None:
+    def _label(self, incident: OpenedIncident) -> str | None:
         boards = (line.said for line in self._lines if line.stream == incident.stream and line.said is not None)
         return next(
             (board.word(incident.stream, incident.entity, seconds(incident.opened_at)) for board in boards), None
@@ -110,9 +112,9 @@ class Shadow:
         behind = [twins for twins in self._twins.values() if not twins.ready]
         if not behind:
             return False
-        if self._rebuilding.slice([judge for twins in behind for judge in twins.judges]):
+        if self._rebuilding.slice([judge for twins in behind for judge in twins.detectors]):
             for twins in behind:
-                for judge in twins.judges:
+                for judge in twins.detectors:
                     judge.take_over()
                 twins.ready = True
         return True
@@ -125,11 +127,11 @@ class Shadow:
             if key not in self._twins:
                 self._twins[key] = self._opened(partition)
 
-    def _opened(self, partition: Partition) -> Twins:
-        judges = [judge.twin(self._wanted) for judge in partition.judges]
-        for judge in judges:
+    def _opened(self, partition: Partition) -> ShadowDetectors:
+        detectors = [judge.twin(self._wanted) for judge in partition.detectors]
+        for judge in detectors:
             judge.prepare(self.loaded.network, self.loaded.spec, self.loaded.prior)
-        return Twins(partition, judges)
+        return ShadowDetectors(partition, detectors)
 
     def _yield(self) -> None:
         """Judging comes first: where it stays behind, half of the entities are let go. Each is judged by itself."""
@@ -143,7 +145,7 @@ class Shadow:
 
     def _widen(self) -> None:
         """Into a small share nobody may fall of those who are known: begin anew with more of them."""
-        nobody = all(twins.judges[0].entities_active == 0 for twins in self._twins.values())
+        nobody = all(twins.detectors[0].entities_active == 0 for twins in self._twins.values())
         if nobody and self._twins and self._entities and self.report.share < 1:
             self._twins.clear()
             self.report.share = min(1.0, max(2 * self.report.share, self._least_share))
@@ -156,27 +158,35 @@ class Shadow:
 
     @property
     def _entities(self) -> int:
-        return sum(one.judges[0].entities_active for line in self._lines for one in line.partitions)
+        return sum(one.detectors[0].entities_active for line in self._lines for one in line.partitions)
 
     def judged(
-        self, partition: Partition, batch: EventBatch, verdicts: Sequence[Verdict], *, aloud: bool, took_s: float
+        self, partition: Partition, batch: EventBatch, verdicts: Sequence[JudgedBatch], *, live: bool, took_s: float
     ) -> None:
         """The champion has judged this batch; `aloud` unless it was read again after a restart."""
         twins = self._twins.get(id(partition))
         if twins is None:
             return
-        for key, (judge, verdict) in enumerate(zip(twins.judges, verdicts, strict=True)):
-            self._compare(twins, judge, batch, verdict, key, aloud=aloud, took_s=took_s / len(verdicts))
+        for key, (judge, verdict) in enumerate(zip(twins.detectors, verdicts, strict=True)):
+            self._compare(twins, judge, batch, verdict, key, live=live, took_s=took_s / len(verdicts))
 
     def _compare(
-        self, twins: Twins, judge: Judge, batch: EventBatch, verdict: Verdict, key: int, *, aloud: bool, took_s: float
+        self,
+        twins: ShadowDetectors,
+        judge: LiveDetector,
+        batch: EventBatch,
+        verdict: JudgedBatch,
+        key: int,
+        *,
+        live: bool,
+        took_s: float,
     ) -> None:
         rows = self._rows(batch, key)
         if not len(rows):
             return
         started = self._clock()
         shadowed = judge.process(batch if len(rows) == len(batch) else batch.rows(rows))
-        if not (twins.ready and aloud):
+        if not (twins.ready and live):
             return
         report, mine, theirs = self.report, verdict.scores, shadowed.scores
         report.challenger_s += self._clock() - started
@@ -192,7 +202,7 @@ class Shadow:
         twins = self._twins.get(id(partition))
         if twins is None:
             return
-        shadowed = [alert for judge in twins.judges for alert in judge.tick(now_s)]
+        shadowed = [alert for judge in twins.detectors for alert in judge.tick(now_s)]
         if twins.ready:
             self.report.pairs.hear([a for a in alerts if self._wanted(a.entity)], shadowed)
 
@@ -214,10 +224,10 @@ class Shadow:
         return np.flatnonzero(wanted[batch.entity[:, key]])
 
 
-class Seat:
+class ShadowSlot:
     """Where the challenger sits, on the scorer's thread. `offer` may come from any; None empties it."""
 
-    def __init__(self, state: ModelState, lines: Sequence[Line]) -> None:
+    def __init__(self, state: ModelState, lines: Sequence[StreamProcessor]) -> None:
         self._state, self._lines = state, tuple(lines)
         self._lock = threading.Lock()
         self._offered: Shadow | None = None

@@ -98,7 +98,7 @@ def run(
             env={**limits.environment(), **env}, start_new_session=True,
         )  # fmt: skip
     assert child.stderr is not None
-    lines = Lines(hear)
+    lines = OutputLines(hear)
     try:
         by_us = _attend(child, child.stderr.fileno(), lines, lambda: _why(began, limits, stop, clock))
     finally:
@@ -114,7 +114,7 @@ def _why(began: float, limits: Limits, stop: Callable[[], bool], clock: Clock) -
     return "time" if clock() - began > limits.seconds else None
 
 
-def _attend(child: subprocess.Popen[bytes], pipe: int, lines: Lines, why: Callable[[], str | None]) -> str | None:
+def _attend(child: subprocess.Popen[bytes], pipe: int, lines: OutputLines, why: Callable[[], str | None]) -> str | None:
     """Listen until it ends; the reason if we have to end it."""
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
@@ -163,7 +163,7 @@ def _signal(number: int) -> str:
 
 
 @dataclass(slots=True)
-class Lines:
+class OutputLines:
     """Bytes of a stream as lines: progress is handed on, the rest is kept as a tail."""
 
     hear: Hear

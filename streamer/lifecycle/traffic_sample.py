@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from streamer.event import F32, F64, I32, I64, EventBatch, Fate, Scores
-from streamer.lifecycle.drift import Sample
+from streamer.lifecycle.drift import DriftSample
 
 SLABS = 24
 MOST_BATCH_ROWS = 512  # looked at of one batch: the price of a batch is bounded
@@ -22,10 +22,10 @@ MOST_BLOCKS = 32  # a block of few rows is 1 kB of objects, and holds the names 
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class TrafficWindow:
     """A window of traffic. `whole`: it reaches back as far as a window may."""
 
-    sample: Sample
+    sample: DriftSample
     score: F32  # (N,) of the sample's rows
     incidents: I64  # (K,) rows at which an alarm fired, per slab
     rows: int  # judged in all
@@ -41,9 +41,9 @@ class Slab:
     kept: int = 0
     rows: int = 0
     incidents: int = 0
-    blocks: list[Block] = field(default_factory=list)
+    blocks: list[SampleBlock] = field(default_factory=list)
 
-    def add(self, block: Block, most: int) -> None:
+    def add(self, block: SampleBlock, most: int) -> None:
         """`block` holds rows of this stretch whose draw is below the share."""
         self.blocks.append(block)
         if len(self.blocks) > MOST_BLOCKS:
@@ -56,7 +56,7 @@ class Slab:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class SampleBlock:
     """Rows of one batch; `draw` (N,) decides which of them stay when there are too many."""
 
     keys: tuple[str, ...]
@@ -66,11 +66,11 @@ class Block:
     score: F32
     draw: F64
 
-    def below(self, share: float) -> Block:
+    def below(self, share: float) -> SampleBlock:
         stay = self.draw < share
         if stay.all():
             return self
-        return Block(
+        return SampleBlock(
             self.keys, self.entity[stay], self.time_s[stay], self.values[stay], self.score[stay], self.draw[stay]
         )
 
@@ -78,7 +78,7 @@ class Block:
 _COLUMNS = ("time_s", "values", "score", "draw")  # of a block, as its fields come
 
 
-class Traffic:
+class TrafficSample:
     """The newest window of one stream."""
 
     def __init__(self, window_s: float, rows: int, seed: int = 0) -> None:
@@ -106,7 +106,7 @@ class Traffic:
                     slab.incidents += int(np.count_nonzero(alarm & here))
                     self._keep(slab, batch, scores[0].score, judged[here & sampled])
 
-    def take(self) -> View | None:
+    def take(self) -> TrafficWindow | None:
         """The window as it is now; None where there is nothing yet."""
         with self._lock:
             slabs = list(self._slabs)
@@ -116,8 +116,8 @@ class Traffic:
             return None
         span = slabs[-1].number - slabs[0].number + 1
         one = joined(blocks)
-        sample = Sample(one.keys, one.entity, one.time_s, one.values)
-        return View(sample, one.score, incidents, rows, span >= SLABS)
+        sample = DriftSample(one.keys, one.entity, one.time_s, one.values)
+        return TrafficWindow(sample, one.score, incidents, rows, span >= SLABS)
 
     def forget(self) -> None:
         """Begin anew."""
@@ -129,7 +129,9 @@ class Traffic:
         stay = draw < slab.share
         rows, draw = rows[stay], draw[stay]
         if len(rows):
-            block = Block(batch.keys, batch.entity[rows, 0], batch.time_s[rows], batch.values[rows], score[rows], draw)
+            block = SampleBlock(
+                batch.keys, batch.entity[rows, 0], batch.time_s[rows], batch.values[rows], score[rows], draw
+            )
             slab.add(block, self._most)
 
     def _slab(self, number: int) -> Slab | None:
@@ -142,7 +144,7 @@ class Traffic:
         return next((slab for slab in reversed(slabs) if slab.number == number), None)
 
 
-def joined(blocks: Sequence[Block]) -> Block:
+def joined(blocks: Sequence[SampleBlock]) -> SampleBlock:
     """All rows as one block, with the names of these rows alone."""
     place: dict[str, int] = {}
     entity = []
@@ -151,4 +153,4 @@ def joined(blocks: Sequence[Block]) -> Block:
         numbers = [place.setdefault(block.keys[index], len(place)) for index in own.tolist()]
         entity.append(np.array(numbers, np.int32)[inverse])
     columns = [np.concatenate([getattr(block, name) for block in blocks]) for name in _COLUMNS]
-    return Block(tuple(place), np.concatenate(entity), *columns)
+    return SampleBlock(tuple(place), np.concatenate(entity), *columns)

@@ -22,7 +22,7 @@ from streamer.connect.files.lines import is_pipe
 from streamer.errors import InputError
 from streamer.event import F32, F64, Bool
 from streamer.journal import FORGOTTEN, LabelKind, Period, periods
-from streamer.lifecycle.drift import LEAST_ROWS, Sample, profile_of
+from streamer.lifecycle.drift import LEAST_ROWS, DriftSample, profile_of
 from streamer.offline.series import Rows, Series, read_batches, rows_of, series_of
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def profiles(
     return found
 
 
-def sample_of(series: Sequence[Series], known: Sequence[Period], rows: int) -> Sample:
+def sample_of(series: Sequence[Series], known: Sequence[Period], rows: int) -> DriftSample:
     """At most `rows` rows of the past, each with the same chance, without those that must not be learnt."""
     learnt = np.concatenate([weights(one.time_s, one.entity, known) > 0 for one in series])
     entity = np.repeat(np.arange(len(series), dtype=np.int32), [len(one) for one in series])
@@ -139,7 +139,7 @@ def sample_of(series: Sequence[Series], known: Sequence[Period], rows: int) -> S
     index = np.flatnonzero(learnt)
     if len(index) > rows:
         index = np.sort(np.random.default_rng(0).choice(index, rows, replace=False))
-    return Sample(tuple(one.entity for one in series), entity[index], time_s[index], values[index])
+    return DriftSample(tuple(one.entity for one in series), entity[index], time_s[index], values[index])
 
 
 def _series(

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamer.artifact import ModelSpec
-from streamer.connect.formats.columns import Fields
+from streamer.connect.formats.columns import RecordFields
 from streamer.connect.formats.json import JsonDecoder
 from streamer.detect.pipeline import Detector
 from streamer.event import EventBatch, Fate
-from streamer.protocols import Clock, Scorer
+from streamer.protocols import Clock, Network
 from streamer.settings import DetectSettings
 
 PERIOD_S = 10.0
@@ -63,7 +63,7 @@ class Carried:
     bytes_per_entity: float
 
 
-class World:
+class LoadRounds:
     """Rounds of one event per entity, each in the order of its times."""
 
     def __init__(self, entities: int, channels: int, seed: int) -> None:
@@ -96,12 +96,14 @@ def lines_of(batch: EventBatch, names: tuple[str, ...]) -> list[bytes]:
     return [(template % (key, when, *values)).encode() for key, when, values in rows]
 
 
-def measure(load: Load, scorer: Scorer, spec: ModelSpec, prior: Mapping[str, Any], clock: Clock, cpu: Clock) -> Carried:
+def measure(
+    load: Load, scorer: Network, spec: ModelSpec, prior: Mapping[str, Any], clock: Clock, cpu: Clock
+) -> Carried:
     """Warm every entity up, then time decoding and detection over `measured` events of each."""
     settings = DetectSettings(
         stream="bench", channels=load.names, max_entities=load.entities, profile=load.profile
     )  # fmt: skip
-    detector, world = Detector(settings, scorer, spec, prior), World(load.entities, load.channels, load.seed)
+    detector, world = Detector(settings, scorer, spec, prior), LoadRounds(load.entities, load.channels, load.seed)
     for _ in range(load.warm):
         _process(detector, world.next(), load.rows)
     lines = [line for _ in range(load.measured) for line in lines_of(world.next(), load.names)]
@@ -125,7 +127,7 @@ def _timed(
     detector: Detector, lines: list[bytes], load: Load, clock: Clock, cpu: Clock
 ) -> tuple[NDArray[np.float64], int]:
     """Rows, decoding seconds, all seconds and computed seconds of every poll (N, 4); and the number of alerts."""
-    decoder = JsonDecoder(Fields(load.names, ("entity",), "time", "s"), stream="bench")
+    decoder = JsonDecoder(RecordFields(load.names, ("entity",), "time", "s"), stream="bench")
     polls, alerts = [], 0
     for start in range(0, len(lines), load.rows):
         piece = lines[start : start + load.rows]

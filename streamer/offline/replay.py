@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from streamer.connect.files.rows import FileRows, Row, Skipped, Survey
+from streamer.connect.files.rows import FileRows, FileSurvey, Row, Skipped
 from streamer.protocols import Clock
 
 TURN_S = 0.25
@@ -22,7 +22,7 @@ class Pushes(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ReplayPlan:
     """What is asked for. `speed` inf: as fast as it goes."""
 
     speed: float = math.inf
@@ -46,7 +46,7 @@ class Account:
             self.examples.append(one)
 
 
-def shift_s(survey: Survey, *, now_s: float, speed: float) -> float:
+def shift_s(survey: FileSurvey, *, now_s: float, speed: float) -> float:
     """Seconds to add to every time so that the last row is pushed at the time that it bears.
 
     At the recorded speed every row is; faster ones bear times that lie in the past at first, and none in the future.
@@ -54,13 +54,13 @@ def shift_s(survey: Survey, *, now_s: float, speed: float) -> float:
     return now_s + survey.span_s / speed - survey.last_s
 
 
-def round_s(survey: Survey) -> float:
+def round_s(survey: FileSurvey) -> float:
     """How much later the next round of a loop lies: the whole span and one more usual gap."""
     return survey.span_s + (survey.gap_s if survey.gap_s > 0 else 1.0)
 
 
 @dataclass(slots=True)
-class Pace:
+class RowPace:
     """When a row is due: `speed` seconds of its time pass in one second. What is out of order waits for nothing."""
 
     speed: float
@@ -76,7 +76,9 @@ class Pace:
         return self._origin[0] + (time_s - self._origin[1]) / self.speed - self.clock()
 
 
-def moments(rows: FileRows, plan: Plan, survey: Survey | None, now_s: float, account: Account) -> Iterator[Row]:
+def moments(
+    rows: FileRows, plan: ReplayPlan, survey: FileSurvey | None, now_s: float, account: Account
+) -> Iterator[Row]:
     """The rows to push, each with its new time in the record; round after round in a loop."""
     first_s = 0.0 if survey is None or not plan.shift else shift_s(survey, now_s=now_s, speed=plan.speed)
     while True:
@@ -105,7 +107,7 @@ def push_all(
     push: Pushes,
     encode: Callable[[dict[str, Any]], tuple[bytes | None, bytes]],
     *,
-    pace: Pace,
+    pace: RowPace,
     stop: threading.Event,
     account: Account,
     tell: Callable[[], None],

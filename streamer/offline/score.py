@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamer.event import F32, F64, I64, U8, Alert, EventBatch, Fate, Poll, Rejected, Scores
-from streamer.protocols import Clock, Source, Verdict
+from streamer.protocols import Clock, JudgedBatch, Source
 
 POLL_S = 1.0
 DAY_S = 86_400.0
@@ -23,10 +23,10 @@ _COLUMNS = ("entity", "time_s", "values", "offset")
 _SCORE_COLUMNS = ("fate", "score", "alarm", "parts", "expected", "low", "high")
 
 
-class Judge(Protocol):
+class RowDetector(Protocol):
     """What the loop needs of a detector (see streamer.detect.pipeline.Detector)."""
 
-    def process(self, batch: EventBatch) -> Verdict: ...
+    def process(self, batch: EventBatch) -> JudgedBatch: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,11 @@ class Joint:
 class Panel:
     """Judges of the same events by different entity keys; each row keeps the verdict of the judge most alarmed."""
 
-    def __init__(self, judges: Sequence[Judge]) -> None:
-        self._judges = judges
+    def __init__(self, detectors: Sequence[RowDetector]) -> None:
+        self._detectors = detectors
 
     def process(self, batch: EventBatch) -> Joint:
-        verdicts = [judge.process(batch) for judge in self._judges]
+        verdicts = [judge.process(batch) for judge in self._detectors]
         alerts = [alert for verdict in verdicts for alert in verdict.alerts]
         return Joint(gravest([verdict.scores for verdict in verdicts]), alerts)
 
@@ -59,7 +59,7 @@ def gravest(views: Sequence[Scores]) -> Scores:
 
 
 @dataclass(slots=True)
-class Outcome:
+class ReplayResult:
     """What one replay did. `fates` counts every record read, by Fate; alarms are rows with alarm >= 1."""
 
     fates: I64 = field(default_factory=lambda: np.zeros(len(Fate), np.int64))
@@ -96,9 +96,9 @@ class Outputs:
     progress: Callable[[int], None] = lambda rows: None
 
 
-def replay(source: Source, judge: Judge, outputs: Outputs, *, clock: Clock, fit_rows: int = 0) -> Outcome:
+def replay(source: Source, judge: RowDetector, outputs: Outputs, *, clock: Clock, fit_rows: int = 0) -> ReplayResult:
     """Score a source to its end. Rows before `fit_rows` only teach: they are `warming` and raise nothing."""
-    outcome, began = Outcome(), clock()
+    outcome, began = ReplayResult(), clock()
     while (poll := source.poll(POLL_S)) is not None:
         if poll.records:
             for batch, scores in _judged(poll, judge, outputs, outcome, fit_rows, len(source.channels)):
@@ -110,7 +110,7 @@ def replay(source: Source, judge: Judge, outputs: Outputs, *, clock: Clock, fit_
 
 
 def _judged(
-    poll: Poll, judge: Judge, outputs: Outputs, outcome: Outcome, fit_rows: int, channels: int
+    poll: Poll, judge: RowDetector, outputs: Outputs, outcome: ReplayResult, fit_rows: int, channels: int
 ) -> list[tuple[EventBatch, Scores]]:
     done = []
     for batch in poll.batches:
@@ -123,7 +123,7 @@ def _judged(
     return whole_rows(done, poll.rejected, channels)
 
 
-def _taught_then_judged(batch: EventBatch, judge: Judge, fit_rows: int) -> tuple[Scores, list[Alert]]:
+def _taught_then_judged(batch: EventBatch, judge: RowDetector, fit_rows: int) -> tuple[Scores, list[Alert]]:
     taught = int(np.searchsorted(batch.offset, fit_rows))
     if taught == 0:
         verdict = judge.process(batch)
@@ -191,20 +191,20 @@ def _blank_scores(n: int, channels: int) -> Scores:
     return Scores(fate, zero, zero, np.zeros((n, channels + 1), np.float32), nothing, nothing, nothing)
 
 
-def _note(outcome: Outcome, alert: Alert) -> None:
+def _note(outcome: ReplayResult, alert: Alert) -> None:
     outcome.alerts += 1
     if alert.event == "opened":
         outcome.opened.append(alert)
 
 
-def _note_rejected(outcome: Outcome, rejected: Sequence[Rejected]) -> None:
+def _note_rejected(outcome: ReplayResult, rejected: Sequence[Rejected]) -> None:
     for record in rejected:
         outcome.reasons[record.reason] = outcome.reasons.get(record.reason, 0) + 1
     if rejected and outcome.first_rejected is None:
         outcome.first_rejected = rejected[0]
 
 
-def _count(outcome: Outcome, batch: EventBatch, scores: Scores) -> None:
+def _count(outcome: ReplayResult, batch: EventBatch, scores: Scores) -> None:
     outcome.fates += np.bincount(scores.fate, minlength=len(Fate)).astype(np.int64)
     outcome.alarms += int(np.count_nonzero(scores.alarm >= 1))
     known = batch.time_s[np.isfinite(batch.time_s)]
@@ -234,7 +234,7 @@ class Track:
     fate: U8  # (N,)
 
 
-class Recorder:
+class TrackRecorder:
     """Keeps judged rows in memory for a plot, at most `limit_rows`; `full` says that later rows were not kept."""
 
     def __init__(self, channels: tuple[str, ...], limit_rows: int = PLOT_ROWS) -> None:

@@ -22,7 +22,7 @@ def best_fate(fates: Sequence[U8]) -> U8:
 
 
 @dataclass(slots=True)
-class Ledger:
+class RecordAccounting:
     """Counts of records. `received` is written by the reader only, everything else by the scorer only."""
 
     stream: str

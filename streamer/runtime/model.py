@@ -18,8 +18,7 @@ from streamer.config import Config, Model
 from streamer.connect import open_registry
 from streamer.errors import ModelError, StoreError
 from streamer.event import ModelRef
-from streamer.protocols import ALIASES, Registry
-from streamer.protocols import Scorer as Network
+from streamer.protocols import ALIASES, Network, Registry
 from streamer.signing import Trust, trust_of
 
 
@@ -39,7 +38,7 @@ class ModelState:
     ref: ModelRef
     fallback: str | None = None
     trained_s: float | None = None  # seconds since 1970
-    trouble: str | None = None  # why the version that the registry names does not judge
+    problem: str | None = None  # why the version that the registry names does not judge
     challenger: ModelRef | None = None
     disagreement: float | None = None  # of champion and challenger: the share of their alerts that only one raised
     report: Summarised | None = None  # of the challenger's trial
@@ -54,7 +53,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedModel:
     """A network ready to judge, the shape of its memory, and the population's prior."""
 
     network: Network
@@ -67,7 +66,7 @@ class Loaded:
         return ModelState(self.network.ref, self.fallback)
 
 
-def load_configured(config: Config) -> Loaded:
+def load_configured(config: Config) -> LoadedModel:
     """As `load_model`, with the configured registry opened for so long.
 
     ConfigError if its folder is not there; where retraining is configured it is made, for what will be published.
@@ -79,7 +78,7 @@ def load_configured(config: Config) -> Loaded:
         return load_model(config.model, registry)
 
 
-def load_model(model: Model, registry: Registry | None = None) -> Loaded:
+def load_model(model: Model, registry: Registry | None = None) -> LoadedModel:
     """The configured network. If its bundle cannot be used: the registry's previous one, else the baseline, loudly.
 
     A registry whose alias is not set yet leaves it to the starter bundle. BackendError if the backend that was asked
@@ -87,26 +86,26 @@ def load_model(model: Model, registry: Registry | None = None) -> Loaded:
     """
     trust, problems = trust_for(model), list[str]()
     if model.backend == "baseline":
-        return Loaded(baseline_scorer(ModelSpec()), ModelSpec(), {})
+        return LoadedModel(baseline_scorer(ModelSpec()), ModelSpec(), {})
     for find in _choices(model, registry):
         try:
             return _opened(model, find(), trust, problems)
         except (ModelError, StoreError) as exc:
             problems.append(str(exc))
     log.error("model_unusable", problem=_joined(problems), fallback="baseline")
-    return Loaded(baseline_scorer(ModelSpec()), ModelSpec(), {}, _joined(problems))
+    return LoadedModel(baseline_scorer(ModelSpec()), ModelSpec(), {}, _joined(problems))
 
 
-def network_of(model: Model, bundle: Bundle) -> Loaded:
+def network_of(model: Model, bundle: Bundle) -> LoadedModel:
     """A bundle on the configured backend."""
-    return Loaded(open_scorer(bundle, model.backend, model.threads), bundle.spec, bundle.calibration)
+    return LoadedModel(open_scorer(bundle, model.backend, model.threads), bundle.spec, bundle.calibration)
 
 
-def _opened(model: Model, directory: Path, trust: Trust, problems: list[str]) -> Loaded:
+def _opened(model: Model, directory: Path, trust: Trust, problems: list[str]) -> LoadedModel:
     loaded = network_of(model, trusted(directory, trust))
     if problems:
         log.error("model_unusable", problem=_joined(problems), fallback=loaded.network.ref.version)
-    return Loaded(loaded.network, loaded.spec, loaded.prior, _joined(problems) or None)
+    return LoadedModel(loaded.network, loaded.spec, loaded.prior, _joined(problems) or None)
 
 
 def _choices(model: Model, registry: Registry | None) -> Iterator[Callable[[], Path]]:
@@ -145,8 +144,8 @@ def trusted(directory: Path, trust: Trust) -> Bundle:
     return artifact.load(directory, None if directory == artifact.PRETRAINED else trust)
 
 
-class Current:
+class CurrentModel:
     """Changed by the scorer's thread between two batches, read by any."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: LoadedModel) -> None:
         self.loaded, self.state = loaded, ModelState(loaded.network.ref, loaded.fallback)

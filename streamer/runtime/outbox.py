@@ -33,7 +33,7 @@ class Outlet(Generic[T]):
         self.name = name
         self.acknowledged = 0  # sequence number: everything up to here is delivered
         self.failures = 0
-        self.trouble: str | None = None
+        self.problem: str | None = None
         self._sink, self._clock = sink, clock
         self._backoff = backoff or Backoff(clock=clock)  # between attempts to hand over
         self._telling = replace(self._backoff)  # between lines of the log
@@ -57,14 +57,14 @@ class Outlet(Generic[T]):
         if not self.undelivered or not self._backoff.due:
             return
         rested = self._clock() >= self._ask_at
-        if not rested and self.trouble:
+        if not rested and self.problem:
             return
         if self._handed_over() and rested:
             self._ask(timeout_s)
 
     def hand_over(self) -> None:
         """Hand over what waits, unless the sink is unwell: then `pump` does, in time."""
-        if self._waiting and not self.trouble and self._backoff.due:
+        if self._waiting and not self.problem and self._backoff.due:
             self._handed_over()
 
     def _ask(self, timeout_s: float) -> None:
@@ -107,9 +107,9 @@ class Outlet(Generic[T]):
         failpoint("after_ack")
 
     def _well(self) -> None:
-        if self.trouble:
+        if self.problem:
             log.info("sink_recovered", sink=self.name)
-        self.trouble = None
+        self.problem = None
         self._telling.succeed()
 
     def _pending(self, left: int) -> None:
@@ -121,7 +121,7 @@ class Outlet(Generic[T]):
     def _unwell(self, problem: str) -> None:
         """Asked again soon, so that nothing waits once the sink is back; told of ever more seldom."""
         self._ask_at = self._clock() + ASK_UNWELL_S
-        self.trouble = problem
+        self.problem = problem
         if self._telling.due:
             self._telling.fail()
             self.failures += 1
@@ -145,7 +145,7 @@ class Outbox(Generic[T]):
         self.outlets = tuple(outlets)
         self.limit = limit
         self.posted = 0
-        self._heard = heard
+        self._labels_heard = heard
 
     @property
     def acknowledged(self) -> int:
@@ -166,7 +166,7 @@ class Outbox(Generic[T]):
     def post(self, items: Sequence[T]) -> None:
         for item in items:
             self.posted += 1
-            self._heard(item)
+            self._labels_heard(item)
             for outlet in self.outlets:
                 outlet.post(self.posted, item)
 

@@ -14,30 +14,29 @@ from streamer.detect.alerts.feedback import Effect
 from streamer.errors import StoreError
 from streamer.event import I64, Alert, Assigned, EventBatch, Lease, ModelRef
 from streamer.journal import Label
-from streamer.protocols import Scorer as Network
-from streamer.protocols import Verdict
+from streamer.protocols import JudgedBatch, Network
 from streamer.runtime.event_clock import EventClock
-from streamer.runtime.snapshot_writer import Frozen
+from streamer.runtime.snapshot_writer import FrozenState
 
 
-class Judge(Protocol):
+class LiveDetector(Protocol):
     """What the service needs of a detector (streamer.detect.pipeline.Detector)."""
 
     fates: I64
     ref: ModelRef
     now_s: float | None  # event time of its last tick
 
-    def process(self, batch: EventBatch) -> Verdict: ...
+    def process(self, batch: EventBatch) -> JudgedBatch: ...
 
     def tick(self, now_s: float) -> list[Alert]: ...
 
-    def get_ahead(self) -> None: ...
+    def anchor_ahead(self) -> None: ...
 
-    def heed(self, labels: Sequence[Label], note: Callable[[Effect], None] = ...) -> list[Alert]: ...
+    def apply_labels(self, labels: Sequence[Label], note: Callable[[Effect], None] = ...) -> list[Alert]: ...
 
     def load(self, blob: bytes) -> None: ...
 
-    def freeze(self) -> Frozen: ...
+    def freeze(self) -> FrozenState: ...
 
     @property
     def coming(self) -> ModelRef | None: ...
@@ -50,7 +49,7 @@ class Judge(Protocol):
 
     def take_over(self) -> None: ...
 
-    def twin(self, wanted: Callable[[str], bool]) -> Judge: ...
+    def twin(self, wanted: Callable[[str], bool]) -> LiveDetector: ...
 
     @property
     def memory_bytes(self) -> int: ...
@@ -70,7 +69,9 @@ class Judge(Protocol):
 
 log = structlog.get_logger()
 
-OpenJudges = Callable[[int], Sequence[Judge]]  # by the number of partitions of the topic; one judge per entity key
+OpenJudges = Callable[
+    [int], Sequence[LiveDetector]
+]  # by the number of partitions of the topic; one judge per entity key
 
 
 @dataclass(slots=True)
@@ -78,7 +79,7 @@ class Partition:
     """One lease's memory."""
 
     lease: Lease
-    judges: Sequence[Judge]
+    detectors: Sequence[LiveDetector]
     clock: EventClock
     position: int = 0  # records before it were judged before a restart: they only rebuild the memory
     after: int = 0  # where the log goes on behind what the judges have seen
@@ -98,9 +99,9 @@ class Partitions:
         self.moves: Counter[str] = Counter()  # partitions that came ("assigned") and went ("revoked")
 
     @classmethod
-    def whole(cls, judges: Sequence[Judge], pace: float) -> Partitions:
+    def whole(cls, detectors: Sequence[LiveDetector], pace: float) -> Partitions:
         """Of a source without partitions: whatever comes belongs to these judges."""
-        made = cls(lambda partitions: judges, pace)
+        made = cls(lambda partitions: detectors, pace)
         made._whole = made._opened(Lease("", 0), 1)
         return made
 
@@ -121,14 +122,14 @@ class Partitions:
         partition = self._opened(assigned.lease, assigned.partitions)
         partition.position, partition.after = assigned.position, assigned.start
         try:
-            for judge, blob in zip(partition.judges, assigned.memory, strict=bool(assigned.memory)):
+            for judge, blob in zip(partition.detectors, assigned.memory, strict=bool(assigned.memory)):
                 judge.load(blob)
         except (StoreError, ValueError) as exc:
             log.error(
                 "memory_refused", topic=assigned.lease.topic, partition=assigned.lease.partition, problem=str(exc)
             )
-            partition.judges = self._open(assigned.partitions)
-        partition.clock.now_s = partition.judges[0].now_s
+            partition.detectors = self._open(assigned.partitions)
+        partition.clock.now_s = partition.detectors[0].now_s
         return partition
 
     def revoke(self, lease: Lease) -> None:
@@ -137,31 +138,31 @@ class Partitions:
         if gone is None:
             return
         self.moves["revoked"] += 1
-        self._out_of_order += sum(judge.out_of_order for judge in gone.judges)
-        for key, judge in enumerate(gone.judges):
+        self._out_of_order += sum(judge.out_of_order for judge in gone.detectors)
+        for key, judge in enumerate(gone.detectors):
             self._evicted.setdefault(key, Counter()).update(judge.evicted)
 
     @property
-    def judges(self) -> list[Judge]:
-        return [judge for partition in self for judge in partition.judges]
+    def detectors(self) -> list[LiveDetector]:
+        return [judge for partition in self for judge in partition.detectors]
 
     @property
     def out_of_order(self) -> int:
-        return self._out_of_order + sum(judge.out_of_order for judge in self.judges)
+        return self._out_of_order + sum(judge.out_of_order for judge in self.detectors)
 
-    def by_key(self) -> dict[int, list[Judge]]:
+    def by_key(self) -> dict[int, list[LiveDetector]]:
         """Judges of all partitions by entity key."""
-        found: dict[int, list[Judge]] = {}
+        found: dict[int, list[LiveDetector]] = {}
         for partition in self:
-            for key, judge in enumerate(partition.judges):
+            for key, judge in enumerate(partition.detectors):
                 found.setdefault(key, []).append(judge)
         return found
 
     def evicted(self) -> dict[int, Counter[str]]:
         """Evictions by entity key and reason, of present and past judges."""
         total = {key: Counter(counts) for key, counts in self._evicted.items()}
-        for key, judges in self.by_key().items():
-            for judge in judges:
+        for key, detectors in self.by_key().items():
+            for judge in detectors:
                 total.setdefault(key, Counter()).update(judge.evicted)
         return total
 

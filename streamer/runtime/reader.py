@@ -14,7 +14,7 @@ from streamer.backoff import Backoff
 from streamer.errors import StreamerError
 from streamer.event import Lease, Poll
 from streamer.protocols import Clock, Source
-from streamer.runtime.accounting import Ledger
+from streamer.runtime.accounting import RecordAccounting
 from streamer.runtime.mailbox import Mailbox, Positions
 
 log = structlog.get_logger()
@@ -44,7 +44,7 @@ class Reader:
 
     def __init__(
         self,
-        ledger: Ledger,
+        accounting: RecordAccounting,
         source: Source,
         mailbox: Mailbox[Arrival],
         positions: Positions,
@@ -57,15 +57,15 @@ class Reader:
         """`crowded` says that enough is in flight, whatever room the mailbox has; `poll_rows` is the most that a poll
         brings.
         """
-        self.stream, self.source = ledger.stream, source
-        self.trouble: str | None = None
+        self.stream, self.source = accounting.stream, source
+        self.problem: str | None = None
         self.ended = False
         self.paused = False
         self.gathers = False  # the last poll brought few
         self.failures = 0
         self.pauses = 0
         self.beat = self.last_heard = clock()
-        self._ledger, self._mailbox, self._positions = ledger, mailbox, positions
+        self._accounting, self._mailbox, self._positions = accounting, mailbox, positions
         self._clock, self._crowded = clock, crowded
         self._few = min(FEW, poll_rows)
         self._backoff = backoff or Backoff(clock=clock)
@@ -89,7 +89,7 @@ class Reader:
         finally:
             self.source.close()
         if not self._backoff.failures:  # what the source told of itself may have passed while it was seen off
-            self.trouble = self.source.trouble
+            self.problem = self.source.problem
 
     def _read(self, stop: threading.Event) -> None:
         try:
@@ -100,7 +100,7 @@ class Reader:
             self._held.clear()
 
     def _rest(self, rest_s: float, stop: threading.Event) -> None:
-        if self.paused and self.trouble is None and not self._mailbox.low:
+        if self.paused and self.problem is None and not self._mailbox.low:
             self._mailbox.wait_low(rest_s)
             return
         stop.wait(rest_s)
@@ -128,7 +128,7 @@ class Reader:
         if poll.empty:
             return self._idle_s() if quick else 0.0
         self.last_heard = self._clock()
-        self._ledger.received += poll.records
+        self._accounting.received += poll.records
         self._held.append(Arrival(poll, self.last_heard))
         self._deliver()
         self.gathers = poll.records < self._few
@@ -165,17 +165,17 @@ class Reader:
     def _failed(self, exc: StreamerError) -> float:
         rest_s = self._backoff.fail()
         self.failures += 1
-        self.trouble = str(exc)
-        log.warning("source_failed", stream=self.stream, problem=self.trouble, retry_s=round(rest_s, 3))
+        self.problem = str(exc)
+        log.warning("source_failed", stream=self.stream, problem=self.problem, retry_s=round(rest_s, 3))
         return rest_s
 
     def _recovered(self) -> None:
         """The poll came back: well, unless the source itself says what is wrong."""
-        before, self.trouble = self.trouble, self.source.trouble
-        if self.trouble is not None and before is None:
+        before, self.problem = self.problem, self.source.problem
+        if self.problem is not None and before is None:
             self.failures += 1
-            log.warning("source_failing", stream=self.stream, problem=self.trouble)
-        if self.trouble is None and before is not None:
+            log.warning("source_failing", stream=self.stream, problem=self.problem)
+        if self.problem is None and before is not None:
             log.info("source_recovered", stream=self.stream, failures=self._backoff.failures)
         self._backoff.succeed()
 

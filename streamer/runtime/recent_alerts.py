@@ -9,7 +9,7 @@ from streamer.connect.formats.alert_event import alert_json
 from streamer.event import Alert, Message
 
 
-class Recent:
+class RecentAlerts:
     """Alerts with consecutive numbers from 1; the oldest fall off. One writer, any number of readers.
 
     They are kept as lines of JSON: a thousand alerts with their windows are 3 MB so, and 10 MB as objects.

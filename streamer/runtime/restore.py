@@ -11,8 +11,8 @@ import structlog
 
 from streamer.errors import StoreError
 from streamer.failpoints import failpoint
-from streamer.protocols import Found, Restore
-from streamer.runtime.snapshot_format import Shelf, Snapshot, Unusable
+from streamer.protocols import FoundPosition, Restore
+from streamer.runtime.snapshot_format import Snapshot, SnapshotStore, Unusable
 
 FINE = frozenset({"restored", "stale", "none"})
 
@@ -65,7 +65,7 @@ class Restores:
         return sum(count for outcome, count in self.outcomes.items() if outcome not in FINE)
 
 
-def check(snapshot: Snapshot, found: Found, misfit: str | None) -> None:
+def check(snapshot: Snapshot, found: FoundPosition, misfit: str | None) -> None:
     """Unusable, with its reason, if the partition cannot go on from this snapshot. Pure."""
     if misfit is not None:
         raise Unusable("other_schema", misfit)
@@ -75,7 +75,7 @@ def check(snapshot: Snapshot, found: Found, misfit: str | None) -> None:
         raise Unusable("expired", f"the snapshot is at {snapshot.offset}, the log starts at {found.log_start}")
 
 
-def rebuild_from(found: Found, rebuild_events: int) -> int:
+def rebuild_from(found: FoundPosition, rebuild_events: int) -> int:
     """Where to begin without a snapshot: so many events before the position, as far as the log has them. Pure."""
     return min(max(found.log_start, found.position - rebuild_events), found.position)
 
@@ -83,19 +83,21 @@ def rebuild_from(found: Found, rebuild_events: int) -> int:
 class Restoring:
     """The rule as a streamer.protocols.Restorer, for one stream. Called on the reader's thread; never raises."""
 
-    def __init__(self, shelf: Shelf | None, fits: Fits, rebuild_events: int, counters: Restores | None = None) -> None:
+    def __init__(
+        self, shelf: SnapshotStore | None, fits: Fits, rebuild_events: int, counters: Restores | None = None
+    ) -> None:
         """Without a shelf (no store is configured) every partition is rebuilt from its log."""
         self._shelf, self._fits, self._rebuild_events = shelf, fits, rebuild_events
         self.counters = counters or Restores()
 
-    def __call__(self, found: Found) -> Restore:
+    def __call__(self, found: FoundPosition) -> Restore:
         snapshot = self._wanted(found)
         failpoint("after_restore_read")
         start = rebuild_from(found, self._rebuild_events) if snapshot is None else snapshot.offset
         self.counters.reread += found.position - start
         return Restore(start, () if snapshot is None else snapshot.parts)
 
-    def _wanted(self, found: Found) -> Snapshot | None:
+    def _wanted(self, found: FoundPosition) -> Snapshot | None:
         try:
             snapshot = self._usable(found)
         except StoreError as exc:
@@ -109,7 +111,7 @@ class Restoring:
             self.counters.outcomes["stale"] += 1
         return snapshot
 
-    def _usable(self, found: Found) -> Snapshot | None:
+    def _usable(self, found: FoundPosition) -> Snapshot | None:
         """The partition's snapshot; None if there is none and none is promised."""
         if self._shelf is None:
             return None
@@ -120,7 +122,7 @@ class Restoring:
             raise Unusable("missing", f"the commit names a snapshot at {promised}, the store has none")
         return snapshot
 
-    def _count(self, outcome: str, found: Found, **said: object) -> None:
+    def _count(self, outcome: str, found: FoundPosition, **said: object) -> None:
         self.counters.outcomes[outcome] += 1
         tell = log.info if outcome in FINE else log.warning
         tell("partition_restored", topic=found.topic, partition=found.partition, snapshot=outcome, **said)

@@ -18,7 +18,7 @@ class ScoreWriter:
     """Used by the scorer thread; others only read its numbers. Without a sink it takes everything and keeps nothing."""
 
     def __init__(self, sink: ScoreSink | None, backoff: Backoff | None = None) -> None:
-        self.trouble: str | None = None
+        self.problem: str | None = None
         self.failures = 0
         self._sink = sink
         self._backoff = backoff or Backoff()
@@ -45,9 +45,9 @@ class ScoreWriter:
             sink.write(*self._waiting[0])
         except StreamerError as exc:
             self._backoff.fail()
-            self.trouble, self.failures = str(exc), self.failures + 1
-            log.warning("scores_unwritten", problem=self.trouble)
+            self.problem, self.failures = str(exc), self.failures + 1
+            log.warning("scores_unwritten", problem=self.problem)
             return False
-        self.trouble = None
+        self.problem = None
         self._backoff.succeed()
         return True

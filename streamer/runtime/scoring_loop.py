@@ -12,7 +12,7 @@ import structlog
 from streamer.event import Message
 from streamer.protocols import Clock, Letter
 from streamer.runtime.outbox import Outbox
-from streamer.runtime.stream_processor import Line
+from streamer.runtime.stream_processor import StreamProcessor
 
 log = structlog.get_logger()
 
@@ -24,32 +24,32 @@ REST_BUSY_S, REST_S = 0.01, 0.2
 FLUSH_S = 0.003
 
 
-class Guest(Protocol):
+class IdleTask(Protocol):
     """Something else that is done between two batches, on the scorer's thread."""
 
     def turn(self) -> bool:
         """A bounded piece of work; False if there was none."""
 
 
-class Scorer:
+class ScoringLoop:
     """Owns the lines and what goes out. Everything but `run` and `turn` may be read by other threads."""
 
     def __init__(
         self,
-        lines: Sequence[Line],
+        lines: Sequence[StreamProcessor],
         outbox: Outbox[Message],
         letters: Outbox[Letter] | None = None,
         *,
         bell: threading.Event,
         flowing: Callable[[str], bool] = lambda stream: True,
-        guests: Sequence[Guest] = (),
+        idle_tasks: Sequence[IdleTask] = (),
         clock: Clock = time.monotonic,
     ) -> None:
         self.lines, self.outbox = tuple(lines), outbox
         self.letters: Outbox[Letter] = letters or Outbox()
         self.stalled = False
         self.beat = clock()
-        self._bell, self._flowing, self._clock, self._guests = bell, flowing, clock, tuple(guests)
+        self._bell, self._flowing, self._clock, self._idle_tasks = bell, flowing, clock, tuple(idle_tasks)
         self._tick_at = clock() + TICK_S
 
     @property
@@ -82,8 +82,8 @@ class Scorer:
         self._pump(0.0 if waited_for else FLUSH_S)  # before anything else: somebody waits for what was just found
         if any(worked) and not waited_for:
             for line in self.lines:
-                line.get_ahead()
-        worked += [guest.turn() for guest in self._guests]
+                line.anchor_ahead()
+        worked += [guest.turn() for guest in self._idle_tasks]
         self._tick()
         self._pump(0.0)
         for line in self.lines:

@@ -125,7 +125,7 @@ def safe(text: str) -> str:
     return f"{quoted[: LONGEST - 20]}%-{hashlib.sha256(quoted.encode()).hexdigest()[:16]}"
 
 
-class Shelf:
+class SnapshotStore:
     """The snapshots of one stream and group in a store, one per partition. A store's errors pass through."""
 
     def __init__(self, store: Store, stream: str, group: str) -> None:

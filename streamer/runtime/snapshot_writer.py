@@ -17,7 +17,7 @@ from streamer.event import Lease
 from streamer.failpoints import failpoint
 from streamer.protocols import Clock
 from streamer.runtime.restore import note_of
-from streamer.runtime.snapshot_format import Shelf, Snapshot
+from streamer.runtime.snapshot_format import Snapshot, SnapshotStore
 
 log = structlog.get_logger()
 
@@ -26,7 +26,7 @@ PROBE_S = 1.0  # between looks at the store
 HUNG_S = 10.0  # a write that takes longer is trouble
 
 
-class Frozen(Protocol):
+class FrozenState(Protocol):
     """A detector's memory, copied (streamer.detect.snapshot.Frozen)."""
 
     def encode(self) -> bytes: ...
@@ -39,7 +39,7 @@ class Offered:
     lease: Lease
     offset: int
     model: str
-    parts: Sequence[Frozen]
+    parts: Sequence[FrozenState]
     delivered: Callable[[], bool]
 
 
@@ -48,7 +48,7 @@ def _always() -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptSnapshot:
     """The newest snapshot of a lease that the store has."""
 
     offset: int
@@ -57,7 +57,7 @@ class Kept:
 
 
 @dataclass(slots=True)
-class Tally:
+class SnapshotCounts:
     """What the keeper has done. Written by its thread, read by any."""
 
     written: int = 0
@@ -67,7 +67,7 @@ class Tally:
     seconds: float = 0.0  # spent on making and writing them
 
 
-class Keeper:
+class SnapshotWriter:
     """Writes what it is offered once the log has confirmed it. `run` is its thread; all else any thread may call.
 
     A store that is down or full is tried again after a backoff. Of each lease the newest offer waits; what waits for a
@@ -76,7 +76,7 @@ class Keeper:
 
     def __init__(
         self,
-        shelf: Shelf,
+        shelf: SnapshotStore,
         committed: Callable[[Lease], int | None],
         holds: Callable[[Lease], bool],
         *,
@@ -84,13 +84,13 @@ class Keeper:
         clock: Clock = time.monotonic,
     ) -> None:
         """`committed` and `holds` are the source's."""
-        self.tally = Tally()
+        self.stats = SnapshotCounts()
         self._shelf, self._committed, self._holds = shelf, committed, holds
         self._backoff, self._clock = backoff or Backoff(0.5, 5.0, clock), clock
         self._lock = threading.Lock()
         self._empty = threading.Condition(self._lock)
         self._waiting: dict[Lease, Offered] = {}
-        self._kept: dict[Lease, Kept] = {}
+        self._kept: dict[Lease, KeptSnapshot] = {}
         self._problem: str | None = None
         self._refused = False  # the newest write failed
         self._busy_since: float | None = None
@@ -99,7 +99,12 @@ class Keeper:
 
     # -- any thread ---------------------------------------------------------------------------------------------------
     def offer(
-        self, lease: Lease, offset: int, model: str, parts: Sequence[Frozen], delivered: Callable[[], bool] = _always
+        self,
+        lease: Lease,
+        offset: int,
+        model: str,
+        parts: Sequence[FrozenState],
+        delivered: Callable[[], bool] = _always,
     ) -> None:
         """The memory of a partition before the event at `offset`; it takes the place of what waits for the lease.
 
@@ -112,7 +117,7 @@ class Keeper:
     def resumed(self, lease: Lease, offset: int, model: str) -> None:
         """The lease began from the store's snapshot at `offset`: its commits say so until there is a newer one."""
         with self._lock:
-            self._kept[lease] = Kept(offset, model, self._clock())
+            self._kept[lease] = KeptSnapshot(offset, model, self._clock())
 
     def note(self, lease: Lease, model: str) -> str:
         """What a commit of this lease says beside its position."""
@@ -124,7 +129,7 @@ class Keeper:
         return len(self._waiting)
 
     @property
-    def trouble(self) -> str | None:
+    def problem(self) -> str | None:
         """Why nothing is written; None if all is well."""
         since = self._busy_since
         if since is not None and self._clock() - since > HUNG_S:
@@ -187,7 +192,7 @@ class Keeper:
         """Drop what belongs to leases that are gone."""
         with self._empty:
             for lease in [lease for lease in {*self._waiting, *self._kept} if not self._holds(lease)]:
-                self.tally.dropped += self._waiting.pop(lease, None) is not None
+                self.stats.dropped += self._waiting.pop(lease, None) is not None
                 self._kept.pop(lease, None)
             self._empty.notify_all()
 
@@ -212,7 +217,7 @@ class Keeper:
         if self._problem is None:
             log.warning("snapshots_unwritten", stream=self._shelf.stream, problem=problem)
         self._problem = problem
-        self.tally.failed += 1
+        self.stats.failed += 1
         self._backoff.fail()
 
     def _write(self, offered: Offered) -> None:
@@ -223,11 +228,11 @@ class Keeper:
             Snapshot(shelf.stream, shelf.group, lease.topic, lease.partition, offered.offset, offered.model, parts)
         )
         failpoint("after_snapshot_put")
-        self.tally.written += 1
-        self.tally.bytes += size
-        self.tally.seconds += self._clock() - started
+        self.stats.written += 1
+        self.stats.bytes += size
+        self.stats.seconds += self._clock() - started
         with self._empty:
-            self._kept[lease] = Kept(offered.offset, offered.model, self._clock())
+            self._kept[lease] = KeptSnapshot(offered.offset, offered.model, self._clock())
             if self._waiting.get(lease) is offered:
                 del self._waiting[lease]
             self._empty.notify_all()

@@ -56,7 +56,7 @@ def unsure(scores: Scores) -> int:
 
 
 @dataclass(slots=True)
-class Tally:
+class StreamStats:
     """What one stream's scorer did, besides the ledger."""
 
     scored: Counter[tuple[str, str]] = field(default_factory=Counter)  # (backend, model version)

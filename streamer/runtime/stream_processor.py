@@ -27,27 +27,27 @@ from streamer.event import (
     Scores,
 )
 from streamer.failpoints import failpoint
-from streamer.feedback.label_consumer import Board
+from streamer.feedback.label_consumer import LabelFeed
 from streamer.feedback.labels import note
-from streamer.protocols import Clock, Letter, Verdict
-from streamer.runtime.accounting import Ledger, best_fate
+from streamer.protocols import Clock, JudgedBatch, Letter
+from streamer.runtime.accounting import RecordAccounting, best_fate
 from streamer.runtime.coalesce import is_plain, joined
 from streamer.runtime.mailbox import Mailbox, Positions
 from streamer.runtime.offsets import Needs, Tickets
 from streamer.runtime.outbox import Outbox
-from streamer.runtime.partitions import Judge, Partition, Partitions
+from streamer.runtime.partitions import LiveDetector, Partition, Partitions
 from streamer.runtime.reader import Arrival
 from streamer.runtime.restore import Restores
 from streamer.runtime.score_writer import ScoreWriter
 from streamer.runtime.service_alerts import expired_alert, stamp
-from streamer.runtime.snapshot_writer import Keeper
-from streamer.runtime.stats import Tally, unsure
+from streamer.runtime.snapshot_writer import SnapshotWriter
+from streamer.runtime.stats import StreamStats, unsure
 
 log = structlog.get_logger()
 
 
 # Labels of entities that are not here are told again after so long: they may have come.
-HEED_EVERY_S = 30.0
+APPLY_LABELS_EVERY_S = 30.0
 
 
 def pieces(batch: EventBatch, rows: int) -> Iterator[EventBatch]:
@@ -67,17 +67,17 @@ class Audience(Protocol):
     """Who follows what is judged, on the scorer's thread."""
 
     def judged(
-        self, partition: Partition, batch: EventBatch, verdicts: Sequence[Verdict], *, aloud: bool, took_s: float
+        self, partition: Partition, batch: EventBatch, verdicts: Sequence[JudgedBatch], *, live: bool, took_s: float
     ) -> None: ...
 
     def ticked(self, partition: Partition, now_s: float, alerts: Sequence[Alert]) -> None: ...
 
 
 @dataclass(slots=True)
-class Line:
+class StreamProcessor:
     """One stream as the scorer thread sees it. Owned by that thread; others only read numbers."""
 
-    ledger: Ledger
+    accounting: RecordAccounting
     mailbox: Mailbox[Arrival]
     partitions: Partitions
     outbox: Outbox[Message]
@@ -89,29 +89,29 @@ class Line:
     promised_per_day: float = 0.0
     holds: Callable[[Lease], bool] = held_always
     group: str = ""
-    keeper: Keeper | None = None
+    snapshot_writer: SnapshotWriter | None = None
     keep_every_s: float = 60.0
     restores: Restores | None = None
     audience: Audience | None = None
-    said: Board | None = None
-    witness: Callable[[EventBatch, Sequence[Verdict]], None] | None = None  # of what is judged aloud
+    said: LabelFeed | None = None
+    witness: Callable[[EventBatch, Sequence[JudgedBatch]], None] | None = None  # of what is judged aloud
     clock: Clock = time.monotonic
     wall: Clock = time.time
     tickets: Tickets = field(default_factory=Tickets)
-    tally: Tally = field(default_factory=Tally)
+    stats: StreamStats = field(default_factory=StreamStats)
     _arrival: Arrival | None = None  # being judged
     _pieces: deque[EventBatch] = field(default_factory=deque)  # what is left of it
     _posted: int = 0  # alerts posted before it
-    _heard: int = 0  # number of the newest label that the judges were told of
-    _heed_at: float = float("-inf")  # when they are told again
+    _labels_heard: int = 0  # number of the newest label that the judges were told of
+    _apply_labels_at: float = float("-inf")  # when they are told again
 
     @property
     def stream(self) -> str:
-        return self.ledger.stream
+        return self.accounting.stream
 
     @property
-    def judges(self) -> list[Judge]:
-        return self.partitions.judges
+    def detectors(self) -> list[LiveDetector]:
+        return self.partitions.detectors
 
     @property
     def settled(self) -> bool:
@@ -166,10 +166,10 @@ class Line:
         self.tickets.open(arrival.poll, needs=needs, alerts=posted - self._posted, received_at=arrival.at)
         failpoint("after_post")
 
-    def get_ahead(self) -> None:
+    def anchor_ahead(self) -> None:
         """Do what the next events would wait for."""
-        for judge in self.judges:
-            judge.get_ahead()
+        for judge in self.detectors:
+            judge.anchor_ahead()
 
     def settle(self) -> None:
         """Close the tickets whose alerts are acknowledged and whose scores are written; earn their positions."""
@@ -180,10 +180,10 @@ class Line:
         self.earned.put({lease: Position(at, self._note(lease)) for lease, at in earned.items()})
         for ticket in closed:
             if ticket.alerts:
-                self.tally.delivery_s.observe(self.clock() - ticket.received_at)
+                self.stats.delivery_s.observe(self.clock() - ticket.received_at)
 
     def _note(self, lease: Lease) -> str:
-        return "" if self.keeper is None else self.keeper.note(lease, self.ref.version)
+        return "" if self.snapshot_writer is None else self.snapshot_writer.note(lease, self.ref.version)
 
     def tick(self, *, flowing: bool) -> None:
         """Let event time run on with the wall clock; `flowing` says that the source is well and nothing is unread."""
@@ -192,32 +192,34 @@ class Line:
             partition.clock.run_on(self.clock(), flowing=quiet)
             if partition.clock.pace > 0:
                 self._silence(partition)
-        self._heed()
+        self._apply_labels()
         self.keep(self.keep_every_s)
 
-    def _heed(self) -> None:
+    def _apply_labels(self) -> None:
         """Tell the judges what people said. Each hears a label once; again, for entities that came meanwhile."""
-        if self.said is None or (self.said.number == self._heard and self.clock() < self._heed_at):
+        if self.said is None or (self.said.number == self._labels_heard and self.clock() < self._apply_labels_at):
             return
-        self._heard, self._heed_at = self.said.number, self.clock() + HEED_EVERY_S
+        self._labels_heard, self._apply_labels_at = self.said.number, self.clock() + APPLY_LABELS_EVERY_S
         labels = self.said.of(self.stream)
         for partition in self.partitions:
             if partition.after >= partition.position:
-                self._post([alert for judge in partition.judges for alert in judge.heed(labels, note)])
+                self._post([alert for judge in partition.detectors for alert in judge.apply_labels(labels, note)])
 
     def keep(self, every_s: float) -> None:
         """Take a snapshot of each partition whose last one is older than `every_s` and that has moved on since."""
-        if self.keeper is None:
+        if self.snapshot_writer is None:
             return
         for partition in self.partitions:
             fresh = self.clock() - partition.kept_at < every_s
             if not fresh and partition.after > max(partition.kept, partition.position):
-                self._offer(self.keeper, partition)
+                self._offer(self.snapshot_writer, partition)
 
-    def _offer(self, keeper: Keeper, partition: Partition) -> None:
-        parts, posted = [judge.freeze() for judge in partition.judges], self.outbox.posted
-        version = partition.judges[0].ref.version
-        keeper.offer(partition.lease, partition.after, version, parts, lambda: self.outbox.acknowledged >= posted)
+    def _offer(self, snapshot_writer: SnapshotWriter, partition: Partition) -> None:
+        parts, posted = [judge.freeze() for judge in partition.detectors], self.outbox.posted
+        version = partition.detectors[0].ref.version
+        snapshot_writer.offer(
+            partition.lease, partition.after, version, parts, lambda: self.outbox.acknowledged >= posted
+        )
         partition.kept, partition.kept_at = partition.after, self.clock()
 
     def _move(self, poll: Poll) -> None:
@@ -233,12 +235,12 @@ class Line:
         if self.holds(assigned.lease):
             partition = self.partitions.assign(assigned)
             self.tickets.assign(assigned.lease, assigned.position)
-            if self.keeper is not None and assigned.memory:
-                self.keeper.resumed(assigned.lease, assigned.start, partition.judges[0].ref.version)
+            if self.snapshot_writer is not None and assigned.memory:
+                self.snapshot_writer.resumed(assigned.lease, assigned.start, partition.detectors[0].ref.version)
 
     def _expire(self, gap: Expired) -> None:
         """Retention overtook us: the records have a fate, and somebody is told."""
-        self.ledger.expire(gap)
+        self.accounting.expire(gap)
         log.error(
             "records_expired", stream=self.stream, topic=gap.lease.topic, partition=gap.lease.partition,
             first_offset=gap.first, until_offset=gap.until, records=gap.records,
@@ -250,14 +252,14 @@ class Line:
             return
         ours = [one for one in rejected if one.lease is None or self.holds(one.lease)]
         new = [one for one in ours if one.lease is None or one.offset >= self.partitions.of(one.lease).position]
-        self.ledger.book(Fate.RETURNED, len(rejected) - len(ours))
-        self.ledger.book(Fate.REPLAYED, len(ours) - len(new))
+        self.accounting.book(Fate.RETURNED, len(rejected) - len(ours))
+        self.accounting.book(Fate.REPLAYED, len(ours) - len(new))
         self._bury(new)
 
     def _bury(self, rejected: Sequence[Rejected]) -> None:
         if not rejected:
             return
-        self.ledger.reject(rejected)
+        self.accounting.reject(rejected)
         self.letters.post([Letter(self.stream, one, stamp(self.wall())) for one in rejected])
         one = rejected[0]
         log.warning(
@@ -269,49 +271,49 @@ class Line:
         if not len(batch):
             return
         if not self.holds(batch.lease):
-            self.ledger.book(Fate.RETURNED, len(batch))
+            self.accounting.book(Fate.RETURNED, len(batch))
             return
         partition = self.partitions.of(batch.lease)
         again = int(np.searchsorted(batch.offset, partition.position))
-        for part, aloud in ((batch.rows(slice(0, again)), False), (batch.rows(slice(again, None)), True)):
+        for part, live in ((batch.rows(slice(0, again)), False), (batch.rows(slice(again, None)), True)):
             if len(part):
-                self._process(partition, part, aloud=aloud)
+                self._process(partition, part, live=live)
         partition.after = int(batch.offset[-1]) + 1
 
-    def _process(self, partition: Partition, batch: EventBatch, *, aloud: bool) -> None:
+    def _process(self, partition: Partition, batch: EventBatch, *, live: bool) -> None:
         started = self.clock()
-        verdicts = [judge.process(batch) for judge in partition.judges]
+        verdicts = [judge.process(batch) for judge in partition.detectors]
         took_s = self.clock() - started
-        self.tally.judged(len(batch), took_s)
+        self.stats.judged(len(batch), took_s)
         partition.clock.heard(batch.time_s)
         failpoint("after_score")
-        if aloud:  # before anything else: somebody waits for what was just found
+        if live:  # before anything else: somebody waits for what was just found
             for verdict in verdicts:
                 self._post(verdict.alerts)
         if self.audience is not None:
-            self.audience.judged(partition, batch, verdicts, aloud=aloud, took_s=took_s)
-        if not aloud:
-            self.ledger.book(Fate.REPLAYED, len(batch))
+            self.audience.judged(partition, batch, verdicts, live=live, took_s=took_s)
+        if not live:
+            self.accounting.book(Fate.REPLAYED, len(batch))
             failpoint("during_replay")
             self._tick(partition)
             return
         if self.witness is not None:
             self.witness(batch, verdicts)
-        self._book(batch, [verdict.scores for verdict in verdicts], partition.judges[0].ref)
+        self._book(batch, [verdict.scores for verdict in verdicts], partition.detectors[0].ref)
 
     def _book(self, batch: EventBatch, scores: Sequence[Scores], ref: ModelRef) -> None:
         for key, one in enumerate(scores):
             self.scores.put(batch, one, key)
         fate = best_fate([one.fate for one in scores])
-        self.ledger.settle(fate)
+        self.accounting.settle(fate)
         self._count(batch, fate, scores, ref)
 
     def _count(self, batch: EventBatch, fate: U8, scores: Sequence[Scores], ref: ModelRef) -> None:
         scored = fate == Fate.SCORED
-        self.tally.scored[ref.backend, ref.version] += int(np.count_nonzero(scored))
-        self.tally.unsure += unsure(scores[0])
-        self.tally.alarm.observe_all(np.maximum.reduce([one.alarm for one in scores])[scored])
-        self.tally.span(batch.time_s)
+        self.stats.scored[ref.backend, ref.version] += int(np.count_nonzero(scored))
+        self.stats.unsure += unsure(scores[0])
+        self.stats.alarm.observe_all(np.maximum.reduce([one.alarm for one in scores])[scored])
+        self.stats.span(batch.time_s)
 
     def _silences(self) -> None:
         for partition in self.partitions:
@@ -327,13 +329,13 @@ class Line:
         now_s = partition.clock.now_s
         if now_s is None:
             return []
-        alerts = [alert for judge in partition.judges for alert in judge.tick(now_s)]
+        alerts = [alert for judge in partition.detectors for alert in judge.tick(now_s)]
         if self.audience is not None:
             self.audience.ticked(partition, now_s, alerts)
         return alerts
 
     def _post(self, alerts: Sequence[Alert]) -> None:
         if alerts:
-            self.tally.raised(alerts)
+            self.stats.raised(alerts)
             self.outbox.post(alerts)
             self.outbox.hand_over()

@@ -32,8 +32,8 @@ def real(items: list, *, endless: bool = True, capacity: int = 4) -> World:
 def test_the_end_of_all_sources_ends_the_service_with_everything_settled() -> None:
     w = real([batch_of([LOW, HIGH], 0), rejected(2), ABORT, batch_of([LOW], 3)], endless=False)
     assert run(w) == 0
-    assert w.ledger.summary()["in"] == 4
-    assert w.ledger.in_flight == 0
+    assert w.accounting.summary()["in"] == 4
+    assert w.accounting.in_flight == 0
     assert w.committed == {Lease("t", 0): 4}
     assert [alert.alert_id for alert in w.sink.alerts] == ["id-1"]
 
@@ -51,7 +51,7 @@ def test_a_stop_drains_what_was_read_and_reads_no_more() -> None:
     stop = threading.Event()
     stop.set()
     assert run(w, stop) == 0
-    assert w.judges[0].seen == [0, 1, 2]
+    assert w.detectors[0].seen == [0, 1, 2]
     assert w.committed == {Lease("t", 0): 3}
 
 
@@ -82,7 +82,7 @@ def test_the_phases_are_running_draining_stopped() -> None:
 
 def test_a_crash_of_the_scorer_is_told_and_nothing_behind_it_is_committed() -> None:
     w = real([batch_of([LOW], 0), batch_of([HIGH], 1)], endless=True)
-    judge = w.judges[0]
+    judge = w.detectors[0]
     sound = judge.process
 
     def process(batch: EventBatch) -> Verdict:
@@ -106,7 +106,7 @@ class Broken:
 
 def test_a_crash_beside_the_flow_is_told_and_the_flow_goes_on() -> None:
     w = real([batch_of([LOW], 0), batch_of([HIGH], 1)], endless=False)
-    parts = replace(w.parts, attendants=(Broken(),))
+    parts = replace(w.parts, background_tasks=(Broken(),))
     assert Daemon(parts, threading.Event()).run() == 0
     told = {check.name: check.detail for check in Health(parts, Phase("running"), w.clock).ready()}
     assert "models" in told["attendants"]
@@ -132,5 +132,5 @@ def test_a_stop_before_anything_came_is_clean() -> None:
 def test_threads_lose_nothing_at_any_mailbox_size(capacity: int) -> None:
     w = real([batch_of([LOW, HIGH], 2 * at) for at in range(200)], endless=False, capacity=capacity)
     assert run(w) == 0
-    assert w.judges[0].seen == list(range(400))
+    assert w.detectors[0].seen == list(range(400))
     assert [alert.alert_id for alert in w.sink.alerts] == [f"id-{at}" for at in range(1, 400, 2)]

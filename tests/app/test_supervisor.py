@@ -9,14 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.app.supervisor import History, Rules, Step, Supervisor, after_end, environment_of, exit_code_of, worst
+from streamer.app.supervisor import (
+    Rules,
+    Step,
+    Supervisor,
+    WorkerHistory,
+    after_end,
+    environment_of,
+    exit_code_of,
+    worst,
+)
 
 RULES = Rules(stagger_s=0.5, first_s=0.5, most_s=30, settled_s=10, attempts=5)
 CODES = st.integers(-31, 130)
 
 
 def test_a_crash_is_restarted_later_each_time() -> None:
-    history, waits = History(settled=True), []
+    history, waits = WorkerHistory(settled=True), []
     for _ in range(9):
         decision = after_end(history, 1, 0.1, stopping=False, rules=RULES)
         assert decision.step is Step.RESTART
@@ -26,13 +35,13 @@ def test_a_crash_is_restarted_later_each_time() -> None:
 
 
 def test_a_worker_that_ran_for_a_while_starts_its_count_anew() -> None:
-    decision = after_end(History(failures=7, settled=True), -9, 60, stopping=False, rules=RULES)
+    decision = after_end(WorkerHistory(failures=7, settled=True), -9, 60, stopping=False, rules=RULES)
     assert (decision.step, decision.wait_s, decision.history.failures) == (Step.RESTART, 0.5, 1)
 
 
 @pytest.mark.parametrize(("code", "lived_s"), [(1, 1.0), (-9, 9.9), (5, 60.0)])
 def test_a_worker_that_never_settles_is_given_up_at_its_last_attempt(code: int, lived_s: float) -> None:
-    history, steps = History(), []
+    history, steps = WorkerHistory(), []
     for _ in range(RULES.attempts):
         decision = after_end(history, code, lived_s, stopping=False, rules=RULES)
         history = decision.history
@@ -42,18 +51,18 @@ def test_a_worker_that_never_settles_is_given_up_at_its_last_attempt(code: int, 
 
 @pytest.mark.parametrize("code", [2, 3])
 def test_what_another_attempt_cannot_change_is_given_up_at_once(code: int) -> None:
-    assert after_end(History(settled=True), code, 99, stopping=False, rules=RULES).step is Step.GIVE_UP
+    assert after_end(WorkerHistory(settled=True), code, 99, stopping=False, rules=RULES).step is Step.GIVE_UP
 
 
 @given(st.integers(0, 50), st.booleans(), CODES, st.floats(0, 1e6))
 def test_nobody_is_restarted_while_stopping(failures: int, settled: bool, code: int, lived_s: float) -> None:
-    assert after_end(History(failures, settled), code, lived_s, stopping=True, rules=RULES).step is Step.DONE
+    assert after_end(WorkerHistory(failures, settled), code, lived_s, stopping=True, rules=RULES).step is Step.DONE
 
 
 def test_an_end_without_failure_is_final_only_where_workers_may_end() -> None:
     finite = Rules(finite=True)
-    assert after_end(History(), 0, 1, stopping=False, rules=finite).step is Step.DONE
-    assert after_end(History(), 0, 1, stopping=False, rules=RULES).step is Step.RESTART
+    assert after_end(WorkerHistory(), 0, 1, stopping=False, rules=finite).step is Step.DONE
+    assert after_end(WorkerHistory(), 0, 1, stopping=False, rules=RULES).step is Step.RESTART
 
 
 @given(st.lists(CODES.map(lambda code: exit_code_of(code, stopping=False)), min_size=1))

@@ -12,7 +12,7 @@ from streamer.artifact import Bundle, ModelSpec
 from streamer.backends import NAMES, baseline_scorer, default_backend, open_scorer
 from streamer.backends.keras_step import bucket
 from streamer.errors import BackendError, CorruptBundle
-from streamer.protocols import Scorer, StepOut
+from streamer.protocols import Network, StepOut
 
 EXACT = ("numpy", "litert", "keras")
 SHAPES = [(1, 1), (7, 1), (256, 1), (1, 38), (7, 38), (64, 4), (1000, 4)]
@@ -20,11 +20,11 @@ Inputs = tuple[Any, Any, Any, Any]
 
 
 @pytest.fixture(params=NAMES)
-def scorer(request: pytest.FixtureRequest, starter: Bundle) -> Scorer:
+def scorer(request: pytest.FixtureRequest, starter: Bundle) -> Network:
     return open_scorer(starter, request.param)
 
 
-def inputs(scorer: Scorer, rows: int, channels: int, seed: int = 0) -> Inputs:
+def inputs(scorer: Network, rows: int, channels: int, seed: int = 0) -> Inputs:
     """Arguments of a step somewhere inside a stream: bounded states, a positive attention mass."""
     rng = np.random.default_rng(seed)
     value = np.tanh(rng.normal(0, 1, (rows, channels, scorer.value_width))).astype(np.float32)
@@ -80,7 +80,7 @@ def test_int8_forecasts_stay_near_numpy(starter: Bundle) -> None:
     assert float(np.sqrt(np.mean((exact.delta - rough.delta) ** 2))) < 0.1 * float(np.std(exact.delta))
 
 
-def test_outputs_have_the_promised_shapes(scorer: Scorer) -> None:
+def test_outputs_have_the_promised_shapes(scorer: Network) -> None:
     out = scorer.step(*inputs(scorer, 5, 3))
     widths = {"value_state": (5, 3, scorer.value_width), "rhythm_state": (5, scorer.rhythm_width), "delta": (5, 3)}
     widths |= {"value": (5, 3, 9), "gap": (5, 18), "hour": (5, 24), "attention": (5,)}
@@ -88,7 +88,7 @@ def test_outputs_have_the_promised_shapes(scorer: Scorer) -> None:
     assert all(getattr(out, f.name).dtype == np.float32 for f in fields(StepOut))
 
 
-def test_a_row_is_judged_alike_in_any_batch(scorer: Scorer) -> None:
+def test_a_row_is_judged_alike_in_any_batch(scorer: Network) -> None:
     # Dynamic int8 rounds each row by itself, yet kernels of small and large batches may round a last bit apart.
     tolerance = 2e-3 if scorer.ref.backend == "litert-int8" else 1e-5
     arguments = inputs(scorer, 256, 4)
@@ -98,7 +98,7 @@ def test_a_row_is_judged_alike_in_any_batch(scorer: Scorer) -> None:
         same(part, StepOut(*(getattr(whole, f.name)[:size] for f in fields(StepOut))), tolerance)
 
 
-def test_a_step_carries_nothing_over_and_writes_to_no_argument(scorer: Scorer) -> None:
+def test_a_step_carries_nothing_over_and_writes_to_no_argument(scorer: Network) -> None:
     arguments = inputs(scorer, 7, 4)
     kept = [a.copy() for a in arguments]
     first = scorer.step(*arguments)
@@ -110,7 +110,7 @@ def test_a_step_carries_nothing_over_and_writes_to_no_argument(scorer: Scorer) -
     assert all(np.array_equal(a, k) for a, k in zip(arguments, kept, strict=True))
 
 
-def test_results_belong_to_the_caller(scorer: Scorer) -> None:
+def test_results_belong_to_the_caller(scorer: Network) -> None:
     arguments = inputs(scorer, 4, 2)
     out = scorer.step(*arguments)
     want = [getattr(out, f.name).copy() for f in fields(StepOut)]
@@ -120,7 +120,7 @@ def test_results_belong_to_the_caller(scorer: Scorer) -> None:
 
 
 @pytest.mark.parametrize("steps", [0, 1, 16, 37])
-def test_a_replay_leaves_the_states_of_its_steps(scorer: Scorer, steps: int) -> None:
+def test_a_replay_leaves_the_states_of_its_steps(scorer: Network, steps: int) -> None:
     value, rhythm, _, _ = inputs(scorer, 3, 2)
     events = [inputs(scorer, 3, 2, seed)[2:] for seed in range(steps)]
     x = np.array([e[0] for e in events], np.float32).reshape(steps, 3, 2, 4)
@@ -144,7 +144,7 @@ def test_channels_are_judged_alike_wherever_they_stand(starter: Bundle) -> None:
     np.testing.assert_allclose(shuffled.delta, straight.delta[:, order], atol=1e-6)
 
 
-def test_every_scorer_says_what_it_is(scorer: Scorer, starter: Bundle) -> None:
+def test_every_scorer_says_what_it_is(scorer: Network, starter: Bundle) -> None:
     baseline = scorer.ref.backend == "baseline"
     assert scorer.ref.version == ("baseline" if baseline else starter.version)
     assert scorer.has_rhythm is not baseline

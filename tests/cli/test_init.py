@@ -14,7 +14,7 @@ from streamer.cli.init_yaml import flow, literal, render
 from streamer.cli.kafka_address import load_base
 from streamer.config import Config, load_config
 from streamer.config.document import parse
-from streamer.connect.kafka.consumer.peek import Record
+from streamer.connect.kafka.consumer.peek import PeekedRecord
 from tests.cli.calls import call
 
 T0 = 1_700_000_000
@@ -61,8 +61,8 @@ def test_a_login_in_the_address_is_refused(tmp_path: Path) -> None:
     assert "hunter2" not in done.stderr
 
 
-def records(values: list[bytes], key: bytes | None = b"k") -> list[Record]:
-    return [Record("sensors raw", 0, i, (T0 + i) * 1000, key, value) for i, value in enumerate(values)]
+def records(values: list[bytes], key: bytes | None = b"k") -> list[PeekedRecord]:
+    return [PeekedRecord("sensors raw", 0, i, (T0 + i) * 1000, key, value) for i, value in enumerate(values)]
 
 
 def understood(values: list[bytes], tmp_path: Path, key: bytes | None = b"k") -> tuple[Config, list[str], list[str]]:
@@ -94,7 +94,7 @@ def test_what_is_uncertain_is_said(tmp_path: Path) -> None:
 
 def test_what_the_values_lack_is_taken_from_beside_them(tmp_path: Path) -> None:
     rows = [(f"pump {i % 3}".encode(), b'{"@v": %d.5}' % (i % 7)) for i in range(300)]
-    sent = [Record("raw", 0, i, (T0 + i) * 1000, key, value) for i, (key, value) in enumerate(rows)]
+    sent = [PeekedRecord("raw", 0, i, (T0 + i) * 1000, key, value) for i, (key, value) in enumerate(rows)]
     found = understand(sent, 1, "raw", load_base(None))
     (path := tmp_path / "made.yaml").write_text(render(found))
     fields = load_config(path, env={}).streams[0].fields
@@ -103,7 +103,7 @@ def test_what_the_values_lack_is_taken_from_beside_them(tmp_path: Path) -> None:
 
 
 def test_keys_that_never_repeat_name_nothing(tmp_path: Path) -> None:
-    sent = [Record("raw", 0, i, T0 * 1000 + i, b"%d" % i, b'{"v": %d.5}' % (i % 7)) for i in range(50)]
+    sent = [PeekedRecord("raw", 0, i, T0 * 1000 + i, b"%d" % i, b'{"v": %d.5}' % (i % 7)) for i in range(50)]
     assert understand(sent, 1, "raw", load_base(None)).entity == ()
 
 

@@ -13,7 +13,7 @@ from streamer.cli.main import COMMANDS, load
 from streamer.cli.train import need_tensorflow
 from streamer.errors import BackendError, InputError
 from streamer.event import EventBatch, Poll
-from streamer.offline.capacity import Load, World, lines_of
+from streamer.offline.capacity import Load, LoadRounds, lines_of
 from streamer.offline.series import pieces_of, read_rows
 from tests.cli.calls import call
 
@@ -117,7 +117,7 @@ def test_bench_says_what_fits(tmp_path: Path) -> None:
 
 
 def test_the_load_of_a_benchmark_is_the_same_for_a_seed_and_readable() -> None:
-    one, two = (World(5, 2, seed=3).next() for _ in range(2))
+    one, two = (LoadRounds(5, 2, seed=3).next() for _ in range(2))
     assert np.array_equal(one.values, two.values)
     assert np.all(np.diff(one.time_s) >= 0)
     first = json.loads(lines_of(one, Load(channels=2).names)[0])

@@ -8,7 +8,7 @@ import click
 import pytest
 from pydantic import SecretStr
 
-from streamer.cli.kafka_address import Address, at, load_base, parse_address, the_stream
+from streamer.cli.kafka_address import TopicAddress, at, load_base, parse_address, the_stream
 from streamer.config import ConfigErrors, Kafka, config_from
 from streamer.errors import ConfigError
 
@@ -16,13 +16,13 @@ from streamer.errors import ConfigError
 @pytest.mark.parametrize(
     ("text", "address"),
     [
-        ("kafka://localhost:9092/raw", Address(("localhost:9092",), "raw")),
-        ("kafka://a,b:1/sensors.raw", Address(("a:9092", "b:1"), "sensors.raw")),
-        ("kafka://[::1]:9/x", Address(("[::1]:9",), "x")),
-        ("kafka://[::1]/x", Address(("[::1]:9092",), "x")),
+        ("kafka://localhost:9092/raw", TopicAddress(("localhost:9092",), "raw")),
+        ("kafka://a,b:1/sensors.raw", TopicAddress(("a:9092", "b:1"), "sensors.raw")),
+        ("kafka://[::1]:9/x", TopicAddress(("[::1]:9",), "x")),
+        ("kafka://[::1]/x", TopicAddress(("[::1]:9092",), "x")),
     ],
 )
-def test_an_address_names_servers_and_a_topic(text: str, address: Address) -> None:
+def test_an_address_names_servers_and_a_topic(text: str, address: TopicAddress) -> None:
     assert parse_address(text) == address
     assert parse_address(str(address)) == address
 
@@ -44,7 +44,7 @@ def test_a_login_in_an_address_is_refused_and_not_repeated() -> None:
 def test_an_address_keeps_the_login_of_the_base() -> None:
     sasl = {"mechanism": "PLAIN", "username": "ana", "password": "hunter2"}
     base = Kafka.model_validate({"security": {"protocol": "SASL_PLAINTEXT", "sasl": sasl}, "request_timeout": "7s"})
-    there = at(base, Address(("h:1",), "raw"))
+    there = at(base, TopicAddress(("h:1",), "raw"))
     assert there.bootstrap_servers == ("h:1",)
     assert float(there.request_timeout) == 7.0
     assert there.security.sasl is not None and there.security.sasl.password == SecretStr("hunter2")

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from streamer import errors
 from streamer.cli import main as cli_main
-from streamer.cli.main import COMMANDS, Entry, load, run, twin
+from streamer.cli.main import COMMANDS, CommandEntry, load, run, twin
 from streamer.errors import StreamerError
 
 
@@ -96,7 +96,7 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
 
 
 def test_every_flag_has_an_environment_twin() -> None:
-    command = load(Entry("streamer.cli.check:check", "", ""))
+    command = load(CommandEntry("streamer.cli.check:check", "", ""))
     twins = {option.name: option.envvar for option in command.params if isinstance(option, click.Option)}
     assert twins == {
         "config": "STREAMER_CONFIG", "sets": None,

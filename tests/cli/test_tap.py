@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from streamer.cli.tap import escaped, json_of, line_of, reader, see_alert, starting
 from streamer.config import Config, config_from
-from streamer.connect.kafka.consumer.peek import Record
+from streamer.connect.kafka.consumer.peek import PeekedRecord
 
 NOW = 1_700_000_000.0
 
@@ -26,8 +26,8 @@ def configured() -> Config:
     return config_from({"version": 1, "streams": [stream]})
 
 
-def record(value: bytes | None) -> Record:
-    return Record("raw", 3, 42, round(NOW * 1000), b"k", value)
+def record(value: bytes | None) -> PeekedRecord:
+    return PeekedRecord("raw", 3, 42, round(NOW * 1000), b"k", value)
 
 
 def shown(value: bytes | None) -> tuple[str, dict[str, object]]:

@@ -41,7 +41,7 @@ from streamer.connect.storage.files_store import FileStore
 from streamer.connect.storage.redis_store import RedisStore
 from streamer.errors import ConfigError, InputError, StoreError
 from streamer.event import Assigned
-from streamer.protocols import Found, Restore
+from streamer.protocols import FoundPosition, Restore
 from tests.contracts import examples
 from tests.servers.admin import Kafka
 
@@ -192,7 +192,7 @@ def test_entity_names_are_the_fields_or_those_of_the_world() -> None:
 
 
 def test_a_reader_without_memory_begins_at_the_position() -> None:
-    assert without_memory(Found("t", 0, 7, "note", 3, 9)) == Restore(7)
+    assert without_memory(FoundPosition("t", 0, 7, "note", 3, 9)) == Restore(7)
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("csv", scores.ScoreCsv), ("jsonl", scores.ScoreJsonl)])

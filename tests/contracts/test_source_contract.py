@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from streamer.connect.files.source import FileSource
-from streamer.connect.formats.columns import Fields
+from streamer.connect.formats.columns import RecordFields
 from streamer.connect.host import HostSource, Reading
 from streamer.connect.memory import MemorySource
 from streamer.connect.simulate.source import SyntheticSource
@@ -28,13 +28,15 @@ KAFKA_RECORDS = 50
 def csv_source(directory: Path) -> Source:
     rows = "".join(f"{1_700_000_000 + i},m{i % 3},{i},{'oops' if i == 7 else 2 * i}\n" for i in range(50))
     (directory / "some.csv").write_text("ts,who,x,y\n" + rows)
-    return FileSource(directory / "some.csv", Fields(("x", "y"), ("who",), "ts"), rows=8)
+    return FileSource(directory / "some.csv", RecordFields(("x", "y"), ("who",), "ts"), rows=8)
 
 
 def json_source(directory: Path) -> Source:
     rows = "".join(f'{{"ts": {1_700_000_000 + i}, "x": {i}}}\n' for i in range(50))
     (directory / "some.jsonl").write_text(rows + "nonsense\n")
-    return FileSource(directory / "some.jsonl", Fields(("x",), (), "ts"), rows=8, pace=10, clock=Ticking(), wait=rest)
+    return FileSource(
+        directory / "some.jsonl", RecordFields(("x",), (), "ts"), rows=8, pace=10, clock=Ticking(), wait=rest
+    )
 
 
 def host_source(_: Path) -> Source:

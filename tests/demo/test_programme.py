@@ -161,7 +161,7 @@ def test_a_cut_at_a_moment_keeps_every_row_on_its_side() -> None:
 
 def test_the_plant_of_the_show_is_quiet_until_it_is_live() -> None:
     wall = Wall()
-    act = streams.plant_act(0, streams.Pace(clock=wall, wait=wall.wait), live_seconds=50)
+    act = streams.plant_act(0, streams.PlantPace(clock=wall, wait=wall.wait), live_seconds=50)
     assert act.planned
     assert all(fault.start_s >= act.live_start_s for fault in act.planned)
     assert {fault.entity for fault in act.planned} <= set(act.shown)

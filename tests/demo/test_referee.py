@@ -10,7 +10,7 @@ import pytest
 from streamer.connect.simulate.world import START_S, Fault
 from streamer.demo.promises import Facts, Promise, broken, judged
 from streamer.demo.recording import TAIL, Heard, Notebook
-from streamer.demo.referee import Verdict, median_delay, rule
+from streamer.demo.referee import Rulings, median_delay, rule
 from streamer.detect.alerts.describe import rfc3339
 from streamer.event import Alert, EventBatch, ModelRef, RhythmPart, Scores, WindowSlice
 
@@ -56,7 +56,7 @@ def notebook(until_s: int = 400) -> Notebook:
     return book
 
 
-def verdict(*heard: Heard, faults: tuple[Fault, ...] = (FAULT,), book: Notebook | None = None) -> Verdict:
+def verdict(*heard: Heard, faults: tuple[Fault, ...] = (FAULT,), book: Notebook | None = None) -> Rulings:
     return rule(faults, heard, book or notebook(), lambda fault: GRACE_S, START_S)
 
 

@@ -68,7 +68,7 @@ def test_a_child_that_cannot_train_says_why() -> None:
 def test_what_is_offered_takes_over_in_the_running_show_and_nothing_is_lost() -> None:
     """The swap is the service's own: the show only offers."""
     first = load_model(Model(backend="numpy"))
-    stage = Stage((streams.plant_act(0, streams.Pace(), 20.0),), first, time.monotonic)
+    stage = Stage((streams.plant_act(0, streams.PlantPace(), 20.0),), first, time.monotonic)
     stage.open()
     wait_until(lambda: stage.events > 500, timeout_s=60, what="events")
     stage.swapper.offer(Successor(load_model(Model(backend="litert"))))
@@ -76,5 +76,5 @@ def test_what_is_offered_takes_over_in_the_running_show_and_nothing_is_lost() ->
     judged = stage.events
     wait_until(lambda: stage.events > judged, timeout_s=60, what="more events")
     assert stage.end() == 0
-    assert stage.strands[0].judges[0].ref.backend == "litert"
+    assert stage.strands[0].detectors[0].ref.backend == "litert"
     assert stage.conservation["in_flight"] == 0

@@ -72,7 +72,7 @@ def in_pieces(detector: Detector, batch: EventBatch, sizes: Sequence[int], *, ah
         end = min(start + sizes[turn % len(sizes)], len(batch))
         found.append(detector.process(batch.rows(slice(start, end))))
         if ahead:
-            detector.get_ahead()
+            detector.anchor_ahead()
         start, turn = end, turn + 1
     return join(found)
 

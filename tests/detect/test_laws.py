@@ -47,7 +47,7 @@ def test_an_entity_that_was_anchored_ahead_is_not_anchored_again() -> None:
     for at in range(len(batch)):
         detector.process(batch.rows(slice(at, at + 1)))
         anchored += bool((detector.ring.count >= detector.lanes.due)[:3].any())
-        detector.get_ahead()
+        detector.anchor_ahead()
         assert not (detector.ring.count >= detector.lanes.due)[:3].any()  # nothing is left to wait for
     assert anchored > 0
 

@@ -20,9 +20,9 @@ from streamer.connect.storage.sqlite_journal import SqliteJournal
 from streamer.detect.alerts.feedback import Effect
 from streamer.errors import InputError, StoreError
 from streamer.event import Alert
-from streamer.feedback.incident_recorder import Chronicle, incident_of
-from streamer.feedback.label_consumer import Board, Listener
-from streamer.feedback.labels import FOLLOWS, WHO, Said, consequence, join, note, read
+from streamer.feedback.incident_recorder import IncidentRecorder, incident_of
+from streamer.feedback.label_consumer import LabelConsumer, LabelFeed
+from streamer.feedback.labels import FOLLOWS, WHO, LabelMessage, consequence, join, note, read
 from streamer.journal import Incident, LabelKind
 from tests.runtime.world import Hands, alert_at, batch_of, world
 
@@ -91,7 +91,7 @@ def test_a_label_about_nothing_is_refused_and_says_what_is_known(
 
 @pytest.mark.parametrize("kind", list(LabelKind))
 def test_every_label_says_what_it_changes(journal: SqliteJournal, kind: LabelKind) -> None:
-    label, _ = join(Said(kind, alert_id="ab12"), journal, now_s=0.0)
+    label, _ = join(LabelMessage(kind, alert_id="ab12"), journal, now_s=0.0)
     assert consequence(label).startswith(f"plant/pump {kind}: ")
 
 
@@ -102,9 +102,9 @@ def test_the_answer_promises_only_what_will_be_and_says_where_to_read_what_was(k
 
 
 def test_the_log_says_what_a_label_changed_with_old_and_new_values(journal: SqliteJournal) -> None:
-    label, _ = join(Said(LabelKind.FALSE_ALARM, alert_id="ab12"), journal, now_s=0.0)
+    label, _ = join(LabelMessage(LabelKind.FALSE_ALARM, alert_id="ab12"), journal, now_s=0.0)
     with capture_logs() as lines:
-        note(Effect(label, line=(3.0, 3.0), strain=(1.16, 1.0), renewed=False, ended="ab12"))
+        note(Effect(label, line=(3.0, 3.0), incident_penalty=(1.16, 1.0), renewed=False, ended="ab12"))
     (line,) = lines
     assert (line["event"], line["entity"], line["label"]) == ("label_applied", "pump", "false_alarm")
     assert [line[name] for name in ("line_before", "line", "strain_before", "strain")] == [3.0, 3.0, 1.16, 1.0]
@@ -115,13 +115,13 @@ def test_every_line_tells_once_what_the_labels_of_its_stream_changed(journal: Sq
     w = world([batch_of([1.0], 0)])
     w.read(1)
     w.score()
-    label, _ = join(Said(LabelKind.CONFIRMED, alert_id="ab12"), journal, now_s=0.0)
-    w.line.said = Board()
+    label, _ = join(LabelMessage(LabelKind.CONFIRMED, alert_id="ab12"), journal, now_s=0.0)
+    w.line.said = LabelFeed()
     w.line.said.put([replace(label, stream=w.line.stream, number=1), replace(label, stream="another", number=2)])
     with capture_logs() as lines:
         for _ in range(2):
             w.line.tick(flowing=True)
-            w.line._heed_at = 0.0
+            w.line._apply_labels_at = 0.0
     assert [(line["event"], line["number"]) for line in lines if "label" in line["event"]] == [("label_applied", 1)]
 
 
@@ -129,7 +129,7 @@ def test_a_file_of_labels_is_heard_line_by_line_once_and_across_restarts(
     journal: SqliteJournal, tmp_path: Path
 ) -> None:
     path = tmp_path / "labels.jsonl"
-    board = Board()
+    board = LabelFeed()
     for wave in (2, 1):
         with path.open("a") as file:
             file.writelines(json.dumps(LABEL | {"note": f"{wave}.{n}"}) + "\n" for n in range(wave))
@@ -145,16 +145,16 @@ def test_a_file_of_labels_is_heard_line_by_line_once_and_across_restarts(
 def test_a_bad_line_is_counted_and_those_around_it_are_heard(journal: SqliteJournal, tmp_path: Path) -> None:
     path = tmp_path / "labels.jsonl"
     path.write_text(f"{json.dumps(LABEL)}\nnonsense\n\n{json.dumps(LABEL | {'label': 'unsure'})}\n")
-    listener = _listener(journal, Board(), path)
+    listener = _listener(journal, LabelFeed(), path)
     listener.turn()
     assert listener.refused == 1
     assert [label.kind for label in journal.labels()] == ["confirmed", "unsure"]
 
 
 def test_what_others_wrote_into_the_journal_is_heard_too_and_only_news_is_counted(journal: SqliteJournal) -> None:
-    label, _ = join(Said(LabelKind.UNSURE, alert_id="ab12"), journal, now_s=0.0)
+    label, _ = join(LabelMessage(LabelKind.UNSURE, alert_id="ab12"), journal, now_s=0.0)
     journal.label(label)
-    listener = Listener(journal, Board())
+    listener = LabelConsumer(journal, LabelFeed())
     listener.turn()
     assert not listener.heard
     journal.label(replace(label, kind=LabelKind.CONFIRMED, said_at_s=1.0))
@@ -165,8 +165,8 @@ def test_what_others_wrote_into_the_journal_is_heard_too_and_only_news_is_counte
 
 
 def test_the_last_word_on_a_moment_counts(journal: SqliteJournal) -> None:
-    board = Board()
-    label, _ = join(Said(LabelKind.FALSE_ALARM, alert_id="ab12"), journal, now_s=0.0)
+    board = LabelFeed()
+    label, _ = join(LabelMessage(LabelKind.FALSE_ALARM, alert_id="ab12"), journal, now_s=0.0)
     board.put([replace(label, number=1), replace(label, kind=LabelKind.CONFIRMED, number=2, end_s=150.0)])
     assert [board.word("plant", "pump", at_s) for at_s in (99.0, 100.0, 150.0, 151.0, 201.0)] == [
         None, "confirmed", "confirmed", "false_alarm", None
@@ -194,25 +194,25 @@ def test_a_journal_that_was_away_is_asked_again_and_nothing_said_is_lost(tmp_pat
     journal, path = _Away(None), tmp_path / "labels.jsonl"
     journal.record([PUMP])
     path.write_text(json.dumps(LABEL) + "\n")
-    listener, journal.away = _listener(journal, Board(), path), True
+    listener, journal.away = _listener(journal, LabelFeed(), path), True
     listener.turn()
-    assert listener.trouble == "it is away"
+    assert listener.problem == "it is away"
     journal.away = False
     listener.turn()
-    assert listener.trouble is None
+    assert listener.problem is None
     assert len(listener.board.of("plant")) == 1
 
 
 def test_alerts_wait_for_a_journal_that_is_away_up_to_a_limit_and_are_counted_beyond_it() -> None:
     journal = _Away(None)
-    chronicle, journal.away = Chronicle(journal, most=3), True
+    incident_recorder, journal.away = IncidentRecorder(journal, most=3), True
     for offset in range(5):
-        chronicle.tell(alert_at(offset))
-        chronicle.write()
-    assert chronicle.trouble == "it is away"
+        incident_recorder.tell(alert_at(offset))
+        incident_recorder.write()
+    assert incident_recorder.problem == "it is away"
     journal.away = False
-    assert chronicle.write() == 0
-    assert (chronicle.forgotten, len(journal.incidents())) == (2, 3)
+    assert incident_recorder.write() == 0
+    assert (incident_recorder.forgotten, len(journal.incidents())) == (2, 3)
 
 
 @given(st.lists(st.sampled_from(["opened", "updated", "resolved"]), min_size=1, max_size=6), st.randoms())
@@ -237,16 +237,16 @@ def _alert(event: str, *, score: float, words: str) -> Alert:
 
 
 def test_the_chronicle_writes_the_last_alerts_before_it_stops(journal: SqliteJournal) -> None:
-    chronicle, stop = Chronicle(journal), threading.Event()
-    chronicle.tell(alert_at(3))
+    incident_recorder, stop = IncidentRecorder(journal), threading.Event()
+    incident_recorder.tell(alert_at(3))
     stop.set()
-    chronicle.run(stop)
+    incident_recorder.run(stop)
     assert journal.incident(alert_at(3).alert_id) is not None
 
 
-def _read(said: dict[str, Any]) -> Said:
+def _read(said: dict[str, Any]) -> LabelMessage:
     return read(json.dumps(said).encode(), "here")
 
 
-def _listener(journal: SqliteJournal, board: Board, path: Path) -> Listener:
-    return Listener(journal, board, lambda: LabelFile(path, journal.place), wall=Hands())
+def _listener(journal: SqliteJournal, board: LabelFeed, path: Path) -> LabelConsumer:
+    return LabelConsumer(journal, board, lambda: LabelFile(path, journal.place), wall=Hands())

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from streamer.connect.label_sources import LabelFile
 from streamer.connect.storage.sqlite_journal import SqliteJournal
 from streamer.errors import StoreError
-from streamer.feedback.label_consumer import MOST, PATIENCE_S, Board, Listener
+from streamer.feedback.label_consumer import MOST, PATIENCE_S, LabelConsumer, LabelFeed
 from streamer.journal import Incident, Label
 from tests.runtime.world import Hands
 
@@ -32,8 +32,12 @@ class World:
         self.restart()
 
     def restart(self) -> None:
-        self.listener = Listener(
-            self.journal, Board(), lambda: LabelFile(self.path, self.journal.place), wall=self.clock, clock=self.clock
+        self.listener = LabelConsumer(
+            self.journal,
+            LabelFeed(),
+            lambda: LabelFile(self.path, self.journal.place),
+            wall=self.clock,
+            clock=self.clock,
         )
 
     def say(self, about: Mapping[str, object], note: str, label: str = "confirmed") -> None:

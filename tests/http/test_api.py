@@ -126,7 +126,7 @@ def test_on_loopback_a_foreign_name_is_refused(w: World, host: str) -> None:
 def told(w: World) -> str:
     """The id of an alert that the journal knows."""
     alert = alert_at(3)
-    w.parts.hearing.journal.record([incident_of(alert)])
+    w.parts.feedback.journal.record([incident_of(alert)])
     return alert.alert_id
 
 
@@ -146,4 +146,4 @@ def test_a_label_is_written_down_and_says_what_it_changes(w: World, told: str) -
 def test_a_label_that_is_none_changes_nothing(w: World, told: str, path: str, body: bytes, status: int) -> None:
     answer = client(w).post(f"/api/v1/alerts/{path.replace('{id}', told)}", body)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
-    assert w.parts.hearing.journal.labels() == []
+    assert w.parts.feedback.journal.labels() == []

@@ -12,24 +12,24 @@ import numpy as np
 from confluent_kafka import Producer
 
 from streamer import config
-from streamer.connect.formats.columns import Fields
+from streamer.connect.formats.columns import RecordFields
 from streamer.connect.formats.decoder import Decoder
 from streamer.connect.formats.json import JsonDecoder
 from streamer.connect.kafka.consumer.factory import open_topics
 from streamer.connect.kafka.consumer.source import KafkaSource
 from streamer.event import Assigned, Expired, Lease, Poll, Position, Rejected
-from streamer.protocols import Found, Restore, Restorer
+from streamer.protocols import FoundPosition, Restore, Restorer
 
 POLL_S = 0.1
 
 
-def from_position(found: Found) -> Restore:
+def from_position(found: FoundPosition) -> Restore:
     """No memory, and nothing read again."""
     return Restore(found.position)
 
 
 def json_decoder(lease: Lease) -> Decoder:
-    return JsonDecoder(Fields(("x",), (), "ts"), stream="s")
+    return JsonDecoder(RecordFields(("x",), (), "ts"), stream="s")
 
 
 def cluster(bootstrap: str, **settings: Any) -> config.Kafka:
@@ -130,7 +130,7 @@ class Driver:
         """How long it took."""
         began = time.monotonic()
         while not so():
-            assert time.monotonic() - began < timeout_s, f"in vain; trouble: {self.source.trouble}, seen {self.seen}"
+            assert time.monotonic() - began < timeout_s, f"in vain; problem: {self.source.problem}, seen {self.seen}"
             self.once()
         return time.monotonic() - began
 

@@ -53,7 +53,7 @@ def test_records_wait_for_a_registry_that_is_away(kafka: Kafka, topic: str) -> N
             }],
         })  # fmt: skip
         with closing(open_source(config.streams[0], config=config)) as source:
-            waiting = polled(source, lambda poll: "HTTP 503" in (source.trouble or ""))
+            waiting = polled(source, lambda poll: "HTTP 503" in (source.problem or ""))
             assert not any(poll.batches or poll.rejected for poll in waiting)
             registry.pages["/schemas/ids/0"] = (200, {}, json.dumps({"schema": json.dumps(SCHEMA)}).encode())
             polls = polled(source, lambda poll: bool(poll.batches))

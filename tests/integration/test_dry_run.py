@@ -61,7 +61,7 @@ def test_beside_a_live_member_it_reads_from_the_groups_positions_and_changes_not
         account = books(log)
         assert (account["in"], account["replayed"]) == (RECORDS, COMMITTED)
         assert len(seen) > 5 and len(seen[0][0]) == 1 and all(look == seen[0] for look in seen)
-        assert live.seen.revoked == [] and live.driver.source.trouble is None
+        assert live.seen.revoked == [] and live.driver.source.problem is None
         produce(kafka, topic, [b'{"ts": 1700001000, "x": 1}'])
         wait_records(live, RECORDS + 1)
 

@@ -40,8 +40,8 @@ def admit(kafka: SecuredKafka, topic: str) -> None:
 
 
 def told(driver: Driver, words: str) -> str:
-    driver.until(lambda: words in (driver.source.trouble or ""), timeout_s=TOLD_S)
-    return str(driver.source.trouble)
+    driver.until(lambda: words in (driver.source.problem or ""), timeout_s=TOLD_S)
+    return str(driver.source.problem)
 
 
 Loss = Callable[[SecuredKafka, str], None]
@@ -69,13 +69,13 @@ def test_a_right_that_is_taken_away_is_named_with_its_fix_until_it_is_given_back
     admit(kafka, topic)
     with reader(kafka, topic) as driver:
         driver.records(10)
-        driver.until(lambda: driver.source.trouble is None)
+        driver.until(lambda: driver.source.problem is None)
         lose(kafka, topic)
         said = told(driver, "kafka-acls --add --allow-principal User:stranger --operation READ")
         assert f"--{what} {topic}" in said and not driver.source.at_end
         kafka.allow_topic("stranger", topic, "READ")
         kafka.allow_group("stranger", topic)
-        driver.until(lambda: driver.source.trouble is None)
+        driver.until(lambda: driver.source.problem is None)
 
 
 def test_a_password_that_is_changed_is_named_as_the_login_without_its_words(kafka: SecuredKafka, topic: str) -> None:
@@ -88,4 +88,4 @@ def test_a_password_that_is_changed_is_named_as_the_login_without_its_words(kafk
         finally:
             kafka.change_password("stranger", "stranger-secret")
         assert "correct kafka.security.sasl.username and password" in said and "stranger-secret" not in said
-        driver.until(lambda: driver.source.trouble is None)
+        driver.until(lambda: driver.source.problem is None)

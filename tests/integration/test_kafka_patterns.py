@@ -33,14 +33,14 @@ def test_a_pattern_that_matches_nothing_is_trouble_until_a_topic_is_there(kafka:
         Beside(open_source(kafka.bootstrap, pattern=f"{topic}\\..*", group=topic, joins=False)) as onlooker,
     ):
         both = member, onlooker.driver
-        member.until(lambda: all("matches" in (one.source.trouble or "") for one in both))
+        member.until(lambda: all("matches" in (one.source.problem or "") for one in both))
         member.rest(5.0)
         for one in both:
-            assert f"no topic that ANONYMOUS may see matches {topic}" in str(one.source.trouble)
+            assert f"no topic that ANONYMOUS may see matches {topic}" in str(one.source.problem)
             assert not one.source.at_end
         produce(kafka.bootstrap, kafka.create_topic(f"{topic}.a"), 3)
         member.until(lambda: all(one.seen.records == 3 for one in both), timeout_s=SEEN_S)
-        member.until(lambda: all(one.source.trouble is None and one.source.at_end for one in both))
+        member.until(lambda: all(one.source.problem is None and one.source.at_end for one in both))
 
 
 def login(kafka: SecuredKafka) -> dict[str, object]:
@@ -87,11 +87,11 @@ def test_a_pattern_of_topics_that_may_not_be_read_is_trouble_and_no_end(rules: S
     cluster, pattern = config.Kafka.model_validate(login(rules)), f"{topic}[.].*"
     reads = section(pattern=pattern, group=topic)
     with Driver(open_topics(cluster, reads, json_decoder, from_position)) as hidden:
-        hidden.until(lambda: f"may see matches {pattern}" in (hidden.source.trouble or ""))
+        hidden.until(lambda: f"may see matches {pattern}" in (hidden.source.problem or ""))
         hidden.rest(5.0)
         assert not hidden.source.at_end
     rules.allow_topic("stranger", f"{topic}.a", "DESCRIBE")
     with Driver(open_topics(cluster, reads, json_decoder, from_position)) as forbidden:
-        forbidden.until(lambda: f"--operation READ --topic {topic}.a" in (forbidden.source.trouble or ""))
+        forbidden.until(lambda: f"--operation READ --topic {topic}.a" in (forbidden.source.problem or ""))
         forbidden.rest(5.0)
         assert not forbidden.source.at_end

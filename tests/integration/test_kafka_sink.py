@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from streamer import config
 from streamer.connect.dead_letters.kafka_sink import LetterTopic
 from streamer.connect.kafka.producer.alert_sink import KafkaSink
-from streamer.connect.kafka.producer.producer import DeliveringProducer, Record
+from streamer.connect.kafka.producer.producer import DeliveringProducer, OutgoingRecord
 from streamer.errors import SinkError
 from streamer.event import Lease, Rejected
 from streamer.protocols import Letter
@@ -56,7 +56,7 @@ def producing(kafka: Kafka, topic: str, **chosen: Any) -> Iterator[DeliveringPro
 
 def numbered(producer: DeliveringProducer, numbers: range, keys: int = 3) -> None:
     for number in numbers:
-        producer.send(Record(b"key-%d" % (number % keys), b"%d" % number))
+        producer.send(OutgoingRecord(b"key-%d" % (number % keys), b"%d" % number))
 
 
 def seconds_until(done: Callable[[], bool], limit_s: float = LONG_S) -> float:
@@ -165,7 +165,7 @@ def test_what_the_topic_refuses_is_kept_and_told_and_delivered_when_the_topic_al
     kafka.create_topic(topic, max_message_bytes=2_000)
     with producing(kafka, topic) as producer:
         for value in (b"small", b"x" * 5_000, b"after"):
-            producer.send(Record(b"key", value))
+            producer.send(OutgoingRecord(b"key", value))
         with pytest.raises(SinkError, match=r"max\.message\.bytes"):
             producer.flush(LONG_S)
         assert producer.undelivered == 2
@@ -225,7 +225,7 @@ def test_close_has_an_end_although_the_broker_stands_still(kafka_alone: KafkaClu
         assert time.monotonic() - began < 10.0
         assert producer.undelivered == 10
         with pytest.raises(SinkError, match="closed"):
-            producer.send(Record(b"key", b"late"))
+            producer.send(OutgoingRecord(b"key", b"late"))
     finally:
         kafka_alone.resume()
 

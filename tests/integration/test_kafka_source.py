@@ -9,13 +9,13 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]  # its stubs do not re-export
 
-from streamer.connect.formats.columns import Fields
+from streamer.connect.formats.columns import RecordFields
 from streamer.connect.formats.json import JsonDecoder
-from streamer.connect.formats.record_metadata import Beside as Envelope
+from streamer.connect.formats.record_metadata import RecordMetadata as Envelope
 from streamer.connect.kafka.consumer import group_member
 from streamer.errors import BrokerError, InputError, RetryLater
 from streamer.event import I64, EventBatch, Expired, Lease, Position, Rejected
-from streamer.protocols import Found, Restore
+from streamer.protocols import FoundPosition, Restore
 from tests.integration.sources import Beside, Driver, open_source, produce, send
 from tests.servers.admin import Kafka
 from tests.servers.child import wait_until
@@ -31,16 +31,16 @@ def test_a_group_without_a_position_reads_from_the_beginning(kafka: Kafka, topic
         driver.records(8)
         assert driver.seen.offsets(0) == [0, 1, 2, 3, 4] and driver.seen.offsets(1) == [0, 1, 2]
         assert sorted(driver.seen.leases) == [Lease(topic, 0, 1), Lease(topic, 1, 1)]
-        assert driver.source.channels == ("x",) and driver.source.trouble is None
+        assert driver.source.channels == ("x",) and driver.source.problem is None
     assert driver.source.poll(0.1) is None
 
 
 def test_committed_positions_and_their_notes_come_back(kafka: Kafka, topic: str) -> None:
     kafka.create_topic(topic)
     produce(kafka.bootstrap, topic, 10)
-    found: list[Found] = []
+    found: list[FoundPosition] = []
 
-    def restore(what: Found) -> Restore:
+    def restore(what: FoundPosition) -> Restore:
         found.append(what)
         return Restore(what.position - 2, (b"memory",)) if what.position else Restore(0)
 
@@ -58,7 +58,7 @@ def test_committed_positions_and_their_notes_come_back(kafka: Kafka, topic: str)
         again = driver.seen.assigned[0]
         assert (again.position, again.start, again.memory) == (7, 5, (b"memory",))
         assert again.lease.epoch == 2 and driver.source.committed(again.lease) == 7
-    assert found[1] == Found(topic, 0, 7, "at 7", 0, 10, 1)
+    assert found[1] == FoundPosition(topic, 0, 7, "at 7", 0, 10, 1)
 
 
 def test_latest_is_committed_at_once_so_that_a_crash_skips_nothing(kafka: Kafka, topic: str) -> None:
@@ -335,16 +335,16 @@ def test_records_that_cannot_be_decoded_yet_are_kept(kafka: Kafka, topic: str) -
             return super().decode(lines, offsets, beside)
 
     def decoder(lease: Lease) -> JsonDecoder:
-        return Registered(Fields(("x",), (), "ts"), stream="s")
+        return Registered(RecordFields(("x",), (), "ts"), stream="s")
 
     with Driver(open_source(kafka.bootstrap, topic=topic, group=topic, decoder=decoder)) as driver:
-        driver.until(lambda: "registry" in (driver.source.trouble or ""))
+        driver.until(lambda: "registry" in (driver.source.problem or ""))
         produce(kafka.bootstrap, topic, 10, first=10)
         driver.rest(0.5)
         assert driver.seen.records == 0 and not driver.source.at_end
         away[0] = False
         driver.records(20)
-        assert driver.seen.offsets() == list(range(20)) and driver.source.trouble is None
+        assert driver.seen.offsets() == list(range(20)) and driver.source.problem is None
 
 
 def test_aborted_records_are_not_read_where_only_committed_ones_count(kafka: Kafka, topic: str) -> None:

@@ -17,12 +17,12 @@ KNOWN_S = 4.0  # 3 s, and what a shared machine adds
 CLEAR_S = 4.0
 
 
-def _trouble(driver: Driver) -> float:
-    return driver.until(lambda: driver.source.trouble is not None)
+def _problem(driver: Driver) -> float:
+    return driver.until(lambda: driver.source.problem is not None)
 
 
 def _clear(driver: Driver) -> float:
-    return driver.until(lambda: driver.source.trouble is None)
+    return driver.until(lambda: driver.source.problem is None)
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
@@ -32,10 +32,10 @@ def test_a_broker_that_went_is_trouble_until_it_is_back(kafka_alone: KafkaCluste
     with Driver(open_source(kafka_alone.bootstrap, topic=topic, group=topic)) as driver:
         driver.records(10)
         driver.rest(2.0)
-        assert driver.source.trouble is None
+        assert driver.source.problem is None
         getattr(kafka_alone, how)()
-        assert _trouble(driver) < KNOWN_S
-        assert kafka_alone.bootstrap in str(driver.source.trouble)
+        assert _problem(driver) < KNOWN_S
+        assert kafka_alone.bootstrap in str(driver.source.problem)
         driver.source.commit({driver.seen.leases[0]: Position(8)})
         driver.rest(3.0)
         assert not driver.source.at_end
@@ -56,9 +56,9 @@ def test_a_stalled_broker_is_trouble_until_it_goes_on(kafka_alone: KafkaCluster,
         driver.rest(2.0)
         kafka_alone.pause()
         try:
-            assert _trouble(driver) < KNOWN_S
+            assert _problem(driver) < KNOWN_S
             driver.rest(10.0)
-            assert driver.source.trouble is not None
+            assert driver.source.problem is not None
         finally:
             kafka_alone.resume()
         assert _clear(driver) < CLEAR_S

@@ -11,7 +11,7 @@ from streamer.config import Kafka as Section
 from streamer.config import LabelTopic as Chosen
 from streamer.connect.label_sources import open_labels
 from streamer.connect.storage.sqlite_journal import SqliteJournal
-from streamer.feedback.label_consumer import Board, Listener
+from streamer.feedback.label_consumer import LabelConsumer, LabelFeed
 from streamer.journal import Incident
 from tests.servers.admin import Kafka
 from tests.servers.child import wait_until
@@ -29,23 +29,23 @@ def test_labels_of_a_topic_are_heard_once_across_restarts(kafka: Kafka, topic: s
     journal.record([PUMP])
     _say(kafka, topic, json.dumps(BY_ID).encode(), b"nonsense", json.dumps(BY_RECORD).encode())
     first = _listener(kafka, topic, journal)
-    wait_until(lambda: _heard(first) == 2, timeout_s=20.0, what="two labels")
+    wait_until(lambda: _labels_heard(first) == 2, timeout_s=20.0, what="two labels")
     first._shut()
     _say(kafka, topic, json.dumps(BY_ID | {"note": "again"}).encode())
     second = _listener(kafka, topic, journal)
-    wait_until(lambda: _heard(second) == 3, timeout_s=20.0, what="the third label")
+    wait_until(lambda: _labels_heard(second) == 3, timeout_s=20.0, what="the third label")
     second._shut()
     assert (first.refused, second.refused) == (1, 0)
     assert sorted(label.kind for label in journal.labels()) == ["confirmed", "confirmed", "false_alarm"]
 
 
-def _listener(kafka: Kafka, topic: str, journal: SqliteJournal) -> Listener:
+def _listener(kafka: Kafka, topic: str, journal: SqliteJournal) -> LabelConsumer:
     section = Section.model_validate({"bootstrap_servers": kafka.bootstrap})
     chosen = Chosen(kind="kafka", topic=topic)
-    return Listener(journal, Board(), lambda: open_labels(chosen, section, journal.place))
+    return LabelConsumer(journal, LabelFeed(), lambda: open_labels(chosen, section, journal.place))
 
 
-def _heard(listener: Listener) -> int:
+def _labels_heard(listener: LabelConsumer) -> int:
     listener.turn()
     return len(listener.board.of("plant"))
 

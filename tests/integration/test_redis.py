@@ -19,8 +19,8 @@ from streamer.config import RedisStore as Section
 from streamer.connect.storage.redis_store import RedisStore
 from streamer.errors import StoreError
 from streamer.event import Lease
-from streamer.runtime.snapshot_format import Shelf
-from streamer.runtime.snapshot_writer import Keeper
+from streamer.runtime.snapshot_format import SnapshotStore
+from streamer.runtime.snapshot_writer import SnapshotWriter
 from tests.integration.redises import LONGEST_S, refused, section
 from tests.servers.child import free_port, wait_until
 from tests.servers.redis_server import RedisServer, RunningRedis
@@ -60,7 +60,7 @@ def test_a_redis_that_hangs_is_given_up_soon_and_not_asked_again(redis_alone: Re
     finally:
         redis_alone.resume()
     wait_until(lambda: answers(store), timeout_s=5, what="the store to recover")
-    assert (store.up, store.trouble) == (True, None)
+    assert (store.up, store.problem) == (True, None)
     assert store.get("a") in (b"kept", blob), "what was given up may be done when it wakes, and whole"
 
 
@@ -121,18 +121,20 @@ def test_the_scorer_never_waits_for_a_store_that_hangs(redis_alone: RedisServer)
             return b"memory"
 
     lease, stop = Lease("t", 0), threading.Event()
-    keeper = Keeper(Shelf(RedisStore(section(redis_alone.url)), "s", "g"), lambda lease: 10, lambda lease: True)
-    thread = threading.Thread(target=keeper.run, args=(stop,), daemon=True)
+    snapshot_writer = SnapshotWriter(
+        SnapshotStore(RedisStore(section(redis_alone.url)), "s", "g"), lambda lease: 10, lambda lease: True
+    )
+    thread = threading.Thread(target=snapshot_writer.run, args=(stop,), daemon=True)
     redis_alone.pause()
     try:
         thread.start()
-        took_s = [_timed(lambda: keeper.offer(lease, 10, "v1", [Memory()])) for _ in range(1000)]
+        took_s = [_timed(lambda: snapshot_writer.offer(lease, 10, "v1", [Memory()])) for _ in range(1000)]
         assert sorted(took_s)[990] < 0.01
-        wait_until(lambda: keeper.trouble is not None, timeout_s=10, what="the trouble to be told")
+        wait_until(lambda: snapshot_writer.problem is not None, timeout_s=10, what="the trouble to be told")
     finally:
         redis_alone.resume()
-    wait_until(lambda: keeper.waiting == 0, timeout_s=15, what="the snapshot to be written")
-    assert keeper.trouble is None
+    wait_until(lambda: snapshot_writer.waiting == 0, timeout_s=15, what="the snapshot to be written")
+    assert snapshot_writer.problem is None
     stop.set()
     thread.join(10)
 

@@ -44,7 +44,7 @@ def test_a_wrong_password_is_told_and_not_shown(locked: str, password: str | Non
     store = RedisStore(section(locked, password=password))
     told, _ = refused(lambda: store.get("a"))
     assert "refuses the login; correct store.password" in told
-    assert "barley" not in told + repr(store) + str(store.trouble)
+    assert "barley" not in told + repr(store) + str(store.problem)
 
 
 # -- users ------------------------------------------------------------------------------------------------------------
@@ -93,7 +93,7 @@ def test_a_wrong_user_or_password_is_told_and_not_shown(users: str, username: st
     store = RedisStore(of(users, username, password))
     told, _ = refused(lambda: store.get("a"))
     assert "refuses the login; correct store.password, and store.username" in told
-    assert password not in told + repr(store) + str(store.trouble)
+    assert password not in told + repr(store) + str(store.problem)
 
 
 @pytest.mark.parametrize(("username", "prefix"), [("reader", "ours"), ("ours", "theirs")])
@@ -173,4 +173,4 @@ def test_a_login_over_tls_shows_no_secret_where_it_fails(encrypted: str, certifi
     store = RedisStore(chosen)
     with pytest.raises(StoreError) as caught:
         store.ping()
-    assert "barley" not in str(caught.value) + repr(chosen) + repr(store) + str(store.trouble)
+    assert "barley" not in str(caught.value) + repr(chosen) + repr(store) + str(store.problem)

@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 
 from streamer.config import RedisStore as Section
-from streamer.connect.storage.redis_lock import Held, Lock
+from streamer.connect.storage.redis_lock import HeldLock, Lock
 from streamer.connect.storage.redis_models import UNFINISHED_S, Models
 from streamer.connect.storage.redis_registry import KEPT_COPIES, RedisRegistry
 from streamer.connect.storage.redis_store import RedisStore
@@ -38,7 +38,7 @@ def raw(redis_server: RedisServer | RunningRedis) -> Iterator[Redis]:
 
 
 # -- the lock ---------------------------------------------------------------------------------------------------------
-def taken(lock: Lock) -> Held:
+def taken(lock: Lock) -> HeldLock:
     held = lock.acquire()
     assert held is not None
     return held

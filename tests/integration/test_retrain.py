@@ -20,7 +20,7 @@ from streamer.config import load_config
 from streamer.connect import open_registry
 from streamer.connect.storage.files_registry import DirectoryRegistry
 from streamer.connect.storage.training_lock import open_turns
-from streamer.lifecycle.drift import Profile
+from streamer.lifecycle.drift import TrafficProfile
 from streamer.lifecycle.retrain_scheduler import Retrainer, command_of, opened_by
 from streamer.lifecycle.schedule import evaluation_of, plan_of
 from streamer.lifecycle.subprocess_runner import Limits
@@ -127,7 +127,7 @@ def assert_challenger(registry: DirectoryRegistry) -> None:
     assert registry.aliases() == {"champion": "copycat", "challenger": bundle.version}
     assert (training["parent"], training["cause"]) == ("copycat", "schedule")
     assert json.loads(bundle.parts["gate.json"])["passed"]
-    assert Profile.of_json(training["profiles"]["plant"], channels=1) is not None
+    assert TrafficProfile.of_json(training["profiles"]["plant"], channels=1) is not None
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ class House:
         began_s = time.time() - self.now[0]
         self.now[0] += later_s
         self.follower = Follower(
-            self.registry, self.section, self.room.swapper, self.room.seat, [self.room.line],
+            self.registry, self.section, self.room.swapper, self.room.shadow_slot, [self.room.line],
             clock=lambda: self.now[0], wall=lambda: began_s + self.now[0],
         )  # fmt: skip
         self.follower.turn(0.0)
@@ -104,7 +104,7 @@ def test_a_bad_promotion_rolls_itself_back_loudly(registry: DirectoryRegistry, t
     assert registry.aliases()["champion"] == "v0"
     assert [event.event for event in house.room.sink.events] == ["promoted", "rolledback"]
     assert "incidents" in registry.moves()[-1].why
-    assert house.room.ledger.balanced(0)
+    assert house.room.accounting.balanced(0)
     assert sum(events for _, events in house.room.judged) == 4200
 
 
@@ -194,7 +194,7 @@ def test_an_unsigned_model_never_judges_where_signatures_are_required(
     promotion.promote(registry, "v1", "forced")
     house.follow()
     assert house.judging == "v0"
-    assert "not signed" in str(house.room.current.state.trouble)
+    assert "not signed" in str(house.room.current.state.problem)
 
 
 # -- the probe --------------------------------------------------------------------------------------------------------
@@ -243,12 +243,12 @@ def test_a_machine_too_slow_for_the_probe_keeps_its_model_and_tries_again_later(
     promotion.promote(registry, "v1", "")
     house.follow(4)
     assert (house.judging, registry.aliases()["champion"]) == ("v0", "v1")
-    assert "its limit" in str(house.room.current.state.trouble)
+    assert "its limit" in str(house.room.current.state.problem)
     assert house.room.current.state.swaps == {"refused": 1}
     house.follower._section = patient
     house.now[0] += AGAIN_S
     house.follow()
-    assert (house.judging, house.room.current.state.trouble) == ("v1", None)
+    assert (house.judging, house.room.current.state.problem) == ("v1", None)
 
 
 def test_a_model_of_longer_rings_stays_champion_until_a_restart(registry: DirectoryRegistry, tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_a_model_of_longer_rings_stays_champion_until_a_restart(registry: Direct
     promotion.promote(registry, "long", "")
     house.follow(4)
     assert (house.judging, registry.aliases()["champion"]) == ("v0", "long")
-    assert "restart this daemon" in str(house.room.current.state.trouble)
+    assert "restart this daemon" in str(house.room.current.state.problem)
 
 
 # -- the challenger ---------------------------------------------------------------------------------------------------
@@ -285,7 +285,7 @@ def test_a_challenger_that_no_gate_has_judged_waits_for_somebody(registry: Direc
     promotion.shadow(registry, "v2", "try it")
     house.feed(0, 2400)
     assert registry.aliases() == {"champion": "v0", "challenger": "v2"}
-    assert house.room.seat.told
+    assert house.room.shadow_slot.told
 
 
 def test_a_challenger_that_the_gate_refused_goes_and_everything_else_goes_on(
@@ -309,8 +309,8 @@ def test_a_challenger_waits_for_somebody_where_promotion_is_manual(registry: Dir
     promotion.shadow(registry, "v1", "try it")
     house.feed(0, 2400)
     assert (house.judging, registry.aliases()["challenger"]) == ("v0", "v1")
-    assert house.room.seat.report is not None
-    assert house.room.seat.report.events > 500
+    assert house.room.shadow_slot.report is not None
+    assert house.room.shadow_slot.report.events > 500
 
 
 def test_a_challenger_that_cries_wolf_goes_without_ever_having_judged(
@@ -335,7 +335,7 @@ def test_while_the_registry_cannot_be_read_what_judges_goes_on(registry: Directo
     house.follow()
     house.feed(0, 200)
     assert house.judging == "v0"
-    assert house.room.current.state.trouble is not None
+    assert house.room.current.state.problem is not None
     index.write_text(whole)
     house.now[0] += 60
     promotion.promote(registry, "v1", "")
@@ -350,11 +350,11 @@ def test_a_registry_of_the_future_is_told_of_and_followed_again_once_it_is_under
     whole = index.read_text()
     index.write_text(json.dumps(json.loads(whole) | {"format": 99}))
     house.follow()
-    assert house.room.current.state.trouble is not None
+    assert house.room.current.state.problem is not None
     index.write_text(whole)
     house.now[0] += 60
     house.follow()
-    assert house.room.current.state.trouble is None
+    assert house.room.current.state.problem is None
 
 
 def test_a_rollback_that_is_due_is_made_once_the_registry_is_back(registry: DirectoryRegistry, tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from streamer.event import F32, EventBatch, Fate, Scores
 from streamer.lifecycle.drift import (
-    Profile,
-    Sample,
+    DriftSample,
+    TrafficProfile,
     counted,
     drift_of,
     profile_of,
@@ -22,7 +22,7 @@ from streamer.lifecycle.drift import (
     units_of,
 )
 from streamer.lifecycle.drift_monitor import Monitor
-from streamer.lifecycle.traffic_sample import SLABS, Traffic
+from streamer.lifecycle.traffic_sample import SLABS, TrafficSample
 
 DAY_S = 86_400.0
 STEP_S = 20.0
@@ -41,13 +41,13 @@ def wandering(rng: np.random.Generator, memory: float, entities: int, channels: 
     return (noise + season[:, None, None] + level[None, :, None]).astype(np.float32)
 
 
-def sampled(rng: np.random.Generator, values: F32, start_s: float, rows: int = 10_000) -> Sample:
+def sampled(rng: np.random.Generator, values: F32, start_s: float, rows: int = 10_000) -> DriftSample:
     steps, entities, channels = values.shape
     names = tuple(f"e{i}" for i in range(entities))
     entity = np.tile(np.arange(entities, dtype=np.int32), steps)
     time_s = np.repeat(start_s + STEP_S * np.arange(steps), entities)
     pick = np.sort(rng.permutation(len(entity))[:rows])
-    return Sample(names, entity[pick], time_s[pick], values.reshape(-1, channels)[pick])
+    return DriftSample(names, entity[pick], time_s[pick], values.reshape(-1, channels)[pick])
 
 
 def worst(seed: int, memory: float, entities: int, channels: int, change: Callable[[F32], F32]) -> float:
@@ -114,14 +114,14 @@ def test_a_profile_survives_its_manifest() -> None:
     rng = np.random.default_rng(0)
     sample = sampled(rng, wandering(rng, 0.5, 3, 2)[:STEPS], 0.0)
     profile = profile_of(sample)
-    read = Profile.of_json(json.loads(json.dumps(profile.as_json())), channels=2)
+    read = TrafficProfile.of_json(json.loads(json.dumps(profile.as_json())), channels=2)
     assert read is not None and sorted(read.units) == ["e0", "e1", "e2"]
     assert drift_of(read, sample) == pytest.approx(drift_of(profile, sample), abs=1e-3)
 
 
 @pytest.mark.parametrize("raw", [{}, {"edges": [[1]]}, {"edges": 1, "counts": 2, "halves": 3, "units": 4}])
 def test_a_profile_of_another_shape_is_none(raw: dict) -> None:
-    assert Profile.of_json(raw, channels=1) is None
+    assert TrafficProfile.of_json(raw, channels=1) is None
 
 
 def test_many_entities_with_few_rows_each_share_one_unit() -> None:
@@ -165,14 +165,14 @@ def judged(values: F32, start_s: float) -> tuple[EventBatch, Scores]:
     return batch, Scores(fate, score, score * 0, np.stack([score, score * 0], axis=1), blank, blank, blank)
 
 
-def live(traffic: Traffic, values: F32, start_s: float, rows: int = 200) -> None:
+def live(traffic: TrafficSample, values: F32, start_s: float, rows: int = 200) -> None:
     for first in range(0, len(values), rows):
         batch, scores = judged(values[first : first + rows], start_s + first * STEP_S)
         traffic.see(batch, [scores])
 
 
 def monitored() -> Monitor:
-    monitor = Monitor("s", ("rms",), Traffic(DAY_S, 10_000), THRESHOLD)
+    monitor = Monitor("s", ("rms",), TrafficSample(DAY_S, 10_000), THRESHOLD)
     monitor.model("v1", {})
     return monitor
 
@@ -214,7 +214,7 @@ def test_another_model_begins_a_new_comparison_with_what_its_training_saw() -> N
 
 
 def test_a_window_holds_a_bounded_and_even_sample_of_what_flowed() -> None:
-    traffic = Traffic(DAY_S, 2400, seed=1)
+    traffic = TrafficSample(DAY_S, 2400, seed=1)
     live(traffic, np.zeros((4 * STEPS, 4, 1), np.float32), 0.0)
     view = traffic.take()
     assert view is not None and view.whole
@@ -225,7 +225,7 @@ def test_a_window_holds_a_bounded_and_even_sample_of_what_flowed() -> None:
 
 
 def test_rows_that_come_too_late_for_the_window_are_left_out() -> None:
-    traffic = Traffic(DAY_S, 2400)
+    traffic = TrafficSample(DAY_S, 2400)
     live(traffic, np.zeros((10, 1, 1), np.float32), 10 * DAY_S)
     live(traffic, np.ones((10, 1, 1), np.float32), 0.0)
     view = traffic.take()
@@ -234,7 +234,7 @@ def test_rows_that_come_too_late_for_the_window_are_left_out() -> None:
 
 def test_rows_that_come_a_few_at_a_time_stay_what_they_were() -> None:
     """Their blocks are joined now and then, and each block has names and numbers of its own."""
-    traffic, values = Traffic(DAY_S, 24_000), np.arange(400, dtype=np.float32).reshape(100, 4, 1)
+    traffic, values = TrafficSample(DAY_S, 24_000), np.arange(400, dtype=np.float32).reshape(100, 4, 1)
     live(traffic, values, 0.0, rows=1)
     view = traffic.take()
     assert view is not None and len(view.sample) == 400

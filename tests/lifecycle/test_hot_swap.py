@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from streamer.detect.pipeline import Detector
 from streamer.event import EventBatch, ModelRef, Scores
 from streamer.lifecycle.hot_swap import LEAST_SLOTS, MOST_SLOTS, next_slots
-from streamer.runtime.model import Loaded
+from streamer.runtime.model import LoadedModel
 from tests.lifecycle.training_world import SETTINGS, Room, loaded, pieces, traffic
 
 
-def recomputed(room: Room, networks: dict[str, Loaded]) -> list[Scores]:
+def recomputed(room: Room, networks: dict[str, LoadedModel]) -> list[Scores]:
     """Every batch judged again by one detector that gets the network that the scores claim."""
     first = networks[room.judged[0][0]]
     detector = Detector(SETTINGS, first.network, first.spec, first.prior)
@@ -30,7 +30,7 @@ def recomputed(room: Room, networks: dict[str, Loaded]) -> list[Scores]:
     return found
 
 
-def assert_unmixed(room: Room, networks: dict[str, Loaded]) -> None:
+def assert_unmixed(room: Room, networks: dict[str, LoadedModel]) -> None:
     for (_, got, _), want in zip(room.scores.written, recomputed(room, networks), strict=True):
         assert got.fate.tolist() == want.fate.tolist()
         for name in ("score", "alarm", "expected"):
@@ -48,7 +48,7 @@ def test_thirty_swaps_under_load_lose_nothing_and_mix_nothing() -> None:
         room.feed(batch)
     room.settle()
     assert room.swapper.switches == 30
-    assert room.ledger.balanced(0)
+    assert room.accounting.balanced(0)
     assert sum(events for _, events in room.judged) == 3100
     assert [event.model.version for event in room.sink.events] == [f"v{i}" for i in range(1, 31)]
     assert_unmixed(room, networks)
@@ -124,7 +124,7 @@ def test_a_partition_that_comes_while_a_network_is_on_its_way_is_taken_along() -
     assert room.swapper.busy
     room.feed(replace(traffic(200, seed=1), partition=1))
     room.settle()
-    assert {judge.ref.version for judge in room.line.judges} == {"v1"}
+    assert {judge.ref.version for judge in room.line.detectors} == {"v1"}
 
 
 def test_a_later_offer_takes_the_place_of_one_on_its_way() -> None:
@@ -142,11 +142,11 @@ def test_a_network_of_another_shape_is_refused_and_the_old_one_goes_on() -> None
     room = Room()
     room.feed(traffic(100))
     other = loaded("v1")
-    room.offer(Loaded(other.network, replace(other.spec, window=256), other.prior))
+    room.offer(LoadedModel(other.network, replace(other.spec, window=256), other.prior))
     room.settle()
     state = room.current.state
     assert (state.ref.version, state.swaps["refused"], room.sink.events) == ("v0", 1, [])
-    assert "past events" in str(state.trouble)
+    assert "past events" in str(state.problem)
 
 
 def test_what_is_told_of_a_switch_is_the_same_in_every_replica() -> None:

@@ -71,7 +71,7 @@ def test_a_regime_that_shifts_starts_a_training_that_names_it_and_hands_over_the
 
 def test_without_the_command_of_a_training_drift_is_watched_all_the_same(tmp_path: Path) -> None:
     one = open_learning(configured(tmp_path), {"s": ("rms",)}, lambda: "starter-1", None)
-    assert one.retrainer is None and one.attendants == (one.drifting,)
+    assert one.retrainer is None and one.background_tasks == (one.drifting,)
     assert one.witnesses["s"].recorder is None
 
 

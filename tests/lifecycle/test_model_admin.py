@@ -13,13 +13,13 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from streamer.app.service import Parts, Phase
+from streamer.app.service import Phase, Service
 from streamer.connect.storage.files_registry import DirectoryRegistry
 from streamer.http.api import create_app
 from streamer.http.health import Health
 from streamer.http.metrics import Metrics
 from streamer.lifecycle import promotion
-from streamer.lifecycle.model_admin import Desk
+from streamer.lifecycle.model_admin import ModelAdmin
 from streamer.runtime.model import ModelState
 from streamer.signing import ANYBODY
 from tests.lifecycle.training_world import written
@@ -36,11 +36,11 @@ def registry(tmp_path: Path) -> Iterator[DirectoryRegistry]:
     made.close()
 
 
-def parts(w: World, registry: DirectoryRegistry | None) -> Parts:
-    return replace(w.parts, desk=Desk(registry, w.model, ANYBODY))
+def parts(w: World, registry: DirectoryRegistry | None) -> Service:
+    return replace(w.parts, model_admin=ModelAdmin(registry, w.model, ANYBODY))
 
 
-def ask(of: Parts, verb: str = "", body: Any = None, **headers: str) -> httpx.Response:
+def ask(of: Service, verb: str = "", body: Any = None, **headers: str) -> httpx.Response:
     app = create_app(of, Health(of, Phase("running"), lambda: 0.0))
 
     async def asked() -> httpx.Response:
@@ -122,7 +122,7 @@ def test_metrics_tell_the_models_at_work() -> None:
 
 
 def test_a_model_that_is_refused_is_told_in_readyz_and_nothing_is_unready() -> None:
-    state = ModelState(REF, trouble="v9: its outputs stray")
+    state = ModelState(REF, problem="v9: its outputs stray")
     checks = {
         check.name: check for check in Health(world([], model=state).parts, Phase("running"), lambda: 0.0).ready()
     }

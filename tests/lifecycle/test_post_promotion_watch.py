@@ -10,20 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.config.model import Watch as Section
-from streamer.lifecycle.post_promotion_watch import Sample, Watch, breach, left_s
+from streamer.lifecycle.post_promotion_watch import JudgedCounts, Watch, breach, left_s
 from streamer.protocols import Move
-from streamer.runtime.stats import Tally
+from streamer.runtime.stats import StreamStats
 
 BOUNDS = Section()
 
 
 def after(
     opened: int = 10, unsure: int = 0, event_us: float = 100, events: int = 10_000, size: int = 100
-) -> Sample:  # fmt: skip
-    tally = Tally()
+) -> JudgedCounts:  # fmt: skip
+    stats = StreamStats()
     for _ in range(events // size):
-        tally.judged(size, size * event_us / 1e6)
-    return Sample(events, opened, unsure, paces=tally.paces)
+        stats.judged(size, size * event_us / 1e6)
+    return JudgedCounts(events, opened, unsure, paces=stats.paces)
 
 
 BEFORE = after()
@@ -73,28 +73,28 @@ def test_what_is_as_it_was_breaks_nothing() -> None:
         (after(opened=6, events=100), "6 incidents in 100 events"),
     ],
 )
-def test_each_bound_that_breaks_is_named(worse: Sample, why: str) -> None:
+def test_each_bound_that_breaks_is_named(worse: JudgedCounts, why: str) -> None:
     assert why in str(breach(BEFORE, worse, BOUNDS))
 
 
 @pytest.mark.parametrize(
     "fine", [after(opened=45), after(unsure=20), after(event_us=299), after(opened=5, event_us=900, events=400)]
 )
-def test_up_to_its_bound_nothing_breaks(fine: Sample) -> None:
+def test_up_to_its_bound_nothing_breaks(fine: JudgedCounts) -> None:
     assert breach(BEFORE, fine, BOUNDS) is None
 
 
 def test_small_batches_are_not_held_against_large_ones() -> None:
     assert breach(after(size=2000), after(event_us=900, size=60), BOUNDS) is None
-    both = Sample(20_000, 20, paces=after(size=2000).paces + after(event_us=800, size=60).paces)
+    both = JudgedCounts(20_000, 20, paces=after(size=2000).paces + after(event_us=800, size=60).paces)
     assert breach(both, after(event_us=900, size=60), BOUNDS) is None
     assert "an event takes 900 us, 100 us before" in str(breach(both, after(event_us=900, size=2000), BOUNDS))
 
 
 def test_a_rate_that_is_not_known_yet_is_the_promised_one() -> None:
-    thin = Sample(events=20)
-    assert breach(thin, Sample(10_000, 25, promised=5.0), BOUNDS) is None
-    assert "26 incidents" in str(breach(thin, Sample(10_000, 26, promised=5.0), BOUNDS))
+    thin = JudgedCounts(events=20)
+    assert breach(thin, JudgedCounts(10_000, 25, promised=5.0), BOUNDS) is None
+    assert "26 incidents" in str(breach(thin, JudgedCounts(10_000, 26, promised=5.0), BOUNDS))
 
 
 BATCHES = st.lists(st.tuples(st.integers(1, 10**5), st.floats(0, 10)), max_size=40)
@@ -102,12 +102,15 @@ BATCHES = st.lists(st.tuples(st.integers(1, 10**5), st.floats(0, 10)), max_size=
 
 @given(st.integers(500, 10**6), st.integers(0, 1000), BATCHES)
 def test_better_is_never_a_breach(events: int, opened: int, batches: list[tuple[int, float]]) -> None:
-    slow, fast = Tally(), Tally()
+    slow, fast = StreamStats(), StreamStats()
     for size, took_s in batches:
         slow.judged(size, took_s)
         fast.judged(size, took_s / 2)
     assert (
-        breach(Sample(events, opened, paces=slow.paces), Sample(events, opened // 2, paces=fast.paces), BOUNDS) is None
+        breach(
+            JudgedCounts(events, opened, paces=slow.paces), JudgedCounts(events, opened // 2, paces=fast.paces), BOUNDS
+        )
+        is None
     )
 
 
@@ -117,7 +120,7 @@ def test_who_alerts_less_but_as_often_as_promised_is_not_silent() -> None:
 
 
 def test_a_watch_tells_its_first_breach_until_it_is_heard_and_is_over() -> None:
-    watch = Watch("v1", BEFORE, Sample(), BOUNDS, until_s=60)
+    watch = Watch("v1", BEFORE, JudgedCounts(), BOUNDS, until_s=60)
     assert watch.turn(after(), 10) is None
     assert not watch.over
     assert "incidents" in str(watch.turn(after(opened=100), 20))
@@ -126,6 +129,6 @@ def test_a_watch_tells_its_first_breach_until_it_is_heard_and_is_over() -> None:
 
 
 def test_a_watch_ends_with_its_period() -> None:
-    watch = Watch("v1", BEFORE, Sample(), BOUNDS, until_s=60)
+    watch = Watch("v1", BEFORE, JudgedCounts(), BOUNDS, until_s=60)
     assert watch.turn(after(), 61) is None
     assert watch.over

@@ -19,7 +19,7 @@ from streamer import artifact, signing
 from streamer.config import Config, config_from
 from streamer.connect import open_registry
 from streamer.connect.storage.sqlite_journal import SqliteJournal
-from streamer.connect.storage.training_lock import FileTurns, RedisTurns, Turns, open_turns
+from streamer.connect.storage.training_lock import FileTurns, RedisTurns, TrainingLock, open_turns
 from streamer.errors import InputError, StoreError, StreamerError, UntrustedBundle
 from streamer.journal import Incident, Label, LabelKind
 from streamer.lifecycle.evaluation import last_attempt
@@ -79,7 +79,7 @@ def registry(config: Config) -> Iterator[Registry]:
 
 def job(config: Config, registry: Registry, **more: Any) -> Job:
     assert config.retrain is not None
-    turns: Turns = more.pop("turns", None) or open_turns(config)
+    turns: TrainingLock = more.pop("turns", None) or open_turns(config)
     return Job(config, config.retrain, registry, turns, command=COMMAND, **more)
 
 
@@ -285,7 +285,7 @@ def test_a_student_starts_from_a_twin_that_is_trusted_and_from_no_other(
 
 
 # -- one at a time ----------------------------------------------------------------------------------------------------
-def together(config: Config, turns: list[Turns], count: int) -> list[str]:
+def together(config: Config, turns: list[TrainingLock], count: int) -> list[str]:
     def run(number: int) -> str:
         registry = open_registry(config, create=True)
         assert registry is not None
@@ -298,7 +298,7 @@ def together(config: Config, turns: list[Turns], count: int) -> list[str]:
 
 def test_of_many_that_start_together_on_one_machine_one_trains(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer(monkeypatch, "sleep", TRAINER_S="2")
-    turns: list[Turns] = [open_turns(config) for _ in range(3)]
+    turns: list[TrainingLock] = [open_turns(config) for _ in range(3)]
     assert together(config, turns, 3) == [BUSY, BUSY, PUBLISHED]
 
 
@@ -308,7 +308,7 @@ def test_of_many_that_share_a_redis_one_trains(
 ) -> None:
     trainer(monkeypatch, "sleep", TRAINER_S="2")
     shared = section(redis_server.url)
-    turns: list[Turns] = [RedisTurns(shared) for _ in range(3)]
+    turns: list[TrainingLock] = [RedisTurns(shared) for _ in range(3)]
     assert together(config, turns, 3) == [BUSY, BUSY, PUBLISHED]
     assert last_attempt(turns[0]) == pytest.approx(time.time(), abs=60)
 

@@ -19,11 +19,11 @@ from streamer.event import EventBatch
 from streamer.lifecycle import row_recorder
 from streamer.lifecycle.retrain_scheduler import REST_S, Opened, Retrainer, command_of
 from streamer.lifecycle.row_recorder import Recorder
-from streamer.lifecycle.schedule import Plan
+from streamer.lifecycle.schedule import RetrainPlan
 from streamer.lifecycle.subprocess_runner import Limits
 from tests.runtime.world import Hands
 
-PLAN = Plan(every_s=86_400, jitter_s=0, rest_s=3600, staleness_s=7 * 86_400, min_rows=1)
+PLAN = RetrainPlan(every_s=86_400, jitter_s=0, rest_s=3600, staleness_s=7 * 86_400, min_rows=1)
 ENDED = "import json, sys\nsys.stderr.write(json.dumps({'event': 'retrain_ended', 'outcome': %r, 'words': 'so be it'}))"
 TELLS = "import json, pathlib, sys\npathlib.Path(sys.argv[1]).write_text(json.dumps(sys.argv[2:]))"
 

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.config import Retrain
-from streamer.lifecycle.schedule import Known, Plan, evaluation_of, judge, next_slot, plan_of
+from streamer.lifecycle.schedule import Known, RetrainPlan, evaluation_of, judge, next_slot, plan_of
 
 DAY_S = 86_400.0
 NOW_S = 1_800_000_000.0
-DAILY = Plan(every_s=DAY_S, jitter_s=0, rest_s=3600, staleness_s=7 * DAY_S, min_rows=100)
+DAILY = RetrainPlan(every_s=DAY_S, jitter_s=0, rest_s=3600, staleness_s=7 * DAY_S, min_rows=100)
 BERLIN = replace(DAILY, cron="30 2 * * *", zone="Europe/Berlin")
 
 times = st.floats(1.6e9, 2.0e9)
@@ -39,7 +39,7 @@ def at(text: str, zone: str = "Europe/Berlin") -> float:
     return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp()
 
 
-def slots(plan: Plan, after_s: float, count: int) -> list[float]:
+def slots(plan: RetrainPlan, after_s: float, count: int) -> list[float]:
     found = [next_slot(plan, after_s)]
     while len(found) < count:
         found.append(next_slot(plan, found[-1]))
@@ -47,13 +47,13 @@ def slots(plan: Plan, after_s: float, count: int) -> list[float]:
 
 
 @given(plans, times)
-def test_slots_lie_ahead_and_in_order(plan: Plan, after_s: float) -> None:
+def test_slots_lie_ahead_and_in_order(plan: RetrainPlan, after_s: float) -> None:
     found = slots(plan, after_s, 4)
     assert all(later > earlier for earlier, later in pairwise([after_s, *found]))
 
 
 @given(plans, times, st.floats(0, 1))
-def test_no_slot_lies_between_a_moment_and_its_next_slot(plan: Plan, after_s: float, share: float) -> None:
+def test_no_slot_lies_between_a_moment_and_its_next_slot(plan: RetrainPlan, after_s: float, share: float) -> None:
     slot_s = next_slot(plan, after_s)
     between_s = after_s + share * (slot_s - after_s)
     if between_s < slot_s - 1e-3:
@@ -61,7 +61,7 @@ def test_no_slot_lies_between_a_moment_and_its_next_slot(plan: Plan, after_s: fl
 
 
 @given(periodic, times)
-def test_periodic_slots_lie_their_period_apart(plan: Plan, after_s: float) -> None:
+def test_periodic_slots_lie_their_period_apart(plan: RetrainPlan, after_s: float) -> None:
     assert [b - a for a, b in pairwise(slots(plan, after_s, 5))] == pytest.approx([plan.every_s] * 4, abs=1e-3)
 
 
@@ -78,7 +78,7 @@ def test_a_jitter_that_nobody_set_is_no_longer_than_the_period(section: dict[str
 
 
 @given(plans, names)
-def test_a_shift_is_the_deployments_own_and_stays_within_the_jitter(plan: Plan, other: str) -> None:
+def test_a_shift_is_the_deployments_own_and_stays_within_the_jitter(plan: RetrainPlan, other: str) -> None:
     assert 0 <= plan.shift_s <= plan.jitter_s
     assert plan.shift_s == replace(plan, rest_s=1.0).shift_s
     if plan.jitter_s > 1 and other != plan.name:
@@ -86,19 +86,21 @@ def test_a_shift_is_the_deployments_own_and_stays_within_the_jitter(plan: Plan, 
 
 
 @given(plans, times, times)
-def test_a_training_that_just_began_is_never_due_by_the_schedule(plan: Plan, now_s: float, trained_s: float) -> None:
+def test_a_training_that_just_began_is_never_due_by_the_schedule(
+    plan: RetrainPlan, now_s: float, trained_s: float
+) -> None:
     assert not judge(plan, Known(now_s, last_s=now_s, trained_s=min(trained_s, now_s))).due
 
 
 @given(plans, times, st.floats(0, 100 * DAY_S))
-def test_what_is_due_stays_due_until_a_training_begins(plan: Plan, last_s: float, later_s: float) -> None:
+def test_what_is_due_stays_due_until_a_training_begins(plan: RetrainPlan, last_s: float, later_s: float) -> None:
     slot_s = next_slot(plan, last_s)
     assert judge(plan, Known(slot_s + later_s, last_s=last_s)).due
     assert not judge(plan, Known(slot_s + later_s, last_s=slot_s + later_s)).due
 
 
 @given(plans, times, st.floats(0, 365 * DAY_S))
-def test_missed_slots_are_made_good_by_one_training(plan: Plan, last_s: float, away_s: float) -> None:
+def test_missed_slots_are_made_good_by_one_training(plan: RetrainPlan, last_s: float, away_s: float) -> None:
     now_s = last_s + away_s
     due = judge(plan, Known(now_s, last_s=last_s))
     assert due.due == (next_slot(plan, last_s) <= now_s)
@@ -107,14 +109,16 @@ def test_missed_slots_are_made_good_by_one_training(plan: Plan, last_s: float, a
 
 
 @given(plans, times, st.integers(0, 99), st.sampled_from([None, "input:temp 0.4"]))
-def test_nothing_is_due_with_too_few_rows(plan: Plan, now_s: float, rows: int, drift: str | None) -> None:
+def test_nothing_is_due_with_too_few_rows(plan: RetrainPlan, now_s: float, rows: int, drift: str | None) -> None:
     verdict = judge(plan, Known(now_s, last_s=now_s - 9 * 366 * DAY_S, rows=rows, drift=drift))
     assert not verdict.due
     assert f"history holds {rows} of 100 rows" in verdict.why
 
 
 @given(plans, times, st.floats(0, 3 * 3600))
-def test_drift_waits_for_the_rest_after_a_training_and_no_longer(plan: Plan, last_s: float, past_s: float) -> None:
+def test_drift_waits_for_the_rest_after_a_training_and_no_longer(
+    plan: RetrainPlan, last_s: float, past_s: float
+) -> None:
     verdict = judge(plan, Known(last_s + past_s, last_s=last_s, drift="input:temp 0.41"))
     rested = (last_s + past_s) - last_s >= plan.rest_s
     assert (verdict.cause == "drift") == rested

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from streamer.config.model import Watch
 from streamer.event import Alert
-from streamer.lifecycle.incident_matching import CHAMPION, Agreement, Incident, Pairs
+from streamer.lifecycle.incident_matching import CHAMPION, Agreement, OpenedIncident, Pairs
 from streamer.lifecycle.promotion import objection
 from streamer.lifecycle.shadow import Report, Shadow, hashed
 from tests.lifecycle.training_world import Room, loaded, pieces, traffic
@@ -23,7 +23,7 @@ BOUNDS, PROMISED = Watch(), 60.0
 
 def seated(room: Room, version: str = "c", factor: float = 1.0, share: float = 1.0) -> Shadow:
     shadow = Shadow(loaded(version, factor), [room.line], share, clock=room.clock)
-    room.seat.offer(shadow)
+    room.shadow_slot.offer(shadow)
     return shadow
 
 
@@ -61,7 +61,7 @@ def test_a_share_of_the_entities_is_compared_and_no_other() -> None:
     assert 0 < len(wanted) < len(names)
     for batch in pieces(traffic(1200), 100):
         room.feed(batch)
-    twin = next(iter(shadow._twins.values())).judges[0]
+    twin = next(iter(shadow._twins.values())).detectors[0]
     assert twin.entities_active == len(wanted)
     assert 0 < shadow.report.events < sum(events for _, events in room.judged)
 
@@ -97,9 +97,9 @@ def test_a_challenger_that_went_leaves_nothing_behind() -> None:
     room.feed(traffic(100))
     assert room.line.audience is not None
     assert room.current.state.challenger is not None
-    room.seat.offer(None)
+    room.shadow_slot.offer(None)
     room.scorer.turn()
-    left: list[object] = [room.line.audience, room.current.state.challenger, room.seat.report]
+    left: list[object] = [room.line.audience, room.current.state.challenger, room.shadow_slot.report]
     assert left == [None, None, None]
 
 
@@ -203,7 +203,7 @@ def report(champion: int = 10, challenger: int = 10, **more: float) -> Report:
 def missing(confirmed: int) -> Report:
     """Of incidents that people confirmed, so many were the champion's alone."""
     made = report()
-    made.pairs.incidents.extend(Incident(CHAMPION, "s", "e", "2026-01-31T12:00:00Z") for _ in range(confirmed))
+    made.pairs.incidents.extend(OpenedIncident(CHAMPION, "s", "e", "2026-01-31T12:00:00Z") for _ in range(confirmed))
     made.label_of = lambda incident: "confirmed"
     return made
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from streamer.lifecycle.subprocess_runner import Ended, Limits, Lines, run
+from streamer.lifecycle.subprocess_runner import Ended, Limits, OutputLines, run
 from tests.servers.child import wait_until
 
 MIB = 2**20
@@ -78,7 +78,7 @@ def test_progress_is_heard_however_the_bytes_are_cut() -> None:
     blob = b'{"event": "epoch", "number": 1}\nno json\n{"event": "done"}'
     for cut in range(len(blob)):
         heard: list[Mapping[str, Any]] = []
-        lines = Lines(heard.append)
+        lines = OutputLines(heard.append)
         lines.take(blob[:cut])
         lines.take(blob[cut:])
         lines.end()

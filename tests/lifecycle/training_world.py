@@ -20,16 +20,16 @@ from streamer.detect.network.cell import NumpyNamespace, step
 from streamer.detect.pipeline import Detector
 from streamer.event import EventBatch, Lease
 from streamer.lifecycle.hot_swap import Successor, Swapper
-from streamer.lifecycle.shadow import Seat
-from streamer.runtime.accounting import Ledger
+from streamer.lifecycle.shadow import ShadowSlot
+from streamer.runtime.accounting import RecordAccounting
 from streamer.runtime.mailbox import Mailbox, Positions
-from streamer.runtime.model import Current, Loaded
+from streamer.runtime.model import CurrentModel, LoadedModel
 from streamer.runtime.outbox import Outbox, Outlet
-from streamer.runtime.partitions import Judge, Partitions
+from streamer.runtime.partitions import LiveDetector, Partitions
 from streamer.runtime.reader import Arrival, Reader
 from streamer.runtime.score_writer import ScoreWriter
-from streamer.runtime.scoring_loop import Scorer
-from streamer.runtime.stream_processor import Line
+from streamer.runtime.scoring_loop import ScoringLoop
+from streamer.runtime.stream_processor import StreamProcessor
 from streamer.settings import DetectSettings
 from tests.detect.conftest import BUNDLE, stream
 
@@ -68,9 +68,9 @@ def written(directory: Path, version: str, factor: float = 1.0, *, gate: Mapping
     return directory
 
 
-def loaded(version: str, factor: float = 1.0) -> Loaded:
+def loaded(version: str, factor: float = 1.0) -> LoadedModel:
     bundle = variant(version, factor)
-    return Loaded(NumpyScorer(bundle), bundle.spec, bundle.calibration)
+    return LoadedModel(NumpyScorer(bundle), bundle.spec, bundle.calibration)
 
 
 @dataclass
@@ -79,27 +79,27 @@ class Room:
 
     source: MemorySource = field(default_factory=lambda: MemorySource([], endless=True, channels=("a", "b")))
     settings: DetectSettings = SETTINGS
-    first: Loaded = field(default_factory=lambda: loaded("v0"))
+    first: LoadedModel = field(default_factory=lambda: loaded("v0"))
     partitioned: bool = False
     clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
-        bell, self.ledger, earned = threading.Event(), Ledger("s"), Positions()
-        self.current, self.sink, self.scores = Current(self.first), MemorySink(), MemoryScores()
+        bell, self.accounting, earned = threading.Event(), RecordAccounting("s"), Positions()
+        self.current, self.sink, self.scores = CurrentModel(self.first), MemorySink(), MemoryScores()
         mailbox: Mailbox[Arrival] = Mailbox(4, bell)
         self.outbox = Outbox([Outlet("memory", self.sink, clock=self.clock)])
-        partitions = Partitions(self._judges, 0.0) if self.partitioned else Partitions.whole(self._judges(1), 0.0)
-        self.line = Line(
-            self.ledger, mailbox, partitions, self.outbox, earned, ScoreWriter(self.scores), self.first.network.ref,
+        partitions = Partitions(self._detectors, 0.0) if self.partitioned else Partitions.whole(self._detectors(1), 0.0)
+        self.line = StreamProcessor(
+            self.accounting, mailbox, partitions, self.outbox, earned, ScoreWriter(self.scores), self.first.network.ref,
             clock=self.clock,
         )  # fmt: skip
-        self.reader = Reader(self.ledger, self.source, mailbox, earned, clock=self.clock)
+        self.reader = Reader(self.accounting, self.source, mailbox, earned, clock=self.clock)
         self.swapper = Swapper(self.current, [self.line], self.outbox, clock=self.clock)
-        self.seat = Seat(self.current.state, [self.line])
-        guests = (self.swapper, self.seat)
-        self.scorer = Scorer([self.line], self.outbox, bell=bell, guests=guests, clock=self.clock)
+        self.shadow_slot = ShadowSlot(self.current.state, [self.line])
+        idle_tasks = (self.swapper, self.shadow_slot)
+        self.scorer = ScoringLoop([self.line], self.outbox, bell=bell, idle_tasks=idle_tasks, clock=self.clock)
 
-    def _judges(self, partitions: int) -> list[Judge]:
+    def _detectors(self, partitions: int) -> list[LiveDetector]:
         now = self.current.loaded
         return [Detector(self.settings, now.network, now.spec, now.prior)]
 
@@ -109,7 +109,7 @@ class Room:
         for _ in range(turns):
             self.scorer.turn()
 
-    def offer(self, network: Loaded, event: str = "promoted", *, why: str = "", move: str = "") -> None:
+    def offer(self, network: LoadedModel, event: str = "promoted", *, why: str = "", move: str = "") -> None:
         self.swapper.offer(Successor(network, event, why, move))
 
     def settle(self) -> None:

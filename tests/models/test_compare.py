@@ -26,9 +26,9 @@ def test_a_loss_everywhere_counts_and_one_accident_does_not() -> None:
     assert not compare.worse(once, np.ones(24), DRAWS, 0.02, 0.8)
 
 
-def outcome(log: planted_trial.Trial, alarm: np.ndarray) -> evaluate.Outcome:
+def outcome(log: planted_trial.Trial, alarm: np.ndarray) -> evaluate.TrialResult:
     nothing = np.zeros(log.values.shape, np.float32)
-    return evaluate.Outcome(alarm, alarm, nothing, nothing > 0, np.zeros(len(alarm), np.uint8), 1.0)
+    return evaluate.TrialResult(alarm, alarm, nothing, nothing > 0, np.zeros(len(alarm), np.uint8), 1.0)
 
 
 def test_the_line_for_so_many_false_alarms_allows_them_and_no_more() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from models import distil, network
 from models.dataset import HistorySet, windows
-from models.distil import Kept, Size
+from models.distil import DistilReport, ModelSize
 from models.export import expected_shapes
 from models.gate_rules import GateRules
 from models.synth import streams
@@ -82,11 +82,11 @@ def test_a_student_that_learnt_nothing_is_refused() -> None:
         ({}, ""),
         ({"detection": 0.94}, "keeps 94.0% of the detection"),
         ({"forecast": float("nan")}, "nan% of the forecast"),
-        ({"student": Size(2000, {}, 0.1)}, "20.0% of the teacher's parameters"),
+        ({"student": ModelSize(2000, {}, 0.1)}, "20.0% of the teacher's parameters"),
     ],
 )
 def test_what_was_kept_decides(changes: dict[str, Any], why: str) -> None:
-    kept = Kept(Size(10_000, {}, 1.0), Size(990, {}, 0.3), 0.97, 0.96, (0.8, 0.78), (3, 3))
+    kept = DistilReport(ModelSize(10_000, {}, 1.0), ModelSize(990, {}, 0.3), 0.97, 0.96, (0.8, 0.78), (3, 3))
     found = replace(kept, **changes)
     assert why in found.why
     assert found.passed is not bool(why)

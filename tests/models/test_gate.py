@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from models import gate, gate_report, leak
-from models.gate import Verdict
+from models.gate import GateVerdict
 from models.gate_rules import GateRules, rules_of
 from models.split import Split
 from streamer import artifact
@@ -45,11 +45,11 @@ def untrained(weights: Mapping[str, F32]) -> dict[str, F32]:
     return {name: rng.normal(0, 0.1, array.shape).astype(np.float32) for name, array in weights.items()}
 
 
-def judged(challenger: Bundle, known: Split) -> Verdict:
+def judged(challenger: Bundle, known: Split) -> GateVerdict:
     return gate.judge(starter(), challenger, known, RULES, backend="numpy")
 
 
-def broken(verdict: Verdict) -> set[str]:
+def broken(verdict: GateVerdict) -> set[str]:
     return {finding.name for finding in verdict.findings if not finding.ok}
 
 

@@ -12,7 +12,7 @@ import pytest
 from models import leak
 from models.dataset import History, cut, windows
 from models.evaluate import Likelihood
-from models.gate_rules import Finding, GateRules
+from models.gate_rules import GateRules, RuleResult
 from models.leak import Chances
 from models.split import Split
 from models.train import TrainSettings, train
@@ -27,7 +27,7 @@ def likely(nll: F64) -> Likelihood:
     return Likelihood(np.asarray(nll, float), np.linspace(0, 1, 50), np.linspace(0, 1, 50))
 
 
-def found(learnt: F64, held: F64) -> Finding:
+def found(learnt: F64, held: F64) -> RuleResult:
     """The finding about a challenger that is so much likelier than the champion in each window."""
     seen, unseen = ((likely(np.zeros(len(gain))), likely(-gain)) for gain in (learnt, held))
     chances = Chances(seen, unseen, np.arange(float(len(learnt))))
@@ -84,6 +84,6 @@ def test_a_lying_manifest_does_not_hide_that_a_new_regime_was_learnt() -> None:
     assert judged(claiming(champion, known), known).ok
 
 
-def judged(challenger: Bundle, known: Split) -> Finding:
+def judged(challenger: Bundle, known: Split) -> RuleResult:
     chances = leak.likelihoods(starter(), challenger, known, "numpy")
     return next(f for f in leak.densities(chances, GateRules()) if f.name == "leak")

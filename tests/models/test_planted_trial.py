@@ -6,7 +6,7 @@ import numpy as np
 
 from models import planted_trial
 from models.inject import RHYTHM_KINDS, VALUE_KINDS
-from models.split import Label, series_of, split
+from models.split import LabelledSpan, series_of, split
 from streamer.artifact import ModelSpec
 from tests.models.worlds import START_S, past, waves
 
@@ -39,7 +39,7 @@ def test_the_same_seed_is_the_same_trial_and_another_is_not() -> None:
 
 def test_a_confirmed_anomaly_is_something_to_catch_and_not_something_normal() -> None:
     when_s = START_S + 6500
-    cut = split(series_of(waves(), "x", [Label(when_s, when_s + 50, "2")]), ModelSpec())
+    cut = split(series_of(waves(), "x", [LabelledSpan(when_s, when_s + 50, "2")]), ModelSpec())
     log = planted_trial.build(cut.series, seed=1, aimed=8)
     (index,) = (i for i, anomaly in enumerate(log.anomalies) if anomaly.kind == planted_trial.LABELLED)
     rows = log.anomaly == index

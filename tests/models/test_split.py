@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.split import LEAST_HELD_ROWS, Label, series_of, split
+from models.split import LEAST_HELD_ROWS, LabelledSpan, series_of, split
 from streamer.artifact import ModelSpec
 from streamer.errors import InputError
 from tests.models.worlds import START_S, waves
@@ -41,7 +41,7 @@ def test_entities_of_other_times_are_cut_at_the_same_time() -> None:
 
 
 def test_labels_are_neither_learnt_nor_normal_and_know_their_entity() -> None:
-    label = Label(START_S + 1000, START_S + 1100, "1")
+    label = LabelledSpan(START_S + 1000, START_S + 1100, "1")
     series = series_of(waves() | {"mask": np.eye(4, 700, dtype=bool)}, "x", [label])
     assert [int(s.label.sum()) for s in series] == [0, pytest.approx(10, abs=1), 0, 0]
     assert [int((s.excluded & ~s.label).sum()) for s in series] == [1, 1, 1, 1]

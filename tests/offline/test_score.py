@@ -16,7 +16,7 @@ from streamer.backends import baseline_scorer
 from streamer.connect.memory import MemorySource
 from streamer.detect.pipeline import Detector
 from streamer.event import Alert, EventBatch, Fate, Poll, Rejected, Scores
-from streamer.offline.score import Joint, Outputs, Panel, Recorder, gravest, replay, silenced, whole_rows
+from streamer.offline.score import Joint, Outputs, Panel, TrackRecorder, gravest, replay, silenced, whole_rows
 from streamer.settings import DetectSettings
 
 CHANNELS = ("a", "b")
@@ -174,7 +174,7 @@ def test_a_panel_passes_on_the_alerts_of_every_judge() -> None:
 
 
 def test_a_recorder_keeps_the_rows_of_each_entity_apart() -> None:
-    recorder, batch = Recorder(CHANNELS), events(100, keys=("x", "y"))
+    recorder, batch = TrackRecorder(CHANNELS), events(100, keys=("x", "y"))
     recorder.take(batch, detector(2).process(batch).scores)
     assert recorder.entities().keys() == {"x", "y"}
     assert recorder.track("y").row.tolist() == list(range(1, 100, 2))
@@ -182,7 +182,7 @@ def test_a_recorder_keeps_the_rows_of_each_entity_apart() -> None:
 
 
 def test_a_recorder_stops_at_its_limit_and_says_so() -> None:
-    recorder, judge = Recorder(CHANNELS, limit_rows=30), detector()
+    recorder, judge = TrackRecorder(CHANNELS, limit_rows=30), detector()
     for start in (0, 20, 40):
         batch = events(20, start)
         recorder.take(batch, judge.process(batch).scores)

@@ -51,13 +51,13 @@ def test_a_failed_alert_is_kept_and_retried_after_the_backoff(clock: Hands) -> N
     outlet = outlet_of(sink, clock)
     outlet.post(1, alert_at(1))
     outlet.pump()
-    assert (outlet.undelivered, outlet.failures, outlet.trouble) == (1, 1, str(DOWN))
+    assert (outlet.undelivered, outlet.failures, outlet.problem) == (1, 1, str(DOWN))
     sink.fail = None
     outlet.pump()
     assert sink.alerts == []
     clock.now += 1.0
     outlet.pump()
-    assert (len(sink.alerts), outlet.undelivered, outlet.trouble) == (1, 0, None)
+    assert (len(sink.alerts), outlet.undelivered, outlet.problem) == (1, 0, None)
 
 
 @given(st.lists(st.sampled_from(["post", "break", "mend", "hold", "release", "hand_over"]), max_size=40))
@@ -88,10 +88,10 @@ def test_patience_with_a_slow_sink_ends_after_the_grace(clock: Hands) -> None:
     outlet = outlet_of(sink, clock)
     outlet.post(1, alert_at(1))
     outlet.pump()
-    assert outlet.trouble is None
+    assert outlet.problem is None
     clock.now += GRACE_S + 1
     outlet.pump()
-    assert "1 unacknowledged" in (outlet.trouble or "")
+    assert "1 unacknowledged" in (outlet.problem or "")
 
 
 def test_a_sink_that_is_back_is_used_at_once_however_long_it_was_away(clock: Hands) -> None:
@@ -102,14 +102,14 @@ def test_a_sink_that_is_back_is_used_at_once_however_long_it_was_away(clock: Han
     for _ in range(1000):
         clock.now += ASK_UNWELL_S
         outlet.pump()
-    assert outlet.trouble
+    assert outlet.problem
     assert outlet.failures < 250 / 8 + 10  # lines of the log: the backoff ends at 8 s
     sink.release()
     outlet.post(2, alert_at(2))
     clock.now += ASK_UNWELL_S
     outlet.pump()
     assert (outlet.undelivered, len(sink.alerts)) == (0, 2)
-    assert not outlet.trouble
+    assert not outlet.problem
 
 
 class Sluggish(MemorySink):
@@ -129,12 +129,12 @@ def test_a_sink_that_makes_progress_is_well_although_something_is_always_on_its_
     outlet.pump()
     clock.now += GRACE_S + 1
     outlet.pump()
-    assert outlet.trouble
+    assert outlet.problem
     sink.done = 1
     clock.now += ASK_UNWELL_S
     outlet.pump()
     assert (outlet.acknowledged, outlet.undelivered) == (1, 2)
-    assert not outlet.trouble
+    assert not outlet.problem
 
 
 def test_without_sinks_everything_posted_is_delivered() -> None:

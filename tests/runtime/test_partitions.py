@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from streamer.connect.memory import MemorySource, MemoryStore
 from streamer.event import Assigned, Expired, Fate, Lease, Poll
 from streamer.runtime.partitions import Partitions
-from streamer.runtime.snapshot_format import Shelf
-from streamer.runtime.snapshot_writer import Keeper
+from streamer.runtime.snapshot_format import SnapshotStore
+from streamer.runtime.snapshot_writer import SnapshotWriter
 from tests.runtime.world import HighJudge, World, batch_of, rejected
 
 HIGH, LOW = 50.0, 1.0
@@ -36,17 +36,17 @@ def run(w: World, turns: int = 12) -> None:
 def test_records_before_the_position_rebuild_the_memory_and_raise_nothing() -> None:
     lease = Lease("t", 0, 1)
     assigned = Poll(assigned=(Assigned(lease, position=5, start=2, memory=(json.dumps([0, 1]).encode(),)),))
-    w, judges = leased([assigned, batch_of([HIGH, LOW], 2, epoch=1), batch_of([LOW, HIGH, LOW], 4, epoch=1)])
+    w, detectors = leased([assigned, batch_of([HIGH, LOW], 2, epoch=1), batch_of([LOW, HIGH, LOW], 4, epoch=1)])
     run(w)
-    assert judges[0].seen == [0, 1, 2, 3, 4, 5, 6]
+    assert detectors[0].seen == [0, 1, 2, 3, 4, 5, 6]
     assert [alert.alert_id for alert in w.sink.alerts] == ["id-5"]
-    assert (w.ledger.fates[Fate.REPLAYED], w.ledger.fates[Fate.SCORED], w.ledger.received) == (3, 2, 5)
+    assert (w.accounting.fates[Fate.REPLAYED], w.accounting.fates[Fate.SCORED], w.accounting.received) == (3, 2, 5)
     assert w.committed == {lease: 7}
 
 
 def test_a_partition_that_went_takes_its_memory_its_records_and_its_positions_with_it() -> None:
     old, new = Lease("t", 0, 1), Lease("t", 0, 2)
-    w, judges = leased(
+    w, detectors = leased(
         [Poll(assigned=(Assigned(old, 0, 0),)), batch_of([LOW], 0, epoch=1), batch_of([LOW], 1, epoch=1)]
     )
     w.line.batch_rows = 1
@@ -58,19 +58,19 @@ def test_a_partition_that_went_takes_its_memory_its_records_and_its_positions_wi
     w.source.add(Poll(revoked=(old,), assigned=(Assigned(new, 0, 0),)))
     w.source.add(batch_of([LOW], 0, epoch=2))
     run(w)
-    assert [judge.seen for judge in judges] == [[0], [0]]
-    assert (w.ledger.fates[Fate.RETURNED], w.committed) == (1, {new: 1})
-    assert w.ledger.balanced(w.line.unjudged)
+    assert [judge.seen for judge in detectors] == [[0], [0]]
+    assert (w.accounting.fates[Fate.RETURNED], w.committed) == (1, {new: 1})
+    assert w.accounting.balanced(w.line.unjudged)
 
 
 def test_each_partition_has_its_own_memory_and_its_own_time() -> None:
     first, second = Lease("t", 0), Lease("t", 1)
     come = Poll(assigned=(Assigned(first, 0, 0), Assigned(second, 0, 0)))
-    w, judges = leased([come, batch_of([LOW], 0, time_s=100), batch_of([LOW], 0, partition=1, time_s=9000)])
+    w, detectors = leased([come, batch_of([LOW], 0, time_s=100), batch_of([LOW], 0, partition=1, time_s=9000)])
     run(w)
-    assert [judge.seen for judge in judges] == [[0], [0]]
-    assert set(judges[0].ticks) == {100.0}
-    assert set(judges[1].ticks) == {9000.0}
+    assert [judge.seen for judge in detectors] == [[0], [0]]
+    assert set(detectors[0].ticks) == {100.0}
+    assert set(detectors[1].ticks) == {9000.0}
 
 
 def test_what_retention_removed_is_booked_told_once_and_passed_over() -> None:
@@ -78,7 +78,7 @@ def test_what_retention_removed_is_booked_told_once_and_passed_over() -> None:
     gap = Poll(assigned=(Assigned(lease, 30, 30),), expired=(Expired(lease, 10, 30),))
     w, _ = leased([gap, batch_of([LOW], 30, epoch=1)])
     run(w)
-    assert (w.ledger.fates[Fate.EXPIRED], w.ledger.expired["t", 0]) == (20, 20)
+    assert (w.accounting.fates[Fate.EXPIRED], w.accounting.expired["t", 0]) == (20, 20)
     assert [alert.reasons for alert in w.sink.alerts] == [["RECORDS_EXPIRED"]]
     assert w.committed == {lease: 31}
 
@@ -89,8 +89,8 @@ def test_a_rejected_record_that_is_read_again_is_not_buried_twice() -> None:
         [Poll(assigned=(Assigned(lease, 8, 2),)), Poll((), (rejected(5, lease=lease), rejected(9, lease=lease)))]
     )
     run(w)
-    assert (w.ledger.fates[Fate.REPLAYED], w.ledger.fates[Fate.DEAD_LETTERED]) == (1, 1)
-    assert w.ledger.balanced(w.line.unjudged)
+    assert (w.accounting.fates[Fate.REPLAYED], w.accounting.fates[Fate.DEAD_LETTERED]) == (1, 1)
+    assert w.accounting.balanced(w.line.unjudged)
 
 
 @given(st.lists(st.sampled_from(["poll", "revoke", "read", "score"]), max_size=60))
@@ -111,31 +111,33 @@ def test_the_books_balance_however_partitions_come_and_go(steps: list[str]) -> N
             w.read(1)
         else:
             w.score()
-        assert w.ledger.balanced(w.line.unjudged)
+        assert w.accounting.balanced(w.line.unjudged)
     run(w, 100)
-    assert w.ledger.in_flight == 0
+    assert w.accounting.in_flight == 0
     assert all(lease.epoch == epoch or at <= offset for lease, at in w.committed.items())
 
 
 def test_a_snapshot_is_offered_when_it_is_due_and_written_once_its_position_is_committed() -> None:
     lease, store = Lease("t", 0, 1), MemoryStore()
     w, _ = leased([Poll(assigned=(Assigned(lease, 0, 0),)), batch_of([LOW, LOW], 0, epoch=1)])
-    w.line.keeper = Keeper(Shelf(store, "s", "g"), w.source.committed, w.source.holds, clock=w.clock)
+    w.line.snapshot_writer = SnapshotWriter(
+        SnapshotStore(store, "s", "g"), w.source.committed, w.source.holds, clock=w.clock
+    )
     w.read(2)
     w.score(2)
     w.line.keep(every_s=60.0)
-    w.line.keeper.work()
+    w.line.snapshot_writer.work()
     assert store.names() == []
     w.read(1)
-    w.line.keeper.work()
-    kept = Shelf(store, "s", "g").get("t", 0)
+    w.line.snapshot_writer.work()
+    kept = SnapshotStore(store, "s", "g").get("t", 0)
     assert kept is not None and (kept.offset, kept.parts) == (2, (b"[0, 1]",))
     w.line.keep(every_s=0.0)
-    assert w.line.keeper.waiting == 0, "nothing has moved since"
+    assert w.line.snapshot_writer.waiting == 0, "nothing has moved since"
 
 
 def test_memory_that_does_not_fit_is_given_up_and_the_partition_goes_on() -> None:
     lease = Lease("t", 0, 1)
-    w, judges = leased([Poll(assigned=(Assigned(lease, 0, 0, (b"not json",)),)), batch_of([LOW], 0, epoch=1)])
+    w, detectors = leased([Poll(assigned=(Assigned(lease, 0, 0, (b"not json",)),)), batch_of([LOW], 0, epoch=1)])
     run(w)
-    assert [judge.seen for judge in judges] == [[], [0]]
+    assert [judge.seen for judge in detectors] == [[], [0]]

@@ -16,7 +16,7 @@ from tests.runtime.world import World, batch_of, rejected, world
 def test_a_full_mailbox_pauses_the_source_and_never_blocks() -> None:
     w = world([batch_of([1.0], at) for at in range(10)], capacity=3)
     w.read(50)
-    assert (len(w.mailbox), w.reader.paused, w.ledger.received) == (3, True, 3)
+    assert (len(w.mailbox), w.reader.paused, w.accounting.received) == (3, True, 3)
 
 
 def test_reading_resumes_at_a_half_empty_mailbox() -> None:
@@ -34,12 +34,12 @@ def test_reading_resumes_at_a_half_empty_mailbox() -> None:
 def test_a_crowd_in_flight_pauses_the_source_whatever_room_the_mailbox_has() -> None:
     full = [True]
     w = world([batch_of([1.0], at) for at in range(5)])
-    reader = Reader(w.ledger, w.source, w.mailbox, w.earned, crowded=lambda: full[0], clock=w.clock)
+    reader = Reader(w.accounting, w.source, w.mailbox, w.earned, crowded=lambda: full[0], clock=w.clock)
     reader.turn(0.0)
-    assert (reader.paused, w.ledger.received) == (True, 0)
+    assert (reader.paused, w.accounting.received) == (True, 0)
     full[0] = False
     reader.turn(0.0)
-    assert (reader.paused, w.ledger.received) == (False, 1)
+    assert (reader.paused, w.accounting.received) == (False, 1)
 
 
 def test_after_few_records_more_are_gathered_and_after_many_none_are_waited_for() -> None:
@@ -49,7 +49,7 @@ def test_after_few_records_more_are_gathered_and_after_many_none_are_waited_for(
 
 def test_a_poll_that_brings_all_it_may_is_not_few() -> None:
     w = world([batch_of([1.0] * 10, 0)])
-    reader = Reader(w.ledger, w.source, w.mailbox, w.earned, poll_rows=10, clock=w.clock)
+    reader = Reader(w.accounting, w.source, w.mailbox, w.earned, poll_rows=10, clock=w.clock)
     assert reader.turn(0.0) == 0.0
 
 
@@ -67,8 +67,8 @@ def test_after_few_records_and_only_then_the_scorer_is_let_finish_before_more_ar
     w = world([batch_of([1.0], 0), batch_of([1.0] * FEW, 1), batch_of([1.0], FEW + 1)], endless=False)
     mailbox, stop, drained = Busy(8), threading.Event(), threading.Event()
     drained.set()
-    Reader(w.ledger, w.source, mailbox, w.earned, clock=w.clock).run(stop, drained)
-    assert (mailbox.waits, w.ledger.received) == (2, FEW + 2)
+    Reader(w.accounting, w.source, mailbox, w.earned, clock=w.clock).run(stop, drained)
+    assert (mailbox.waits, w.accounting.received) == (2, FEW + 2)
 
 
 class Stubborn(MemorySource):
@@ -83,23 +83,23 @@ def test_what_a_paused_source_brings_all_the_same_is_held_and_not_lost() -> None
     stop, drained = threading.Event(), threading.Event()
     drained.set()
     w.reader.run(stop, drained)
-    assert w.ledger.received == 6
+    assert w.accounting.received == 6
     assert sum(arrival.poll.records for arrival in w.mailbox.items()) == 6
 
 
 def test_a_source_error_is_counted_retried_and_told() -> None:
     w = world([ABORT, batch_of([1.0])])
     assert w.reader.turn(0.0) == w.retry_s
-    assert (w.reader.failures, w.reader.trouble) == (1, str(ABORT))
+    assert (w.reader.failures, w.reader.problem) == (1, str(ABORT))
     w.reader.turn(0.0)
-    assert (w.reader.trouble, w.ledger.received) == (None, 1)
+    assert (w.reader.problem, w.accounting.received) == (None, 1)
 
 
 def test_trouble_that_a_source_tells_of_itself_is_one_failure_however_long_it_lasts() -> None:
     w = world([])
     assert isinstance(w.source, MemorySource)
-    for trouble in (None, "no broker answers for 2 s", "no broker answers for 3 s", None, "the login is refused", None):
-        w.source.trouble = trouble
+    for problem in (None, "no broker answers for 2 s", "no broker answers for 3 s", None, "the login is refused", None):
+        w.source.problem = problem
         w.reader.turn(0.0)
     assert w.reader.failures == 2
 
@@ -109,7 +109,7 @@ class Settling(MemorySource):
 
     def close(self) -> None:
         super().close()
-        self.trouble = None
+        self.problem = None
 
 
 def test_trouble_of_a_source_that_closed_well_is_past_and_what_a_poll_raised_is_not() -> None:
@@ -119,11 +119,11 @@ def test_trouble_of_a_source_that_closed_well_is_past_and_what_a_poll_raised_is_
     troubles = []
     for script in ([], [ABORT]):
         source = Settling(script)
-        source.trouble = "the group has not settled"
+        source.problem = "the group has not settled"
         w = World(source)
         w.reader.turn(0.0)
         w.reader.run(stop, drained)
-        troubles.append(w.reader.trouble)
+        troubles.append(w.reader.problem)
     assert troubles == [None, str(ABORT)]
 
 
@@ -165,7 +165,7 @@ def test_a_refused_commit_is_kept_and_tried_again() -> None:
     w = World(Grudging([], endless=True))
     w.earned.put({Lease("t", 0): Position(7)})
     w.read(1)
-    assert (w.committed, w.reader.trouble) == ({}, "commit timed out")
+    assert (w.committed, w.reader.problem) == ({}, "commit timed out")
     w.read(1)
     assert w.committed == {Lease("t", 0): 7}
 
@@ -198,4 +198,4 @@ def test_received_equals_what_went_through_the_mailbox(script: list, capacity: i
         w.read(1)
         arrival = w.mailbox.take() if take else None
         passed += arrival.poll.records if arrival else 0
-        assert w.ledger.received == passed + sum(a.poll.records for a in w.mailbox.items())
+        assert w.accounting.received == passed + sum(a.poll.records for a in w.mailbox.items())

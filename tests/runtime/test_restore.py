@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from streamer.connect.memory import MemoryStore
 from streamer.errors import StoreError
-from streamer.protocols import Found, Restore
+from streamer.protocols import FoundPosition, Restore
 from streamer.runtime.restore import Note, Restoring, note_of, read_note, rebuild_from
-from streamer.runtime.snapshot_format import Shelf, Snapshot, encode
+from streamer.runtime.snapshot_format import Snapshot, SnapshotStore, encode
 
 REBUILD = 50
-FOUND = Found("t", 0, position=500, note="", log_start=100, log_end=900)
+FOUND = FoundPosition("t", 0, position=500, note="", log_start=100, log_end=900)
 KEPT = Snapshot("s", "g", "t", 0, 480, "v1", (b"memory",))
 WITHOUT = Restore(450)
 
@@ -30,7 +30,7 @@ class World:
 
     def __init__(self, misfit: str | None = None) -> None:
         self.store = MemoryStore()
-        self.shelf = Shelf(self.store, "s", "g")
+        self.shelf = SnapshotStore(self.store, "s", "g")
         self.rule = Restoring(self.shelf, lambda parts: misfit, REBUILD)
 
     def outcomes(self) -> dict[str, int]:
@@ -97,7 +97,7 @@ def test_a_snapshot_that_the_commit_names_and_the_store_has_not_is_missed(world:
     assert world.outcomes() == {"missing": 1}
 
 
-def noted(snapshot: int | None) -> Found:
+def noted(snapshot: int | None) -> FoundPosition:
     return replace(FOUND, note=note_of(snapshot, "v1"))
 
 
@@ -128,7 +128,7 @@ def test_reading_begins_where_the_log_has_records_and_never_behind_the_position(
     rule = Restoring(world.shelf, lambda parts: None if fits else "no", rebuild)
     if offset is not None:
         world.shelf.put(replace(KEPT, offset=offset))
-    found = rule(Found("t", 0, position, "", log_start, 2000))
+    found = rule(FoundPosition("t", 0, position, "", log_start, 2000))
     assert found.start <= position
     assert found.start >= min(log_start, position)
     usable = fits and offset is not None and log_start <= offset <= position

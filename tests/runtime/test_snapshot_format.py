@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from streamer.connect.memory import MemoryStore
 from streamer.connect.storage.files_store import checked
 from streamer.errors import StoreError
-from streamer.runtime.snapshot_format import MAGIC, Shelf, Snapshot, Unusable, decode, encode, safe
+from streamer.runtime.snapshot_format import MAGIC, Snapshot, SnapshotStore, Unusable, decode, encode, safe
 
 ONE = Snapshot("plant", "streamer", "sensors.raw", 3, 918_221, "v7", (b"first" * 100, b"", b"third"))
 BLOB = encode(ONE)
@@ -114,20 +114,20 @@ def test_awkward_texts_have_names_of_their_own(text: str) -> None:
 
 # -- the shelf --------------------------------------------------------------------------------------------------------
 def test_what_was_put_is_got() -> None:
-    shelf = Shelf(MemoryStore(), "plant", "streamer")
+    shelf = SnapshotStore(MemoryStore(), "plant", "streamer")
     assert shelf.put(ONE) == len(BLOB)
     assert shelf.get("sensors.raw", 3) == ONE
     assert list(shelf.names()) == [shelf.name("sensors.raw", 3)]
 
 
 def test_what_is_not_there_is_none() -> None:
-    assert Shelf(MemoryStore(), "plant", "streamer").get("sensors.raw", 3) is None
+    assert SnapshotStore(MemoryStore(), "plant", "streamer").get("sensors.raw", 3) is None
 
 
 @pytest.mark.parametrize("changed", [{"stream": "other"}, {"group": "g2"}, {"topic": "t2"}, {"partition": 4}])
 def test_one_of_another_place_is_foreign(changed: dict) -> None:
     store = MemoryStore()
-    shelf = Shelf(store, "plant", "streamer")
+    shelf = SnapshotStore(store, "plant", "streamer")
     store.put(shelf.name("sensors.raw", 3), encode(replace(ONE, **changed)))
     with pytest.raises(Unusable) as caught:
         shelf.get("sensors.raw", 3)
@@ -136,14 +136,14 @@ def test_one_of_another_place_is_foreign(changed: dict) -> None:
 
 def test_streams_groups_and_topics_do_not_see_each_other() -> None:
     store = MemoryStore()
-    Shelf(store, "a", "b/c").put(replace(ONE, stream="a", group="b/c"))
-    assert Shelf(store, "a/b", "c").get("sensors.raw", 3) is None
-    assert not Shelf(store, "a", "b").names()
+    SnapshotStore(store, "a", "b/c").put(replace(ONE, stream="a", group="b/c"))
+    assert SnapshotStore(store, "a/b", "c").get("sensors.raw", 3) is None
+    assert not SnapshotStore(store, "a", "b").names()
 
 
 def test_a_store_that_is_down_is_not_a_damaged_snapshot() -> None:
     store = MemoryStore()
     store.fail = StoreError("down")
     with pytest.raises(StoreError, match="down") as caught:
-        Shelf(store, "a", "b").get("t", 0)
+        SnapshotStore(store, "a", "b").get("t", 0)
     assert not isinstance(caught.value, Unusable)

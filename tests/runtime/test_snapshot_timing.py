@@ -10,8 +10,8 @@ from streamer.app.daemon import Daemon
 from streamer.connect.memory import MemorySource, MemoryStore
 from streamer.event import Assigned, Lease, Poll
 from streamer.runtime.partitions import Partitions
-from streamer.runtime.snapshot_format import Shelf
-from streamer.runtime.snapshot_writer import Keeper
+from streamer.runtime.snapshot_format import SnapshotStore
+from streamer.runtime.snapshot_writer import SnapshotWriter
 from tests.runtime.world import HighJudge, World, alert_at, batch_of
 
 LEASE, LOW = Lease("t", 0, 1), 1.0
@@ -35,12 +35,14 @@ def keeping(source: MemorySource, store: MemoryStore, **settings: object) -> tup
         return opened[-1:]
 
     w.line.partitions = Partitions(open_judges, pace=0.0)
-    w.line.keeper = Keeper(Shelf(store, "s", "g"), source.committed, source.holds, clock=w.clock)
+    w.line.snapshot_writer = SnapshotWriter(
+        SnapshotStore(store, "s", "g"), source.committed, source.holds, clock=w.clock
+    )
     return w, opened
 
 
 def kept(store: MemoryStore) -> int | None:
-    found = Shelf(store, "s", "g").get("t", 0)
+    found = SnapshotStore(store, "s", "g").get("t", 0)
     return None if found is None else found.offset
 
 
@@ -54,22 +56,22 @@ def test_the_last_snapshots_are_written_before_the_partitions_are_left() -> None
 def test_a_snapshot_waits_for_the_alerts_of_timers_that_it_knows_of() -> None:
     """They belong to no record: in a crash they would be remembered as told, and never be told."""
     source, store = MemorySource([CAME, batch_of([LOW], 0, epoch=1)], endless=True), MemoryStore()
-    w, judges = keeping(source, store)
+    w, detectors = keeping(source, store)
     w.read(2)
     w.score(3)
     w.read(1)
     assert w.committed == {LEASE: 1}
     w.sink.hold()
-    judges[0].timers = [alert_at(0)]
+    detectors[0].timers = [alert_at(0)]
     w.line._silences()
     w.line.keep(every_s=0.0)
     w.score(1)
-    assert w.line.keeper is not None
-    w.line.keeper.work()
+    assert w.line.snapshot_writer is not None
+    w.line.snapshot_writer.work()
     assert kept(store) is None
     w.sink.release()
     w.score(1)
-    w.line.keeper.work()
+    w.line.snapshot_writer.work()
     assert kept(store) == 1
 
 

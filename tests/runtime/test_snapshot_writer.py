@@ -15,8 +15,8 @@ from streamer.connect.memory import MemoryStore
 from streamer.errors import StoreError
 from streamer.event import Lease
 from streamer.runtime.restore import read_note
-from streamer.runtime.snapshot_format import Shelf
-from streamer.runtime.snapshot_writer import HUNG_S, Keeper
+from streamer.runtime.snapshot_format import SnapshotStore
+from streamer.runtime.snapshot_writer import HUNG_S, SnapshotWriter
 
 LEASE, OTHER = Lease("t", 0, 1), Lease("t", 1, 1)
 
@@ -37,17 +37,19 @@ class World:
     def __init__(self, store: MemoryStore | None = None) -> None:
         self.now = 0.0
         self.store = store or MemoryStore()
-        self.shelf = Shelf(self.store, "s", "g")
+        self.shelf = SnapshotStore(self.store, "s", "g")
         self.committed: dict[Lease, int] = {}
         self.gone: set[Lease] = set()
         backoff = Backoff(0.5, 5.0, lambda: self.now)
-        self.keeper = Keeper(self.shelf, self.committed.get, self.holds, backoff=backoff, clock=lambda: self.now)
+        self.snapshot_writer = SnapshotWriter(
+            self.shelf, self.committed.get, self.holds, backoff=backoff, clock=lambda: self.now
+        )
 
     def holds(self, lease: Lease) -> bool:
         return lease not in self.gone
 
     def offer(self, offset: int, lease: Lease = LEASE) -> None:
-        self.keeper.offer(lease, offset, "v1", [Memory(str(offset).encode())])
+        self.snapshot_writer.offer(lease, offset, "v1", [Memory(str(offset).encode())])
 
     def kept(self, lease: Lease = LEASE) -> int | None:
         self.store.fail, fail = None, self.store.fail
@@ -66,21 +68,21 @@ def test_nothing_is_written_before_the_log_has_confirmed_it(world: World) -> Non
     for committed in (None, 0, 99):
         if committed is not None:
             world.committed[LEASE] = committed
-        world.keeper.work()
+        world.snapshot_writer.work()
         assert world.kept() is None
     world.committed[LEASE] = 100
-    world.keeper.work()
-    assert (world.kept(), world.keeper.waiting, world.keeper.tally.written) == (100, 0, 1)
+    world.snapshot_writer.work()
+    assert (world.kept(), world.snapshot_writer.waiting, world.snapshot_writer.stats.written) == (100, 0, 1)
 
 
 def test_nothing_is_written_before_the_alerts_it_knows_of_are_delivered(world: World) -> None:
     delivered = threading.Event()
     world.committed[LEASE] = 100
-    world.keeper.offer(LEASE, 100, "v1", [Memory()], delivered.is_set)
-    world.keeper.work()
+    world.snapshot_writer.offer(LEASE, 100, "v1", [Memory()], delivered.is_set)
+    world.snapshot_writer.work()
     assert world.kept() is None
     delivered.set()
-    world.keeper.work()
+    world.snapshot_writer.work()
     assert world.kept() == 100
 
 
@@ -88,33 +90,33 @@ def test_of_each_lease_the_newest_waits(world: World) -> None:
     for offset in (10, 20, 30):
         world.offer(offset)
         world.offer(offset + 1, OTHER)
-    assert world.keeper.waiting == 2
+    assert world.snapshot_writer.waiting == 2
     world.committed |= {LEASE: 30, OTHER: 31}
-    world.keeper.work()
-    assert (world.kept(), world.kept(OTHER), world.keeper.tally.written) == (30, 31, 2)
+    world.snapshot_writer.work()
+    assert (world.kept(), world.kept(OTHER), world.snapshot_writer.stats.written) == (30, 31, 2)
 
 
 def test_what_waits_for_a_lease_that_went_is_dropped(world: World) -> None:
     world.offer(10)
     world.committed[LEASE] = 10
     world.gone.add(LEASE)
-    world.keeper.work()
-    assert (world.kept(), world.keeper.waiting, world.keeper.tally.dropped) == (None, 0, 1)
+    world.snapshot_writer.work()
+    assert (world.kept(), world.snapshot_writer.waiting, world.snapshot_writer.stats.dropped) == (None, 0, 1)
 
 
 def test_a_store_that_is_down_is_trouble_until_it_is_back(world: World) -> None:
     world.offer(10)
     world.committed[LEASE] = 10
     world.store.fail = StoreError("cannot write: the store is down")
-    world.keeper.work()
-    assert world.keeper.trouble == "cannot write: the store is down"
+    world.snapshot_writer.work()
+    assert world.snapshot_writer.problem == "cannot write: the store is down"
     world.store.fail = None
-    world.keeper.work()
+    world.snapshot_writer.work()
     assert world.kept() is None, "it waits before it tries again"
     world.now += 0.5
-    world.keeper.work()
-    assert (world.kept(), world.keeper.tally.failed) == (10, 1)
-    assert not world.keeper.trouble
+    world.snapshot_writer.work()
+    assert (world.kept(), world.snapshot_writer.stats.failed) == (10, 1)
+    assert not world.snapshot_writer.problem
 
 
 def test_a_store_that_stays_down_is_asked_ever_more_rarely(world: World) -> None:
@@ -123,9 +125,9 @@ def test_a_store_that_stays_down_is_asked_ever_more_rarely(world: World) -> None
     world.store.fail = StoreError("down")
     for _ in range(1000):
         world.now += 0.1
-        world.keeper.work()
-    assert 20 <= world.keeper.tally.failed <= 30
-    assert world.keeper.waiting == 1
+        world.snapshot_writer.work()
+    assert 20 <= world.snapshot_writer.stats.failed <= 30
+    assert world.snapshot_writer.waiting == 1
 
 
 def test_a_newer_offer_during_an_outage_takes_the_place_of_the_older(world: World) -> None:
@@ -133,20 +135,20 @@ def test_a_newer_offer_during_an_outage_takes_the_place_of_the_older(world: Worl
     world.store.fail = StoreError("down")
     for offset in (10, 20):
         world.offer(offset)
-        world.keeper.work()
+        world.snapshot_writer.work()
     world.store.fail, world.now = None, 10.0
-    world.keeper.work()
+    world.snapshot_writer.work()
     assert world.kept() == 20
 
 
 def test_an_idle_store_is_looked_at_and_its_recovery_noticed(world: World) -> None:
-    world.keeper.work()
+    world.snapshot_writer.work()
     world.store.fail, world.now = StoreError("down"), 2.0
-    world.keeper.work()
-    assert world.keeper.trouble == "down"
+    world.snapshot_writer.work()
+    assert world.snapshot_writer.problem == "down"
     world.store.fail, world.now = None, 4.0
-    world.keeper.work()
-    assert world.keeper.trouble is None
+    world.snapshot_writer.work()
+    assert world.snapshot_writer.problem is None
 
 
 class FullStore(MemoryStore):
@@ -166,58 +168,58 @@ def test_a_store_that_answers_but_takes_nothing_is_away_until_it_takes_what_wait
         world.now = float(second)
         world.offer(second)
         world.committed[LEASE] = second - second % 2  # every other offer waits for the log: the store is looked at
-        world.keeper.work()
-        assert world.keeper.trouble == "full"
+        world.snapshot_writer.work()
+        assert world.snapshot_writer.problem == "full"
     store.full, world.now, world.committed[LEASE] = False, 30.0, 19
-    world.keeper.work()
-    assert (world.keeper.trouble, world.kept()) == (None, 19)
+    world.snapshot_writer.work()
+    assert (world.snapshot_writer.problem, world.kept()) == (None, 19)
 
 
 def test_a_full_store_for_which_nothing_waits_any_more_is_well() -> None:
     world = World(FullStore())
     world.offer(10)
     world.committed[LEASE] = 10
-    world.keeper.work()
+    world.snapshot_writer.work()
     world.gone.add(LEASE)
     world.now = 10.0
-    world.keeper.work()
-    assert world.keeper.trouble is None
+    world.snapshot_writer.work()
+    assert world.snapshot_writer.problem is None
 
 
 def test_a_commit_names_the_newest_snapshot_that_is_written(world: World) -> None:
-    note = lambda: read_note(world.keeper.note(LEASE, "v2"))  # noqa: E731
+    note = lambda: read_note(world.snapshot_writer.note(LEASE, "v2"))  # noqa: E731
     assert (note().snapshot, note().model) == (None, "v2")
-    world.keeper.resumed(LEASE, 5, "v1")
+    world.snapshot_writer.resumed(LEASE, 5, "v1")
     assert note().snapshot == 5
     world.offer(10)
     assert note().snapshot == 5, "it is not written yet"
     world.committed[LEASE] = 10
-    world.keeper.work()
+    world.snapshot_writer.work()
     assert note().snapshot == 10
     world.gone.add(LEASE)
-    world.keeper.work()
+    world.snapshot_writer.work()
     assert note().snapshot is None
 
 
 def test_the_age_is_that_of_the_oldest_of_the_newest(world: World) -> None:
-    assert world.keeper.age_s == 0
-    world.keeper.resumed(LEASE, 5, "v1")
+    assert world.snapshot_writer.age_s == 0
+    world.snapshot_writer.resumed(LEASE, 5, "v1")
     world.now = 30.0
-    world.keeper.resumed(OTHER, 5, "v1")
+    world.snapshot_writer.resumed(OTHER, 5, "v1")
     world.now = 40.0
-    assert world.keeper.age_s == 40.0
+    assert world.snapshot_writer.age_s == 40.0
     world.offer(10)
     world.committed[LEASE] = 10
-    world.keeper.work()
-    assert world.keeper.age_s == 10.0
+    world.snapshot_writer.work()
+    assert world.snapshot_writer.age_s == 10.0
 
 
 def test_what_was_written_is_counted(world: World) -> None:
     world.offer(10)
     world.committed[LEASE] = 10
-    world.keeper.work()
+    world.snapshot_writer.work()
     (blob,) = world.store.blobs.values()
-    assert (world.keeper.tally.written, world.keeper.tally.bytes) == (1, len(blob))
+    assert (world.snapshot_writer.stats.written, world.snapshot_writer.stats.bytes) == (1, len(blob))
 
 
 class Truthful(MemoryStore):
@@ -249,16 +251,16 @@ def test_the_store_never_knows_more_than_the_log(steps: list[tuple[str, Lease]])
         elif step == "commit":
             world.committed[lease] = judged[lease]
         elif step == "work":
-            world.keeper.work()
+            world.snapshot_writer.work()
         elif step == "wait":
             world.now += 1.0
         else:
             store.fail = StoreError("down") if step == "down" else None
-        assert world.keeper.waiting <= 2
+        assert world.snapshot_writer.waiting <= 2
     store.fail, world.now = None, world.now + 60
     world.committed |= judged
-    world.keeper.work()
-    assert world.keeper.waiting == 0
+    world.snapshot_writer.work()
+    assert world.snapshot_writer.waiting == 0
     assert all(world.kept(lease) in (None, at) for lease, at in judged.items())
 
 
@@ -279,7 +281,7 @@ class Slow(MemoryStore):
 @pytest.fixture
 def running() -> Iterator[World]:
     world, stop = World(Slow()), threading.Event()
-    thread = threading.Thread(target=world.keeper.run, args=(stop,), daemon=True)
+    thread = threading.Thread(target=world.snapshot_writer.run, args=(stop,), daemon=True)
     thread.start()
     yield world
     stop.set()
@@ -295,12 +297,12 @@ def test_a_store_that_hangs_is_told_and_nobody_else_waits(running: World) -> Non
     running.offer(10)
     assert running.store.hanging.wait(30)
     running.offer(20)
-    assert running.keeper.flush(0.05) == 1
+    assert running.snapshot_writer.flush(0.05) == 1
     running.now += HUNG_S + 1
-    assert "has not answered for" in (running.keeper.trouble or "")
+    assert "has not answered for" in (running.snapshot_writer.problem or "")
     running.store.go.set()
-    assert running.keeper.flush(30) == 0
-    assert (running.kept(), running.keeper.trouble) == (20, None)
+    assert running.snapshot_writer.flush(30) == 0
+    assert (running.kept(), running.snapshot_writer.problem) == (20, None)
 
 
 def test_flush_does_not_wait_for_a_backoff(running: World) -> None:
@@ -309,25 +311,25 @@ def test_flush_does_not_wait_for_a_backoff(running: World) -> None:
     running.committed[LEASE] = 10
     running.store.fail = StoreError("down")
     running.offer(10)
-    while not running.keeper.tally.failed:
+    while not running.snapshot_writer.stats.failed:
         threading.Event().wait(0.01)
     running.store.fail = None
-    assert running.keeper.flush(30) == 0, "the clock stands still: no backoff ever ends"
+    assert running.snapshot_writer.flush(30) == 0, "the clock stands still: no backoff ever ends"
     assert running.kept() == 10
 
 
 def test_flush_says_what_was_not_confirmed_in_time(running: World) -> None:
     running.offer(10)
-    assert running.keeper.flush(0.05) == 1
+    assert running.snapshot_writer.flush(0.05) == 1
 
 
 def test_an_error_that_nobody_foresaw_does_not_end_the_thread(running: World) -> None:
     assert isinstance(running.store, Slow)
     running.store.go.set()
     running.committed[LEASE] = 10
-    running.keeper.offer(LEASE, 10, "v1", [None])  # type: ignore[list-item]
-    while running.keeper.trouble is None:
+    running.snapshot_writer.offer(LEASE, 10, "v1", [None])  # type: ignore[list-item]
+    while running.snapshot_writer.problem is None:
         threading.Event().wait(0.01)
-    assert "encode" in running.keeper.trouble
+    assert "encode" in running.snapshot_writer.problem
     running.offer(10)
-    assert running.keeper.flush(30) == 0
+    assert running.snapshot_writer.flush(30) == 0

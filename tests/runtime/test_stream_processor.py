@@ -91,7 +91,7 @@ def test_each_entity_key_is_judged_and_a_record_is_counted_once() -> None:
     w.score(2)
     assert [key for _, _, key in w.scores.written] == [0, 1]
     assert len(w.sink.alerts) == 2
-    assert w.ledger.summary()["scored"] == 2
+    assert w.accounting.summary()["scored"] == 2
 
 
 @given(st.integers(0, 40), st.integers(1, 12))
@@ -105,10 +105,10 @@ def test_large_batches_are_judged_in_pieces() -> None:
     w = world([batch_of([LOW] * 10)], batch_rows=4)
     w.read(1)
     w.score()
-    assert (w.judges[0].seen, w.line.unjudged, len(w.line.tickets)) == ([0, 1, 2, 3], 6, 0)
+    assert (w.detectors[0].seen, w.line.unjudged, len(w.line.tickets)) == ([0, 1, 2, 3], 6, 0)
     w.score(2)
-    assert w.judges[0].seen == list(range(10))
-    assert sum(w.line.tally.batch_events.counts) == 3
+    assert w.detectors[0].seen == list(range(10))
+    assert sum(w.line.stats.batch_events.counts) == 3
 
 
 def test_silence_timers_of_a_live_stream_run_while_nothing_comes() -> None:
@@ -118,8 +118,8 @@ def test_silence_timers_of_a_live_stream_run_while_nothing_comes() -> None:
     for _ in range(3):
         w.clock.now += TICK_S
         w.scorer.turn()
-    assert w.judges[0].ticks[0] == 10.0
-    assert w.judges[0].ticks[-1] >= 12.0
+    assert w.detectors[0].ticks[0] == 10.0
+    assert w.detectors[0].ticks[-1] >= 12.0
 
 
 def test_a_replay_flat_out_is_ticked_by_its_data_only() -> None:
@@ -128,7 +128,7 @@ def test_a_replay_flat_out_is_ticked_by_its_data_only() -> None:
     w.score()
     w.clock.now += 100 * TICK_S
     w.scorer.turn()
-    assert w.judges[0].ticks == [10.0]
+    assert w.detectors[0].ticks == [10.0]
 
 
 offsets = iter(range(10**9))
@@ -153,7 +153,7 @@ def test_the_books_balance_under_any_order_of_faults(script: list, order: list[s
         if step in ("hold", "release"):
             getattr(w.sink, step)()
         w.score()
-        assert w.ledger.balanced(w.line.unjudged)
+        assert w.accounting.balanced(w.line.unjudged)
     w.sink.fail = None
     w.sink.release()
     for _ in range(100):
@@ -161,9 +161,9 @@ def test_the_books_balance_under_any_order_of_faults(script: list, order: list[s
         w.read(1)
         w.score()
     total = sum(len(item) for item in script if isinstance(item, EventBatch))
-    assert w.ledger.received == total + sum(isinstance(item, Rejected) for item in script)
-    assert (w.ledger.in_flight, w.outbox.undelivered, len(w.line.tickets)) == (0, 0, 0)
-    assert w.judges[0].fates.sum() == total
+    assert w.accounting.received == total + sum(isinstance(item, Rejected) for item in script)
+    assert (w.accounting.in_flight, w.outbox.undelivered, len(w.line.tickets)) == (0, 0, 0)
+    assert w.detectors[0].fates.sum() == total
 
 
 def test_polls_that_wait_are_judged_as_one_as_far_as_a_batch_holds_them() -> None:
@@ -171,8 +171,8 @@ def test_polls_that_wait_are_judged_as_one_as_far_as_a_batch_holds_them() -> Non
     w.line.batch_rows = 4
     w.read(10)
     w.score(3)
-    assert w.line.tally.paces[:2].sum(axis=1).tolist() == [3, 10]
-    assert w.judges[0].seen == list(range(10))
+    assert w.line.stats.paces[:2].sum(axis=1).tolist() == [3, 10]
+    assert w.detectors[0].seen == list(range(10))
 
 
 def test_what_is_no_record_stands_between_the_polls_before_it_and_behind_it() -> None:
@@ -180,7 +180,7 @@ def test_what_is_no_record_stands_between_the_polls_before_it_and_behind_it() ->
     w.read(4)
     for judged in ([0], [0, 1], [0, 1, 3, 4]):
         w.score()
-        assert w.judges[0].seen == judged
+        assert w.detectors[0].seen == judged
 
 
 class Asked(MemorySink):
@@ -203,6 +203,6 @@ def test_acknowledgements_and_what_comes_next_have_time_only_where_nothing_waits
     ahead = []
     for _ in range(2):
         w.score()
-        ahead.append(w.judges[0].ahead)
+        ahead.append(w.detectors[0].ahead)
     assert sink.patience == [0.0, FLUSH_S]
     assert ahead == [0, 1]

@@ -10,26 +10,25 @@ from typing import Any
 
 import numpy as np
 
-from streamer.app.service import Parts
+from streamer.app.service import Service
 from streamer.artifact import ModelSpec
 from streamer.backoff import Backoff
 from streamer.connect.memory import Item, MemoryScores, MemorySink, MemorySource
 from streamer.detect.alerts.feedback import Effect, ignore
 from streamer.event import I64, Alert, EventBatch, Fate, Lease, Message, ModelRef, Rejected, Scores
-from streamer.feedback.feedback import Hearing, forgetful
+from streamer.feedback.feedback import FeedbackService, forgetful
 from streamer.journal import Label
-from streamer.protocols import Scorer as Network
-from streamer.protocols import Sink, Source
-from streamer.runtime.accounting import Ledger
+from streamer.protocols import Network, Sink, Source
+from streamer.runtime.accounting import RecordAccounting
 from streamer.runtime.mailbox import Mailbox, Positions
 from streamer.runtime.model import ModelState
 from streamer.runtime.outbox import Outbox, Outlet
 from streamer.runtime.partitions import Partitions
 from streamer.runtime.reader import Arrival, Reader
-from streamer.runtime.recent_alerts import Recent
+from streamer.runtime.recent_alerts import RecentAlerts
 from streamer.runtime.score_writer import ScoreWriter
-from streamer.runtime.scoring_loop import Scorer
-from streamer.runtime.stream_processor import Line
+from streamer.runtime.scoring_loop import ScoringLoop
+from streamer.runtime.stream_processor import StreamProcessor
 
 LIMIT = 10.0
 REF = ModelRef("test-1", "numpy", "ab" * 32)
@@ -95,10 +94,10 @@ class HighJudge:
         raised, self.timers = self.timers, []
         return raised
 
-    def get_ahead(self) -> None:
+    def anchor_ahead(self) -> None:
         self.ahead += 1
 
-    def heed(self, labels: Sequence[Label], note: Callable[[Effect], None] = ignore) -> list[Alert]:
+    def apply_labels(self, labels: Sequence[Label], note: Callable[[Effect], None] = ignore) -> list[Alert]:
         """Remember them; each changes nothing, once."""
         new = [label for label in labels if label not in self.heard]
         self.heard += new
@@ -165,7 +164,7 @@ class World:
 
     source: Source
     sink: MemorySink = field(default_factory=MemorySink)
-    hearing: Hearing = field(default_factory=forgetful)
+    feedback: FeedbackService = field(default_factory=forgetful)
     capacity: int = 4
     limit: int = 100
     pace: float = 0.0
@@ -177,30 +176,30 @@ class World:
     retry_s: float = 1.0
 
     def __post_init__(self) -> None:
-        bell, self.ledger, self.earned = threading.Event(), Ledger("s"), Positions()
+        bell, self.accounting, self.earned = threading.Event(), RecordAccounting("s"), Positions()
         self.mailbox: Mailbox[Arrival] = Mailbox(self.capacity, bell)
-        self.judges = [HighJudge() for _ in range(self.keys)]
+        self.detectors = [HighJudge() for _ in range(self.keys)]
         self.scores = MemoryScores()
         self.outlet = Outlet("memory", self.sink, self.backoff(), self.clock)
-        self.recent = Recent()
+        self.recent = RecentAlerts()
         self.outbox = Outbox([self.outlet], self.limit, self.recent.add)
         self.reader = Reader(
-            self.ledger, self.source, self.mailbox, self.earned, backoff=self.backoff(), clock=self.clock
+            self.accounting, self.source, self.mailbox, self.earned, backoff=self.backoff(), clock=self.clock
         )
-        self.line = Line(
-            self.ledger, self.mailbox, Partitions.whole(self.judges, self.pace), self.outbox, self.earned,
+        self.line = StreamProcessor(
+            self.accounting, self.mailbox, Partitions.whole(self.detectors, self.pace), self.outbox, self.earned,
             ScoreWriter(self.scores, self.backoff()), REF, batch_rows=self.batch_rows, promised_per_day=5.0,
             holds=self.source.holds, clock=self.clock,
         )  # fmt: skip
-        self.scorer = Scorer([self.line], self.outbox, bell=bell, clock=self.clock)
+        self.scorer = ScoringLoop([self.line], self.outbox, bell=bell, clock=self.clock)
 
     def backoff(self) -> Backoff:
         return Backoff(self.retry_s, 8 * self.retry_s, self.clock)
 
     @property
-    def parts(self) -> Parts:
-        return Parts(
-            (self.reader,), (self.line,), self.scorer, self.outbox, self.model, self.recent, hearing=self.hearing
+    def parts(self) -> Service:
+        return Service(
+            (self.reader,), (self.line,), self.scorer, self.outbox, self.model, self.recent, feedback=self.feedback
         )
 
     @property

@@ -11,7 +11,7 @@ from streamer.event import Lease, Position
 class WholeSource:
     """The partition part of a Source, for one that has none."""
 
-    trouble: str | None = None
+    problem: str | None = None
     at_end: bool = True
     lags: Mapping[Lease, int] = MappingProxyType({})
     truncations: int = 0

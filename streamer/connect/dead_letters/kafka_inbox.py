@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from streamer.connect.dead_letters.inbox import Stored, note_of, noted
 from streamer.connect.dead_letters.letter import PREFIX, Origin, letter_of
 from streamer.connect.dead_letters.replay import Parcel, Sent
-from streamer.connect.kafka.consumer.peek import Peek, Record
+from streamer.connect.kafka.consumer.peek import Peek, PeekedRecord
 from streamer.connect.kafka.producer.client_factory import discard, explained, open_producer
 from streamer.errors import SinkError
 
@@ -52,7 +52,7 @@ class TopicBox:
     def close(self) -> None:
         self._peek.close()
 
-    def _letter(self, record: Record) -> Iterator[Stored]:
+    def _letter(self, record: PeekedRecord) -> Iterator[Stored]:
         if any(name == NOTE for name, _ in record.headers):
             self._noted |= set(noted(record.value or b""))
             return

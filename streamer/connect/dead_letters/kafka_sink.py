@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from streamer.connect.dead_letters.letter import CUT_HEADER, PREFIX, letter_headers
-from streamer.connect.kafka.producer.producer import DeliveringProducer, Record
+from streamer.connect.kafka.producer.producer import DeliveringProducer, OutgoingRecord
 from streamer.protocols import Clock, Letter
 
 if TYPE_CHECKING:
@@ -35,11 +35,11 @@ class LetterTopic:
         self._producer.close()
 
 
-def letter_record(letter: Letter) -> Record:
-    return Record(letter.record.key, letter.record.raw, letter_headers(letter))
+def letter_record(letter: Letter) -> OutgoingRecord:
+    return OutgoingRecord(letter.record.key, letter.record.raw, letter_headers(letter))
 
 
-def cut(record: Record) -> Record | None:
+def cut(record: OutgoingRecord) -> OutgoingRecord | None:
     """The first quarter of the value, with a header saying how long it was; then without foreign headers; then None."""
     if record.value:
         whole = dict(record.headers).get(CUT_HEADER, str(len(record.value)).encode())

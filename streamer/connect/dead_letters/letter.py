@@ -85,7 +85,7 @@ def own_headers(letter: Letter) -> Headers:
     return tuple(header for header in letter.record.headers if not header[0].startswith(PREFIX))
 
 
-class Line(msgspec.Struct, frozen=True):
+class LetterLine(msgspec.Struct, frozen=True):
     """A letter as an object of JSON; bytes are base64."""
 
     stream: str
@@ -105,7 +105,7 @@ def line_of(letter: Letter) -> bytes:
     """The letter as one line of JSON, without its end."""
     record, lease = letter.record, letter.record.lease
     topic, partition = (None, None) if lease is None else (lease.topic, lease.partition)
-    line = Line(
+    line = LetterLine(
         letter.stream, topic, partition, record.offset, record.timestamp_ms, letter.at, record.reason,
         record.detail.encode(errors="backslashreplace").decode(), record.key, record.raw, record.headers,
     )  # fmt: skip
@@ -114,7 +114,7 @@ def line_of(letter: Letter) -> bytes:
 
 def letter_of_line(text: bytes) -> Letter:
     """The letter of a line; msgspec.DecodeError or UnicodeDecodeError if it is none."""
-    line = msgspec.json.decode(text, type=Line)
+    line = msgspec.json.decode(text, type=LetterLine)
     lease = None if line.topic is None else Lease(line.topic, line.partition or 0)
     record = Rejected(
         line.offset, line.reason, line.detail, line.value, lease, line.key, line.headers, line.timestamp_ms

@@ -40,7 +40,7 @@ class Sender(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class LetterReplayPlan:
     """Which letters go to which topic, in the order in which they lie, and how many are passed over and why."""
 
     letters: dict[str, list[Letter]]
@@ -52,7 +52,7 @@ class Plan:
 
 
 @dataclass(slots=True)
-class Outcome:
+class LettersReplayed:
     """What became of a plan."""
 
     sent: Counter[str] = field(default_factory=Counter)  # by topic
@@ -66,7 +66,7 @@ def plan(
     to: str | None = None,
     again: bool = False,
     limit: int | None = None,
-) -> Plan:
+) -> LetterReplayPlan:
     """Read the box and decide about each of its records, once. `to` is another topic than their own for all of them."""
     found = [stored.letter for stored in unique(filter(wanted, box.letters()))]
     done: set[Origin] = set() if again else box.replayed()
@@ -74,7 +74,7 @@ def plan(
     letters: dict[str, list[Letter]] = {}
     for topic, letter in islice(_addressed(found, to, done, skipped), limit):
         letters.setdefault(topic, []).append(letter)
-    return Plan(letters, skipped)
+    return LetterReplayPlan(letters, skipped)
 
 
 def _addressed(
@@ -90,13 +90,13 @@ def _addressed(
             skipped[why or "came from no topic: name one with --to"] += 1
 
 
-def carry_out(plan: Plan, box: LetterBox, sender: Sender, dated: Collection[str] = ()) -> Outcome:
+def carry_out(plan: LetterReplayPlan, box: LetterBox, sender: Sender, dated: Collection[str] = ()) -> LettersReplayed:
     """Send, and note what is confirmed, chunk by chunk; the first that fails ends it.
 
     `dated` are the streams whose events happened when their records say. Only their records keep their time: any other
     is sent as of now, so that its topic does not delete what it takes for old.
     """
-    outcome = Outcome()
+    outcome = LettersReplayed()
     for topic, letters in plan.letters.items():
         for at in range(0, len(letters), CHUNK):
             try:
@@ -109,7 +109,7 @@ def carry_out(plan: Plan, box: LetterBox, sender: Sender, dated: Collection[str]
     return outcome
 
 
-def _note(letters: Sequence[Letter], sent: Sent, topic: str, box: LetterBox, outcome: Outcome) -> None:
+def _note(letters: Sequence[Letter], sent: Sent, topic: str, box: LetterBox, outcome: LettersReplayed) -> None:
     confirmed = [letter for letter, yes in zip(letters, sent.confirmed, strict=True) if yes]
     outcome.sent[topic] += len(confirmed)
     outcome.problem = sent.problem

@@ -14,7 +14,7 @@ import numpy as np
 
 from streamer.connect.files.lines import head_of
 from streamer.connect.files.source import form_of, header_of, numbered
-from streamer.connect.formats.columns import Fields
+from streamer.connect.formats.columns import RecordFields
 from streamer.connect.formats.csv import NOTHING, cells_of, is_header, is_value, number_of, place_of, sniff_separator
 from streamer.connect.formats.decoder import shown
 from streamer.connect.formats.times import seconds_of_text, unit_of
@@ -41,7 +41,7 @@ LABEL_VALUES = 20
 class Guess:
     """How to read a file, and sentences that say so. `columns` is set where the file has no header."""
 
-    fields: Fields
+    fields: RecordFields
     form: str  # "csv" | "jsonl"
     separator: str
     columns: tuple[str, ...] | None
@@ -200,7 +200,7 @@ class _Roles:
         self.time_s: F64 | None = None
         self.time_unit = "auto"
 
-    def fields(self, time: str | None, entity: tuple[str, ...], channels: tuple[str, ...]) -> Fields:
+    def fields(self, time: str | None, entity: tuple[str, ...], channels: tuple[str, ...]) -> RecordFields:
         taken = {*entity, *channels}
         time_name = self._time(time, taken)
         rest = [column for column in self.table if column.name not in {time_name, *taken}]
@@ -212,7 +212,7 @@ class _Roles:
         self.notes.append(f"channels: {_listed(channels)}")
         if labels:
             self.notes.append(f"not read: {_listed(labels)} (a label is an answer, not an input)")
-        return Fields(channels, entity, time_name)
+        return RecordFields(channels, entity, time_name)
 
     def _time(self, given: str | None, taken: set[str]) -> str | None:
         if given == "":

@@ -33,7 +33,7 @@ FOREIGN = {
 }
 
 
-class Reader(Protocol):
+class ByteReader(Protocol):
     """What is read from: at most n bytes, as soon as there are some; b"" at the end."""
 
     def read1(self, size: int, /) -> bytes: ...
@@ -55,7 +55,7 @@ def open_bytes(path: str | Path) -> IO[bytes]:
         raise InputError(f"{path}: cannot be opened: {exc.strerror}") from exc
 
 
-def unpacked(raw: IO[bytes], name: str | Path) -> tuple[Reader, str]:
+def unpacked(raw: IO[bytes], name: str | Path) -> tuple[ByteReader, str]:
     """The reader of its plain bytes, and how it was packed ("" if not). InputError if it is empty or no text at all."""
     try:
         head = cast(Any, raw).peek(16)[:16]
@@ -69,7 +69,7 @@ def unpacked(raw: IO[bytes], name: str | Path) -> tuple[Reader, str]:
     for magic, (packing, opener) in MAGIC.items():
         if head.startswith(magic):
             return opener(raw, "rb"), packing
-    return cast(Reader, raw), ""
+    return cast(ByteReader, raw), ""
 
 
 class LineBuffer:
@@ -158,7 +158,7 @@ def head_of(path: str | Path, size: int = 1 << 18) -> bytes:
         return _read_some(reader, size, str(path))
 
 
-def _read_some(reader: Reader, size: int, name: str) -> bytes:
+def _read_some(reader: ByteReader, size: int, name: str) -> bytes:
     parts, missing = [], size
     try:
         while missing > 0 and (block := reader.read1(missing)):

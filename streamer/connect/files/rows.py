@@ -15,7 +15,7 @@ from typing import Any
 from streamer.connect.files.infer import csv_table, guess_fields, head_lines
 from streamer.connect.files.lines import LineBuffer, is_pipe
 from streamer.connect.files.source import form_of, header_cells
-from streamer.connect.formats.columns import Fields
+from streamer.connect.formats.columns import RecordFields
 from streamer.connect.formats.csv import NOTHING, join_quoted, number_of, parse_row, place_of, sniff_separator
 from streamer.connect.formats.decoder import MAX_LINE_BYTES, shown
 from streamer.connect.formats.objects import ABSENT, lookup, split_path
@@ -48,7 +48,7 @@ class FileRows:
     """The rows of a file; every `read` starts at its beginning."""
 
     path: Path
-    fields: Fields
+    fields: RecordFields
     form: str  # "csv" | "jsonl"
     separator: str
     columns: tuple[str, ...] | None  # None: the CSV has a header
@@ -120,7 +120,7 @@ class FileRows:
             yield {name: kinds.get(name, plain)(cell) for name, cell in zip(columns, cells, strict=True)}
 
 
-def rows_of(path: Path, fields: Fields | None = None) -> tuple[FileRows, tuple[str, ...]]:
+def rows_of(path: Path, fields: RecordFields | None = None) -> tuple[FileRows, tuple[str, ...]]:
     """The rows of a file; roles of its columns are guessed, and the guess is said, where they are not given."""
     if is_pipe(path):
         raise InputError(f"{path}: is a pipe, which cannot be read twice; save it to a file first")
@@ -130,7 +130,7 @@ def rows_of(path: Path, fields: Fields | None = None) -> tuple[FileRows, tuple[s
     return FileRows(path, guess.fields, guess.form, guess.separator, guess.columns), guess.notes
 
 
-def _layout(path: Path, fields: Fields) -> tuple[str, str, tuple[str, ...] | None]:
+def _layout(path: Path, fields: RecordFields) -> tuple[str, str, tuple[str, ...] | None]:
     """Form, separator and, where there is no header, names of the columns. InputError if a field is none of them."""
     lines = head_lines(path)
     form = form_of(lines[0], str(path))
@@ -207,7 +207,7 @@ def _records(lines: LineBuffer, separator: str) -> Iterator[bytes]:
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class FileSurvey:
     """What a whole file holds; times are NaN where it has none."""
 
     rows: int
@@ -220,7 +220,7 @@ class Survey:
         return self.last_s - self.first_s
 
 
-def survey(rows: FileRows, limit: int | None = None) -> Survey:
+def survey(rows: FileRows, limit: int | None = None) -> FileSurvey:
     """One pass over a file, or over its first `limit` rows."""
     count, moments, first_s, last_s = 0, 0, math.inf, -math.inf
     for row in rows.read():
@@ -233,4 +233,4 @@ def survey(rows: FileRows, limit: int | None = None) -> Survey:
         first_s, last_s = min(first_s, row.time_s), max(last_s, row.time_s)
     if count == 0:
         raise InputError(f"{rows.path}: no row of it can be read")
-    return Survey(count, first_s, last_s, (last_s - first_s) / max(1, moments - 1))
+    return FileSurvey(count, first_s, last_s, (last_s - first_s) / max(1, moments - 1))

@@ -10,7 +10,7 @@ import numpy as np
 
 from streamer.connect.base.pace import PacedSource, Pacer, Wait
 from streamer.connect.files.lines import LineBuffer, is_pipe
-from streamer.connect.formats.columns import Fields
+from streamer.connect.formats.columns import RecordFields
 from streamer.connect.formats.csv import CsvDecoder, cells_of, is_header, join_quoted, sniff_separator
 from streamer.connect.formats.decoder import MAX_LINE_BYTES, Decoder
 from streamer.connect.formats.json import JsonDecoder
@@ -31,7 +31,7 @@ class FileSource(PacedSource):
     def __init__(
         self,
         path: str | Path,
-        fields: Fields,
+        fields: RecordFields,
         *,
         stream: str = "file",
         form: str = "auto",

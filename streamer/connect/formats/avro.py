@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from streamer.connect.formats.avro_schema import Plan, UnusableSchemaError, plan_for
-from streamer.connect.formats.columns import Fields
+from streamer.connect.formats.avro_schema import AvroPlan, UnusableSchemaError, plan_for
+from streamer.connect.formats.columns import RecordFields
 from streamer.connect.formats.decoder import MAX_LINE_BYTES, shown
 from streamer.connect.formats.objects import ObjectDecoder, Path, Unreadable, split_path
 from streamer.connect.formats.schema_registry import Answer, UnknownSchemaError
@@ -20,7 +20,7 @@ from streamer.event import Lease
 HEAD = struct.Struct(">bI")
 
 
-class Registry(Protocol):
+class SchemaLookup(Protocol):
     """What is asked of a schema registry."""
 
     def schema(self, number: int, /) -> Answer: ...
@@ -31,13 +31,13 @@ class Registry(Protocol):
 class Schemas:
     """How records of each schema id are read for one field mapping; the decoders of a stream share it."""
 
-    def __init__(self, registry: Registry, fields: Fields) -> None:
-        self._registry, self._plans = registry, dict[int, Plan | str]()  # a text: what is wrong with the schema
+    def __init__(self, registry: SchemaLookup, fields: RecordFields) -> None:
+        self._registry, self._plans = registry, dict[int, AvroPlan | str]()  # a text: what is wrong with the schema
         self._paths: dict[Path, str | None] = {split_path(name): None for name in fields.own.names}
         if fields.own.time is not None:
             self._paths[split_path(fields.own.time)] = fields.time_unit
 
-    def plan(self, number: int) -> Plan:
+    def plan(self, number: int) -> AvroPlan:
         """Unreadable where there is no such schema or it is of no use; RetryLater where nobody can tell."""
         plan = self._plans.get(number)
         if plan is None:
@@ -46,7 +46,7 @@ class Schemas:
             raise Unreadable("unknown_schema", plan)
         return plan
 
-    def _asked(self, number: int) -> Plan | str:
+    def _asked(self, number: int) -> AvroPlan | str:
         try:
             return plan_for(self._registry.schema(number), self._registry.version, self._paths)
         except UnusableSchemaError as exc:
@@ -72,7 +72,7 @@ class AvroDecoder(ObjectDecoder):
 
     def __init__(
         self,
-        fields: Fields,
+        fields: RecordFields,
         schemas: Schemas,
         *,
         stream: str,

@@ -30,7 +30,7 @@ class UnusableSchemaError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class AvroPlan:
     """How records of one schema are read: fastavro's parsed schema, then conversions, parents before their fields."""
 
     schema: Any
@@ -45,7 +45,7 @@ class Plan:
         return record
 
 
-def plan_for(found: Mapping[str, Any], referenced: Referenced, paths: Mapping[Path, str | None]) -> Plan:
+def plan_for(found: Mapping[str, Any], referenced: Referenced, paths: Mapping[Path, str | None]) -> AvroPlan:
     """How to read records of a schema as the registry keeps it; `paths` are ours, with the time unit for the time.
 
     UnusableSchemaError if it is no Avro or damaged; what `referenced` raises passes.
@@ -62,12 +62,12 @@ def plan_for(found: Mapping[str, Any], referenced: Referenced, paths: Mapping[Pa
         raise UnusableSchemaError(f"cannot be read: {type(exc).__name__}: {str(exc)[:200]}") from None
 
 
-def _plan(texts: list[str], paths: Mapping[Path, str | None]) -> Plan:
+def _plan(texts: list[str], paths: Mapping[Path, str | None]) -> AvroPlan:
     bare, names = _parsed(texts, _without_logical_types)
     if _may_explode(bare, names, set()):
         raise UnusableSchemaError("has lists of items without any bytes: a few bytes could fill the memory")
     whole, names = _parsed(texts, _same)
-    return Plan(bare, tuple(_fixes(whole, names, paths)))
+    return AvroPlan(bare, tuple(_fixes(whole, names, paths)))
 
 
 def _with_references(found: Mapping[str, Any], referenced: Referenced, seen: set[tuple[str, int]]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from streamer.event import F64, I64
 
 
 @dataclass(frozen=True, slots=True)
-class Fields:
+class RecordFields:
     """Which fields of a record are what. Dots in a name step into nested JSON; `\\.` is a dot of the name itself.
 
     No entity: one constant entity named after the stream. No time: the row number, in seconds (then switch rhythm off).
@@ -40,7 +40,7 @@ class Fields:
         return (*self.entity, *([self.time] if self.time is not None else []), *self.channels)
 
     @property
-    def own(self) -> Fields:
+    def own(self) -> RecordFields:
         """Those of the value itself."""
         entity = tuple(name for name in self.entity if name not in self.outside)
         return replace(self, entity=entity, time=None if self.time in self.outside else self.time, outside=frozenset())

@@ -10,7 +10,7 @@ from operator import methodcaller
 
 import numpy as np
 
-from streamer.connect.formats.columns import Columns, Fields, Refusals
+from streamer.connect.formats.columns import Columns, RecordFields, Refusals
 from streamer.connect.formats.decoder import MAX_LINE_BYTES, Decoder, shown
 from streamer.connect.formats.times import seconds_of_cell, seconds_of_text
 from streamer.errors import InputError
@@ -26,7 +26,7 @@ class CsvDecoder(Decoder):
 
     def __init__(
         self,
-        fields: Fields,
+        fields: RecordFields,
         columns: Sequence[str],
         *,
         stream: str,

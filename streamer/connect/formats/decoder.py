@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from streamer.connect.formats.columns import Columns, Fields, Refusals
-from streamer.connect.formats.record_metadata import Beside, filled
+from streamer.connect.formats.columns import Columns, RecordFields, Refusals
+from streamer.connect.formats.record_metadata import RecordMetadata, filled
 from streamer.event import F32, F64, I32, I64, EventBatch, Lease, Rejected
 
 MAX_LINE_BYTES = 1 << 20
@@ -30,14 +30,14 @@ class Decoder(abc.ABC):
     """
 
     def __init__(
-        self, fields: Fields, *, stream: str, lease: Lease | None = None, max_line_bytes: int = MAX_LINE_BYTES
+        self, fields: RecordFields, *, stream: str, lease: Lease | None = None, max_line_bytes: int = MAX_LINE_BYTES
     ) -> None:
         self.fields, self.own, self.stream, self.lease = fields, fields.own, stream, lease
         self.max_line_bytes = max_line_bytes
         self.counts: Counter[str] = Counter()
 
     def decode(
-        self, lines: Sequence[bytes], offsets: I64, beside: Beside | None = None
+        self, lines: Sequence[bytes], offsets: I64, beside: RecordMetadata | None = None
     ) -> tuple[EventBatch, list[Rejected]]:
         """One record per line; `offsets` (len(lines),) are their places in the log. Rows keep the order of lines.
 

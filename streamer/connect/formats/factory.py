@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from streamer.connect.formats.columns import Fields
+from streamer.connect.formats.columns import RecordFields
 from streamer.connect.formats.decoder import Decoder
 from streamer.connect.formats.record_metadata import plain
 from streamer.errors import ConfigError
@@ -36,18 +36,18 @@ def decoder_for(stream: config.Stream, registry: config.SchemaRegistry | None) -
     return decoder
 
 
-def fields_of(section: config.Fields, channels: Sequence[str] = ()) -> Fields:
+def fields_of(section: config.Fields, channels: Sequence[str] = ()) -> RecordFields:
     """The fields of a configuration; `channels` where it names none. `\\@x` is a field of the value, named @x."""
     time = section.time
     named = (*section.entity, *([time.path] if time else []))
-    return Fields(
+    return RecordFields(
         tuple(section.channels or channels), tuple(map(plain, section.entity)), plain(time.path) if time else None,
         time.unit if time else "auto", frozenset(name for name in named if name.startswith("@")),
     )  # fmt: skip
 
 
 def _maker(
-    section: config.KafkaSource, fields: Fields, registry: config.SchemaRegistry | None
+    section: config.KafkaSource, fields: RecordFields, registry: config.SchemaRegistry | None
 ) -> Callable[..., Decoder]:
     if section.format == "avro":
         return _avro(fields, registry)
@@ -64,7 +64,7 @@ def _maker(
     return partial(JsonDecoder, fields)
 
 
-def _avro(fields: Fields, registry: config.SchemaRegistry | None) -> Callable[..., Decoder]:
+def _avro(fields: RecordFields, registry: config.SchemaRegistry | None) -> Callable[..., Decoder]:
     from streamer.connect.formats.avro import AvroDecoder, Schemas
     from streamer.connect.formats.schema_registry import SchemaRegistry
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from streamer.connect.formats.columns import Columns, Fields, Refusals
+from streamer.connect.formats.columns import Columns, RecordFields, Refusals
 from streamer.connect.formats.decoder import MAX_LINE_BYTES, Decoder, shown
 from streamer.connect.formats.times import (
     EPOCH,
@@ -51,7 +51,7 @@ class ObjectDecoder(Decoder):
     malformed = "bad_object"  # the reason for what is none
 
     def __init__(
-        self, fields: Fields, *, stream: str, lease: Lease | None = None, max_line_bytes: int = MAX_LINE_BYTES
+        self, fields: RecordFields, *, stream: str, lease: Lease | None = None, max_line_bytes: int = MAX_LINE_BYTES
     ) -> None:
         super().__init__(fields, stream=stream, lease=lease, max_line_bytes=max_line_bytes)
         kinds: list[tuple[str, Any]] = [(name, NAME) for name in self.own.entity]

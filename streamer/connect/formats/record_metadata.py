@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from streamer.connect.formats.columns import Columns, Fields, Refusals
+from streamer.connect.formats.columns import Columns, RecordFields, Refusals
 from streamer.connect.formats.times import seconds_of_numbers
 from streamer.event import I64, Bool, Lease
 
@@ -18,20 +18,20 @@ SHOWN = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class RecordMetadata:
     """What stands beside N values, by columns; a column that nobody reads may be empty."""
 
     lease: Lease
     keys: Sequence[bytes | None] = ()  # (N,)
     times_ms: I64 | None = None  # (N,), below zero: none
 
-    def rows(self, kept: Bool) -> Beside:
+    def rows(self, kept: Bool) -> RecordMetadata:
         """Only the rows (N,) that are kept."""
         keys = [key for key, keep in zip(self.keys, kept.tolist(), strict=True) if keep] if self.keys else ()
-        return Beside(self.lease, keys, None if self.times_ms is None else self.times_ms[kept])
+        return RecordMetadata(self.lease, keys, None if self.times_ms is None else self.times_ms[kept])
 
 
-def filled(columns: Columns, fields: Fields, beside: Beside, refused: Refusals) -> Columns:
+def filled(columns: Columns, fields: RecordFields, beside: RecordMetadata, refused: Refusals) -> Columns:
     """The columns of a value's own fields, and among them those that stand beside it."""
     own = iter(columns.entity)
     entity = [
@@ -47,7 +47,7 @@ def filled(columns: Columns, fields: Fields, beside: Beside, refused: Refusals) 
     )
 
 
-def _entity(name: str, columns: Columns, beside: Beside, refused: Refusals) -> Sequence[str]:
+def _entity(name: str, columns: Columns, beside: RecordMetadata, refused: Refusals) -> Sequence[str]:
     if name != KEY:
         return [beside.lease.topic if name == TOPIC else str(beside.lease.partition)] * len(columns.line)
     lines = columns.line.tolist()

@@ -56,7 +56,7 @@ class Client:
         return not self._breaker.failures and not self._refused
 
     @property
-    def trouble(self) -> str | None:
+    def problem(self) -> str | None:
         """What is wrong and how to mend it; None if all is well."""
         return self._cause if self._breaker.failures else next(iter(self._refused.values()), None)
 

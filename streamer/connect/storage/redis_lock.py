@@ -41,7 +41,7 @@ return 1
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldLock:
     """One holding of a lock, until it expires, is released, or somebody else gets it."""
 
     token: str
@@ -57,22 +57,22 @@ class Lock:
         self._prefix, self._name, self._ttl_ms = section.prefix, checked(name), round(ttl_s * 1e3)
         self._lock, self._fence = f"{section.prefix}!lock/{name}", f"{section.prefix}!fence/{name}"
 
-    def acquire(self) -> Held | None:
+    def acquire(self) -> HeldLock | None:
         """The lock, or None if somebody else has it."""
         token = secrets.token_hex(16)
         keys = (self._lock, self._fence)
         fence = int(self._client.ask("lock", self._name, "EVAL", ACQUIRE, 2, *keys, token, self._ttl_ms))
-        return Held(token, fence) if fence else None
+        return HeldLock(token, fence) if fence else None
 
-    def extend(self, held: Held) -> bool:
+    def extend(self, held: HeldLock) -> bool:
         """Hold it for another `ttl_s`; False if it is lost."""
         return bool(self._client.ask("lock", self._name, "EVAL", EXTEND, 1, self._lock, held.token, self._ttl_ms))
 
-    def release(self, held: Held) -> bool:
+    def release(self, held: HeldLock) -> bool:
         """Let others have it; False if it was lost before."""
         return bool(self._client.ask("unlock", self._name, "EVAL", RELEASE, 1, self._lock, held.token))
 
-    def write(self, held: Held, name: str, blob: bytes) -> None:
+    def write(self, held: HeldLock, name: str, blob: bytes) -> None:
         """Write a blob of the store. StoreError, and nothing written, if the lock has had a newer holder."""
         key = f"{self._prefix}:{checked(name)}"
         if not self._client.ask("write", key, "EVAL", WRITE, 2, self._fence, key, held.fence, blob):

@@ -70,7 +70,7 @@ return 1
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class StoredVersion:
     """A whole version: its parts lie under `token`; `parts` are (SHA-256, bytes) by file name."""
 
     token: str
@@ -105,7 +105,9 @@ class Models:
             for name, blob in files.items():
                 self._upload(self._part(version, token, name), blob)
                 failpoint("during_publish")
-            entry = Entry(token, int(self._ask("number", version, "INCR", f"{self._prefix}!models-published")), parts)
+            entry = StoredVersion(
+                token, int(self._ask("number", version, "INCR", f"{self._prefix}!models-published")), parts
+            )
             failpoint("before_publish")
             entered = self._enter(version, entry, tuple(parts), before=instead_of)
         except StoreError:
@@ -123,14 +125,14 @@ class Models:
         before = self.held(version)
         entry = entry_of(version, before)
         self._upload(self._part(version, entry.token, name), blob)
-        now = Entry(entry.token, entry.number, entry.parts | {name: _told(blob)})
+        now = StoredVersion(entry.token, entry.number, entry.parts | {name: _told(blob)})
         return self._enter(version, now, (name,), before=before)
 
     def held(self, version: str) -> bytes:
         """The entry of a version as it was written; nothing where there is none."""
         return bytes(self._ask("read", version, "HGET", self._index, version) or b"")
 
-    def entry(self, version: str) -> Entry | None:
+    def entry(self, version: str) -> StoredVersion | None:
         """What there is of a version; CorruptBundle or SchemaMismatch if its entry cannot be read."""
         found = self.held(version)
         return entry_of(version, found) if found else None
@@ -141,11 +143,11 @@ class Models:
         pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
         return [name for _, name in sorted((_number(raw), name.decode("utf-8", "replace")) for name, raw in pairs)]
 
-    def fetch(self, version: str, entry: Entry) -> dict[str, bytes]:
+    def fetch(self, version: str, entry: StoredVersion) -> dict[str, bytes]:
         """All parts of a version, checked. CorruptBundle if one is not what it was."""
         return {name: self.part(version, entry, name) for name in entry.parts}
 
-    def part(self, version: str, entry: Entry, name: str) -> bytes:
+    def part(self, version: str, entry: StoredVersion, name: str) -> bytes:
         """One part of a version, checked as `fetch` does."""
         (digest, size), key = entry.parts[name], self._part(version, entry.token, name)
         starts = range(0, max(size, 1), PIECE_BYTES)
@@ -187,7 +189,7 @@ class Models:
     def close(self) -> None:
         self._client.close()
 
-    def _enter(self, version: str, entry: Entry, names: tuple[str, ...], before: bytes) -> bool:
+    def _enter(self, version: str, entry: StoredVersion, names: tuple[str, ...], before: bytes) -> bool:
         keys = [self._part(version, entry.token, name) for name in names]
         words = (version, before, entry.encoded)
         answer = int(self._ask("publish", version, "EVAL", ENTER, 1 + len(keys), self._index, *keys, *words))
@@ -223,18 +225,18 @@ def _number(raw: bytes) -> int:
         return 0
 
 
-def entry_of(version: str, raw: bytes) -> Entry:
+def entry_of(version: str, raw: bytes) -> StoredVersion:
     """An entry as it was written; CorruptBundle or SchemaMismatch if it cannot be read."""
     try:
         told = json.loads(raw)
         check_format(f"model {version} in Redis", told["format"])
         parts = {str(name): (str(digest), int(size)) for name, (digest, size) in told["parts"].items()}
-        return Entry(str(told["token"]), int(told["number"]), parts)
+        return StoredVersion(str(told["token"]), int(told["number"]), parts)
     except (ValueError, TypeError, KeyError, AttributeError) as exc:
         raise CorruptBundle(f"model {version}: its entry in Redis cannot be read; publish it again") from exc
 
 
-def _readable(version: str, raw: bytes) -> Entry | None:
+def _readable(version: str, raw: bytes) -> StoredVersion | None:
     """As `entry_of`; None for one that is damaged, whose parts nobody can name."""
     with suppress(CorruptBundle):
         return entry_of(version, raw)

@@ -18,7 +18,7 @@ from streamer import artifact
 from streamer.artifact import MANIFEST, REPORTS, SIGNATURE, Bundle
 from streamer.connect.base.durable import make_folder
 from streamer.connect.storage import registry_rules as rules
-from streamer.connect.storage.redis_models import Entry, Models, MoveNotices, entry_of
+from streamer.connect.storage.redis_models import Models, MoveNotices, StoredVersion, entry_of
 from streamer.errors import CorruptBundle, ModelError, StoreError
 from streamer.protocols import ALIASES, ANYWHERE, Clock, Move
 
@@ -122,7 +122,7 @@ class RedisRegistry:
         if bundle.signature is not None and rules.adds_signature(bundle, there):
             self._models.add(bundle.version, SIGNATURE, bundle.signature)
 
-    def _copy(self, version: str, entry: Entry) -> Path:
+    def _copy(self, version: str, entry: StoredVersion) -> Path:
         """A sound copy on this machine; fetched unless there is one."""
         place = self._cache / f"{version}@{entry.digest[:32]}"
         if not _is_sound(place, entry):
@@ -131,7 +131,7 @@ class RedisRegistry:
             artifact.load(place)
         return place
 
-    def _fetch(self, version: str, entry: Entry, place: Path) -> None:
+    def _fetch(self, version: str, entry: StoredVersion, place: Path) -> None:
         make_folder(self._cache)
         files, beside = self._models.fetch(version, entry), self._cache / f".{secrets.token_hex(8)}"
         rules.write_files(beside, files)
@@ -184,7 +184,7 @@ def _deciding(digests: Mapping[str, str]) -> dict[str, str]:
     return {name: told for name, told in digests.items() if name not in (*REPORTS, MANIFEST, SIGNATURE)}
 
 
-def _is_sound(place: Path, entry: Entry) -> bool:
+def _is_sound(place: Path, entry: StoredVersion) -> bool:
     """Whether the copy holds every part as the index has it."""
     try:
         return all(artifact.digest((place / name).read_bytes()) == told for name, (told, _) in entry.parts.items())

@@ -48,8 +48,8 @@ class RedisStore:
         return self._client.up
 
     @property
-    def trouble(self) -> str | None:
-        return self._client.trouble
+    def problem(self) -> str | None:
+        return self._client.problem
 
     @property
     def exposed(self) -> bool:

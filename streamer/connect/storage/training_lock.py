@@ -16,13 +16,13 @@ from streamer.errors import StoreError
 
 if TYPE_CHECKING:
     from streamer import config
-    from streamer.connect.storage.redis_lock import Held
+    from streamer.connect.storage.redis_lock import HeldLock
 
 NOTE = "learning/retrain.json"
 TTL_S = 60.0
 
 
-class Turn(Protocol):
+class LockHold(Protocol):
     """One holding. `fence` grows from holder to holder."""
 
     fence: int
@@ -37,10 +37,10 @@ class Turn(Protocol):
         """Let others have it. Idempotent."""
 
 
-class Turns(Protocol):
+class TrainingLock(Protocol):
     """Any process may ask. StoreError if the folder or Redis cannot be used."""
 
-    def take(self) -> Turn | None:
+    def take(self) -> LockHold | None:
         """The turn, or None while somebody else has it."""
 
     def read(self) -> bytes | None:
@@ -124,13 +124,13 @@ class RedisTurns:
     def close(self) -> None:
         self._client.close()
 
-    def keep(self, held: Held) -> bool:
+    def keep(self, held: HeldLock) -> bool:
         return self._lock.extend(held)
 
-    def note(self, held: Held, blob: bytes) -> None:
+    def note(self, held: HeldLock, blob: bytes) -> None:
         self._lock.write(held, NOTE, blob)
 
-    def release(self, held: Held) -> None:
+    def release(self, held: HeldLock) -> None:
         with suppress(StoreError):  # it expires by itself
             self._lock.release(held)
 
@@ -138,7 +138,7 @@ class RedisTurns:
 class RedisTurn:
     """One holding of the lock in Redis."""
 
-    def __init__(self, turns: RedisTurns, held: Held) -> None:
+    def __init__(self, turns: RedisTurns, held: HeldLock) -> None:
         self.fence = held.fence
         self._turns, self._held = turns, held
 
@@ -152,7 +152,7 @@ class RedisTurn:
         self._turns.release(self._held)
 
 
-def open_turns(config: config.Config) -> Turns:
+def open_turns(config: config.Config) -> TrainingLock:
     """Where the configured members agree on whose turn it is: their Redis, or a hidden folder of the registry."""
     if config.store.kind == "redis":
         return RedisTurns(config.store)

@@ -21,7 +21,7 @@ CLUSTER = 10.0
 YOUNG = 96.0  # judged events: the line of a new entity starts twice as high and comes down with its count
 # Every incident of an entity raises its line by this much (log), and the budget's pace brings it down again. So the
 # incidents of any time T number at most budget * T + log(highest level / line) / STRAIN: a dozen above the promise.
-STRAIN = 0.15
+INCIDENT_PENALTY = 0.15
 # A false alarm that somebody reported raises the line by a quarter for good, a fault that somebody confirmed takes that
 # back. Never below what the budget allows, and never out of reach of a grave fault.
 STRICTER, STRICTEST = math.log(1.25), math.log(3.0)
@@ -66,9 +66,9 @@ class Decider:
         slots = settings.max_entities
         self._levels = np.zeros((slots, max(settings.refractory_events, 1)), np.float32)
         self._latest = np.zeros((slots, settings.n_of), np.float32)
-        self._strain = np.zeros(slots, np.float32)  # log factor on the line
-        self._stance = np.zeros(slots, np.float32)  # another one, from what people said
-        self._pace = np.float32(STRAIN * settings.budget_per_day / max(settings.expected_entities, 1) / DAY_S)
+        self._incident_penalty = np.zeros(slots, np.float32)  # log factor on the line
+        self._feedback_penalty = np.zeros(slots, np.float32)  # another one, from what people said
+        self._pace = np.float32(INCIDENT_PENALTY * settings.budget_per_day / max(settings.expected_entities, 1) / DAY_S)
 
     def decide(self, slots: I64, judged: I64, level: F32, gap_s: F32, elapsed_s: F64, free: Bool) -> tuple[F32, F32]:
         """(alarm, scaled) of N events: the decision, >= 1 where an alarm fires, and the bare level over the line.
@@ -80,9 +80,11 @@ class Decider:
         line = alarm_line(
             gap_s, judged, budget_per_day=s.budget_per_day, entities=s.expected_entities, least=s.min_evidence
         )
-        strain = np.maximum(self._strain[slots] - self._pace * np.minimum(elapsed_s, DAY_S), 0).astype(np.float32)
-        self._strain[slots] = strain
-        line = line * np.exp(strain + self._stance[slots])
+        incident_penalty = np.maximum(
+            self._incident_penalty[slots] - self._pace * np.minimum(elapsed_s, DAY_S), 0
+        ).astype(np.float32)
+        self._incident_penalty[slots] = incident_penalty
+        line = line * np.exp(incident_penalty + self._feedback_penalty[slots])
         sustained = self._sustained(slots, judged, level)
         fires = rising(sustained, self._levels[slots], s.refractory_factor) & free
         self._levels[slots, judged % self._levels.shape[1]] = np.where(free, sustained, 0)
@@ -91,23 +93,23 @@ class Decider:
 
     def opened(self, slots: I64) -> None:
         """An incident was opened in each of these slots: their lines rise."""
-        self._strain[slots] += STRAIN
+        self._incident_penalty[slots] += INCIDENT_PENALTY
 
     def stricter(self, slots: I64) -> None:
         """What fired here was a false alarm."""
-        self._stance[slots] = np.minimum(self._stance[slots] + STRICTER, STRICTEST)
+        self._feedback_penalty[slots] = np.minimum(self._feedback_penalty[slots] + STRICTER, STRICTEST)
 
     def trust(self, slots: I64, times: int = 1) -> None:
         """What fired here was a fault, or is not known to be none: so many false alarms are taken back."""
-        self._stance[slots] = np.maximum(self._stance[slots] - times * STRICTER, 0)
+        self._feedback_penalty[slots] = np.maximum(self._feedback_penalty[slots] - times * STRICTER, 0)
 
     def forgive(self, slots: I64) -> None:
         """The last incident here was deserved: it is not held against the budget."""
-        self._strain[slots] = np.maximum(self._strain[slots] - STRAIN, 0)
+        self._incident_penalty[slots] = np.maximum(self._incident_penalty[slots] - INCIDENT_PENALTY, 0)
 
     def factors(self, slot: int) -> tuple[float, float]:
         """By what people's words and past incidents multiply the alarm line here."""
-        return math.exp(self._stance[slot]), math.exp(self._strain[slot])
+        return math.exp(self._feedback_penalty[slot]), math.exp(self._incident_penalty[slot])
 
     def _sustained(self, slots: I64, judged: I64, level: F32) -> F32:
         """The level that k of the last n events reached: what has to rise, or a lasting fault would never be k of n."""
@@ -119,8 +121,13 @@ class Decider:
     def reset(self, slots: I64) -> None:
         self._levels[slots] = 0
         self._latest[slots] = 0
-        self._strain[slots] = 0
-        self._stance[slots] = 0
+        self._incident_penalty[slots] = 0
+        self._feedback_penalty[slots] = 0
 
     def state(self) -> Mapping[str, np.ndarray]:
-        return {"levels": self._levels, "latest": self._latest, "strain": self._strain, "stance": self._stance}
+        return {
+            "levels": self._levels,
+            "latest": self._latest,
+            "strain": self._incident_penalty,
+            "stance": self._feedback_penalty,
+        }

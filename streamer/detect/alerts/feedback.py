@@ -30,7 +30,7 @@ class Effect:
 
     label: Label
     line: tuple[float, float]  # factor on the alarm line from what people said
-    strain: tuple[float, float]  # and from incidents, which the budget brings down again
+    incident_penalty: tuple[float, float]  # and from incidents, which the budget brings down again
     renewed: bool  # errors and rhythm are measured anew
     ended: str  # id of the incident that ended, "": none
     told: Alert | None = None  # its resolution
@@ -48,9 +48,9 @@ class Feedback:
     ) -> None:
         self._settings, self._key = settings, key
         self._slots, self._profile, self._decider, self._incidents = slots, profile, decider, incidents
-        self._heard = np.zeros(settings.max_entities, np.int64)
+        self._labels_heard = np.zeros(settings.max_entities, np.int64)
 
-    def heed(
+    def apply_labels(
         self, label: Label, said: Sequence[Label], topic: str, reporter: Reporter, ref: ModelRef
     ) -> Effect | None:  # fmt: skip
         """Let a label act, if its entity is remembered here and has not heard it; what that changed.
@@ -58,16 +58,16 @@ class Feedback:
         `said` are the labels that are known, in their order: what `unsure` withdraws is among them.
         """
         slot = self._slots.find(label.entity) if label.stream == self._settings.stream else None
-        if slot is None or label.number <= self._heard[slot]:
+        if slot is None or label.number <= self._labels_heard[slot]:
             return None
-        self._heard[slot] = label.number
+        self._labels_heard[slot] = label.number
         slots, ends = np.array([slot]), label.kind in ENDS and self._is_open(label, slot, topic)
         before = self._decider.factors(slot)
         self._calibrate(label, said, slots)
-        line, strain = zip(before, self._decider.factors(slot), strict=True)
+        line, incident_penalty = zip(before, self._decider.factors(slot), strict=True)
         told = self._end(label, slot, topic, reporter, ref) if ends else None
         return Effect(
-            label, line, strain, label.kind is LabelKind.NEW_NORMAL, self._id(slot, topic) if ends else "", told
+            label, line, incident_penalty, label.kind is LabelKind.NEW_NORMAL, self._id(slot, topic) if ends else "", told
         )  # fmt: skip
 
     def _calibrate(self, label: Label, said: Sequence[Label], slots: I64) -> None:
@@ -108,10 +108,10 @@ class Feedback:
         )  # fmt: skip
 
     def reset(self, slots: I64) -> None:
-        self._heard[slots] = 0
+        self._labels_heard[slots] = 0
 
     def state(self) -> Mapping[str, np.ndarray]:
-        return {"heard": self._heard}
+        return {"heard": self._labels_heard}
 
 
 def raised(label: Label, said: Sequence[Label]) -> int:

@@ -18,7 +18,7 @@ from streamer.detect.network.lanes import Lanes
 from streamer.detect.state.arena import select
 from streamer.errors import SchemaMismatch
 from streamer.event import F32, F64, I64
-from streamer.protocols import Scorer
+from streamer.protocols import Network
 
 
 def misfit(spec: ModelSpec, now: ModelSpec) -> str | None:
@@ -34,7 +34,7 @@ class Takeover:
     """The lanes of the network that comes. Owned by the detector's thread."""
 
     def __init__(
-        self, scorer: Scorer, spec: ModelSpec, prior: Mapping[str, Any] | None, now: Lanes, slots: I64, *, rhythm: bool
+        self, scorer: Network, spec: ModelSpec, prior: Mapping[str, Any] | None, now: Lanes, slots: I64, *, rhythm: bool
     ) -> None:
         """`slots` are those in use. SchemaMismatch if the new network needs other rings than there are."""
         problem = misfit(spec, now.spec)

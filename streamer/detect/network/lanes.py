@@ -20,7 +20,7 @@ from streamer.detect.network import features
 from streamer.detect.network.features import Anchor
 from streamer.detect.state.ring import Ring
 from streamer.event import F32, F64, I64, Bool
-from streamer.protocols import Scorer
+from streamer.protocols import Network
 
 REBUILD_ROWS = 1024
 _ARRAYS = (
@@ -85,7 +85,7 @@ def forward(gap_s: F64) -> F64:
 class Lanes:
     """State, units and next anchor of every slot, over the ring that it was given."""
 
-    def __init__(self, scorer: Scorer, spec: ModelSpec, ring: Ring, *, rhythm: bool = True) -> None:
+    def __init__(self, scorer: Network, spec: ModelSpec, ring: Ring, *, rhythm: bool = True) -> None:
         slots, channels = len(ring.count), ring.values.shape[2]
         self.scorer, self.spec, self.ring = scorer, spec, ring
         self.rhythm = rhythm and scorer.has_rhythm

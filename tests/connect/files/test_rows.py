@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.connect.files.rows import Row, Skipped, later, plain, rows_of, survey, value_of
-from streamer.connect.formats.columns import Fields
+from streamer.connect.formats.columns import RecordFields
 from streamer.connect.formats.times import seconds_of_cell
 from streamer.errors import InputError
 
@@ -20,7 +20,7 @@ CSV = """ts,device,rms,note
 2024-03-01T00:00:10Z,008,nan,
 2024-03-01T00:00:20Z,007
 """
-FIELDS = Fields(("rms",), ("device",), "ts")
+FIELDS = RecordFields(("rms",), ("device",), "ts")
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_a_row_of_csv_is_an_object_with_numbers_as_numbers_and_names_as_names(pl
 def test_json_lines_pass_as_they_are_and_others_are_told(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"t": 17e8, "d": {"id": "a"}, "v": 1}\n[1]\n\n{"d": {"id": "b"}, "v": 2}\n{"t": 17e8, "v": 3}\n')
-    rows, _ = rows_of(path, Fields(("v",), ("d.id",), "t"))
+    rows, _ = rows_of(path, RecordFields(("v",), ("d.id",), "t"))
     first, second, third, fourth = rows.read()
     assert isinstance(first, Row) and rows.key_of(first.record, "d.id") == "a"
     assert isinstance(second, Skipped) and "no JSON object" in second.why

@@ -14,11 +14,11 @@ import pytest
 
 from streamer.connect.files.infer import guess_fields
 from streamer.connect.files.source import FileSource
-from streamer.connect.formats.columns import Fields
+from streamer.connect.formats.columns import RecordFields
 from streamer.errors import ConfigError, InputError
 from streamer.event import EventBatch, Poll, Rejected
 
-FIELDS = Fields(("x",), ("who",), "ts")
+FIELDS = RecordFields(("x",), ("who",), "ts")
 HEADER = b"ts,who,x\n"
 
 
@@ -73,13 +73,13 @@ def test_the_separator_is_found(tmp_path: Path, separator: bytes) -> None:
 
 def test_a_file_without_header_has_numbered_columns(tmp_path: Path) -> None:
     path = write(tmp_path, b"1,2\n3,4\n")
-    assert values(FileSource(path, Fields(("column_2",)))) == [2, 4]
-    assert values(FileSource(path, Fields(("b",)), columns=("a", "b"))) == [2, 4]
+    assert values(FileSource(path, RecordFields(("column_2",)))) == [2, 4]
+    assert values(FileSource(path, RecordFields(("b",)), columns=("a", "b"))) == [2, 4]
 
 
 def test_json_lines_are_known_by_their_first_character(tmp_path: Path) -> None:
     path = write(tmp_path, b'{"x": 1}\n{"x": 2}\nnope\n')
-    batches, rejected = read(FileSource(path, Fields(("x",))))
+    batches, rejected = read(FileSource(path, RecordFields(("x",))))
     assert batches[0].values.ravel().tolist() == [1, 2] and rejected[0].offset == 2
 
 

@@ -10,13 +10,13 @@ import fastavro
 import numpy as np
 
 from streamer.connect.formats.avro import HEAD, AvroDecoder, Schemas
-from streamer.connect.formats.columns import Fields
+from streamer.connect.formats.columns import RecordFields
 from streamer.connect.formats.decoder import Decoder
 from streamer.connect.formats.schema_registry import UnknownSchemaError
 from streamer.errors import RetryLater
 from streamer.event import EventBatch, Lease, Rejected
 
-FIELDS = Fields(("v.rms", "temp"), ("who",), "ts")
+FIELDS = RecordFields(("v.rms", "temp"), ("who",), "ts")
 LEASE = Lease("raw", 3, 7)
 Record = dict[str, Any]
 MAYBE = ["null", "double"]
@@ -58,7 +58,7 @@ def framed(record: Any, schema: Any = SCHEMA, number: int = 0) -> bytes:
     return HEAD.pack(0, number) + body.getvalue()
 
 
-def avro(registry: Registry, fields: Fields = FIELDS) -> Decoder:
+def avro(registry: Registry, fields: RecordFields = FIELDS) -> Decoder:
     return AvroDecoder(fields, Schemas(registry, fields), stream="s", lease=LEASE)
 
 

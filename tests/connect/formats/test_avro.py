@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.connect.formats.avro import HEAD, AvroDecoder, Schemas
-from streamer.connect.formats.columns import Fields
+from streamer.connect.formats.columns import RecordFields
 from streamer.errors import RetryLater
 from streamer.event import Lease
 from tests.connect.formats.records import FIELDS, MAYBE, SCHEMA, Record, Registry, avro, decode, framed, reasons
@@ -35,14 +35,16 @@ def test_an_avro_timestamp_is_a_time_in_any_unit(kind: str, unit: str) -> None:
     schema = reading(ts=["null", logical("long", kind)], x="int")
     moment = datetime(2026, 1, 1, 12, 30, 15, 250_000, None if kind.startswith("local") else UTC)
     batch, rejected = decode(
-        avro(Registry(schema), Fields(("x",), (), "ts", unit)), framed({"ts": moment, "x": 1}, schema)
+        avro(Registry(schema), RecordFields(("x",), (), "ts", unit)), framed({"ts": moment, "x": 1}, schema)
     )
     assert not rejected and batch.time_s[0] == pytest.approx(moment.replace(tzinfo=UTC).timestamp(), abs=1e-5)
 
 
 def test_an_avro_time_without_logical_type_has_the_configured_unit() -> None:
     schema = reading(ts="long", x="int")
-    batch, _ = decode(avro(Registry(schema), Fields(("x",), (), "ts", "ms")), framed({"ts": 5000, "x": 1}, schema))
+    batch, _ = decode(
+        avro(Registry(schema), RecordFields(("x",), (), "ts", "ms")), framed({"ts": 5000, "x": 1}, schema)
+    )
     assert batch.time_s.tolist() == [5]
 
 
@@ -51,7 +53,7 @@ def test_any_avro_timestamp_is_a_time_or_refused(number: int) -> None:
     schema = reading(ts="long", x="int", other="long")
     wire = framed({"ts": number, "x": 1, "other": number}, schema)
     told = reading(ts=logical("long", "timestamp-micros"), x="int", other=logical("long", "timestamp-millis"))
-    batch, rejected = decode(avro(Registry(told), Fields(("x",), (), "ts")), wire)
+    batch, rejected = decode(avro(Registry(told), RecordFields(("x",), (), "ts")), wire)
     assert len(batch) + len(rejected) == 1 and [one.reason for one in rejected] in ([], ["bad_time"])
     assert len(batch) == (0 <= number <= 4_102_444_800_000_000)
 
@@ -59,26 +61,26 @@ def test_any_avro_timestamp_is_a_time_or_refused(number: int) -> None:
 def test_a_date_is_a_time_and_a_time_of_day_is_none() -> None:
     schema = reading(ts=logical("int", "date"), x="int")
     wire = framed({"ts": datetime(2026, 1, 1, tzinfo=UTC).date(), "x": 1}, schema)
-    batch, _ = decode(avro(Registry(schema), Fields(("x",), (), "ts", "s")), wire)
+    batch, _ = decode(avro(Registry(schema), RecordFields(("x",), (), "ts", "s")), wire)
     assert batch.time_s[0] == datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 
 
 @pytest.mark.parametrize("kind", [{"type": "bytes"}, {"type": "fixed", "name": "F", "size": 8}])
 def test_a_decimal_is_a_number(kind: Record) -> None:
     schema = reading(x=["null", {**kind, "logicalType": "decimal", "scale": 2, "precision": 10}])
-    batch, rejected = decode(avro(Registry(schema), Fields(("x",))), framed({"x": Decimal("-12.75")}, schema))
+    batch, rejected = decode(avro(Registry(schema), RecordFields(("x",))), framed({"x": Decimal("-12.75")}, schema))
     assert not rejected and batch.values.tolist() == [[-12.75]]
 
 
 def test_an_enum_names_an_entity() -> None:
     schema = reading(who={"type": "enum", "name": "W", "symbols": ["pump", "fan"]}, x="int")
-    batch, _ = decode(avro(Registry(schema), Fields(("x",), ("who",))), framed({"who": "fan", "x": 1}, schema))
+    batch, _ = decode(avro(Registry(schema), RecordFields(("x",), ("who",))), framed({"who": "fan", "x": 1}, schema))
     assert batch.keys == ("fan",)
 
 
 def test_bytes_name_nothing() -> None:
     schema = reading(who="bytes", x="int")
-    told = reasons(avro(Registry(schema), Fields(("x",), ("who",))), framed({"who": b"p", "x": 1}, schema))
+    told = reasons(avro(Registry(schema), RecordFields(("x",), ("who",))), framed({"who": b"p", "x": 1}, schema))
     assert told == [("wrong_type", "who: b'p' is not a name (text or whole number)")]
 
 
@@ -89,7 +91,7 @@ kinds = st.sampled_from(["int", "long", "float", "double", MAYBE, ["null", "int"
 def test_every_schema_of_a_topic_s_history_is_read(history: list[dict[str, Any]]) -> None:
     """By its writer's schema: a channel that is there has its value, others are missing, texts are refused."""
     schemas = [reading(who="string", **types) for types in history]
-    decoder = avro(Registry(*schemas), Fields(("x", "y"), ("who",)))
+    decoder = avro(Registry(*schemas), RecordFields(("x", "y"), ("who",)))
     wires, expected = [], []
     for number, (types, schema) in enumerate(zip(history, schemas, strict=True)):
         record = {
@@ -139,10 +141,12 @@ def test_records_of_a_schema_of_no_use_are_refused(name: str) -> None:
 def test_a_list_of_records_without_fields_that_hold_themselves_is_of_no_use() -> None:
     inner = {"type": "record", "name": "I", "fields": [{"name": "n", "type": "null"}]}
     schema = reading(x="int", more={"type": "map", "values": {"type": "array", "items": inner}})
-    assert "fill the memory" in reasons(avro(Registry(schema), Fields(("x",))), HEAD.pack(0, 0))[0][1]
+    assert "fill the memory" in reasons(avro(Registry(schema), RecordFields(("x",))), HEAD.pack(0, 0))[0][1]
     tree = reading(x="int", more={"type": "array", "items": "R"})
     assert (
-        decode(avro(Registry(tree), Fields(("x",))), framed({"x": 1, "more": [{"x": 2, "more": []}]}, tree))[0].values
+        decode(avro(Registry(tree), RecordFields(("x",))), framed({"x": 1, "more": [{"x": 2, "more": []}]}, tree))[
+            0
+        ].values
         == 1
     )
 
@@ -182,5 +186,5 @@ def test_types_of_other_subjects_are_found_by_reference() -> None:
     registry.subjects["k", 4] = {"schema": json.dumps(kind)}
     inline = reading(pump={**pump, "fields": [{"name": "name", "type": kind}]}, ts="long", x="int")
     wire = framed({"pump": {"name": "b"}, "ts": 1_700_000_000_500, "x": 1}, inline)
-    batch, rejected = decode(avro(registry, Fields(("x",), ("pump.name",), "ts")), wire)
+    batch, rejected = decode(avro(registry, RecordFields(("x",), ("pump.name",), "ts")), wire)
     assert not rejected and batch.keys == ("b",) and batch.time_s.tolist() == [1_700_000_000.5]

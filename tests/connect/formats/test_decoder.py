@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.connect.formats.columns import Fields
+from streamer.connect.formats.columns import RecordFields
 from streamer.connect.formats.csv import CsvDecoder, join_quoted
 from streamer.connect.formats.decoder import MAX_NAME, RAW_KEPT, Decoder
 from streamer.connect.formats.json import JsonDecoder
@@ -19,16 +19,16 @@ from streamer.connect.formats.times import LATEST_S, seconds_of_text
 from streamer.errors import ConfigError, InputError
 from streamer.event import EventBatch, Rejected
 
-FIELDS = Fields(("rms", "temp"), ("who",), "ts")
+FIELDS = RecordFields(("rms", "temp"), ("who",), "ts")
 COLUMNS = ("ts", "who", "rms", "temp")
 GOOD_CSV, GOOD_JSON = b"1700000000,pump,1.5,20", b'{"ts":1700000000,"who":"pump","rms":1.5,"temp":20}'
 
 
-def csv_decoder(separator: str = ",", fields: Fields = FIELDS, limit: int = 1000) -> Decoder:
+def csv_decoder(separator: str = ",", fields: RecordFields = FIELDS, limit: int = 1000) -> Decoder:
     return CsvDecoder(fields, COLUMNS, stream="s", separator=separator, max_line_bytes=limit)
 
 
-def json_decoder(fields: Fields = FIELDS, limit: int = 1000) -> Decoder:
+def json_decoder(fields: RecordFields = FIELDS, limit: int = 1000) -> Decoder:
     return JsonDecoder(fields, stream="s", max_line_bytes=limit)
 
 
@@ -171,7 +171,7 @@ def test_a_name_may_be_a_number_and_loses_its_spaces() -> None:
 
 
 def test_nested_fields_are_read_by_their_path() -> None:
-    fields = Fields(("v.rms", r"v.a\.b"), ("meta.who",), "meta.ts")
+    fields = RecordFields(("v.rms", r"v.a\.b"), ("meta.who",), "meta.ts")
     line = b'{"meta":{"ts":1,"who":"p"},"v":{"rms":1.5,"a.b":2}}'
     batch, rejected = decode(json_decoder(fields), line, b'{"meta":{"ts":1,"who":"p"}}', b'{"meta":3,"v":{"rms":1}}')
     assert batch.values.tolist() == [[1.5, 2]] and names(batch) == ["p"]
@@ -179,17 +179,17 @@ def test_nested_fields_are_read_by_their_path() -> None:
 
 
 def test_a_parent_that_is_no_object_is_named() -> None:
-    _, rejected = decode(json_decoder(Fields(("v.rms",), (), "ts")), b'{"ts":1,"v":7}')
+    _, rejected = decode(json_decoder(RecordFields(("v.rms",), (), "ts")), b'{"ts":1,"v":7}')
     assert (rejected[0].reason, rejected[0].detail) == ("wrong_type", "v: 7 is not an object")
 
 
 def test_without_entity_the_stream_is_one_entity_and_without_time_rows_are_seconds() -> None:
-    batch, _ = decode(json_decoder(Fields(("rms",))), b'{"rms":1}', b'{"rms":2}')
+    batch, _ = decode(json_decoder(RecordFields(("rms",))), b'{"rms":1}', b'{"rms":2}')
     assert batch.keys == ("s",) and batch.time_s.tolist() == [0.0, 1.0]
 
 
 def test_an_event_may_have_several_entities() -> None:
-    batch, _ = decode(json_decoder(Fields(("x",), ("card", "shop"))), b'{"card":"c","shop":"s","x":1}')
+    batch, _ = decode(json_decoder(RecordFields(("x",), ("card", "shop"))), b'{"card":"c","shop":"s","x":1}')
     assert [batch.keys[i] for i in batch.entity[0]] == ["c", "s"]
 
 
@@ -204,7 +204,7 @@ def test_windows_line_ends_and_trailing_separators_do_not_matter() -> None:
 
 
 def test_a_row_may_end_before_columns_that_nobody_reads() -> None:
-    decoder = CsvDecoder(Fields(("x",)), ("x", "comment"), stream="s")
+    decoder = CsvDecoder(RecordFields(("x",)), ("x", "comment"), stream="s")
     batch, rejected = decode(decoder, b"1,hello", b"2")
     assert rejected == [] and batch.values.tolist() == [[1], [2]]
 
@@ -286,7 +286,7 @@ def test_what_is_no_time_is_none(text: str) -> None:
 
 def test_numbers_are_no_iso_times() -> None:
     assert np.isnan(seconds_of_text(["1700000000"], "iso")[0])
-    _, rejected = decode(json_decoder(Fields(("x",), (), "ts", "iso")), b'{"ts":1700000000,"x":1}')
+    _, rejected = decode(json_decoder(RecordFields(("x",), (), "ts", "iso")), b'{"ts":1700000000,"x":1}')
     assert rejected[0].reason == "bad_time"
 
 
@@ -300,19 +300,19 @@ WRONG_FIELDS = [
 @pytest.mark.parametrize(("channels", "more", "problem"), WRONG_FIELDS)
 def test_a_wrong_mapping_is_refused_by_its_path(channels: tuple[str, ...], more: dict[str, str], problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
-        Fields(channels, **more)  # type: ignore[arg-type]
+        RecordFields(channels, **more)  # type: ignore[arg-type]
 
 
 def test_a_field_cannot_be_a_value_and_an_object() -> None:
     with pytest.raises(ConfigError, match="a value and an object"):
-        json_decoder(Fields(("a", "a.b")))
+        json_decoder(RecordFields(("a", "a.b")))
     with pytest.raises(ConfigError, match="empty step"):
         split_path("a..b")
 
 
 def test_an_unknown_column_is_answered_with_the_nearest() -> None:
     with pytest.raises(InputError, match="no column 'tmep'; did you mean 'temp'"):
-        CsvDecoder(Fields(("tmep",)), COLUMNS, stream="s")
+        CsvDecoder(RecordFields(("tmep",)), COLUMNS, stream="s")
 
 
 def test_a_quote_that_never_closes_swallows_at_most_the_limit() -> None:

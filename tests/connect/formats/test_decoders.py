@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from streamer import config
 from streamer.connect.formats.avro import HEAD, AvroDecoder
-from streamer.connect.formats.columns import Fields
+from streamer.connect.formats.columns import RecordFields
 from streamer.connect.formats.csv import CsvDecoder
 from streamer.connect.formats.decoder import Decoder
 from streamer.connect.formats.factory import decoder_for
@@ -138,7 +138,7 @@ def test_two_rows_in_one_csv_record_are_refused_and_shift_no_other() -> None:
 
 
 def test_an_empty_csv_record_is_judged_the_same_alone_and_among_others() -> None:
-    decoder = CsvDecoder(Fields(("x",)), ("x",), stream="s")
+    decoder = CsvDecoder(RecordFields(("x",)), ("x",), stream="s")
     assert (
         reasons(decoder, b"") == reasons(decoder, b"1", b"", b"2") == [("missing_field", "x: the row has 0 of 1 cells")]
     )
@@ -147,7 +147,7 @@ def test_an_empty_csv_record_is_judged_the_same_alone_and_among_others() -> None
 def test_msgpack_timestamps_are_times_in_any_unit() -> None:
     moment = datetime(2026, 1, 1, 12, 30, 15, 250_000, UTC)
     for unit in ("auto", "s", "ms", "us", "ns", "iso"):
-        decoder = MsgpackDecoder(Fields(("x",), (), "ts", unit), stream="s")
+        decoder = MsgpackDecoder(RecordFields(("x",), (), "ts", unit), stream="s")
         batch, rejected = decode(decoder, msgspec.msgpack.encode({"ts": moment, "x": 1}))
         assert not rejected and batch.time_s[0] == pytest.approx(moment.timestamp(), abs=1e-5)
 
@@ -168,7 +168,7 @@ def test_the_format_of_a_source_chooses_the_decoder(name: str) -> None:
     columns = {"columns": ["ts", "who", "x"]} if name == "csv" else {}
     decoder = decoder_for(stream(format=name, max_record="2KiB", **columns), REGISTRY)(LEASE)
     assert type(decoder) is FORMATS[name] and (decoder.lease, decoder.max_line_bytes) == (LEASE, 2048)
-    assert decoder.fields == Fields(("x",), ("who",), "ts", "ms") and decoder.stream == "s"
+    assert decoder.fields == RecordFields(("x",), ("who",), "ts", "ms") and decoder.stream == "s"
     assert decode(decoder, b"x" * 2049)[1][0].detail == "the record is longer than 2048 bytes"
 
 

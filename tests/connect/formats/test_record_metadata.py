@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from streamer import config
 from streamer.config import ConfigErrors, config_from
-from streamer.connect.formats.columns import Fields
+from streamer.connect.formats.columns import RecordFields
 from streamer.connect.formats.csv import CsvDecoder
 from streamer.connect.formats.decoder import Decoder
 from streamer.connect.formats.factory import decoder_for, fields_of
 from streamer.connect.formats.json import JsonDecoder
 from streamer.connect.formats.msgpack import MsgpackDecoder
-from streamer.connect.formats.record_metadata import Beside
+from streamer.connect.formats.record_metadata import RecordMetadata
 from streamer.connect.kafka.consumer.decode import decode
 from streamer.connect.kafka.consumer.polled_records import Listed
 from streamer.event import Lease
@@ -28,7 +28,7 @@ from tests.connect.kafka.consumer.test_source_parts import Row
 
 LEASE = Lease("plant.a", 3, 1)
 T0_MS = 1_700_000_000_000
-OUTSIDE = Fields(("x",), ("@key", "who"), "@timestamp", outside=frozenset({"@key", "@timestamp"}))
+OUTSIDE = RecordFields(("x",), ("@key", "who"), "@timestamp", outside=frozenset({"@key", "@timestamp"}))
 SCHEMA = {
     "type": "record", "name": "R", "fields": [{"name": "x", "type": "double"}, {"name": "who", "type": "string"}]
 }  # fmt: skip
@@ -83,9 +83,9 @@ def test_a_refusal_names_what_is_missing(row: Row, reason: str, told: str) -> No
 
 
 def test_topic_and_partition_are_names_too() -> None:
-    fields = Fields(("x",), ("@topic", "@partition"), outside=frozenset({"@topic", "@partition"}))
+    fields = RecordFields(("x",), ("@topic", "@partition"), outside=frozenset({"@topic", "@partition"}))
     decoder = JsonDecoder(fields, stream="s")
-    batch, _ = decoder.decode([b'{"x": 1}'], np.array([5]), Beside(LEASE))
+    batch, _ = decoder.decode([b'{"x": 1}'], np.array([5]), RecordMetadata(LEASE))
     assert [batch.keys[code] for code in batch.entity[0]] == ["plant.a", "3"]
 
 

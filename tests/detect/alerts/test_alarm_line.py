@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.detect.alerts.alarm_line import STRAIN, Decider, alarm_line, deviates, kth_largest, led_by_rhythm, rising
+from streamer.detect.alerts.alarm_line import (
+    INCIDENT_PENALTY,
+    Decider,
+    alarm_line,
+    deviates,
+    kth_largest,
+    led_by_rhythm,
+    rising,
+)
 from streamer.event import F32
 from streamer.settings import MIN_EVIDENCE, DetectSettings
 from tests.detect.seen import f32
@@ -158,7 +166,7 @@ def test_within_the_floors_only_the_rhythm_may_raise_an_alarm() -> None:
 def test_alarms_in_a_day_stay_within_the_budget_but_for_the_first_dozen(levels: list[float]) -> None:
     world = World(budget_per_day=0.001, refractory_events=1, refractory_factor=0.0)
     world.decider._pace = np.float32(0)
-    assert (world.feed(*levels) >= 1).sum() <= np.log(6) / STRAIN + 1
+    assert (world.feed(*levels) >= 1).sum() <= np.log(6) / INCIDENT_PENALTY + 1
 
 
 def test_a_reset_entity_has_no_refractory_and_its_neighbour_keeps_its_own() -> None:

@@ -47,7 +47,9 @@ class Plant:
         return opened[0]
 
     def hear(self, kind: LabelKind, alert: Alert | None = None, number: int = 1) -> list[Alert]:
-        return self.detector.heed([replace(SAID, kind=kind, alert_id=alert.alert_id if alert else "", number=number)])
+        return self.detector.apply_labels(
+            [replace(SAID, kind=kind, alert_id=alert.alert_id if alert else "", number=number)]
+        )
 
     def line(self, entity: str = "pump") -> float:
         """By how much what people said raises the alarm line (log)."""
@@ -81,7 +83,7 @@ def test_an_incident_that_is_one_stays_open(plant: Plant, kind: LabelKind) -> No
 def test_a_label_of_another_incident_ends_nothing(plant: Plant) -> None:
     plant.fault()
     other = replace(SAID, kind=LabelKind.FALSE_ALARM, alert_id="0" * 32)
-    assert plant.detector.heed([other]) == []
+    assert plant.detector.apply_labels([other]) == []
     assert plant.detector.open_incidents == 1
 
 
@@ -97,7 +99,7 @@ def test_what_was_called_a_false_alarm_often_enough_does_not_fire_again() -> Non
     told, untold = Plant(), Plant()
     for world in (told, untold):
         world.run(QUIET)
-    told.detector.heed([replace(SAID, kind=LabelKind.FALSE_ALARM, number=n) for n in range(1, 6)])
+    told.detector.apply_labels([replace(SAID, kind=LabelKind.FALSE_ALARM, number=n) for n in range(1, 6)])
     sizes = [level for level in (4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 12.0) if _fires(untold, level)]
     assert sizes, "no fault of these sizes fires"
     assert not _fires(told, sizes[0])
@@ -136,7 +138,7 @@ def test_who_is_unsure_takes_back_the_false_alarms_of_the_same_incident_and_no_o
         replace(SAID, kind=LabelKind(kind), alert_id=opened.alert_id, number=2 + n) for n, kind in enumerate(kinds)
     ]
     for known in [said] if at_once else [said[: n + 1] for n in range(len(said))]:
-        plant.detector.heed(known)
+        plant.detector.apply_labels(known)
     assert plant.line() == pytest.approx(steps * STRICTER)
 
 
@@ -145,8 +147,8 @@ def test_what_a_label_changed_is_told_as_it_was_and_at_the_highest_line_it_is_no
     effects: list[Effect] = []
     for number in range(1, 8):
         said = replace(SAID, kind=LabelKind.FALSE_ALARM, alert_id=opened.alert_id, number=number)
-        plant.detector.heed([said], effects.append)
-        plant.detector.heed([said], effects.append)
+        plant.detector.apply_labels([said], effects.append)
+        plant.detector.apply_labels([said], effects.append)
     assert [effect.ended for effect in effects] == [opened.alert_id] + [""] * 6
     lines = [effect.line for effect in effects]
     assert lines[0] == pytest.approx((1.0, 1.25))
@@ -156,7 +158,7 @@ def test_what_a_label_changed_is_told_as_it_was_and_at_the_highest_line_it_is_no
 
 def test_of_an_entity_that_is_not_here_nothing_is_told(plant: Plant) -> None:
     effects: list[Effect] = []
-    plant.detector.heed([SAID, replace(SAID, stream="another")], effects.append)
+    plant.detector.apply_labels([SAID, replace(SAID, stream="another")], effects.append)
     assert effects == []
 
 
@@ -180,9 +182,9 @@ def test_a_label_acts_once_however_often_it_is_told_and_after_a_restart_too(plan
 
 def test_a_label_of_an_entity_that_is_not_here_waits_until_it_is(plant: Plant) -> None:
     stranger = replace(SAID, kind=LabelKind.FALSE_ALARM)
-    assert plant.detector.heed([stranger]) == []
+    assert plant.detector.apply_labels([stranger]) == []
     plant.run(QUIET)
-    plant.detector.heed([stranger])
+    plant.detector.apply_labels([stranger])
     assert plant.line() == pytest.approx(STRICTER)
 
 

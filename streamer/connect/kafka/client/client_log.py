@@ -28,7 +28,7 @@ Place = tuple[str, int, int]  # logger, line of its code, level: one per message
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
+class Complaint:
     """Something the client complained about."""
 
     at_s: float  # monotonic
@@ -43,9 +43,9 @@ class Captured(logging.Handler):
         super().__init__(logging.INFO)
         self._clock, self._passed = clock, logging.getLogger() if passed is None else passed
         self._guard = threading.Lock()
-        self._causes: OrderedDict[Place, Cause] = OrderedDict()
-        self._places: OrderedDict[Place, Period] = OrderedDict()
-        self._all = Period(MAX_LINES)
+        self._causes: OrderedDict[Place, Complaint] = OrderedDict()
+        self._places: OrderedDict[Place, BurstLimit] = OrderedDict()
+        self._all = BurstLimit(MAX_LINES)
         self._hushed = 0
 
     @contextmanager
@@ -64,14 +64,14 @@ class Captured(logging.Handler):
         place, text, now = (record.name, record.lineno, record.levelno), _text(record), self._clock()
         with self._guard:
             if record.levelno >= logging.WARNING and not record.name.startswith(ADVICE):
-                _put(self._causes, place, Cause(now, record.name, text))
+                _put(self._causes, place, Complaint(now, record.name, text))
             held_back = self._admit(place, now) if record.levelno >= self._passed.getEffectiveLevel() else None
         if held_back is not None:
             self._passed.handle(_line(record, text, held_back))
 
     def _admit(self, place: Place, now: float) -> int | None:
         """How many lines of the place were held back before this one; None holds it back."""
-        period = self._places.get(place) or Period(BURST)
+        period = self._places.get(place) or BurstLimit(BURST)
         _put(self._places, place, period)
         if self._hushed or not (period.has_room(now) and self._all.has_room(now)):
             period.held_back += 1
@@ -91,7 +91,7 @@ class Captured(logging.Handler):
             return sum(period.held_back for period in self._places.values())
 
 
-class Period:
+class BurstLimit:
     """At most `burst` lines within any PERIOD_S."""
 
     __slots__ = ("_taken", "held_back")

@@ -13,7 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from streamer.connect.kafka.client.packed_columns import Beside, Envelope, Headers, Kept, Packed, headers_at
+from streamer.connect.kafka.client.packed_columns import (
+    Envelope,
+    EnvelopeRecords,
+    Headers,
+    Packed,
+    PackedMetadata,
+    headers_at,
+)
 from streamer.event import I64
 
 WRITTEN_FOR = "3.0.12"  # of kafka-python
@@ -27,7 +34,7 @@ class Chunk:
     offsets: I64
     values: Sequence[bytes | None]
     begins: Sequence[Any]
-    beside: Beside
+    beside: PackedMetadata
 
     def __len__(self) -> int:
         return len(self.values)
@@ -297,7 +304,9 @@ class _Columnar(_PartitionRecords):  # type: ignore[misc] # the library has no t
                 )
             self.bytes_read += record.size_in_bytes
             kept: Envelope = record.key, record.headers, record.timestamp
-            yield from self._wanted(Chunk(np.array([record.offset], np.int64), [record.value], [kept], Kept()))
+            yield from self._wanted(
+                Chunk(np.array([record.offset], np.int64), [record.value], [kept], EnvelopeRecords())
+            )
 
 
 @cache

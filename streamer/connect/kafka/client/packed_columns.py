@@ -14,7 +14,7 @@ Headers = Sequence[tuple[str, bytes | None]]
 Envelope = tuple[bytes | None, Headers, int | None]  # key, headers, time in ms
 
 
-class Beside(Protocol):
+class PackedMetadata(Protocol):
     """The rest of the records of a batch; `begins` are the marks of some of its rows."""
 
     def envelope(self, begin: Any) -> Envelope: ...
@@ -79,7 +79,7 @@ class Packed:
         return header in self.data
 
 
-class Kept:
+class EnvelopeRecords:
     """Records of formats 0 and 1, which know no headers: a row's mark is its envelope."""
 
     def envelope(self, begin: Envelope) -> Envelope:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 POLL_RECORDS = 5000
 
 
-class Log(Peek):
+class PartitionLog(Peek):
     """Partitions from a time on, up to where they end now."""
 
     def begin(self, since_s: float, most: int) -> dict[Any, int]:
@@ -74,7 +74,7 @@ class Archive(WholeSource):
         self._max_record, self._clock = int(section.max_record), clock
         self.channels = decoder(Lease("", 0)).fields.channels
         self.rejected = 0
-        self._log = Log(kafka, section.named_topics or (), section.pattern)
+        self._log = PartitionLog(kafka, section.named_topics or (), section.pattern)
         self._servers, self._heard_at, self._closed = kafka.bootstrap_servers[0], clock(), False
         try:
             self._ends = self._log.begin(since_s, most)

@@ -44,7 +44,7 @@ class Committer:
             self._failed(worded(exc), exc)
 
     @property
-    def trouble(self) -> Ailment | None:
+    def problem(self) -> Ailment | None:
         since_s = self._failing_since_s
         if since_s is None or self._clock() - since_s < FAILING_S:
             return None

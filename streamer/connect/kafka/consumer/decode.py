@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from streamer.connect.formats.decoder import Decoder
-from streamer.connect.formats.record_metadata import KEY, TIMESTAMP, Beside
+from streamer.connect.formats.record_metadata import KEY, TIMESTAMP, RecordMetadata
 from streamer.connect.kafka.consumer.polled_records import Records
 from streamer.connect.kafka.consumer.traceparent import Traces
 from streamer.event import EventBatch, Lease, Rejected
@@ -28,12 +28,12 @@ def decode(records: Records, decoder: Decoder, lease: Lease) -> tuple[EventBatch
     return batch, [_addressed(one, records, lease) for one in _merged(tombstones, rejected)]
 
 
-def _beside(records: Records, outside: Collection[str], lease: Lease) -> Beside | None:
+def _beside(records: Records, outside: Collection[str], lease: Lease) -> RecordMetadata | None:
     """The columns that are read, and no others."""
     if not outside:
         return None
     keys = records.keys() if KEY in outside else ()
-    return Beside(lease, keys, records.times_ms() if TIMESTAMP in outside else None)
+    return RecordMetadata(lease, keys, records.times_ms() if TIMESTAMP in outside else None)
 
 
 def _merged(tombstones: list[Rejected], rejected: list[Rejected]) -> list[Rejected]:

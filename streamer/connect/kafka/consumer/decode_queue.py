@@ -25,7 +25,7 @@ class Undecoded:
         self._decoded: tuple[list[EventBatch], list[Rejected]] = ([], [])
 
     @property
-    def trouble(self) -> Ailment | None:
+    def problem(self) -> Ailment | None:
         return Ailment(self._waits_for, known=True) if self._waits_for else None
 
     @property

@@ -68,7 +68,7 @@ class Pulse:
             self._heard_s = self._clock()
 
     @property
-    def trouble(self) -> Ailment | None:
+    def problem(self) -> Ailment | None:
         """What the brokers do not answer, once they have been silent too long."""
         now_s = self._clock()
         silent_s = now_s - self._heard_s

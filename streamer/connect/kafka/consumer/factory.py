@@ -12,9 +12,9 @@ from streamer.connect.kafka.consumer.assignment import Commits
 from streamer.connect.kafka.consumer.committer import Committer
 from streamer.connect.kafka.consumer.decode_queue import Undecoded
 from streamer.connect.kafka.consumer.offset_lookup import Lookup
-from streamer.connect.kafka.consumer.partition_init import Admission
+from streamer.connect.kafka.consumer.partition_init import PartitionInit
 from streamer.connect.kafka.consumer.rebalance_listener import Share
-from streamer.connect.kafka.consumer.source import KafkaSource, Parts
+from streamer.connect.kafka.consumer.source import KafkaSource, SourceParts
 from streamer.connect.kafka.consumer.source_health import Vitals
 from streamer.connect.kafka.consumer.start_offset import parse_start
 from streamer.connect.kafka.diagnosis.background import Ailment, Inquiry
@@ -51,7 +51,7 @@ def open_topics(
     access.begin()
     undecoded = Undecoded(decoder, int(section.max_record), share.leases.holds)
     lookup = Lookup(access.consumer, start, access.known, commits=access.commits, clock=clock)
-    admission = Admission(share, lookup, restore, undecoded.admit, clock)
+    admission = PartitionInit(share, lookup, restore, undecoded.admit, clock)
     committer = Committer(access.consumer, commits, float(kafka.request_timeout), clock)
     beat = end_offsets.Pulse(end_offsets.ends_of(access.consumer), end_offsets.client_errors(), clock=clock)
     # A rebalance is known at the next heartbeat, a third of the session later: only after that is quiet quiet.
@@ -61,10 +61,10 @@ def open_topics(
     def others() -> Iterator[Ailment]:
         if section.pattern is not None and access.unmatched:
             yield _unmatched(kafka, section.pattern)
-        yield from filter(None, (admission.trouble, undecoded.trouble, committer.trouble))
+        yield from filter(None, (admission.problem, undecoded.problem, committer.problem))
 
     vitals = Vitals(name, access, share, beat, quiet_s, others, inquiry, clock)
-    parts = Parts(access, share, commits, admission, undecoded, committer, beat, vitals)
+    parts = SourceParts(access, share, commits, admission, undecoded, committer, beat, vitals)
     return KafkaSource(name, section, channels, parts, clock)
 
 

@@ -29,7 +29,7 @@ class Unanswered(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class OffsetRange:
     """The log of a partition reaches from `low` to before `high`."""
 
     low: int
@@ -37,12 +37,12 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class RestartPoint:
     """Where a partition goes on, and what its group had committed there, if anything."""
 
     position: int
     committed: Position | None
-    bounds: Bounds
+    bounds: OffsetRange
 
     @property
     def first(self) -> int:
@@ -66,11 +66,11 @@ class Lookup:
         """A new turn of questions."""
         self._deadline_s = self._clock() + TURN_S
 
-    def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds]:
+    def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, OffsetRange]:
         """Of those that answer."""
         low = self._each(self._consumer.beginning_offsets, partitions)
         high = self._each(self._consumer.end_offsets, list(low))
-        return {tp: Bounds(low[tp], max(low[tp], high[tp])) for tp in high}
+        return {tp: OffsetRange(low[tp], max(low[tp], high[tp])) for tp in high}
 
     def partitions(self, tp: TopicPartition) -> int:
         """How many its topic has. The client asks without end if it does not know; then we do not know either."""
@@ -80,7 +80,7 @@ class Lookup:
             raise Unanswered(f"the partitions of {tp.topic}") from exc
         return max(len(known), tp.partition + 1)
 
-    def origin(self, tp: TopicPartition, bounds: Bounds, restart: int | None = None) -> Origin:
+    def origin(self, tp: TopicPartition, bounds: OffsetRange, restart: int | None = None) -> RestartPoint:
         """The committed position, or where a group without one begins. Unanswered if the cluster does not say.
 
         A start that moves with the clock is committed before it is used: a crash before the first commit skips nothing.
@@ -93,12 +93,12 @@ class Lookup:
         )
         if found is not None:
             committed = Position(found.offset, found.metadata or "")
-            return Origin(found.offset, committed, bounds)
+            return RestartPoint(found.offset, committed, bounds)
         start = start_of((tp.topic, tp.partition), self._start, self._known)
         position = self._initial(tp, start, bounds)
-        return self._kept(tp, position, bounds) if start.moves else Origin(position, None, bounds)
+        return self._kept(tp, position, bounds) if start.moves else RestartPoint(position, None, bounds)
 
-    def _initial(self, tp: TopicPartition, start: Start, bounds: Bounds) -> int:
+    def _initial(self, tp: TopicPartition, start: Start, bounds: OffsetRange) -> int:
         if start.kind == "earliest":
             return bounds.low
         if start.kind == "latest":
@@ -108,16 +108,16 @@ class Lookup:
         )
         return bounds.high if asked[tp] is None else int(asked[tp].offset)
 
-    def _kept(self, tp: TopicPartition, position: int, bounds: Bounds) -> Origin:
+    def _kept(self, tp: TopicPartition, position: int, bounds: OffsetRange) -> RestartPoint:
         from kafka.structs import OffsetAndMetadata
 
         if not self._commits:
-            return Origin(position, None, bounds)
+            return RestartPoint(position, None, bounds)
         offsets = {tp: OffsetAndMetadata(position, "", -1)}
         self._asked(
             lambda ms: self._consumer.commit(offsets, timeout_ms=ms), f"the commit of a first position of {_name(tp)}"
         )
-        return Origin(position, Position(position), bounds)
+        return RestartPoint(position, Position(position), bounds)
 
     def _each(
         self, ask: Callable[..., Mapping[TopicPartition, int]], partitions: Collection[TopicPartition]

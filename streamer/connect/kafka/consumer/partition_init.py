@@ -8,19 +8,19 @@ from typing import Any
 
 import structlog
 
-from streamer.connect.kafka.consumer.offset_lookup import Bounds, Lookup, Unanswered
+from streamer.connect.kafka.consumer.offset_lookup import Lookup, OffsetRange, Unanswered
 from streamer.connect.kafka.consumer.rebalance_listener import Fresh, Share
 from streamer.connect.kafka.diagnosis.background import Ailment
 from streamer.event import Assigned, Expired, Lease
 from streamer.failpoints import failpoint
-from streamer.protocols import Clock, Found, Restorer
+from streamer.protocols import Clock, FoundPosition, Restorer
 
 log = structlog.get_logger()
 
 RETRY_S = 2.0  # between two rounds of questions where some had no answer
 
 
-class Admission:
+class PartitionInit:
     """Runs on the reader's thread, after each of the client's polls. What it finds out waits in two lists."""
 
     def __init__(
@@ -39,7 +39,7 @@ class Admission:
         self._origins: dict[Lease, int] = {}  # where judging begins: below, retention takes nothing unjudged
 
     @property
-    def trouble(self) -> Ailment | None:
+    def problem(self) -> Ailment | None:
         cause = self._unanswered
         return None if cause is None else Ailment("a new partition waits", f"no answer about {cause}", cause)
 
@@ -73,7 +73,7 @@ class Admission:
     def forget(self, lease: Lease) -> None:
         self._origins.pop(lease, None)
 
-    def _one(self, tp: Any, bounds: Bounds | None) -> None:
+    def _one(self, tp: Any, bounds: OffsetRange | None) -> None:
         if bounds is None:
             raise Unanswered(f"the log of {tp.topic} {tp.partition}")
         if tp in self._share.outside:
@@ -81,12 +81,14 @@ class Admission:
         else:
             self._begin(tp, self._share.fresh[tp], bounds)
 
-    def _begin(self, tp: Any, fresh: Fresh, bounds: Bounds) -> None:
+    def _begin(self, tp: Any, fresh: Fresh, bounds: OffsetRange) -> None:
         """Announce a partition, with the memory that is found for it, and what retention took of it."""
         origin = self._lookup.origin(tp, bounds, fresh.restart)
         of_topic = self._lookup.partitions(tp)
         note = origin.committed.note if origin.committed else ""
-        restored = self._restore(Found(tp.topic, tp.partition, origin.first, note, bounds.low, bounds.high, of_topic))
+        restored = self._restore(
+            FoundPosition(tp.topic, tp.partition, origin.first, note, bounds.low, bounds.high, of_topic)
+        )
         failpoint("before_admit")
         start = min(max(restored.start, bounds.low), origin.first)
         self._admitted(fresh.lease)
@@ -96,7 +98,7 @@ class Admission:
         self.assigned.append(Assigned(fresh.lease, origin.first, start, restored.memory, of_topic))
         self._expire(fresh.lease, origin.position, bounds.low)
 
-    def _mend(self, tp: Any, bounds: Bounds) -> None:
+    def _mend(self, tp: Any, bounds: OffsetRange) -> None:
         """Retention overtook us: the hole is told. Or the log is shorter than what we read: it is another one."""
         offset, lease = self._share.outside[tp], self._share.leases.of(tp.topic, tp.partition)
         if offset > bounds.high or lease is None:

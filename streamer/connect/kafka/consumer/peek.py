@@ -23,7 +23,7 @@ SILENT_S = 15.0  # a new leader is there by then
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class PeekedRecord:
     """One record as it stands in its log."""
 
     topic: str
@@ -85,16 +85,16 @@ class Peek:
         _, ends = self._bounds()
         self._seek({each: at.offset if (at := found.get(each)) else end for each, end in ends.items()})
 
-    def poll(self, timeout_s: float, most: int = 500) -> list[Record]:
+    def poll(self, timeout_s: float, most: int = 500) -> list[PeekedRecord]:
         """What came, oldest first by timestamp; [] if nothing did."""
         with broker_errors(self._kafka):
             polled: Mapping[Any, Sequence[Any]] = self._consumer.poll(round(timeout_s * 1000), max_records=most)
         return sorted(map(_record, (r for records in polled.values() for r in records)), key=_in_time)
 
-    def latest(self, count: int, within_s: float, clock: Clock = time.monotonic) -> list[Record]:
+    def latest(self, count: int, within_s: float, clock: Clock = time.monotonic) -> list[PeekedRecord]:
         """About the `count` newest records, oldest first; waits for some, at most so long, where there are none."""
         self.from_end(back=-(-count // len(self.partitions)))
-        end, found = clock() + within_s, list[Record]()
+        end, found = clock() + within_s, list[PeekedRecord]()
         while len(found) < count and (left := end - clock()) > 0:
             came = self.poll(min(left, POLL_S), most=count)
             found += came
@@ -102,7 +102,7 @@ class Peek:
                 break
         return sorted(found, key=_in_time)[-count:]
 
-    def whole(self) -> Iterator[Record]:
+    def whole(self) -> Iterator[PeekedRecord]:
         """Every record there is now, poll by poll. BrokerError if nothing more comes before the end."""
         ends, silent_s = self._bounds()[1], 0.0
         self.from_start()
@@ -117,7 +117,7 @@ class Peek:
         with broker_errors(self._kafka):
             return any(self._consumer.position(each, timeout_ms=self._timeout_ms) < end for each, end in ends.items())
 
-    def trouble(self, within_s: float) -> str | None:
+    def problem(self, within_s: float) -> str | None:
         """What the client complained about last, if it did lately: polls of a broker that is gone only stay empty."""
         return next(iter(tame().causes(within_s)), None)
 
@@ -175,12 +175,12 @@ def _listed(topics: Collection[str]) -> str:
     return f"there are: {', '.join(own[:MOST_LISTED])}{more}" if own else "there are no topics that we may see"
 
 
-def _record(record: Any) -> Record:
+def _record(record: Any) -> PeekedRecord:
     headers = tuple((str(name), bytes(value or b"")) for name, value in record.headers)
-    return Record(
+    return PeekedRecord(
         record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, headers
     )  # fmt: skip
 
 
-def _in_time(record: Record) -> tuple[int, int, int]:
+def _in_time(record: PeekedRecord) -> tuple[int, int, int]:
     return record.timestamp_ms, record.partition, record.offset

@@ -20,7 +20,7 @@ from streamer.connect.kafka.consumer.committer import Committer
 from streamer.connect.kafka.consumer.decode_queue import Undecoded
 from streamer.connect.kafka.consumer.end_offsets import Pulse
 from streamer.connect.kafka.consumer.group_member import Access
-from streamer.connect.kafka.consumer.partition_init import Admission
+from streamer.connect.kafka.consumer.partition_init import PartitionInit
 from streamer.connect.kafka.consumer.rebalance_listener import Share
 from streamer.connect.kafka.consumer.source_health import Vitals
 from streamer.errors import InputError
@@ -40,13 +40,13 @@ LEAVE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class SourceParts:
     """What a source is made of; `reading` puts them together."""
 
     access: Access
     share: Share
     commits: Commits
-    admission: Admission
+    admission: PartitionInit
     undecoded: Undecoded
     committer: Committer
     pulse: Pulse
@@ -64,7 +64,7 @@ class KafkaSource:
         name: str,
         section: config.KafkaSource,
         channels: tuple[str, ...],
-        parts: Parts,
+        parts: SourceParts,
         clock: Clock = time.monotonic,
     ) -> None:
         """`name` is of the cluster, in messages."""
@@ -79,9 +79,9 @@ class KafkaSource:
         self._pulse.start()
 
     @property
-    def trouble(self) -> str | None:
+    def problem(self) -> str | None:
         """None once closed: all that was owed is committed then, however its group fares."""
-        return None if self._closed else self._vitals.trouble
+        return None if self._closed else self._vitals.problem
 
     @property
     def at_end(self) -> bool:

@@ -25,7 +25,7 @@ class Vitals:
         others: Callable[[], Iterator[Ailment]], inquiry: Inquiry, clock: Clock = time.monotonic,
     ) -> None:  # fmt: skip
         """`quiet_s`: how long a group must be settled to be believed; `others` says what else is wrong."""
-        self.trouble: str | None = None
+        self.problem: str | None = None
         self.at_end = False
         self.lags: Mapping[Lease, int] = {}  # records not read yet, as of the brokers' last answer
         self._name, self._access, self._share, self._pulse = name, access, share, pulse
@@ -51,7 +51,7 @@ class Vitals:
             self._answer, self.lags = answer, self._measured(answer)
         hindered = busy or self._complaining or self._access.unmatched
         self.at_end = poll.empty and not hindered and answer is not None and self._quiet() and self._all_read()
-        self.trouble = self._find_trouble()
+        self.problem = self._find_trouble()
 
     def _watch_group(self) -> None:
         now_s, moves = self._clock(), self._share.moves
@@ -96,7 +96,7 @@ class Vitals:
         return f"{self._name}: {self._inquiry.words(found)}"
 
     def _ailments(self) -> Iterator[Ailment]:
-        silent = self._pulse.trouble
+        silent = self._pulse.problem
         if silent is not None:
             yield silent
         if self._complaining and self._complaint is not None:

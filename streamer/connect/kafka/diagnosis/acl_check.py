@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from streamer.connect.kafka.client import security
 from streamer.connect.kafka.diagnosis.broker_check import step_s, words
 from streamer.connect.kafka.diagnosis.causes import Cause, Diagnosis, diagnosis
-from streamer.connect.kafka.diagnosis.connection import Address, Connection
+from streamer.connect.kafka.diagnosis.connection import BrokerAddress, Connection
 
 if TYPE_CHECKING:
     from streamer.config import Kafka
@@ -22,7 +22,7 @@ SETTLE_S = 0.1  # a new cluster makes the topic of its groups when first asked f
 Ask = Callable[[Connection], Any]
 
 
-def topics(kafka: Kafka, at: Address, names: Iterable[str] | None) -> dict[str, Any]:
+def topics(kafka: Kafka, at: BrokerAddress, names: Iterable[str] | None) -> dict[str, Any]:
     """What the broker says about each topic, or about all that we may see: error_code, partitions, is_internal,
     authorized_operations. Broken on the way.
     """
@@ -40,7 +40,7 @@ def topic_trouble(kafka: Kafka, topic: Any, operation: int) -> Diagnosis | None:
     return None
 
 
-def group_trouble(kafka: Kafka, at: Address, group: str) -> Diagnosis | None:
+def group_trouble(kafka: Kafka, at: BrokerAddress, group: str) -> Diagnosis | None:
     """Why the group cannot be joined; None if it can. Broken on the way."""
     coordinator = _coordinator(kafka, at, group)
     error = coordinator if isinstance(coordinator, int) else _heartbeat(kafka, coordinator, group)
@@ -56,7 +56,7 @@ def _about(topics: Iterable[str] | None) -> Any:
     )  # fmt: skip
 
 
-def _coordinator(kafka: Kafka, at: Address, group: str) -> Address | int:
+def _coordinator(kafka: Kafka, at: BrokerAddress, group: str) -> BrokerAddress | int:
     """Where the group is kept, or the error code why that is not known."""
     from kafka.protocol.metadata import FindCoordinatorRequest
 
@@ -69,10 +69,10 @@ def _coordinator(kafka: Kafka, at: Address, group: str) -> Address | int:
             time.sleep(SETTLE_S)
 
     told = _ask(kafka, at, ask)
-    return int(told.error_code) or Address(told.host, told.port)
+    return int(told.error_code) or BrokerAddress(told.host, told.port)
 
 
-def _heartbeat(kafka: Kafka, at: Address, group: str) -> int:
+def _heartbeat(kafka: Kafka, at: BrokerAddress, group: str) -> int:
     """The error of a heartbeat of nobody: it changes nothing, and is refused as a member's would be."""
     from kafka.protocol.consumer import HeartbeatRequest
 
@@ -80,7 +80,7 @@ def _heartbeat(kafka: Kafka, at: Address, group: str) -> int:
     return int(_ask(kafka, at, lambda connection: connection.ask(beat)).error_code)
 
 
-def _ask(kafka: Kafka, at: Address, ask: Ask) -> Any:
+def _ask(kafka: Kafka, at: BrokerAddress, ask: Ask) -> Any:
     """The address was reached a moment ago, so that its name is known to this machine."""
     with Connection(kafka, at, security.options(kafka), end_s=time.monotonic() + step_s(kafka)) as connection:
         return ask(connection)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from streamer.connect.base.deadline import together
 from streamer.connect.kafka.client import security
 from streamer.connect.kafka.diagnosis.causes import Broken, Cause, Diagnosis, diagnosis
-from streamer.connect.kafka.diagnosis.connection import Address, Connection, addresses
+from streamer.connect.kafka.diagnosis.connection import BrokerAddress, Connection, addresses
 
 if TYPE_CHECKING:
     from streamer.config import Kafka
@@ -23,12 +23,12 @@ NAME_SERVICE_S = 0.5  # beyond a leg's own limit, for calls that have none
 class Visit:
     """What a connection of our own to one broker met: the brokers it names, or the cause why there are none."""
 
-    address: Address
-    brokers: tuple[Address, ...] = ()
-    trouble: Diagnosis | None = None
+    address: BrokerAddress
+    brokers: tuple[BrokerAddress, ...] = ()
+    problem: Diagnosis | None = None
 
 
-def visit_all(kafka: Kafka, where: Sequence[Address], limit_s: float) -> list[Visit]:
+def visit_all(kafka: Kafka, where: Sequence[BrokerAddress], limit_s: float) -> list[Visit]:
     """Connect to all at once, as far as a client gets; ConfigError if a file of `kafka.security` cannot be used."""
     options = security.options(kafka)
     end_s = time.monotonic() + limit_s
@@ -71,28 +71,28 @@ def user(kafka: Kafka) -> str:
     return "ANONYMOUS" if kafka.security.certificate is None else "<name in the client certificate>"
 
 
-def _brokers(kafka: Kafka, at: Address, options: dict[str, object], end_s: float) -> tuple[Address, ...]:
+def _brokers(kafka: Kafka, at: BrokerAddress, options: dict[str, object], end_s: float) -> tuple[BrokerAddress, ...]:
     from kafka.protocol.metadata import MetadataRequest
 
     with Connection(kafka, at, options, end_s=end_s) as connection:
         answer = connection.ask(MetadataRequest(version=1, topics=[]))
-    return tuple(Address(broker.host, broker.port) for broker in answer.brokers)
+    return tuple(BrokerAddress(broker.host, broker.port) for broker in answer.brokers)
 
 
-def _visit(kafka: Kafka, at: Address, answer: object) -> Visit:
+def _visit(kafka: Kafka, at: BrokerAddress, answer: object) -> Visit:
     try:
         return Visit(at, brokers=answer())  # type: ignore[operator]
     except Broken as exc:
-        return Visit(at, trouble=diagnosis(exc.cause, **words(kafka, address=at, detail=exc.detail)))
+        return Visit(at, problem=diagnosis(exc.cause, **words(kafka, address=at, detail=exc.detail)))
     except TimeoutError:
         told = words(kafka, address=at, detail="no answer of the name service in time")
-        return Visit(at, trouble=diagnosis(Cause.HOST_UNKNOWN, **told))
+        return Visit(at, problem=diagnosis(Cause.HOST_UNKNOWN, **told))
 
 
 def worst(visits: Sequence[Visit]) -> Diagnosis:
     """Of several troubles the one that was met farthest on the way."""
     order = list(Cause)
-    return max((v.trouble for v in visits if v.trouble is not None), key=lambda trouble: order.index(trouble.cause))
+    return max((v.problem for v in visits if v.problem is not None), key=lambda problem: order.index(problem.cause))
 
 
 def lost_brokers(kafka: Kafka, good: Sequence[Visit]) -> Diagnosis | None:
@@ -100,7 +100,7 @@ def lost_brokers(kafka: Kafka, good: Sequence[Visit]) -> Diagnosis | None:
     known = {visit.address for visit in good}
     named = sorted({broker for visit in good for broker in visit.brokers} - known, key=str)
     for visit in visit_all(kafka, named, step_s(kafka)):
-        if visit.trouble is not None:
-            detail = f"{visit.address}: {visit.trouble.problem}"
+        if visit.problem is not None:
+            detail = f"{visit.address}: {visit.problem.problem}"
             return diagnosis(Cause.ADVERTISED, **words(kafka, address=good[0].address, detail=detail))
     return None

@@ -11,7 +11,7 @@ from streamer.connect.kafka.client import security
 from streamer.connect.kafka.diagnosis import acl_check
 from streamer.connect.kafka.diagnosis.broker_check import Visit, lost_brokers, step_s, user, visit_all, words
 from streamer.connect.kafka.diagnosis.causes import Broken, Cause, Diagnosis, diagnosis
-from streamer.connect.kafka.diagnosis.connection import Address, addresses
+from streamer.connect.kafka.diagnosis.connection import BrokerAddress, addresses
 from streamer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ConnectFinding:
     """One thing and whether it is well; `fix` is empty where it is."""
 
     what: str
@@ -31,7 +31,7 @@ class Finding:
 def probe(
     kafka: Kafka, topics: Sequence[str] = (), group: str | None = None, *, writes: Sequence[str] = (),
     patterns: Sequence[str] = (),
-) -> list[Finding]:  # fmt: skip
+) -> list[ConnectFinding]:  # fmt: skip
     """Findings about the brokers, then each topic to read, each to write, what patterns match, the group. Never raises,
     no secrets.
 
@@ -40,15 +40,15 @@ def probe(
     try:
         return [_scrubbed(kafka, finding) for finding in _findings(kafka, topics, group, writes, patterns)]
     except ConfigError as exc:
-        return [Finding("security", ok=False, detail=security.scrub(kafka, str(exc)), fix=f"correct {exc.path}")]
+        return [ConnectFinding("security", ok=False, detail=security.scrub(kafka, str(exc)), fix=f"correct {exc.path}")]
 
 
 def _findings(
     kafka: Kafka, topics: Sequence[str], group: str | None, writes: Sequence[str], patterns: Sequence[str]
-) -> Iterator[Finding]:
+) -> Iterator[ConnectFinding]:
     visits = visit_all(kafka, addresses(kafka), step_s(kafka))
     yield from (_broker(kafka, visit) for visit in visits)
-    good = [visit for visit in visits if visit.trouble is None]
+    good = [visit for visit in visits if visit.problem is None]
     if not good:
         return
     lost = lost_brokers(kafka, good)
@@ -63,15 +63,15 @@ def _findings(
         yield _group(kafka, at, group)
 
 
-def _broker(kafka: Kafka, visit: Visit) -> Finding:
+def _broker(kafka: Kafka, visit: Visit) -> ConnectFinding:
     what = f"broker {visit.address}"
-    if visit.trouble is not None:
-        return _bad(what, visit.trouble)
+    if visit.problem is not None:
+        return _bad(what, visit.problem)
     how = "TLS" if kafka.security.encrypted else "plain text"
-    return Finding(what, ok=True, detail=f"reached over {how} as {user(kafka)}")
+    return ConnectFinding(what, ok=True, detail=f"reached over {how} as {user(kafka)}")
 
 
-def _topics(kafka: Kafka, at: Address, reads: Sequence[str], writes: Sequence[str]) -> Iterator[Finding]:
+def _topics(kafka: Kafka, at: BrokerAddress, reads: Sequence[str], writes: Sequence[str]) -> Iterator[ConnectFinding]:
     try:
         told = acl_check.topics(kafka, at, dict.fromkeys([*reads, *writes]))
     except Broken as exc:
@@ -79,12 +79,12 @@ def _topics(kafka: Kafka, at: Address, reads: Sequence[str], writes: Sequence[st
         return
     wanted = [("read", acl_check.READ, name) for name in reads] + [("write", acl_check.WRITE, name) for name in writes]
     for verb, operation, name in wanted:
-        trouble = acl_check.topic_trouble(kafka, told[name], operation)
-        well = Finding(f"{verb} topic {name}", ok=True, detail=f"{len(told[name].partitions)} partitions")
-        yield well if trouble is None else _bad(well.what, trouble)
+        problem = acl_check.topic_trouble(kafka, told[name], operation)
+        well = ConnectFinding(f"{verb} topic {name}", ok=True, detail=f"{len(told[name].partitions)} partitions")
+        yield well if problem is None else _bad(well.what, problem)
 
 
-def _patterns(kafka: Kafka, at: Address, patterns: Sequence[str]) -> Iterator[Finding]:
+def _patterns(kafka: Kafka, at: BrokerAddress, patterns: Sequence[str]) -> Iterator[ConnectFinding]:
     """What each matches, as the client sees it: topics that it may not see are none, internal ones are not read."""
     try:
         told = [topic for topic in acl_check.topics(kafka, at, None).values() if not topic.is_internal]
@@ -95,32 +95,34 @@ def _patterns(kafka: Kafka, at: Address, patterns: Sequence[str]) -> Iterator[Fi
         yield from _matched(kafka, pattern, [topic for topic in told if re.match(pattern, topic.name)])
 
 
-def _matched(kafka: Kafka, pattern: str, found: Sequence[Any]) -> Iterator[Finding]:
+def _matched(kafka: Kafka, pattern: str, found: Sequence[Any]) -> Iterator[ConnectFinding]:
     what, count = f"read topics {pattern}", sum(len(topic.partitions) for topic in found)
     if not found:
         yield _bad(what, diagnosis(Cause.PATTERN_EMPTY, **words(kafka, name=pattern)))
         return
     troubles = [(topic.name, acl_check.topic_trouble(kafka, topic, acl_check.READ)) for topic in found]
-    bad = [_bad(f"read topic {name}", trouble) for name, trouble in troubles if trouble is not None]
-    yield from bad or [Finding(what, ok=True, detail=f"{len(found)} topics, {count} partitions")]
+    bad = [_bad(f"read topic {name}", problem) for name, problem in troubles if problem is not None]
+    yield from bad or [ConnectFinding(what, ok=True, detail=f"{len(found)} topics, {count} partitions")]
 
 
-def _group(kafka: Kafka, at: Address, group: str) -> Finding:
+def _group(kafka: Kafka, at: BrokerAddress, group: str) -> ConnectFinding:
     what = f"group {group}"
     try:
-        trouble = acl_check.group_trouble(kafka, at, group)
+        problem = acl_check.group_trouble(kafka, at, group)
     except Broken as exc:
-        trouble = _at(kafka, at, exc)
-    return Finding(what, ok=True, detail="may be joined") if trouble is None else _bad(what, trouble)
+        problem = _at(kafka, at, exc)
+    return ConnectFinding(what, ok=True, detail="may be joined") if problem is None else _bad(what, problem)
 
 
-def _at(kafka: Kafka, at: Address, exc: Broken) -> Diagnosis:
+def _at(kafka: Kafka, at: BrokerAddress, exc: Broken) -> Diagnosis:
     return diagnosis(exc.cause, **words(kafka, address=at, detail=exc.detail))
 
 
-def _bad(what: str, trouble: Diagnosis) -> Finding:
-    return Finding(what, ok=False, detail=trouble.problem, fix=trouble.fix)
+def _bad(what: str, problem: Diagnosis) -> ConnectFinding:
+    return ConnectFinding(what, ok=False, detail=problem.problem, fix=problem.fix)
 
 
-def _scrubbed(kafka: Kafka, finding: Finding) -> Finding:
-    return Finding(finding.what, finding.ok, security.scrub(kafka, finding.detail), security.scrub(kafka, finding.fix))
+def _scrubbed(kafka: Kafka, finding: ConnectFinding) -> ConnectFinding:
+    return ConnectFinding(
+        finding.what, finding.ok, security.scrub(kafka, finding.detail), security.scrub(kafka, finding.fix)
+    )

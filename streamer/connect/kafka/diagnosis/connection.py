@@ -28,7 +28,7 @@ UNSUPPORTED_MECHANISM, OUT_OF_PLACE, LOGIN_FAILED = 33, 34, 58  # Kafka's error 
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class BrokerAddress:
     host: str
     port: int
 
@@ -36,15 +36,15 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def addresses(kafka: Kafka) -> list[Address]:
+def addresses(kafka: Kafka) -> list[BrokerAddress]:
     """The bootstrap servers."""
-    return [Address(*pair) for pair in map(split_host, kafka.bootstrap_servers) if pair is not None]
+    return [BrokerAddress(*pair) for pair in map(split_host, kafka.bootstrap_servers) if pair is not None]
 
 
 class Connection:
     """Connected, encrypted and logged in, or Broken. One request at a time."""
 
-    def __init__(self, kafka: Kafka, address: Address, options: Mapping[str, Any], *, end_s: float) -> None:
+    def __init__(self, kafka: Kafka, address: BrokerAddress, options: Mapping[str, Any], *, end_s: float) -> None:
         from kafka.protocol.parser import KafkaProtocol
 
         self._kafka, self._address, self._options, self._end_s = kafka, address, options, end_s
@@ -204,7 +204,7 @@ def _about_certificate(code: int) -> Cause:
     return Cause.WRONG_NAME if code in NAMES else Cause.UNKNOWN_CA
 
 
-def _speaks_tls(address: Address, timeout_s: float) -> bool:
+def _speaks_tls(address: BrokerAddress, timeout_s: float) -> bool:
     """Whether the peer answers a TLS greeting in TLS, whatever it thinks of us. Nothing is sent over it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

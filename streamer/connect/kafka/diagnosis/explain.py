@@ -12,7 +12,7 @@ from streamer.connect.kafka.client import client_log, security
 from streamer.connect.kafka.diagnosis import acl_check
 from streamer.connect.kafka.diagnosis.broker_check import lost_brokers, step_s, visit_all, words, worst
 from streamer.connect.kafka.diagnosis.causes import Broken, Cause, Diagnosis, diagnosis
-from streamer.connect.kafka.diagnosis.connection import Address, addresses
+from streamer.connect.kafka.diagnosis.connection import BrokerAddress, addresses
 from streamer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def reason(
 def _met(kafka: Kafka, topics: Collection[str], group: str | None) -> Diagnosis | None:
     """What a look at every broker met, rights before a broker that is away: the others may do without it."""
     visits = visit_all(kafka, addresses(kafka), step_s(kafka))
-    good, bad = [v for v in visits if v.trouble is None], [v for v in visits if v.trouble is not None]
+    good, bad = [v for v in visits if v.problem is None], [v for v in visits if v.problem is not None]
     if not good:
         return worst(bad)
     return _refused(kafka, good[0].address, topics, group) or (worst(bad) if bad else lost_brokers(kafka, good))
@@ -92,30 +92,30 @@ def _named(exc: BaseException) -> str:
 
 def _from_visits(kafka: Kafka, exc: BaseException | None) -> Diagnosis:
     visits = visit_all(kafka, addresses(kafka), step_s(kafka))
-    good = [visit for visit in visits if visit.trouble is None]
+    good = [visit for visit in visits if visit.problem is None]
     if not good:
         return worst(visits)
     at = good[0].address
     return _hidden(kafka, at, exc) or lost_brokers(kafka, good) or _unclear(kafka, at, exc)
 
 
-def _hidden(kafka: Kafka, at: Address, exc: BaseException | None) -> Diagnosis | None:
+def _hidden(kafka: Kafka, at: BrokerAddress, exc: BaseException | None) -> Diagnosis | None:
     """A topic that the client does not find may be missing or forbidden: lists leave out what we may not see."""
     names = [name for each in _chain(exc) if _is(each, MISSING) for name in _named(each).split(", ")]
     return _refused(kafka, at, names, None)
 
 
-def _refused(kafka: Kafka, at: Address, names: Collection[str], group: str | None) -> Diagnosis | None:
+def _refused(kafka: Kafka, at: BrokerAddress, names: Collection[str], group: str | None) -> Diagnosis | None:
     try:
         told = acl_check.topics(kafka, at, names) if names else {}
         found = (acl_check.topic_trouble(kafka, topic, acl_check.READ) for topic in told.values())
-        trouble = next((each for each in found if each is not None), None)
-        return trouble if trouble is not None or group is None else acl_check.group_trouble(kafka, at, group)
+        problem = next((each for each in found if each is not None), None)
+        return problem if problem is not None or group is None else acl_check.group_trouble(kafka, at, group)
     except Broken:
         return None
 
 
-def _unclear(kafka: Kafka, at: Address, exc: BaseException | None) -> Diagnosis:
+def _unclear(kafka: Kafka, at: BrokerAddress, exc: BaseException | None) -> Diagnosis:
     """All is well now: what the client wrote down, or its error, is the only trace."""
     trace = [*client_log.tame().causes(LOG_S), *(str(each) or type(each).__name__ for each in _chain(exc))]
     cause = Cause.UNCLEAR if trace else Cause.NONE

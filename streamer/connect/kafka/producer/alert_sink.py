@@ -9,7 +9,7 @@ import msgspec
 
 from streamer.connect.formats.alert_event import alert_json, model_json
 from streamer.connect.kafka.producer.cloudevents import alert_headers, model_headers
-from streamer.connect.kafka.producer.producer import DeliveringProducer, Record
+from streamer.connect.kafka.producer.producer import DeliveringProducer, OutgoingRecord
 from streamer.event import Alert, Message, ModelEvent
 from streamer.protocols import Clock
 
@@ -43,17 +43,17 @@ class KafkaSink:
         self._producer.close()
 
 
-def alert_record(alert: Alert) -> Record:
+def alert_record(alert: Alert) -> OutgoingRecord:
     """An entity's alerts stay in order: its name is the key."""
-    return Record(alert.entity.encode(errors="replace"), alert_json(alert), alert_headers(alert))
+    return OutgoingRecord(alert.entity.encode(errors="replace"), alert_json(alert), alert_headers(alert))
 
 
-def model_record(event: ModelEvent) -> Record:
+def model_record(event: ModelEvent) -> OutgoingRecord:
     """Keyed by the version that judges now."""
-    return Record(event.model.version.encode(errors="replace"), model_json(event), model_headers(event))
+    return OutgoingRecord(event.model.version.encode(errors="replace"), model_json(event), model_headers(event))
 
 
-def without_window_values(record: Record) -> Record | None:
+def without_window_values(record: OutgoingRecord) -> OutgoingRecord | None:
     """The alert without the raw values of its window; None if it has none."""
     alert = msgspec.json.decode(record.value, type=dict)
     if not alert.get("window") or not alert["window"]["values"]:

@@ -15,7 +15,7 @@ from typing import Generic, NamedTuple, TypeVar
 R = TypeVar("R")
 
 
-class Ticket(NamedTuple):
+class SendTicket(NamedTuple):
     """One attempt to deliver one record. A ticket of a client that was given up counts no more."""
 
     number: int
@@ -59,7 +59,7 @@ class Outstanding(Generic[R]):
         """Whether something failed and what flies beside it is not decided yet."""
         return self._failing
 
-    def record(self, ticket: Ticket) -> R:
+    def record(self, ticket: SendTicket) -> R:
         return self._entries[ticket.number].record
 
     def waited_s(self, now: float) -> float:
@@ -69,7 +69,7 @@ class Outstanding(Generic[R]):
     def add(self, key: Hashable, record: R) -> None:
         self._entries[self._end] = _Entry(key, record)
 
-    def next(self) -> tuple[Ticket, R] | None:
+    def next(self) -> tuple[SendTicket, R] | None:
         """The record to hand over now; None if there is none, or if something must be decided first."""
         if self._failing and not self._rewind():
             return None
@@ -78,20 +78,20 @@ class Outstanding(Generic[R]):
         self._cursor = self._waiting_from(self._cursor)
         if self._cursor == self._end:
             return None
-        return Ticket(self._cursor, self._client), self._entries[self._cursor].record
+        return SendTicket(self._cursor, self._client), self._entries[self._cursor].record
 
-    def handed(self, ticket: Ticket, now: float) -> None:
+    def handed(self, ticket: SendTicket, now: float) -> None:
         """What `next` returned is with the client."""
         entry = self._entries[ticket.number]
         entry.state, entry.handed_at = _State.FLYING, now
         self._flying += 1
         self._cursor = ticket.number + 1
 
-    def replace(self, ticket: Ticket, record: R) -> None:
+    def replace(self, ticket: SendTicket, record: R) -> None:
         """Send another record in its place from the next attempt on."""
         self._entries[ticket.number].record = record
 
-    def delivered(self, ticket: Ticket) -> bool:
+    def delivered(self, ticket: SendTicket) -> bool:
         """The log has it; whether that was news."""
         if not self._answered(ticket, _State.DELIVERED):
             return False
@@ -100,7 +100,7 @@ class Outstanding(Generic[R]):
         self._forget()
         return True
 
-    def failed(self, ticket: Ticket) -> bool:
+    def failed(self, ticket: SendTicket) -> bool:
         """The client gave it up; whether that was news."""
         if not self._answered(ticket, _State.FAILED):
             return False
@@ -115,7 +115,7 @@ class Outstanding(Generic[R]):
             entry.state = _State.FAILED if entry.state is _State.FLYING else entry.state
         self._failing = bool(self._entries)
 
-    def _answered(self, ticket: Ticket, state: _State) -> bool:
+    def _answered(self, ticket: SendTicket, state: _State) -> bool:
         if ticket.client != self._client or ticket.number < self._first:
             return False
         entry = self._entries[ticket.number]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import structlog
 
 from streamer.connect.kafka.producer.client_factory import discard, explained, is_retriable, is_too_large, open_producer
-from streamer.connect.kafka.producer.in_flight import Outstanding, Ticket
+from streamer.connect.kafka.producer.in_flight import Outstanding, SendTicket
 from streamer.errors import SinkError
 from streamer.failpoints import failpoint
 from streamer.protocols import Clock
@@ -35,7 +35,7 @@ FIRST_PAUSE_S, LAST_PAUSE_S = 0.25, 4.0  # between attempts after failures: doub
 STALLED_S = 20.0
 
 
-class Record(NamedTuple):
+class OutgoingRecord(NamedTuple):
     """What one record of a topic holds."""
 
     key: bytes | None
@@ -43,10 +43,12 @@ class Record(NamedTuple):
     headers: Headers = ()
 
 
-Shrink = Callable[[Record], Record | None]  # what to send instead of a record that is too large; None: nothing
+Shrink = Callable[
+    [OutgoingRecord], OutgoingRecord | None
+]  # what to send instead of a record that is too large; None: nothing
 
 
-def whole(record: Record) -> None:
+def whole(record: OutgoingRecord) -> None:
     """Nothing is sent instead of this record."""
 
 
@@ -66,8 +68,8 @@ class DeliveringProducer:
         self._stalled_s = max(stalled_s, 4 * kafka.request_timeout)
         self._open = partial(open_producer, kafka, topic, compression, delivery_timeout_s)
         self._client = self._open()
-        self._outstanding: Outstanding[Record] = Outstanding()
-        self._answers: deque[tuple[Ticket, BaseException | None]] = deque()  # filled by the client's own thread
+        self._outstanding: Outstanding[OutgoingRecord] = Outstanding()
+        self._answers: deque[tuple[SendTicket, BaseException | None]] = deque()  # filled by the client's own thread
         self._changed = threading.Condition()  # guards `_outstanding` and `_problem`
         self._bell = threading.Event()
         self._problem: str | None = None
@@ -85,7 +87,7 @@ class DeliveringProducer:
         """How many records there are from the oldest unconfirmed one on."""
         return self._outstanding.undelivered
 
-    def send(self, record: Record) -> None:
+    def send(self, record: OutgoingRecord) -> None:
         """Take the record; never waits. SinkError after `close`."""
         if self._closing.is_set():
             raise SinkError(f"kafka topic {self._topic}: is closed")
@@ -139,13 +141,13 @@ class DeliveringProducer:
                     self._confirmed(ticket) if error is None else self._failed(ticket, error)
                 self._changed.notify_all()
 
-    def _confirmed(self, ticket: Ticket) -> None:
+    def _confirmed(self, ticket: SendTicket) -> None:
         failpoint("after_confirm")
         if self._outstanding.delivered(ticket):
             self._problem, self._cause, self._pause_s = None, None, FIRST_PAUSE_S
             self._deliveries += 1
 
-    def _failed(self, ticket: Ticket, error: BaseException) -> None:
+    def _failed(self, ticket: SendTicket, error: BaseException) -> None:
         """The first failure names the cause; those that follow are other records, given up with it."""
         first = not self._outstanding.failing
         if not self._outstanding.failed(ticket):
@@ -155,7 +157,7 @@ class DeliveringProducer:
             self._cause = error
             self._wait_longer()
 
-    def _shrunk(self, ticket: Ticket) -> bool:
+    def _shrunk(self, ticket: SendTicket) -> bool:
         smaller = self._shrink(self._outstanding.record(ticket))
         if smaller is not None:
             self._outstanding.replace(ticket, smaller)
@@ -224,7 +226,7 @@ class DeliveringProducer:
             self._produce(*found)
         self._bell.set()
 
-    def _produce(self, ticket: Ticket, record: Record) -> None:
+    def _produce(self, ticket: SendTicket, record: OutgoingRecord) -> None:
         from kafka.errors import KafkaError
 
         answer = partial(self._answer, ticket)
@@ -236,7 +238,7 @@ class DeliveringProducer:
             sent.add_both(answer)
             failpoint("after_produce")
 
-    def _answer(self, ticket: Ticket, answer: Any) -> None:
+    def _answer(self, ticket: SendTicket, answer: Any) -> None:
         """On the client's thread, which must not be kept."""
         self._answers.append((ticket, answer if isinstance(answer, BaseException) else None))
         self._bell.set()

@@ -27,7 +27,7 @@ class Push:
         from kafka import KafkaProducer
 
         self.topic, self.sent, self.acked, self.failed = topic, 0, 0, 0
-        self.trouble: str | None = None  # of the first record that failed
+        self.problem: str | None = None  # of the first record that failed
         self._most, self._clock = most, clock
         self._pending: deque[Any] = deque()
         with broker_errors(kafka):
@@ -80,4 +80,4 @@ class Push:
 
     def _fail(self, exc: Exception) -> None:
         self.failed += 1
-        self.trouble = self.trouble or f"{type(exc).__name__}: {exc}"
+        self.problem = self.problem or f"{type(exc).__name__}: {exc}"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.connect.formats.columns import Fields
+from streamer.connect.formats.columns import RecordFields
 from streamer.connect.formats.json import JsonDecoder
 from streamer.connect.kafka.consumer.decode import decode
 from streamer.connect.kafka.consumer.end_offsets import SILENT_S, SILENT_WHILE_READING_S, Pulse
@@ -68,9 +68,9 @@ def test_a_pulse_that_is_answered_is_no_trouble_and_its_answer_ages() -> None:
     asked = Asked()
     asked.pulse.beat()
     answer = asked.pulse.fresh(1.0)
-    assert answer is not None and answer.ends == {"p": 3} and asked.pulse.trouble is None
+    assert answer is not None and answer.ends == {"p": 3} and asked.pulse.problem is None
     asked.now = 1.1
-    assert asked.pulse.fresh(1.0) is None and asked.pulse.trouble is None
+    assert asked.pulse.fresh(1.0) is None and asked.pulse.problem is None
 
 
 def test_silence_is_trouble_until_the_next_answer() -> None:
@@ -78,12 +78,12 @@ def test_silence_is_trouble_until_the_next_answer() -> None:
     asked.pulse.beat()
     asked.away = True
     while asked.now <= SILENT_S:
-        assert asked.pulse.trouble is None
+        assert asked.pulse.problem is None
         asked.pulse.beat()
-    assert "nobody there" in str(asked.pulse.trouble) and "for 2 s" in str(asked.pulse.trouble)
+    assert "nobody there" in str(asked.pulse.problem) and "for 2 s" in str(asked.pulse.problem)
     asked.away = False
     asked.pulse.beat()
-    assert asked.pulse.trouble is None
+    assert asked.pulse.problem is None
 
 
 def test_silence_behind_records_takes_longer_to_be_trouble() -> None:
@@ -92,9 +92,9 @@ def test_silence_behind_records_takes_longer_to_be_trouble() -> None:
     while asked.now < SILENT_WHILE_READING_S:
         asked.pulse.beat()
         asked.pulse.records_came()
-        assert (asked.pulse.trouble is None) == (asked.now <= SILENT_WHILE_READING_S)
+        assert (asked.pulse.problem is None) == (asked.now <= SILENT_WHILE_READING_S)
     asked.pulse.beat()
-    assert asked.pulse.trouble is not None
+    assert asked.pulse.problem is not None
 
 
 @dataclass
@@ -120,7 +120,7 @@ def test_every_record_is_an_event_or_a_refusal_with_its_own_key(rows: list[tuple
     offsets = np.cumsum([0, *(step for _, step, _ in rows)])[1:].tolist()  # logs have holes
     records = [Row(o, value, key, (("h", None),), o) for o, (value, _, key) in zip(offsets, rows, strict=True)]
     lease = Lease("t", 3, 5)
-    decoder = JsonDecoder(Fields(("x",), (), "ts"), stream="s", max_line_bytes=200)
+    decoder = JsonDecoder(RecordFields(("x",), (), "ts"), stream="s", max_line_bytes=200)
     batch, rejected = decode(Listed.of(records), decoder, lease)
     assert batch.lease == lease
     assert sorted([*batch.offset.tolist(), *(r.offset for r in rejected)]) == offsets

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kafka.record.memory_records import MemoryRecords, MemoryRecordsBuilder
 
-from streamer.connect.formats.columns import Fields
+from streamer.connect.formats.columns import RecordFields
 from streamer.connect.formats.json import JsonDecoder
 from streamer.connect.kafka.client.columnar_patch import Joined, chunk_of
 from streamer.connect.kafka.consumer.decode import decode
@@ -90,7 +90,7 @@ class Watched(Joined):
 
 
 def batch_of(records: Records) -> Any:
-    decoder = JsonDecoder(Fields(("x",)), stream="s")
+    decoder = JsonDecoder(RecordFields(("x",)), stream="s")
     return decode(records, decoder, Lease("t", 0))[0]
 
 

@@ -11,7 +11,7 @@ from streamer.connect.dead_letters.letter import CUT_HEADER, letter_headers, let
 from streamer.connect.formats.alert_event import alert_json
 from streamer.connect.kafka.producer.alert_sink import OMITTED, alert_record, without_window_values
 from streamer.connect.kafka.producer.cloudevents import alert_headers, message_id
-from streamer.connect.kafka.producer.producer import Record
+from streamer.connect.kafka.producer.producer import OutgoingRecord
 from streamer.event import Alert, Lease, Rejected, WindowSlice
 from streamer.protocols import Letter
 from tests.contracts import examples
@@ -60,7 +60,7 @@ def test_a_repeated_message_has_the_same_id() -> None:
 
 @pytest.mark.parametrize("entity", ["pump-17", "Pumpe ü", "\ud800 half", "line\nbreak \x1b[2J"])
 def test_any_entity_makes_headers_that_can_be_read(entity: str) -> None:
-    record = Record(entity.encode(errors="replace"), b"", alert_headers(examples.alert(entity=entity)))
+    record = OutgoingRecord(entity.encode(errors="replace"), b"", alert_headers(examples.alert(entity=entity)))
     assert record.key
     assert dict(record.headers)["ce_subject"].decode().isprintable()
 

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from streamer.connect.kafka.producer.in_flight import Outstanding, Ticket
+from streamer.connect.kafka.producer.in_flight import Outstanding, SendTicket
 
 KEYS = st.sampled_from("abc")
 
@@ -19,8 +19,8 @@ class Delivery(RuleBasedStateMachine):
         self.books: Outstanding[int] = Outstanding()
         self.keys: list[str] = []  # of record 0, 1, 2 ...
         self.log: list[int] = []
-        self.flying: dict[Ticket, float] = {}  # when each was handed to the present client, in that order
-        self.lost: list[Ticket] = []  # held by clients that were given up
+        self.flying: dict[SendTicket, float] = {}  # when each was handed to the present client, in that order
+        self.lost: list[SendTicket] = []  # held by clients that were given up
         self.confirmed: set[int] = set()
         self.troubled = False
         self.now = 0.0
@@ -105,14 +105,14 @@ class Delivery(RuleBasedStateMachine):
             last = {record: at for at, record in enumerate(self.log) if self.keys[record] == key}
             assert sorted(last, key=last.__getitem__) == sorted(last)
 
-    def _landed(self, data: st.DataObject) -> Ticket:
+    def _landed(self, data: st.DataObject) -> SendTicket:
         """Keys overtake each other, as partitions do; the records of a key do not."""
         key = data.draw(st.sampled_from(sorted({self.keys[ticket.number] for ticket in self.flying})))
         ticket = next(ticket for ticket in self.flying if self.keys[ticket.number] == key)
         del self.flying[ticket]
         return ticket
 
-    def _written(self, ticket: Ticket) -> None:
+    def _written(self, ticket: SendTicket) -> None:
         self.log.append(ticket.number)
 
 
@@ -120,7 +120,7 @@ Delivery.TestCase.settings = settings(max_examples=200, stateful_step_count=40, 
 test_delivery = Delivery.TestCase
 
 
-def handed(books: Outstanding[str]) -> list[tuple[Ticket, str]]:
+def handed(books: Outstanding[str]) -> list[tuple[SendTicket, str]]:
     """Everything that may go now, handed over."""
     found = []
     while (each := books.next()) is not None:
