@@ -1,10 +1,12 @@
-"""What a training costs the events that are scored beside it: p99 of a batch with the real processes and without.
+"""What a training costs the events that are scored beside it: p99 of a batch with the real
+processes and without.
 
 python -m bench.beside [--rounds N]      writes bench/results/beside.json and prints the table
 
-A plant's stream at 2,000 events/s is judged on this thread; every other round `streamer retrain` runs as the daemon
-starts it, history and all, under the default limits (nice, one thread). Rounds alternate, so a machine that others use
-slows both kinds alike. What counts is the wall time of a batch: what an event waits for its score.
+A plant's stream at 2,000 events/s is judged on this thread; every other round `streamer retrain`
+runs as the daemon starts it, history and all, under the default limits (nice, one thread). Rounds
+alternate, so a machine that others use slows both kinds alike. What counts is the wall time of a
+batch: what an event waits for its score.
 """
 
 from __future__ import annotations
@@ -57,11 +59,20 @@ class Scoring:
 
 
 def configured(folder: Path) -> Path:
-    stream = {"name": "plant", "source": {"kind": "synthetic", "entities": 40, "events": 60_000, "faults": False}}
+    stream = {
+        "name": "plant",
+        "source": {"kind": "synthetic", "entities": 40, "events": 60_000, "faults": False},
+    }
     config = {
-        "version": 1, "streams": [stream], "model": {"registry": str(folder / "registry")},
-        "retrain": {"limits": {"time": TRAINING}, "distil": False, "reports": str(folder / "reports")},
-    }  # fmt: skip
+        "version": 1,
+        "streams": [stream],
+        "model": {"registry": str(folder / "registry")},
+        "retrain": {
+            "limits": {"time": TRAINING},
+            "distil": False,
+            "reports": str(folder / "reports"),
+        },
+    }
     path = folder / "config.yaml"
     path.write_text(json.dumps(config))
     return path
@@ -77,7 +88,9 @@ def scoring(config: Config) -> Scoring:
         rows += poll.batches
     size = round(EVENTS_PER_S * BATCH_S)
     batches = [batch.rows(slice(i, i + size)) for batch in rows for i in range(0, len(batch), size)]
-    made = Scoring(Detector(settings, open_scorer(bundle), bundle.spec, bundle.calibration), batches)
+    made = Scoring(
+        Detector(settings, open_scorer(bundle), bundle.spec, bundle.calibration), batches
+    )
     for batch in batches[: len(batches) // 4]:
         made.detector.process(batch)
     made.place = len(batches) // 4
@@ -90,7 +103,9 @@ def training(path: Path, done: threading.Event) -> None:
     allowed = Limits(float(limits.time), int(limits.memory), limits.nice, limits.threads)
     try:
         command = [*command_of(path, ()), "--cause", "bench"]
-        ended = subprocess_runner.run(command, allowed, stop=lambda: False, hear=lambda event: None, farewell_s=2.5)
+        ended = subprocess_runner.run(
+            command, allowed, stop=lambda: False, hear=lambda event: None, farewell_s=2.5
+        )
         print(f"training: {ended.seconds:.0f} s, exit code {ended.code}")
     finally:
         done.set()
@@ -119,21 +134,34 @@ def main(rounds: int) -> None:
 
 def summary(idle: list[np.ndarray], busy: list[np.ndarray]) -> list[Figure]:
     """Each kind by the median of its rounds: one round may have been somebody else's."""
-    quiet, loud = ([1e3 * float(np.quantile(one, 0.99)) for one in rounds] for rounds in (idle, busy))
+    quiet, loud = (
+        [1e3 * float(np.quantile(one, 0.99)) for one in rounds] for rounds in (idle, busy)
+    )
     ratios = [b / a for a, b in zip(quiet, loud, strict=True)]
     p50 = [1e3 * float(np.median(np.concatenate(rounds))) for rounds in (idle, busy)]
     return [
         Figure(
-            "p99_beside_training", rounded(float(np.median(ratios))), "x", "lower", rounded(min(ratios)),
-            rounded(max(ratios)), "p99 of a batch without a training, ms", rounded(float(np.median(quiet))), MUST,
+            "p99_beside_training",
+            rounded(float(np.median(ratios))),
+            "x",
+            "lower",
+            rounded(min(ratios)),
+            rounded(max(ratios)),
+            "p99 of a batch without a training, ms",
+            rounded(float(np.median(quiet))),
+            MUST,
         ),
         Figure(
-            "p99_batch_training_ms", rounded(float(np.median(loud))), "ms", "lower", rounded(min(loud)),
+            "p99_batch_training_ms",
+            rounded(float(np.median(loud))),
+            "ms",
+            "lower",
+            rounded(min(loud)),
             rounded(max(loud)),
         ),
         Figure("p50_batch_ms", rounded(p50[0]), "ms", "lower"),
         Figure("p50_batch_training_ms", rounded(p50[1]), "ms", "lower"),
-    ]  # fmt: skip
+    ]
 
 
 if __name__ == "__main__":

@@ -20,7 +20,9 @@ SHARED = ROOT.parent / "shared"
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One labelled series: rows that may only be learnt, then rows that are judged. Axes: n and m rows, C channels."""
+    """One labelled series: rows that may only be learnt, then rows that are judged. Axes: n and m
+    rows, C channels.
+    """
 
     name: str
     train: F32  # (n, C)
@@ -48,7 +50,9 @@ def nab() -> Iterator[tuple[str, np.ndarray, F32]]:
 
 def windows() -> dict[str, list[list[str]]]:
     """Labelled windows by NAB file name."""
-    found: dict[str, list[list[str]]] = json.loads((SHARED / "data" / "nab" / "windows.json").read_text())
+    found: dict[str, list[list[str]]] = json.loads(
+        (SHARED / "data" / "nab" / "windows.json").read_text()
+    )
     return found
 
 
@@ -57,11 +61,18 @@ def arrays(folder: str) -> Iterator[Series]:
     root = SHARED / "data" / folder
     for path in sorted(root.rglob("*.npz")):
         with np.load(path) as z:
-            clock = [np.asarray(z[name], np.float64) if name in z else None for name in ("train_time", "test_time")]
+            clock = [
+                np.asarray(z[name], np.float64) if name in z else None
+                for name in ("train_time", "test_time")
+            ]
             train, test = (np.ascontiguousarray(z[name], np.float32) for name in ("train", "test"))
             if len(test):
                 yield Series(
-                    str(path.relative_to(root).with_suffix("")), train, test, z["label"].astype(np.uint8), *clock
+                    str(path.relative_to(root).with_suffix("")),
+                    train,
+                    test,
+                    z["label"].astype(np.uint8),
+                    *clock,
                 )
 
 
@@ -70,11 +81,15 @@ def batch_of(stream: str, values: F32, time_s: F64 | None, first: int = 0) -> Ev
     n = len(values)
     offset = np.arange(first, first + n, dtype=np.int64)
     when = offset.astype(np.float64) if time_s is None else time_s
-    return EventBatch(stream, stream, 0, (stream,), np.zeros((n, 1), np.int32), when, values, offset)
+    return EventBatch(
+        stream, stream, 0, (stream,), np.zeros((n, 1), np.int32), when, values, offset
+    )
 
 
 def reference(name: str) -> ModuleType:
-    """A reference scorer of the shared folder, by path. ImportError if it needs a package that is missing."""
+    """A reference scorer of the shared folder, by path. ImportError if it needs a package that is
+    missing.
+    """
     path = SHARED / "bench" / f"{name}.py"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None

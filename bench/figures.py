@@ -1,4 +1,6 @@
-"""Figures of a benchmark: what was measured, against which floor and promise; written as JSON, printed as a table."""
+"""Figures of a benchmark: what was measured, against which floor and promise; written as JSON,
+printed as a table.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ SCHEMA = "streamer.bench/1"
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured number. `must` is the promise, `aim` the wish; `better` says which way is good."""
+    """One measured number. `must` is the promise, `aim` the wish; `better` says which
+    way is good.
+    """
 
     name: str
     value: float
@@ -52,14 +56,21 @@ def machine() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         lines = cpuinfo.read_text().splitlines()
-        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
+        model = next(
+            (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+            model,
+        )
     return f"{os.cpu_count()} cores, {model}"
 
 
 def commit() -> str:
     """Commit of the checkout, marked where files differ from it."""
     found = _git("rev-parse", "--short=12", "HEAD")
-    return (found + ("+changes" if _git("status", "--porcelain", "-uno") else "")) if found else "unknown"
+    return (
+        (found + ("+changes" if _git("status", "--porcelain", "-uno") else ""))
+        if found
+        else "unknown"
+    )
 
 
 def _git(*words: str) -> str:
@@ -87,10 +98,13 @@ def write(name: str, figures: Sequence[Figure], **extra: Any) -> Path:
 def table(figures: Sequence[Figure]) -> str:
     """The figures as lines of text; those below their promise are marked."""
     rows = [("figure", "value", "range", "must", "anchor", "")]
-    rows += [(f.name, show(f.value, f.unit), _range(f), _must(f), _anchor(f), _mark(f)) for f in figures]
+    rows += [
+        (f.name, show(f.value, f.unit), _range(f), _must(f), _anchor(f), _mark(f)) for f in figures
+    ]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
     )
 
 
@@ -106,13 +120,21 @@ def _range(figure: Figure) -> str:
 
 
 def _must(figure: Figure) -> str:
-    return "" if figure.must is None else f"{'>=' if figure.better == 'higher' else '<='} {show(figure.must)}"
+    return (
+        ""
+        if figure.must is None
+        else f"{'>=' if figure.better == 'higher' else '<='} {show(figure.must)}"
+    )
 
 
 def _anchor(figure: Figure) -> str:
     if figure.anchor is None:
         return ""
-    return figure.anchor if figure.anchor_value is None else f"{figure.anchor}: {show(figure.anchor_value)}"
+    return (
+        figure.anchor
+        if figure.anchor_value is None
+        else f"{figure.anchor}: {show(figure.anchor_value)}"
+    )
 
 
 def _mark(figure: Figure) -> str:

@@ -1,4 +1,5 @@
-"""The floor under the detector: the network's step alone, and the matrix products that it cannot do without.
+"""The floor under the detector: the network's step alone, and the matrix products that it cannot do
+without.
 
 python -m bench.floor          one JSON object on stdout
 """
@@ -25,7 +26,9 @@ SECONDS = 2.0
 
 
 def rate(work: Callable[[], object], per_call: int) -> tuple[float, float, float]:
-    """Events/s in the middle, slowest and fastest of the calls made in SECONDS; the first call is not counted."""
+    """Events/s in the middle, slowest and fastest of the calls made in SECONDS; the first call is
+    not counted.
+    """
     work()
     times, end = [], time.perf_counter() + SECONDS
     while time.perf_counter() < end:

@@ -25,14 +25,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile", choices=["lean", "full"], default="lean")
     parser.add_argument("--backend", default="auto")
-    for name, default in (("entities", 10_000), ("channels", 4), ("warm", 96), ("measured", 16), ("rows", 4096)):
+    for name, default in (
+        ("entities", 10_000),
+        ("channels", 4),
+        ("warm", 96),
+        ("measured", 16),
+        ("rows", 4096),
+    ):
         parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args()
     one_core()
     bundle = artifact.load(artifact.PRETRAINED)
     scorer = open_scorer(bundle, args.backend, threads=1)
     load = Load(args.entities, args.channels, args.warm, args.measured, args.rows, args.profile)
-    carried = measure(load, scorer, bundle.spec, bundle.calibration, time.perf_counter, time.process_time)
+    carried = measure(
+        load, scorer, bundle.spec, bundle.calibration, time.perf_counter, time.process_time
+    )
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps(asdict(carried) | {"backend": scorer.ref.backend, "rss_mib": rss}))
 

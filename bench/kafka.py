@@ -33,14 +33,16 @@ from tests.servers.cluster import KafkaCluster
 ROUNDS = 3
 RATIO, ADDED_P99_MS, GROWTH = 0.35, 20.0, 1.03  # promised
 LOOK_S, LIMIT_S = 0.25, 600.0
-# Fleet, records read before the clock starts (every entity has a past then, and all is loaded), records on the clock.
+# Fleet, records read before the clock starts (every entity has a past then, and all is loaded),
+# records on the clock.
 FLEETS = {
     "200": (Fleet(200, partitions=1), 100_000, 500_000),
     "2k": (Fleet(2000), 300_000, 500_000),
     "10k": (Fleet(10_000), 700_000, 500_000),
 }
 RATE_PER_S, BARE_SECONDS, SECONDS, WARM_SECONDS = 2000, 30, 60, 18
-# Of the daemon. The bare consumer stays on one as well, and two halves of one core would each seem to need more of it.
+# Of the daemon. The bare consumer stays on one as well, and two halves of one core would each seem
+# to need more of it.
 ITS_CORE = max(os.sched_getaffinity(0))
 MILLION, LOOKED_AT = 1_000_000, 200_000
 # Many alerts in little time, each at the event that opens it.
@@ -58,28 +60,52 @@ class Bench:
         self.kafka, self.folder = kafka, folder
 
     def throughput(self) -> list[Figure]:
-        """Events per CPU second of a daemon that catches up, and of the bare consume loop, by turns."""
-        return [figure for name, load in FLEETS.items() for figure in shown(self._fleet(name, *load))]
+        """Events per CPU second of a daemon that catches up, and of the bare consume loop, by
+        turns.
+        """
+        return [
+            figure for name, load in FLEETS.items() for figure in shown(self._fleet(name, *load))
+        ]
 
     def _fleet(self, name: str, fleet: Fleet, skip: int, events: int) -> list[Figure]:
         topic = f"fleet-{name}"
         fleet.fill(self.kafka, topic, skip + events)
-        pairs = [(self._bare(topic, skip, events), self._caught_up(topic, fleet, skip, events)) for _ in range(ROUNDS)]
+        pairs = [
+            (self._bare(topic, skip, events), self._caught_up(topic, fleet, skip, events))
+            for _ in range(ROUNDS)
+        ]
         self.kafka.delete_topic(topic)
         bare, ours = median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)
         ratios = sorted(rounded(ours / bare) for bare, ours in pairs)
         anchor = (
-            f"bare consumer, {fleet.entities:,} entities x {fleet.channels} channels, {fleet.partitions} partitions"
+            f"bare consumer, {fleet.entities:,} entities x {fleet.channels} channels, "
+            f"{fleet.partitions} partitions"
         )
         return [
-            Figure(f"kafka_ratio_{name}", rounded(ours / bare), "of the bare consumer", "higher", ratios[0], ratios[-1],
-                   anchor, 1.0, must=RATIO),
-            Figure(f"kafka_per_cpu_s_{name}", rounded(ours), "events per CPU second", anchor="bare consumer",
-                   anchor_value=rounded(bare)),
-        ]  # fmt: skip
+            Figure(
+                f"kafka_ratio_{name}",
+                rounded(ours / bare),
+                "of the bare consumer",
+                "higher",
+                ratios[0],
+                ratios[-1],
+                anchor,
+                1.0,
+                must=RATIO,
+            ),
+            Figure(
+                f"kafka_per_cpu_s_{name}",
+                rounded(ours),
+                "events per CPU second",
+                anchor="bare consumer",
+                anchor_value=rounded(bare),
+            ),
+        ]
 
     def _bare(self, topic: str, skip: int, events: int) -> float:
-        told = json.loads(self._child("bench.kafka_bare", topic, str(skip), str(events)).communicate()[0])
+        told = json.loads(
+            self._child("bench.kafka_bare", topic, str(skip), str(events)).communicate()[0]
+        )
         return told["events"] / told["cpu_s"]
 
     def _caught_up(self, topic: str, fleet: Fleet, skip: int, events: int) -> float:
@@ -89,12 +115,18 @@ class Bench:
 
     def _look(self, daemon: Daemon, count: int) -> tuple[float, float]:
         """Events judged and CPU seconds taken, once at least `count` events are judged."""
-        wait_until(lambda: daemon.scored >= count, timeout_s=LIMIT_S, what=f"{count} events judged", every_s=LOOK_S)
+        wait_until(
+            lambda: daemon.scored >= count,
+            timeout_s=LIMIT_S,
+            what=f"{count} events judged",
+            every_s=LOOK_S,
+        )
         took = psutil.Process(daemon.child.pid).cpu_times()
         return daemon.scored, took.user + took.system
 
     def latency(self) -> list[Figure]:
-        """Milliseconds from `send` of an event to its alert at an independent consumer, and of the transport alone.
+        """Milliseconds from `send` of an event to its alert at an independent consumer, and of the
+        transport alone.
 
         The daemon stays on one core (`runtime.cores`); broker, producer and consumer have all.
         """
@@ -113,7 +145,9 @@ class Bench:
         sent_at, seen_at = (self.folder / f"{topic}-{name}.npy" for name in ("sent", "seen"))
         watch = self._child("bench.kafka_watch", alerts or topic, str(seen_at))
         time.sleep(2.0)  # it is there before the first record
-        self._child("bench.kafka_pump", topic, str(RATE_PER_S), str(seconds), str(sent_at)).communicate()
+        self._child(
+            "bench.kafka_pump", topic, str(RATE_PER_S), str(seconds), str(sent_at)
+        ).communicate()
         time.sleep(1.0)
         watch.send_signal(signal.SIGTERM)
         watch.communicate(timeout=30.0)
@@ -122,9 +156,11 @@ class Bench:
         return 1e3 * (seen[:, 1] - sent[at])[at >= warm_s * RATE_PER_S]
 
     def memory(self) -> list[Figure]:
-        """Resident memory after one, two and three million events, each the median of the last fifth of it.
+        """Resident memory after one, two and three million events, each the median of the last
+        fifth of it.
 
-        A snapshot on its way is some 8 MiB for some seconds, every ten seconds: a single look may meet it or not.
+        A snapshot on its way is some 8 MiB for some seconds, every ten seconds: a single look may
+        meet it or not.
         """
         fleet, topic = Fleet(200), "memory"
         fleet.fill(self.kafka, topic, 3 * MILLION)
@@ -133,9 +169,18 @@ class Bench:
         first, _, last = found
         return [
             Figure("kafka_resident_1m", rounded(first), "MiB", "lower"),
-            Figure("kafka_resident_3m", rounded(last), "MiB", "lower", rounded(min(found)), rounded(max(found)),
-                   "after 1 million events", rounded(first), must=rounded(first * GROWTH)),
-        ]  # fmt: skip
+            Figure(
+                "kafka_resident_3m",
+                rounded(last),
+                "MiB",
+                "lower",
+                rounded(min(found)),
+                rounded(max(found)),
+                "after 1 million events",
+                rounded(first),
+                must=rounded(first * GROWTH),
+            ),
+        ]
 
     def _resident(self, daemon: Daemon, count: int) -> float:
         self._look(daemon, count - LOOKED_AT)
@@ -150,7 +195,11 @@ class Bench:
 
     @contextmanager
     def _daemon(
-        self, topic: str, fields: Mapping[str, Any], detect: Mapping[str, Any] | None = None, snapshots: str = "60s"
+        self,
+        topic: str,
+        fields: Mapping[str, Any],
+        detect: Mapping[str, Any] | None = None,
+        snapshots: str = "60s",
     ) -> Iterator[Daemon]:
         """A daemon in a new group, with defaults otherwise; it must end cleanly."""
         name = f"{topic}-{next(_numbers)}"
@@ -158,7 +207,9 @@ class Bench:
             self.kafka.create_topic(f"{topic}.alerts")
         source = {"kind": "kafka", "topic": topic, "group": name}
         config = {
-            "streams": [{"name": "bench", "source": source, "fields": dict(fields), **(detect or {})}],
+            "streams": [
+                {"name": "bench", "source": source, "fields": dict(fields), **(detect or {})}
+            ],
             "kafka": {"bootstrap_servers": self.kafka.bootstrap},
             "sinks": [{"kind": "kafka", "topic": f"{topic}.alerts"}],
             "store": {"kind": "files", "path": str(self.folder / name / "state")},
@@ -193,18 +244,38 @@ def shown(figures: list[Figure]) -> list[Figure]:
 
 
 def fields_of(fleet: Fleet) -> dict[str, Any]:
-    return {"entity": "entity", "time": {"path": "time", "unit": "s"}, "channels": list(fleet.names)}
+    return {
+        "entity": "entity",
+        "time": {"path": "time", "unit": "s"},
+        "channels": list(fleet.names),
+    }
 
 
 def latency_figures(bare: F64, alerts: F64) -> list[Figure]:
     (low50, low99), (p50, p99) = np.percentile(bare, [50, 99]), np.percentile(alerts, [50, 99])
     anchor = "producer to consumer alone"
     return [
-        Figure("kafka_alert_p50", rounded(p50), "ms", "lower", anchor=anchor, anchor_value=rounded(low50)),
-        Figure("kafka_alert_p99", rounded(p99), "ms", "lower", rounded(alerts.min()), rounded(alerts.max()), anchor,
-               rounded(low99), must=rounded(low99 + ADDED_P99_MS)),
+        Figure(
+            "kafka_alert_p50",
+            rounded(p50),
+            "ms",
+            "lower",
+            anchor=anchor,
+            anchor_value=rounded(low50),
+        ),
+        Figure(
+            "kafka_alert_p99",
+            rounded(p99),
+            "ms",
+            "lower",
+            rounded(alerts.min()),
+            rounded(alerts.max()),
+            anchor,
+            rounded(low99),
+            must=rounded(low99 + ADDED_P99_MS),
+        ),
         Figure("kafka_alerts_timed", len(alerts), "alerts"),
-    ]  # fmt: skip
+    ]
 
 
 def main() -> None:

@@ -1,4 +1,5 @@
-"""kafka-python alone, with the settings of our source: poll and touch each record. One JSON object on stdout.
+"""kafka-python alone, with the settings of our source: poll and touch each record. One JSON object
+on stdout.
 
 python -m bench.kafka_bare BOOTSTRAP TOPIC SKIP COUNT
 """
@@ -18,10 +19,18 @@ def consumer_of(bootstrap: str, topic: str, **settings: Any) -> Any:
     from kafka import KafkaConsumer, TopicPartition
 
     consumer = KafkaConsumer(
-        bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest", metrics_enabled=False,
+        bootstrap_servers=bootstrap,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        metrics_enabled=False,
         **settings,
-    )  # fmt: skip
-    consumer.assign([TopicPartition(topic, partition) for partition in sorted(consumer.partitions_for_topic(topic))])
+    )
+    consumer.assign(
+        [
+            TopicPartition(topic, partition)
+            for partition in sorted(consumer.partitions_for_topic(topic))
+        ]
+    )
     return consumer
 
 

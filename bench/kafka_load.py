@@ -1,4 +1,5 @@
-"""Topics for the Kafka benchmarks: machines that send a JSON object every ten seconds of their own time.
+"""Topics for the Kafka benchmarks: machines that send a JSON object every ten seconds of their own
+time.
 
 Written by another client than the daemon's, in batches of the size that clients send by default.
 """
@@ -12,7 +13,9 @@ from confluent_kafka import Producer
 from streamer.offline.capacity import LoadRounds, lines_of
 from tests.servers.admin import Kafka
 
-BATCH_BYTES = 16_384  # what the Java client and kafka-python send at most in one batch, unless told otherwise
+BATCH_BYTES = (
+    16_384  # what the Java client and kafka-python send at most in one batch, unless told otherwise
+)
 FLUSH_S = 120.0
 
 
@@ -33,7 +36,12 @@ class Fleet:
         """Create the topic and write `events` records, in the order of their times."""
         # Old event times would be deleted at once by retention.
         kafka.create_topic(topic, self.partitions, retention_ms=-1)
-        options = {"batch.size": BATCH_BYTES, "linger.ms": 50, "enable.idempotence": True, "log_level": 0}
+        options = {
+            "batch.size": BATCH_BYTES,
+            "linger.ms": 50,
+            "enable.idempotence": True,
+            "log_level": 0,
+        }
         producer = Producer({"bootstrap.servers": kafka.bootstrap, **options})
         world = LoadRounds(self.entities, self.channels, self.seed)
         for _ in range(-(-events // self.entities)):
@@ -43,7 +51,9 @@ class Fleet:
 
     def _send_round(self, producer: Producer, topic: str, world: LoadRounds) -> None:
         batch = world.next()
-        for line, code in zip(lines_of(batch, self.names), batch.entity[:, 0].tolist(), strict=True):
+        for line, code in zip(
+            lines_of(batch, self.names), batch.entity[:, 0].tolist(), strict=True
+        ):
             while True:
                 try:
                     producer.produce(topic, line, batch.keys[code].encode(), code % self.partitions)

@@ -1,4 +1,5 @@
-"""Records at a steady rate by librdkafka, and when each was handed to it; monotonic seconds as a .npy file.
+"""Records at a steady rate by librdkafka, and when each was handed to it; monotonic seconds as a
+.npy file.
 
 python -m bench.kafka_pump BOOTSTRAP TOPIC RATE_PER_S SECONDS FILE
 """
@@ -18,13 +19,16 @@ ENTITIES = 200
 # An entity is spiked every so many of its own events, never before it has a past.
 SPIKE_EVERY, WARM = 240, 160
 SPIKE = 12.0
-# What came within so long is sent together: one by one, 2,000 requests a second would be most of the broker's work.
-# kafka-python as the pump took 0.7 of a core, which daemon and broker then lacked: the machine was what was measured.
+# What came within so long is sent together: one by one, 2,000 requests a second would be most of
+# the broker's work. kafka-python as the pump took 0.7 of a core, which daemon and broker then
+# lacked: the machine was what was measured.
 LINGER_MS = 2
 
 
 def values(rng: np.random.Generator, steps: int) -> F64:
-    """(steps, ENTITIES): slow waves and noise, with single spikes that take turns among the entities."""
+    """(steps, ENTITIES): slow waves and noise, with single spikes that take turns among the
+    entities.
+    """
     step, entity = np.arange(steps)[:, None], np.arange(ENTITIES)
     calm = 5 + np.sin(step / 40 + entity) + 0.1 * rng.standard_normal((steps, ENTITIES))
     spiked = ((step + entity * 7) % SPIKE_EVERY == 0) & (step >= WARM)
@@ -32,7 +36,9 @@ def values(rng: np.random.Generator, steps: int) -> F64:
 
 
 def lines(rate_per_s: float, seconds: float, start_s: float) -> Iterator[tuple[bytes, bytes]]:
-    """Key and value of each record, in the order they are sent; event times go on as the records are sent."""
+    """Key and value of each record, in the order they are sent; event times go on as the records
+    are sent.
+    """
     steps = int(seconds * rate_per_s / ENTITIES)
     for number, row in enumerate(values(np.random.default_rng(7), steps).tolist()):
         for entity, value in enumerate(row):

@@ -1,6 +1,8 @@
-"""An independent kafka-python consumer that notes when it saw which record of the input: itself, or an alert about it.
+"""An independent kafka-python consumer that notes when it saw which record of the input: itself, or
+an alert about it.
 
-python -m bench.kafka_watch BOOTSTRAP TOPIC FILE     until SIGTERM; FILE gets (offset, monotonic seconds) as a .npy file
+python -m bench.kafka_watch BOOTSTRAP TOPIC FILE     until SIGTERM; FILE gets (offset, monotonic
+seconds) as a .npy file
 """
 
 from __future__ import annotations
@@ -20,11 +22,17 @@ POLL_MS = 100
 
 
 def opening(record: Any) -> int | None:
-    """The input offset that a record tells of: its own, or that of the event that opened an incident."""
+    """The input offset that a record tells of: its own, or that of the event that opened an
+    incident.
+    """
     if not record.headers:
         return int(record.offset)
     alert = json.loads(record.value)
-    return int(alert["window"]["last_offset"]) if alert["event"] == "opened" and alert["window"] else None
+    return (
+        int(alert["window"]["last_offset"])
+        if alert["event"] == "opened" and alert["window"]
+        else None
+    )
 
 
 def main() -> None:

@@ -1,10 +1,12 @@
 """Detection quality of the shipped bundle and the default settings on public data: `make quality`.
 
-    python -m bench.quality [--backend B] [--sets nab,asd,smd,skab,smap]      writes bench/results/quality.json
+    python -m bench.quality [--backend B] [--sets nab,asd,smd,skab,smap]      writes
+    bench/results/quality.json
 
-NAB by its published scoring function: alarms as they are (threshold frozen at 1.0), the fitted threshold as the upper
-limit. VUS-PR of the continuous score on many channels. Causal throughout: where a set has a training part, its rows are
-streamed first and only teach. The data was used in development: these are figures of progress, not of generalisation.
+NAB by its published scoring function: alarms as they are (threshold frozen at 1.0), the fitted
+threshold as the upper limit. VUS-PR of the continuous score on many channels. Causal throughout:
+where a set has a training part, its rows are streamed first and only teach. The data was used in
+development: these are figures of progress, not of generalisation.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ from streamer.event import F32, F64
 from streamer.settings import DetectSettings
 
 SETS = ("nab", "asd", "smd", "skab", "smap")
-# Published levels (see the README of the reference scorers): what a good detector of its kind reaches there.
+# Published levels (see the README of the reference scorers): what a good detector of its kind
+# reaches there.
 NAB_ANCHOR = ("Numenta HTM, fitted threshold", 70.6)
 PCA = "PCA residual, smoothed"
 VUS_ANCHORS = {
@@ -69,8 +72,12 @@ def score(job: Job) -> Judged:
     """The series through the production detector, one row after the other."""
     bundle = artifact.load(artifact.PRETRAINED)
     channels = tuple(f"c{i}" for i in range(job.values.shape[1]))
-    settings = DetectSettings(stream=job.name, channels=channels, max_entities=1, rhythm=job.time_s is not None)
-    detector = Detector(settings, open_scorer(bundle, job.backend, threads=1), bundle.spec, bundle.calibration)
+    settings = DetectSettings(
+        stream=job.name, channels=channels, max_entities=1, rhythm=job.time_s is not None
+    )
+    detector = Detector(
+        settings, open_scorer(bundle, job.backend, threads=1), bundle.spec, bundle.calibration
+    )
     batch = data.batch_of(job.name, job.values, job.time_s)
     began = time.perf_counter()
     detector.process(batch.rows(slice(0, job.taught)))
@@ -132,11 +139,14 @@ def seconds_of(times: np.ndarray) -> F64:
 
 
 def vus_figures(folder: str, backend: str) -> tuple[list[Figure], dict[str, Any]]:
-    """Mean VUS-PR of the continuous score over the series of a set; beside it a random score and the row number."""
+    """Mean VUS-PR of the continuous score over the series of a set; beside it a random score and
+    the row number.
+    """
     vus_pr, period = vus_functions()
     series = list(data.arrays(folder))
     jobs = [
-        Job(one.name, np.concatenate([one.train, one.test]), clock_of(one), len(one.train), backend) for one in series
+        Job(one.name, np.concatenate([one.train, one.test]), clock_of(one), len(one.train), backend)
+        for one in series
     ]
     ours, blind, late, alarms = {}, [], [], 0
     for one, judged in zip(series, scored(jobs, folder), strict=True):
@@ -149,22 +159,47 @@ def vus_figures(folder: str, backend: str) -> tuple[list[Figure], dict[str, Any]
     known = [value for value in ours.values() if not np.isnan(value)]
     figures = [
         Figure(
-            f"{folder}_vus_pr", rounded(float(np.mean(known))), "",
-            low=rounded(min(known)), high=rounded(max(known)), anchor=anchor, anchor_value=level,
+            f"{folder}_vus_pr",
+            rounded(float(np.mean(known))),
+            "",
+            low=rounded(min(known)),
+            high=rounded(max(known)),
+            anchor=anchor,
+            anchor_value=level,
         ),
-        Figure(f"{folder}_vus_pr_random", rounded(float(np.nanmean(blind))), "", anchor="a random score"),
-        Figure(f"{folder}_vus_pr_row_number", rounded(float(np.nanmean(late))), "", anchor="the row number as score"),
-        Figure(f"{folder}_alarm_rows", alarms, f"rows of {sum(len(one.test) for one in series):,}", "lower"),
-    ]  # fmt: skip
+        Figure(
+            f"{folder}_vus_pr_random",
+            rounded(float(np.nanmean(blind))),
+            "",
+            anchor="a random score",
+        ),
+        Figure(
+            f"{folder}_vus_pr_row_number",
+            rounded(float(np.nanmean(late))),
+            "",
+            anchor="the row number as score",
+        ),
+        Figure(
+            f"{folder}_alarm_rows",
+            alarms,
+            f"rows of {sum(len(one.test) for one in series):,}",
+            "lower",
+        ),
+    ]
     return figures, {name: rounded(value) for name, value in ours.items()}
 
 
 def vus_functions() -> tuple[Callable[..., float], Callable[..., int]]:
-    """The reference scorer and its window; without scipy and statsmodels the window is our own, see `period`."""
+    """The reference scorer and its window; without scipy and statsmodels the window is our own, see
+    `period`.
+    """
     module = data.reference("vus_pr")
     if all(importlib_has(name) for name in ("scipy", "statsmodels")):
         return module.vus_pr, module.period
-    print("scipy or statsmodels is missing: VUS-PR with windows by our own autocorrelation", file=sys.stderr)
+    print(
+        "scipy or statsmodels is missing: VUS-PR with windows by our own autocorrelation",
+        file=sys.stderr,
+    )
     return module.vus_pr, period
 
 
@@ -175,7 +210,9 @@ def importlib_has(name: str) -> bool:
 
 
 def period(x: F32) -> int:
-    """The benchmark's window: the highest peak of the autocorrelation of 20,000 rows at lags 3..300, else 125."""
+    """The benchmark's window: the highest peak of the autocorrelation of 20,000 rows at lags
+    3..300, else 125.
+    """
     y = np.asarray(x, np.float64)[:20_000]
     y = y - y.mean()
     if not y.any():
@@ -198,7 +235,9 @@ def clock_of(one: data.Series) -> F64 | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--backend", default="auto")
     parser.add_argument("--sets", default="nab,asd,smd,skab", help=f"of {','.join(SETS)}")
     args = parser.parse_args()
@@ -207,7 +246,9 @@ def main() -> None:
     detail: dict[str, Any] = {}
     for name in args.sets.split(","):
         try:
-            found, detail[name] = nab_figures(args.backend) if name == "nab" else vus_figures(name, args.backend)
+            found, detail[name] = (
+                nab_figures(args.backend) if name == "nab" else vus_figures(name, args.backend)
+            )
         except ImportError as exc:
             print(f"{name} is left out: {exc}", file=sys.stderr)
             continue

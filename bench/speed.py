@@ -37,7 +37,9 @@ server: {{listen: "127.0.0.1:{port}"}}
 def child(*words: str) -> dict[str, Any]:
     """The JSON object that a module prints, run with one thread."""
     env = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run([PYTHON, "-m", *words], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [PYTHON, "-m", *words], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(words)} failed:\n{done.stderr}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -61,18 +63,35 @@ def flow_figures() -> list[Figure]:
     return [
         _flow("flow_lean", lean, 60_000, anchor, floor),
         _flow("flow_full", full, 25_000, anchor, floor),
-        *(Figure(f"{name}_per_cpu_s", rounded(found["events_per_s"] / found["cpu_share"]), "events per CPU second")
-          for name, found in (("flow_lean", lean), ("flow_full", full))),
-        Figure("batch_256_lean_p99", rounded(small["p99_ms"]), "ms", "lower", rounded(small["p50_ms"]),
-               rounded(small["max_ms"]), must=6.0),
+        *(
+            Figure(
+                f"{name}_per_cpu_s",
+                rounded(found["events_per_s"] / found["cpu_share"]),
+                "events per CPU second",
+            )
+            for name, found in (("flow_lean", lean), ("flow_full", full))
+        ),
+        Figure(
+            "batch_256_lean_p99",
+            rounded(small["p99_ms"]),
+            "ms",
+            "lower",
+            rounded(small["p50_ms"]),
+            rounded(small["max_ms"]),
+            must=6.0,
+        ),
         Figure("batch_256_lean_p99_cpu", rounded(small["cpu_p99_ms"]), "ms", "lower"),
         Figure("batch_256_lean_p50", rounded(small["p50_ms"]), "ms", "lower"),
         Figure("memory_lean", rounded(lean["bytes_per_entity"] / 1024), "KiB/entity", "lower"),
         Figure("memory_full", rounded(full["bytes_per_entity"] / 1024), "KiB/entity", "lower"),
-        Figure("core_share", rounded(min(lean["cpu_share"], full["cpu_share"], small["cpu_share"])), "of the clock",
-               anchor="well below 1: other programs disturbed the worst of these runs"),
+        Figure(
+            "core_share",
+            rounded(min(lean["cpu_share"], full["cpu_share"], small["cpu_share"])),
+            "of the clock",
+            anchor="well below 1: other programs disturbed the worst of these runs",
+        ),
         *step_figures(step),
-    ]  # fmt: skip
+    ]
 
 
 def _flow(name: str, found: dict[str, Any], must: float, anchor: str, floor: float) -> Figure:
@@ -86,20 +105,47 @@ def step_figures(step: dict[str, list[float]]) -> list[Figure]:
     figures = []
     for name in ("litert", "litert-int8", "numpy"):
         middle, low, high = map(rounded, step[name])
-        figures.append(Figure(f"step_{name}", middle, "events/s", "higher", low, high, "its matrix products", floor))
+        figures.append(
+            Figure(
+                f"step_{name}",
+                middle,
+                "events/s",
+                "higher",
+                low,
+                high,
+                "its matrix products",
+                floor,
+            )
+        )
     figures.append(Figure("step_one_event", rounded(1e6 / step["one_event"][0]), "us", "lower"))
     return figures
 
 
 def import_figures() -> list[Figure]:
-    """Milliseconds of `import streamer` and of `streamer --help`, best of five, beside an empty interpreter."""
+    """Milliseconds of `import streamer` and of `streamer --help`, best of five, beside an empty
+    interpreter.
+    """
     nothing = best_ms("-c", "pass")
     return [
-        Figure("import_streamer", rounded(best_ms("-c", "import streamer")), "ms", "lower",
-               anchor="python alone", anchor_value=rounded(nothing), must=150),
-        Figure("streamer_help", rounded(best_ms("-m", "streamer.cli", "--help")), "ms", "lower",
-               anchor="python alone", anchor_value=rounded(nothing), must=250),
-    ]  # fmt: skip
+        Figure(
+            "import_streamer",
+            rounded(best_ms("-c", "import streamer")),
+            "ms",
+            "lower",
+            anchor="python alone",
+            anchor_value=rounded(nothing),
+            must=150,
+        ),
+        Figure(
+            "streamer_help",
+            rounded(best_ms("-m", "streamer.cli", "--help")),
+            "ms",
+            "lower",
+            anchor="python alone",
+            anchor_value=rounded(nothing),
+            must=250,
+        ),
+    ]
 
 
 def best_ms(*words: str, runs: int = 5) -> float:
@@ -112,7 +158,9 @@ def best_ms(*words: str, runs: int = 5) -> float:
 
 
 def daemon_figures() -> list[Figure]:
-    """`streamer run` on LiteRT: seconds until /readyz says yes, and resident memory while it streams."""
+    """`streamer run` on LiteRT: seconds until /readyz says yes, and resident memory while it
+    streams.
+    """
     with tempfile.TemporaryDirectory() as folder:
         port = free_port()
         config = Path(folder) / "config.yaml"
@@ -150,7 +198,9 @@ def ready_after(port: int, process: subprocess.Popen[bytes], began: float) -> fl
                 return time.perf_counter() - began
         except (urllib.error.URLError, OSError):
             time.sleep(0.02)
-    raise SystemExit(f"streamer run was not ready after {READY_LIMIT_S:.0f} s (exit code {process.poll()})")
+    raise SystemExit(
+        f"streamer run was not ready after {READY_LIMIT_S:.0f} s (exit code {process.poll()})"
+    )
 
 
 def main() -> None:

@@ -2,8 +2,9 @@
 
     python -m bench.tables [--check]
 
-A table stands between `<!-- bench:NAME -->` and `<!-- /bench -->`; NAME is a file of bench/results, NAME:a,b only the
-figures whose names start with a or b. --check writes nothing and fails where a document differs.
+A table stands between `<!-- bench:NAME -->` and `<!-- /bench -->`; NAME is a file of bench/results,
+NAME:a,b only the figures whose names start with a or b. --check writes nothing and fails where a
+document differs.
 """
 
 from __future__ import annotations
@@ -17,11 +18,15 @@ from typing import Any
 
 from bench.figures import RESULTS, ROOT, SCHEMA, Figure, show
 
-MARK = re.compile(r"(<!-- bench:(?P<name>[\w-]+)(?::(?P<prefixes>[\w,-]+))? -->\n).*?(<!-- /bench -->)", re.DOTALL)
+MARK = re.compile(
+    r"(<!-- bench:(?P<name>[\w-]+)(?::(?P<prefixes>[\w,-]+))? -->\n).*?(<!-- /bench -->)", re.DOTALL
+)
 
 
 def filled(text: str) -> str:
-    """The document with every table rewritten. SystemExit naming a result file that is missing or of another schema."""
+    """The document with every table rewritten. SystemExit naming a result file that is missing or
+    of another schema.
+    """
     return MARK.sub(lambda m: f"{m[1]}{markdown(m['name'], m['prefixes'])}{m[4]}", text)
 
 
@@ -30,7 +35,11 @@ def markdown(name: str, prefixes: str | None) -> str:
     body = result(name)
     wanted = tuple(prefixes.split(",")) if prefixes else ("",)
     figures = [Figure(**raw) for raw in body["figures"] if raw["name"].startswith(wanted)]
-    lines = ["| figure | value | range | promised | compared with |", "|---|---|---|---|---|", *map(row, figures)]
+    lines = [
+        "| figure | value | range | promised | compared with |",
+        "|---|---|---|---|---|",
+        *map(row, figures),
+    ]
     lines.append(f"\n`{body['command']}`, {body['machine']}, commit {body['commit']}.\n")
     return "\n".join(lines)
 
@@ -41,14 +50,24 @@ def result(name: str) -> dict[str, Any]:
         raise SystemExit(f"{path.relative_to(ROOT)} is missing: run python -m bench.{name}")
     body: dict[str, Any] = json.loads(path.read_text())
     if body.get("schema") != SCHEMA:
-        raise SystemExit(f"{path.relative_to(ROOT)}: schema is {body.get('schema')!r}, expected {SCHEMA!r}")
+        raise SystemExit(
+            f"{path.relative_to(ROOT)}: schema is {body.get('schema')!r}, expected {SCHEMA!r}"
+        )
     return body
 
 
 def row(figure: Figure) -> str:
-    spread = "" if figure.low is None or figure.high is None else f"{show(figure.low)} to {show(figure.high)}"
+    spread = (
+        ""
+        if figure.low is None or figure.high is None
+        else f"{show(figure.low)} to {show(figure.high)}"
+    )
     sign = "at least" if figure.better == "higher" else "at most"
-    must = "" if figure.must is None else f"{sign} {show(figure.must)}" + ("" if figure.kept else ": **not kept**")
+    must = (
+        ""
+        if figure.must is None
+        else f"{sign} {show(figure.must)}" + ("" if figure.kept else ": **not kept**")
+    )
     level = "" if figure.anchor_value is None else f": {show(figure.anchor_value)}"
     cells = (
         figure.name,
@@ -71,7 +90,9 @@ def outdated(paths: Sequence[Path]) -> list[tuple[Path, str]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check
     changed = outdated(documents())

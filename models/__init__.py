@@ -1,1 +1,3 @@
-"""The neural networks: synthetic streams, data sets, training, export. The only package that may import TensorFlow."""
+"""The neural networks: synthetic streams, data sets, training, export. The only package that may
+import TensorFlow.
+"""

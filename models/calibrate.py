@@ -1,7 +1,9 @@
-"""The population prior of a bundle: the tails of normal synthetic entities, as the profile learnt them.
+"""The population prior of a bundle: the tails of normal synthetic entities, as the profile learnt
+them.
 
-A new entity is judged by these until it has a tail of its own. `python -m models.calibrate` measures them through the
-production pipeline and writes them into the bundle's manifest; it takes about a minute.
+A new entity is judged by these until it has a tail of its own. `python -m models.calibrate`
+measures them through the production pipeline and writes them into the bundle's manifest; it takes
+about a minute.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ ENTITIES, ROWS, CHANNELS = 256, 1200, 2
 def measure(bundle: Bundle, seed: int = 11) -> dict[str, Any]:
     """Medians over entities of [log_q, mean excess] of each tail, after ROWS normal events."""
     history = synth.streams(np.random.default_rng(seed), ENTITIES, ROWS, CHANNELS)
-    settings = DetectSettings(channels=("a", "b"), max_entities=ENTITIES, profile="lean", late_s=np.inf)
+    settings = DetectSettings(
+        channels=("a", "b"), max_entities=ENTITIES, profile="lean", late_s=np.inf
+    )
     detector = Detector(settings, open_scorer(bundle), bundle.spec)
     detector.process(_in_log_order(history))
     found: dict[str, Any] = {}
@@ -48,21 +52,33 @@ def _in_log_order(history: History) -> EventBatch:
     values = history.values.transpose(1, 0, 2).reshape(-1, channels)
     time_s = history.time_s.T.reshape(-1)
     keys = tuple(f"e{i}" for i in range(entities))
-    return EventBatch("calibrate", "synthetic", 0, keys, entity, time_s, values, np.arange(len(time_s)))
+    return EventBatch(
+        "calibrate", "synthetic", 0, keys, entity, time_s, values, np.arange(len(time_s))
+    )
 
 
 def calibrated(bundle: Bundle, directory: Path) -> Bundle:
     """Write the bundle with a freshly measured prior into `directory`."""
     parts = {name: blob for name, blob in bundle.parts.items() if name != "weights.npz"}
     artifact.save(
-        directory, version=bundle.version, spec=bundle.spec, weights=bundle.weights,
-        calibration=measure(replace(bundle, calibration={})), parts=parts, training=bundle.manifest.get("training", {}),
-    )  # fmt: skip
+        directory,
+        version=bundle.version,
+        spec=bundle.spec,
+        weights=bundle.weights,
+        calibration=measure(replace(bundle, calibration={})),
+        parts=parts,
+        training=bundle.manifest.get("training", {}),
+    )
     return artifact.load(directory)
 
 
 @click.command()
-@click.option("--bundle", type=click.Path(path_type=Path), default=artifact.PRETRAINED, show_default="the starter")
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path),
+    default=artifact.PRETRAINED,
+    show_default="the starter",
+)
 def main(bundle: Path) -> None:
     """Measure the population prior of a bundle and write it into its manifest."""
     click.echo(json.dumps(calibrated(artifact.load(bundle), bundle).calibration, indent=1))

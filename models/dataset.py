@@ -1,8 +1,10 @@
-"""Training windows, made by the features that serving uses and shaped as detect.lanes lives: anchor, replay, judge.
+"""Training windows, made by the features that serving uses and shaped as detect.lanes lives:
+anchor, replay, judge.
 
-A window of a grown entity: S events are measured, the last W of them replayed from zero, the `stride` after judged.
-A young one (k = k_min, 2 k_min, ... W): k events are measured and replayed, and those up to the next anchor judged.
-Axes: E entities, L rows of raw history, T steps of a window, C channels.
+A window of a grown entity: S events are measured, the last W of them replayed from zero, the
+`stride` after judged. A young one (k = k_min, 2 k_min, ... W): k events are measured and replayed,
+and those up to the next anchor judged. Axes: E entities, L rows of raw history, T steps of a
+window, C channels.
 """
 
 from __future__ import annotations
@@ -22,17 +24,21 @@ from streamer.errors import InputError
 from streamer.event import F32, F64, Bool
 
 WEEK_DAYS = 7
-# What a calendar does is learnt only where it was seen twice. Of ten hours learnt with their own calendar, the gap's
-# validation loss rose from -1.08 to 0.3 within eight epochs, because the hours after them were never seen.
+# What a calendar does is learnt only where it was seen twice. Of ten hours learnt with their own
+# calendar, the gap's validation loss rose from -1.08 to 0.3 within eight epochs, because the hours
+# after them were never seen.
 TWO_DAYS_S, TWO_WEEKS_S = 2 * DAY_S, 14 * DAY_S
-# From so many entities (or stretches of them) on some of them validate, and all rows of the others are learnt, the
-# newest too: in a regime of ten hours the forecast error fell to 0.71 and 0.43 of the starter's, not 0.78 and 0.52.
+# From so many entities (or stretches of them) on some of them validate, and all rows of the others
+# are learnt, the newest too: in a regime of ten hours the forecast error fell to 0.71 and 0.43 of
+# the starter's, not 0.78 and 0.52.
 MANY_PIECES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Raw rows of E entities: values (E, L, C), NaN = missing, time_s (E, L) ascending, and what must not be learnt."""
+    """Raw rows of E entities: values (E, L, C), NaN = missing, time_s (E, L) ascending, and what
+    must not be learnt.
+    """
 
     values: F32
     time_s: F64
@@ -54,8 +60,12 @@ class History:
         return self._at((entity, row), self.rhythm[entity[:, 0]])
 
     def _at(self, index: Any, rhythm: Bool) -> History:
-        label, weight = (None if part is None else part[index] for part in (self.label, self.weight))
-        return History(self.values[index], self.time_s[index], self.anomaly[index], rhythm, label, weight)
+        label, weight = (
+            None if part is None else part[index] for part in (self.label, self.weight)
+        )
+        return History(
+            self.values[index], self.time_s[index], self.anomaly[index], rhythm, label, weight
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +114,9 @@ def rows_needed(spec: ModelSpec, young: int | None = None) -> int:
 
 
 def windows(history: History, spec: ModelSpec, young: int | None = None) -> Windows:
-    """One window per entity from its first rows_needed() rows; `young` = its events at the anchor, None = grown."""
+    """One window per entity from its first rows_needed() rows; `young` = its events at the anchor,
+    None = grown.
+    """
     length = rows_needed(spec, young)
     values, time_s = history.values[:, :length], history.time_s[:, :length]
     measured = spec.scale_window if young is None else young
@@ -117,7 +129,9 @@ def windows(history: History, spec: ModelSpec, young: int | None = None) -> Wind
     gaps = np.diff(time_s, axis=1, prepend=np.nan)
     log_gap = features.log_gap(forward(gaps), wide.gap_s)
     before = np.concatenate([np.zeros((len(values), 1), np.float32), log_gap[:, :-1]], axis=1)
-    r = features.rhythm_features(log_gap, before, time_s) * history.rhythm[:, None, None].astype(np.float32)
+    r = features.rhythm_features(log_gap, before, time_s) * history.rhythm[:, None, None].astype(
+        np.float32
+    )
 
     judged = np.broadcast_to(np.arange(length) >= measured, time_s.shape)
     learn = (judged & ~history.anomaly[:, :length]).astype(np.float32)
@@ -127,37 +141,52 @@ def windows(history: History, spec: ModelSpec, young: int | None = None) -> Wind
     label, label_weight = _labels(history, judged, length)
     cut = slice(first, None)
     return Windows(
-        x=x[:, cut], r=r[:, cut], step=step[:, cut].astype(np.float32), log_gap=log_gap[:, cut],
+        x=x[:, cut],
+        r=r[:, cut],
+        step=step[:, cut].astype(np.float32),
+        log_gap=log_gap[:, cut],
         hour=features.hour_of_day(time_s)[:, cut].astype(np.int32),
         value_weight=(learn[:, :, None] * ~np.isnan(values))[:, cut].astype(np.float32),
-        gap_weight=clock[:, cut], hour_weight=clock[:, cut],
-        label=label[:, cut], label_weight=label_weight[:, cut],
-    )  # fmt: skip
+        gap_weight=clock[:, cut],
+        hour_weight=clock[:, cut],
+        label=label[:, cut],
+        label_weight=label_weight[:, cut],
+    )
 
 
 def _labels(history: History, judged: Bool, length: int) -> tuple[F32, F32]:
     if history.label is None:
         return np.zeros(judged.shape, np.float32), np.zeros(judged.shape, np.float32)
     known = judged & ~np.isnan(history.label[:, :length])
-    return np.where(known, history.label[:, :length], 0).astype(np.float32), known.astype(np.float32)
+    return np.where(known, history.label[:, :length], 0).astype(np.float32), known.astype(
+        np.float32
+    )
 
 
-def cut(history: History, length: int, stride: int, limit: int, rng: np.random.Generator) -> History:
-    """Pieces of `length` consecutive rows of long histories, every `stride` rows; at most `limit`, drawn at random."""
+def cut(
+    history: History, length: int, stride: int, limit: int, rng: np.random.Generator
+) -> History:
+    """Pieces of `length` consecutive rows of long histories, every `stride` rows; at most `limit`,
+    drawn at random.
+    """
     entities, rows = history.time_s.shape
     if rows < length:
         raise InputError(f"history has {rows} rows, a window takes {length}")
     starts = np.arange(0, rows - length + 1, stride)
-    pairs = np.stack(np.meshgrid(np.arange(entities), starts, indexing="ij"), axis=-1).reshape(-1, 2)
+    pairs = np.stack(np.meshgrid(np.arange(entities), starts, indexing="ij"), axis=-1).reshape(
+        -1, 2
+    )
     pairs = pairs[rng.permutation(len(pairs))[:limit]]
     entity, row = pairs[:, :1], pairs[:, 1:] + np.arange(length)
     return history.pieces(entity, row)
 
 
 def moved(pieces: History, span_s: float, rng: np.random.Generator) -> History:
-    """The pieces of a history of `span_s`, each moved to where nothing is learnt of a calendar that was not seen twice.
+    """The pieces of a history of `span_s`, each moved to where nothing is learnt of a calendar that
+    was not seen twice.
 
-    Of less than two days anywhere in the week, of less than two weeks by whole days, else not at all.
+    Of less than two days anywhere in the week, of less than two weeks by whole days, else not at
+    all.
     """
     if span_s >= TWO_WEEKS_S:
         return pieces
@@ -168,10 +197,11 @@ def moved(pieces: History, span_s: float, rng: np.random.Generator) -> History:
 
 @dataclass(frozen=True, slots=True)
 class HistorySet:
-    """Recorded history as a data set: a quarter of the entities validates, or where they are few the last rows of each.
+    """Recorded history as a data set: a quarter of the entities validates, or where they are few
+    the last rows of each.
 
-    Random pieces of the rest are learnt, `pieces` windows an epoch; young windows make up a share of them, so that new
-    entities stay well served.
+    Random pieces of the rest are learnt, `pieces` windows an epoch; young windows make up a share
+    of them, so that new entities stay well served.
     """
 
     spec: ModelSpec
@@ -183,10 +213,16 @@ class HistorySet:
     def __post_init__(self) -> None:
         rows, needed = self.history.time_s.shape[1], 2 * rows_needed(self.spec, self.spec.k_min)
         if rows < needed:
-            raise InputError(f"history has {rows} rows per entity, training takes at least {needed}")
+            raise InputError(
+                f"history has {rows} rows per entity, training takes at least {needed}"
+            )
 
     def epoch(self, rng: np.random.Generator, rows: int) -> Iterator[dict[str, Any]]:
-        batches = [b for w in self._draw(self._part(training=True), self.pieces, rng) for b in w.batches(rows, rng)]
+        batches = [
+            b
+            for w in self._draw(self._part(training=True), self.pieces, rng)
+            for b in w.batches(rows, rng)
+        ]
         for index in rng.permutation(len(batches)):
             yield batches[index]
 
@@ -199,13 +235,20 @@ class HistorySet:
     def _part(self, *, training: bool) -> History:
         pieces, rows = self.history.time_s.shape
         if pieces >= MANY_PIECES:
-            return self.history.of((np.arange(pieces) % MANY_PIECES < MANY_PIECES * self.validation_share) != training)
+            return self.history.of(
+                (np.arange(pieces) % MANY_PIECES < MANY_PIECES * self.validation_share) != training
+            )
         held = max(int(rows * self.validation_share), min(rows // 2, rows_needed(self.spec)))
-        return self.history.span(0, rows - held) if training else self.history.span(rows - held, rows)
+        return (
+            self.history.span(0, rows - held) if training else self.history.span(rows - held, rows)
+        )
 
     def _draw(self, part: History, pieces: int, rng: np.random.Generator) -> Iterator[Windows]:
         lengths = [None, *young_lengths(self.spec)]
-        shares = [1 - self.young_share, *[self.young_share / (len(lengths) - 1)] * (len(lengths) - 1)]
+        shares = [
+            1 - self.young_share,
+            *[self.young_share / (len(lengths) - 1)] * (len(lengths) - 1),
+        ]
         for young, share in zip(lengths, shares, strict=True):
             length = rows_needed(self.spec, young)
             if part.time_s.shape[1] >= length:

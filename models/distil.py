@@ -1,15 +1,19 @@
-"""A student of at most a tenth of the teacher's parameters, trained on the teacher's densities and on the data.
+"""A student of at most a tenth of the teacher's parameters, trained on the teacher's densities and
+on the data.
 
-Beside the losses of the data the student minimises the cross entropy from the teacher's densities to its own (Hinton,
-Vinyals & Dean 2015, for densities instead of classes). A mixture's cross entropy has no closed form; it is summed over
-`NODES` equally likely quantiles of each of the teacher's components, which needs no sampling.
+Beside the losses of the data the student minimises the cross entropy from the teacher's densities
+to its own (Hinton, Vinyals & Dean 2015, for densities instead of classes). A mixture's cross
+entropy has no closed form; it is summed over `NODES` equally likely quantiles of each of the
+teacher's components, which needs no sampling.
 
-A retraining's student starts from the twin in service, or else from the starter's twin (STARTER_TWIN), which is made by
+A retraining's student starts from the twin in service, or else from the starter's twin
+(STARTER_TWIN), which is made by
 
     python -m models.distil [--out DIR] [--minutes N] [--seed S]
 
-What it kept is measured as the gate measures: anomalies caught at equal false alarms and the forecast error, on rows
-that neither has learnt. The smaller of the two shares is its quality; below MIN_QUALITY it is refused.
+What it kept is measured as the gate measures: anomalies caught at equal false alarms and the
+forecast error, on rows that neither has learnt. The smaller of the two shares is its quality; below
+MIN_QUALITY it is refused.
 """
 
 from __future__ import annotations
@@ -38,7 +42,12 @@ from streamer import artifact
 from streamer.artifact import PRETRAINED, Bundle, ModelSpec
 from streamer.backends import open_scorer
 from streamer.detect.network.cell import GAP_COMPONENTS, MIXTURE
-from streamer.detect.network.density import GAP_LOG_SCALE_LOW, LOG_SCALE_HIGH, LOG_SCALE_LOW, WEIBULL_FROM
+from streamer.detect.network.density import (
+    GAP_LOG_SCALE_LOW,
+    LOG_SCALE_HIGH,
+    LOG_SCALE_LOW,
+    WEIBULL_FROM,
+)
 from streamer.event import F64
 
 SCHEMA = "streamer.distil/1"
@@ -47,7 +56,8 @@ MIN_QUALITY = 0.95
 REHEARSAL = 0.1  # of a whole synthetic epoch, beside as many batches of history
 STARTER_TWIN = PRETRAINED.with_name("pretrained_edge")
 NODES = 4
-# What the teacher says counts as much as what happened: the data alone are noisy, the teacher alone is wrong at times.
+# What the teacher says counts as much as what happened: the data alone are noisy, the teacher alone
+# is wrong at times.
 TEACHER_WEIGHT = 1.0
 LEARNING_RATE = 1e-2  # few parameters bear a higher rate than the teacher's 4e-3
 
@@ -58,9 +68,11 @@ def parameters(spec: ModelSpec) -> int:
 
 
 def student_spec(teacher: ModelSpec, share: float = SHARE) -> ModelSpec:
-    """The student's shape: the same memory in events, the most units that a share of the parameters allows.
+    """The student's shape: the same memory in events, the most units that a share of the parameters
+    allows.
 
-    Encoders of one layer, whose step costs least; the head as wide as they are, attention half of that.
+    Encoders of one layer, whose step costs least; the head as wide as they are, attention half of
+    that.
     """
     fitting = teacher
     for units in range(teacher.units - 1, 1, -1):
@@ -83,21 +95,39 @@ def train_student(
     report: Report = lambda epoch: None,
     data: DataSet | None = None,
 ) -> Bundle:
-    """Train and export a student of the teacher. `start` gives first weights if it has the student's shape."""
+    """Train and export a student of the teacher. `start` gives first weights if it has the
+    student's shape.
+    """
     spec = student_spec(teacher.spec)
-    start = next((twin for twin in (start, starter_twin()) if twin is not None and twin.spec == spec), None)
+    start = next(
+        (twin for twin in (start, starter_twin()) if twin is not None and twin.spec == spec), None
+    )
     again = start is not None
     settings = TrainSettings(
-        epochs=500, patience=500, seconds=seconds, seed=seed, learning_rate=LEARNING_RATE / (4 if again else 1)
+        epochs=500,
+        patience=500,
+        seconds=seconds,
+        seed=seed,
+        learning_rate=LEARNING_RATE / (4 if again else 1),
     )
-    learnt = data or MixedSet(HistorySet(spec, past.train, pieces=256), SyntheticSet(spec, seed, REHEARSAL))
+    learnt = data or MixedSet(
+        HistorySet(spec, past.train, pieces=256), SyntheticSet(spec, seed, REHEARSAL)
+    )
     weights = start.weights if start is not None else None
     result = train(settings, learnt, start=weights, report=report, criterion=Distillation(teacher))
-    said = dict(training) | {"teacher": teacher.version, "parent": start.version if start is not None else None}
+    said = dict(training) | {
+        "teacher": teacher.version,
+        "parent": start.version if start is not None else None,
+    }
     return export.write_bundle(
-        out, version=version, spec=spec, weights=result.weights, calibration=teacher.calibration, training=said,
+        out,
+        version=version,
+        spec=spec,
+        weights=result.weights,
+        calibration=teacher.calibration,
+        training=said,
         prove=("litert", "litert-fp16", "litert-int8"),
-    )  # fmt: skip
+    )
 
 
 def starter_twin() -> Bundle | None:
@@ -107,7 +137,9 @@ def starter_twin() -> Bundle | None:
 
 @dataclass(frozen=True, slots=True)
 class ModelSize:
-    """What a network costs: numbers, bytes of the step by precision, microseconds per event of a batched step."""
+    """What a network costs: numbers, bytes of the step by precision, microseconds per event of a
+    batched step.
+    """
 
     parameters: int
     step_bytes: Mapping[str, int]
@@ -142,47 +174,71 @@ class DistilReport:
             return f"it has {share:.1%} of the teacher's parameters, {SHARE:.0%} are allowed"
         if not self.quality >= MIN_QUALITY:
             return (
-                f"it keeps {self.detection:.1%} of the detection and {self.forecast:.1%} of the forecast, "
+                f"it keeps {self.detection:.1%} of the detection and {self.forecast:.1%} of the "
+                f"forecast, "
                 f"{MIN_QUALITY:.0%} are required"
             )
         return ""
 
     def as_json(self) -> dict[str, Any]:
-        own = {"quality": self.quality, "required": MIN_QUALITY, "passed": self.passed, "why": self.why}
+        own = {
+            "quality": self.quality,
+            "required": MIN_QUALITY,
+            "passed": self.passed,
+            "why": self.why,
+        }
         return {"schema": SCHEMA, **asdict(self), **own}
 
 
 def compare(
-    teacher: Bundle, student: Bundle, past: Split, *, detect: Mapping[str, Any], rules: GateRules, seed: int = 0,
+    teacher: Bundle,
+    student: Bundle,
+    past: Split,
+    *,
+    detect: Mapping[str, Any],
+    rules: GateRules,
+    seed: int = 0,
     backend: str = "auto",
-) -> DistilReport:  # fmt: skip
+) -> DistilReport:
     """Both on the held-out span, through the production pipeline."""
     trial = build(past.series, seed, aimed=rules.anomalies, warm=rules.warm_rows)
     paired = comparison.compare(teacher, student, trial, detect, backend)
     theirs, ours = paired.equal
     loss = paired.errors[1] - paired.errors[0]
-    us = evaluate.step_us([open_scorer(b, backend) for b in (teacher, student)], teacher.spec, trial.values.shape[1])
+    us = evaluate.step_us(
+        [open_scorer(b, backend) for b in (teacher, student)], teacher.spec, trial.values.shape[1]
+    )
     return DistilReport(
-        _size(teacher, us[0]), _size(student, us[1]),
+        _size(teacher, us[0]),
+        _size(student, us[1]),
         detection=ours.recall / theirs.recall if theirs.recall > 0 else 1.0,
         forecast=0.0 if evaluate.unscored(trial, paired.outcomes[1]) else _forecast_kept(loss),
         recall=(theirs.recall, ours.recall),
-        false_alarms=(float(paired.at_line[0].false_alarms.sum()), float(paired.at_line[1].false_alarms.sum())),
-    )  # fmt: skip
+        false_alarms=(
+            float(paired.at_line[0].false_alarms.sum()),
+            float(paired.at_line[1].false_alarms.sum()),
+        ),
+    )
 
 
 def _forecast_kept(loss: F64) -> float:
-    """From log errors, the student's less the teacher's (K, C); all is kept where nothing can be forecast."""
+    """From log errors, the student's less the teacher's (K, C); all is kept where nothing can be
+    forecast.
+    """
     return float(np.exp(-np.nanmean(loss))) if np.isfinite(loss).any() else 1.0
 
 
 def _size(bundle: Bundle, step_us: float) -> ModelSize:
     names = sorted(name for name in bundle.parts if name.startswith("step_"))
-    return ModelSize(parameters(bundle.spec), {name: len(bundle.parts[name]) for name in names}, step_us)
+    return ModelSize(
+        parameters(bundle.spec), {name: len(bundle.parts[name]) for name in names}, step_us
+    )
 
 
 class Distillation:
-    """A training criterion: the losses of the data, and the cross entropy to a teacher that sees the same windows."""
+    """A training criterion: the losses of the data, and the cross entropy to a teacher that sees
+    the same windows.
+    """
 
     def __init__(self, teacher: Bundle, weight: float = TEACHER_WEIGHT) -> None:
         self._teacher, self._weight = network.build(teacher.spec), weight
@@ -198,13 +254,19 @@ class Distillation:
         return loss, parts | {f"teacher_{name}": part for name, part in soft.items()}
 
 
-def soft_losses(teacher: Mapping[str, Any], student: Mapping[str, Any], batch: Batch) -> dict[str, Any]:
-    """Cross entropies of value, gap and hour and the log distance of the forecasts, weighted like the data's losses."""
+def soft_losses(
+    teacher: Mapping[str, Any], student: Mapping[str, Any], batch: Batch
+) -> dict[str, Any]:
+    """Cross entropies of value, gap and hour and the log distance of the forecasts, weighted like
+    the data's losses.
+    """
     value, value_mass = nodes(teacher["value"], MIXTURE, LOG_SCALE_LOW, MIXTURE)
     gap, gap_mass = nodes(teacher["gap"], GAP_COMPONENTS, GAP_LOG_SCALE_LOW, WEIBULL_FROM)
     hour = ops.sum(ops.softmax(teacher["hour"]) * ops.log_softmax(student["hour"]), axis=-1)
     return {
-        "value": _cross(losses.value_log_density, student["value"], value, value_mass, batch["value_weight"]),
+        "value": _cross(
+            losses.value_log_density, student["value"], value, value_mass, batch["value_weight"]
+        ),
         "forecast": losses.forecast_loss(student["delta"], teacher["delta"], batch["value_weight"]),
         "gap": _cross(losses.gap_log_density, student["gap"], gap, gap_mass, batch["gap_weight"]),
         "hour": -_mean(hour, batch["hour_weight"]),
@@ -212,24 +274,35 @@ def soft_losses(teacher: Mapping[str, Any], student: Mapping[str, Any], batch: B
 
 
 def nodes(params: Any, components: int, log_scale_low: float, weibull_from: int) -> tuple[Any, Any]:
-    """Points (..., components * NODES) and their masses, which sum to 1, of mixture parameters (..., 3 components).
+    """Points (..., components * NODES) and their masses, which sum to 1, of mixture parameters
+    (..., 3 components).
 
-    Components from number `weibull_from` on are Gumbel-min (Weibull on the log axis), the others logistic.
+    Components from number `weibull_from` on are Gumbel-min (Weibull on the log axis), the others
+    logistic.
     """
     p = (np.arange(NODES, dtype=np.float32) + 0.5) / NODES
     standard = np.stack(
-        [np.log(p / (1 - p)) if k < weibull_from else np.log(-np.log1p(-p)) for k in range(components)]
+        [
+            np.log(p / (1 - p)) if k < weibull_from else np.log(-np.log1p(-p))
+            for k in range(components)
+        ]
     ).astype(np.float32)  # (components, NODES)
     location = params[..., components : 2 * components]
     scale = ops.exp(ops.clip(params[..., 2 * components :], log_scale_low, LOG_SCALE_HIGH))
     points = location[..., None] + scale[..., None] * standard
-    mass = ops.exp(losses.log_weights(params[..., :components]))[..., None] * np.full(NODES, 1 / NODES, np.float32)
+    mass = ops.exp(losses.log_weights(params[..., :components]))[..., None] * np.full(
+        NODES, 1 / NODES, np.float32
+    )
     shape = (*ops.shape(params)[:-1], components * NODES)
     return ops.reshape(points, shape), ops.reshape(mass, shape)
 
 
-def _cross(log_density: Callable[[Any, Any], Any], params: Any, points: Any, mass: Any, weight: Any) -> Any:
-    """Weighted mean of -sum of mass x log density, of the student's params (..., 3K) at points (..., P)."""
+def _cross(
+    log_density: Callable[[Any, Any], Any], params: Any, points: Any, mass: Any, weight: Any
+) -> Any:
+    """Weighted mean of -sum of mass x log density, of the student's params (..., 3K) at points
+    (..., P).
+    """
     logs = log_density(params[..., None, :], points)
     return -_mean(ops.sum(mass * logs, axis=-1), weight)
 
@@ -239,7 +312,9 @@ def _mean(value: Any, weight: Any) -> Any:
 
 
 @click.command()
-@click.option("--out", type=click.Path(path_type=Path), default=STARTER_TWIN, help="Directory of the bundle.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=STARTER_TWIN, help="Directory of the bundle."
+)
 @click.option("--minutes", type=float, default=25.0, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
 def main(out: Path, minutes: float, seed: int) -> None:
@@ -248,15 +323,21 @@ def main(out: Path, minutes: float, seed: int) -> None:
 
     teacher = artifact.load(PRETRAINED)
     spec = student_spec(teacher.spec)
-    settings = TrainSettings(epochs=500, patience=500, seconds=60 * minutes, seed=seed, learning_rate=LEARNING_RATE)
+    settings = TrainSettings(
+        epochs=500, patience=500, seconds=60 * minutes, seed=seed, learning_rate=LEARNING_RATE
+    )
     with training_report.progress(settings.seconds) as show:
-        result = train(settings, SyntheticSet(spec, seed), report=show, criterion=Distillation(teacher))
+        result = train(
+            settings, SyntheticSet(spec, seed), report=show, criterion=Distillation(teacher)
+        )
     said = training_report.summary(result, settings) | {
         "teacher": teacher.version,
         "data": "synthetic streams of models.synth",
     }
     version = f"{teacher.version}-edge"
-    bundle = export.write_bundle(out, version=version, spec=spec, weights=result.weights, training=said)
+    bundle = export.write_bundle(
+        out, version=version, spec=spec, weights=result.weights, training=said
+    )
     calibrate.calibrated(bundle, out)
 
 

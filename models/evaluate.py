@@ -1,7 +1,9 @@
-"""One model on a held-out trial: what an operator would have seen, and how well it forecasts and knows its own error.
+"""One model on a held-out trial: what an operator would have seen, and how well it forecasts and
+knows its own error.
 
-The trial goes through the production pipeline (detect.Detector). Forecast errors are absolute, per cell and channel, in
-the channel's own unit; the worst per cent of each counts as its edge. Axes: N rows, C channels, K cells, A anomalies.
+The trial goes through the production pipeline (detect.Detector). Forecast errors are absolute, per
+cell and channel, in the channel's own unit; the worst per cent of each counts as its edge. Axes: N
+rows, C channels, K cells, A anomalies.
 """
 
 from __future__ import annotations
@@ -27,13 +29,16 @@ from streamer.event import F32, F64, Bool, Fate
 from streamer.protocols import Network
 from streamer.settings import DetectSettings
 
-# Errors are compared on a log scale; one of 1 % of the typical change from row to row is as good as none.
+# Errors are compared on a log scale; one of 1 % of the typical change from row to row is as good as
+# none.
 ERROR_FLOOR = 0.01
 MOST_WINDOWS = 512
 SPEED_ROWS, SPEED_CALLS = 256, 8
 LEAST_ROUNDS, MOST_ROUNDS = 5, 60
 LAGS = (6, 288)  # rows: the seasons that are looked for
-NARROWEST = 2 * np.log(3) * np.exp(density.GAP_LOG_SCALE_LOW)  # the quartiles' distance of such a logistic
+NARROWEST = (
+    2 * np.log(3) * np.exp(density.GAP_LOG_SCALE_LOW)
+)  # the quartiles' distance of such a logistic
 LEAST_SEASON = 0.3  # autocorrelation of the season that counts as one
 
 
@@ -51,7 +56,9 @@ class TrialResult:
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """At one alarm line: which anomalies were caught (A,), how many rows late (A,), false alarms per cell (K,)."""
+    """At one alarm line: which anomalies were caught (A,), how many rows late (A,), false alarms
+    per cell (K,).
+    """
 
     line: float
     caught: Bool
@@ -65,10 +72,14 @@ class Hits:
 
 @dataclass(frozen=True, slots=True)
 class Likelihood:
-    """Of some windows: mean negative log density of the judged values of each (W,), and their probability integral."""
+    """Of some windows: mean negative log density of the judged values of each (W,), and their
+    probability integral.
+    """
 
     nll: F64
-    value_pit: F64  # (V,) shares of the forecast distribution below what came; uniform if it is calibrated
+    value_pit: (
+        F64  # (V,) shares of the forecast distribution below what came; uniform if it is calibrated
+    )
     gap_pit: F64  # (G,)
 
 
@@ -81,16 +92,30 @@ def settings_for(trial: Trial, given: Mapping[str, Any]) -> DetectSettings:
     chosen = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
     names = tuple(chosen.get("channels", [f"c{c}" for c in range(channels)]))
     if len(names) != channels:
-        raise ConfigError("detect.channels", f"names {len(names)} channels, the history has {channels}")
+        raise ConfigError(
+            "detect.channels", f"names {len(names)} channels, the history has {channels}"
+        )
     return replace(
-        DetectSettings(), **({"expected_entities": trial.entities} | chosen | {
-            "channels": names, "max_entities": len(trial.keys), "late_s": np.inf, "idle_after_s": np.inf,
-            "silence": False, "storm_alerts": len(trial.time_s), "rhythm": trial.rhythm and chosen.get("rhythm", True),
-        }),
-    )  # fmt: skip
+        DetectSettings(),
+        **(
+            {"expected_entities": trial.entities}
+            | chosen
+            | {
+                "channels": names,
+                "max_entities": len(trial.keys),
+                "late_s": np.inf,
+                "idle_after_s": np.inf,
+                "silence": False,
+                "storm_alerts": len(trial.time_s),
+                "rhythm": trial.rhythm and chosen.get("rhythm", True),
+            }
+        ),
+    )
 
 
-def run(bundle: Bundle, trial: Trial, settings: DetectSettings, backend: str = "auto") -> TrialResult:
+def run(
+    bundle: Bundle, trial: Trial, settings: DetectSettings, backend: str = "auto"
+) -> TrialResult:
     """The whole trial through a new detector."""
     detector = Detector(settings, open_scorer(bundle, backend), bundle.spec, bundle.calibration)
     began = time.perf_counter()
@@ -99,7 +124,9 @@ def run(bundle: Bundle, trial: Trial, settings: DetectSettings, backend: str = "
     names = ("score", "alarm", "expected", "fate")
     score, alarm, expected, fate = (np.concatenate([getattr(p, n) for p in parts]) for n in names)
     low, high = (np.concatenate([getattr(p, n) for p in parts]) for n in ("low", "high"))
-    return TrialResult(score, alarm, expected, (trial.values < low) | (trial.values > high), fate, seconds)
+    return TrialResult(
+        score, alarm, expected, (trial.values < low) | (trial.values > high), fate, seconds
+    )
 
 
 def hits(trial: Trial, outcome: TrialResult, line: float = 1.0) -> Hits:
@@ -108,7 +135,9 @@ def hits(trial: Trial, outcome: TrialResult, line: float = 1.0) -> Hits:
     wrong = rows[trial.clean[rows]]
     delay = np.full(len(trial.anomalies), np.nan)
     found = trial.anomaly[rows]
-    for row, number in zip(rows[found >= 0][::-1], found[found >= 0][::-1], strict=True):  # so that the first stays
+    for row, number in zip(
+        rows[found >= 0][::-1], found[found >= 0][::-1], strict=True
+    ):  # so that the first stays
         delay[number] = trial.number[row] - trial.anomalies[number].start
     counts = np.bincount(trial.cell[wrong], minlength=trial.cells).astype(np.float64)
     return Hits(line, ~np.isnan(delay), delay, counts)
@@ -128,9 +157,15 @@ def unscored(trial: Trial, outcome: TrialResult) -> float:
 
 
 def log_errors(trial: Trial, expected: F32) -> F64:
-    """Log of the mean absolute error per cell and channel (K, C) on clean rows; NaN where there is none to make."""
-    errors = np.where(trial.clean[:, None], np.abs(expected - trial.values), np.nan).astype(np.float64)
-    naive = np.where(trial.clean[:, None], np.abs(previous(trial) - trial.values), np.nan).astype(np.float64)
+    """Log of the mean absolute error per cell and channel (K, C) on clean rows; NaN where there is
+    none to make.
+    """
+    errors = np.where(trial.clean[:, None], np.abs(expected - trial.values), np.nan).astype(
+        np.float64
+    )
+    naive = np.where(trial.clean[:, None], np.abs(previous(trial) - trial.values), np.nan).astype(
+        np.float64
+    )
     out = np.full((trial.cells, trial.values.shape[1]), np.nan)
     for cell in np.unique(trial.cell[trial.clean]):
         mine = trial.clean & (trial.cell == cell)
@@ -149,12 +184,19 @@ def _log_error(error: F64, naive: F64) -> F64:
 
 
 def previous(trial: Trial) -> F32:
-    """The value before each row in its own stream (N, C), the last known one where that is missing."""
-    return _by_stream(trial, lambda values: np.concatenate([values[:1] * np.nan, forecast_skill.filled(values)[:-1]]))
+    """The value before each row in its own stream (N, C), the last known one where that
+    is missing.
+    """
+    return _by_stream(
+        trial,
+        lambda values: np.concatenate([values[:1] * np.nan, forecast_skill.filled(values)[:-1]]),
+    )
 
 
 def seasonal(trial: Trial) -> F32:
-    """The value one season before each row (N, C); persistence where a channel has no season before the cut."""
+    """The value one season before each row (N, C); persistence where a channel has no season before
+    the cut.
+    """
     return _by_stream(trial, lambda values: _season_before(values, forecast_skill.filled(values)))
 
 
@@ -162,13 +204,17 @@ def autoregressive(trial: Trial) -> F32:
     """AR(3) forecasts (N, C), fitted to the first half of each stream."""
 
     def fitted(values: F32) -> F32:
-        return forecast_skill.ar_forecast(values[: max(len(values) // 2, 8)], values).astype(np.float32)
+        return forecast_skill.ar_forecast(values[: max(len(values) // 2, 8)], values).astype(
+            np.float32
+        )
 
     return _by_stream(trial, fitted)
 
 
 def _by_stream(trial: Trial, forecast: Callable[[F32], F32]) -> F32:
-    """A forecast of every untouched stream, made from its values in order; NaN in the planted copies."""
+    """A forecast of every untouched stream, made from its values in order; NaN in the planted
+    copies.
+    """
     out = np.full(trial.values.shape, np.nan, np.float32)
     for stream in range(trial.entities):
         mine = np.flatnonzero(trial.stream == stream)
@@ -185,7 +231,9 @@ def _season_before(values: F32, filled: F32) -> F32:
 
 
 def season(values: F32 | F64) -> int:
-    """The lag in rows at which the autocorrelation peaks after its first dip; 0 where nothing repeats."""
+    """The lag in rows at which the autocorrelation peaks after its first dip; 0 where nothing
+    repeats.
+    """
     centred = (values - values.mean()).astype(np.float64)
     size = 1 << (2 * len(centred) - 1).bit_length()
     spectrum = np.abs(np.fft.rfft(centred, size)) ** 2
@@ -203,11 +251,14 @@ def season(values: F32 | F64) -> int:
     return first + start + int(np.argmax(some[start : start + max(first // 2, 2)]))
 
 
-def judged_windows(series: TrainingSeries, spec: ModelSpec, *, held: bool, before: int = 0) -> History | None:
-    """Grown windows whose judged rows are all held out, or all learnt (`before` rows of embargo before the cut).
+def judged_windows(
+    series: TrainingSeries, spec: ModelSpec, *, held: bool, before: int = 0
+) -> History | None:
+    """Grown windows whose judged rows are all held out, or all learnt (`before` rows of embargo
+    before the cut).
 
-    Held-out ones lie behind the cut as a whole where there are such: a regime may have changed just there, and windows
-    across a change say little.
+    Held-out ones lie behind the cut as a whole where there are such: a regime may have changed just
+    there, and windows across a change say little.
     """
     cut = int(np.argmax(series.held)) if series.held.any() else len(series)
     length = rows_needed(spec)
@@ -218,8 +269,11 @@ def judged_windows(series: TrainingSeries, spec: ModelSpec, *, held: bool, befor
         return None
     rows = ends[:, None] + np.arange(-length, 0)
     return History(
-        series.values[rows], series.time_s[rows], series.excluded[rows], np.full(len(rows), series.rhythm)
-    )  # fmt: skip
+        series.values[rows],
+        series.time_s[rows],
+        series.excluded[rows],
+        np.full(len(rows), series.rhythm),
+    )
 
 
 def together(parts: list[History | None]) -> History | None:
@@ -227,7 +281,10 @@ def together(parts: list[History | None]) -> History | None:
     some = [p for p in parts if p is not None]
     if not some:
         return None
-    joined = [np.concatenate([getattr(p, n) for p in some]) for n in ("values", "time_s", "anomaly", "rhythm")]
+    joined = [
+        np.concatenate([getattr(p, n) for p in some])
+        for n in ("values", "time_s", "anomaly", "rhythm")
+    ]
     keep = np.linspace(0, len(joined[0]) - 1, min(len(joined[0]), MOST_WINDOWS)).astype(int)
     return History(*(a[keep] for a in joined))
 
@@ -242,7 +299,9 @@ def likelihood(scorer: Network, spec: ModelSpec, history: History) -> Likelihood
     log = density.value_log_density(params, data.step[:, last])
     with np.errstate(invalid="ignore"):
         nll = -(log * weight).sum(axis=(1, 2)) / weight.sum(axis=(1, 2))
-    return Likelihood(nll.astype(np.float64), _value_pit(params, data, weight, last), _gap_pit(gap, data, last))
+    return Likelihood(
+        nll.astype(np.float64), _value_pit(params, data, weight, last), _gap_pit(gap, data, last)
+    )
 
 
 def _value_pit(params: F32, data: Windows, weight: F32, last: slice) -> F64:
@@ -254,8 +313,9 @@ def _value_pit(params: F32, data: Windows, weight: F32, last: slice) -> F64:
 
 
 def _gap_pit(params: F32, data: Windows, last: slice) -> F64:
-    """Without windows of a clock so regular that the narrowest density is wider than all its gaps: a good model and a
-    bad one are off there alike, by accident."""
+    """Without windows of a clock so regular that the narrowest density is wider than all its gaps:
+    a good model and a bad one are off there alike, by accident.
+    """
     on, log_gap = data.gap_weight[:, last] > 0, data.log_gap[:, last]
     low, high = np.quantile(log_gap, [0.25, 0.75], axis=1)
     on &= (high - low > NARROWEST)[:, None]
@@ -263,7 +323,8 @@ def _gap_pit(params: F32, data: Windows, last: slice) -> F64:
 
 
 def pit_error(pit: F64) -> float:
-    """Mean distance of the quantiles of a probability integral transform from uniform ones: 0 is calibrated, 0.5 worst.
+    """Mean distance of the quantiles of a probability integral transform from uniform ones: 0 is
+    calibrated, 0.5 worst.
 
     Dawid 1984; Gneiting, Balabdaoui & Raftery 2007.
     """
@@ -273,11 +334,14 @@ def pit_error(pit: F64) -> float:
     return float(np.mean(np.abs(np.quantile(pit, levels) - levels)))
 
 
-def step_us(scorers: Sequence[Network], spec: ModelSpec, channels: int, *, enough: float = 1.0) -> list[float]:
-    """Processor time in microseconds per event of a step of SPEED_ROWS rows, the best of rounds in turn.
+def step_us(
+    scorers: Sequence[Network], spec: ModelSpec, channels: int, *, enough: float = 1.0
+) -> list[float]:
+    """Processor time in microseconds per event of a step of SPEED_ROWS rows, the best of rounds in
+    turn.
 
-    A busy machine makes any round slow, never fast: there are more rounds, up to MOST_ROUNDS, while the second scorer
-    takes more than `enough` times the first one's.
+    A busy machine makes any round slow, never fast: there are more rounds, up to MOST_ROUNDS, while
+    the second scorer takes more than `enough` times the first one's.
     """
     rng = np.random.default_rng(0)
     x = rng.normal(size=(SPEED_ROWS, channels, spec.value_features)).astype(np.float32)

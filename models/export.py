@@ -1,6 +1,8 @@
-"""From trained weights to a bundle: the step of detect.cell as LiteRT in three precisions, golden vectors, parity.
+"""From trained weights to a bundle: the step of detect.cell as LiteRT in three precisions, golden
+vectors, parity.
 
-Only weights leave training; the SavedModel lives in a temporary directory (it is code, and code is not exchanged).
+Only weights leave training; the SavedModel lives in a temporary directory (it is code, and code is
+not exchanged).
 """
 
 from __future__ import annotations
@@ -17,13 +19,23 @@ from streamer.artifact import Bundle, ModelSpec
 from streamer.backends import open_scorer
 from streamer.backends.keras_step import TensorNamespace, import_tensorflow
 from streamer.backends.litert import INPUTS, OUTPUTS, REPLAY_STEPS, REPLAYED
-from streamer.detect.network.cell import GAP_COMPONENTS, MIXTURE, NumpyNamespace, replay, shapes, step, widths
+from streamer.detect.network.cell import (
+    GAP_COMPONENTS,
+    MIXTURE,
+    NumpyNamespace,
+    replay,
+    shapes,
+    step,
+    widths,
+)
 from streamer.errors import ModelError
 from streamer.event import F32
 
-# Float sums in another order, over 24 steps: 5e-6 for the starter, 9e-6 for one that was trained further.
+# Float sums in another order, over 24 steps: 5e-6 for the starter, 9e-6 for one that was trained
+# further.
 PARITY_F32 = 5e-5
-# fp16 rounds the weights, dynamic int8 each activation row too: the forecast may move by so much, rms in step units.
+# fp16 rounds the weights, dynamic int8 each activation row too: the forecast may move by so much,
+# rms in step units.
 PARITY_RMS = {"litert-fp16": 0.01, "litert-int8": 0.25}
 PRECISIONS = ("f32", "fp16", "int8")
 GOLDEN_STEPS, GOLDEN_ROWS, GOLDEN_CHANNELS = 24, 3, 2
@@ -31,7 +43,10 @@ GOLDEN_STEPS, GOLDEN_ROWS, GOLDEN_CHANNELS = 24, 3, 2
 
 def expected_shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
     """The shape of every weight of such a network, by name: cell.shapes in numbers."""
-    return {name: tuple(_size(spec, term) for term in terms) for name, terms in shapes(spec.layers).items()}
+    return {
+        name: tuple(_size(spec, term) for term in terms)
+        for name, terms in shapes(spec.layers).items()
+    }
 
 
 def _size(spec: ModelSpec, term: str) -> int:
@@ -56,11 +71,16 @@ def check_weights(spec: ModelSpec, weights: Mapping[str, F32]) -> None:
 
 
 def to_litert(
-    spec: ModelSpec, weights: Mapping[str, F32], directory: Path, precisions: Sequence[str] = PRECISIONS
+    spec: ModelSpec,
+    weights: Mapping[str, F32],
+    directory: Path,
+    precisions: Sequence[str] = PRECISIONS,
 ) -> dict[str, bytes]:
-    """The LiteRT files, by name: step and replay in each precision, any number of rows and channels by resizing.
+    """The LiteRT files, by name: step and replay in each precision, any number of rows and channels
+    by resizing.
 
-    "f32", "fp16" (weights of 16 bits, arithmetic of 32) and "int8" (weights of 8 bits, activations rounded row by row).
+    "f32", "fp16" (weights of 16 bits, arithmetic of 32) and "int8" (weights of 8 bits, activations
+    rounded row by row).
     """
     tf = import_tensorflow()
     parts = {}
@@ -78,8 +98,12 @@ def to_litert(
     return parts
 
 
-def _graphs(tf: Any, spec: ModelSpec, weights: Mapping[str, F32]) -> dict[str, tuple[Any, list[Any]]]:
-    """Step and replay as (function, signature). They save no variable: the weights are constants of the graph."""
+def _graphs(
+    tf: Any, spec: ModelSpec, weights: Mapping[str, F32]
+) -> dict[str, tuple[Any, list[Any]]]:
+    """Step and replay as (function, signature). They save no variable: the weights are constants of
+    the graph.
+    """
     namespace = TensorNamespace(tf)
     constants = {name: tf.constant(weights[name]) for name in shapes(spec.layers)}
 
@@ -89,7 +113,10 @@ def _graphs(tf: Any, spec: ModelSpec, weights: Mapping[str, F32]) -> dict[str, t
     def many(value_state: Any, rhythm_state: Any, x: Any, r: Any) -> dict[str, Any]:
         return _named(REPLAYED, replay(namespace, constants, value_state, rhythm_state, x, r))
 
-    return {"step": (one, _signature(tf, spec, ())), "replay": (many, _signature(tf, spec, (REPLAY_STEPS,)))}
+    return {
+        "step": (one, _signature(tf, spec, ())),
+        "replay": (many, _signature(tf, spec, (REPLAY_STEPS,))),
+    }
 
 
 def _named(names: Iterable[str], tensors: Sequence[Any]) -> dict[str, Any]:
@@ -100,25 +127,41 @@ def _signature(tf: Any, spec: ModelSpec, run: tuple[int, ...]) -> list[Any]:
     value, rhythm = widths(spec)
     features = ((*run, None, None, spec.value_features), (*run, None, spec.rhythm_features))
     inputs = ((None, None, value), (None, rhythm), *features)
-    return [tf.TensorSpec(shape, tf.float32, name=name) for shape, name in zip(inputs, INPUTS, strict=True)]
+    return [
+        tf.TensorSpec(shape, tf.float32, name=name)
+        for shape, name in zip(inputs, INPUTS, strict=True)
+    ]
 
 
 def golden(spec: ModelSpec, weights: Mapping[str, F32], seed: int = 7) -> dict[str, F32]:
-    """A short run of the numpy reference: inputs x (T, N, C, F1), r (T, N, F2) and every output of every step."""
+    """A short run of the numpy reference: inputs x (T, N, C, F1), r (T, N, F2) and every output of
+    every step.
+    """
     rng = np.random.default_rng(seed)
-    x = rng.normal(0, 1, (GOLDEN_STEPS, GOLDEN_ROWS, GOLDEN_CHANNELS, spec.value_features)).astype(np.float32)
+    x = rng.normal(0, 1, (GOLDEN_STEPS, GOLDEN_ROWS, GOLDEN_CHANNELS, spec.value_features)).astype(
+        np.float32
+    )
     r = rng.normal(0, 0.7, (GOLDEN_STEPS, GOLDEN_ROWS, spec.rhythm_features)).astype(np.float32)
     value, rhythm = widths(spec)
-    state = np.zeros((*x.shape[1:3], value), np.float32), np.zeros((GOLDEN_ROWS, rhythm), np.float32)
+    state = (
+        np.zeros((*x.shape[1:3], value), np.float32),
+        np.zeros((GOLDEN_ROWS, rhythm), np.float32),
+    )
     outputs = []
     for x_t, r_t in zip(x, r, strict=True):
         outputs.append(step(NumpyNamespace, weights, *state, x_t, r_t))
         state = outputs[-1][:2]
-    return {"x": x, "r": r} | {n: np.stack(o) for n, o in zip(OUTPUTS, zip(*outputs, strict=True), strict=True)}
+    return {"x": x, "r": r} | {
+        n: np.stack(o) for n, o in zip(OUTPUTS, zip(*outputs, strict=True), strict=True)
+    }
 
 
-def deviation(bundle: Bundle, backend: str, vectors: Mapping[str, F32] | None = None) -> dict[str, float]:
-    """How far the backend strays from golden vectors: the largest scaled difference, and the forecast's rms."""
+def deviation(
+    bundle: Bundle, backend: str, vectors: Mapping[str, F32] | None = None
+) -> dict[str, float]:
+    """How far the backend strays from golden vectors: the largest scaled difference, and the
+    forecast's rms.
+    """
     vectors = vectors or artifact.unpack_arrays(bundle.parts["golden.npz"])
     scorer = open_scorer(bundle, backend)
     state = np.zeros_like(vectors["value_state"][0]), np.zeros_like(vectors["rhythm_state"][0])
@@ -129,7 +172,9 @@ def deviation(bundle: Bundle, backend: str, vectors: Mapping[str, F32] | None = 
         worst = max(worst, *(distance(got[name], vectors[name][t]) for name in OUTPUTS))
         squares.append(np.mean((out.delta - vectors["delta"][t]) ** 2))
         state = out.value_state, out.rhythm_state
-    replayed = scorer.replay(np.zeros_like(state[0]), np.zeros_like(state[1]), vectors["x"], vectors["r"])
+    replayed = scorer.replay(
+        np.zeros_like(state[0]), np.zeros_like(state[1]), vectors["x"], vectors["r"]
+    )
     wanted = (vectors["value_state"][-1], vectors["rhythm_state"][-1], vectors["attention"])
     worst = max(worst, *(distance(got, want) for got, want in zip(replayed, wanted, strict=True)))
     return {"max": worst, "delta_rms": float(np.sqrt(np.mean(squares)))}
@@ -151,16 +196,25 @@ def write_bundle(
     prove: Sequence[str] = ("litert", "litert-fp16", "litert-int8", "keras"),
     precisions: Sequence[str] = PRECISIONS,
 ) -> Bundle:
-    """Export, save, load again and prove parity; return the verified bundle. ModelError if a backend disagrees."""
+    """Export, save, load again and prove parity; return the verified bundle. ModelError if a
+    backend disagrees.
+    """
     check_weights(spec, weights)
-    weights = {name: np.ascontiguousarray(weights[name], np.float32) for name in shapes(spec.layers)}
+    weights = {
+        name: np.ascontiguousarray(weights[name], np.float32) for name in shapes(spec.layers)
+    }
     with tempfile.TemporaryDirectory() as scratch:
         parts = to_litert(spec, weights, Path(scratch), precisions)
     parts["golden.npz"] = artifact.pack_arrays(golden(spec, weights))
     artifact.save(
-        directory, version=version, spec=spec, weights=weights,
-        calibration=calibration or {}, parts=parts, training=training,
-    )  # fmt: skip
+        directory,
+        version=version,
+        spec=spec,
+        weights=weights,
+        calibration=calibration or {},
+        parts=parts,
+        training=training,
+    )
     bundle = artifact.load(directory)
     parity(bundle, prove)
     return bundle
@@ -173,7 +227,8 @@ def parity(bundle: Bundle, backends: Sequence[str]) -> dict[str, dict[str, float
         measure, limit = limit_of(name)
         if not found[measure] <= limit:
             raise ModelError(
-                f"{name} strays from the numpy step: {measure} is {found[measure]:.2g}, allowed is {limit}"
+                f"{name} strays from the numpy step: {measure} is {found[measure]:.2g}, allowed "
+                f"is {limit}"
             )
     return report
 

@@ -1,7 +1,8 @@
-"""How well a step forecasts, beside its peers: the last value again (persistence), and an AR(3) fitted to each channel.
+"""How well a step forecasts, beside its peers: the last value again (persistence), and an AR(3)
+fitted to each channel.
 
-Errors are absolute, of the judged events of grown windows (as detect.lanes judges them), in the channel's own unit.
-Axes: L rows, C channels, T steps of a window.
+Errors are absolute, of the judged events of grown windows (as detect.lanes judges them), in the
+channel's own unit. Axes: L rows, C channels, T steps of a window.
 """
 
 from __future__ import annotations
@@ -22,16 +23,22 @@ AR_RIDGE, AR_CLIP = 0.01, 8.0
 
 @dataclass(frozen=True, slots=True)
 class Errors:
-    """Mean and median absolute error per channel (C,) of the network and its peers, each in the unit of the channel."""
+    """Mean and median absolute error per channel (C,) of the network and its peers, each in the
+    unit of the channel.
+    """
 
     network: F64  # (2, C): mean, median
     persistence: F64
     ar3: F64
 
     def ratio(self, peer: str = "ar3", *, median: bool = False) -> F64:
-        """Network error over the peer's (C,); NaN where the peer has none (constant and two-valued channels)."""
+        """Network error over the peer's (C,); NaN where the peer has none (constant and two-valued
+        channels).
+        """
         theirs = getattr(self, peer)[int(median)]
-        return np.divide(self.network[int(median)], theirs, out=np.full(len(theirs), np.nan), where=theirs > 1e-9)
+        return np.divide(
+            self.network[int(median)], theirs, out=np.full(len(theirs), np.nan), where=theirs > 1e-9
+        )
 
 
 def replay(scorer: Network, data: Windows) -> list[StepOut]:
@@ -48,8 +55,12 @@ def replay(scorer: Network, data: Windows) -> list[StepOut]:
     return steps
 
 
-def compare(scorer: Network, spec: ModelSpec, train: F32, test: F32, time_s: F64 | None = None) -> Errors:
-    """Errors on `test` (L, C); AR(3) learns from `train` (n, C), the network from neither. No times: rhythm is off."""
+def compare(
+    scorer: Network, spec: ModelSpec, train: F32, test: F32, time_s: F64 | None = None
+) -> Errors:
+    """Errors on `test` (L, C); AR(3) learns from `train` (n, C), the network from neither. No
+    times: rhythm is off.
+    """
     length, first = rows_needed(spec), spec.scale_window
     starts = np.arange(0, len(test) - length + 1, spec.stride)
     if not len(starts):
@@ -63,7 +74,9 @@ def compare(scorer: Network, spec: ModelSpec, train: F32, test: F32, time_s: F64
     unit = _unit(test, rows, data, first)
     delta = np.stack([out.delta for out in replay(scorer, data)], axis=1)[:, -spec.stride :]
     missing = data.value_weight[:, -spec.stride :] == 0
-    error = np.where(missing, np.nan, np.abs(delta * unit[:, None] + _before(test, judged) - test[judged]))
+    error = np.where(
+        missing, np.nan, np.abs(delta * unit[:, None] + _before(test, judged) - test[judged])
+    )
     naive = np.where(missing, np.nan, np.abs(_before(test, judged) - test[judged]))
     linear = np.where(missing, np.nan, np.abs(ar_forecast(train, test)[judged] - test[judged]))
     return Errors(*(_mean_and_median(e) for e in (error, naive, linear)))
@@ -77,7 +90,9 @@ def filled(values: F32) -> F32:
     """(L, C) with each missing value replaced by the one before, 0 before the first."""
     from streamer.detect.network.features import carry_forward
 
-    last = carry_forward(np.concatenate([values, values[:1]])[None], np.zeros((1, values.shape[1]), np.float32))
+    last = carry_forward(
+        np.concatenate([values, values[:1]])[None], np.zeros((1, values.shape[1]), np.float32)
+    )
     return last[0, 1:]
 
 
@@ -97,18 +112,26 @@ def _mean_and_median(error: F64) -> F64:
 
 
 def ar_forecast(train: F32, test: F32, order: int = AR_ORDER) -> F64:
-    """One-step forecasts (L, C) of `test` by a ridge regression on own lags, fitted on `train`; first rows repeat."""
+    """One-step forecasts (L, C) of `test` by a ridge regression on own lags, fitted on `train`;
+    first rows repeat.
+    """
     known, seen = filled(train).astype(np.float64), filled(test).astype(np.float64)
     loc, scale = known.mean(axis=0), known.std(axis=0) + 1e-9
     forecast = seen.copy()
     for c in range(train.shape[1]):
         z = (known[:, c] - loc[c]) / scale[c]
         lags = _lags(z, order)
-        beta = np.linalg.solve(lags.T @ lags + AR_RIDGE * len(z) * np.eye(order), lags.T @ z[order:])
-        forecast[order:, c] = loc[c] + scale[c] * (_lags((seen[:, c] - loc[c]) / scale[c], order) @ beta)
+        beta = np.linalg.solve(
+            lags.T @ lags + AR_RIDGE * len(z) * np.eye(order), lags.T @ z[order:]
+        )
+        forecast[order:, c] = loc[c] + scale[c] * (
+            _lags((seen[:, c] - loc[c]) / scale[c], order) @ beta
+        )
     return forecast
 
 
 def _lags(z: F64, order: int) -> F64:
     """Rows of the `order` values before each value from number `order` on (n - order, order)."""
-    return np.stack([z[order - 1 - k : len(z) - 1 - k] for k in range(order)], axis=1).clip(-AR_CLIP, AR_CLIP)
+    return np.stack([z[order - 1 - k : len(z) - 1 - k] for k in range(order)], axis=1).clip(
+        -AR_CLIP, AR_CLIP
+    )

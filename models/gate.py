@@ -1,19 +1,23 @@
-"""The gate: a challenger passes if it is sound, forecasts, and is no worse than the champion on the same held-out span.
+"""The gate: a challenger passes if it is sound, forecasts, and is no worse than the champion on the
+same held-out span.
 
-Never by likelihood alone: more training on contaminated data improves the likelihood and halves the detection. What
-counts is what an operator would have seen: anomalies caught at equal false alarms, false alarms at the same budget,
-delay; besides, forecasts against persistence, calibration and speed.
+Never by likelihood alone: more training on contaminated data improves the likelihood and halves the
+detection. What counts is what an operator would have seen: anomalies caught at equal false alarms,
+false alarms at the same budget, delay; besides, forecasts against persistence, calibration and
+speed.
 
-**Noise.** Both models judge the same rows, so every comparison is paired, and a loss counts only if it exceeds its
-margin both as measured and in `confidence` of the bootstrap's resamples of entities (Efron 1979; stretches of entities
-where there are few). A challenger equal to the champion has no loss in any resample and passes. Forecasting better than
-persistence is the challenger's to prove, so there the burden is the other way round.
+**Noise.** Both models judge the same rows, so every comparison is paired, and a loss counts only if
+it exceeds its margin both as measured and in `confidence` of the bootstrap's resamples of entities
+(Efron 1979; stretches of entities where there are few). A challenger equal to the champion has no
+loss in any resample and passes. Forecasting better than persistence is the challenger's to prove,
+so there the burden is the other way round.
 
-**Leaks.** A model that was trained on the held-out span is refused if its manifest's span or data hash says so, and a
-manifest that says nothing is refused as well. Against a manifest that lies there is one test: relative to the champion
-it must not fit the span that it claims never to have seen better than every part of what it claims to have learnt.
-That finds a model that learnt the held-out span by heart; a mild leak is not distinguishable from a good model on this
-span, and is left to the shadow on live traffic, which nobody can have trained on.
+**Leaks.** A model that was trained on the held-out span is refused if its manifest's span or data
+hash says so, and a manifest that says nothing is refused as well. Against a manifest that lies
+there is one test: relative to the champion it must not fit the span that it claims never to have
+seen better than every part of what it claims to have learnt. That finds a model that learnt the
+held-out span by heart; a mild leak is not distinguishable from a good model on this span, and is
+left to the shadow on live traffic, which nobody can have trained on.
 """
 
 from __future__ import annotations
@@ -57,14 +61,21 @@ class GateVerdict:
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "schema": SCHEMA, "passed": self.passed, "champion": self.champion, "challenger": self.challenger,
-            "why": self.why, "findings": [asdict(f) for f in self.findings], "rules": asdict(self.rules),
+            "schema": SCHEMA,
+            "passed": self.passed,
+            "champion": self.champion,
+            "challenger": self.challenger,
+            "why": self.why,
+            "findings": [asdict(f) for f in self.findings],
+            "rules": asdict(self.rules),
             **self.figures,
-        }  # fmt: skip
+        }
 
     def with_more(self, findings: Sequence[RuleResult], figures: Mapping[str, Any]) -> GateVerdict:
         """The same with further rules applied."""
-        return replace(self, findings=(*self.findings, *findings), figures={**self.figures, **figures})
+        return replace(
+            self, findings=(*self.findings, *findings), figures={**self.figures, **figures}
+        )
 
     def require(self) -> None:
         """GateRefused unless passed."""
@@ -82,7 +93,8 @@ def judge(
     seed: int = 0,
     backend: str = "auto",
 ) -> GateVerdict:
-    """Weigh a challenger (a bundle, or its directory as it came) against the champion on the held-out span of a split.
+    """Weigh a challenger (a bundle, or its directory as it came) against the champion on the
+    held-out span of a split.
 
     Refusals are findings, never exceptions; what is unsound is not run at all.
     """
@@ -99,9 +111,12 @@ def judge(
     paired = compare.compare(champion, bundle, trial, detect or {}, backend)
     chances = leak.likelihoods(champion, bundle, split, backend)
     found = [
-        *early, *compare.detection(paired, rules), *compare.forecasting(paired, rules), *leak.densities(chances, rules),
+        *early,
+        *compare.detection(paired, rules),
+        *compare.forecasting(paired, rules),
+        *leak.densities(chances, rules),
         speed(champion, bundle, trial, rules, backend),
-    ]  # fmt: skip
+    ]
     figures |= compare.summary(paired) | leak.summary(chances)
     return GateVerdict(champion.version, bundle.version, tuple(found), figures, rules)
 
@@ -116,21 +131,39 @@ def sound(champion: Bundle, challenger: Bundle, backend: str) -> list[RuleResult
         if getattr(ours, n) != getattr(theirs, n)
     ]
     if wrong:
-        return [RuleResult("schema", False, f"made for another shape of memory or features: {', '.join(wrong)}")]
+        return [
+            RuleResult(
+                "schema", False, f"made for another shape of memory or features: {', '.join(wrong)}"
+            )
+        ]
     try:
         export.check_weights(ours, challenger.weights)
     except ModelError as exc:
         return [RuleResult("weights", False, str(exc))]
-    found = [RuleResult("schema", True, "shape and features fit the champion's"), RuleResult("weights", True, "finite")]
-    name = open_scorer(champion, backend).ref.backend  # what cannot run here is no fault of the challenger
+    found = [
+        RuleResult("schema", True, "shape and features fit the champion's"),
+        RuleResult("weights", True, "finite"),
+    ]
+    name = open_scorer(
+        champion, backend
+    ).ref.backend  # what cannot run here is no fault of the challenger
     return found if name == "numpy" else [*found, _parity(challenger, name)]
 
 
 def _parity(challenger: Bundle, backend: str) -> RuleResult:
-    """Against golden vectors made from the weights here: those of the bundle may be of another export."""
+    """Against golden vectors made from the weights here: those of the bundle may be of another
+    export.
+    """
     try:
-        strays = export.deviation(challenger, backend, export.golden(challenger.spec, challenger.weights))
-    except (ModelError, BackendError, ValueError, RuntimeError) as exc:  # LiteRT raises the last two for odd graphs
+        strays = export.deviation(
+            challenger, backend, export.golden(challenger.spec, challenger.weights)
+        )
+    except (
+        ModelError,
+        BackendError,
+        ValueError,
+        RuntimeError,
+    ) as exc:  # LiteRT raises the last two for odd graphs
         return RuleResult("parity", False, f"the exported step cannot be run: {exc}")
     measure, limit = export.limit_of(backend)
     said = f"the exported step strays from the weights by {strays[measure]:.2g}"
@@ -143,37 +176,59 @@ def provenance(challenger: Bundle, champion: Bundle, split: Split) -> list[RuleR
     if challenger.sha256 == champion.sha256:
         return [RuleResult("provenance", True, "the champion itself")]
     if training.get("data_sha256") in (split.held_sha256, "") and training.get("data_sha256"):
-        return [RuleResult("provenance", False, "leaked: its data hash is that of the held-out rows")]
+        return [
+            RuleResult("provenance", False, "leaked: its data hash is that of the held-out rows")
+        ]
     end_s, cut_s = _end_s(training.get("span")), split.held_span_s[0]
     if end_s is None:
-        return [RuleResult("provenance", False, "the manifest's training.span does not say when its data end")]
+        return [
+            RuleResult(
+                "provenance", False, "the manifest's training.span does not say when its data end"
+            )
+        ]
     ok = end_s < cut_s
     said = (
-        "trained before the held-out span" if ok else f"leaked: trained on {end_s - cut_s:.0f} s of the held-out span"
+        "trained before the held-out span"
+        if ok
+        else f"leaked: trained on {end_s - cut_s:.0f} s of the held-out span"
     )
     return [RuleResult("provenance", ok, said)]
 
 
 def _end_s(span: object) -> float | None:
     """When the data of a manifest's span end; None if it is no pair of times in order."""
-    if not isinstance(span, list | tuple) or len(span) != 2 or {type(at) for at in span} - {int, float}:
+    if (
+        not isinstance(span, list | tuple)
+        or len(span) != 2
+        or {type(at) for at in span} - {int, float}
+    ):
         return None
     begin, end = span
-    return float(end) if -MOST_S < begin <= end < MOST_S else None  # not, if one of them is no number
+    return (
+        float(end) if -MOST_S < begin <= end < MOST_S else None
+    )  # not, if one of them is no number
 
 
-def speed(champion: Bundle, challenger: Bundle, trial: Trial, rules: GateRules, backend: str) -> RuleResult:
+def speed(
+    champion: Bundle, challenger: Bundle, trial: Trial, rules: GateRules, backend: str
+) -> RuleResult:
     """One step of many rows, measured in turn."""
     scorers = [open_scorer(bundle, backend) for bundle in (champion, challenger, champion)]
-    first, after, again = evaluate.step_us(scorers, champion.spec, trial.values.shape[1], enough=rules.max_slowdown)
+    first, after, again = evaluate.step_us(
+        scorers, champion.spec, trial.values.shape[1], enough=rules.max_slowdown
+    )
     before = max(first, again)  # what lies between the two is the machine's doing
     said = f"a step takes {after:.2f} us an event, the champion's {before:.2f}"
-    return RuleResult("speed", after <= rules.max_slowdown * before, said, before, after, rules.max_slowdown)
+    return RuleResult(
+        "speed", after <= rules.max_slowdown * before, said, before, after, rules.max_slowdown
+    )
 
 
 def spans(split: Split) -> dict[str, Any]:
     """What was learnt and what was held out, for the report."""
     return {
-        "train_s": list(split.train_span_s), "held_s": list(split.held_span_s),
-        "train_rows": split.rows, "held_rows": split.held_rows,
-    }  # fmt: skip
+        "train_s": list(split.train_span_s),
+        "held_s": list(split.held_span_s),
+        "train_rows": split.rows,
+        "held_rows": split.held_rows,
+    }

@@ -1,4 +1,6 @@
-"""The gate's report as one HTML page that needs nothing else: findings, figures, plots as inline SVG."""
+"""The gate's report as one HTML page that needs nothing else: findings, figures, plots as inline
+SVG.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,12 @@ from models.gate import GateVerdict
 
 CHAMPION, CHALLENGER = "#5b6b7b", "#d9622b"
 STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c2733;background:#fff}
-h1{font-size:1.5rem} .yes{color:#1d7a3e} .no{color:#b3261e} table{border-collapse:collapse;width:100%}
-td,th{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #dfe5ea;vertical-align:top} td.n{text-align:right}
+body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;
+margin:2rem auto;padding:0 1rem;color:#1c2733;background:#fff}
+h1{font-size:1.5rem} .yes{color:#1d7a3e} .no{color:#b3261e}
+table{border-collapse:collapse;width:100%}
+td,th{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #dfe5ea;vertical-align:top}
+td.n{text-align:right}
 figure{display:inline-block;margin:1rem 1rem 0 0;max-width:100%} svg{max-width:100%;height:auto}
 figcaption{color:#5b6b7b;font-size:.9rem;max-width:28rem}
 """
@@ -30,20 +35,31 @@ def write_report(verdict: GateVerdict, directory: Path) -> None:
 def report(verdict: GateVerdict) -> dict[str, bytes]:
     """gate.json and gate.html by name."""
     told = verdict.as_json()
-    return {"gate.json": (json.dumps(told, indent=1) + "\n").encode(), "gate.html": page(told).encode()}
+    return {
+        "gate.json": (json.dumps(told, indent=1) + "\n").encode(),
+        "gate.html": page(told).encode(),
+    }
 
 
 def page(told: Mapping[str, Any]) -> str:
     """The page of a verdict's JSON."""
     title = f"{told['challenger']} {'passes' if told['passed'] else 'is refused'}"
-    mark = '<span class="yes">passes</span>' if told["passed"] else '<span class="no">is refused</span>'
+    mark = (
+        '<span class="yes">passes</span>'
+        if told["passed"]
+        else '<span class="no">is refused</span>'
+    )
     body = [
         f"<h1>{html.escape(told['challenger'])} {mark}</h1>",
-        f"<p>Judged against {html.escape(told['champion'])} on the same held-out rows. {_about(told)}</p>",
-        _findings(told["findings"]), _precisions(told.get("precisions", [])), *_figures(told),
-    ]  # fmt: skip
+        f"<p>Judged against {html.escape(told['champion'])} on the same held-out rows. "
+        f"{_about(told)}</p>",
+        _findings(told["findings"]),
+        _precisions(told.get("precisions", [])),
+        *_figures(told),
+    ]
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f'<!doctype html><html lang="en"><head><meta '
+        f'charset="utf-8"><title>{html.escape(title)}</title>'
         f"<style>{STYLE}</style></head><body>{''.join(body)}</body></html>\n"
     )
 
@@ -53,13 +69,16 @@ def _about(told: Mapping[str, Any]) -> str:
     if not trial:
         return "It was not run: what is unsound is refused before."
     return (
-        f"{trial['entities']} entities, {trial['clean_rows']:,} rows of normal operation over {trial['days']:.2g} "
-        f"entity days, {trial['anomalies']} anomalies, {trial['rows']:,} rows in all with the planted copies."
+        f"{trial['entities']} entities, {trial['clean_rows']:,} rows of normal operation over "
+        f"{trial['days']:.2g} "
+        f"entity days, {trial['anomalies']} anomalies, {trial['rows']:,} rows in all with the "
+        f"planted copies."
     )
 
 
 def _findings(findings: Sequence[Mapping[str, Any]]) -> str:
-    head = "<tr><th></th><th>rule</th><th>finding</th><th>champion</th><th>challenger</th><th>limit</th></tr>"
+    names = ("", "rule", "finding", "champion", "challenger", "limit")
+    head = "<tr>" + "".join(f"<th>{name}</th>" for name in names) + "</tr>"
     return f"<table>{head}{''.join(_row(one) for one in findings)}</table>"
 
 
@@ -68,9 +87,13 @@ def _precisions(forms: Sequence[Mapping[str, Any]]) -> str:
     if not forms:
         return ""
     shown = {
-        "bytes": "bytes", "step_us": "us an event", "mean_difference": "mean score change",
-        "max_difference": "largest", "flipped": "alerts flipped", "alerts": "of",
-    }  # fmt: skip
+        "bytes": "bytes",
+        "step_us": "us an event",
+        "mean_difference": "mean score change",
+        "max_difference": "largest",
+        "flipped": "alerts flipped",
+        "alerts": "of",
+    }
     head = f"<tr><th>precision</th>{''.join(f'<th>{title}</th>' for title in shown.values())}</tr>"
     return f"<table>{head}{''.join(_form(form, tuple(shown)) for form in forms)}</table>"
 
@@ -83,8 +106,11 @@ def _form(form: Mapping[str, Any], names: Sequence[str]) -> str:
 
 def _row(one: Mapping[str, Any]) -> str:
     mark = '<td class="yes">kept</td>' if one["ok"] else '<td class="no">broken</td>'
-    numbers = "".join(f'<td class="n">{_number(one[name])}</td>' for name in ("champion", "challenger", "limit"))
-    return f"<tr>{mark}<td>{html.escape(one['name'])}</td><td>{html.escape(one['said'])}</td>{numbers}</tr>"
+    numbers = "".join(
+        f'<td class="n">{_number(one[name])}</td>' for name in ("champion", "challenger", "limit")
+    )
+    name, said = html.escape(one["name"]), html.escape(one["said"])
+    return f"<tr>{mark}<td>{name}</td><td>{said}</td>{numbers}</tr>"
 
 
 def _number(value: float | None) -> str:
@@ -95,19 +121,28 @@ def _figures(told: Mapping[str, Any]) -> list[str]:
     drawn: list[tuple[str, str, Callable[[Any, Mapping[str, Any]], None]]] = [
         ("curves", "Anomalies caught against false alarms, over all alarm lines.", _curves),
         ("recall_by_kind", "Anomalies caught at equal false alarms, by kind (number).", _kinds),
-        ("skill", "Forecast error against persistence's: right of 0 is better than repeating the last value.", _skill),
+        (
+            "skill",
+            "Forecast error against persistence's: right of 0 is better than repeating the last "
+            "value.",
+            _skill,
+        ),
         ("pit", "Where values fell in their forecast distribution: flat is calibrated.", _pit),
         (
             "advantage",
-            "How much likelier values are to the challenger than to the champion: blocks of the learnt span by time, "
-            "and the held-out span (line). The line high above all bars would mean that it knew the held-out span.",
+            "How much likelier values are to the challenger than to the champion: blocks of the "
+            "learnt span by time, "
+            "and the held-out span (line). The line high above all bars would mean that it knew "
+            "the held-out span.",
             _advantage,
         ),
     ]
     return [_figure(told, caption, draw) for name, caption, draw in drawn if told.get(name)]
 
 
-def _figure(told: Mapping[str, Any], caption: str, draw: Callable[[Any, Mapping[str, Any]], None]) -> str:
+def _figure(
+    told: Mapping[str, Any], caption: str, draw: Callable[[Any, Mapping[str, Any]], None]
+) -> str:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -120,11 +155,14 @@ def _figure(told: Mapping[str, Any], caption: str, draw: Callable[[Any, Mapping[
         axes.spines[["top", "right"]].set_visible(False)
         figure.savefig(text, format="svg", metadata={"Date": None})
     svg = text.getvalue()
-    return f"<figure>{svg[svg.index('<svg') :]}<figcaption>{html.escape(caption)}</figcaption></figure>"
+    drawn = svg[svg.index("<svg") :]
+    return f"<figure>{drawn}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
 
 def _curves(axes: Any, told: Mapping[str, Any]) -> None:
-    for points, name, colour in zip(told["curves"], ("champion", "challenger"), (CHAMPION, CHALLENGER), strict=True):
+    for points, name, colour in zip(
+        told["curves"], ("champion", "challenger"), (CHAMPION, CHALLENGER), strict=True
+    ):
         axes.step(*zip(*points, strict=True), where="post", label=name, color=colour)
     axes.set(xlabel="false alarms in 1,000 rows", ylabel="anomalies caught", ylim=(0, 1.02))
     axes.legend(frameon=False)
@@ -134,7 +172,13 @@ def _kinds(axes: Any, told: Mapping[str, Any]) -> None:
     kinds = told["recall_by_kind"]
     at = range(len(kinds))
     for index, (name, colour) in enumerate((("champion", CHAMPION), ("challenger", CHALLENGER))):
-        axes.barh([y + 0.4 * index for y in at], [k[index] for k in kinds.values()], 0.38, label=name, color=colour)
+        axes.barh(
+            [y + 0.4 * index for y in at],
+            [k[index] for k in kinds.values()],
+            0.38,
+            label=name,
+            color=colour,
+        )
     axes.set_yticks([y + 0.2 for y in at], [f"{name} ({k[2]})" for name, k in kinds.items()])
     axes.set(xlabel="share caught", xlim=(0, 1.02))
     axes.invert_yaxis()
@@ -142,7 +186,9 @@ def _kinds(axes: Any, told: Mapping[str, Any]) -> None:
 
 def _skill(axes: Any, told: Mapping[str, Any]) -> None:
     names = list(told["skill"])
-    colours = [{"champion": CHAMPION, "challenger": CHALLENGER}.get(name, "#b9c4cd") for name in names]
+    colours = [
+        {"champion": CHAMPION, "challenger": CHALLENGER}.get(name, "#b9c4cd") for name in names
+    ]
     axes.barh(names, list(told["skill"].values()), color=colours)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.invert_yaxis()

@@ -11,14 +11,20 @@ from streamer.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class GateRules:
-    """What a challenger must keep. Recall as a share of anomalies, the others relative to the champion."""
+    """What a challenger must keep. Recall as a share of anomalies, the others relative to the
+    champion.
+    """
 
     min_recall: float = 0.0  # at the alarm line of the stream's own settings
     max_recall_loss: float = 0.02  # at equal false alarms
-    max_line_loss: float = 0.1  # at the line as it is set, unless the champion pays for it with false alarms
+    max_line_loss: float = (
+        0.1  # at the line as it is set, unless the champion pays for it with false alarms
+    )
     max_false_alarm_ratio: float = 1.1  # at the same budget
     max_delay_ratio: float = 1.5
-    min_skill: float = 0.01  # 1 - error / persistence's error, where a peer shows that persistence can be beaten
+    min_skill: float = (
+        0.01  # 1 - error / persistence's error, where a peer shows that persistence can be beaten
+    )
     max_error_ratio: float = 1.1
     max_calibration_loss: float = 0.05  # mean distance of quantiles, 0..0.5
     max_leak: float = 0.05  # nats per value
@@ -29,17 +35,25 @@ class GateRules:
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.confidence < 1:
-            raise ConfigError("gate.confidence", "must be at least 0.5 and below 1", self.confidence)
+            raise ConfigError(
+                "gate.confidence", "must be at least 0.5 and below 1", self.confidence
+            )
         for name in ("max_false_alarm_ratio", "max_delay_ratio", "max_error_ratio", "max_slowdown"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"gate.{name}", "must be at least 1: an equal model has to pass", getattr(self, name))
+                raise ConfigError(
+                    f"gate.{name}",
+                    "must be at least 1: an equal model has to pass",
+                    getattr(self, name),
+                )
 
 
 def rules_of(given: Mapping[str, Any]) -> GateRules:
     """Rules from a mapping; ConfigError for a name that is none."""
     known = {f.name for f in fields(GateRules)}
     if unknown := sorted(given.keys() - known):
-        raise ConfigError("gate", f"unknown: {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+        raise ConfigError(
+            "gate", f"unknown: {', '.join(unknown)}; known are {', '.join(sorted(known))}"
+        )
     return GateRules(**given)
 
 

@@ -1,7 +1,8 @@
-"""Known anomalies put into normal streams, so that a detector can be measured where nobody labelled anything.
+"""Known anomalies put into normal streams, so that a detector can be measured where nobody labelled
+anything.
 
-Every kind changes rows [start, start + length) of an entity's values (L, C) or times (L,), in units of the stream
-itself, and leaves all rows before `start` untouched. Times stay ascending.
+Every kind changes rows [start, start + length) of an entity's values (L, C) or times (L,), in units
+of the stream itself, and leaves all rows before `start` untouched. Times stay ascending.
 """
 
 from __future__ import annotations
@@ -18,8 +19,12 @@ Rng = np.random.Generator
 SPAN_ROWS = (5, 40)
 
 
-def inject(rng: Rng, history: History, after: int, kinds: tuple[str, ...] = ()) -> tuple[History, list[str]]:
-    """A copy with one anomaly per entity at a random row >= `after`, marked in `anomaly`; and the kind of each."""
+def inject(
+    rng: Rng, history: History, after: int, kinds: tuple[str, ...] = ()
+) -> tuple[History, list[str]]:
+    """A copy with one anomaly per entity at a random row >= `after`, marked in `anomaly`; and the
+    kind of each.
+    """
     known = kinds or (*VALUE_KINDS, *RHYTHM_KINDS)
     values, time_s, anomaly = history.values.copy(), history.time_s.copy(), history.anomaly.copy()
     names = [str(name) for name in rng.choice(known, len(values))]
@@ -48,12 +53,16 @@ class Planted:
 def plant(
     rng: Rng, values: F32, time_s: F64, starts: Sequence[int], kinds: Sequence[str]
 ) -> tuple[F32, F64, list[Planted]]:
-    """Copies of one series, values (L, C) and times (L,), with an anomaly of each kind at each start, and where.
+    """Copies of one series, values (L, C) and times (L,), with an anomaly of each kind at each
+    start, and where.
 
-    `starts` ascend and are further apart than SPAN_ROWS. A value changes in one channel, of those that vary.
+    `starts` ascend and are further apart than SPAN_ROWS. A value changes in one channel, of those
+    that vary.
     """
     new, clock, found = values.copy(), time_s, []
-    varying = np.flatnonzero(np.nanmax(values, axis=0, initial=-np.inf) > np.nanmin(values, axis=0, initial=np.inf))
+    varying = np.flatnonzero(
+        np.nanmax(values, axis=0, initial=-np.inf) > np.nanmin(values, axis=0, initial=np.inf)
+    )
     for start, kind in zip(starts, kinds, strict=True):
         length = int(rng.integers(*SPAN_ROWS))
         if kind in VALUE_KINDS:
@@ -65,7 +74,9 @@ def plant(
     return new, clock, found
 
 
-ValueFault = Callable[[Rng, F32, float, float], F32]  # (rows to change, last value before, typical spread) -> new rows
+ValueFault = Callable[
+    [Rng, F32, float, float], F32
+]  # (rows to change, last value before, typical spread) -> new rows
 RhythmFault = Callable[[Rng, F64, int, int], F64]
 
 
@@ -109,7 +120,11 @@ def noisy(rng: Rng, rows: F32, last: float, spread: float) -> F32:
 
 def mirrored(rng: Rng, rows: F32, last: float, spread: float) -> F32:
     """The shape upside down: levels stay credible, the pattern does not."""
-    return (2 * np.nanmean(rows) - rows).astype(np.float32) if not np.isnan(rows).all() else rows.copy()
+    return (
+        (2 * np.nanmean(rows) - rows).astype(np.float32)
+        if not np.isnan(rows).all()
+        else rows.copy()
+    )
 
 
 def _with_gaps(time_s: F64, start: int, gaps: F64) -> F64:
@@ -147,6 +162,16 @@ def metronome(rng: Rng, time_s: F64, start: int, length: int) -> F64:
 
 
 VALUE_KINDS: dict[str, ValueFault] = {
-    "spike": spike, "shift": shift, "drift": drift, "stuck": stuck, "noisy": noisy, "mirrored": mirrored,
-}  # fmt: skip
-RHYTHM_KINDS: dict[str, RhythmFault] = {"burst": burst, "slowdown": slowdown, "pause": pause, "metronome": metronome}
+    "spike": spike,
+    "shift": shift,
+    "drift": drift,
+    "stuck": stuck,
+    "noisy": noisy,
+    "mirrored": mirrored,
+}
+RHYTHM_KINDS: dict[str, RhythmFault] = {
+    "burst": burst,
+    "slowdown": slowdown,
+    "pause": pause,
+    "metronome": metronome,
+}

@@ -1,4 +1,6 @@
-"""How likely both models find the values on both sides of the cut: calibration, and whether one knows too much."""
+"""How likely both models find the values on both sides of the cut: calibration, and whether one
+knows too much.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ PIT_BINS = 20
 
 @dataclass(frozen=True, slots=True)
 class Chances:
-    """Likelihood of both models on learnt and held-out windows, champion first; None where there are none."""
+    """Likelihood of both models on learnt and held-out windows, champion first; None where there
+    are none.
+    """
 
     learnt: tuple[Likelihood, Likelihood] | None
     held: tuple[Likelihood, Likelihood] | None
@@ -34,7 +38,9 @@ def likelihoods(champion: Bundle, challenger: Bundle, split: Split, backend: str
     spec, found, ends = champion.spec, {}, np.zeros(0)
     scorers = [open_scorer(bundle, backend) for bundle in (champion, challenger)]
     for held in (False, True):
-        parts = [evaluate.judged_windows(s, spec, held=held, before=spec.window) for s in split.series]
+        parts = [
+            evaluate.judged_windows(s, spec, held=held, before=spec.window) for s in split.series
+        ]
         windows = evaluate.together(parts)
         if windows is not None:
             found[held] = tuple(evaluate.likelihood(scorer, spec, windows) for scorer in scorers)
@@ -49,13 +55,17 @@ def densities(chances: Chances, rules: GateRules) -> list[RuleResult]:
     theirs, ours = (_calibration(h) for h in chances.held)
     said = f"its quantiles are off by {ours:.3f}, the champion's by {theirs:.3f}"
     limit = theirs + rules.max_calibration_loss
-    return [RuleResult("calibration", ours <= limit, said, theirs, ours, limit), _leak(chances, rules)]
+    return [
+        RuleResult("calibration", ours <= limit, said, theirs, ours, limit),
+        _leak(chances, rules),
+    ]
 
 
 def _calibration(found: Likelihood) -> float:
     """Mean of values and gaps, where there are such.
 
-    Not the larger: almost periodic gaps are spread less than the gap density can be narrow (2 %), so they look off.
+    Not the larger: almost periodic gaps are spread less than the gap density can be narrow (2 %),
+    so they look off.
     """
     some = [pit for pit in (found.value_pit, found.gap_pit) if len(pit)]
     return float(np.mean([evaluate.pit_error(pit) for pit in some])) if some else 0.0
@@ -79,7 +89,8 @@ def _leak(chances: Chances, rules: GateRules) -> RuleResult:
 
 
 def blocks_of(chances: Chances) -> F64:
-    """Median advantage on blocks of the learnt span, oldest first: a regime may have come late in it.
+    """Median advantage on blocks of the learnt span, oldest first: a regime may have come late in
+    it.
 
     Medians, because windows across a change of regime are far off for everybody.
     """
@@ -89,7 +100,9 @@ def blocks_of(chances: Chances) -> F64:
 
 
 def _advantage(pair: tuple[Likelihood, Likelihood] | None) -> F64:
-    """How much likelier each window is to the challenger than to the champion, nats per value (W,)."""
+    """How much likelier each window is to the challenger than to the champion, nats per
+    value (W,).
+    """
     return pair[0].nll - pair[1].nll if pair else np.zeros(0)
 
 
@@ -101,12 +114,15 @@ def summary(chances: Chances) -> dict[str, Any]:
     return {
         "pit": {
             name: [
-                (np.histogram(getattr(h, name), bins)[0] / max(len(getattr(h, name)), 1)).tolist() for h in chances.held
+                (np.histogram(getattr(h, name), bins)[0] / max(len(getattr(h, name)), 1)).tolist()
+                for h in chances.held
             ]
             for name in ("value_pit", "gap_pit")
         },
         "nll": {
-            "learnt": [float(np.nanmean(h.nll)) for h in chances.learnt] if chances.learnt else None,
+            "learnt": [float(np.nanmean(h.nll)) for h in chances.learnt]
+            if chances.learnt
+            else None,
             "held": [float(np.nanmean(h.nll)) for h in chances.held],
         },
         "advantage": {

@@ -1,6 +1,8 @@
-"""What training minimises: negative log densities of detect.density in Keras, and the error that detection measures.
+"""What training minimises: negative log densities of detect.density in Keras, and the error that
+detection measures.
 
-Every loss is a weighted mean; weight 0 hides missing values, known anomalies and events before the first judged one.
+Every loss is a weighted mean; weight 0 hides missing values, known anomalies and events before the
+first judged one.
 """
 
 from __future__ import annotations
@@ -10,7 +12,12 @@ from typing import Any
 from keras import ops
 
 from streamer.detect.network.cell import GAP_COMPONENTS, LOGIT_BOUND, MIXTURE
-from streamer.detect.network.density import GAP_LOG_SCALE_LOW, LOG_SCALE_HIGH, LOG_SCALE_LOW, WEIBULL_FROM
+from streamer.detect.network.density import (
+    GAP_LOG_SCALE_LOW,
+    LOG_SCALE_HIGH,
+    LOG_SCALE_LOW,
+    WEIBULL_FROM,
+)
 
 DENSITY_WEIGHTS = {"value": 1.0, "forecast": 1.0, "gap": 0.5, "hour": 0.15}
 # A channel predicted to 1 % of its typical step is predicted well enough.
@@ -34,7 +41,9 @@ def value_log_density(params: Any, step: Any) -> Any:
 
 
 def gap_log_density(params: Any, log_gap: Any) -> Any:
-    """Log density (...) of log gaps (...) under 3 logistic and 3 Gumbel-min components (..., 3G)."""
+    """Log density (...) of log gaps (...) under 3 logistic and 3 Gumbel-min components
+    (..., 3G).
+    """
     g = GAP_COMPONENTS
     log_scale = ops.clip(params[..., 2 * g :], GAP_LOG_SCALE_LOW, LOG_SCALE_HIGH)
     u = (log_gap[..., None] - params[..., g : 2 * g]) * ops.exp(-log_scale)
@@ -46,7 +55,8 @@ def gap_log_density(params: Any, log_gap: Any) -> Any:
 def forecast_loss(delta: Any, step: Any, weight: Any) -> Any:
     """Mean over sequences and channels of the log of the channel's own mean |error|: all (B, T, C).
 
-    Detection measures errors in units of the channel's own past error, so a factor counts the same on every channel.
+    Detection measures errors in units of the channel's own past error, so a factor counts the same
+    on every channel.
     """
     mass = ops.sum(weight, axis=1)  # (B, C)
     error = ops.sum(weight * ops.abs(delta - step), axis=1) / ops.maximum(mass, 1.0)
@@ -61,7 +71,9 @@ def hour_loss(logits: Any, hour: Any, weight: Any) -> Any:
 
 
 def alarm_loss(logits: Any, label: Any, weight: Any) -> Any:
-    """Binary cross entropy with anomalies weighing more: logits, labels 0/1 and weights, all (B, T)."""
+    """Binary cross entropy with anomalies weighing more: logits, labels 0/1 and weights, all (B,
+    T).
+    """
     cross = ops.softplus(logits) - label * logits
     return _mean(cross, weight * (1 + (ALARM_CLASS_WEIGHT - 1) * label))
 

@@ -1,8 +1,9 @@
 """The dual-stream LSTM of detect.cell as a Keras model over whole sequences, for training.
 
-Axes: B batch, T time, C channels, F1 value features, F2 rhythm features, H units, A attention, D head.
-The value encoder runs once per channel with shared weights, the rhythm encoder once per event. At step t the network
-knows values up to t - 1 and rhythm up to t (value head) or t - 1 (gap and hour heads): exactly detect.cell.step.
+Axes: B batch, T time, C channels, F1 value features, F2 rhythm features, H units, A attention, D
+head. The value encoder runs once per channel with shared weights, the rhythm encoder once per
+event. At step t the network knows values up to t - 1 and rhythm up to t (value head) or t - 1 (gap
+and hour heads): exactly detect.cell.step.
 """
 
 from __future__ import annotations
@@ -15,17 +16,31 @@ import numpy as np
 from keras import ops
 
 from streamer.artifact import ModelSpec
-from streamer.detect.network.cell import ATTENTION_BOUND, GAP_COMPONENTS, HOURS, LAYER, MIXTURE, shapes, suffixes
+from streamer.detect.network.cell import (
+    ATTENTION_BOUND,
+    GAP_COMPONENTS,
+    HOURS,
+    LAYER,
+    MIXTURE,
+    shapes,
+    suffixes,
+)
 from streamer.errors import ModelError
 from streamer.event import F32
 
-Outputs = dict[str, Any]  # value (B, T, C, 3M), delta (B, T, C), gap (B, T, 3G), hour (B, T, 24), attention (B, T)
+Outputs = dict[
+    str, Any
+]  # value (B, T, C, 3M), delta (B, T, C), gap (B, T, 3G), hour (B, T, 24), attention (B, T)
 
 
 class DualStream(keras.Model):
-    """Call with (x (B, T, C, F1), r (B, T, F2)); returns Outputs, with `alarm` (B, T) logits if `supervised`."""
+    """Call with (x (B, T, C, F1), r (B, T, F2)); returns Outputs, with `alarm` (B, T) logits if
+    `supervised`.
+    """
 
-    def __init__(self, spec: ModelSpec, *, dropout: float = 0.0, l2: float = 0.0, supervised: bool = False) -> None:
+    def __init__(
+        self, spec: ModelSpec, *, dropout: float = 0.0, l2: float = 0.0, supervised: bool = False
+    ) -> None:
         super().__init__(name="dual_stream")
         self.spec = spec
         dense = _dense(l2)
@@ -39,7 +54,9 @@ class DualStream(keras.Model):
         self.clock = dense(spec.head, name="clock")
         self.gap_out = dense(3 * GAP_COMPONENTS, name="gap_out")
         self.hour_out = dense(HOURS, name="hour_out")
-        self.alarm_hidden: Any = dense(spec.head, activation="relu", name="alarm_hidden") if supervised else None
+        self.alarm_hidden: Any = (
+            dense(spec.head, activation="relu", name="alarm_hidden") if supervised else None
+        )
         self.alarm_out: Any = dense(1, name="alarm_out") if supervised else None
         self.drop = keras.layers.Dropout(dropout)
 
@@ -48,17 +65,24 @@ class DualStream(keras.Model):
         h_value = self._encode_channels(x, training)  # (B, T, C, H) after each event
         h_rhythm = self._encode("rhythm", r, training)  # (B, T, H)
         past_value, past_rhythm, past_x = _shift(h_value), _shift(h_rhythm), _shift(x)
-        context, logit = self._attend(ops.concatenate([ops.mean(past_value, axis=2), past_rhythm], axis=-1))
+        context, logit = self._attend(
+            ops.concatenate([ops.mean(past_value, axis=2), past_rhythm], axis=-1)
+        )
 
-        clock = self.drop(ops.relu(self.clock(ops.concatenate([past_rhythm, context], axis=-1))), training=training)
+        clock = self.drop(
+            ops.relu(self.clock(ops.concatenate([past_rhythm, context], axis=-1))),
+            training=training,
+        )
         now = ops.concatenate([h_rhythm, context], axis=-1)  # (B, T, 3H)
         own = self.head_value(ops.concatenate([past_value, past_x], axis=-1))  # (B, T, C, D)
         hidden = self.drop(ops.relu(own + self.head_event(now)[:, :, None, :]), training=training)
         outputs = {
-            "value": _float(self.value_out(hidden)), "delta": _float(self.forecast_out(hidden)[..., 0]),
+            "value": _float(self.value_out(hidden)),
+            "delta": _float(self.forecast_out(hidden)[..., 0]),
             "attention": _float(logit[..., 0]),
-            "gap": _float(self.gap_out(clock)), "hour": _float(self.hour_out(clock)),
-        }  # fmt: skip
+            "gap": _float(self.gap_out(clock)),
+            "hour": _float(self.hour_out(clock)),
+        }
         if self.alarm_out is not None:
             outputs["alarm"] = self._alarm(h_value, now, training)
         return outputs
@@ -79,29 +103,43 @@ class DualStream(keras.Model):
         return ops.transpose(h, (0, 2, 1, 3))
 
     def _attend(self, joint: Any) -> tuple[Any, Any]:
-        """Running softmax over all joint states (B, T, 2H) before each event, the empty first one included."""
+        """Running softmax over all joint states (B, T, 2H) before each event, the empty first one
+        included.
+        """
         energy = self.attention_vector(ops.tanh(self.attention(joint)))
         logit = ATTENTION_BOUND * ops.tanh(energy / ATTENTION_BOUND)  # (B, T, 1)
         weight = ops.exp(logit)
         return ops.cumsum(weight * joint, axis=1) / ops.cumsum(weight, axis=1), logit
 
     def _alarm(self, h_value: Any, now: Any, training: bool) -> Any:
-        """Supervised head: may see the event itself, for it judges and does not predict. (B, T) logits."""
+        """Supervised head: may see the event itself, for it judges and does not predict. (B, T)
+        logits.
+        """
         joint = ops.concatenate([ops.max(h_value, axis=2), now], axis=-1)
-        return _float(self.alarm_out(self.drop(self.alarm_hidden(joint), training=training))[..., 0])
+        return _float(
+            self.alarm_out(self.drop(self.alarm_hidden(joint), training=training))[..., 0]
+        )
 
 
 def build(spec: ModelSpec, **options: Any) -> DualStream:
     """A DualStream with its variables made. Options: dropout, l2, supervised."""
     model = DualStream(spec, **options)
-    model((np.zeros((1, 2, 1, spec.value_features), np.float32), np.zeros((1, 2, spec.rhythm_features), np.float32)))
+    model(
+        (
+            np.zeros((1, 2, 1, spec.value_features), np.float32),
+            np.zeros((1, 2, spec.rhythm_features), np.float32),
+        )
+    )
     return model
 
 
 def weights_of(model: DualStream) -> dict[str, F32]:
     """The weights by the names, and in the order, of cell.shapes."""
     variables = _variables(model)
-    return {name: np.asarray(ops.convert_to_numpy(variables[name]), np.float32) for name in shapes(model.spec.layers)}
+    return {
+        name: np.asarray(ops.convert_to_numpy(variables[name]), np.float32)
+        for name in shapes(model.spec.layers)
+    }
 
 
 def load_weights(model: DualStream, weights: Mapping[str, F32]) -> None:
@@ -109,22 +147,31 @@ def load_weights(model: DualStream, weights: Mapping[str, F32]) -> None:
     for name, variable in _variables(model).items():
         if name not in weights or weights[name].shape != tuple(variable.shape):
             got = weights[name].shape if name in weights else "nothing"
-            raise ModelError(f"weight {name}: the network has {tuple(variable.shape)}, the bundle brings {got}")
+            raise ModelError(
+                f"weight {name}: the network has {tuple(variable.shape)}, the bundle brings {got}"
+            )
         variable.assign(weights[name])
 
 
 def _variables(model: DualStream) -> dict[str, Any]:
     return _recurrent(model) | {
-        "attention_kernel": model.attention.kernel, "attention_bias": model.attention.bias,
+        "attention_kernel": model.attention.kernel,
+        "attention_bias": model.attention.bias,
         "attention_vector": model.attention_vector.kernel,
         "head_value": model.head_value.kernel,
-        "head_event": model.head_event.kernel, "head_bias": model.head_event.bias,
-        "forecast_out": model.forecast_out.kernel, "forecast_out_bias": model.forecast_out.bias,
-        "value_out": model.value_out.kernel, "value_out_bias": model.value_out.bias,
-        "clock_kernel": model.clock.kernel, "clock_bias": model.clock.bias,
-        "gap_out": model.gap_out.kernel, "gap_out_bias": model.gap_out.bias,
-        "hour_out": model.hour_out.kernel, "hour_out_bias": model.hour_out.bias,
-    }  # fmt: skip
+        "head_event": model.head_event.kernel,
+        "head_bias": model.head_event.bias,
+        "forecast_out": model.forecast_out.kernel,
+        "forecast_out_bias": model.forecast_out.bias,
+        "value_out": model.value_out.kernel,
+        "value_out_bias": model.value_out.bias,
+        "clock_kernel": model.clock.kernel,
+        "clock_bias": model.clock.bias,
+        "gap_out": model.gap_out.kernel,
+        "gap_out_bias": model.gap_out.bias,
+        "hour_out": model.hour_out.kernel,
+        "hour_out_bias": model.hour_out.bias,
+    }
 
 
 def _recurrent(model: DualStream) -> dict[str, Any]:
@@ -132,7 +179,9 @@ def _recurrent(model: DualStream) -> dict[str, Any]:
     for stream, encoder in model.encoders.items():
         for suffix, layer in zip(suffixes(model.spec.layers), encoder, strict=True):
             variables = (layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias)
-            found |= {f"{stream}_{part}{suffix}": one for part, one in zip(LAYER, variables, strict=True)}
+            found |= {
+                f"{stream}_{part}{suffix}": one for part, one in zip(LAYER, variables, strict=True)
+            }
     return found
 
 
@@ -151,7 +200,10 @@ def _l2(strength: float) -> Any:
 
 def _stack(spec: ModelSpec, stream: str, l2: float) -> list[Any]:
     options = {"return_sequences": True, "kernel_regularizer": _l2(l2)}
-    return [keras.layers.LSTM(spec.units, name=f"{stream}{suffix}", **options) for suffix in suffixes(spec.layers)]
+    return [
+        keras.layers.LSTM(spec.units, name=f"{stream}{suffix}", **options)
+        for suffix in suffixes(spec.layers)
+    ]
 
 
 def _dense(l2: float) -> Any:

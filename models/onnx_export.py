@@ -1,11 +1,13 @@
-"""The step of detect.cell as an ONNX graph, for runtimes that are neither LiteRT nor TensorFlow. Needs [onnx].
+"""The step of detect.cell as an ONNX graph, for runtimes that are neither LiteRT nor TensorFlow.
+Needs [onnx].
 
     streamer model export NAME step.onnx
     python -m models.onnx_export [--bundle DIR] --out step.onnx       where there is no registry
 
-The step itself is traced: its array functions and operators, called on symbols, write nodes instead of numbers. Inputs
-and outputs are named as in the LiteRT graphs; rows N and channels C are free. What is written was checked by onnx's
-checker and run by its reference evaluator over the golden run.
+The step itself is traced: its array functions and operators, called on symbols, write nodes instead
+of numbers. Inputs and outputs are named as in the LiteRT graphs; rows N and channels C are free.
+What is written was checked by onnx's checker and run by its reference evaluator over the golden
+run.
 """
 
 from __future__ import annotations
@@ -25,11 +27,14 @@ from streamer.detect.network.cell import GAP_COMPONENTS, HOURS, MIXTURE, shapes,
 from streamer.errors import BackendError, ModelError, StreamerError
 from streamer.event import F32
 
-OPSET = 18  # the first one whose ReduceMean takes its axes as an input; every runtime of the last years has it
+# the first one whose ReduceMean takes its axes as an input; every runtime of the last years has it
+OPSET = 18
 
 
 class Symbol:
-    """A tensor to be: operators and slices add nodes to its graph. `shape` is known of weights only."""
+    """A tensor to be: operators and slices add nodes to its graph. `shape` is known of weights
+    only.
+    """
 
     def __init__(self, graph: Graph, name: str, shape: tuple[int, ...] = ()) -> None:
         self._graph, self.name, self.shape = graph, name, shape
@@ -62,7 +67,9 @@ class Symbol:
         if one == slice(None):
             return self
         stop = np.iinfo(np.int64).max if one.stop is None else one.stop
-        return graph.add("Slice", self, *(graph.integers([n]) for n in (one.start or 0, stop, axis)))
+        return graph.add(
+            "Slice", self, *(graph.integers([n]) for n in (one.start or 0, stop, axis))
+        )
 
 
 class Graph:
@@ -76,7 +83,9 @@ class Graph:
         from onnx import helper
 
         out = f"{kind.lower()}_{len(self.nodes)}"
-        names = [o.name if isinstance(o, Symbol) else self.constant(np.float32(o)).name for o in operands]
+        names = [
+            o.name if isinstance(o, Symbol) else self.constant(np.float32(o)).name for o in operands
+        ]
         self.nodes.append(helper.make_node(kind, names, [out], **attributes))
         return Symbol(self, out)
 
@@ -113,22 +122,32 @@ class Graph:
 
 
 def to_onnx(spec: ModelSpec, weights: Mapping[str, F32], version: str = "") -> bytes:
-    """The serialised step, checked and proven; BackendError without onnx, ModelError if it strays from the weights."""
+    """The serialised step, checked and proven; BackendError without onnx, ModelError if it strays
+    from the weights.
+    """
     onnx = _import_onnx()
     from onnx import TensorProto, helper
 
     export.check_weights(spec, weights)
     graph = Graph()
-    constants = {name: graph.constant(np.asarray(weights[name], np.float32), name) for name in shapes(spec.layers)}
+    constants = {
+        name: graph.constant(np.asarray(weights[name], np.float32), name)
+        for name in shapes(spec.layers)
+    }
     results = step(graph, constants, *(Symbol(graph, name) for name in INPUTS))
     for name, result in zip(OUTPUTS, results, strict=True):
         graph.nodes.append(helper.make_node("Identity", [result.name], [f"next_{name}"]))
     inputs, outputs = (
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in named.items()]
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+            for name, shape in named.items()
+        ]
         for named in _shapes(spec)
     )
     body = helper.make_graph(graph.nodes, "step", inputs, outputs, initializer=graph.constants)
-    model = helper.make_model(body, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="streamer")
+    model = helper.make_model(
+        body, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="streamer"
+    )
     model.model_version, model.doc_string, model.ir_version = 1, version, 9
     onnx.checker.check_model(model, full_check=True)
     blob: bytes = model.SerializeToString()
@@ -141,7 +160,12 @@ def _shapes(spec: ModelSpec) -> tuple[dict[str, list[Any]], dict[str, list[Any]]
     widest = widths(spec)
     value: list[Any] = ["N", "C", widest[0]]
     rhythm: list[Any] = ["N", widest[1]]
-    inputs: tuple[list[Any], ...] = (value, rhythm, ["N", "C", spec.value_features], ["N", spec.rhythm_features])
+    inputs: tuple[list[Any], ...] = (
+        value,
+        rhythm,
+        ["N", "C", spec.value_features],
+        ["N", spec.rhythm_features],
+    )
     outputs: tuple[list[Any], ...] = (
         value,
         rhythm,
@@ -151,7 +175,9 @@ def _shapes(spec: ModelSpec) -> tuple[dict[str, list[Any]], dict[str, list[Any]]
         ["N", HOURS],
         ["N"],
     )
-    return dict(zip(INPUTS, inputs, strict=True)), {f"next_{n}": s for n, s in zip(OUTPUTS, outputs, strict=True)}
+    return dict(zip(INPUTS, inputs, strict=True)), {
+        f"next_{n}": s for n, s in zip(OUTPUTS, outputs, strict=True)
+    }
 
 
 def prove(blob: bytes, spec: ModelSpec, weights: Mapping[str, F32]) -> None:
@@ -164,15 +190,24 @@ def prove(blob: bytes, spec: ModelSpec, weights: Mapping[str, F32]) -> None:
     for t in range(len(vectors["x"])):
         given = dict(zip(INPUTS, (*state, vectors["x"][t], vectors["r"][t]), strict=True))
         got: Any = runner.run([f"next_{name}" for name in OUTPUTS], given)
-        worst = max(export.distance(g, vectors[name][t]) for g, name in zip(got, OUTPUTS, strict=True))
+        worst = max(
+            export.distance(g, vectors[name][t]) for g, name in zip(got, OUTPUTS, strict=True)
+        )
         if not worst <= export.PARITY_F32:
-            raise ModelError(f"the ONNX step strays from the numpy step by {worst:.2g}, allowed is {export.PARITY_F32}")
+            raise ModelError(
+                f"the ONNX step strays from the numpy step by {worst:.2g}, allowed is "
+                f"{export.PARITY_F32}"
+            )
         state = got[0], got[1]
 
 
 def written(bundle: Bundle, out: Path) -> int:
-    """Write the step of a bundle to a file; its bytes. Errors as `to_onnx`, before anything is written."""
-    return out.write_bytes(to_onnx(bundle.spec, bundle.weights, f"{bundle.version} {bundle.sha256}"))
+    """Write the step of a bundle to a file; its bytes. Errors as `to_onnx`, before anything is
+    written.
+    """
+    return out.write_bytes(
+        to_onnx(bundle.spec, bundle.weights, f"{bundle.version} {bundle.sha256}")
+    )
 
 
 def _import_onnx() -> Any:
@@ -184,7 +219,12 @@ def _import_onnx() -> Any:
 
 
 @click.command()
-@click.option("--bundle", type=click.Path(path_type=Path), default=artifact.PRETRAINED, show_default="the starter")
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path),
+    default=artifact.PRETRAINED,
+    show_default="the starter",
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write.")
 def main(bundle: Path, out: Path) -> None:
     """Write the step of a bundle as ONNX."""

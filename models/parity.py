@@ -1,10 +1,12 @@
-"""What each exported precision costs and changes: bytes, speed, and the scores and alerts of the production pipeline.
+"""What each exported precision costs and changes: bytes, speed, and the scores and alerts of the
+production pipeline.
 
-The reference is the numpy step of the same weights. Scores are compared relative to 1 + the reference's score, because
-evidence is on a log scale whose size grows with the anomaly. An alert is flipped if it is there with one of the two
-and the other raises none within NEAR rows of it: one event earlier or later is the same alert. A score that lies on the
-line falls to either side by rounding, and an incident that opened or not changes what is learnt after it; so a few
-flips are always allowed, and of the differences the largest TRIMMED count as their edge.
+The reference is the numpy step of the same weights. Scores are compared relative to 1 + the
+reference's score, because evidence is on a log scale whose size grows with the anomaly. An alert is
+flipped if it is there with one of the two and the other raises none within NEAR rows of it: one
+event earlier or later is the same alert. A score that lies on the line falls to either side by
+rounding, and an incident that opened or not changes what is learnt after it; so a few flips are
+always allowed, and of the differences the largest TRIMMED count as their edge.
 """
 
 from __future__ import annotations
@@ -24,11 +26,13 @@ from streamer.event import F32, I64
 from streamer.settings import DetectSettings
 
 BACKENDS = ("litert", "litert-fp16", "litert-int8")
-# By backend: mean score difference, and flipped alerts as a share of all. Measured on three sets of waves (12 to 53
-# alerts): 2e-7, 8e-4 and 0.013 to 0.018; no flip but one of 27 with int8.
+# By backend: mean score difference, and flipped alerts as a share of all. Measured on three sets of
+# waves (12 to 53 alerts): 2e-7, 8e-4 and 0.013 to 0.018; no flip but one of 27 with int8.
 LIMITS: Mapping[str, tuple[float, float]] = {
-    "litert": (1e-4, 0.002), "litert-fp16": (0.005, 0.02), "litert-int8": (0.05, 0.1),
-}  # fmt: skip
+    "litert": (1e-4, 0.002),
+    "litert-fp16": (0.005, 0.02),
+    "litert-int8": (0.05, 0.1),
+}
 FREE_FLIPS = 2
 TRIMMED = 0.02
 NEAR = 10  # rows: the span over which scores are smoothed
@@ -51,10 +55,16 @@ class Form:
         """What is broken, "" for nothing."""
         mean, flips = LIMITS[self.backend]
         if not self.mean_difference <= mean:
-            return f"{self.backend}: scores differ by {self.mean_difference:.2g} on average, allowed is {mean:g}"
+            return (
+                f"{self.backend}: scores differ by {self.mean_difference:.2g} on average, "
+                f"allowed is {mean:g}"
+            )
         allowed = max(FREE_FLIPS, flips * self.alerts)
         if self.flipped > allowed:
-            return f"{self.backend}: {self.flipped} of {self.alerts} alerts are flipped, allowed are {allowed:.0f}"
+            return (
+                f"{self.backend}: {self.flipped} of {self.alerts} alerts are flipped, allowed "
+                f"are {allowed:.0f}"
+            )
         return ""
 
 
@@ -65,19 +75,31 @@ def measure(
     reference = evaluate.run(bundle, trial, settings, "numpy")
     scorers = [open_scorer(bundle, name) for name in backends]
     us = evaluate.step_us(scorers, bundle.spec, trial.values.shape[1])
-    return tuple(_form(bundle, trial, settings, reference, *one) for one in zip(backends, us, strict=True))
+    return tuple(
+        _form(bundle, trial, settings, reference, *one) for one in zip(backends, us, strict=True)
+    )
 
 
 def _form(
-    bundle: Bundle, trial: Trial, settings: DetectSettings, reference: evaluate.TrialResult, backend: str, us: float
+    bundle: Bundle,
+    trial: Trial,
+    settings: DetectSettings,
+    reference: evaluate.TrialResult,
+    backend: str,
+    us: float,
 ) -> Form:
     got = evaluate.run(bundle, trial, settings, backend)
     difference = np.abs(got.score - reference.score) / (1 + reference.score)
     wanted = _alerts(trial, reference)
     return Form(
-        backend, bytes_of(bundle, backend), us, float(difference.max()), _mean(difference),
-        len(wanted), flipped(wanted, _alerts(trial, got)),
-    )  # fmt: skip
+        backend,
+        bytes_of(bundle, backend),
+        us,
+        float(difference.max()),
+        _mean(difference),
+        len(wanted),
+        flipped(wanted, _alerts(trial, got)),
+    )
 
 
 def _mean(difference: F32) -> float:
@@ -85,7 +107,9 @@ def _mean(difference: F32) -> float:
 
 
 def _alerts(trial: Trial, outcome: evaluate.TrialResult) -> I64:
-    """Where alarms fire, as row numbers on one axis that keeps streams NEAR rows and more apart (n,), ascending."""
+    """Where alarms fire, as row numbers on one axis that keeps streams NEAR rows and more apart
+    (n,), ascending.
+    """
     rows = np.flatnonzero(outcome.alarm >= 1)
     apart = int(trial.number.max()) + 2 * NEAR
     return np.sort(trial.stream[rows].astype(np.int64) * apart + trial.number[rows])
@@ -97,27 +121,37 @@ def flipped(ours: I64, theirs: I64) -> int:
 
 
 def _alone(ours: I64, theirs: I64) -> int:
-    return int(np.count_nonzero(np.searchsorted(theirs, ours - NEAR) == np.searchsorted(theirs, ours + NEAR, "right")))
+    return int(
+        np.count_nonzero(
+            np.searchsorted(theirs, ours - NEAR) == np.searchsorted(theirs, ours + NEAR, "right")
+        )
+    )
 
 
 def bytes_of(bundle: Bundle, backend: str) -> int:
     """Bytes of the graphs that a backend loads."""
     from streamer.backends.litert import PRECISIONS
 
-    return sum(len(bundle.parts[f"{graph}_{PRECISIONS[backend]}.tflite"]) for graph in ("step", "replay"))
+    return sum(
+        len(bundle.parts[f"{graph}_{PRECISIONS[backend]}.tflite"]) for graph in ("step", "replay")
+    )
 
 
 def findings(forms: Sequence[Form]) -> list[RuleResult]:
     """One per precision."""
     return [
         RuleResult(
-            form.backend.replace("litert", "parity").replace("parity-", "parity_"), not form.why,
-            form.why or f"{form.backend} changes scores by {form.mean_difference:.2g} on average and "
+            form.backend.replace("litert", "parity").replace("parity-", "parity_"),
+            not form.why,
+            form.why
+            or f"{form.backend} changes scores by {form.mean_difference:.2g} on average and "
             f"flips {form.flipped} of {form.alerts} alerts",
-            None, form.mean_difference, LIMITS[form.backend][0],
+            None,
+            form.mean_difference,
+            LIMITS[form.backend][0],
         )
         for form in forms
-    ]  # fmt: skip
+    ]
 
 
 def figures(forms: Sequence[Form]) -> list[dict[str, Any]]:

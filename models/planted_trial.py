@@ -1,8 +1,10 @@
-"""The held-out span as a log that champion and challenger both judge: as it was, and in copies with planted anomalies.
+"""The held-out span as a log that champion and challenger both judge: as it was, and in copies with
+planted anomalies.
 
-Every entity comes once untouched and in some copies, each a stream of its own that begins with the same rows before
-the cut, so that profiles and alarm lines have settled. Copies are entities beside the others: one pass of the
-production pipeline judges all of them. Axes: N rows of the log, C channels.
+Every entity comes once untouched and in some copies, each a stream of its own that begins with the
+same rows before the cut, so that profiles and alarm lines have settled. Copies are entities beside
+the others: one pass of the production pipeline judges all of them. Axes: N rows of the log, C
+channels.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from models.inject import RHYTHM_KINDS, SPAN_ROWS, VALUE_KINDS, Planted, plant
 from models.split import LEAST_HELD_ROWS, TrainingSeries
 from streamer.event import F32, F64, I32, Bool, EventBatch
 
-# Rows from one planted anomaly to the next: an incident of up to 40, then a refractory of 100 and some quiet.
+# Rows from one planted anomaly to the next: an incident of up to 40, then a refractory of 100 and
+# some quiet.
 SPACING_ROWS = 192
 MAX_COPIES, MAX_ENTITIES, MAX_ROWS = 12, 64, 500_000
 CELLS = 24  # at least so many units to draw again from, where there are few entities
@@ -26,7 +29,9 @@ DAY_S = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Anomaly:
-    """What a detector should find: its kind, the unit of resampling it lies in, its first row in its own stream."""
+    """What a detector should find: its kind, the unit of resampling it lies in, its first row in
+    its own stream.
+    """
 
     kind: str
     cell: int
@@ -56,7 +61,7 @@ class Trial:
         offset = np.arange(len(self.time_s))
         whole = EventBatch(
             "gate", "held-out", 0, self.keys, self.stream[:, None], self.time_s, self.values, offset
-        )  # fmt: skip
+        )
         return [whole.rows(slice(start, start + rows)) for start in range(0, len(offset), rows)]
 
 
@@ -69,8 +74,12 @@ class _Stream:
     untouched: bool
 
 
-def build(series: Sequence[TrainingSeries], seed: int, *, aimed: int = 300, warm: int = 512) -> Trial:
-    """The trial of a split's series with about `aimed` anomalies, after `warm` rows; the same for the same seed."""
+def build(
+    series: Sequence[TrainingSeries], seed: int, *, aimed: int = 300, warm: int = 512
+) -> Trial:
+    """The trial of a split's series with about `aimed` anomalies, after `warm` rows; the same for
+    the same seed.
+    """
     rng = np.random.default_rng([seed, 97])
     usable = [s for s in series if int(s.held.sum()) >= LEAST_HELD_ROWS]
     chosen = [usable[i] for i in sorted(rng.permutation(len(usable))[:MAX_ENTITIES])]
@@ -84,15 +93,22 @@ def build(series: Sequence[TrainingSeries], seed: int, *, aimed: int = 300, warm
 def _cut(series: TrainingSeries, warm: int, most: int) -> TrainingSeries:
     first = int(np.argmax(series.held))
     rows = slice(max(first - warm, 0), first + max(most - warm, LEAST_HELD_ROWS))
-    arrays = {name: getattr(series, name)[rows] for name in ("values", "time_s", "excluded", "label", "held")}
+    arrays = {
+        name: getattr(series, name)[rows]
+        for name in ("values", "time_s", "excluded", "label", "held")
+    }
     return replace(series, **arrays)
 
 
 def _slots(series: TrainingSeries) -> list[int]:
-    """Rows where a stretch of SPACING_ROWS begins that has held-out rows only, none of them excluded."""
+    """Rows where a stretch of SPACING_ROWS begins that has held-out rows only, none of them
+    excluded.
+    """
     first, rows = int(np.argmax(series.held)), len(series)
     space = min(SPACING_ROWS, rows - first)
-    return [s for s in range(first, rows - space + 1, space) if not series.excluded[s : s + space].any()]
+    return [
+        s for s in range(first, rows - space + 1, space) if not series.excluded[s : s + space].any()
+    ]
 
 
 def _copies(series: Sequence[TrainingSeries], aimed: int) -> int:
@@ -106,7 +122,9 @@ def _planted(rng: np.random.Generator, series: TrainingSeries, entity: int, copy
     kinds = [*VALUE_KINDS, *(RHYTHM_KINDS if series.rhythm else ())]
     slots = _slots(series)
     # Every kind as often as the others, in any order.
-    drawn = [str(k) for _ in range(len(slots) // len(kinds) + 1) for k in rng.permutation(kinds)][: len(slots)]
+    drawn = [str(k) for _ in range(len(slots) // len(kinds) + 1) for k in rng.permutation(kinds)][
+        : len(slots)
+    ]
     room = min(SPACING_ROWS, int(series.held.sum())) - 2 * SPAN_ROWS[1]
     starts = [slot + int(rng.integers(0, max(room, 1))) for slot in slots]
     values, time_s, found = plant(rng, series.values, series.time_s, starts, drawn)
@@ -123,23 +141,33 @@ def _laid_out(streams: Sequence[_Stream], cut: Sequence[TrainingSeries]) -> Tria
         number = np.arange(rows, dtype=np.int32)
         cell = one.entity * blocks + _block(one.series, blocks)
         part: dict[str, np.ndarray] = {
-            "stream": np.full(rows, index, np.int32), "number": number, "cell": cell.astype(np.int32),
-            "time_s": one.series.time_s, "values": one.series.values,
-            "clean": one.series.held & ~one.series.excluded & one.untouched, "anomaly": _mark(one, cell, anomalies),
-        }  # fmt: skip
+            "stream": np.full(rows, index, np.int32),
+            "number": number,
+            "cell": cell.astype(np.int32),
+            "time_s": one.series.time_s,
+            "values": one.series.values,
+            "clean": one.series.held & ~one.series.excluded & one.untouched,
+            "anomaly": _mark(one, cell, anomalies),
+        }
         for name, column in part.items():
             columns.setdefault(name, []).append(column)
     whole = {name: np.concatenate(column) for name, column in columns.items()}
     turn = np.lexsort((whole["stream"], whole["number"]))
     return Trial(
-        tuple(s.key for s in streams), **{name: column[turn] for name, column in whole.items()},
-        anomalies=tuple(anomalies), entities=len(cut), cells=blocks * len(cut),
-        days=sum(float(np.ptp(s.time_s[s.held])) for s in cut) / DAY_S, rhythm=any(s.rhythm for s in cut),
-    )  # fmt: skip
+        tuple(s.key for s in streams),
+        **{name: column[turn] for name, column in whole.items()},
+        anomalies=tuple(anomalies),
+        entities=len(cut),
+        cells=blocks * len(cut),
+        days=sum(float(np.ptp(s.time_s[s.held])) for s in cut) / DAY_S,
+        rhythm=any(s.rhythm for s in cut),
+    )
 
 
 def _block(series: TrainingSeries, blocks: int) -> np.ndarray:
-    """Stretch 0 .. blocks - 1 of the held-out rows that each row lies in; rows before the cut in the first."""
+    """Stretch 0 .. blocks - 1 of the held-out rows that each row lies in; rows before the cut in
+    the first.
+    """
     past = np.cumsum(series.held) - 1
     return np.clip(past * blocks // max(int(series.held.sum()), 1), 0, blocks - 1)
 
@@ -156,5 +184,9 @@ def _mark(one: _Stream, cell: np.ndarray, anomalies: list[Anomaly]) -> I32:
 
 def labelled(series: TrainingSeries) -> tuple[Planted, ...]:
     """The confirmed anomalies of the held-out span."""
-    edge = np.flatnonzero(np.diff(np.concatenate([[0], (series.label & series.held).astype(np.int8), [0]])))
-    return tuple(Planted(LABELLED, int(a), int(b)) for a, b in zip(edge[::2], edge[1::2], strict=True))
+    edge = np.flatnonzero(
+        np.diff(np.concatenate([[0], (series.label & series.held).astype(np.int8), [0]]))
+    )
+    return tuple(
+        Planted(LABELLED, int(a), int(b)) for a, b in zip(edge[::2], edge[1::2], strict=True)
+    )

@@ -1,28 +1,40 @@
-"""One retraining, as the body of a child process: history in, a gated challenger and its edge twin out, or a refusal.
+"""One retraining, as the body of a child process: history in, a gated challenger and its edge twin
+out, or a refusal.
 
     python -m models.retrain --request request.json
 
 request.json (paths absolute or relative to the request's folder):
     champion   directory of the bundle in service
-    history    npz: values (P, L, C) with NaN = missing, time_s (P, L) ascending; optional mask (P, L) = 1 for rows that
-               must not be learnt, weight (P, L) of each row in the loss (1), rhythm (P,) = 0 where the clock carries
-               nothing, entity (P,) names of the pieces' owners (several pieces may be of one entity)
-    labels     optional list of {"start_s", "end_s", "entity": name or null}: confirmed anomalies; never learnt, and
+    history    npz: values (P, L, C) with NaN = missing, time_s (P, L) ascending;
+               optional mask (P, L) = 1 for rows that
+               must not be learnt, weight (P, L) of each row in the loss (1), rhythm (P,) = 0 where
+               the clock carries
+               nothing, entity (P,) names of the pieces' owners (several pieces may be of one
+               entity)
+    labels     optional list of {"start_s", "end_s", "entity": name or null}: confirmed
+               anomalies; never learnt, and
                what the gate counts as caught or missed where they lie in the held-out span
-    out        directory that must not exist; `out` + "-edge" is the edge twin's, `out` + "-refused" a refusal's
+    out        directory that must not exist; `out` + "-edge" is the edge twin's, `out` +
+               "-refused" a refusal's
     version    of the new bundle; the edge twin's is version + "-edge"
     seconds    optional wall time of all of it (600); seed optional (0)
     start      optional "champion" | "scratch"
-    distil     optional, whether to make an edge twin (true); edge: optional directory of the edge twin in service
+    distil     optional, whether to make an edge twin (true); edge: optional directory of
+               the edge twin in service
     gate       optional, fields of models.gate.GateRules
-    detect     optional, fields of streamer.settings.DetectSettings of the stream that is being served
+    detect     optional, fields of streamer.settings.DetectSettings of the stream that is
+               being served
     training   optional, what the manifest says besides: cause, created_by, created_at ...
 
-The manifest's training.span, rows and data_sha256 are those of the rows that were learnt, never of the whole history.
+The manifest's training.span, rows and data_sha256 are those of the rows that were learnt, never of
+the whole history.
 
-Progress: JSON lines on stderr, each with an `event`: started, epoch, trained, exported, gate, distilled, done | refused
-| failed. Exit 0: `out` is a complete bundle that holds gate.json, gate.html and, where a twin was asked for,
-distil.json; `out`-edge is there if the twin kept enough of the quality, which distil.json says. Exit 4: refused, and
+Progress: JSON lines on stderr, each with an `event`: started, epoch, trained, exported, gate,
+distilled, done | refused
+| failed. Exit 0: `out` is a complete bundle that holds gate.json, gate.html and, where a twin was
+asked for,
+distil.json; `out`-edge is there if the twin kept enough of the quality, which distil.json says.
+Exit 4: refused, and
 the report lies in `out`-refused. Any other code: an error, and nothing was written.
 """
 
@@ -58,10 +70,13 @@ BEGAN = time.monotonic()
 STARTS = ("champion", "scratch")
 # Of the wall time: training, then the twin's; the rest goes to conversions and the gate.
 TRAIN_SHARE, DISTIL_SHARE = 0.4, 0.75
-LATEST_DISTIL = 0.7  # a twin that begins later would not be done in time, and cost the challenger too
+LATEST_DISTIL = (
+    0.7  # a twin that begins later would not be done in time, and cost the challenger too
+)
 NOISE = 0.01
-# At 5e-4 and a patience of 4 the forecast error in a new regime fell to 0.89 of the starter's, so to 0.52.
-# In 80 s of two cores 650 steps of 128 rows at 2e-3 brought 0.87, 760 of 64 rows at 4e-3 0.83. Not tried on a GPU.
+# At 5e-4 and a patience of 4 the forecast error in a new regime fell to 0.89 of the starter's, so
+# to 0.52. In 80 s of two cores 650 steps of 128 rows at 2e-3 brought 0.87, 760 of 64 rows at 4e-3
+# 0.83. Not tried on a GPU.
 RATE, BATCH_ROWS, PATIENCE = 4e-3, 64, 10
 PARITY_ANOMALIES = 24
 REHEARSAL = 0.05  # of a whole synthetic epoch, beside as many batches of history
@@ -87,7 +102,9 @@ class Request:
 
     def __post_init__(self) -> None:
         if self.start not in STARTS:
-            raise InputError(f"request: start must be one of {', '.join(STARTS)}, got {self.start!r}")
+            raise InputError(
+                f"request: start must be one of {', '.join(STARTS)}, got {self.start!r}"
+            )
         if not self.version:
             raise InputError("request: version is empty")
         for taken in (self.out, beside(self.out, "-edge"), beside(self.out, "-refused")):
@@ -110,29 +127,49 @@ def read_request(path: Path) -> Request:
         raise InputError(f"{path}: is not a JSON object")
     known = set(Request.__dataclass_fields__)
     if unknown := sorted(raw.keys() - known):
-        raise InputError(f"{path}: unknown key {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+        raise InputError(
+            f"{path}: unknown key {', '.join(unknown)}; known are {', '.join(sorted(known))}"
+        )
     if missing := sorted({"champion", "history", "out", "version"} - raw.keys()):
         raise InputError(f"{path}: lacks {', '.join(missing)}")
-    paths = {name: path.parent / raw[name] for name in ("champion", "history", "out", "edge") if raw.get(name)}
+    paths = {
+        name: path.parent / raw[name]
+        for name in ("champion", "history", "out", "edge")
+        if raw.get(name)
+    }
     given = {name: value for name, value in raw.items() if value is not None}
     return Request(**(given | paths | {"labels": _labels(path, raw.get("labels") or [])}))
 
 
 def _labels(path: Path, raw: Any) -> tuple[LabelledSpan, ...]:
     try:
-        return tuple(LabelledSpan(float(one["start_s"]), float(one["end_s"]), one.get("entity")) for one in raw)
+        return tuple(
+            LabelledSpan(float(one["start_s"]), float(one["end_s"]), one.get("entity"))
+            for one in raw
+        )
     except (TypeError, KeyError, ValueError, AttributeError) as exc:
-        raise InputError(f"{path}: labels must be objects with start_s, end_s and entity: {exc!r}") from exc
+        raise InputError(
+            f"{path}: labels must be objects with start_s, end_s and entity: {exc!r}"
+        ) from exc
 
 
 def retrain(request: Request, began_s: float | None = None, clock: Clock = time.monotonic) -> bool:
-    """Do what is asked; True if a twin was made as well. GateRefused, with the report written, or another error.
+    """Do what is asked; True if a twin was made as well. GateRefused, with the report written, or
+    another error.
 
     `began_s`, on the clock, is when the request's seconds began; now, if it is not given.
     """
     champion, rules = artifact.load(request.champion), rules_of(request.gate)
-    past = split(series_of(_arrays(request.history), request.history, request.labels), champion.spec)
-    say("started", champion=champion.version, rows=past.rows, held_rows=past.held_rows, entities=len(past.series))
+    past = split(
+        series_of(_arrays(request.history), request.history, request.labels), champion.spec
+    )
+    say(
+        "started",
+        champion=champion.version,
+        rows=past.rows,
+        held_rows=past.held_rows,
+        entities=len(past.series),
+    )
     began_s = clock() if began_s is None else began_s
     with _stage(request.out) as stage:
         return _Work(request, champion, past, rules, began_s, clock).do(stage)
@@ -184,15 +221,33 @@ class _Work:
 
         result, settings = self._trained()
         before, after = result.history[0].validation, result.best.validation
-        say("trained", before=before, after=after, seconds=round(result.seconds, 1), stopped=result.stopped)
+        say(
+            "trained",
+            before=before,
+            after=after,
+            seconds=round(result.seconds, 1),
+            stopped=result.stopped,
+        )
         if not after < before - MARGIN:
-            self._refuse(RuleResult("gain", False, f"training gained nothing: loss {before:.4f} -> {after:.4f}"))
+            self._refuse(
+                RuleResult(
+                    "gain", False, f"training gained nothing: loss {before:.4f} -> {after:.4f}"
+                )
+            )
         made = export.write_bundle(
-            out, version=self.request.version, spec=self.champion.spec, weights=result.weights,
-            calibration=self.champion.calibration, prove=parity.BACKENDS,
+            out,
+            version=self.request.version,
+            spec=self.champion.spec,
+            weights=result.weights,
+            calibration=self.champion.calibration,
+            prove=parity.BACKENDS,
             training=self._training() | {"fit": training_report.summary(result, settings)},
-        )  # fmt: skip
-        say("exported", sha256=made.sha256, bytes={name: len(blob) for name, blob in sorted(made.parts.items())})
+        )
+        say(
+            "exported",
+            sha256=made.sha256,
+            bytes={name: len(blob) for name, blob in sorted(made.parts.items())},
+        )
         return made
 
     def _trained(self) -> tuple[TrainResult, TrainSettings]:
@@ -202,14 +257,21 @@ class _Work:
 
         fresh = self.request.start == "scratch"
         settings = TrainSettings(
-            epochs=200, seconds=self._left(TRAIN_SHARE), learning_rate=RATE,
-            patience=20 if fresh else PATIENCE, noise=NOISE, batch_rows=BATCH_ROWS, seed=self.request.seed,
-        )  # fmt: skip
+            epochs=200,
+            seconds=self._left(TRAIN_SHARE),
+            learning_rate=RATE,
+            patience=20 if fresh else PATIENCE,
+            noise=NOISE,
+            batch_rows=BATCH_ROWS,
+            seed=self.request.seed,
+        )
         spec = self.champion.spec
         recorded = HistorySet(spec, self.past.train, pieces=256)
         data = MixedSet(recorded, SyntheticSet(spec, self.request.seed, REHEARSAL))
         start = None if fresh else self.champion.weights
-        return train(settings, data, start=start, report=lambda e: say("epoch", **shown(e))), settings
+        return train(
+            settings, data, start=start, report=lambda e: say("epoch", **shown(e))
+        ), settings
 
     def _left(self, share: float) -> float:
         """Seconds until so much of the request's time has gone; at least one."""
@@ -219,9 +281,12 @@ class _Work:
         """What the manifest says: the request's words, and what was really learnt."""
         past, fresh = self.past, self.request.start == "scratch"
         own = {
-            "parent": None if fresh else self.champion.version, "rows": past.rows, "span": list(past.train_span_s),
-            "data_sha256": past.train_sha256, "held_out": list(past.held_span_s),
-        }  # fmt: skip
+            "parent": None if fresh else self.champion.version,
+            "rows": past.rows,
+            "span": list(past.train_span_s),
+            "data_sha256": past.train_sha256,
+            "held_out": list(past.held_span_s),
+        }
         return dict(self.request.training) | own
 
     def _gated(self, made: Bundle) -> dict[str, bytes]:
@@ -229,7 +294,12 @@ class _Work:
         from models import gate, gate_report
 
         verdict = gate.judge(
-            self.champion, made, self.past, self.rules, detect=self.request.detect, seed=self.request.seed
+            self.champion,
+            made,
+            self.past,
+            self.rules,
+            detect=self.request.detect,
+            seed=self.request.seed,
         )
         verdict = self._precise(made, verdict) if verdict.passed else verdict
         broken = [finding.name for finding in verdict.findings if not finding.ok]
@@ -252,7 +322,11 @@ class _Work:
         from models.gate import GateVerdict, spans
 
         figures = {"spans": spans(self.past)}
-        self._refused(GateVerdict(self.champion.version, self.request.version, (finding,), figures, self.rules))
+        self._refused(
+            GateVerdict(
+                self.champion.version, self.request.version, (finding,), figures, self.rules
+            )
+        )
 
     def _refused(self, verdict: GateVerdict) -> None:
         """Write the report beside where the bundle would be, and raise."""
@@ -264,19 +338,34 @@ class _Work:
         verdict.require()
 
     def _twin(self, teacher: Bundle, out: Path, reports: dict[str, bytes]) -> bool:
-        """Distil; add distil.json to the reports. Whether the student kept enough to be published."""
+        """Distil; add distil.json to the reports. Whether the student kept enough to be
+        published.
+        """
         from models import distil
 
         if self.clock() - self.began_s > LATEST_DISTIL * self.request.seconds:
-            say("distilled", passed=False, why="no time was left for a twin; give the training more")
+            say(
+                "distilled", passed=False, why="no time was left for a twin; give the training more"
+            )
             return False
         student = distil.train_student(
-            teacher, self.past, out, version=f"{self.request.version}-edge", start=self._twin_in_service(),
-            seconds=self._left(DISTIL_SHARE), seed=self.request.seed, training=self._training(),
+            teacher,
+            self.past,
+            out,
+            version=f"{self.request.version}-edge",
+            start=self._twin_in_service(),
+            seconds=self._left(DISTIL_SHARE),
+            seed=self.request.seed,
+            training=self._training(),
             report=lambda e: say("epoch", network="edge", **shown(e)),
-        )  # fmt: skip
+        )
         kept = distil.compare(
-            teacher, student, self.past, detect=self.request.detect, rules=self.rules, seed=self.request.seed
+            teacher,
+            student,
+            self.past,
+            detect=self.request.detect,
+            rules=self.rules,
+            seed=self.request.seed,
         )
         reports["distil.json"] = (json.dumps(kept.as_json(), indent=1) + "\n").encode()
         say("distilled", passed=kept.passed, quality=kept.quality, why=kept.why)
@@ -294,7 +383,13 @@ class _Work:
 
 
 @click.command()
-@click.option("--request", "path", type=click.Path(path_type=Path), required=True, help="See the module's docstring.")
+@click.option(
+    "--request",
+    "path",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="See the module's docstring.",
+)
 def main(path: Path) -> None:
     """Train, distil, export and gate as a request file says."""
     try:
@@ -303,7 +398,13 @@ def main(path: Path) -> None:
     except StreamerError as exc:
         say("refused" if isinstance(exc, GateRefused) else "failed", error=str(exc))
         raise SystemExit(exc.exit_code) from exc
-    say("done", out=str(request.out), version=request.version, edge=twin, seconds=round(time.monotonic() - BEGAN, 1))
+    say(
+        "done",
+        out=str(request.out),
+        version=request.version,
+        edge=twin,
+        seconds=round(time.monotonic() - BEGAN, 1),
+    )
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
     python -m models.review --request request.json
 
-The request is that of models.retrain; of it `champion`, `history`, `labels`, `detect` and `seed` count. The newest
-quarter of the history is judged through the production pipeline, untouched and with planted anomalies, and `out`
-becomes a JSON file. Runs without TensorFlow. Exit codes as everywhere (errors.StreamerError).
+The request is that of models.retrain; of it `champion`, `history`, `labels`, `detect` and `seed`
+count. The newest quarter of the history is judged through the production pipeline, untouched and
+with planted anomalies, and `out` becomes a JSON file. Runs without TensorFlow. Exit codes as
+everywhere (errors.StreamerError).
 """
 
 from __future__ import annotations
@@ -42,14 +43,23 @@ def review(request: Request) -> dict[str, Any]:
     kinds = np.array([anomaly.kind for anomaly in trial.anomalies])
     naive = evaluate.log_errors(trial, evaluate.previous(trial))
     return {
-        "schema": SCHEMA, "version": bundle.version, "sha256": bundle.sha256, "span": list(past.held_span_s),
-        "rows": past.held_rows, "anomalies": len(kinds), "recall": hits.recall,
-        "recall_by_kind": {str(kind): float(hits.caught[kinds == kind].mean()) for kind in np.unique(kinds)},
+        "schema": SCHEMA,
+        "version": bundle.version,
+        "sha256": bundle.sha256,
+        "span": list(past.held_span_s),
+        "rows": past.held_rows,
+        "anomalies": len(kinds),
+        "recall": hits.recall,
+        "recall_by_kind": {
+            str(kind): float(hits.caught[kinds == kind].mean()) for kind in np.unique(kinds)
+        },
         "false_alarms_per_day": float(hits.false_alarms.sum()) / max(trial.days, 1e-9),
-        "median_delay_rows": _number(np.nanmedian(hits.delay_rows) if hits.caught.any() else np.nan),
+        "median_delay_rows": _number(
+            np.nanmedian(hits.delay_rows) if hits.caught.any() else np.nan
+        ),
         "skill_over_persistence": _skill(naive, evaluate.log_errors(trial, outcome.expected)),
         "unscored_share": evaluate.unscored(trial, outcome),
-    }  # fmt: skip
+    }
 
 
 def _skill(naive: F64, ours: F64) -> float | None:
@@ -61,7 +71,13 @@ def _number(value: Any) -> float | None:
 
 
 @click.command()
-@click.option("--request", "path", type=click.Path(path_type=Path), required=True, help="See the module's docstring.")
+@click.option(
+    "--request",
+    "path",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="See the module's docstring.",
+)
 def main(path: Path) -> None:
     """Evaluate the champion of a request on the newest part of its history."""
     try:

@@ -1,9 +1,10 @@
-"""A search for the shape and the training of a network on one stream's history, judged by what it would have caught.
+"""A search for the shape and the training of a network on one stream's history, judged by what it
+would have caught.
 
-Every trial trains from nothing for the same time on the rows before a cut, and judges the held-out ones behind it
-through the production pipeline: its worth is the share of planted anomalies that it catches at as many false alarms
-as the model it is compared with, and, among equals, the smaller forecast error. Never the likelihood: it rewards a
-network for learning the anomalies too.
+Every trial trains from nothing for the same time on the rows before a cut, and judges the held-out
+ones behind it through the production pipeline: its worth is the share of planted anomalies that it
+catches at as many false alarms as the model it is compared with, and, among equals, the smaller
+forecast error. Never the likelihood: it rewards a network for learning the anomalies too.
 """
 
 from __future__ import annotations
@@ -31,15 +32,23 @@ AIMED = 120  # planted anomalies: one more or fewer caught is 0.8 %
 ERROR_WEIGHT = 1e-3  # of the mean log forecast error against the recall: decides among equals only
 PIECES = 256  # windows an epoch
 RANGES: Mapping[str, tuple[float, float]] = {
-    "units": (32, 256), "layers": (1, MAX_LAYERS), "window": (10, 200), "batch_rows": (16, 256), "dropout": (0.2, 0.5),
+    "units": (32, 256),
+    "layers": (1, MAX_LAYERS),
+    "window": (10, 200),
+    "batch_rows": (16, 256),
+    "dropout": (0.2, 0.5),
     "learning_rate": (1e-4, 1e-2),
-}  # fmt: skip
+}
 LOGARITHMIC = ("units", "batch_rows", "learning_rate")
 # Both ends of every range, and one value between.
 GRID: Mapping[str, tuple[Any, Any, Any]] = {
-    "units": (32, 96, 256), "layers": (1, 2, MAX_LAYERS), "window": (10, 64, 200), "batch_rows": (16, 64, 256),
-    "dropout": (0.2, 0.35, 0.5), "learning_rate": (1e-4, 1e-3, 1e-2),
-}  # fmt: skip
+    "units": (32, 96, 256),
+    "layers": (1, 2, MAX_LAYERS),
+    "window": (10, 64, 200),
+    "batch_rows": (16, 64, 256),
+    "dropout": (0.2, 0.35, 0.5),
+    "learning_rate": (1e-4, 1e-3, 1e-2),
+}
 GRID_SIZE = math.prod(map(len, GRID.values()))
 HOW = ("grid", "bayes")
 
@@ -72,13 +81,20 @@ Report = Callable[[Tried], None]
 
 
 def search(
-    bundle: Bundle, past: Split, *, how: str, trials: int, seconds: float, seed: int,
-    detect: Mapping[str, Any] | None = None, report: Report = lambda tried: None,
-) -> list[Tried]:  # fmt: skip
+    bundle: Bundle,
+    past: Split,
+    *,
+    how: str,
+    trials: int,
+    seconds: float,
+    seed: int,
+    detect: Mapping[str, Any] | None = None,
+    report: Report = lambda tried: None,
+) -> list[Tried]:
     """Try so many choices, `seconds` of training each; the best first.
 
-    `how`: grid (as `grid` orders it) or bayes (the tree-structured Parzen estimator of Bergstra et al. 2011, over
-    RANGES; BackendError without optuna).
+    `how`: grid (as `grid` orders it) or bayes (the tree-structured Parzen estimator of Bergstra et
+    al. 2011, over RANGES; BackendError without optuna).
     """
     study = _study(seed) if how == "bayes" else None
     bench = _Bench(bundle, past, seconds, seed, detect or {})
@@ -98,21 +114,31 @@ def search(
 
 
 def grid(seed: int) -> list[dict[str, Any]]:
-    """Every choice of GRID once, in rounds of three of which each tries every value of every setting.
+    """Every choice of GRID once, in rounds of three of which each tries every value of every
+    setting.
 
-    The rounds are the cosets of (1, ..., 1) in a random order: a search that ends early has seen all values alike.
+    The rounds are the cosets of (1, ..., 1) in a random order: a search that ends early has seen
+    all values alike.
     """
     rng = np.random.default_rng(seed)
     starts = rng.permutation(list(itertools.product(range(3), repeat=len(GRID) - 1)))
-    levels = [[(level + shift) % 3 for level in (0, *start)] for start in starts for shift in rng.permutation(3)]
-    return [{name: GRID[name][level] for name, level in zip(GRID, row, strict=True)} for row in levels]
+    levels = [
+        [(level + shift) % 3 for level in (0, *start)]
+        for start in starts
+        for shift in rng.permutation(3)
+    ]
+    return [
+        {name: GRID[name][level] for name, level in zip(GRID, row, strict=True)} for row in levels
+    ]
 
 
 def _study(seed: int) -> optuna.Study:
     try:
         import optuna
     except ImportError as exc:
-        raise BackendError("a search by bayes needs optuna: pip install 'streamer[search]', or use grid") from exc
+        raise BackendError(
+            "a search by bayes needs optuna: pip install 'streamer[search]', or use grid"
+        ) from exc
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(
         seed=seed, n_startup_trials=5, multivariate=True, warn_independent_sampling=False
@@ -133,16 +159,25 @@ def _number(trial: optuna.Trial, name: str, low: float, high: float) -> float:
 def shaped(spec: ModelSpec, *, units: int, layers: int, window: int) -> ModelSpec:
     """The spec with another shape, and a memory that fits the window.
 
-    An anchor replays nothing that it has not measured, and the first one stands no later than a whole window.
+    An anchor replays nothing that it has not measured, and the first one stands no later than a
+    whole window.
     """
-    memory = {"window": window, "scale_window": max(spec.scale_window, window), "k_min": min(spec.k_min, window)}
+    memory = {
+        "window": window,
+        "scale_window": max(spec.scale_window, window),
+        "k_min": min(spec.k_min, window),
+    }
     return replace(spec, units=units, layers=layers, **memory)
 
 
 class _Bench:
-    """Where every trial is judged: the same held-out rows, the same planted anomalies, the same false alarms."""
+    """Where every trial is judged: the same held-out rows, the same planted anomalies, the same
+    false alarms.
+    """
 
-    def __init__(self, bundle: Bundle, past: Split, seconds: float, seed: int, detect: Mapping[str, Any]) -> None:
+    def __init__(
+        self, bundle: Bundle, past: Split, seconds: float, seed: int, detect: Mapping[str, Any]
+    ) -> None:
         self._bundle, self._past, self._seconds, self._seed = bundle, past, seconds, seed
         self._trial: Trial = build(past.series, seed, aimed=AIMED)
         self._settings: DetectSettings = evaluate.settings_for(self._trial, detect)
@@ -150,30 +185,51 @@ class _Bench:
         self._allowed = int(evaluate.hits(self._trial, compared).false_alarms.sum())
 
     def tried(self, number: int, chosen: Mapping[str, Any]) -> Tried:
-        """Train and judge one choice; one that diverges, or needs more rows than there are, is worth nothing."""
+        """Train and judge one choice; one that diverges, or needs more rows than there are, is
+        worth nothing.
+        """
         began = time.monotonic()
         try:
             candidate = self._trained(chosen)
         except (ModelError, InputError):
-            return Tried(number, **chosen, recall=0.0, log_error=10.0, parameters=0, seconds=time.monotonic() - began)
+            return Tried(
+                number,
+                **chosen,
+                recall=0.0,
+                log_error=10.0,
+                parameters=0,
+                seconds=time.monotonic() - began,
+            )
         outcome = evaluate.run(candidate, self._trial, self._settings, "numpy")
         line = evaluate.line_for(self._trial, outcome, self._allowed)
         error = float(np.nanmean(evaluate.log_errors(self._trial, outcome.expected)))
         return Tried(
-            number, **chosen, recall=evaluate.hits(self._trial, outcome, line).recall,
+            number,
+            **chosen,
+            recall=evaluate.hits(self._trial, outcome, line).recall,
             log_error=error if math.isfinite(error) else 10.0,
-            parameters=sum(w.size for w in candidate.weights.values()), seconds=time.monotonic() - began,
-        )  # fmt: skip
+            parameters=sum(w.size for w in candidate.weights.values()),
+            seconds=time.monotonic() - began,
+        )
 
     def _trained(self, chosen: Mapping[str, Any]) -> Bundle:
         from models.dataset import HistorySet
         from models.train import TrainSettings, train
 
-        spec = shaped(self._bundle.spec, units=chosen["units"], layers=chosen["layers"], window=chosen["window"])
+        spec = shaped(
+            self._bundle.spec,
+            units=chosen["units"],
+            layers=chosen["layers"],
+            window=chosen["window"],
+        )
         settings = TrainSettings(
-            epochs=1000, seconds=self._seconds, patience=1000, noise=0.01, seed=self._seed,
+            epochs=1000,
+            seconds=self._seconds,
+            patience=1000,
+            noise=0.01,
+            seed=self._seed,
             **{name: chosen[name] for name in ("batch_rows", "dropout", "learning_rate")},
-        )  # fmt: skip
+        )
         result = train(settings, HistorySet(spec, self._past.train, pieces=PIECES))
         return Bundle("trial", "0" * 64, spec, result.weights, self._bundle.calibration, {})
 

@@ -1,8 +1,10 @@
-"""Recorded history cut in time: what is learnt | an embargo | what is held out. Nothing learnt is newer than the cut.
+"""Recorded history cut in time: what is learnt | an embargo | what is held out. Nothing learnt is
+newer than the cut.
 
-A row belongs to the held-out span if its time is at or after the cut, the same for all entities. The last `embargo`
-rows of every entity before the cut belong to neither side, because neighbours in time are alike.
-Axes: P pieces of consecutive rows (several may be of one entity), L rows, C channels.
+A row belongs to the held-out span if its time is at or after the cut, the same for all entities.
+The last `embargo` rows of every entity before the cut belong to neither side, because neighbours in
+time are alike. Axes: P pieces of consecutive rows (several may be of one entity), L rows, C
+channels.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from streamer.errors import InputError
 from streamer.event import F32, F64, Bool
 
 HELD_SHARE = 0.25
-# Rows per entity that a held-out span must have to say anything: a few anomalies with quiet between them.
+# Rows per entity that a held-out span must have to say anything: a few anomalies with quiet between
+# them.
 LEAST_HELD_ROWS = 96
 
 
@@ -53,7 +56,9 @@ class TrainingSeries:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """What is learnt as rectangles, every entity as a whole series, and the spans in seconds since 1970."""
+    """What is learnt as rectangles, every entity as a whole series, and the spans in seconds since
+    1970.
+    """
 
     train: History
     series: tuple[TrainingSeries, ...]
@@ -75,15 +80,21 @@ class Split:
 def series_of(
     arrays: Mapping[str, Any], where: object, labels: Sequence[LabelledSpan] = ()
 ) -> tuple[TrainingSeries, ...]:
-    """One series per entity from an npz's arrays (see models.finetune; `entity` (P,) names the owner of each piece)."""
+    """One series per entity from an npz's arrays (see models.finetune; `entity` (P,) names the
+    owner of each piece).
+    """
     history = history_of(arrays, where)
     names = [str(name) for name in np.asarray(arrays.get("entity", np.arange(len(history.values))))]
     if len(names) != len(history.values):
-        raise InputError(f"{where}: entity names {len(names)} pieces, values has {len(history.values)}")
+        raise InputError(
+            f"{where}: entity names {len(names)} pieces, values has {len(history.values)}"
+        )
     return tuple(_joined(history, names, name, labels) for name in dict.fromkeys(names))
 
 
-def _joined(history: History, names: Sequence[str], name: str, labels: Sequence[LabelledSpan]) -> TrainingSeries:
+def _joined(
+    history: History, names: Sequence[str], name: str, labels: Sequence[LabelledSpan]
+) -> TrainingSeries:
     own = [index for index, other in enumerate(names) if other == name]
     time_s = history.time_s[own].reshape(-1)
     order = np.argsort(time_s, kind="stable")
@@ -99,9 +110,14 @@ def _joined(history: History, names: Sequence[str], name: str, labels: Sequence[
 
 
 def split(
-    series: Sequence[TrainingSeries], spec: ModelSpec, *, share: float = HELD_SHARE, embargo: int | None = None
+    series: Sequence[TrainingSeries],
+    spec: ModelSpec,
+    *,
+    share: float = HELD_SHARE,
+    embargo: int | None = None,
 ) -> Split:
-    """Cut in time so that about `share` of all rows is held out. InputError where there is too little, or no variation.
+    """Cut in time so that about `share` of all rows is held out. InputError where there is too
+    little, or no variation.
 
     `embargo` in rows, the network's window by default.
     """
@@ -109,7 +125,9 @@ def split(
     needed = 2 * rows_needed(spec, spec.k_min) + LEAST_HELD_ROWS
     longest = max((len(s) for s in series), default=0)
     if longest < needed:
-        raise InputError(f"training needs {needed} rows of an entity, the longest of {len(series)} has {longest}")
+        raise InputError(
+            f"training needs {needed} rows of an entity, the longest of {len(series)} has {longest}"
+        )
     cut_s = float(np.quantile(every, 1 - share, method="higher"))
     marked = tuple(replace(s, held=s.time_s >= cut_s) for s in series)
     train = _rectangles(marked, spec, spec.window if embargo is None else embargo)
@@ -117,17 +135,24 @@ def split(
     held = [s for s in marked if int(s.held.sum()) >= LEAST_HELD_ROWS]
     if not held:
         most = max(int(s.held.sum()) for s in marked)
-        raise InputError(f"the held-out span needs {LEAST_HELD_ROWS} rows of an entity, the most is {most}")
+        raise InputError(
+            f"the held-out span needs {LEAST_HELD_ROWS} rows of an entity, the most is {most}"
+        )
     last_s = float(every.max())
     return Split(
-        train, marked, (float(train.time_s.min()), float(train.time_s.max())), (cut_s, last_s),
+        train,
+        marked,
+        (float(train.time_s.min()), float(train.time_s.max())),
+        (cut_s, last_s),
         digest(train.values, train.time_s),
         digest(*(a for s in marked for a in (s.values[s.held], s.time_s[s.held]))),
-    )  # fmt: skip
+    )
 
 
 def _rectangles(series: Sequence[TrainingSeries], spec: ModelSpec, embargo: int) -> History:
-    """The rows before cut and embargo as pieces of one length, the newest first; short remainders are left out."""
+    """The rows before cut and embargo as pieces of one length, the newest first; short remainders
+    are left out.
+    """
     least = 2 * rows_needed(spec, spec.k_min)
     ends = [max(int((~s.held).sum()) - embargo, 0) for s in series]
     if max(ends) < least:
@@ -135,17 +160,21 @@ def _rectangles(series: Sequence[TrainingSeries], spec: ModelSpec, embargo: int)
             f"training needs {least} rows of an entity before the held-out span and its embargo, "
             f"the longest of {len(series)} has {max(ends)}"
         )
-    length = max({end for end in ends if end >= least}, key=lambda n: (sum(end // n * n for end in ends), n))
+    length = max(
+        {end for end in ends if end >= least}, key=lambda n: (sum(end // n * n for end in ends), n)
+    )
     pieces = [
         (s, slice(stop - length, stop))
         for s, end in zip(series, ends, strict=True)
         for stop in range(end, length - 1, -length)
     ]
     return History(
-        np.stack([s.values[cut] for s, cut in pieces]), np.stack([s.time_s[cut] for s, cut in pieces]),
-        np.stack([s.excluded[cut] for s, cut in pieces]), np.array([s.rhythm for s, _ in pieces]),
+        np.stack([s.values[cut] for s, cut in pieces]),
+        np.stack([s.time_s[cut] for s, cut in pieces]),
+        np.stack([s.excluded[cut] for s, cut in pieces]),
+        np.array([s.rhythm for s, _ in pieces]),
         weight=_weights(pieces),
-    )  # fmt: skip
+    )
 
 
 def _weights(pieces: Sequence[tuple[TrainingSeries, slice]]) -> F32 | None:
@@ -155,14 +184,20 @@ def _weights(pieces: Sequence[tuple[TrainingSeries, slice]]) -> F32 | None:
 
 
 def _varies(train: History) -> None:
-    """InputError unless some channel of some entity takes more than one value among the rows to be learnt."""
+    """InputError unless some channel of some entity takes more than one value among the rows to be
+    learnt.
+    """
     learnt = np.where(train.anomaly[:, :, None], np.nan, train.values)
     known = ~np.isnan(learnt)
     high = np.where(known, learnt, -np.inf).max(axis=1)
     low = np.where(known, learnt, np.inf).min(axis=1)
     if not np.any(high > low):
-        what = "every channel is constant" if known.any() else "no row has a value that may be learnt"
-        raise InputError(f"there is nothing to learn: {what} in all {train.time_s.size:,} rows of training")
+        what = (
+            "every channel is constant" if known.any() else "no row has a value that may be learnt"
+        )
+        raise InputError(
+            f"there is nothing to learn: {what} in all {train.time_s.size:,} rows of training"
+        )
 
 
 def digest(*arrays: Any) -> str:

@@ -1,4 +1,5 @@
-"""Synthetic streams: varied normal behaviour to learn from, and anomalies to be measured by. Vectorised, seeded.
+"""Synthetic streams: varied normal behaviour to learn from, and anomalies to be measured by.
+Vectorised, seeded.
 
 Axes: E entities, T rows, C channels; N rows of values (N = E * C) while they are generated.
 """
@@ -24,7 +25,9 @@ COUPLED_SHARE = 0.4
 
 
 def streams(rng: Rng, entities: int, rows: int, channels: int) -> History:
-    """E normal streams of T rows: every entity has a rhythm, every channel a kind; nothing in it is an anomaly."""
+    """E normal streams of T rows: every entity has a rhythm, every channel a kind; nothing in it is
+    an anomaly.
+    """
     time_s = rhythms(rng, entities, rows)
     v = channel_values(rng, np.repeat(time_s, channels, axis=0))  # (E * C, T)
     v = v.reshape(entities, channels, rows).transpose(0, 2, 1)  # (E, T, C)
@@ -60,11 +63,15 @@ def _log_column(rng: Rng, n: int, low: float, high: float) -> F64:
 
 
 def _recur(coefficients: F64, noise: F64) -> F64:
-    """v_t = sum_k coefficients[:, k] v_(t-1-k) + noise_t over (N, T), standardised after a burn-in that is cut off."""
+    """v_t = sum_k coefficients[:, k] v_(t-1-k) + noise_t over (N, T), standardised after a burn-in
+    that is cut off.
+    """
     order = coefficients.shape[1]
     v = np.zeros((len(noise), noise.shape[1] + order))
     for t in range(noise.shape[1]):
-        v[:, t + order] = np.einsum("nk,nk->n", coefficients, v[:, t : t + order][:, ::-1]) + noise[:, t]
+        v[:, t + order] = (
+            np.einsum("nk,nk->n", coefficients, v[:, t : t + order][:, ::-1]) + noise[:, t]
+        )
     v = v[:, order + BURN_IN :]
     return v / (v.std(axis=1, keepdims=True) + 1e-9)
 
@@ -88,7 +95,9 @@ def resonance(rng: Rng, time_s: F64) -> F64:
     for _ in range(2):
         radius, angle = 1 - 10 ** -_column(rng, n, 0.3, 2.5), np.pi * _column(rng, n, 0, 1) ** 2
         on = rng.random((n, 1)) < 0.7
-        pair = np.concatenate([np.ones((n, 1)), -2 * radius * np.cos(angle) * on, radius**2 * on], axis=1)
+        pair = np.concatenate(
+            [np.ones((n, 1)), -2 * radius * np.cos(angle) * on, radius**2 * on], axis=1
+        )
         poly = _multiply(poly, pair)
     return _recur(-poly[:, 1:], _normal(rng, (n, t + BURN_IN)))
 
@@ -121,7 +130,9 @@ def _noise(rng: Rng, like: F64, low: float, high: float) -> F64:
 
 
 def _phase(rng: Rng, time_s: F64) -> F64:
-    """Phase (N, T) of a season of 4 to 288 rows; for some rows the season is the day or the week of the calendar."""
+    """Phase (N, T) of a season of 4 to 288 rows; for some rows the season is the day or the week of
+    the calendar.
+    """
     n, t = time_s.shape
     by_row = 2 * np.pi * (np.arange(t) / _log_column(rng, n, 4, 288) + _column(rng, n, 0, 1))
     unit = np.where(rng.random((n, 1)) < 0.8, DAY_S, WEEK_S)
@@ -152,7 +163,9 @@ def pulses(rng: Rng, time_s: F64) -> F64:
 
 
 def _switches(rng: Rng, n: int, t: int, low: float, high: float) -> NDArray[np.int64]:
-    """Number (N, T) of the current regime; a switch comes with a probability between low and high per row."""
+    """Number (N, T) of the current regime; a switch comes with a probability between low and high
+    per row.
+    """
     return np.cumsum(rng.random((n, t)) < _log_column(rng, n, low, high), axis=1)
 
 
@@ -175,15 +188,21 @@ def held(rng: Rng, time_s: F64) -> F64:
     """A slow value that is sampled now and then and held, or known in coarse steps."""
     n, t = time_s.shape
     v = ar(rng, time_s)
-    keep = np.maximum.accumulate(np.where(rng.random((n, t)) < _log_column(rng, n, 0.05, 0.7), np.arange(t), 0), axis=1)
+    keep = np.maximum.accumulate(
+        np.where(rng.random((n, t)) < _log_column(rng, n, 0.05, 0.7), np.arange(t), 0), axis=1
+    )
     coarse = _log_column(rng, n, 0.1, 2)
-    return np.where(rng.random((n, 1)) < 0.6, np.take_along_axis(v, keep, axis=1), np.round(v / coarse) * coarse)
+    return np.where(
+        rng.random((n, 1)) < 0.6, np.take_along_axis(v, keep, axis=1), np.round(v / coarse) * coarse
+    )
 
 
 def spikes(rng: Rng, time_s: F64) -> F64:
     """Quiet with intermittent bursts that die away."""
     n, t = time_s.shape
-    shots = (rng.random((n, t + BURN_IN)) < _log_column(rng, n, 0.01, 0.4)) * rng.exponential(1, (n, t + BURN_IN))
+    shots = (rng.random((n, t + BURN_IN)) < _log_column(rng, n, 0.01, 0.4)) * rng.exponential(
+        1, (n, t + BURN_IN)
+    )
     v = _recur(_column(rng, n, 0, 0.9), shots)
     return v + _noise(rng, v, 0.001, 0.3)
 
@@ -192,12 +211,18 @@ def walk(rng: Rng, time_s: F64) -> F64:
     """A random walk, some with a square wave on top."""
     n, t = time_s.shape
     v = np.cumsum(_normal(rng, (n, t)), axis=1)
-    square = np.sign(np.sin(_phase(rng, time_s))) * _log_column(rng, n, 0.3, 30) * (rng.random((n, 1)) < 0.5)
+    square = (
+        np.sign(np.sin(_phase(rng, time_s)))
+        * _log_column(rng, n, 0.3, 30)
+        * (rng.random((n, 1)) < 0.5)
+    )
     return v + square + _noise(rng, v, 0.01, 1)
 
 
 def counter(rng: Rng, time_s: F64) -> F64:
-    """A total that grows by steady, noisy or time-proportional amounts; some start again at zero."""
+    """A total that grows by steady, noisy or time-proportional amounts; some start
+    again at zero.
+    """
     n = len(time_s)
     gaps = np.diff(time_s, axis=1, prepend=time_s[:, :1])
     gaps /= np.median(gaps, axis=1, keepdims=True) + 1e-9
@@ -244,15 +269,29 @@ def saturating(rng: Rng, time_s: F64) -> F64:
 
 ValueKind = Callable[[Rng, F64], F64]
 VALUE_KINDS: dict[str, tuple[float, ValueKind]] = {
-    "ar": (3, ar), "resonance": (3, resonance), "heavy": (1, heavy), "smooth": (2, smooth), "season": (3, season),
-    "pulses": (1, pulses), "regimes": (1.5, regimes), "held": (1.5, held), "spikes": (1.5, spikes), "walk": (1.5, walk),
-    "counter": (1, counter), "flag": (0.5, flag), "constant": (0.3, constant), "volatile": (1.5, volatile),
-    "counts": (1.5, counts), "saturating": (1, saturating),
-}  # fmt: skip
+    "ar": (3, ar),
+    "resonance": (3, resonance),
+    "heavy": (1, heavy),
+    "smooth": (2, smooth),
+    "season": (3, season),
+    "pulses": (1, pulses),
+    "regimes": (1.5, regimes),
+    "held": (1.5, held),
+    "spikes": (1.5, spikes),
+    "walk": (1.5, walk),
+    "counter": (1, counter),
+    "flag": (0.5, flag),
+    "constant": (0.3, constant),
+    "volatile": (1.5, volatile),
+    "counts": (1.5, counts),
+    "saturating": (1, saturating),
+}
 
 
 def _couple(rng: Rng, v: F64) -> F64:
-    """Let the channels (E, T, C) of some entities be mixtures of each other, some a few rows later."""
+    """Let the channels (E, T, C) of some entities be mixtures of each other, some a few
+    rows later.
+    """
     e, _, c = v.shape
     v = v / (v.std(axis=1, keepdims=True) + 1e-9)
     mixing = np.eye(c) + rng.standard_normal((e, c, c)) * (rng.random((e, c, c)) < 0.5)
@@ -261,13 +300,19 @@ def _couple(rng: Rng, v: F64) -> F64:
 
 
 def _units(rng: Rng, v: F64) -> F64:
-    """Into somebody's unit: exp of some, noise on some, an offset and a size, floors and rounding."""
+    """Into somebody's unit: exp of some, noise on some, an offset and a size, floors
+    and rounding.
+    """
     e, _, c = v.shape
     shape = (e, 1, c)
     v = np.where(rng.random(shape) < 0.1, np.exp(v.clip(-4, 4)), v)
-    v = v + (rng.random(shape) < 0.15) * np.exp(rng.uniform(-5, 0, shape)) * rng.standard_normal(v.shape)
+    v = v + (rng.random(shape) < 0.15) * np.exp(rng.uniform(-5, 0, shape)) * rng.standard_normal(
+        v.shape
+    )
     v = np.where(rng.random(shape) < 0.05, np.maximum(v, 0), v)
-    v = (v + rng.choice([0.0, 1.0, 10.0], shape) * rng.standard_normal(shape)) * 10 ** rng.uniform(-3, 4, shape)
+    v = (v + rng.choice([0.0, 1.0, 10.0], shape) * rng.standard_normal(shape)) * 10 ** rng.uniform(
+        -3, 4, shape
+    )
     unit = np.ptp(v, axis=1, keepdims=True) * 10 ** rng.uniform(-3, -1, shape) + 1e-12
     return np.where(rng.random(shape) < 0.2, np.round(v / unit) * unit, v)
 
@@ -275,7 +320,9 @@ def _units(rng: Rng, v: F64) -> F64:
 def _missing(rng: Rng, v: F64) -> F64:
     """Take away single values or whole rows of some entities."""
     e, t, c = v.shape
-    share = np.exp(rng.uniform(np.log(0.01), np.log(0.3), (e, 1, 1))) * (rng.random((e, 1, 1)) < MISSING_SHARE)
+    share = np.exp(rng.uniform(np.log(0.01), np.log(0.3), (e, 1, 1))) * (
+        rng.random((e, 1, 1)) < MISSING_SHARE
+    )
     single = rng.random((e, t, c)) < share
     whole = rng.random((e, t, 1)) < share
     return np.where(np.where(rng.random((e, 1, 1)) < 0.5, single, whole), np.nan, v)
@@ -285,7 +332,9 @@ def _missing(rng: Rng, v: F64) -> F64:
 
 
 def rhythms(rng: Rng, entities: int, rows: int) -> F64:
-    """Event times (E, T), one randomly chosen family per entity, starting somewhere in some year."""
+    """Event times (E, T), one randomly chosen family per entity, starting somewhere in
+    some year.
+    """
     families = list(RHYTHM_FAMILIES.values())
     choice = rng.integers(len(families), size=entities)
     start = EPOCH_2024_S + rng.uniform(0, YEAR_S, (entities, 1))
@@ -316,7 +365,9 @@ def lognormal(rng: Rng, start: F64, rows: int) -> F64:
 
 def poisson(rng: Rng, start: F64, rows: int) -> F64:
     """No memory at all."""
-    return start + np.cumsum(rng.exponential(_log_column(rng, len(start), 0.1, DAY_S), (len(start), rows)), axis=1)
+    return start + np.cumsum(
+        rng.exponential(_log_column(rng, len(start), 0.1, DAY_S), (len(start), rows)), axis=1
+    )
 
 
 def bursty(rng: Rng, start: F64, rows: int) -> F64:
@@ -331,7 +382,11 @@ def bursty(rng: Rng, start: F64, rows: int) -> F64:
 def calendar(rng: Rng, start: F64, rows: int) -> F64:
     """Busy by day and weekday, quiet by night."""
     n = len(start)
-    mean, swing, peak = _log_column(rng, n, 60, DAY_S / 4), _column(rng, n, 0.5, 2.5), _column(rng, n, 0, 1)
+    mean, swing, peak = (
+        _log_column(rng, n, 60, DAY_S / 4),
+        _column(rng, n, 0.5, 2.5),
+        _column(rng, n, 0, 1),
+    )
     weekend = np.where(rng.random((n, 1)) < 0.5, _column(rng, n, 0.5, 4), 1.0)
     shape = _log_column(rng, n, 0.7, 5)
     draws = rng.gamma(shape, 1 / shape, (n, rows))
@@ -358,6 +413,10 @@ def schedule(rng: Rng, start: F64, rows: int) -> F64:
 
 Rhythm = Callable[[Rng, F64, int], F64]
 RHYTHM_FAMILIES: dict[str, Rhythm] = {
-    "periodic": periodic, "lognormal": lognormal, "poisson": poisson,
-    "bursty": bursty, "calendar": calendar, "schedule": schedule,
-}  # fmt: skip
+    "periodic": periodic,
+    "lognormal": lognormal,
+    "poisson": poisson,
+    "bursty": bursty,
+    "calendar": calendar,
+    "schedule": schedule,
+}

@@ -1,6 +1,8 @@
-"""Training: AdamW, clipped gradients, cosine or plateau schedule, early stopping; the best epoch's weights are kept.
+"""Training: AdamW, clipped gradients, cosine or plateau schedule, early stopping; the best epoch's
+weights are kept.
 
-`train(settings, data)` is deterministic for a seed while it is bounded by epochs; a bound in seconds follows the clock.
+`train(settings, data)` is deterministic for a seed while it is bounded by epochs; a bound in
+seconds follows the clock.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ WARMUP_SHARE = 0.03
 
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
-    """How to train. Rates per step, `seconds` of wall time (0 = no bound), `batch_rows` = sequences x channels."""
+    """How to train. Rates per step, `seconds` of wall time (0 = no bound), `batch_rows` = sequences
+    x channels.
+    """
 
     epochs: int = 30
     seconds: float = 0.0
@@ -51,7 +55,9 @@ class TrainSettings:
 
 
 class DataSet(Protocol):
-    """Batches (see losses.total) to learn from, anew for each epoch, and the same ones to be judged by."""
+    """Batches (see losses.total) to learn from, anew for each epoch, and the same ones to be judged
+    by.
+    """
 
     @property
     def spec(self) -> ModelSpec: ...
@@ -76,7 +82,9 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """The best epoch's weights (`extra`: the supervised head's), and the history; epoch 0 is before any training."""
+    """The best epoch's weights (`extra`: the supervised head's), and the history; epoch 0 is before
+    any training.
+    """
 
     weights: dict[str, F32]
     best: Epoch
@@ -105,7 +113,9 @@ def train(
     clock: Clock = time.monotonic,
     criterion: Criterion = losses.total,
 ) -> TrainResult:
-    """Train from `start` (or from a seeded random network); ModelError if the loss stops being a number."""
+    """Train from `start` (or from a seeded random network); ModelError if the loss stops being a
+    number.
+    """
     began = clock()
     run = _Run(settings, data.spec, start, criterion)
     rng = np.random.default_rng(settings.seed)
@@ -133,7 +143,12 @@ def verdict(settings: TrainSettings, history: list[Epoch], best: Epoch, out_of_t
 
 
 def _epoch(
-    run: _Run, data: DataSet, rng: np.random.Generator, history: list[Epoch], deadline: float, clock: Clock
+    run: _Run,
+    data: DataSet,
+    rng: np.random.Generator,
+    history: list[Epoch],
+    deadline: float,
+    clock: Clock,
 ) -> Epoch:
     began, number, settings = clock(), len(history), run.settings
     sums: list[Any] = []
@@ -144,7 +159,9 @@ def _epoch(
         raise ModelError("an epoch without batches: the data set is empty or the time is too short")
     loss = float(np.mean([float(s) for s in sums]))
     if not math.isfinite(loss):
-        raise ModelError(f"the loss of epoch {number} is {loss}; lower learning_rate or check the data")
+        raise ModelError(
+            f"the loss of epoch {number} is {loss}; lower learning_rate or check the data"
+        )
     validation, parts = run.validate(data.validation())
     return Epoch(number, loss, validation, parts, run.rate, clock() - began, len(sums))
 
@@ -156,7 +173,9 @@ def _until(batches: Iterable[Batch], deadline: float, clock: Clock) -> Iterator[
         yield batch
 
 
-def _rate(run: _Run, history: list[Epoch], step: int, began: float, deadline: float, now: float) -> float:
+def _rate(
+    run: _Run, history: list[Epoch], step: int, began: float, deadline: float, now: float
+) -> float:
     settings = run.settings
     if settings.schedule == "plateau":
         return plateau_rate(settings, history)
@@ -178,7 +197,9 @@ def cosine_rate(peak: float, progress: float) -> float:
 
 
 def plateau_rate(settings: TrainSettings, history: list[Epoch]) -> float:
-    """The rate halved once for every `plateau_patience` epochs in a row without a better validation loss."""
+    """The rate halved once for every `plateau_patience` epochs in a row without a better validation
+    loss.
+    """
     rate, best, waited = settings.learning_rate, math.inf, 0
     for epoch in history[1:]:
         waited = 0 if epoch.validation < best else waited + 1
@@ -192,13 +213,23 @@ class _Run:
     """The network, its optimizer and the two compiled steps of one training."""
 
     def __init__(
-        self, settings: TrainSettings, spec: ModelSpec, start: Mapping[str, F32] | None, criterion: Criterion
+        self,
+        settings: TrainSettings,
+        spec: ModelSpec,
+        start: Mapping[str, F32] | None,
+        criterion: Criterion,
     ) -> None:
         keras.utils.set_random_seed(settings.seed)
-        keras.mixed_precision.set_global_policy("mixed_float16" if settings.mixed_precision else "float32")
+        keras.mixed_precision.set_global_policy(
+            "mixed_float16" if settings.mixed_precision else "float32"
+        )
         self.settings, self.criterion = settings, criterion
         self.started: float | None = None
-        options = {"dropout": settings.dropout, "l2": settings.l2, "supervised": settings.supervised}
+        options = {
+            "dropout": settings.dropout,
+            "l2": settings.l2,
+            "supervised": settings.supervised,
+        }
         self.model = network.build(spec, **options)
         if start is not None:
             network.load_weights(self.model, start)
@@ -209,7 +240,9 @@ class _Run:
         signature = [_signature(spec)]
         self._step = tf.function(self._train, input_signature=signature)
         self._validate = tf.function(self._judge, input_signature=signature)
-        self._writer = tf.summary.create_file_writer(str(settings.log_dir)) if settings.log_dir else None
+        self._writer = (
+            tf.summary.create_file_writer(str(settings.log_dir)) if settings.log_dir else None
+        )
         self._epochs = 0
 
     def set_rate(self, rate: float) -> None:
@@ -230,7 +263,9 @@ class _Run:
 
     def snapshot(self) -> tuple[dict[str, F32], dict[str, F32]]:
         """Copies of the shared weights and of the supervised head's."""
-        extra = [layer for layer in (self.model.alarm_hidden, self.model.alarm_out) if layer is not None]
+        extra = [
+            layer for layer in (self.model.alarm_hidden, self.model.alarm_out) if layer is not None
+        ]
         named = {f"{layer.name}/{v.name}": np.array(v) for layer in extra for v in layer.weights}
         return network.weights_of(self.model), named
 
@@ -280,7 +315,10 @@ def _signature(spec: ModelSpec) -> dict[str, Any]:
     shapes["x"] = [None, None, None, spec.value_features]
     shapes["r"] = [None, None, spec.rhythm_features]
     shapes["step"] = shapes["value_weight"] = [None, None, None]
-    return {n: tf.TensorSpec(shape, tf.int32 if n == "hour" else tf.float32, name=n) for n, shape in shapes.items()}
+    return {
+        n: tf.TensorSpec(shape, tf.int32 if n == "hour" else tf.float32, name=n)
+        for n, shape in shapes.items()
+    }
 
 
 def _tensors(batch: Batch) -> Batch:

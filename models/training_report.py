@@ -1,4 +1,6 @@
-"""What a training shows: a bar on a terminal or plain lines, a summary for the manifest, a plot of the losses."""
+"""What a training shows: a bar on a terminal or plain lines, a summary for the manifest, a plot of
+the losses.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,11 @@ def _bar(seconds: float, epochs: int) -> Iterator[Report]:
 
         def show(epoch: Epoch) -> None:
             step = epoch.seconds if seconds else float(epoch.number > 0)
-            bar.update(task, advance=step, description=f"epoch {epoch.number}, validation {epoch.validation:.3f}")
+            bar.update(
+                task,
+                advance=step,
+                description=f"epoch {epoch.number}, validation {epoch.validation:.3f}",
+            )
 
         yield show
 
@@ -55,11 +61,14 @@ def summary(result: TrainResult, settings: TrainSettings) -> dict[str, Any]:
     """What the bundle's manifest says about its training."""
     chosen = {name: value for name, value in asdict(settings).items() if name != "log_dir"}
     return {
-        "settings": chosen, "seconds": round(result.seconds, 1), "stopped": result.stopped,
-        "epochs": len(result.history) - 1, "best_epoch": result.best.number,
+        "settings": chosen,
+        "seconds": round(result.seconds, 1),
+        "stopped": result.stopped,
+        "epochs": len(result.history) - 1,
+        "best_epoch": result.best.number,
         "validation": round(result.best.validation, 4),
         "parts": {name: round(value, 4) for name, value in result.best.parts.items()},
-    }  # fmt: skip
+    }
 
 
 def plot_losses(history: list[Epoch], path: Path) -> None:

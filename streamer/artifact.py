@@ -1,9 +1,9 @@
 """The model bundle: the contract between models/ (which writes it) and streamer/ (which runs it).
 
-A bundle is a directory of plain data, no code: manifest.json, weights.npz, step and replay graphs of LiteRT (f32 and
-int8), golden.npz; optionally what the gate and the distillation reported, and a signature of the manifest. The manifest
-carries the SHA-256 of every part; parts are hashed before they are parsed, because a corrupt .tflite can crash the
-process or give silently wrong scores.
+A bundle is a directory of plain data, no code: manifest.json, weights.npz, step and replay graphs
+of LiteRT (f32 and int8), golden.npz; optionally what the gate and the distillation reported, and a
+signature of the manifest. The manifest carries the SHA-256 of every part; parts are hashed before
+they are parsed, because a corrupt .tflite can crash the process or give silently wrong scores.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ from streamer.event import F32
 
 FORMAT = "streamer.bundle/1"
 MANIFEST, SIGNATURE, WEIGHTS = "manifest.json", "signature.json", "weights.npz"
-# Told about a model, not part of what judges: hashed by the manifest, but not part of the model's own SHA-256.
+# Told about a model, not part of what judges: hashed by the manifest, but not part of the model's
+# own SHA-256.
 REPORTS = ("distil.json", "gate.html", "gate.json")
-# What the columns of the network's inputs mean (detect.features); another meaning under the same width is refused.
+# What the columns of the network's inputs mean (detect.features); another meaning under the same
+# width is refused.
 SCHEMA = {
     "value": ["scaled value", "scaled step", "log step scale", "missing"],
     "rhythm": ["log gap", "its change", "sin hour", "cos hour", "sin weekday", "cos weekday"],
@@ -40,7 +42,8 @@ PRETRAINED = Path(__file__).resolve().parent.parent / "models" / "pretrained"
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
-# Where the manifest was read, its bytes, and the bytes of the signature, if there is one; raises what is refused.
+# Where the manifest was read, its bytes, and the bytes of the signature, if there is one; raises
+# what is refused.
 Check = Callable[[Path, bytes, bytes | None], None]
 
 
@@ -67,7 +70,9 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A verified bundle in memory: `parts` are raw bytes by file name, `sha256` hashes all that decides a score."""
+    """A verified bundle in memory: `parts` are raw bytes by file name, `sha256` hashes all that
+    decides a score.
+    """
 
     version: str
     sha256: str
@@ -90,15 +95,21 @@ def digest(blob: bytes) -> str:
     return hashlib.sha256(blob).hexdigest()
 
 
-def bundle_digest(hashes: Mapping[str, str], spec: Mapping[str, Any], calibration: Mapping[str, Any]) -> str:
-    """One hash for all that decides a score: names and hashes of the parts, the spec, the population prior."""
+def bundle_digest(
+    hashes: Mapping[str, str], spec: Mapping[str, Any], calibration: Mapping[str, Any]
+) -> str:
+    """One hash for all that decides a score: names and hashes of the parts, the spec, the
+    population prior.
+    """
     deciding = {name: told for name, told in hashes.items() if name not in REPORTS}
     whole = {"parts": deciding, "spec": dict(spec), "calibration": dict(calibration)}
     return digest(json.dumps(whole, sort_keys=True).encode())
 
 
 def arrays_digest(arrays: Mapping[str, Any]) -> str:
-    """One hash for named arrays, their types and shapes: what `training.data_sha256` says about the rows."""
+    """One hash for named arrays, their types and shapes: what `training.data_sha256` says about the
+    rows.
+    """
     whole = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
@@ -119,7 +130,8 @@ def save(
 ) -> str:
     """Write a bundle; return its SHA-256. `parts` are the files beside weights.npz (name -> bytes).
 
-    `training` says where the model comes from: parent, created_by, created_at, cause, rows, span, data_sha256, metrics.
+    `training` says where the model comes from: parent, created_by, created_at, cause, rows, span,
+    data_sha256, metrics.
     """
     blobs = dict(parts) | {WEIGHTS: pack_arrays(weights)}
     hashes = {name: digest(blob) for name, blob in blobs.items()}
@@ -139,10 +151,14 @@ def save(
     return str(manifest["sha256"])
 
 
-def attach(directory: Path, reports: Mapping[str, bytes], training: Mapping[str, Any] | None = None) -> Bundle:
-    """Add REPORTS, and facts about the training, to a bundle; its SHA-256 stays, a signature would no longer hold.
+def attach(
+    directory: Path, reports: Mapping[str, bytes], training: Mapping[str, Any] | None = None
+) -> Bundle:
+    """Add REPORTS, and facts about the training, to a bundle; its SHA-256 stays, a signature would
+    no longer hold.
 
-    CorruptBundle or SchemaMismatch if the bundle cannot be used, ModelError for another name than a report's.
+    CorruptBundle or SchemaMismatch if the bundle cannot be used, ModelError for another name than a
+    report's.
     """
     strangers = sorted(set(reports) - set(REPORTS))
     if strangers:
@@ -155,7 +171,8 @@ def attach(directory: Path, reports: Mapping[str, bytes], training: Mapping[str,
 
 
 def load(directory: Path, check: Check | None = None) -> Bundle:
-    """Read and verify a bundle. CorruptBundle if a part is missing or altered, SchemaMismatch if of another format.
+    """Read and verify a bundle. CorruptBundle if a part is missing or altered, SchemaMismatch if of
+    another format.
 
     `check` may refuse the manifest by its signature before any part is read (see signing.Trust).
     """
@@ -163,18 +180,31 @@ def load(directory: Path, check: Check | None = None) -> Bundle:
     manifest = _manifest(directory, sealed)
     if check is not None:
         check(directory, sealed, signature)
-    parts = {name: _part(directory, name, entry["sha256"]) for name, entry in manifest["parts"].items()}
+    parts = {
+        name: _part(directory, name, entry["sha256"]) for name, entry in manifest["parts"].items()
+    }
     hashes = {name: entry["sha256"] for name, entry in manifest["parts"].items()}
-    if bundle_digest(hashes, manifest["spec"], manifest.get("calibration", {})) != manifest["sha256"]:
+    if (
+        bundle_digest(hashes, manifest["spec"], manifest.get("calibration", {}))
+        != manifest["sha256"]
+    ):
         raise CorruptBundle(
-            f"{directory}/manifest.json: its sha256 does not match its list of parts; fetch the bundle again"
+            f"{directory}/manifest.json: its sha256 does not match its list of parts; fetch the "
+            f"bundle again"
         )
     weights = unpack_arrays(parts[WEIGHTS], directory)
     _check_shapes(directory, manifest, weights)
     return Bundle(
-        manifest["version"], manifest["sha256"], _spec(directory, manifest["spec"]), weights,
-        manifest.get("calibration", {}), parts, manifest, sealed, signature,
-    )  # fmt: skip
+        manifest["version"],
+        manifest["sha256"],
+        _spec(directory, manifest["spec"]),
+        weights,
+        manifest.get("calibration", {}),
+        parts,
+        manifest,
+        sealed,
+        signature,
+    )
 
 
 def unpack(bundle: Bundle, directory: Path) -> Path:
@@ -186,19 +216,26 @@ def unpack(bundle: Bundle, directory: Path) -> Path:
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
-    """What a bundle says of itself; its parts are not looked at. CorruptBundle or SchemaMismatch, as `load`."""
+    """What a bundle says of itself; its parts are not looked at. CorruptBundle or SchemaMismatch,
+    as `load`.
+    """
     return _manifest(directory, _sealed(directory))
 
 
 def checked_version(version: object) -> str:
     """The version itself; ModelError if it cannot be the name of a directory and of a key."""
     if not isinstance(version, str) or not _VERSION.fullmatch(version):
-        raise ModelError(f"{version!r} cannot be a version: write 1 to 100 letters, digits or ._-, a letter first")
+        raise ModelError(
+            f"{version!r} cannot be a version: write 1 to 100 letters, digits or ._-, a letter "
+            f"first"
+        )
     return version
 
 
 def _listed(blobs: Mapping[str, bytes]) -> dict[str, dict[str, Any]]:
-    return {name: {"sha256": digest(blobs[name]), "bytes": len(blobs[name])} for name in sorted(blobs)}
+    return {
+        name: {"sha256": digest(blobs[name]), "bytes": len(blobs[name])} for name in sorted(blobs)
+    }
 
 
 def _write(directory: Path, blobs: Mapping[str, bytes], manifest: Mapping[str, Any]) -> None:
@@ -248,12 +285,16 @@ def _manifest(directory: Path, sealed: bytes) -> dict[str, Any]:
         raise CorruptBundle(f"{path}: cannot be read: {exc}; fetch the bundle again") from exc
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         got = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
-        raise SchemaMismatch(f"{path}: format is {got!r}, this version reads {FORMAT!r}; {_cure(got)}")
+        raise SchemaMismatch(
+            f"{path}: format is {got!r}, this version reads {FORMAT!r}; {_cure(got)}"
+        )
     missing = {"version", "sha256", "spec", "parts"} - manifest.keys()
     if missing:
         raise CorruptBundle(f"{path}: lacks {', '.join(sorted(missing))}")
     if manifest.get("schema", SCHEMA) != SCHEMA:
-        raise SchemaMismatch(f"{path}: the network reads other columns than {SCHEMA}; train it with this version")
+        raise SchemaMismatch(
+            f"{path}: the network reads other columns than {SCHEMA}; train it with this version"
+        )
     _check_types(path, manifest)
     return manifest
 
@@ -270,9 +311,15 @@ def _cure(found: object) -> str:
 def _check_types(path: Path, manifest: Mapping[str, Any]) -> None:
     """CorruptBundle unless everything that is used later has the type that it must have."""
     parts, spec = manifest["parts"], manifest["spec"]
-    if not isinstance(parts, dict) or not isinstance(spec, dict) or not isinstance(manifest.get("training", {}), dict):
+    if (
+        not isinstance(parts, dict)
+        or not isinstance(spec, dict)
+        or not isinstance(manifest.get("training", {}), dict)
+    ):
         raise CorruptBundle(f"{path}: parts, spec and training must be mappings")
-    if not isinstance(manifest.get("calibration", {}), dict) or not isinstance(manifest["sha256"], str):
+    if not isinstance(manifest.get("calibration", {}), dict) or not isinstance(
+        manifest["sha256"], str
+    ):
         raise CorruptBundle(f"{path}: calibration must be a mapping and sha256 text")
     if not isinstance(manifest["version"], str) or not _VERSION.fullmatch(manifest["version"]):
         raise CorruptBundle(f"{path}: {manifest['version']!r} cannot be a version")
@@ -290,9 +337,13 @@ def _part(directory: Path, name: str, wanted: str) -> bytes:
     try:
         blob = _bounded(path, MAX_PART_BYTES)
     except OSError as exc:
-        raise CorruptBundle(f"{path}: cannot be read: {exc.strerror}; fetch the bundle again") from exc
+        raise CorruptBundle(
+            f"{path}: cannot be read: {exc.strerror}; fetch the bundle again"
+        ) from exc
     if digest(blob) != wanted:
-        raise CorruptBundle(f"{path}: SHA-256 is {digest(blob)[:12]}, the manifest says {wanted[:12]}")
+        raise CorruptBundle(
+            f"{path}: SHA-256 is {digest(blob)[:12]}, the manifest says {wanted[:12]}"
+        )
     return blob
 
 
@@ -300,7 +351,9 @@ def _spec(directory: Path, raw: Mapping[str, Any]) -> ModelSpec:
     try:
         spec = ModelSpec(**raw)
     except TypeError as exc:
-        raise SchemaMismatch(f"{directory}/manifest.json: spec is not of this version: {exc}") from exc
+        raise SchemaMismatch(
+            f"{directory}/manifest.json: spec is not of this version: {exc}"
+        ) from exc
     bounds = {"layers": (1, MAX_LAYERS), "k_min": (1, spec.window)}
     for name, value in asdict(spec).items():
         least, most = bounds.get(name, (0, MAX_SPEC))
@@ -312,12 +365,17 @@ def _spec(directory: Path, raw: Mapping[str, Any]) -> ModelSpec:
 def _check_shapes(directory: Path, manifest: Mapping[str, Any], weights: Mapping[str, F32]) -> None:
     shapes = {name: list(value.shape) for name, value in weights.items()}
     if manifest.get("shapes", shapes) != shapes:
-        raise CorruptBundle(f"{directory}/{WEIGHTS}: its shapes are not those of the manifest; fetch the bundle again")
+        raise CorruptBundle(
+            f"{directory}/{WEIGHTS}: its shapes are not those of the manifest; fetch the bundle "
+            f"again"
+        )
 
 
 def pack_arrays(arrays: Mapping[str, Any]) -> bytes:
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **{name: np.asarray(value) for name, value in arrays.items()})
+    np.savez(
+        buffer, allow_pickle=False, **{name: np.asarray(value) for name, value in arrays.items()}
+    )
     return buffer.getvalue()
 
 
@@ -326,8 +384,17 @@ def unpack_arrays(blob: bytes, where: object = "bundle") -> dict[str, Any]:
     try:
         with zipfile.ZipFile(io.BytesIO(blob)) as archive:
             if sum(member.file_size for member in archive.infolist()) > MAX_PART_BYTES:
-                raise CorruptBundle(f"{where}: weights.npz unpacks to more than {MAX_PART_BYTES} bytes")
+                raise CorruptBundle(
+                    f"{where}: weights.npz unpacks to more than {MAX_PART_BYTES} bytes"
+                )
         with np.load(io.BytesIO(blob), allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError) as exc:
+    except (
+        ValueError,
+        OSError,
+        KeyError,
+        EOFError,
+        zipfile.BadZipFile,
+        NotImplementedError,
+    ) as exc:
         raise CorruptBundle(f"{where}: weights.npz cannot be read: {exc}") from exc

@@ -1,4 +1,6 @@
-"""How long to wait after a failure: doubling, bounded, and due or not as a pure question of the clock."""
+"""How long to wait after a failure: doubling, bounded, and due or not as a pure question of the
+clock.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from streamer.protocols import Clock
 
 
 def delay_s(failures: int, *, first_s: float, most_s: float) -> float:
-    """Wait after the n-th failure in a row: first_s, 2 first_s, 4 first_s ... at most most_s; 0 after none."""
+    """Wait after the n-th failure in a row: first_s, 2 first_s, 4 first_s ... at most most_s; 0
+    after none.
+    """
     if failures <= 0:
         return 0.0
     # 2**60 of any first_s is beyond every sensible bound; more would overflow a float.

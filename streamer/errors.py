@@ -42,7 +42,9 @@ class InputError(StreamerError):
 
 
 class RetryLater(InputError):
-    """Something that decoding needs does not answer, as a schema registry: the records are good, and must be kept."""
+    """Something that decoding needs does not answer, as a schema registry: the records are good,
+    and must be kept.
+    """
 
 
 class NotKnown(InputError):
@@ -58,7 +60,9 @@ class CorruptBundle(ModelError):
 
 
 class UntrustedBundle(ModelError):
-    """The bundle is not signed although it must be, or not by a key that may, or its signature does not hold."""
+    """The bundle is not signed although it must be, or not by a key that may, or its signature does
+    not hold.
+    """
 
 
 class SchemaMismatch(ModelError):
@@ -82,7 +86,9 @@ class SinkError(StreamerError):
 
 
 class SinkAway(SinkError):
-    """What a sink would write to cannot be reached, or refuses us; the message says why and what to do."""
+    """What a sink would write to cannot be reached, or refuses us; the message says why and what to
+    do.
+    """
 
     exit_code = 5
 

@@ -1,6 +1,7 @@
 """What flows: columnar batches of events in, scores and alerts out. Imports nothing of ours.
 
-Axes: N events of a batch, C channels, K entity keys of a stream, P = C + 1 parts of an explanation (channels, rhythm).
+Axes: N events of a batch, C channels, K entity keys of a stream, P = C + 1 parts of an explanation
+(channels, rhythm).
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ Bool = NDArray[np.bool_]
 
 
 class Lease(NamedTuple):
-    """One assignment of a partition to this process. What was read under an older epoch no longer counts."""
+    """One assignment of a partition to this process. What was read under an older epoch no longer
+    counts.
+    """
 
     topic: str
     partition: int
@@ -37,7 +40,9 @@ class Position(NamedTuple):
 
 
 class Fate(enum.IntEnum):
-    """What became of a record. In = the sum of the fates + in flight, always (DESIGN: conservation)."""
+    """What became of a record. In = the sum of the fates + in flight, always (DESIGN:
+    conservation).
+    """
 
     SCORED = 0
     WARMING = 1  # accepted into the ring, too little past to be judged
@@ -67,12 +72,16 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """A partition came to this reader. Records before `position` are read again only to rebuild the memory."""
+    """A partition came to this reader. Records before `position` are read again only to rebuild the
+    memory.
+    """
 
     lease: Lease
     position: int  # first offset whose judgement counts
     start: int  # first offset that will be read, <= position
-    memory: tuple[bytes, ...] = ()  # the detectors' snapshots at `start`, one per entity key; empty: none
+    memory: tuple[
+        bytes, ...
+    ] = ()  # the detectors' snapshots at `start`, one per entity key; empty: none
     partitions: int = 1  # of its topic
 
 
@@ -91,7 +100,9 @@ class Expired:
 
 @dataclass(frozen=True, slots=True)
 class EventBatch:
-    """Events of one source partition in log order, by columns. Arrays are owned by the batch: do not write to them."""
+    """Events of one source partition in log order, by columns. Arrays are owned by the batch: do
+    not write to them.
+    """
 
     stream: str
     topic: str
@@ -102,7 +113,9 @@ class EventBatch:
     values: F32  # (N, C), NaN = missing
     offset: I64  # (N,) position in the log
     epoch: int = 0  # of the partition's assignment to this process
-    traces: Mapping[int, str] | None = None  # W3C traceparent by offset; None where no record has one
+    traces: Mapping[int, str] | None = (
+        None  # W3C traceparent by offset; None where no record has one
+    )
 
     @property
     def lease(self) -> Lease:
@@ -114,15 +127,24 @@ class EventBatch:
     def rows(self, index: slice | NDArray[Any]) -> EventBatch:
         """The same batch with only the given rows, in the given order."""
         return EventBatch(
-            self.stream, self.topic, self.partition, self.keys,
-            self.entity[index], self.time_s[index], self.values[index], self.offset[index], self.epoch,
+            self.stream,
+            self.topic,
+            self.partition,
+            self.keys,
+            self.entity[index],
+            self.time_s[index],
+            self.values[index],
+            self.offset[index],
+            self.epoch,
             self.traces,
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """What one poll of a source brought, in this order: partitions that went, partitions that came, gaps, records."""
+    """What one poll of a source brought, in this order: partitions that went, partitions that came,
+    gaps, records.
+    """
 
     batches: tuple[EventBatch, ...] = ()
     rejected: tuple[Rejected, ...] = ()
@@ -132,8 +154,14 @@ class Poll:
 
     @property
     def records(self) -> int:
-        """Everything that went through the log: read, good and bad, and what was gone before it could be read."""
-        return sum(map(len, self.batches)) + len(self.rejected) + sum(gap.records for gap in self.expired)
+        """Everything that went through the log: read, good and bad, and what was gone before it
+        could be read.
+        """
+        return (
+            sum(map(len, self.batches))
+            + len(self.rejected)
+            + sum(gap.records for gap in self.expired)
+        )
 
     @property
     def empty(self) -> bool:
@@ -142,7 +170,9 @@ class Poll:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """The judgement of one batch, row by row in its order. Where fate is not SCORED, numbers are 0 / NaN."""
+    """The judgement of one batch, row by row in its order. Where fate is not SCORED, numbers are 0
+    / NaN.
+    """
 
     fate: U8  # (N,) of Fate
     score: F32  # (N,) continuous, smoothed, >= 0, for ranking and plots
@@ -216,7 +246,9 @@ class WindowSlice:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One message about an incident: opened, updated or resolved. Times are RFC 3339 of event time."""
+    """One message about an incident: opened, updated or resolved. Times are RFC 3339 of
+    event time.
+    """
 
     alert_id: str
     incident_key: str
@@ -246,7 +278,9 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class ModelEvent:
-    """Another network judges from now on. Every replica tells it; the same move has the same id in all of them."""
+    """Another network judges from now on. Every replica tells it; the same move has the same id in
+    all of them.
+    """
 
     event_id: str
     event: str  # "promoted" | "rolledback"

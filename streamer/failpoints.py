@@ -1,8 +1,10 @@
-"""Named places where a test may kill the process: `STREAMER_FAILPOINT=after_send:3` dies, as by kill -9, at the third.
+"""Named places where a test may kill the process: `STREAMER_FAILPOINT=after_send:3` dies, as by
+kill -9, at the third.
 
 With a duration, `after_score:3:60s`, the thread that comes by hangs for so long instead.
 
-Without the variable a failpoint costs one comparison. Every durable step has one; docs/delivery.md lists them.
+Without the variable a failpoint costs one comparison. Every durable step has one; docs/delivery.md
+lists them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""What is known about the past: incidents as they were told, and what people said of them. A seam, and its values.
+"""What is known about the past: incidents as they were told, and what people said of them. A seam,
+and its values.
 
-The journal lets labels find what they are about long after the fact, and tells a training which stretches of time it
-must not learn from.
+The journal lets labels find what they are about long after the fact, and tells a training which
+stretches of time it must not learn from.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ class LabelKind(enum.StrEnum):
 
     @property
     def learnt(self) -> bool:
-        """Whether a training may learn from the time that it names. Where nobody is sure, it does not."""
+        """Whether a training may learn from the time that it names. Where nobody is sure, it does
+        not.
+        """
         return self in {LabelKind.FALSE_ALARM, LabelKind.NEW_NORMAL}
 
 
@@ -52,7 +55,10 @@ class Incident:
 
     def holds(self, topic: str, partition: int, offset: int) -> bool:
         """Whether its window holds a record."""
-        return (self.topic, self.partition) == (topic, partition) and self.first_offset <= offset <= self.last_offset
+        return (self.topic, self.partition) == (
+            topic,
+            partition,
+        ) and self.first_offset <= offset <= self.last_offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +74,23 @@ class Label:
     by: str = ""
     note: str = ""
     said_at_s: float = 0.0
-    origin: str = ""  # where it was read, as "labels-0@17": the same origin is written down once; "" = nowhere
+    # where it was read, as "labels-0@17": the same origin is written down once; "" = nowhere
+    origin: str = ""
     number: int = 0
 
     @property
     def about(self) -> object:
-        """What it is said of: equal for labels of the same incident, or of the same stretch of time."""
+        """What it is said of: equal for labels of the same incident, or of the same stretch of
+        time.
+        """
         return self.alert_id or (self.stream, self.entity, self.start_s, self.end_s)
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A stretch of time of an entity, and what is known of it: a LabelKind, or `open`, `resolved` or `forgotten`."""
+    """A stretch of time of an entity, and what is known of it: a LabelKind, or `open`, `resolved`
+    or `forgotten`.
+    """
 
     stream: str
     entity: str  # "": every one
@@ -95,12 +106,16 @@ class Period:
 
     @property
     def learnt(self) -> bool:
-        """Whether a training may learn from it. An incident that nobody has judged never becomes normal by itself."""
+        """Whether a training may learn from it. An incident that nobody has judged never becomes
+        normal by itself.
+        """
         return self.said and LabelKind(self.kind).learnt
 
     @property
     def rank(self) -> tuple[bool, int]:
-        """Of two that hold a moment the one of higher rank counts: a person's word, and of these the last."""
+        """Of two that hold a moment the one of higher rank counts: a person's word, and of these
+        the last.
+        """
         return self.said, self.number
 
     def holds(self, entity: str) -> bool:
@@ -118,8 +133,8 @@ class Journal(Protocol):
         """
 
     def forgotten(self, stream: str) -> float:
-        """The event time of a stream up to which incidents or labels fell off, -inf: none did. Nothing before it can be
-        told from what nobody judged.
+        """The event time of a stream up to which incidents or labels fell off, -inf: none did.
+        Nothing before it can be told from what nobody judged.
         """
 
     def incident(self, alert_id: str) -> Incident | None:
@@ -132,7 +147,9 @@ class Journal(Protocol):
         """The newest incidents that began at or after a time, oldest first."""
 
     def label(self, label: Label) -> int:
-        """Write a label down for good; its number. One of an origin that is known already has its number already."""
+        """Write a label down for good; its number. One of an origin that is known already has its
+        number already.
+        """
 
     def labels(self, after: int = 0, limit: int = 1000) -> Sequence[Label]:
         """Labels with numbers above `after`, in their order."""
@@ -148,13 +165,16 @@ class Journal(Protocol):
 
 
 def periods(journal: Journal, stream: str, since_s: float, until_s: float) -> list[Period]:
-    """Every stretch of a stream between two times that something is known of; the last word on an incident counts.
+    """Every stretch of a stream between two times that something is known of; the last word on an
+    incident counts.
 
     Stretches may overlap: `Period.rank` says which of them counts.
     """
     incidents = [one for one in journal.incidents(limit=MOST_INCIDENTS) if one.stream == stream]
     words = _last_words(journal, stream)
-    forgotten_s = journal.forgotten(stream)  # asked last: what falls off meanwhile is either among them or before it
+    forgotten_s = journal.forgotten(
+        stream
+    )  # asked last: what falls off meanwhile is either among them or before it
     known = [_period(one, words.pop(one.alert_id, None)) for one in incidents]
     known += [_stretch(label, forgotten_s) for label in words.values()]
     if forgotten_s > -math.inf:

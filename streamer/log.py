@@ -1,7 +1,9 @@
-"""Logging: constant event names, values as fields. JSON unless on a terminal; secrets scrubbed last; repeats counted.
+"""Logging: constant event names, values as fields. JSON unless on a terminal; secrets scrubbed
+last; repeats counted.
 
-Call `setup` once, early in a command. Modules hold `log = structlog.get_logger()`: `log.info("model_swapped", ...)`.
-Lines of libraries (uvicorn, kafka, tensorflow) arrive as event `library_message`.
+Call `setup` once, early in a command. Modules hold `log = structlog.get_logger()`:
+`log.info("model_swapped", ...)`. Lines of libraries (uvicorn, kafka, tensorflow) arrive as event
+`library_message`.
 """
 
 from __future__ import annotations
@@ -24,7 +26,12 @@ from structlog.typing import EventDict, Processor
 
 from streamer.masking import MASK, conceal, is_secret_name
 
-LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
 # Libraries that bring handlers of their own; their lines go through ours.
 LIBRARIES = ("uvicorn", "uvicorn.error", "uvicorn.access", "kafka", "tensorflow", "absl", "asyncio")
 MAX_DEPTH = 6
@@ -33,12 +40,18 @@ MAX_EVENTS = 1000  # names remembered by the limiter
 
 
 class Limiter:
-    """A processor that lets `burst` lines of one event pass per `period_s`, and says how many it held back."""
+    """A processor that lets `burst` lines of one event pass per `period_s`, and says how many it
+    held back.
+    """
 
-    def __init__(self, burst: int = 10, period_s: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, burst: int = 10, period_s: float = 60.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.burst, self.period_s, self.clock = burst, period_s, clock
         self._lock = threading.Lock()
-        self._seen: OrderedDict[str, tuple[float, int]] = OrderedDict()  # event -> start of its period, lines in it
+        self._seen: OrderedDict[str, tuple[float, int]] = (
+            OrderedDict()
+        )  # event -> start of its period, lines in it
 
     def __call__(self, logger: Any, method: str, event: EventDict) -> EventDict:
         with self._lock:
@@ -66,7 +79,11 @@ class Limiter:
     def held_back(self) -> dict[str, int]:
         """Lines held back and not yet told, by event; forgets them."""
         with self._lock:
-            counts = {name: lines - self.burst for name, (_, lines) in self._seen.items() if lines > self.burst}
+            counts = {
+                name: lines - self.burst
+                for name, (_, lines) in self._seen.items()
+                if lines > self.burst
+            }
             for name in counts:
                 self._seen[name] = (self._seen[name][0], self.burst)
         return counts
@@ -118,8 +135,8 @@ def setup(
 ) -> Limiter:
     """Configure all logging of the process. `stream` None is standard error.
 
-    `secrets` are texts that never appear, `always` are fields of every line, of every thread. Without `libraries` the
-    lines of others are dropped.
+    `secrets` are texts that never appear, `always` are fields of every line, of every thread.
+    Without `libraries` the lines of others are dropped.
     """
     stream = sys.stderr if stream is None else stream
     console = format == "console" or (format == "auto" and _is_terminal(stream))
@@ -158,7 +175,9 @@ def tell_held_back(limiter: Limiter) -> None:
         structlog.get_logger().warning("lines_suppressed", counts=counts)
 
 
-def _processors(console: bool, limiter: Limiter, secrets: tuple[str, ...], colors: bool) -> list[Processor]:
+def _processors(
+    console: bool, limiter: Limiter, secrets: tuple[str, ...], colors: bool
+) -> list[Processor]:
     shared: list[Processor] = [
         limiter,
         structlog.contextvars.merge_contextvars,
@@ -196,7 +215,9 @@ def _is_terminal(stream: TextIO) -> bool:
 
 
 class Scrubber:
-    """A processor: no value of a secret name, no known secret, no credential inside a text; long texts are cut."""
+    """A processor: no value of a secret name, no known secret, no credential inside a text; long
+    texts are cut.
+    """
 
     def __init__(self, secrets: tuple[str, ...] = ()) -> None:
         self._secrets = secrets
@@ -215,13 +236,21 @@ class Scrubber:
             return {str(k): self._clean(str(k), v, depth + 1) for k, v in value.items()}
         if isinstance(value, list | tuple | set | frozenset):
             return [self._clean("", item, depth + 1) for item in value]
-        value = value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value  # numpy scalars
-        return value if value is None or isinstance(value, bool | int | float) else self._text(_plain(value))
+        value = (
+            value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
+        )  # numpy scalars
+        return (
+            value
+            if value is None or isinstance(value, bool | int | float)
+            else self._text(_plain(value))
+        )
 
     def _text(self, text: str) -> str:
         for secret in self._secrets:
             text = text.replace(secret, MASK)
-        text = conceal(text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}... ({len(text)} characters)")
+        text = conceal(
+            text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}... ({len(text)} characters)"
+        )
         return text.encode("utf-8", "replace").decode()  # lone surrogates cannot be written
 
 
@@ -231,14 +260,23 @@ def _plain(value: Any) -> str:
 
 def escape_controls(logger: Any, method: str, event: EventDict) -> EventDict:
     """No control character reaches a terminal; a traceback keeps its line breaks, but indented."""
-    clean = {key: _escaped(value, keep="\n" if key == "exception" else "") for key, value in event.items()}
-    return clean | {"exception": textwrap.indent(clean["exception"], "  ")} if "exception" in clean else clean
+    clean = {
+        key: _escaped(value, keep="\n" if key == "exception" else "")
+        for key, value in event.items()
+    }
+    return (
+        clean | {"exception": textwrap.indent(clean["exception"], "  ")}
+        if "exception" in clean
+        else clean
+    )
 
 
 def _escaped(value: Any, keep: str) -> Any:
     if not isinstance(value, str) or value.isprintable():
         return value
-    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in value)
+    return "".join(
+        c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in value
+    )
 
 
 def render_json(logger: Any, method: str, event: EventDict) -> str:

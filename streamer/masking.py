@@ -6,13 +6,17 @@ import re
 
 MASK = "***"
 SECRET_NAME = re.compile(
-    r"pass(?:word|phrase|wd)|(?:^|[_.-])pass$|secret|token$|credential|(?:api|private|access)[_.-]?key", re.IGNORECASE
+    r"pass(?:word|phrase|wd)|(?:^|[_.-])pass$|secret|token$|credential|(?:api|private|access)[_.-]?key",
+    re.IGNORECASE,
 )
 USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
-_LOGIN = re.compile(r"""[^\s"'@,/:{}\[\]]{1,64}:[^\s"'@,/]{1,128}@""")  # user:password@host without a scheme
+_LOGIN = re.compile(
+    r"""[^\s"'@,/:{}\[\]]{1,64}:[^\s"'@,/]{1,128}@"""
+)  # user:password@host without a scheme
 # Prefixes are bounded: a long line of word characters must not cost its square.
 _WORD = (
-    r"(?:[A-Za-z0-9_.-]{0,40}(?:password|passphrase|passwd|secret|token|credentials?|(?:api|private|access)[_.-]?key))"
+    r"(?:[A-Za-z0-9_.-]{0,40}(?:password|passphrase|passwd|secret|token|credentials?"
+    r"|(?:api|private|access)[_.-]?key))"
 )
 _VALUE = r"""("[^"]*"?|'[^']*'?|[^,}\]\s&;][^,}\]\s&;]*)"""
 _ASSIGNED = re.compile(rf"""({_WORD}["']?\s*(?:=|:\s+)\s*){_VALUE}""", re.IGNORECASE)

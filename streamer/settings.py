@@ -1,18 +1,23 @@
-"""Everything detection can be told, as one frozen value. Ranges are checked by streamer.config; here only types."""
+"""Everything detection can be told, as one frozen value. Ranges are checked by streamer.config;
+here only types.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
 
-# Evidence that an alarm needs at least: once in 100,000 events by the entity's own tail. On 29 public series
-# (one run, constants near these) the score of the alarms was 62, 66, 66 and 62 at 4.5, 5, 5.5 and 6.25.
+# Evidence that an alarm needs at least: once in 100,000 events by the entity's own tail. On 29
+# public series (one run, constants near these) the score of the alarms was 62, 66, 66 and 62 at
+# 4.5, 5, 5.5 and 6.25.
 MIN_EVIDENCE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class DetectSettings:
-    """Settings of one stream's detector. Times in seconds of event time, scores on the alarm scale (1.0 = the line)."""
+    """Settings of one stream's detector. Times in seconds of event time, scores on the alarm scale
+    (1.0 = the line).
+    """
 
     stream: str = "stream"
     channels: tuple[str, ...] = ("value",)

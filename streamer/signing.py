@@ -1,6 +1,8 @@
-"""Ed25519 signatures (RFC 8032) of manifests. A manifest holds the hashes of all parts, so one signature covers them.
+"""Ed25519 signatures (RFC 8032) of manifests. A manifest holds the hashes of all parts, so one
+signature covers them.
 
-`cryptography` does the arithmetic; it comes with the extra `sign` and is needed only where keys are configured.
+`cryptography` does the arithmetic; it comes with the extra `sign` and is needed only where keys are
+configured.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ KEY_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Whose signatures count. Without keys nothing is looked at; with keys what is signed must be signed by one.
+    """Whose signatures count. Without keys nothing is looked at; with keys what is signed must be
+    signed by one.
 
     An instance is a `check` of artifact.load: UntrustedBundle if it refuses the bundle.
     """
@@ -35,7 +38,8 @@ class Trust:
         if signature is None:
             if self.required:
                 raise UntrustedBundle(
-                    f"{where}: is not signed, and model.require_signature is set; sign it with: streamer model sign"
+                    f"{where}: is not signed, and model.require_signature is set; sign it with: "
+                    f"streamer model sign"
                 )
         elif self.keys:
             self._verify(where, manifest, _told(where, signature))
@@ -43,15 +47,19 @@ class Trust:
     def _verify(self, where: Path, manifest: bytes, told: dict[str, bytes]) -> None:
         if told["key"] not in self.keys:
             raise UntrustedBundle(
-                f"{where}: is signed by {shown(told['key'])}, which is not among model.keys; add it if it may sign"
+                f"{where}: is signed by {shown(told['key'])}, which is not among model.keys; add "
+                f"it if it may sign"
             )
         from cryptography.exceptions import InvalidSignature
 
         try:
-            _ed25519().Ed25519PublicKey.from_public_bytes(told["key"]).verify(told["signature"], CONTEXT + manifest)
+            _ed25519().Ed25519PublicKey.from_public_bytes(told["key"]).verify(
+                told["signature"], CONTEXT + manifest
+            )
         except (InvalidSignature, ValueError) as exc:
             raise UntrustedBundle(
-                f"{where}: its signature does not fit its manifest, which was altered; fetch it again"
+                f"{where}: its signature does not fit its manifest, which was altered; fetch it "
+                f"again"
             ) from exc
 
 
@@ -59,38 +67,53 @@ ANYBODY = Trust()
 
 
 def trust_of(keys: Sequence[str], *, required: bool) -> Trust:
-    """The trust that model.keys and model.require_signature express; ConfigError names the key that is none."""
+    """The trust that model.keys and model.require_signature express; ConfigError names the key that
+    is none.
+    """
     if keys:
         _ed25519()
     return Trust(tuple(_named_key(i, key) for i, key in enumerate(keys)), required)
 
 
 def public_key(text: str) -> bytes:
-    """The raw public key that a text holds (base64) or names (a PEM file); ValueError says what is wrong."""
+    """The raw public key that a text holds (base64) or names (a PEM file); ValueError says what is
+    wrong.
+    """
     raw = _base64(text)
     if raw is not None and len(raw) == KEY_BYTES:
         return raw
     try:
         blob = Path(text).read_bytes()
     except OSError as exc:
-        raise ValueError(f"is neither base64 of {KEY_BYTES} bytes nor a readable PEM file ({exc.strerror})") from None
+        raise ValueError(
+            f"is neither base64 of {KEY_BYTES} bytes nor a readable PEM file ({exc.strerror})"
+        ) from None
     return _raw(_public_of(blob))
 
 
 def sign(manifest: bytes, private: Path) -> bytes:
-    """The contents of signature.json for a manifest. ModelError if the PEM file holds no Ed25519 private key."""
+    """The contents of signature.json for a manifest. ModelError if the PEM file holds no Ed25519
+    private key.
+    """
     key = _private(private)
     told = {"key": _raw(key.public_key()), "signature": key.sign(CONTEXT + manifest)}
-    whole = {"format": FORMAT, **{name: base64.b64encode(value).decode() for name, value in told.items()}}
+    whole = {
+        "format": FORMAT,
+        **{name: base64.b64encode(value).decode() for name, value in told.items()},
+    }
     return (json.dumps(whole, indent=1) + "\n").encode()
 
 
 def generate(private: Path) -> str:
-    """Write a new private key (PEM, mode 0600, never over another file) and return its public key as base64."""
+    """Write a new private key (PEM, mode 0600, never over another file) and return its public key
+    as base64.
+    """
     from cryptography.hazmat.primitives import serialization
 
     key = _ed25519().Ed25519PrivateKey.generate()
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
     try:
         handle = os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as exc:
@@ -122,7 +145,8 @@ def _told(where: Path, signature: bytes) -> dict[str, bytes]:
         told = json.loads(signature)
         if told["format"] != FORMAT:
             raise UntrustedBundle(
-                f"{where}: its signature is a {str(told['format'])[:60]!r}, this version reads {FORMAT!r}; upgrade it"
+                f"{where}: its signature is a {str(told['format'])[:60]!r}, this version reads "
+                f"{FORMAT!r}; upgrade it"
             )
         return {name: base64.b64decode(told[name], validate=True) for name in ("key", "signature")}
     except (ValueError, TypeError, KeyError, RecursionError) as exc:
@@ -176,5 +200,7 @@ def _ed25519() -> Any:
     try:
         from cryptography.hazmat.primitives.asymmetric import ed25519
     except ImportError as exc:
-        raise BackendError("signatures need the package cryptography: pip install 'streamer[sign]'") from exc
+        raise BackendError(
+            "signatures need the package cryptography: pip install 'streamer[sign]'"
+        ) from exc
     return ed25519

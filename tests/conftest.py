@@ -30,7 +30,9 @@ def pytest_report_header() -> list[str]:
 
 @pytest.fixture(autouse=True)
 def logging_as_it_was() -> Iterator[None]:
-    """Commands set up the logging of their process: none of it, a level for one, reaches the next test."""
+    """Commands set up the logging of their process: none of it, a level for one, reaches the next
+    test.
+    """
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -47,7 +49,9 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of public data and reference scorers beside the checkout; skips, saying so, where there is none."""
+    """The folder of public data and reference scorers beside the checkout; skips, saying so, where
+    there is none.
+    """
     if not SHARED.is_dir():
         pytest.skip(f"no public data at {SHARED}")
     return SHARED

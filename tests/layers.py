@@ -1,4 +1,6 @@
-"""The import rules of ARCHITECTURE.md as data, and a checker that reads source text only. Used by test_layers.py."""
+"""The import rules of ARCHITECTURE.md as data, and a checker that reads source text only. Used by
+test_layers.py.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,14 @@ from pathlib import Path
 
 BASE = {"streamer", "streamer.event", "streamer.errors"}  # `streamer` itself is its version
 SEAMS = BASE | {
-    "streamer.protocols", "streamer.artifact", "streamer.failpoints", "streamer.journal", "streamer.signing",
-    "streamer.settings", "streamer.backoff",
-}  # fmt: skip
+    "streamer.protocols",
+    "streamer.artifact",
+    "streamer.failpoints",
+    "streamer.journal",
+    "streamer.signing",
+    "streamer.settings",
+    "streamer.backoff",
+}
 DETECT, CONNECT, KAFKA = "streamer.detect", "streamer.connect", "streamer.connect.kafka"
 RUNTIME = SEAMS | {DETECT, "streamer.backends", CONNECT, "streamer.config", "streamer.log"}
 ABOVE_RUNTIME = RUNTIME | {"streamer.runtime", "streamer.offline", "streamer.feedback"}
@@ -61,11 +68,21 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "models": SEAMS | {DETECT, "streamer.backends", CONNECT},
 }
 
-# May be imported inside functions only, except by the modules that live by it, which are then heavy themselves.
+# May be imported inside functions only, except by the modules that live by it, which are then heavy
+# themselves.
 HEAVY = {
-    "tensorflow", "keras", "ai_edge_litert", "matplotlib", "kafka", "redis", "uvicorn", "starlette",
-    "cryptography", "models", "streamer.http.api",
-}  # fmt: skip
+    "tensorflow",
+    "keras",
+    "ai_edge_litert",
+    "matplotlib",
+    "kafka",
+    "redis",
+    "uvicorn",
+    "starlette",
+    "cryptography",
+    "models",
+    "streamer.http.api",
+}
 HEAVY_AT_TOP: Mapping[str, set[str]] = {
     "models": {"tensorflow", "keras", "matplotlib", "models"},
     "streamer.http.api": {"starlette"},
@@ -85,15 +102,44 @@ ONLY_IN: Mapping[str, set[str]] = {
 
 # detect/ is numpy and these; neither files nor threads nor clocks.
 DETECT_ALLOWS = {
-    "__future__", "abc", "bisect", "collections", "dataclasses", "datetime", "enum", "functools", "hashlib", "io",
-    "itertools", "json", "math", "numpy", "operator", "struct", "types", "typing", "zlib",
-}  # fmt: skip
-DETECT_FORBIDS_CALLS = {"open", "print", "input", "now", "utcnow", "today", "default_rng", "fromfile", "tofile"}
+    "__future__",
+    "abc",
+    "bisect",
+    "collections",
+    "dataclasses",
+    "datetime",
+    "enum",
+    "functools",
+    "hashlib",
+    "io",
+    "itertools",
+    "json",
+    "math",
+    "numpy",
+    "operator",
+    "struct",
+    "types",
+    "typing",
+    "zlib",
+}
+DETECT_FORBIDS_CALLS = {
+    "open",
+    "print",
+    "input",
+    "now",
+    "utcnow",
+    "today",
+    "default_rng",
+    "fromfile",
+    "tofile",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """One imported name: the module that says it, where, and whether it happens when that module is imported."""
+    """One imported name: the module that says it, where, and whether it happens when that module is
+    imported.
+    """
 
     by: str
     line: int
@@ -108,7 +154,9 @@ def module_name(path: Path, root: Path) -> str:
 
 
 def imports(by: str, source: str) -> list[Import]:
-    """Every import of a module, `from a import b` as a.b: b may be a module; a relative one starts with a dot."""
+    """Every import of a module, `from a import b` as a.b: b may be a module; a relative one starts
+    with a dot.
+    """
     found: list[Import] = []
     _walk(ast.parse(source), by, found, at_top=True, typing_only=False)
     return found
@@ -117,7 +165,9 @@ def imports(by: str, source: str) -> list[Import]:
 def _walk(node: ast.AST, by: str, found: list[Import], *, at_top: bool, typing_only: bool) -> None:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import | ast.ImportFrom):
-            found += [Import(by, child.lineno, name, at_top, typing_only) for name in _targets(child)]
+            found += [
+                Import(by, child.lineno, name, at_top, typing_only) for name in _targets(child)
+            ]
         inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         typing = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test)
         _walk(child, by, found, at_top=at_top and not inside, typing_only=typing_only or typing)
@@ -141,9 +191,16 @@ def part_of(module: str) -> str:
 
 def violations(module: str, source: str) -> list[str]:
     """What a module of ours does against the rules, one line each."""
-    bad = [f"{module}:{found.line}: {why}" for found in imports(module, source) for why in _import_rules(found)]
+    bad = [
+        f"{module}:{found.line}: {why}"
+        for found in imports(module, source)
+        for why in _import_rules(found)
+    ]
     if within(module, "streamer.detect"):
-        bad += [f"{module}:{line}: detect/ calls {name}()" for line, name in _forbidden_calls(ast.parse(source))]
+        bad += [
+            f"{module}:{line}: detect/ calls {name}()"
+            for line, name in _forbidden_calls(ast.parse(source))
+        ]
     return bad
 
 
@@ -157,7 +214,10 @@ def _import_rules(found: Import) -> Iterator[str]:
     if top in {"tests", "bench"}:
         yield f"shipped code may not import {found.target}"
     if found.at_top and not found.typing_only:
-        yield from (f"{name} is heavy: import it inside the function that needs it" for name in _heavy(found))
+        yield from (
+            f"{name} is heavy: import it inside the function that needs it"
+            for name in _heavy(found)
+        )
     if top in ONLY_IN and not any(within(found.by, room) for room in ONLY_IN[top]):
         yield f"{top} belongs to {', '.join(sorted(ONLY_IN[top]))}"
     if within(part, "streamer.detect") and top not in DETECT_ALLOWS | {"streamer"}:
@@ -165,16 +225,26 @@ def _import_rules(found: Import) -> Iterator[str]:
 
 
 def _heavy(found: Import) -> Iterator[str]:
-    lives_by = set().union(*(names for room, names in HEAVY_AT_TOP.items() if within(found.by, room)))
-    return (name for name in HEAVY - lives_by if within(found.target, name) and not within(found.by, name))
+    lives_by = set().union(
+        *(names for room, names in HEAVY_AT_TOP.items() if within(found.by, room))
+    )
+    return (
+        name
+        for name in HEAVY - lives_by
+        if within(found.target, name) and not within(found.by, name)
+    )
 
 
 def _may_import(part: str, target: str) -> bool:
     if within(target, part) and part != "streamer":
         return True
     # `from streamer import __version__` names an attribute of the package itself.
-    return any(within(target, room) if room != "streamer" or part == "streamer.cli" else _is_attribute(target)
-               for room in MAY_IMPORT[part])  # fmt: skip
+    return any(
+        within(target, room)
+        if room != "streamer" or part == "streamer.cli"
+        else _is_attribute(target)
+        for room in MAY_IMPORT[part]
+    )
 
 
 def _is_attribute(target: str) -> bool:
@@ -190,21 +260,27 @@ def _forbidden_calls(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def cycles(sources: Mapping[str, str]) -> list[list[str]]:
-    """Import cycles among modules (function-level imports count, typing-only ones do not), each as its members."""
+    """Import cycles among modules (function-level imports count, typing-only ones do not), each as
+    its members.
+    """
     graph = {module: _edges(module, source, sources) for module, source in sources.items()}
     return [sorted(members) for members in _components(graph) if len(members) > 1]
 
 
 def folder_cycles(sources: Mapping[str, str], packages: set[str]) -> list[list[str]]:
-    """Circles of imports among folders, at any depth, each as its members. A folder is what lies directly in it.
+    """Circles of imports among folders, at any depth, each as its members. A folder is what lies
+    directly in it.
 
-    `packages` are the modules that are an `__init__`. Such a module opens its own rooms, so it counts for nobody.
+    `packages` are the modules that are an `__init__`. Such a module opens its own rooms, so it
+    counts for nobody.
     """
     graph: dict[str, set[str]] = {}
     for module, source in sources.items():
         if module not in packages:
             targets = {_folder(edge, packages) for edge in _edges(module, source, sources)}
-            graph.setdefault(_folder(module, packages), set()).update(targets - {_folder(module, packages)})
+            graph.setdefault(_folder(module, packages), set()).update(
+                targets - {_folder(module, packages)}
+            )
     for targets in list(graph.values()):
         for target in targets:
             graph.setdefault(target, set())
@@ -224,7 +300,10 @@ def _edges(module: str, source: str, known: Mapping[str, str]) -> set[str]:
 def _components(graph: Mapping[str, set[str]]) -> list[set[str]]:
     """Strongly connected components, by reachability: the graph is small."""
     reach = {node: _reachable(graph, node) for node in graph}
-    return [set(group) for group in {frozenset({n} | {m for m in reach[n] if n in reach[m]}) for n in graph}]
+    return [
+        set(group)
+        for group in {frozenset({n} | {m for m in reach[n] if n in reach[m]}) for n in graph}
+    ]
 
 
 def _reachable(graph: Mapping[str, set[str]], start: str) -> set[str]:

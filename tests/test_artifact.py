@@ -1,4 +1,6 @@
-"""Laws of the bundle: what was altered, is of another format, or would fill the memory is refused before it is used."""
+"""Laws of the bundle: what was altered, is of another format, or would fill the memory is refused
+before it is used.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,11 @@ def rewritten(bundle: Path, change: Callable[[dict[str, Any]], object]) -> Path:
     told = manifest(bundle)
     change(told)
     if isinstance(told.get("parts"), dict) and isinstance(told.get("spec"), dict):
-        hashes = {name: entry["sha256"] for name, entry in told["parts"].items() if isinstance(entry, dict)}
+        hashes = {
+            name: entry["sha256"]
+            for name, entry in told["parts"].items()
+            if isinstance(entry, dict)
+        }
         told["sha256"] = artifact.bundle_digest(hashes, told["spec"], told.get("calibration") or {})
     (bundle / "manifest.json").write_text(json.dumps(told))
     return bundle
@@ -67,7 +73,9 @@ def test_a_bundle_from_before_shapes_and_schema_is_still_read(bundle: Path) -> N
 
 def test_reports_are_hashed_and_leave_the_models_own_hash_alone(bundle: Path) -> None:
     before = artifact.load(bundle)
-    after = artifact.attach(bundle, {"gate.json": b'{"passed": true}'}, {"metrics": {"recall": 0.9}})
+    after = artifact.attach(
+        bundle, {"gate.json": b'{"passed": true}'}, {"metrics": {"recall": 0.9}}
+    )
     assert after.sha256 == before.sha256
     assert after.manifest["training"] == before.manifest["training"] | {"metrics": {"recall": 0.9}}
     (bundle / "gate.json").write_bytes(b'{"passed": trve}')
@@ -94,7 +102,11 @@ def _parts(told: dict[str, Any]) -> Any:
 @pytest.mark.parametrize(
     ("change", "error", "says"),
     [
-        (lambda told: told.update(format="streamer.bundle/7"), SchemaMismatch, "a newer streamer made it: upgrade"),
+        (
+            lambda told: told.update(format="streamer.bundle/7"),
+            SchemaMismatch,
+            "a newer streamer made it: upgrade",
+        ),
         (lambda told: told.update(format="pickle"), SchemaMismatch, "export the model again"),
         (lambda told: told["spec"].update(colour=3), SchemaMismatch, "spec is not of this version"),
         (lambda told: told["spec"].update(units="32"), SchemaMismatch, "spec.units cannot be '32'"),
@@ -103,19 +115,39 @@ def _parts(told: dict[str, Any]) -> Any:
         (lambda told: told["spec"].update(layers=0), SchemaMismatch, "spec.layers cannot be 0"),
         (lambda told: told["spec"].update(layers=5), SchemaMismatch, "spec.layers cannot be 5"),
         (lambda told: told["spec"].update(k_min=65), SchemaMismatch, "spec.k_min cannot be 65"),
-        (lambda told: told["schema"].update(value=["a", "b", "c", "d"]), SchemaMismatch, "reads other columns"),
-        (lambda told: told["shapes"].update(kernel=[3, 8]), CorruptBundle, "its shapes are not those"),
+        (
+            lambda told: told["schema"].update(value=["a", "b", "c", "d"]),
+            SchemaMismatch,
+            "reads other columns",
+        ),
+        (
+            lambda told: told["shapes"].update(kernel=[3, 8]),
+            CorruptBundle,
+            "its shapes are not those",
+        ),
         (lambda told: told.pop("version"), CorruptBundle, "lacks version"),
         (lambda told: told.update(version="a/b"), CorruptBundle, "cannot be a version"),
         (lambda told: told.update(training=[]), CorruptBundle, "must be mappings"),
         (lambda told: told.update(calibration=[]), CorruptBundle, "calibration must be a mapping"),
         (lambda told: _parts(told).pop("weights.npz"), CorruptBundle, "lacks weights.npz"),
-        (lambda told: _parts(told).update({"../x": {"sha256": "0"}}), CorruptBundle, "not a plain file name"),
-        (lambda told: _parts(told).update({"manifest.json": {"sha256": "0"}}), CorruptBundle, "not a plain file name"),
+        (
+            lambda told: _parts(told).update({"../x": {"sha256": "0"}}),
+            CorruptBundle,
+            "not a plain file name",
+        ),
+        (
+            lambda told: _parts(told).update({"manifest.json": {"sha256": "0"}}),
+            CorruptBundle,
+            "not a plain file name",
+        ),
         (lambda told: _parts(told).update({"a.bin": "0"}), CorruptBundle, "has no sha256"),
-        (lambda told: _parts(told).update({"a.bin": {"sha256": "0"}}), CorruptBundle, "a.bin: cannot be read"),
+        (
+            lambda told: _parts(told).update({"a.bin": {"sha256": "0"}}),
+            CorruptBundle,
+            "a.bin: cannot be read",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_manifest_that_is_not_as_it_must_be_is_refused(
     bundle: Path, change: Callable[[dict[str, Any]], object], error: type[Exception], says: str
 ) -> None:
@@ -124,14 +156,18 @@ def test_a_manifest_that_is_not_as_it_must_be_is_refused(
         artifact.load(bundle)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "null", "{", "[" * 100_000, " " * (artifact.MAX_MANIFEST_BYTES + 1)])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "null", "{", "[" * 100_000, " " * (artifact.MAX_MANIFEST_BYTES + 1)]
+)
 def test_a_manifest_that_is_none_is_refused(bundle: Path, text: str) -> None:
     (bundle / "manifest.json").write_text(text)
     with pytest.raises((CorruptBundle, SchemaMismatch), match=r"manifest\.json"):
         artifact.load(bundle)
 
 
-@pytest.mark.parametrize("blob", [b"", b"PK", b"PK\x05\x06" + bytes(30), b"\x80\x04N.", b"\x93NUMPY"])
+@pytest.mark.parametrize(
+    "blob", [b"", b"PK", b"PK\x05\x06" + bytes(30), b"\x80\x04N.", b"\x93NUMPY"]
+)
 def test_weights_that_are_none_are_refused(bundle: Path, blob: bytes) -> None:
     replaced(bundle, "weights.npz", blob)
     with pytest.raises(CorruptBundle, match=r"weights\.npz"):
@@ -146,7 +182,9 @@ def test_weights_are_never_unpickled(bundle: Path) -> None:
         artifact.load(bundle)
 
 
-def test_weights_that_would_fill_the_memory_are_refused(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_that_would_fill_the_memory_are_refused(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(artifact, "MAX_PART_BYTES", 2**20)
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -177,9 +215,13 @@ def test_no_flipped_bit_of_a_part_goes_unseen(bundle: Path, data: st.DataObject)
     values=st.lists(st.integers(-5, 5), min_size=1, max_size=6),
     other=st.lists(st.integers(-5, 5), min_size=1, max_size=6),
 )
-def test_the_hash_of_rows_is_the_same_for_the_same_rows_only(values: list[int], other: list[int]) -> None:
+def test_the_hash_of_rows_is_the_same_for_the_same_rows_only(
+    values: list[int], other: list[int]
+) -> None:
     def hashed(rows: list[int]) -> str:
-        return artifact.arrays_digest({"values": np.array(rows, np.float32), "time_s": np.arange(len(rows))})
+        return artifact.arrays_digest(
+            {"values": np.array(rows, np.float32), "time_s": np.arange(len(rows))}
+        )
 
     assert (hashed(values) == hashed(other)) == (values == other)
     assert hashed(values) != artifact.arrays_digest({"values": np.array(values, np.float64)})

@@ -8,7 +8,9 @@ from tests.runtime.world import Hands
 
 
 @given(st.integers(-3, 10_000), st.floats(0.001, 10), st.floats(0.001, 100))
-def test_waits_double_from_the_first_up_to_the_most(failures: int, first_s: float, most_s: float) -> None:
+def test_waits_double_from_the_first_up_to_the_most(
+    failures: int, first_s: float, most_s: float
+) -> None:
     wait = delay_s(failures, first_s=first_s, most_s=most_s)
     assert 0 <= wait <= most_s
     assert delay_s(failures + 1, first_s=first_s, most_s=most_s) >= wait

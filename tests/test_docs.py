@@ -1,4 +1,6 @@
-"""What the documents say holds: their configurations load, their messages are ours, their metrics and paths exist."""
+"""What the documents say holds: their configurations load, their messages are ours, their metrics
+and paths exist.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +25,13 @@ SECURITY = (ROOT / "docs/kafka-security.md").read_text()
 SECRETS = {"KAFKA_PASSWORD": "p", "API_KEY": "k", "API_SECRET": "s", "OAUTH_SECRET": "o"}
 SNIPPETS = re.findall(r"```yaml\n(.*?)```", SECURITY, re.S)
 SIX = (
-    Cause.UNREACHABLE, Cause.UNKNOWN_CA, Cause.CERTIFICATE_MISSING, Cause.LOGIN_REFUSED, Cause.TOPIC_MISSING,
+    Cause.UNREACHABLE,
+    Cause.UNKNOWN_CA,
+    Cause.CERTIFICATE_MISSING,
+    Cause.LOGIN_REFUSED,
+    Cause.TOPIC_MISSING,
     Cause.TOPIC_READ,
-)  # fmt: skip
+)
 
 
 def kafka_of(snippet: str, folder: Path) -> Kafka:
@@ -54,7 +60,13 @@ def test_the_six_messages_and_their_fixes_are_those_that_are_told(cause: Cause) 
     assert f"| {cause.problem.removesuffix(' ({detail})')} | {cause.fix} |" in SECURITY
 
 
-NAMES = ("README.md", "ARCHITECTURE.md", "docs/kafka.md", "docs/kafka-security.md", "docs/delivery.md")
+NAMES = (
+    "README.md",
+    "ARCHITECTURE.md",
+    "docs/kafka.md",
+    "docs/kafka-security.md",
+    "docs/delivery.md",
+)
 DOCUMENTS = [ROOT / name for name in NAMES]
 COMMANDS = re.findall(r"^\.venv/bin/streamer (.*)", (ROOT / "README.md").read_text(), re.M)
 KNOWN = {family.name for family in Metrics(world([]).parts).collect()}
@@ -62,7 +74,9 @@ KNOWN = {family.name for family in Metrics(world([]).parts).collect()}
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_every_metric_that_is_named_is_exported(path: Path) -> None:
-    named = {name.removesuffix("_total") for name in re.findall(r"`(streamer_[a-z_]+)", path.read_text())}
+    named = {
+        name.removesuffix("_total") for name in re.findall(r"`(streamer_[a-z_]+)", path.read_text())
+    }
     assert named <= KNOWN
 
 
@@ -77,7 +91,9 @@ def test_every_command_of_the_readme_is_understood(line: str) -> None:
     command: click.Command = cli
     words, context = shlex.split(line, comments=True), None
     while words:
-        context = command.make_context(command.name, words, parent=context)  # UsageError if it is not
+        context = command.make_context(
+            command.name, words, parent=context
+        )  # UsageError if it is not
         if not isinstance(command, click.Group):
             return
         _, found, words = command.resolve_command(context, words)
@@ -87,17 +103,29 @@ def test_every_command_of_the_readme_is_understood(line: str) -> None:
 
 @pytest.mark.parametrize("room", ["kafka", "redis"])
 def test_the_map_names_every_module_that_knows_a_client(room: str) -> None:
-    told = set(re.findall(r"`([a-z_]+)`", (ROOT / "ARCHITECTURE.md").read_text().partition("## 7.")[2]))
+    told = set(
+        re.findall(r"`([a-z_]+)`", (ROOT / "ARCHITECTURE.md").read_text().partition("## 7.")[2])
+    )
     assert {path.stem for path in (ROOT / "streamer/connect" / room).glob("[!_]*.py")} <= told
 
 
 def test_every_module_that_the_map_names_is_there() -> None:
     named = re.findall(r"`((?:[a-z]+/)+[a-z_]+\.py)`", (ROOT / "ARCHITECTURE.md").read_text())
-    assert named and [name for name in named if not any((ROOT / top / name).exists() for top in ("", "streamer"))] == []
+    assert (
+        named
+        and [
+            name
+            for name in named
+            if not any((ROOT / top / name).exists() for top in ("", "streamer"))
+        ]
+        == []
+    )
 
 
 def test_the_rules_of_the_house_name_every_fate_of_a_record() -> None:
-    [told] = re.findall(r"In = (.*?) \+ in flight", " ".join((ROOT / "CONTRIBUTING.md").read_text().split()))
+    [told] = re.findall(
+        r"In = (.*?) \+ in flight", " ".join((ROOT / "CONTRIBUTING.md").read_text().split())
+    )
     assert told.split(" + ") == [fate.name.lower().replace("_", "-") for fate in Fate]
 
 
@@ -105,7 +133,9 @@ def test_the_store_of_the_document_loads_and_its_user_may_do_what_we_ask_for() -
     text = (ROOT / "docs/kafka.md").read_text()
     [snippet] = re.findall(r"```yaml\n(store:.*?)```", text, re.S)
     document = parse(snippet.encode(), "docs", {"REDIS_PASSWORD": "p"})
-    store = config_from({"version": 1, "streams": [{"name": "s", "source": {"kind": "memory"}}], **document.data}).store
+    store = config_from(
+        {"version": 1, "streams": [{"name": "s", "source": {"kind": "memory"}}], **document.data}
+    ).store
     assert isinstance(store, RedisStore)
     assert f"SETUSER {store.username} on >... ~{store.prefix}:* ~{store.prefix}!* {RIGHTS}`" in text
 
@@ -114,4 +144,6 @@ def test_the_fields_beside_the_value_are_written_as_the_document_says() -> None:
     [snippet] = re.findall(r"```yaml\n(fields:.*?)```", (ROOT / "docs/kafka.md").read_text(), re.S)
     document = parse(snippet.encode(), "docs", {})
     stream = {"name": "s", "source": {"kind": "kafka", "topic": "t"}, **document.data}
-    assert config_from({"version": 1, "streams": [stream]}, env={}).streams[0].fields.entity == ("@key",)
+    assert config_from({"version": 1, "streams": [stream]}, env={}).streams[0].fields.entity == (
+        "@key",
+    )

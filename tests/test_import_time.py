@@ -12,9 +12,20 @@ from pathlib import Path
 import pytest
 
 RUNS = 5
-# The promise is for an idle machine; a shared two-core one in the middle of a test run gets this much more.
+# The promise is for an idle machine; a shared two-core one in the middle of a test run gets this
+# much more.
 SLACK = 3.0
-HEAVY = ("tensorflow", "keras", "ai_edge_litert", "matplotlib", "pydantic", "kafka", "redis", "uvicorn", "starlette")
+HEAVY = (
+    "tensorflow",
+    "keras",
+    "ai_edge_litert",
+    "matplotlib",
+    "pydantic",
+    "kafka",
+    "redis",
+    "uvicorn",
+    "starlette",
+)
 
 
 COMMAND = Path(sys.executable).with_name("streamer")
@@ -26,13 +37,18 @@ def run(*args: str | Path) -> subprocess.CompletedProcess[str]:
 
 @functools.cache
 def loaded_by(statement: str) -> set[str]:
-    return set(run(sys.executable, "-c", f"import sys\n{statement}\nprint(*sys.modules)").stdout.split())
+    return set(
+        run(sys.executable, "-c", f"import sys\n{statement}\nprint(*sys.modules)").stdout.split()
+    )
 
 
 def import_ms() -> float:
     """What `import streamer` adds to a bare interpreter, by the interpreter's own account."""
     lines = run(sys.executable, "-X", "importtime", "-c", "import streamer").stderr.splitlines()
-    return next(int(line.split("|")[1]) for line in lines if line.split("|")[-1].strip() == "streamer") / 1e3
+    return (
+        next(int(line.split("|")[1]) for line in lines if line.split("|")[-1].strip() == "streamer")
+        / 1e3
+    )
 
 
 def wall_ms(*args: str | Path) -> float:
@@ -58,7 +74,9 @@ def test_the_command_line_starts_without_anything_heavy(heavy: str) -> None:
 
 @pytest.mark.parametrize("heavy", ["tensorflow", "keras", "kafka", "redis", "matplotlib"])
 def test_the_backends_and_the_detector_need_no_tensorflow(heavy: str) -> None:
-    assert heavy not in loaded_by("import streamer.backends, streamer.artifact, streamer.detect.pipeline")
+    assert heavy not in loaded_by(
+        "import streamer.backends, streamer.artifact, streamer.detect.pipeline"
+    )
 
 
 @pytest.mark.integration

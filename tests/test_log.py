@@ -1,4 +1,6 @@
-"""Laws of logging: one line per event, no secret, no control character on a terminal, repeats counted."""
+"""Laws of logging: one line per event, no secret, no control character on a terminal, repeats
+counted.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,16 @@ from hypothesis import strategies as st
 from streamer import log
 
 fields = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.binary(max_size=9),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc_", min_size=1), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.binary(max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text("abc_", min_size=1), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -72,13 +82,20 @@ def test_locals_stay_out_of_tracebacks() -> None:
 @pytest.mark.parametrize(
     "values",
     [
-        {"password": "hunter2"}, {"sasl_password": "hunter2"}, {"token": "hunter2"}, {"api_key": "hunter2"},
-        {"client_secret": ["hunter2"]}, {"config": {"server": {"token": "hunter2"}}}, {"url": "redis://u:hunter2@h:1/0"},
-        {"text": "Authorization: Bearer hunter2"}, {"text": "password=hunter2, user=x"},
+        {"password": "hunter2"},
+        {"sasl_password": "hunter2"},
+        {"token": "hunter2"},
+        {"api_key": "hunter2"},
+        {"client_secret": ["hunter2"]},
+        {"config": {"server": {"token": "hunter2"}}},
+        {"url": "redis://u:hunter2@h:1/0"},
+        {"text": "Authorization: Bearer hunter2"},
+        {"text": "password=hunter2, user=x"},
         {"items": [("token: hunter2",)]},
-        {"text": "the known one is hunter2."}, {"raw": b"secret=hunter2"},
+        {"text": "the known one is hunter2."},
+        {"raw": b"secret=hunter2"},
     ],
-)  # fmt: skip
+)
 def test_no_secret_is_logged(values: dict[str, Any]) -> None:
     for form in ("json", "console"):
         logger, stream = written(form, secrets=["hunter2"] if "known" in repr(values) else [])
@@ -166,7 +183,9 @@ def test_lines_of_libraries_become_events() -> None:
     assert shown[0]["message"] == "hello you"
 
 
-def test_without_libraries_only_our_own_lines_are_written(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_libraries_only_our_own_lines_are_written(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     logger, stream = written(libraries=False)
     logging.getLogger("kafka.net").error("connection refused")
     logger.error("ours")
@@ -184,7 +203,9 @@ def test_warnings_become_events() -> None:
 
 def test_a_library_line_that_cannot_be_formatted_is_kept() -> None:
     _, stream = written()
-    log.Bridge().emit(logging.LogRecord("kafka", logging.ERROR, "x.py", 1, "%d items", ("many",), None))
+    log.Bridge().emit(
+        logging.LogRecord("kafka", logging.ERROR, "x.py", 1, "%d items", ("many",), None)
+    )
     assert lines(stream)[0]["message"] == "%d items"
 
 

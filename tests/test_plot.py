@@ -1,4 +1,6 @@
-"""What a plot promises: no spike is lost, the involved channels are shown, every alert keeps its number."""
+"""What a plot promises: no spike is lost, the involved channels are shown, every alert keeps its
+number.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ from streamer.offline.score import Track
 finite = st.floats(-1e6, 1e6, width=32)
 
 
-def track(n: int = 300, channels: int = 2, blamed: int = 0, fired: tuple[int, ...] = (200,)) -> Track:
+def track(
+    n: int = 300, channels: int = 2, blamed: int = 0, fired: tuple[int, ...] = (200,)
+) -> Track:
     rng = np.random.default_rng(1)
     values = rng.standard_normal((n, channels)).astype(np.float32)
     parts = np.full((n, channels + 1), 0.01, np.float32)
@@ -38,18 +42,47 @@ def track(n: int = 300, channels: int = 2, blamed: int = 0, fired: tuple[int, ..
     names = tuple(f"c{i}" for i in range(channels))
     time_s = 1.7e9 + 60.0 * np.arange(n, dtype=np.float64)
     return Track(
-        "pump", names, np.arange(n), time_s, values, values * 0, values * 0 - 2, values * 0 + 2,
-        parts.sum(axis=1), alarm, parts, fate,
-    )  # fmt: skip
+        "pump",
+        names,
+        np.arange(n),
+        time_s,
+        values,
+        values * 0,
+        values * 0 - 2,
+        values * 0 + 2,
+        parts.sum(axis=1),
+        alarm,
+        parts,
+        fate,
+    )
 
 
 def alert(row: int, summary: str = "c0 is high") -> Alert:
     when = "2023-11-14T22:13:20Z"
     window = WindowSlice(when, when, 1, "s", 0, row, row, [[0.0]])
     return Alert(
-        "id", "s:pump", "opened", "open", "warning", "s", "pump", {}, when, when, None, summary, 1.4, 1e-3, 1.0, [],
-        None, [], [], window, ModelRef("v", "b", ""),
-    )  # fmt: skip
+        "id",
+        "s:pump",
+        "opened",
+        "open",
+        "warning",
+        "s",
+        "pump",
+        {},
+        when,
+        when,
+        None,
+        summary,
+        1.4,
+        1e-3,
+        1.0,
+        [],
+        None,
+        [],
+        [],
+        window,
+        ModelRef("v", "b", ""),
+    )
 
 
 @given(arrays(np.float32, st.integers(1, 400), elements=finite))
@@ -85,7 +118,9 @@ def test_an_alert_stands_at_the_row_that_raised_it() -> None:
 def test_a_picture_is_drawn_at_1600_by_900(tmp_path: Path, channels: int, by_time: bool) -> None:
     from PIL import Image
 
-    picture = Picture("a title", track(channels=channels), (alert(200),), by_time, ((20.0, 40.0),), "300 rows")
+    picture = Picture(
+        "a title", track(channels=channels), (alert(200),), by_time, ((20.0, 40.0),), "300 rows"
+    )
     draw(picture, tmp_path / "plot.png")
     with Image.open(tmp_path / "plot.png") as image:
         assert image.size == (1600, 900)
@@ -108,8 +143,15 @@ def test_any_track_can_be_drawn(tmp_path: Path, one: Track) -> None:
 
 def test_names_and_sentences_from_outside_are_text_not_formulas(tmp_path: Path) -> None:
     one = track(20, fired=(10,))
-    odd = Track("pump", ("$\\frac", "a\nb\x1b[31m"), *(getattr(one, name) for name in list(Track.__slots__)[2:]))
-    draw(Picture("$\\bad{", odd, (alert(10, "$\\sqrt{ \x1b[2J"),), True, (), "$_$"), tmp_path / "plot.png")
+    odd = Track(
+        "pump",
+        ("$\\frac", "a\nb\x1b[31m"),
+        *(getattr(one, name) for name in list(Track.__slots__)[2:]),
+    )
+    draw(
+        Picture("$\\bad{", odd, (alert(10, "$\\sqrt{ \x1b[2J"),), True, (), "$_$"),
+        tmp_path / "plot.png",
+    )
 
 
 def test_a_plot_that_cannot_be_written_says_where(tmp_path: Path) -> None:

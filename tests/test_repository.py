@@ -14,14 +14,28 @@ from streamer.config import load_config
 ROOT = Path(__file__).parents[1]
 REQUIREMENTS = sorted((ROOT / "requirements").glob("*.txt"))
 REQUIRED = (
-    "README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "Dockerfile", ".ci/run",
-    "config.yaml", "pyproject.toml", "deploy/edge/streamer.service", "streamer/py.typed",
+    "README.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "LICENSE",
+    "Makefile",
+    "Dockerfile",
+    ".ci/run",
+    "config.yaml",
+    "pyproject.toml",
+    "deploy/edge/streamer.service",
+    "streamer/py.typed",
     "models/pretrained/manifest.json",
-)  # fmt: skip
+)
 
 # Built from pieces, so that this file does not find itself.
 FORBIDDEN = {
-    "a package registry's address": r"(-|_)index-" r"url\b|trusted-" r"host|py" r"pi\.org|pythonhosted" r"\.org",
+    "a package registry's address": r"(-|_)index-"
+    r"url\b|trusted-"
+    r"host|py"
+    r"pi\.org|pythonhosted"
+    r"\.org",
     "a machine's path": r"(?<![\w.])/(work|root|home|tmp)" r"/",
     "a private key": r"BEGIN [A-Z ]*PRIVATE" r" KEY",
 }
@@ -30,7 +44,9 @@ EXEMPT = {"Makefile": r"--no-emit-index-" r"url"}
 
 
 def tracked() -> list[Path]:
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     if listed.returncode:
         pytest.skip("not a git checkout")
     return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
@@ -62,7 +78,9 @@ def test_the_house_is_complete(name: str) -> None:
 def test_every_locked_requirement_is_pinned_and_hashed(path: Path) -> None:
     entries = re.split(r"\n(?=\S)", path.read_text().strip())
     assert [
-        entry for entry in entries if not re.match(r"[a-z0-9-]+==\S+.*--hash=sha256:[0-9a-f]{64}", entry, re.S)
+        entry
+        for entry in entries
+        if not re.match(r"[a-z0-9-]+==\S+.*--hash=sha256:[0-9a-f]{64}", entry, re.S)
     ] == []
 
 
@@ -85,7 +103,9 @@ def test_the_locked_files_hold_what_pyproject_asks_for() -> None:
     assert core <= names(folder / "core.txt")
     reads = extras["avro"] + extras["compression"]  # a stream is read wherever it is scored
     assert core | wanted(extras["edge"] + extras["sign"] + reads) <= names(folder / "edge.txt")
-    assert core | wanted(extras["train"] + extras["edge"] + extras["console"]) <= names(folder / "full.txt")
+    assert core | wanted(extras["train"] + extras["edge"] + extras["console"]) <= names(
+        folder / "full.txt"
+    )
     assert names(folder / "full.txt") | wanted(extras["dev"]) <= names(folder / "dev.txt")
 
 

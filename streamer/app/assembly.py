@@ -60,7 +60,8 @@ SINK_RETRY_S = 4.0
 
 
 def build(config: Config, *, dry_run: bool = False, training: Sequence[str] = ()) -> Service:
-    """All parts of the service, opened. What cannot be opened raises its error here, and nothing stays open.
+    """All parts of the service, opened. What cannot be opened raises its error here, and nothing
+    stays open.
 
     `training` is the command line of one training; without it none is started.
     """
@@ -84,7 +85,9 @@ def build(config: Config, *, dry_run: bool = False, training: Sequence[str] = ()
         learning = learnt_from(config, current, readers, lines, registry, training)
         followed = None if dry_run else registry  # a dry run moves nothing
         idle_tasks, background_tasks = serving(config, current, lines, outbox, followed)
-        scorer = ScoringLoop(lines, outbox, letters, bell=bell, flowing=flowing(readers), idle_tasks=idle_tasks)
+        scorer = ScoringLoop(
+            lines, outbox, letters, bell=bell, flowing=flowing(readers), idle_tasks=idle_tasks
+        )
         opened.pop_all()
     attending: tuple[BackgroundTask, ...] = (
         feedback.incident_recorder,
@@ -94,7 +97,17 @@ def build(config: Config, *, dry_run: bool = False, training: Sequence[str] = ()
     )
     model_admin = ModelAdmin(followed, current.state, trust_for(config.model))
     return Service(
-        readers, lines, scorer, outbox, current.state, recent, exposed, attending, model_admin, feedback, learning
+        readers,
+        lines,
+        scorer,
+        outbox,
+        current.state,
+        recent,
+        exposed,
+        attending,
+        model_admin,
+        feedback,
+        learning,
     )
 
 
@@ -113,7 +126,9 @@ def serving(
     outbox: Outbox[Message],
     registry: Registry | None,
 ) -> tuple[tuple[IdleTask, ...], tuple[BackgroundTask, ...]]:
-    """What lets the registry's choice judge while the service runs; nothing where there is no choice."""
+    """What lets the registry's choice judge while the service runs; nothing where there is no
+    choice.
+    """
     if registry is None or config.model.backend == "baseline":
         return (), ()
     swapper, shadow_slot = Swapper(current, lines, outbox), ShadowSlot(current.state, lines)
@@ -121,12 +136,18 @@ def serving(
 
 
 def learnt_from(
-    config: Config, current: CurrentModel, readers: Sequence[Reader], lines: Sequence[StreamProcessor], registry: Registry | None,
+    config: Config,
+    current: CurrentModel,
+    readers: Sequence[Reader],
+    lines: Sequence[StreamProcessor],
+    registry: Registry | None,
     training: Sequence[str],
-) -> Learning:  # fmt: skip
+) -> Learning:
     """The learning half, its witnesses in their places."""
     channels = {reader.stream: reader.source.channels for reader in readers}
-    learning = open_learning(config, channels, lambda: current.state.ref.version, registry, command=training)
+    learning = open_learning(
+        config, channels, lambda: current.state.ref.version, registry, command=training
+    )
     for line in lines:
         line.witness = learning.witnesses[line.stream]
     return learning
@@ -135,7 +156,9 @@ def learnt_from(
 def open_outbox(
     config: Config, opened: ExitStack, told: Sequence[Callable[[Message], None]], *, dry_run: bool
 ) -> Outbox[Message]:
-    """The sinks; in a dry run only standard output, which tells what would have been sent. `told` hear it too."""
+    """The sinks; in a dry run only standard output, which tells what would have been sent. `told`
+    hear it too.
+    """
     sinks = (StdoutSink(kind="stdout"),) if dry_run else config.sinks
     outlets = []
     for name, sink in named(sinks):
@@ -150,7 +173,9 @@ def open_outbox(
 
 
 def open_letter_box(config: Config, opened: ExitStack, *, dry_run: bool) -> Outbox[Letter]:
-    """Where rejected records go; where nothing is configured, and in a dry run, they are counted and logged only."""
+    """Where rejected records go; where nothing is configured, and in a dry run, they are counted
+    and logged only.
+    """
     letters = None if dry_run else open_letters(config)
     if letters is None:
         return Outbox()
@@ -180,7 +205,11 @@ class Wire:
             source = open_source(stream, config=self.config)
         else:
             source = open_source(
-                stream, config=self.config, restore=shared.restoring, earned=earned.take, joins=not self.dry_run
+                stream,
+                config=self.config,
+                restore=shared.restoring,
+                earned=earned.take,
+                joins=not self.dry_run,
             )
         self.opened.callback(source.close)
         accounting, mailbox = RecordAccounting(stream.name), self._mailbox()
@@ -196,23 +225,37 @@ class Wire:
         return Mailbox(self.config.runtime.mailbox_batches, self.bell)
 
     def _line(
-        self, stream: Stream, source: Source, shared: Shared | None,
-        accounting: RecordAccounting, mailbox: Mailbox[Arrival], earned: Positions,
-    ) -> StreamProcessor:  # fmt: skip
+        self,
+        stream: Stream,
+        source: Source,
+        shared: Shared | None,
+        accounting: RecordAccounting,
+        mailbox: Mailbox[Arrival],
+        earned: Positions,
+    ) -> StreamProcessor:
         pace = live_pace(stream)
         if shared is None:
             partitions = Partitions.whole(detectors(stream, source, self.current.loaded), pace)
         else:
             partitions = Partitions(shared.detectors, pace)
         return StreamProcessor(
-            accounting, mailbox, partitions, self.outbox,
-            Positions() if self.dry_run else earned, self._scores(stream, source), self.current.loaded.network.ref,
-            letters=self.letters, batch_rows=self.config.runtime.batch_rows,
-            promised_per_day=float(stream.alerts.budget), holds=source.holds,
-            group="" if shared is None else shared.group, snapshot_writer=None if shared is None else shared.snapshot_writer(source),
-            keep_every_s=float(self.config.snapshots.every), said=self.board,
+            accounting,
+            mailbox,
+            partitions,
+            self.outbox,
+            Positions() if self.dry_run else earned,
+            self._scores(stream, source),
+            self.current.loaded.network.ref,
+            letters=self.letters,
+            batch_rows=self.config.runtime.batch_rows,
+            promised_per_day=float(stream.alerts.budget),
+            holds=source.holds,
+            group="" if shared is None else shared.group,
+            snapshot_writer=None if shared is None else shared.snapshot_writer(source),
+            keep_every_s=float(self.config.snapshots.every),
+            said=self.board,
             restores=None if shared is None else shared.restoring.counters,
-        )  # fmt: skip
+        )
 
     def _scores(self, stream: Stream, source: Source) -> ScoreWriter:
         wanted = None if self.dry_run else self.config.scores
@@ -230,22 +273,33 @@ class Wire:
         earned: Positions,
         line: StreamProcessor,
     ) -> Reader:
-        # What was read when the signal comes is judged and delivered in time, on a machine gone busy meanwhile too.
+        # What was read when the signal comes is judged and delivered in time, on a machine gone
+        # busy meanwhile too.
         backlog_s = float(self.config.runtime.drain) / 8
 
         def enough() -> bool:
-            return crowded(accounting.in_flight, events_per_s=line.stats.events_per_s, backlog_s=backlog_s)
+            return crowded(
+                accounting.in_flight, events_per_s=line.stats.events_per_s, backlog_s=backlog_s
+            )
 
         return Reader(
-            accounting, source, mailbox, earned, crowded=enough,
-            poll_rows=getattr(stream.source, "poll_rows", FEW), backoff=backoff(self.config.runtime),
-        )  # fmt: skip
+            accounting,
+            source,
+            mailbox,
+            earned,
+            crowded=enough,
+            poll_rows=getattr(stream.source, "poll_rows", FEW),
+            backoff=backoff(self.config.runtime),
+        )
 
 
 def detectors(stream: Stream, source: Source, loaded: LoadedModel) -> list[Detector]:
     """One detector per entity key; a stream without keys is one entity."""
     settings = stream.detect_settings(source.channels)
-    return [Detector(settings, loaded.network, loaded.spec, loaded.prior, key) for key in range(entity_keys(stream))]
+    return [
+        Detector(settings, loaded.network, loaded.spec, loaded.prior, key)
+        for key in range(entity_keys(stream))
+    ]
 
 
 def entity_keys(stream: Stream) -> int:
@@ -266,14 +320,21 @@ def flowing(readers: tuple[Reader, ...]) -> Callable[[str], bool]:
 
     def answer(stream: str) -> bool:
         reader = by_name[stream]
-        return reader.problem is None and reader.source.at_end and not reader.paused and not reader.ended
+        return (
+            reader.problem is None
+            and reader.source.at_end
+            and not reader.paused
+            and not reader.ended
+        )
 
     return answer
 
 
 def patience(runtime: Runtime) -> Backoff:
     """For sinks: the first alert after an outage must not wait for half a minute."""
-    return Backoff(min(float(runtime.retry_first), SINK_RETRY_S), min(float(runtime.retry_max), SINK_RETRY_S))
+    return Backoff(
+        min(float(runtime.retry_first), SINK_RETRY_S), min(float(runtime.retry_max), SINK_RETRY_S)
+    )
 
 
 def backoff(runtime: Runtime) -> Backoff:
@@ -283,4 +344,7 @@ def backoff(runtime: Runtime) -> Backoff:
 def named(sinks: Sequence[Sink]) -> list[tuple[str, Sink]]:
     """Sinks by kind, numbered where a kind stands twice: the names in metrics and reasons."""
     kinds = [sink.kind for sink in sinks]
-    return [(kind if kinds.count(kind) == 1 else f"{kind}-{i}", sinks[i]) for i, kind in enumerate(kinds)]
+    return [
+        (kind if kinds.count(kind) == 1 else f"{kind}-{i}", sinks[i])
+        for i, kind in enumerate(kinds)
+    ]

@@ -1,4 +1,6 @@
-"""The life of the service: start, watch, drain, stop. One reader thread per stream, one scorer thread, HTTP beside."""
+"""The life of the service: start, watch, drain, stop. One reader thread per stream, one scorer
+thread, HTTP beside.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,13 @@ from streamer.runtime.snapshot_writer import SnapshotWriter
 
 log = structlog.get_logger()
 
-# A busy reader starves the scorer at the default 5 ms: measured 1.18 M -> 46 k events/s; at 0.05..0.5 ms it does not.
-# The p99 from event to alert does not depend on it between 0.05 and 0.5 ms, as long as reading waits for judging.
+# A busy reader starves the scorer at the default 5 ms: measured 1.18 M -> 46 k events/s; at
+# 0.05..0.5 ms it does not. The p99 from event to alert does not depend on it between 0.05 and 0.5
+# ms, as long as reading waits for judging.
 SWITCH_INTERVAL_S = 0.0002
 WATCH_S = 0.1
-# Longest waits at the end: for a source's last commit and farewell, for the last snapshots, for loops beside the flow.
+# Longest waits at the end: for a source's last commit and farewell, for the last snapshots, for
+# loops beside the flow.
 READER_S, KEEP_S, ATTENDANT_S = 10.0, 5.0, 3.0
 
 
@@ -37,7 +41,8 @@ class DaemonThread(threading.Thread):
     def run(self) -> None:
         try:
             self._work()
-        except Exception as exc:  # the outermost edge of a thread: whatever it was, the service must drain and say so
+        # the outermost edge of a thread: whatever it was, the service must drain and say so
+        except Exception as exc:
             self.error = exc
             log.exception("thread_crashed", thread=self.name)
             self._on_error()
@@ -64,7 +69,9 @@ class Daemon:
         self._drained = threading.Event()
         self._scorer = DaemonThread("scorer", self._score, stop.set)
         self._readers = [
-            DaemonThread(f"reader:{reader.stream}", partial(reader.run, stop, self._drained), stop.set)
+            DaemonThread(
+                f"reader:{reader.stream}", partial(reader.run, stop, self._drained), stop.set
+            )
             for reader in parts.readers
         ]
         self._kept = threading.Event()
@@ -73,16 +80,22 @@ class Daemon:
             for snapshot_writer in self._keepers
         ]
         self._attending = [
-            DaemonThread(one.name, partial(one.run, self._drained), partial(parts.crashed.append, one.name))
+            DaemonThread(
+                one.name, partial(one.run, self._drained), partial(parts.crashed.append, one.name)
+            )
             for one in parts.background_tasks
         ]
 
     @property
     def _keepers(self) -> list[SnapshotWriter]:
-        return [line.snapshot_writer for line in self.parts.lines if line.snapshot_writer is not None]
+        return [
+            line.snapshot_writer for line in self.parts.lines if line.snapshot_writer is not None
+        ]
 
     def run(self) -> int:
-        """The whole life; returns the exit code: 0 if all that was read is settled and delivered, else 1."""
+        """The whole life; returns the exit code: 0 if all that was read is settled and delivered,
+        else 1.
+        """
         self._start()
         try:
             self._watch()
@@ -99,7 +112,11 @@ class Daemon:
         if self._server is not None:
             self._server.start()
         self.phase.name = "running"
-        log.info("service_ready", streams=[reader.stream for reader in self.parts.readers], listen=self._listen())
+        log.info(
+            "service_ready",
+            streams=[reader.stream for reader in self.parts.readers],
+            listen=self._listen(),
+        )
 
     def _watch(self) -> None:
         """Until there is a reason to stop."""
@@ -113,15 +130,22 @@ class Daemon:
     def idle_s(self) -> float:
         """Seconds since anything came or was left to do."""
         parts = self.parts
-        if not parts.scorer.idle or any(line.accounting.in_flight or line.tickets for line in parts.lines):
+        if not parts.scorer.idle or any(
+            line.accounting.in_flight or line.tickets for line in parts.lines
+        ):
             return 0.0
         return self._clock() - max(reader.last_heard for reader in parts.readers)
 
     def _drain(self) -> None:
-        """What was read is judged and delivered, then positions are committed and everything closes."""
+        """What was read is judged and delivered, then positions are committed and everything
+        closes.
+        """
         self.phase.name = "draining"
         self._give_up_at = self._clock() + self._drain_s
-        log.info("service_draining", in_flight=sum(line.accounting.in_flight for line in self.parts.lines))
+        log.info(
+            "service_draining",
+            in_flight=sum(line.accounting.in_flight for line in self.parts.lines),
+        )
         self._scorer.join(self._drain_s + 1)
         if not self._scorer.is_alive():  # the lines are nobody's now
             for line in self.parts.lines:
@@ -135,8 +159,8 @@ class Daemon:
         self._close()
 
     def _keep(self) -> None:
-        """The last snapshots. The readers still commit what they wait for, and still hold the partitions: who gets
-        them next shall find the snapshots there.
+        """The last snapshots. The readers still commit what they wait for, and still hold the
+        partitions: who gets them next shall find the snapshots there.
         """
         left = sum(snapshot_writer.flush(KEEP_S) for snapshot_writer in self._keepers)
         if left:
@@ -166,7 +190,11 @@ class Daemon:
     def _crashes(self) -> list[str]:
         workers = (*self._readers, self._scorer)
         return [
-            *(f"{worker.name} crashed: {worker.error}" for worker in workers if worker.error is not None),
+            *(
+                f"{worker.name} crashed: {worker.error}"
+                for worker in workers
+                if worker.error is not None
+            ),
             *(f"{worker.name} did not stop" for worker in workers if worker.is_alive()),
         ]
 
@@ -185,7 +213,10 @@ class Daemon:
 
     def _unbalanced(self) -> list[str]:
         lines = [line for line in self.parts.lines if not line.accounting.balanced(line.unjudged)]
-        return [f"the books of {line.stream} do not balance: {line.accounting.summary()}" for line in lines]
+        return [
+            f"the books of {line.stream} do not balance: {line.accounting.summary()}"
+            for line in lines
+        ]
 
     def _listen(self) -> str | None:
         return None if self._server is None else "{}:{}".format(*self._server.address)

@@ -1,4 +1,6 @@
-"""The HTTP server in a thread of its own: bound at start (or a clear error), stopped with the service."""
+"""The HTTP server in a thread of its own: bound at start (or a clear error), stopped with the
+service.
+"""
 
 from __future__ import annotations
 
@@ -21,15 +23,28 @@ class HttpServer:
         import uvicorn
 
         config = uvicorn.Config(
-            app, host=host, port=port, log_config=None, access_log=False, lifespan="off", ws="none",
-            server_header=False, timeout_graceful_shutdown=1, limit_concurrency=100,
-        )  # fmt: skip
+            app,
+            host=host,
+            port=port,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            server_header=False,
+            timeout_graceful_shutdown=1,
+            limit_concurrency=100,
+        )
         try:
             self._socket = config.bind_socket()
             self._socket.listen(BACKLOG)
-        except (SystemExit, OSError) as exc:  # SystemExit is uvicorn's way to say that the address cannot be had
+        except (
+            SystemExit,
+            OSError,
+        ) as exc:  # SystemExit is uvicorn's way to say that the address cannot be had
             why = exc.__context__ if isinstance(exc, SystemExit) else exc
-            problem = f"cannot listen on {host}:{port}: {why}; choose another address or stop its owner"
+            problem = (
+                f"cannot listen on {host}:{port}: {why}; choose another address or stop its owner"
+            )
             raise ConfigError("server.listen", problem) from exc
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._serve, name="http", daemon=True)

@@ -1,4 +1,6 @@
-"""What a stream needs beside its two ends when its log is shared with other members: restoring, keeping, capacity."""
+"""What a stream needs beside its two ends when its log is shared with other members: restoring,
+keeping, capacity.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ from streamer.runtime.snapshot_format import SnapshotStore
 from streamer.runtime.snapshot_writer import SnapshotWriter
 from streamer.settings import DetectSettings
 
-# Keys spread unevenly over partitions: each has room for its part of the entities and half as many again.
+# Keys spread unevenly over partitions: each has room for its part of the entities and half as many
+# again.
 UNEVEN = 1.5
 
 
@@ -38,17 +41,29 @@ class Shared:
     restoring: Restoring
 
     @classmethod
-    def of(cls, stream: Stream, source: KafkaSource, current: CurrentModel, keys: int, store: Store | None) -> Shared:
+    def of(
+        cls,
+        stream: Stream,
+        source: KafkaSource,
+        current: CurrentModel,
+        keys: int,
+        store: Store | None,
+    ) -> Shared:
         settings = stream.detect_settings(stream.fields.channels)
         shelf = None if store is None else SnapshotStore(store, stream.name, source.group)
         restoring = Restoring(shelf, Fits(settings, current.loaded, keys), source.rebuild_events)
         return cls(settings, current, keys, source.group, shelf, restoring)
 
     def detectors(self, partitions: int) -> Sequence[LiveDetector]:
-        """New detectors for a partition of a topic with so many: one per entity key, under what judges now."""
+        """New detectors for a partition of a topic with so many: one per entity key, under what
+        judges now.
+        """
         settings = replace(self.settings, max_entities=room(self.settings.max_entities, partitions))
         loaded = self.current.loaded
-        return [Detector(settings, loaded.network, loaded.spec, loaded.prior, key) for key in range(self.keys)]
+        return [
+            Detector(settings, loaded.network, loaded.spec, loaded.prior, key)
+            for key in range(self.keys)
+        ]
 
     def snapshot_writer(self, source: Source) -> SnapshotWriter | None:
         if self.shelf is None:
@@ -61,10 +76,16 @@ class Fits:
 
     def __init__(self, settings: DetectSettings, loaded: LoadedModel, keys: int) -> None:
         largest = replace(settings, max_entities=room(settings.max_entities, 1))
-        self._schemas = [schema_of(largest, loaded.network, loaded.spec, key) for key in range(keys)]
+        self._schemas = [
+            schema_of(largest, loaded.network, loaded.spec, key) for key in range(keys)
+        ]
 
     def __call__(self, parts: Sequence[bytes]) -> str | None:
         if len(parts) != len(self._schemas):
-            return f"the snapshot is of {len(parts)} entity keys, the stream has {len(self._schemas)}"
-        reasons = (snapshot.fits(part, schema) for part, schema in zip(parts, self._schemas, strict=True))
+            return (
+                f"the snapshot is of {len(parts)} entity keys, the stream has {len(self._schemas)}"
+            )
+        reasons = (
+            snapshot.fits(part, schema) for part, schema in zip(parts, self._schemas, strict=True)
+        )
         return next((reason for reason in reasons if reason is not None), None)

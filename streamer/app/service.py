@@ -1,4 +1,6 @@
-"""The running service as one value: what wiring builds, the daemon runs, and health, metrics and API read."""
+"""The running service as one value: what wiring builds, the daemon runs, and health, metrics and
+API read.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ class Service:
     exposed: str | None = None  # what crosses a network in the clear
     background_tasks: tuple[BackgroundTask, ...] = ()
     model_admin: ModelAdmin | None = None
-    feedback: FeedbackService = field(default_factory=forgetful)  # what is known of the past, and heard from people
+    feedback: FeedbackService = field(
+        default_factory=forgetful
+    )  # what is known of the past, and heard from people
     learning: Learning | None = None  # drift, and trainings
     crashed: list[str] = field(default_factory=list)  # attendants that an error ended
 

@@ -1,6 +1,8 @@
-"""N worker processes of one consumer group: started one after the other, restarted when they crash, drained together.
+"""N worker processes of one consumer group: started one after the other, restarted when they crash,
+drained together.
 
-What to do when a worker ends is a pure function of its history (`after_end`); the loop only carries it out.
+What to do when a worker ends is a pure function of its history (`after_end`); the loop only carries
+it out.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ PR_SET_PDEATHSIG = 1
 class Rules:
     """When a worker is started, started again, and given up."""
 
-    stagger_s: float = 0.5  # between first starts: every start makes the group share its partitions anew
+    stagger_s: float = (
+        0.5  # between first starts: every start makes the group share its partitions anew
+    )
     first_s: float = 0.5  # before the first restart, doubling ...
     most_s: float = 30.0  # ... up to this
     settled_s: float = 10.0  # who lived so long had started
@@ -72,15 +76,21 @@ class Decision:
     wait_s: float = 0.0
 
 
-def after_end(history: WorkerHistory, code: int, lived_s: float, *, stopping: bool, rules: Rules) -> Decision:
+def after_end(
+    history: WorkerHistory, code: int, lived_s: float, *, stopping: bool, rules: Rules
+) -> Decision:
     """What happens to a worker that ended with `code` (-N: by signal N) after `lived_s` seconds."""
     if stopping or (code == 0 and rules.finite):
         return Decision(Step.DONE, history)
     lasted = lived_s >= rules.settled_s and code != UNREACHED
-    now = WorkerHistory(failures=1 if lasted else history.failures + 1, settled=history.settled or lasted)
+    now = WorkerHistory(
+        failures=1 if lasted else history.failures + 1, settled=history.settled or lasted
+    )
     if code in REFUSED or (not now.settled and now.failures >= rules.attempts):
         return Decision(Step.GIVE_UP, now)
-    return Decision(Step.RESTART, now, delay_s(now.failures, first_s=rules.first_s, most_s=rules.most_s))
+    return Decision(
+        Step.RESTART, now, delay_s(now.failures, first_s=rules.first_s, most_s=rules.most_s)
+    )
 
 
 def exit_code_of(code: int, *, stopping: bool) -> int:
@@ -126,7 +136,9 @@ Launch = Callable[[int], Process]
 
 @dataclass(slots=True)
 class Supervisor:
-    """Keeps `workers` processes running until a signal, their end, or one that cannot start at all."""
+    """Keeps `workers` processes running until a signal, their end, or one that cannot
+    start at all.
+    """
 
     launch: Launch
     workers: int
@@ -135,7 +147,9 @@ class Supervisor:
     _labels_heard: int = field(default=0, init=False)  # signals
     _told: int = field(default=0, init=False)  # signals forwarded
     _give_up_at: float = field(default=float("inf"), init=False)
-    _failed: int = field(default=0, init=False)  # exit code of a worker that was given up: then all drain
+    _failed: int = field(
+        default=0, init=False
+    )  # exit code of a worker that was given up: then all drain
     _places: list[WorkerProcess] = field(default_factory=list, init=False)
 
     def run(self, wait: Callable[[float], object] = time.sleep) -> int:
@@ -146,14 +160,18 @@ class Supervisor:
         return self.finish()
 
     def finish(self) -> int:
-        """The exit code once all is over: 130 after a second signal, else the worst of the workers'."""
+        """The exit code once all is over: 130 after a second signal, else the worst of the
+        workers'.
+        """
         codes = [place.code or 0 for place in self._places]
         log.info("workers_stopped", codes=codes)
         return QUIT if self._labels_heard > 1 else worst([self._failed, *codes])
 
     def begin(self) -> None:
         now = self.clock()
-        self._places = [WorkerProcess(i, now + i * self.rules.stagger_s) for i in range(self.workers)]
+        self._places = [
+            WorkerProcess(i, now + i * self.rules.stagger_s) for i in range(self.workers)
+        ]
 
     def stop(self) -> None:
         """Drain at the first call, quit at the second. Only counts: safe in a signal handler."""
@@ -194,7 +212,13 @@ class Supervisor:
         decision = after_end(place.history, code, lived_s, stopping=stopping, rules=self.rules)
         place.process, place.history = None, decision.history
         tell = log.info if code == 0 or stopping else log.error
-        tell("worker_ended", number=place.number, code=code, lived_s=round(lived_s, 1), next=decision.step.value)
+        tell(
+            "worker_ended",
+            number=place.number,
+            code=code,
+            lived_s=round(lived_s, 1),
+            next=decision.step.value,
+        )
         if decision.step is Step.RESTART:
             place.start_at = self.clock() + decision.wait_s
             return
@@ -203,7 +227,9 @@ class Supervisor:
             self._failed = max(self._failed, place.code, FAILED)
 
     def _forward(self) -> None:
-        """Each worker hears SIGTERM once to drain and once more to quit; who hears neither is killed in the end."""
+        """Each worker hears SIGTERM once to drain and once more to quit; who hears neither is
+        killed in the end.
+        """
         if self._wanted > self._told:
             self._told += 1
             self._give_up_at = self.clock() + (self.rules.drain_s if self._told == 1 else KILL_S)
@@ -221,14 +247,18 @@ class Supervisor:
 
 
 def supervise(command: Callable[[int], Sequence[str]], workers: int, rules: Rules) -> int:
-    """Run the command of each worker under a supervisor that listens to SIGTERM and SIGINT. Main thread only."""
+    """Run the command of each worker under a supervisor that listens to SIGTERM and SIGINT. Main
+    thread only.
+    """
     parent = os.getpid()
     supervisor = Supervisor(lambda number: spawn(command(number), number, parent), workers, rules)
 
     def heard(number: int, frame: FrameType | None) -> None:
         supervisor.stop()
 
-    before: dict[int, Any] = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
+    before: dict[int, Any] = {
+        number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         return supervisor.run()
     finally:
@@ -237,16 +267,25 @@ def supervise(command: Callable[[int], Sequence[str]], workers: int, rules: Rule
 
 
 def spawn(command: Sequence[str], number: int, parent: int) -> Process:
-    """Start a worker in a session of its own, so that Ctrl-C reaches it once and through us, and let it die with us."""
+    """Start a worker in a session of its own, so that Ctrl-C reaches it once and through us, and
+    let it die with us.
+    """
     return subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, env=environment_of(number, os.environ), start_new_session=True,
+        command,
+        stdin=subprocess.DEVNULL,
+        env=environment_of(number, os.environ),
+        start_new_session=True,
         preexec_fn=_die_with(parent) if sys.platform == "linux" else None,  # noqa: PLW1509 - this process has one thread
-    )  # fmt: skip
+    )
 
 
 def environment_of(number: int, mine: Mapping[str, str]) -> dict[str, str]:
-    """The variables of worker `number`: ours, its number, and none that would make it a supervisor itself."""
-    return {name: value for name, value in mine.items() if name != "STREAMER_WORKERS"} | {WORKER_VARIABLE: str(number)}
+    """The variables of worker `number`: ours, its number, and none that would make it a supervisor
+    itself.
+    """
+    return {name: value for name, value in mine.items() if name != "STREAMER_WORKERS"} | {
+        WORKER_VARIABLE: str(number)
+    }
 
 
 def _die_with(parent: int) -> Callable[[], None]:

@@ -1,4 +1,6 @@
-"""What differs between the workers of one configuration: paths with `{worker}`, the HTTP port, the group instance."""
+"""What differs between the workers of one configuration: paths with `{worker}`, the HTTP port, the
+group instance.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +33,14 @@ def worker_of(env: Mapping[str, str]) -> int | None:
 
 
 def for_worker(config: Config, worker: int | None) -> Config:
-    """The configuration of one worker; alone (None), `{worker}` is 0 and the rest stays as it is."""
+    """The configuration of one worker; alone (None), `{worker}` is 0 and the rest stays
+    as it is.
+    """
     number = worker or 0
     changed: dict[str, object] = {
-        "sinks": tuple(_numbered(sink, number) if isinstance(sink, FileSink) else sink for sink in config.sinks),
+        "sinks": tuple(
+            _numbered(sink, number) if isinstance(sink, FileSink) else sink for sink in config.sinks
+        ),
         "scores": config.scores and _numbered(config.scores, number),
     }
     if isinstance(config.dead_letters, DeadLetterFile):
@@ -72,13 +78,22 @@ def _problems(config: Config, workers: int) -> Iterator[Problem]:
 def _found(config: Config, workers: int) -> Iterator[tuple[Place, str]]:
     for i, stream in enumerate(config.streams):
         if not isinstance(stream.source, KafkaSource):
-            problem = f"{workers} workers cannot share a {stream.source.kind} source; only kafka sources can be shared"
+            problem = (
+                f"{workers} workers cannot share a {stream.source.kind} source; only kafka "
+                f"sources can be shared"
+            )
             yield ("streams", i, "source", "kind"), problem
     for path, text in _paths(config):
         if MARK not in text:
-            yield path, f"must hold {MARK} where there are {workers} workers, such as {_with_mark(text)}"
+            yield (
+                path,
+                f"must hold {MARK} where there are {workers} workers, such as {_with_mark(text)}",
+            )
     if config.server.enabled and config.server.port and config.server.port + workers - 1 > 65_535:
-        yield ("server", "listen"), f"worker i listens on port + i: {workers} workers do not fit below 65536"
+        yield (
+            ("server", "listen"),
+            f"worker i listens on port + i: {workers} workers do not fit below 65536",
+        )
 
 
 def _paths(config: Config) -> Iterator[tuple[Place, str]]:

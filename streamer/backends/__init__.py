@@ -1,4 +1,6 @@
-"""Ways to run the step of a bundle. Heavy packages are imported by the chosen backend's constructor only."""
+"""Ways to run the step of a bundle. Heavy packages are imported by the chosen backend's constructor
+only.
+"""
 
 from __future__ import annotations
 

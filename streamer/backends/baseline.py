@@ -1,4 +1,6 @@
-"""The fallback that needs no model: a robust z-score. Channels are expected at their location, rhythm is not judged."""
+"""The fallback that needs no model: a robust z-score. Channels are expected at their location,
+rhythm is not judged.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from streamer.protocols import StepOut
 
 
 class BaselineScorer:
-    """A Scorer without weights or state: forecast 0 from the location, densities of unit scale, uniform hours."""
+    """A Scorer without weights or state: forecast 0 from the location, densities of unit scale,
+    uniform hours.
+    """
 
     forecast_from = "location"
     has_rhythm = False

@@ -1,4 +1,6 @@
-"""How far a backend strays from a bundle's golden vectors: a short run whose every output was recorded at export."""
+"""How far a backend strays from a bundle's golden vectors: a short run whose every output was
+recorded at export.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,14 @@ from streamer.event import F32
 
 PART = "golden.npz"
 OUTPUTS = ("value_state", "rhythm_state", "delta", "value", "gap", "hour", "attention")
-# Of f32 backends: another processor and another order of sums. Where weights are rounded to 16 bits, or activations to
-# 8, the forecast may move by so much, rms in step units, as at export.
+# Of f32 backends: another processor and another order of sums. Where weights are rounded to 16
+# bits, or activations to 8, the forecast may move by so much, rms in step units, as at export.
 TOLERANCE_F32, TOLERANCE_RMS = 1e-4, {"litert-fp16": 0.01, "litert-int8": 0.25}
 
 
 def deviation(bundle: Bundle, backend: str) -> tuple[float, float]:
-    """The largest scaled difference, and the forecast's rms in step units. NaN or infinite if an output is.
+    """The largest scaled difference, and the forecast's rms in step units. NaN or infinite if an
+    output is.
 
     CorruptBundle if the bundle has no golden vectors.
     """
@@ -33,7 +36,9 @@ def deviation(bundle: Bundle, backend: str) -> tuple[float, float]:
         worst += [_distance(getattr(out, name), vectors[name][t]) for name in OUTPUTS]
         squares.append(np.mean((out.delta - vectors["delta"][t]) ** 2))
         state = out.value_state, out.rhythm_state
-    replayed = scorer.replay(np.zeros_like(state[0]), np.zeros_like(state[1]), vectors["x"], vectors["r"])
+    replayed = scorer.replay(
+        np.zeros_like(state[0]), np.zeros_like(state[1]), vectors["x"], vectors["r"]
+    )
     wanted = (vectors["value_state"][-1], vectors["rhythm_state"][-1], vectors["attention"])
     worst += [_distance(got, want) for got, want in zip(replayed, wanted, strict=True)]
     return float(np.max(worst)), float(np.sqrt(np.mean(squares)))
@@ -45,7 +50,11 @@ def strays(bundle: Bundle, backend: str) -> str | None:
         return None
     worst, rms = deviation(bundle, backend)
     if backend in TOLERANCE_RMS:
-        return None if rms <= TOLERANCE_RMS[backend] else f"its forecasts stray by {rms:.3g} rms on {backend}"
+        return (
+            None
+            if rms <= TOLERANCE_RMS[backend]
+            else f"its forecasts stray by {rms:.3g} rms on {backend}"
+        )
     return None if worst <= TOLERANCE_F32 else f"its outputs stray by {worst:.3g} on {backend}"
 
 

@@ -1,4 +1,6 @@
-"""The step of detect.cell under TensorFlow: XLA and GPU where they are. The export converts this very function."""
+"""The step of detect.cell under TensorFlow: XLA and GPU where they are. The export converts this
+very function.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from streamer.errors import BackendError
 from streamer.event import F32, ModelRef
 from streamer.protocols import StepOut
 
-# A new batch size is a new trace: rows are padded up to the next of these, then to multiples of the last.
+# A new batch size is a new trace: rows are padded up to the next of these, then to multiples of the
+# last.
 BUCKETS = (1, 8, 64, 512, 4096)
 
 
@@ -37,12 +40,16 @@ class KerasScorer:
         self.value_width, self.rhythm_width = widths(bundle.spec)
         namespace = TensorNamespace(tf)
         weights = {name: tf.constant(array) for name, array in bundle.weights.items()}
-        self._step = tf.function(lambda *arrays: step(namespace, weights, *arrays), jit_compile=jit_compile)
+        self._step = tf.function(
+            lambda *arrays: step(namespace, weights, *arrays), jit_compile=jit_compile
+        )
         self._tensor = tf.constant
 
     def step(self, value_state: F32, rhythm_state: F32, x: F32, r: F32) -> StepOut:
         n = len(x)
-        padded = (self._tensor(_pad(array, bucket(n))) for array in (value_state, rhythm_state, x, r))
+        padded = (
+            self._tensor(_pad(array, bucket(n))) for array in (value_state, rhythm_state, x, r)
+        )
         return StepOut(*(np.array(out[:n]) for out in self._step(*padded)))
 
     def replay(self, value_state: F32, rhythm_state: F32, x: F32, r: F32) -> tuple[F32, F32, F32]:
@@ -69,5 +76,7 @@ def import_tensorflow() -> Any:
     try:
         import tensorflow
     except ImportError as exc:
-        raise BackendError("backend keras needs tensorflow: pip install 'streamer[train]', or use litert") from exc
+        raise BackendError(
+            "backend keras needs tensorflow: pip install 'streamer[train]', or use litert"
+        ) from exc
     return tensorflow

@@ -1,6 +1,7 @@
 """The step model on LiteRT: small, fast, no TensorFlow. The default backend.
 
-The parts were hashed when the bundle was loaded; only those bytes are parsed (a corrupt .tflite can crash the process).
+The parts were hashed when the bundle was loaded; only those bytes are parsed (a corrupt .tflite can
+crash the process).
 """
 
 from __future__ import annotations
@@ -19,14 +20,18 @@ PRECISIONS = {"litert": "f32", "litert-fp16": "fp16", "litert-int8": "int8"}
 INPUTS = ("value_state", "rhythm_state", "x", "r")
 OUTPUTS = ("value_state", "rhythm_state", "delta", "value", "gap", "hour", "attention")
 REPLAYED = (*OUTPUTS[:2], OUTPUTS[-1])
-# Events folded by one call of the replay model. One call a step costs 45 us for a handful of rows, mostly overhead.
+# Events folded by one call of the replay model. One call a step costs 45 us for a handful of rows,
+# mostly overhead.
 REPLAY_STEPS = 16
-# Rows x channels of one call: more leave the cache. 4,096 rows of 38 channels take 19.6 us each in one call, 10.8 so.
+# Rows x channels of one call: more leave the cache. 4,096 rows of 38 channels take 19.6 us each in
+# one call, 10.8 so.
 ROWS_PER_CALL = 2048
 
 
 class LiteRTScorer:
-    """A Scorer over two interpreters, the step and the unrolled replay; used by one thread at a time."""
+    """A Scorer over two interpreters, the step and the unrolled replay; used by one thread at a
+    time.
+    """
 
     forecast_from = "last"
     has_rhythm = True
@@ -41,7 +46,10 @@ class LiteRTScorer:
         arrays, size = (value_state, rhythm_state, x, r), max(1, ROWS_PER_CALL // x.shape[1])
         if len(x) <= size:
             return StepOut(*self._step(*arrays))
-        runs = [self._step(*(a[start : start + size] for a in arrays)) for start in range(0, len(x), size)]
+        runs = [
+            self._step(*(a[start : start + size] for a in arrays))
+            for start in range(0, len(x), size)
+        ]
         return StepOut(*map(np.concatenate, zip(*runs, strict=True)))
 
     def replay(self, value_state: F32, rhythm_state: F32, x: F32, r: F32) -> tuple[F32, F32, F32]:
@@ -49,9 +57,13 @@ class LiteRTScorer:
         whole = len(x) - len(x) % REPLAY_STEPS
         for t in range(0, whole, REPLAY_STEPS):
             run = slice(t, t + REPLAY_STEPS)
-            value_state, rhythm_state, logits[run] = self._replay(value_state, rhythm_state, x[run], r[run])
+            value_state, rhythm_state, logits[run] = self._replay(
+                value_state, rhythm_state, x[run], r[run]
+            )
         for t in range(whole, len(x)):
-            value_state, rhythm_state, *_, logits[t] = self._step(value_state, rhythm_state, x[t], r[t])
+            value_state, rhythm_state, *_, logits[t] = self._step(
+                value_state, rhythm_state, x[t], r[t]
+            )
         return value_state, rhythm_state, logits
 
 
@@ -81,7 +93,9 @@ class _Graph:
 
 def _part(bundle: Bundle, name: str) -> bytes:
     if name not in bundle.parts:
-        raise CorruptBundle(f"bundle {bundle.version} has no {name}; export it again or choose backend numpy")
+        raise CorruptBundle(
+            f"bundle {bundle.version} has no {name}; export it again or choose backend numpy"
+        )
     return bundle.parts[name]
 
 
@@ -89,7 +103,9 @@ def _interpreter(content: bytes, threads: int) -> Any:
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as exc:
-        raise BackendError("backend litert needs ai-edge-litert: pip install 'streamer[edge]', or use numpy") from exc
+        raise BackendError(
+            "backend litert needs ai-edge-litert: pip install 'streamer[edge]', or use numpy"
+        ) from exc
     try:
         return Interpreter(model_content=content, num_threads=threads)
     except (ValueError, RuntimeError) as exc:
@@ -97,11 +113,15 @@ def _interpreter(content: bytes, threads: int) -> Any:
 
 
 def _indices(interpreter: Any, names: tuple[str, ...]) -> tuple[list[int], list[int]]:
-    """Tensor numbers of inputs and outputs. The runner ends here: a live one makes invoke() raise."""
+    """Tensor numbers of inputs and outputs. The runner ends here: a live one makes
+    invoke() raise.
+    """
     runner = interpreter.get_signature_runner()
     inputs, outputs = runner.get_input_details(), runner.get_output_details()
     del runner
     try:
-        return [inputs[name]["index"] for name in INPUTS], [outputs[f"next_{name}"]["index"] for name in names]
+        return [inputs[name]["index"] for name in INPUTS], [
+            outputs[f"next_{name}"]["index"] for name in names
+        ]
     except KeyError as exc:
         raise BackendError(f"the model lacks the tensor {exc}; export the bundle again") from exc

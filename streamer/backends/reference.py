@@ -1,4 +1,6 @@
-"""The step of detect.cell in plain numpy: the reference that every other backend is held to. Needs no extra package."""
+"""The step of detect.cell in plain numpy: the reference that every other backend is held to. Needs
+no extra package.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from streamer.protocols import StepOut
 
 
 class NumpyScorer:
-    """A Scorer over plain weights. A pure function of its arguments: it keeps no state and writes to none of them."""
+    """A Scorer over plain weights. A pure function of its arguments: it keeps no state and writes
+    to none of them.
+    """
 
     forecast_from = "last"
     has_rhythm = True

@@ -37,12 +37,29 @@ def alerts() -> None:
 @config_options
 @click.option("--since", metavar="-2h|TIME", help="Only what began since then.")
 @click.option("--open", "only_open", is_flag=True, help="Only what has not ended.")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many, the newest.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    help="How many, the newest.",
+)
 @format_option("human", "jsonl")
-def list_(*, config: Path, sets: tuple[str, ...], since: str | None, only_open: bool, limit: int, output: str) -> None:
+def list_(
+    *,
+    config: Path,
+    sets: tuple[str, ...],
+    since: str | None,
+    only_open: bool,
+    limit: int,
+    output: str,
+) -> None:
     """List the newest incidents with the last word on each."""
     with opened(config, sets) as (_, journal):
-        said, newest = last_words(journal), journal.incidents(since_s=since_s(since, time.time()), limit=limit)
+        said, newest = (
+            last_words(journal),
+            journal.incidents(since_s=since_s(since, time.time()), limit=limit),
+        )
         found = [one for one in newest if not only_open or one.ended_s is None]
         for one in found:
             click.echo(shown(one, said.get(one.alert_id), output))
@@ -73,7 +90,9 @@ def tail(*, config: Path, sets: tuple[str, ...], output: str) -> None:
 @click.option("--by", default="", metavar="NAME", help="Who says so.")
 @click.option("--note", default="", metavar="TEXT", help="Why.")
 @format_option("human", "json")
-def label_(*, alert: str, label: str, config: Path, sets: tuple[str, ...], by: str, note: str, output: str) -> None:
+def label_(
+    *, alert: str, label: str, config: Path, sets: tuple[str, ...], by: str, note: str, output: str
+) -> None:
     """Say what ALERT (its id, or the beginning of it) was, and hear what that is going to change.
 
     \b
@@ -90,8 +109,17 @@ def label_(*, alert: str, label: str, config: Path, sets: tuple[str, ...], by: s
         said = LabelMessage(LabelKind(label), alert_id=alert, by=by, note=note)
         found, incident = join(said, journal, now_s=time.time())
         number = journal.label(found)
-    told = {"schema": "streamer.label/1", "number": number, "alert_id": found.alert_id, "effect": consequence(found)}
-    click.echo(json.dumps(told) if output == "json" else f"{incident.summary if incident else ''}\n{told['effect']}")
+    told = {
+        "schema": "streamer.label/1",
+        "number": number,
+        "alert_id": found.alert_id,
+        "effect": consequence(found),
+    }
+    click.echo(
+        json.dumps(told)
+        if output == "json"
+        else f"{incident.summary if incident else ''}\n{told['effect']}"
+    )
 
 
 @contextmanager
@@ -103,7 +131,10 @@ def opened(path: Path, sets: tuple[str, ...]) -> Iterator[tuple[Config, Journal]
 
     config = load_config(path, sets)
     if config.store.kind == "none":
-        raise ConfigError("store.kind", "must be files or redis: with none the journal lives in the daemon's memory")
+        raise ConfigError(
+            "store.kind",
+            "must be files or redis: with none the journal lives in the daemon's memory",
+        )
     journal = open_journal(config)
     try:
         yield config, journal
@@ -119,8 +150,13 @@ def last_words(journal: Journal) -> dict[str, Label]:
 def shown(one: Incident, label: Label | None, output: str) -> str:
     """One line of an incident."""
     if output == "jsonl":
-        return json.dumps({"schema": SCHEMA, **asdict(one), "label": None if label is None else label.kind.value})
-    return f"{one.alert_id[:12]}  {stamp(one.started_s)}  {state(one):<12} {word(label):<12} {one.summary}"
+        return json.dumps(
+            {"schema": SCHEMA, **asdict(one), "label": None if label is None else label.kind.value}
+        )
+    return (
+        f"{one.alert_id[:12]}  {stamp(one.started_s)}  {state(one):<12} {word(label):<12} "
+        f"{one.summary}"
+    )
 
 
 def state(one: Incident) -> str:

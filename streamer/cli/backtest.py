@@ -1,4 +1,6 @@
-"""`streamer backtest`: a configured file through the production code, causally: what would have fired."""
+"""`streamer backtest`: a configured file through the production code, causally: what would have
+fired.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +25,25 @@ SCHEMA = "streamer.backtest/1"
 @click.command("backtest")
 @config_options
 @click.option("--stream", "name", help="Which stream (default: the only one).")
-@click.option("--fit-rows", type=click.IntRange(min=0), default=0, metavar="N", help="The first N rows only teach.")
-@click.option("--scores", type=click.Path(path_type=Path), metavar="OUT.csv", help="Write a line per row.")
-@click.option("--alerts", type=click.Path(path_type=Path), metavar="OUT.jsonl", help="Write every alert.")
-@click.option("--plot", type=click.Path(path_type=Path), metavar="OUT.png", help="Draw series, band, score and alarms.")
+@click.option(
+    "--fit-rows",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="The first N rows only teach.",
+)
+@click.option(
+    "--scores", type=click.Path(path_type=Path), metavar="OUT.csv", help="Write a line per row."
+)
+@click.option(
+    "--alerts", type=click.Path(path_type=Path), metavar="OUT.jsonl", help="Write every alert."
+)
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path),
+    metavar="OUT.png",
+    help="Draw series, band, score and alarms.",
+)
 @click.option("--format", "form", type=FORMATS, default="human", show_default=True)
 def backtest(
     *,
@@ -41,8 +58,9 @@ def backtest(
 ) -> None:
     """Replay a stream's file through the production pipeline and list what would have fired.
 
-    The file is read flat out whatever its configured pace; the configured sinks are left alone. A synthetic stream
-    can be replayed too if it has an end; its plot shows the faults that were injected.
+    The file is read flat out whatever its configured pace; the configured sinks are left alone. A
+    synthetic stream can be replayed too if it has an end; its plot shows the faults that were
+    injected.
     """
     from streamer.app.assembly import detectors
     from streamer.config.load import load_config
@@ -56,16 +74,24 @@ def backtest(
     with closing(open_source(stream)) as source:
         judging = detectors(stream, source, loaded)
         replayed = run_replay(
-            stream.name, source, judging[0].settings, judging[0] if len(judging) == 1 else Panel(judging),
-            loaded.state.ref, Destinations(scores, alerts, plot), by_time=has_time(stream), fit_rows=fit_rows,
-        )  # fmt: skip
+            stream.name,
+            source,
+            judging[0].settings,
+            judging[0] if len(judging) == 1 else Panel(judging),
+            loaded.state.ref,
+            Destinations(scores, alerts, plot),
+            by_time=has_time(stream),
+            fit_rows=fit_rows,
+        )
         faults = getattr(source, "faults", ())
     draw(replayed, lambda entity: [(f.start_s, f.end_s) for f in faults if f.entity == entity])
     say(replayed, form)
 
 
 def only_stream(config: Config, name: str | None) -> Stream:
-    """The stream of that name, or the only one. ConfigError if there are several and none was named."""
+    """The stream of that name, or the only one. ConfigError if there are several and none was
+    named.
+    """
     if name is not None:
         return config.stream(name)
     if len(config.streams) > 1:
@@ -81,7 +107,8 @@ def unpaced(stream: Stream) -> Stream:
         return stream.model_copy(update={"source": source.model_copy(update={"pace": None})})
     hint = "; give it an end with `events`" if source.kind == "synthetic" else ""
     raise ConfigError(
-        f"streams.{stream.name}.source", f"a {source.kind} source cannot be backtested, it has no end{hint}"
+        f"streams.{stream.name}.source",
+        f"a {source.kind} source cannot be backtested, it has no end{hint}",
     )
 
 
@@ -92,7 +119,9 @@ def say(replayed: Replayed, form: str) -> None:
         return
     observed = round(len(outcome.opened) / outcome.days, 4) if outcome.days > 0 else None
     rates = {"promised": replayed.settings.budget_per_day, "observed": observed}
-    click.echo(json.dumps(as_json(replayed, SCHEMA, days=round(outcome.days, 4), alerts_per_day=rates)))
+    click.echo(
+        json.dumps(as_json(replayed, SCHEMA, days=round(outcome.days, 4), alerts_per_day=rates))
+    )
 
 
 def has_time(stream: Stream) -> bool:

@@ -1,4 +1,6 @@
-"""`streamer bench`: what this machine carries, in events a second, milliseconds and memory, and a sizing sentence."""
+"""`streamer bench`: what this machine carries, in events a second, milliseconds and memory, and a
+sizing sentence.
+"""
 
 from __future__ import annotations
 
@@ -23,19 +25,43 @@ BUSY = 0.9  # of the clock on a core; below, other programs slowed the measureme
 @click.option("--entities", type=click.IntRange(1, 1_000_000), default=1000, show_default=True)
 @click.option("--channels", type=click.IntRange(1, 256), default=4, show_default=True)
 @click.option("--profile", type=click.Choice(["full", "lean"]), default="full", show_default=True)
-@click.option("--batch", type=click.IntRange(1, 65_536), default=256, show_default=True, help="Events of a poll.")
+@click.option(
+    "--batch",
+    type=click.IntRange(1, 65_536),
+    default=256,
+    show_default=True,
+    help="Events of a poll.",
+)
 @click.option("--backend", type=BACKENDS, default="auto", show_default=True)
 @click.option(
-    "--warm", type=click.IntRange(min=0), default=96, show_default=True, help="Events of each before the clock."
+    "--warm",
+    type=click.IntRange(min=0),
+    default=96,
+    show_default=True,
+    help="Events of each before the clock.",
 )
 @click.option(
-    "--measured", type=click.IntRange(min=1), default=32, show_default=True, help="Events of each on the clock."
+    "--measured",
+    type=click.IntRange(min=1),
+    default=32,
+    show_default=True,
+    help="Events of each on the clock.",
 )
 @click.option("--format", "form", type=FORMATS, default="human", show_default=True)
 def bench(
-    *, entities: int, channels: int, profile: str, batch: int, backend: str, warm: int, measured: int, form: str
+    *,
+    entities: int,
+    channels: int,
+    profile: str,
+    batch: int,
+    backend: str,
+    warm: int,
+    measured: int,
+    form: str,
 ) -> None:
-    """Measure decoding and detection on this machine with made-up sensors, one thread, and say how much fits."""
+    """Measure decoding and detection on this machine with made-up sensors, one thread, and say how
+    much fits.
+    """
     from streamer import artifact
     from streamer.backends import baseline_scorer, open_scorer
     from streamer.offline.capacity import Load, measure
@@ -49,7 +75,11 @@ def bench(
     carried = measure(load, scorer, spec, prior, time.perf_counter, time.process_time)
     rss = resident_bytes()
     if form == "json":
-        body: dict[str, Any] = {"schema": SCHEMA, "backend": scorer.ref.backend, "load": asdict(load)}
+        body: dict[str, Any] = {
+            "schema": SCHEMA,
+            "backend": scorer.ref.backend,
+            "load": asdict(load),
+        }
         click.echo(json.dumps(body | asdict(carried) | {"rss_bytes": rss}))
         return
     click.echo(sentences(load, carried, scorer.ref.backend, rss))
@@ -68,7 +98,8 @@ def sentences(load: Load, carried: Carried, backend: str, rss: int | None) -> st
     """The figures, and what they mean for a fleet."""
     fit = int(GIB / carried.bytes_per_entity)
     lines = [
-        f"{load.entities:,} entities x {load.channels} channels, {load.profile} profile, {backend}, one thread",
+        f"{load.entities:,} entities x {load.channels} channels, {load.profile} profile, "
+        f"{backend}, one thread",
         f"events    {carried.events_per_s:,.0f}/s ({carried.low:,.0f} .. {carried.high:,.0f});"
         f" decoding {carried.decode_share:.0%} of the time",
         *(
@@ -76,10 +107,12 @@ def sentences(load: Load, carried: Carried, backend: str, rss: int | None) -> st
             if carried.cpu_share > BUSY
             else [f"          the machine was shared: {carried.cpu_share:.0%} of it was ours"]
         ),
-        f"latency   p50 {carried.p50_ms:.2f} ms, p99 {carried.p99_ms:.2f} ms for a batch of {load.rows}",
+        f"latency   p50 {carried.p50_ms:.2f} ms, p99 {carried.p99_ms:.2f} ms for a batch of "
+        f"{load.rows}",
         f"memory    {carried.bytes_per_entity / 1024:.1f} KiB an entity"
         + (f"; this process {rss / 2**20:.0f} MiB" if rss else ""),
-        f"sizing    1 GiB holds about {fit:,} entities; one core keeps up with {carried.events_per_s * 10:,.0f}"
+        f"sizing    1 GiB holds about {fit:,} entities; one core keeps up with "
+        f"{carried.events_per_s * 10:,.0f}"
         " of them at one event every 10 s",
     ]
     return "\n".join(lines)

@@ -22,11 +22,30 @@ MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL", "note": "note"}
 
 @click.command()
 @config_options
-@click.option("--show-effective", is_flag=True, help="Print every setting with its value and origin, secrets masked.")
-@click.option("--connect", is_flag=True, help="Also try brokers, topics, permissions, Redis, schema registry; exit 5.")
-@click.option("--security", is_flag=True, help="Also list what is exposed, with its fix; exit 3 if anything is.")
+@click.option(
+    "--show-effective",
+    is_flag=True,
+    help="Print every setting with its value and origin, secrets masked.",
+)
+@click.option(
+    "--connect",
+    is_flag=True,
+    help="Also try brokers, topics, permissions, Redis, schema registry; exit 5.",
+)
+@click.option(
+    "--security",
+    is_flag=True,
+    help="Also list what is exposed, with its fix; exit 3 if anything is.",
+)
 @format_option("human", "json")
-def check(config: Path, sets: tuple[str, ...], show_effective: bool, connect: bool, security: bool, output: str) -> int:
+def check(
+    config: Path,
+    sets: tuple[str, ...],
+    show_effective: bool,
+    connect: bool,
+    security: bool,
+    output: str,
+) -> int:
     """Find everything that is wrong with a configuration; exit 3 if anything is."""
     from streamer.config import ConfigErrors, load_config
 
@@ -34,7 +53,9 @@ def check(config: Path, sets: tuple[str, ...], show_effective: bool, connect: bo
         found = load_config(config, sets)
     except ConfigErrors as exc:
         return _refused(config, exc, output)
-    lines = CheckReport(_reached(found) if connect else None, _exposed(found, config) if security else None)
+    lines = CheckReport(
+        _reached(found) if connect else None, _exposed(found, config) if security else None
+    )
     if output == "json":
         body = {"ok": lines.exit_code == 0, "file": str(config), "problems": []}
         _print_json({**body, **_effective(found, show_effective), **lines.as_dict()})
@@ -53,7 +74,12 @@ class CheckLine:
     fix: str = ""
 
     def as_dict(self) -> dict[str, str | None]:
-        return {"name": self.name, "status": self.status, "detail": self.detail, "fix": self.fix or None}
+        return {
+            "name": self.name,
+            "status": self.status,
+            "detail": self.detail,
+            "fix": self.fix or None,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +97,11 @@ class CheckReport:
 
     def as_dict(self) -> dict[str, object]:
         parts = {"connect": self.connect, "security": self.security}
-        return {name: [line.as_dict() for line in lines] for name, lines in parts.items() if lines is not None}
+        return {
+            name: [line.as_dict() for line in lines]
+            for name, lines in parts.items()
+            if lines is not None
+        }
 
 
 def _reached(config: Config) -> list[CheckLine]:
@@ -85,7 +115,9 @@ def _exposed(config: Config, path: Path) -> list[CheckLine]:
     from streamer.cli.security_check import exposures
 
     found = exposures(config, path)
-    return [CheckLine(one.where, "note" if one.note else "warn", one.problem, one.fix) for one in found]
+    return [
+        CheckLine(one.where, "note" if one.note else "warn", one.problem, one.fix) for one in found
+    ]
 
 
 def _refused(config: Path, errors: ConfigErrors, output: str) -> int:
@@ -101,7 +133,10 @@ def _refused(config: Path, errors: ConfigErrors, output: str) -> int:
 def _effective(config: Config, wanted: bool) -> dict[str, object]:
     if not wanted:
         return {}
-    rows = [{"path": path, "value": value, "origin": origin} for path, value, origin in config.effective()]
+    rows = [
+        {"path": path, "value": value, "origin": origin}
+        for path, value, origin in config.effective()
+    ]
     return {"effective": rows}
 
 
@@ -113,7 +148,10 @@ def _print_human(config: Path, found: Config, show_effective: bool, lines: Check
     _print_lines(lines.security, "nothing is exposed")
     if lines.exit_code == 0:
         names = ", ".join(stream.name for stream in found.streams)
-        click.echo(f"{config}: fine: {_counted(len(found.streams), 'stream')} ({names})", err=show_effective)
+        click.echo(
+            f"{config}: fine: {_counted(len(found.streams), 'stream')} ({names})",
+            err=show_effective,
+        )
 
 
 def _print_lines(lines: list[CheckLine] | None, nothing: str) -> None:
@@ -131,7 +169,10 @@ def aligned(rows: list[tuple[str, str, str]]) -> list[str]:
     """`path: value  # origin`, in columns."""
     settings = [f"{path}: {value}" for path, value, _ in rows]
     width = min(60, max(map(len, settings), default=0))
-    return [f"{setting:<{width}}  # {origin}" for setting, (_, _, origin) in zip(settings, rows, strict=True)]
+    return [
+        f"{setting:<{width}}  # {origin}"
+        for setting, (_, _, origin) in zip(settings, rows, strict=True)
+    ]
 
 
 def _counted(n: int, noun: str) -> str:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 LEAST_S, MOST_S = 10.0, 3600.0
 BANNER = {
-    "synthetic": "A plant and card payments, simulated; faults are put in on purpose, and the detector is not told.",
+    "synthetic": "A plant and card payments, simulated; faults are put in on purpose, and the "
+    "detector is not told.",
     "host": "This machine's own figures; nobody knows what is wrong with it.",
 }
 CHATTER = ("INFO: ", "WARNING: ")  # what LiteRT says when it starts
@@ -29,11 +30,20 @@ CHATTER = ("INFO: ", "WARNING: ")  # what LiteRT says when it starts
 
 @click.command()
 @click.option("--seconds", type=click.FloatRange(LEAST_S, MOST_S), default=60.0, show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed: the same show.")
 @click.option(
-    "--speed", type=click.FloatRange(1.0, 1200.0), default=120.0, show_default=True,
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="The same seed: the same show.",
+)
+@click.option(
+    "--speed",
+    type=click.FloatRange(1.0, 1200.0),
+    default=120.0,
+    show_default=True,
     help="How fast the plant's time runs against the clock.",
-)  # fmt: skip
+)
 @click.option(
     "--source",
     type=click.Choice(["synthetic", "host"]),
@@ -41,11 +51,15 @@ CHATTER = ("INFO: ", "WARNING: ")  # what LiteRT says when it starts
     show_default=True,
     help="A simulated plant and card payments, or this machine's own figures.",
 )
-@click.option("--format", "form", type=click.Choice(["human", "json"]), default="human", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["human", "json"]), default="human", show_default=True
+)
 def demo(seconds: float, seed: int, speed: float, source: str, form: str) -> int:
-    """Watch streamer work: simulated streams, faults put in on purpose, alerts in plain words, and a scoreboard.
+    """Watch streamer work: simulated streams, faults put in on purpose, alerts in plain words, and
+    a scoreboard.
 
-    No Kafka, no Redis, no network. Exit codes: 0, or 1 if a promise of the show was not kept; the last lines say which.
+    No Kafka, no Redis, no network. Exit codes: 0, or 1 if a promise of the show was not kept; the
+    last lines say which.
     """
     clock = seconds_since(time.monotonic())
     out = sys.stdout if form == "human" else sys.stderr
@@ -65,8 +79,12 @@ def seconds_since(began: float) -> Clock:
     return lambda: time.monotonic() - began
 
 
-def perform(script: Script, clock: Clock, out: TextIO, banner_s: float, *, quiet: bool) -> Scoreboard:
-    """Load the model, open the stage, play. `quiet`: nothing but the show may write on the terminal."""
+def perform(
+    script: Script, clock: Clock, out: TextIO, banner_s: float, *, quiet: bool
+) -> Scoreboard:
+    """Load the model, open the stage, play. `quiet`: nothing but the show may write on the
+    terminal.
+    """
     from streamer import log
     from streamer.app.signals import graceful
     from streamer.config import Model
@@ -83,7 +101,9 @@ def perform(script: Script, clock: Clock, out: TextIO, banner_s: float, *, quiet
 
 @contextmanager
 def view_of(out: TextIO) -> Iterator[ShowView]:
-    """The screen on a terminal, plain lines elsewhere; the terminal is given back whatever happens."""
+    """The screen on a terminal, plain lines elsewhere; the terminal is given back
+    whatever happens.
+    """
     from streamer.cli.demo_lines import PrintedShow
 
     if not out.isatty() or os.environ.get("TERM") == "dumb":
@@ -102,7 +122,9 @@ def view_of(out: TextIO) -> Iterator[ShowView]:
 
 @contextmanager
 def held_stderr(held: bool) -> Iterator[None]:
-    """Keep what native libraries write to standard error off the screen; say it afterwards, but for their chatter."""
+    """Keep what native libraries write to standard error off the screen; say it afterwards, but for
+    their chatter.
+    """
     if not held:
         yield
         return

@@ -1,4 +1,6 @@
-"""The demo as plain lines, for pipes, files and logs; and its last words, the same on a terminal."""
+"""The demo as plain lines, for pipes, files and logs; and its last words, the same on a
+terminal.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ NEXT = (
 
 
 class PrintedShow:
-    """The View that prints a line for everything that happens, and the counters every two seconds."""
+    """The View that prints a line for everything that happens, and the counters every
+    two seconds.
+    """
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -62,7 +66,11 @@ class PrintedShow:
 
 def banner(model: ModelRef, acts: Sequence[Act]) -> list[str]:
     """Who judges what, how fast the clock runs, what is known of the faults."""
-    named = "a robust z-score (no model)" if model.backend == "baseline" else f"{model.version} on {model.backend}"
+    named = (
+        "a robust z-score (no model)"
+        if model.backend == "baseline"
+        else f"{model.version} on {model.backend}"
+    )
     lines = [f"  judged by {named}"]
     for act in acts:
         past = f", after learning {act.history} of history flat out" if act.pace != 1 else ""
@@ -86,7 +94,10 @@ def counters(look: Look) -> str:
     """One line of live counters."""
     caught, missed = sum(r.caught for r in look.rulings), sum(r.missed for r in look.rulings)
     phase = "" if look.live else "  (learning from history)"
-    faults = f"faults: {len(look.rulings)} begun, {caught} caught, {missed} missed; {look.false_alarms} false; "
+    faults = (
+        f"faults: {len(look.rulings)} begun, {caught} caught, {missed} missed; "
+        f"{look.false_alarms} false; "
+    )
     flow = f"{look.events:,} events, {look.events_per_s:,.0f}/s, {len(look.alerts)} alerts"
     return f"{flow}; {faults if look.script.refereed else ''}{look.rss_mib:.0f} MiB{phase}"
 
@@ -114,7 +125,11 @@ def ruling_words(ruling: Ruling) -> str:
 
 
 def _ordinal(number: int) -> str:
-    suffix = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th") if number % 100 not in (11, 12, 13) else "th"
+    suffix = (
+        {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+        if number % 100 not in (11, 12, 13)
+        else "th"
+    )
     return f"{number}{suffix}"
 
 
@@ -124,7 +139,9 @@ def scoreboard(board: Scoreboard) -> list[str]:
     lines += [f"  {name:<14} {value}" for name, value in figures(board)]
     lines += [f"  {act_words(act)}" for act in board.acts if board.source != "host"]
     lines += [f"    {'+' if r.caught else '-'} {ruling_words(r)}" for r in board.rulings]
-    lines += [f"  {promise_words(promise)}" for promise in board.promises if promise.kept is not True]
+    lines += [
+        f"  {promise_words(promise)}" for promise in board.promises if promise.kept is not True
+    ]
     if board.ok:
         lines.append(f"  {sum(p.kept is True for p in board.promises)} promises kept")
     lines += ["", "What next:", *(f"  {command:<42} {why}" for command, why in NEXT)]
@@ -139,30 +156,47 @@ def figures(board: Scoreboard) -> list[tuple[str, str]]:
         ("caught", f"{board.caught}"),
         ("missed", f"{board.missed}"),
         ("false alarms", f"{len(board.false_alarms)}"),
-        ("median delay", "-" if delay is None else f"{delay:g} events of the entity, from the fault's first"),
+        (
+            "median delay",
+            "-" if delay is None else f"{delay:g} events of the entity, from the fault's first",
+        ),
         ("first alert", _at(board.first_alert_s)),
         ("rhythm alert", _at(board.rhythm_alert_s)),
         ("hot swaps", f"{board.swaps} ({board.tuning})" if board.tuning else f"{board.swaps}"),
     ]
     if board.source == "host":
-        rows = [("alerts", f"{board.alerts} (nobody knows what is wrong with this machine: no score)")]
-    speed = f"{board.events:,}, {board.events_per_s:,.0f} a second; scoring alone: {board.scoring_events_per_s:,.0f}"
+        rows = [
+            ("alerts", f"{board.alerts} (nobody knows what is wrong with this machine: no score)")
+        ]
+    speed = (
+        f"{board.events:,}, {board.events_per_s:,.0f} a second; scoring alone: "
+        f"{board.scoring_events_per_s:,.0f}"
+    )
     books = board.conservation
     return [
-        *rows, ("events", speed + " a second"), ("memory", f"{board.rss_mib:.0f} MiB"),
+        *rows,
+        ("events", speed + " a second"),
+        ("memory", f"{board.rss_mib:.0f} MiB"),
         ("conservation", f"{books['in']:,} in = {_fates(books)}"),
-    ]  # fmt: skip
+    ]
 
 
 def act_words(act: ActScore) -> str:
     """One stream's part of the score."""
     span = f"{act.live_days:.0f} days" if act.live_days >= 2 else f"{24 * act.live_days:.1f} hours"
-    told = f"{act.caught} of {act.caught + act.missed} caught, {act.false_alarms} false in {span} of event time"
+    told = (
+        f"{act.caught} of {act.caught + act.missed} caught, {act.false_alarms} false in {span} "
+        f"of event time"
+    )
     return f"{act.name:<14} {told} (its alert budget allows {act.budget:.2g})"
 
 
 def _fates(books: dict[str, int]) -> str:
-    return " + ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in books.items() if count and name != "in")
+    return " + ".join(
+        f"{count:,} {name.replace('_', ' ')}"
+        for name, count in books.items()
+        if count and name != "in"
+    )
 
 
 def _at(seconds: float | None) -> str:

@@ -1,4 +1,6 @@
-"""The demo on a terminal: counters, a line per machine with its sensors and score, faults, and alerts as they come."""
+"""The demo on a terminal: counters, a line per machine with its sensors and score, faults, and
+alerts as they come.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 24  # of a sparkline
 SHOWN_ALERTS, SHOWN_FAULTS = 8, 6
 HOT_S = 4.0  # an entity stays red for so long after its alert
-# Lines that everything but machines and faults takes, and the height of a terminal that has room for the faults.
+# Lines that everything but machines and faults takes, and the height of a terminal that has room
+# for the faults.
 OTHER_LINES, ROOMY = 2 + 2 + 1 + SHOWN_ALERTS + 2, 36
 FULL_SCORE = 5.0  # of the score's sparkline
 
@@ -41,8 +44,12 @@ class Screen:
         self._console = console
         self._live = Live(console=console, refresh_per_second=8, transient=True, auto_refresh=False)
         self._log: deque[Text] = deque(maxlen=SHOWN_ALERTS)
-        self._hot: dict[str, tuple[float, str]] = {}  # entity -> (second of its alert, leading channel)
-        self._order: list[tuple[str, float]] = []  # entity and start of every fault, as they were told
+        self._hot: dict[
+            str, tuple[float, str]
+        ] = {}  # entity -> (second of its alert, leading channel)
+        self._order: list[
+            tuple[str, float]
+        ] = []  # entity and start of every fault, as they were told
 
     def banner(self, model: ModelRef, acts: Sequence[Act]) -> None:
         for line in words.banner(model, acts):
@@ -61,7 +68,9 @@ class Screen:
         lead = max(alert.channels, key=lambda part: part.share, default=None)
         self._hot[alert.entity] = (heard.at_s, lead.name if lead else "")
         mark = "" if kind is None else f"✓ {kind}: " if kind else "✗ false alarm: "
-        self._add(heard.at_s, f"{mark}{words.plain(alert.summary)}", "bold green" if kind else "yellow")
+        self._add(
+            heard.at_s, f"{mark}{words.plain(alert.summary)}", "bold green" if kind else "yellow"
+        )
 
     def event(self, at_s: float, told: str) -> None:
         self._add(at_s, words.plain(told), "cyan")
@@ -69,7 +78,13 @@ class Screen:
     def board(self, board: Scoreboard) -> None:
         self.close()
         for line in words.scoreboard(board):
-            style = "bold" if line.startswith("SCOREBOARD") else "red" if "MISSED" in line or "BROKEN" in line else ""
+            style = (
+                "bold"
+                if line.startswith("SCOREBOARD")
+                else "red"
+                if "MISSED" in line or "BROKEN" in line
+                else ""
+            )
             self._console.print(Text(line, style))
 
     def close(self) -> None:
@@ -77,14 +92,20 @@ class Screen:
         self._live.stop()
 
     def _add(self, at_s: float, told: str, style: str) -> None:
-        self._log.append(Text(f"{words.stamp(at_s)}  {told}", style, overflow="ellipsis", no_wrap=True))
+        self._log.append(
+            Text(f"{words.stamp(at_s)}  {told}", style, overflow="ellipsis", no_wrap=True)
+        )
 
     def _drawn(self, look: Look) -> RenderableType:
         head = Text(words.counters(look), "bold", overflow="ellipsis", no_wrap=True)
         parts: list[RenderableType] = [head, self._model(look)]
         parts += [self._machines(strand, look) for strand in look.strands if strand.act.shown]
         parts += [_figures(strand) for strand in look.strands if strand.act.name == "host"]
-        parts += [Panel(Group(*self._log), title="what happens", title_align="left", height=SHOWN_ALERTS + 2)]
+        parts += [
+            Panel(
+                Group(*self._log), title="what happens", title_align="left", height=SHOWN_ALERTS + 2
+            )
+        ]
         if look.rulings and self._console.height >= ROOMY:
             parts.append(_faults(sorted(look.rulings, key=self._place)))
         title = f"streamer demo   {look.at_s:4.0f} / {look.script.seconds:g} s"
@@ -96,7 +117,10 @@ class Screen:
 
     def _model(self, look: Look) -> Text:
         told = f": {look.tuning_told}" if look.tuning_told else ""
-        line = f"model {look.model.version} on {look.model.backend}; swaps {look.swaps}; retraining {look.tuning}{told}"
+        line = (
+            f"model {look.model.version} on {look.model.backend}; swaps {look.swaps}; "
+            f"retraining {look.tuning}{told}"
+        )
         return Text(line, overflow="ellipsis", no_wrap=True)
 
     def _machines(self, strand: Strand, look: Look) -> Table:
@@ -120,7 +144,9 @@ class Screen:
     def _is_hot(self, name: str, now_s: float) -> bool:
         return now_s - self._hot.get(name, (float("-inf"), ""))[0] < HOT_S
 
-    def _machine(self, name: str, tail: RecentEvents, strand: Strand, now_s: float) -> tuple[Text | str, ...]:
+    def _machine(
+        self, name: str, tail: RecentEvents, strand: Strand, now_s: float
+    ) -> tuple[Text | str, ...]:
         hot, (_, channel) = self._is_hot(name, now_s), self._hot.get(name, (0.0, ""))
         channels = strand.act.settings.channels
         index = channels.index(channel) if hot and channel in channels else 0
@@ -128,9 +154,12 @@ class Screen:
         scores = list(tail.scores)[-WIDTH:]
         style = "bold red" if hot else "green"
         return (
-            Text(name, style), channels[index], Text(sparkline(values), style),
-            Text(sparkline(scores, low=0.0, high=FULL_SCORE), style), Text("ALERT" if hot else "", style),
-        )  # fmt: skip
+            Text(name, style),
+            channels[index],
+            Text(sparkline(values), style),
+            Text(sparkline(scores, low=0.0, high=FULL_SCORE), style),
+            Text("ALERT" if hot else "", style),
+        )
 
 
 def _figures(strand: Strand) -> Table:
@@ -139,14 +168,18 @@ def _figures(strand: Strand) -> Table:
     for tail in list(strand.notebook.tails.values()):
         for index, channel in enumerate(strand.act.settings.channels):
             values = [row[index] for row in list(tail.values)[-WIDTH:]]
-            table.add_row(channel, Text(sparkline(values), "green"), f"{values[-1]:,.1f}" if values else "")
+            table.add_row(
+                channel, Text(sparkline(values), "green"), f"{values[-1]:,.1f}" if values else ""
+            )
         table.add_row("score", sparkline(list(tail.scores)[-WIDTH:], low=0.0, high=FULL_SCORE), "")
     return table
 
 
 def _faults(rulings: Sequence[Ruling]) -> Panel:
     recent = rulings[-SHOWN_FAULTS:]
-    rows = [Text(words.ruling_words(r), _colour(r), overflow="ellipsis", no_wrap=True) for r in recent]
+    rows = [
+        Text(words.ruling_words(r), _colour(r), overflow="ellipsis", no_wrap=True) for r in recent
+    ]
     return Panel(Group(*rows), title="what was put in", title_align="left", height=SHOWN_FAULTS + 2)
 
 
@@ -157,7 +190,9 @@ def _colour(ruling: Ruling) -> str:
 
 
 def sparkline(values: Iterable[float], low: float | None = None, high: float | None = None) -> str:
-    """One bar per value between low and high (default: the extremes of the values); a gap where there is none."""
+    """One bar per value between low and high (default: the extremes of the values); a gap where
+    there is none.
+    """
     numbers = list(values)
     known = [x for x in numbers if not math.isnan(x)]
     if not known:

@@ -25,9 +25,15 @@ Command = Callable[..., Any]
 
 def filters(command: Command) -> Command:
     """--stream, --reason and --since."""
-    command = click.option("--since", metavar="-2h|TIME", help="Only what was rejected since then.")(command)
     command = click.option(
-        "--reason", "reasons", multiple=True, metavar="REASON", help="Only such reasons; repeatable."
+        "--since", metavar="-2h|TIME", help="Only what was rejected since then."
+    )(command)
+    command = click.option(
+        "--reason",
+        "reasons",
+        multiple=True,
+        metavar="REASON",
+        help="Only such reasons; repeatable.",
     )(command)
     return click.option("--stream", metavar="NAME", help="Only letters of this stream.")(command)
 
@@ -41,12 +47,25 @@ def dlq() -> None:
 @config_options
 @filters
 @click.option("--rows", is_flag=True, help="The letters themselves instead of their counts.")
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many rows, the newest.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="How many rows, the newest.",
+)
 @format_option("human", "json")
 def list_(
-    *, config: Path, sets: tuple[str, ...], stream: str | None, reasons: tuple[str, ...], since: str | None,
-    rows: bool, limit: int, output: str,
-) -> None:  # fmt: skip
+    *,
+    config: Path,
+    sets: tuple[str, ...],
+    stream: str | None,
+    reasons: tuple[str, ...],
+    since: str | None,
+    rows: bool,
+    limit: int,
+    output: str,
+) -> None:
     """Count what was rejected, by stream and reason; with --rows, list it."""
     from streamer.connect.dead_letters.inbox import unique
 
@@ -66,13 +85,20 @@ def list_(
 @click.argument("place")
 @format_option("human", "json")
 def show(*, config: Path, sets: tuple[str, ...], place: str, output: str) -> None:
-    """Show one letter in full. PLACE is what `list --rows` puts first: a line, worker@line, or partition@offset."""
+    """Show one letter in full. PLACE is what `list --rows` puts first: a line, worker@line, or
+    partition@offset.
+    """
     from streamer.errors import InputError
 
     with _opened(config, sets) as (_, box):
-        found = next((stored for stored in box.letters() if stored.place in (place, f"0@{place}")), None)
+        found = next(
+            (stored for stored in box.letters() if stored.place in (place, f"0@{place}")), None
+        )
         if found is None:
-            raise InputError(f"{box.name}: no letter lies at {place}; `streamer dlq list --rows` says where they lie")
+            raise InputError(
+                f"{box.name}: no letter lies at {place}; `streamer dlq list --rows` says where "
+                f"they lie"
+            )
     if output == "json":
         click.echo(_json(facts(found)))
         return
@@ -83,21 +109,34 @@ def show(*, config: Path, sets: tuple[str, ...], place: str, output: str) -> Non
 @dlq.command()
 @config_options
 @filters
-@click.option("--to", metavar="TOPIC", help="A topic for all of them. Default: where each record came from.")
+@click.option(
+    "--to", metavar="TOPIC", help="A topic for all of them. Default: where each record came from."
+)
 @click.option("--again", is_flag=True, help="Also what was sent back before.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The oldest N of them.")
 @yes_option
 @format_option("human", "json")
 def replay(
-    *, config: Path, sets: tuple[str, ...], stream: str | None, reasons: tuple[str, ...], since: str | None,
-    to: str | None, again: bool, limit: int | None, yes: bool, output: str,
-) -> int:  # fmt: skip
-    """Send rejected records back as they were: value, key and own headers, each to its own partition.
+    *,
+    config: Path,
+    sets: tuple[str, ...],
+    stream: str | None,
+    reasons: tuple[str, ...],
+    since: str | None,
+    to: str | None,
+    again: bool,
+    limit: int | None,
+    yes: bool,
+    output: str,
+) -> int:
+    """Send rejected records back as they were: value, key and own headers, each to its own
+    partition.
 
-    A record is sent once, however many letters are about it, and noted as soon as the broker has confirmed it: another
-    replay passes it over. Twice arrives what was sent and not noted: up to 500 records after an interruption, and those
-    whose confirmation got lost. Records that still cannot be read are rejected anew. Where `fields.time` is @timestamp,
-    records keep their time too; others are as of now, so that retention leaves them.
+    A record is sent once, however many letters are about it, and noted as soon as the broker has
+    confirmed it: another replay passes it over. Twice arrives what was sent and not noted: up to
+    500 records after an interruption, and those whose confirmation got lost. Records that still
+    cannot be read are rejected anew. Where `fields.time` is @timestamp, records keep their time
+    too; others are as of now, so that retention leaves them.
     """
     from streamer.connect.dead_letters.replay import LettersReplayed, plan
 
@@ -129,7 +168,9 @@ def _box(config: Config) -> LetterBox:
 
     section = config.dead_letters
     if section is None:
-        raise ConfigError("dead_letters", "is not set, so rejected records are counted and not kept")
+        raise ConfigError(
+            "dead_letters", "is not set, so rejected records are counted and not kept"
+        )
     if section.kind == "file":
         return WorkerBox(section.path, MARK) if MARK in section.path else FileBox(section.path)
     from streamer.connect.dead_letters.kafka_inbox import TopicBox
@@ -143,12 +184,24 @@ def _wanted(stream: str | None, reasons: tuple[str, ...], since: str | None) -> 
 
 def _listing(box: LetterBox, survey: LetterSurvey) -> dict[str, Any]:
     groups = [
-        {"stream": stream, "reason": reason, "count": g.count, "first": g.first, "last": g.last, "example": g.example}
+        {
+            "stream": stream,
+            "reason": reason,
+            "count": g.count,
+            "first": g.first,
+            "last": g.last,
+            "example": g.example,
+        }
         for (stream, reason), g in survey.sorted()
     ]
     rows = list(map(facts, survey.newest))
-    return {"letters": survey.count, "replayed": len(box.replayed()), "damaged": box.damaged, "groups": groups,
-            "rows": rows}  # fmt: skip
+    return {
+        "letters": survey.count,
+        "replayed": len(box.replayed()),
+        "damaged": box.damaged,
+        "groups": groups,
+        "rows": rows,
+    }
 
 
 def _summary(box: LetterBox, survey: LetterSurvey) -> str:
@@ -163,7 +216,11 @@ def _send(config: Config, box: LetterBox, plan: LetterReplayPlan) -> LettersRepl
     from streamer.connect.dead_letters.kafka_inbox import TopicSender
     from streamer.connect.dead_letters.replay import carry_out
 
-    dated = {one.name for one in config.streams if one.fields.time is not None and one.fields.time.path in TIMES}
+    dated = {
+        one.name
+        for one in config.streams
+        if one.fields.time is not None and one.fields.time.path in TIMES
+    }
     with closing(TopicSender(config.kafka)) as sender:
         return carry_out(plan, box, sender, dated)
 
@@ -174,14 +231,23 @@ def _counts(letters: dict[str, list[Any]]) -> str:
 
 def _told(plan: LetterReplayPlan, outcome: LettersReplayed) -> str:
     sent = sum(outcome.sent.values())
-    lines = [f"sent {count} to {topic}" for topic, count in outcome.sent.items()] or ["sent nothing"]
+    lines = [f"sent {count} to {topic}" for topic, count in outcome.sent.items()] or [
+        "sent nothing"
+    ]
     lines += [f"not sent {plan.count - sent}"] if sent < plan.count else []
-    return "\n".join([*lines, *(f"passed over {n}: {why}" for why, n in plan.skipped.most_common())])
+    return "\n".join(
+        [*lines, *(f"passed over {n}: {why}" for why, n in plan.skipped.most_common())]
+    )
 
 
 def _result(plan: LetterReplayPlan, outcome: LettersReplayed) -> dict[str, Any]:
     unsent = plan.count - sum(outcome.sent.values())
-    return {"sent": outcome.sent, "not_sent": unsent, "skipped": plan.skipped, "problem": outcome.problem}
+    return {
+        "sent": outcome.sent,
+        "not_sent": unsent,
+        "skipped": plan.skipped,
+        "problem": outcome.problem,
+    }
 
 
 def _json(told: dict[str, Any]) -> str:

@@ -31,7 +31,9 @@ class Wanted:
 
     def __call__(self, stored: Stored) -> bool:
         letter = stored.letter
-        fits = self.stream in (None, letter.stream) and (not self.reasons or letter.record.reason in self.reasons)
+        fits = self.stream in (None, letter.stream) and (
+            not self.reasons or letter.record.reason in self.reasons
+        )
         return fits and (self.since_s == -math.inf or seconds(letter.at) >= self.since_s)
 
 
@@ -76,7 +78,9 @@ class LetterSurvey:
 
     def _count(self, stored: Stored) -> None:
         letter = stored.letter
-        group = self.groups.setdefault((letter.stream, letter.record.reason), Group(first=letter.at, last=letter.at))
+        group = self.groups.setdefault(
+            (letter.stream, letter.record.reason), Group(first=letter.at, last=letter.at)
+        )
         group.count += 1
         group.first = min(group.first, letter.at)
         if letter.at >= group.last:
@@ -105,7 +109,14 @@ def row(stored: Stored) -> str:
     """One line."""
     letter = stored.letter
     detail = letter.record.detail[:DETAIL]
-    words = (stored.place, letter.at, letter.stream, came_from(stored), letter.record.reason, detail)
+    words = (
+        stored.place,
+        letter.at,
+        letter.stream,
+        came_from(stored),
+        letter.record.reason,
+        detail,
+    )
     return printable("  ".join(words))
 
 
@@ -121,12 +132,17 @@ def page(stored: Stored) -> Iterator[str]:
     """Everything about one letter, its bytes last."""
     letter, record = stored.letter, stored.letter.record
     yield from _facts(
-        ("place", stored.place), ("stream", letter.stream), ("rejected", letter.at), ("reason", record.reason),
-        ("detail", record.detail), ("came from", came_from(stored)), ("written", _written(record.timestamp_ms)),
+        ("place", stored.place),
+        ("stream", letter.stream),
+        ("rejected", letter.at),
+        ("reason", record.reason),
+        ("detail", record.detail),
+        ("came from", came_from(stored)),
+        ("written", _written(record.timestamp_ms)),
         ("key", "none" if record.key is None else text_of(record.key)),
         *((f"header {name}", text_of(value)) for name, value in record.headers),
         ("value", f"{len(record.raw)} bytes"),
-    )  # fmt: skip
+    )
     yield from hexdump(record.raw[:DUMPED])
     if len(record.raw) > DUMPED:
         yield f"... and {len(record.raw) - DUMPED} bytes more: --format json holds all of them"
@@ -161,9 +177,20 @@ def hexdump(raw: bytes) -> Iterator[str]:
 def facts(stored: Stored) -> dict[str, Any]:
     """A letter for machines; bytes are base64 in JSON."""
     letter, record = stored.letter, stored.letter.record
-    topic, partition = (None, None) if record.lease is None else (record.lease.topic, record.lease.partition)
+    topic, partition = (
+        (None, None) if record.lease is None else (record.lease.topic, record.lease.partition)
+    )
     return {
-        "place": stored.place, "stream": letter.stream, "at": letter.at, "reason": record.reason,
-        "detail": record.detail, "topic": topic, "partition": partition, "offset": record.offset,
-        "timestamp_ms": record.timestamp_ms, "key": record.key, "headers": own_headers(letter), "value": record.raw,
-    }  # fmt: skip
+        "place": stored.place,
+        "stream": letter.stream,
+        "at": letter.at,
+        "reason": record.reason,
+        "detail": record.detail,
+        "topic": topic,
+        "partition": partition,
+        "offset": record.offset,
+        "timestamp_ms": record.timestamp_ms,
+        "key": record.key,
+        "headers": own_headers(letter),
+        "value": record.raw,
+    }

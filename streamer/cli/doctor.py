@@ -28,19 +28,39 @@ MIB = 2**20
 GIB = 2**30
 OLDEST_CLOCK_S = 1_735_689_600.0  # 2025-01-01: a clock before it was never set
 NEEDED = (3, 11)
-PACKAGES = ("numpy", "msgspec", "pydantic", "yaml", "structlog", "click", "rich", "prometheus_client", "starlette")
-BACKENDS = {"litert": ("ai_edge_litert", "streamer[edge]"), "keras": ("tensorflow", "streamer[train]")}
+PACKAGES = (
+    "numpy",
+    "msgspec",
+    "pydantic",
+    "yaml",
+    "structlog",
+    "click",
+    "rich",
+    "prometheus_client",
+    "starlette",
+)
+BACKENDS = {
+    "litert": ("ai_edge_litert", "streamer[edge]"),
+    "keras": ("tensorflow", "streamer[train]"),
+}
 MARKS = {"ok": click.style("ok  ", fg="green"), "warn": click.style("warn", fg="yellow")}
 FAIL = click.style("FAIL", fg="red")
 
 
 @click.command()
-@click.option("-c", "--config", "config", type=click.Path(path_type=Path), metavar="FILE",
-              help=f"Also check what it needs.  [default: {DEFAULT_CONFIG}, if there is one]")  # fmt: skip
+@click.option(
+    "-c",
+    "--config",
+    "config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help=f"Also check what it needs.  [default: {DEFAULT_CONFIG}, if there is one]",
+)
 @format_option("human", "json")
 def doctor(config: Path | None, output: str) -> int:
-    """Check python, packages, backends, model, GPU, memory, disk, clock, permissions, brokers, Redis; exit 5 if a
-    need is not met."""
+    """Check python, packages, backends, model, GPU, memory, disk, clock, permissions, brokers,
+    Redis; exit 5 if a need is not met.
+    """
     findings = examine(config)
     if output == "json":
         _print_json(findings)
@@ -54,10 +74,23 @@ def examine(path: Path | None) -> list[Finding]:
     chosen = path or (Path(DEFAULT_CONFIG) if Path(DEFAULT_CONFIG).exists() else None)
     config, finding = read_config(chosen)
     backend = config.model.backend if config else "auto"
-    findings = [python(sys.version_info[:3]), packages(), *backends(backend, installed), gpu(Path("/dev"))]
+    findings = [
+        python(sys.version_info[:3]),
+        packages(),
+        *backends(backend, installed),
+        gpu(Path("/dev")),
+    ]
     if config is None or config.model.registry is None:  # that has a line of its own
-        findings += [model(Path(config.model.path) if config and config.model.path else None, backend)]
-    findings += [memory(available_bytes()), disk(Path()), clock(time.time()), *libraries(config), finding]
+        findings += [
+            model(Path(config.model.path) if config and config.model.path else None, backend)
+        ]
+    findings += [
+        memory(available_bytes()),
+        disk(Path()),
+        clock(time.time()),
+        *libraries(config),
+        finding,
+    ]
     if config is None:
         return findings
     quiet()
@@ -68,42 +101,61 @@ def read_config(path: Path | None) -> tuple[Config | None, Finding]:
     from streamer.config import load_config
 
     if path is None:
-        return None, Finding("config", "ok", f"none here ({DEFAULT_CONFIG}); `streamer score FILE` needs none")
+        return None, Finding(
+            "config", "ok", f"none here ({DEFAULT_CONFIG}); `streamer score FILE` needs none"
+        )
     try:
         return load_config(path), Finding("config", "ok", str(path))
     except ConfigError as exc:
-        return None, Finding("config", "fail", str(exc).splitlines()[0], f"streamer check -c {path}")
+        return None, Finding(
+            "config", "fail", str(exc).splitlines()[0], f"streamer check -c {path}"
+        )
 
 
 def python(version: tuple[int, ...]) -> Finding:
     text = ".".join(map(str, version))
     if version < NEEDED:
-        return Finding("python", "fail", text, f"install Python {'.'.join(map(str, NEEDED))} or newer")
+        return Finding(
+            "python", "fail", text, f"install Python {'.'.join(map(str, NEEDED))} or newer"
+        )
     return Finding("python", "ok", text)
 
 
 def packages(has: Callable[[str], bool] = installed) -> Finding:
     missing = [name for name in PACKAGES if not has(name)]
     if missing:
-        return Finding("packages", "fail", f"missing: {', '.join(missing)}", "pip install --force-reinstall streamer")
+        return Finding(
+            "packages",
+            "fail",
+            f"missing: {', '.join(missing)}",
+            "pip install --force-reinstall streamer",
+        )
     return Finding("packages", "ok", f"{len(PACKAGES)} of {len(PACKAGES)} needed ones")
 
 
 def backends(wanted: str, has: Callable[[str], bool] = installed) -> Iterator[Finding]:
-    """What can run the model. Only the backend that is configured by name must be there; numpy always is."""
+    """What can run the model. Only the backend that is configured by name must be there; numpy
+    always is.
+    """
     for name, (package, extra) in BACKENDS.items():
         if has(package):
             yield Finding(f"backend {name}", "ok", f"{package} is installed")
             continue
         needed = wanted.startswith(name)
-        detail = f"{package} is not installed" + ("" if needed else "; numpy runs the model instead")
-        yield Finding(f"backend {name}", "fail" if needed else "warn", detail, f"pip install '{extra}'")
+        detail = f"{package} is not installed" + (
+            "" if needed else "; numpy runs the model instead"
+        )
+        yield Finding(
+            f"backend {name}", "fail" if needed else "warn", detail, f"pip install '{extra}'"
+        )
 
 
 def gpu(devices: Path) -> Finding:
     """NVIDIA device files; asking the driver through TensorFlow would take seconds."""
     found = sorted(device.name for device in devices.glob("nvidia[0-9]*"))
-    return Finding("gpu", "ok", ", ".join(found) or "none; scoring and small training do not need one")
+    return Finding(
+        "gpu", "ok", ", ".join(found) or "none; scoring and small training do not need one"
+    )
 
 
 def model(path: Path | None, backend: str) -> Finding:
@@ -116,7 +168,11 @@ def model(path: Path | None, backend: str) -> Finding:
     try:
         bundle = artifact.load(directory)
     except StreamerError as exc:
-        fix = "name another by model.path" if path else "install streamer again, or: python -m models.pretrain"
+        fix = (
+            "name another by model.path"
+            if path
+            else "install streamer again, or: python -m models.pretrain"
+        )
         return Finding("model", "fail", str(exc), fix)
     return Finding("model", "ok", f"{bundle.version} ({bundle.sha256[:12]}) in {directory}")
 
@@ -128,12 +184,19 @@ def memory(available: int | None) -> Finding:
     if available < 128 * MIB:
         return Finding("memory", "fail", detail, "free some: the daemon alone takes about 120 MiB")
     if available < 512 * MIB:
-        return Finding("memory", "warn", detail, "keep detect.max_entities small, detect.profile lean (preset edge)")
+        return Finding(
+            "memory",
+            "warn",
+            detail,
+            "keep detect.max_entities small, detect.profile lean (preset edge)",
+        )
     return Finding("memory", "ok", detail)
 
 
 def available_bytes(root: Path = Path("/")) -> int | None:
-    """What this process may still take: the machine's, or less where its control group is limited."""
+    """What this process may still take: the machine's, or less where its control group
+    is limited.
+    """
     figures = [_meminfo(root / "proc/meminfo"), _cgroup(root / "sys/fs/cgroup")]
     known = [figure for figure in figures if figure is not None]
     return min(known) if known else None
@@ -144,7 +207,9 @@ def _meminfo(path: Path) -> int | None:
         lines = path.read_text().splitlines()
     except OSError:
         return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+    return next(
+        (int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None
+    )
 
 
 def _cgroup(directory: Path) -> int | None:
@@ -161,13 +226,20 @@ def disk(directory: Path) -> Finding:
     detail = f"{free / GIB:.1f} GiB free in {directory.resolve()}"
     if free < 64 * MIB:
         return Finding("disk", "fail", detail, "free some space, or write elsewhere")
-    return Finding("disk", "warn" if free < GIB else "ok", detail, "alerts and scores grow here" if free < GIB else "")
+    return Finding(
+        "disk",
+        "warn" if free < GIB else "ok",
+        detail,
+        "alerts and scores grow here" if free < GIB else "",
+    )
 
 
 def clock(now_s: float) -> Finding:
     shown = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now_s))
     if now_s < OLDEST_CLOCK_S:
-        return Finding("clock", "fail", f"{shown} is in the past", "set the clock, and keep it set by NTP")
+        return Finding(
+            "clock", "fail", f"{shown} is in the past", "set the clock, and keep it set by NTP"
+        )
     return Finding("clock", "ok", shown)
 
 
@@ -197,7 +269,12 @@ def _source(stream: Stream) -> Iterator[Finding]:
         return
     path, name = Path(stream.source.path), f"stream {stream.name}"
     if not path.is_file():
-        yield Finding(name, "fail", f"{path} is not there", f"set the source's path; it starts at {Path.cwd()}")
+        yield Finding(
+            name,
+            "fail",
+            f"{path} is not there",
+            f"set the source's path; it starts at {Path.cwd()}",
+        )
     elif not os.access(path, os.R_OK):
         yield Finding(name, "fail", f"{path} cannot be read", f"chmod u+r {path}")
     else:
@@ -206,23 +283,40 @@ def _source(stream: Stream) -> Iterator[Finding]:
 
 def writable(name: str, path: Path) -> Finding:
     """Whether a file can be written, or made where its nearest existing folder is."""
-    spot = path if path.exists() else next(parent for parent in path.absolute().parents if parent.exists())
+    spot = (
+        path
+        if path.exists()
+        else next(parent for parent in path.absolute().parents if parent.exists())
+    )
     if path.is_dir():
         return Finding(name, "fail", f"{path} is a folder", "name a file")
     if not os.access(spot, os.W_OK):
-        return Finding(name, "fail", f"{spot} cannot be written", f"chown it to this user, or move {path} elsewhere")
+        return Finding(
+            name,
+            "fail",
+            f"{spot} cannot be written",
+            f"chown it to this user, or move {path} elsewhere",
+        )
     return Finding(name, "ok", f"{path} can be written")
 
 
 def _print_human(findings: list[Finding]) -> None:
     width = max(len(finding.name) for finding in findings)
     for finding in findings:
-        fix = click.style(f"\n     {'':<{width}}  -> {finding.fix}", bold=True) if finding.fix else ""
-        click.echo(f"{MARKS.get(finding.status, FAIL)} {finding.name:<{width}}  {finding.detail}{fix}")
+        fix = (
+            click.style(f"\n     {'':<{width}}  -> {finding.fix}", bold=True) if finding.fix else ""
+        )
+        click.echo(
+            f"{MARKS.get(finding.status, FAIL)} {finding.name:<{width}}  {finding.detail}{fix}"
+        )
 
 
 def _print_json(findings: list[Finding]) -> None:
     import json
 
     ok = all(finding.status != "fail" for finding in findings)
-    click.echo(json.dumps({"schema": SCHEMA, "ok": ok, "findings": [asdict(f) for f in findings]}, indent=2))
+    click.echo(
+        json.dumps(
+            {"schema": SCHEMA, "ok": ok, "findings": [asdict(f) for f in findings]}, indent=2
+        )
+    )

@@ -1,4 +1,6 @@
-"""What `streamer doctor` looks at for Kafka, Redis and state: client libraries, servers, and where state is kept."""
+"""What `streamer doctor` looks at for Kafka, Redis and state: client libraries, servers, and where
+state is kept.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,11 @@ from streamer.cli.finding import Finding
 if TYPE_CHECKING:
     from streamer.config import Config
 
-TRIED_CLIENT = (3, 0, 12)  # the oldest that comes through outages, and the one that the tests run with
+TRIED_CLIENT = (
+    3,
+    0,
+    12,
+)  # the oldest that comes through outages, and the one that the tests run with
 # Compression of records -> module that kafka-python needs for it; gzip is in the standard library.
 CODECS = {"lz4": "lz4", "snappy": "snappy", "zstd": "zstandard"}
 
@@ -40,23 +46,36 @@ def libraries(
     needs_kafka = config is not None and config.speaks_kafka
     yield kafka_client(version_of("kafka-python"), needed=needs_kafka)
     yield crc32c(has("crc32c"), needed=needs_kafka)
-    yield compression({name for name, module in CODECS.items() if has(module)}, _compressions(config))
+    yield compression(
+        {name for name, module in CODECS.items() if has(module)}, _compressions(config)
+    )
     if config is not None and _reads_avro(config) and not has("fastavro"):
         yield Finding("avro", "fail", "fastavro is not installed", "pip install 'streamer[avro]'")
     if config is not None and config.store.kind == "redis" and not has("redis"):
-        yield Finding("redis client", "fail", "redis is not installed", "pip install --force-reinstall streamer")
+        yield Finding(
+            "redis client",
+            "fail",
+            "redis is not installed",
+            "pip install --force-reinstall streamer",
+        )
 
 
 def kafka_client(found: str | None, *, needed: bool) -> Finding:
-    """Another one than was tried may work; records are then read one by one, because its inside is not known."""
+    """Another one than was tried may work; records are then read one by one, because its inside is
+    not known.
+    """
     status, wanted = "fail" if needed else "warn", ".".join(map(str, TRIED_CLIENT))
     fix = f"pip install 'kafka-python=={wanted}'"
     if found is None:
         return Finding("kafka client", status, "kafka-python is not installed", fix)
     if tuple(map(int, re.findall(r"\d+", found)[:3])) < TRIED_CLIENT:
-        return Finding("kafka client", status, f"kafka-python {found} loses its way after outages", fix)
+        return Finding(
+            "kafka client", status, f"kafka-python {found} loses its way after outages", fix
+        )
     if found != wanted:
-        return Finding("kafka client", "warn", f"kafka-python {found} was never tried, and reads slower", fix)
+        return Finding(
+            "kafka client", "warn", f"kafka-python {found} was never tried, and reads slower", fix
+        )
     return Finding("kafka client", "ok", f"kafka-python {found}")
 
 
@@ -73,9 +92,13 @@ def compression(there: set[str], wanted: set[str]) -> Finding:
     lacking = sorted(wanted & set(missing))
     fix = "pip install 'streamer[compression]'"
     if lacking:
-        return Finding("compression", "fail", f"a sink wants {', '.join(lacking)}, which is not installed", fix)
+        return Finding(
+            "compression", "fail", f"a sink wants {', '.join(lacking)}, which is not installed", fix
+        )
     if missing:
-        return Finding("compression", "warn", f"topics compressed by {', '.join(missing)} cannot be read", fix)
+        return Finding(
+            "compression", "warn", f"topics compressed by {', '.join(missing)} cannot be read", fix
+        )
     return Finding("compression", "ok", f"gzip, {', '.join(sorted(there))}")
 
 
@@ -83,16 +106,27 @@ def servers(config: Config) -> Iterator[Finding]:
     """Everything that the configuration connects to."""
     from streamer.connect.connectivity import reach
 
-    yield from (Finding(found.name, found.status, found.detail, found.fix) for found in reach(config))
+    yield from (
+        Finding(found.name, found.status, found.detail, found.fix) for found in reach(config)
+    )
 
 
 def state_folder(path: Path) -> Finding:
     """Whether snapshots can be written, or their folder be made."""
-    spot = path if path.exists() else next(parent for parent in path.absolute().parents if parent.exists())
+    spot = (
+        path
+        if path.exists()
+        else next(parent for parent in path.absolute().parents if parent.exists())
+    )
     if path.exists() and not path.is_dir():
         return Finding("store", "fail", f"{path} is a file", "name a folder in store.path")
     if not os.access(spot, os.W_OK | os.X_OK):
-        return Finding("store", "fail", f"{spot} cannot be written", "chown it to this user, or change store.path")
+        return Finding(
+            "store",
+            "fail",
+            f"{spot} cannot be written",
+            "chown it to this user, or change store.path",
+        )
     return Finding("store", "ok", f"snapshots can be written to {path}")
 
 
@@ -108,4 +142,7 @@ def _compressions(config: Config | None) -> set[str]:
 
 
 def _reads_avro(config: Config) -> bool:
-    return any(stream.source.kind == "kafka" and stream.source.format == "avro" for stream in config.streams)
+    return any(
+        stream.source.kind == "kafka" and stream.source.format == "avro"
+        for stream in config.streams
+    )

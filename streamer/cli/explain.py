@@ -1,4 +1,6 @@
-"""`streamer explain`: one alert as a page for the terminal: what, where, against what, and where the network looked."""
+"""`streamer explain`: one alert as a page for the terminal: what, where, against what, and where
+the network looked.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,12 @@ OTHERS = 8
 @click.command("explain")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("alert", required=False)
-@click.option("--format", "form", type=click.Choice(["human", "json"]), default="human", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["human", "json"]), default="human", show_default=True
+)
 def explain(file: Path, alert: str | None, form: str) -> None:
-    """Explain one ALERT (an id, its beginning, or the number of its line) of a JSONL FILE of alerts.
+    """Explain one ALERT (an id, its beginning, or the number of its line) of a JSONL FILE of
+    alerts.
 
     Without ALERT: the gravest one, and a list of the others.
     """
@@ -81,10 +86,13 @@ def pick(alerts: Sequence[Alert], wanted: str | None, path: Path) -> Alert:
         return alerts[int(wanted) - 1]
     if not matches:
         raise InputError(
-            f"{path}: no alert has an id that starts with {wanted!r}; `streamer explain {path}` lists them"
+            f"{path}: no alert has an id that starts with {wanted!r}; `streamer explain {path}` "
+            f"lists them"
         )
     if len({alert.alert_id for alert in matches}) > 1:
-        raise InputError(f"{path}: {len(matches)} alerts have ids that start with {wanted!r}: {_ids(matches)}")
+        raise InputError(
+            f"{path}: {len(matches)} alerts have ids that start with {wanted!r}: {_ids(matches)}"
+        )
     return matches[0]
 
 
@@ -110,12 +118,27 @@ def page(console: Console, alert: Alert) -> None:
 
 def _facts(alert: Alert) -> list[tuple[str, str]]:
     facts = [
-        ("alert", f"{alert.alert_id} ({alert.event}, {alert.status}{', replayed' if alert.replayed else ''})"),
-        ("where", f"{alert.stream} / {alert.entity}" + "".join(f" {k}={v}" for k, v in alert.labels.items())),
+        (
+            "alert",
+            f"{alert.alert_id} ({alert.event}, "
+            f"{alert.status}{', replayed' if alert.replayed else ''})",
+        ),
+        (
+            "where",
+            f"{alert.stream} / {alert.entity}"
+            + "".join(f" {k}={v}" for k, v in alert.labels.items()),
+        ),
         ("when", f"{alert.detected_at}, incident since {alert.started_at}"),
-        ("score", f"{alert.score:.2f}, alarm at {alert.threshold:g}; so strange by chance: {alert.p_value:.2g}"),
+        (
+            "score",
+            f"{alert.score:.2f}, alarm at {alert.threshold:g}; so strange by chance: "
+            f"{alert.p_value:.2g}",
+        ),
         ("why", ", ".join(alert.reasons) or "-"),
-        ("model", f"{alert.model.version} on {alert.model.backend}, sha256 {alert.model.sha256[:12]}"),
+        (
+            "model",
+            f"{alert.model.version} on {alert.model.backend}, sha256 {alert.model.sha256[:12]}",
+        ),
     ]
     if alert.window is not None:
         w = alert.window
@@ -127,15 +150,33 @@ def _parts(alert: Alert) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2), header_style="dim")
-    for name, justify in (("", "left"), ("observed", "right"), ("expected", "right"), ("share", "right"), ("", "left")):
+    for name, justify in (
+        ("", "left"),
+        ("observed", "right"),
+        ("expected", "right"),
+        ("share", "right"),
+        ("", "left"),
+    ):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for part in sorted(alert.channels, key=lambda part: -part.share)[:CHANNELS]:
-        table.add_row(f"  {plain(part.name)}", _amount(part.observed, part.unit), _band(part), *_share(part.share))
+        table.add_row(
+            f"  {plain(part.name)}",
+            _amount(part.observed, part.unit),
+            _band(part),
+            *_share(part.share),
+        )
     if len(alert.channels) > CHANNELS:
-        table.add_row(f"  ... and {len(alert.channels) - CHANNELS} channels with less", "", "", "", "")
+        table.add_row(
+            f"  ... and {len(alert.channels) - CHANNELS} channels with less", "", "", "", ""
+        )
     if alert.rhythm is not None:
         r = alert.rhythm
-        table.add_row("  rhythm (gap)", f"{r.gap_s:.4g} s", f"{r.low_s:.4g} to {r.high_s:.4g} s", *_share(r.share))
+        table.add_row(
+            "  rhythm (gap)",
+            f"{r.gap_s:.4g} s",
+            f"{r.low_s:.4g} to {r.high_s:.4g} s",
+            *_share(r.share),
+        )
     return table
 
 
@@ -179,7 +220,8 @@ def sparkline(values: Sequence[float | None]) -> str:
     low, high = (min(known), max(known)) if known else (0.0, 0.0)
     step = (high - low) / (len(SPARK) - 1) or 1.0
     return "".join(
-        " " if value is None or not math.isfinite(value) else SPARK[round((value - low) / step)] for value in values
+        " " if value is None or not math.isfinite(value) else SPARK[round((value - low) / step)]
+        for value in values
     )
 
 
@@ -194,14 +236,18 @@ def _attention(console: Console, alert: Alert) -> None:
 
 
 def _others(console: Console, alerts: Sequence[Alert], chosen: Alert) -> None:
-    rest = [alert for alert in alerts if alert.event == "opened" and alert.alert_id != chosen.alert_id]
+    rest = [
+        alert for alert in alerts if alert.event == "opened" and alert.alert_id != chosen.alert_id
+    ]
     if not rest:
         return
     console.print()
     console.print(f"  {len(rest)} more, the gravest first:", style="dim")
     for alert in sorted(rest, key=lambda alert: -alert.score)[:OTHERS]:
         console.print(
-            f"  {alert.alert_id}  {alert.detected_at}  {plain(alert.summary)}", overflow="ellipsis", no_wrap=True
+            f"  {alert.alert_id}  {alert.detected_at}  {plain(alert.summary)}",
+            overflow="ellipsis",
+            no_wrap=True,
         )
 
 

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from streamer.cli.init_yaml import FoundStream, literal, render
-from streamer.cli.kafka_address import SCHEME, Base, TopicAddress, at, load_base, parse_address, quiet
+from streamer.cli.kafka_address import (
+    SCHEME,
+    Base,
+    TopicAddress,
+    at,
+    load_base,
+    parse_address,
+    quiet,
+)
 
 if TYPE_CHECKING:
     from streamer.connect.files.infer import Guess
@@ -33,16 +41,35 @@ BURST_S = 2.0  # what came within less says nothing of a rate
 
 @click.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
-@click.option("--from", "origin", metavar="kafka://HOST:PORT/TOPIC", help="The topic to look into, instead of a FILE.")
-@click.option("--out", type=click.Path(path_type=Path), default="config.yaml", show_default=True, metavar="FILE")
+@click.option(
+    "--from",
+    "origin",
+    metavar="kafka://HOST:PORT/TOPIC",
+    help="The topic to look into, instead of a FILE.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="config.yaml",
+    show_default=True,
+    metavar="FILE",
+)
 @click.option("--yes", is_flag=True, help="Write over a file that is there.")
 @click.option(
-    "-c", "--config", "config", type=click.Path(path_type=Path), metavar="FILE",
+    "-c",
+    "--config",
+    "config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
     help="Takes the kafka and schema_registry sections from this file.",
-)  # fmt: skip
+)
 @click.option("--registry", metavar="URL", help="The schema registry of Avro records.")
 @click.option(
-    "--seconds", type=click.IntRange(1, 600), default=10, show_default=True, help="How long to wait for records."
+    "--seconds",
+    type=click.IntRange(1, 600),
+    default=10,
+    show_default=True,
+    help="How long to wait for records.",
 )
 def init(
     *,
@@ -54,16 +81,24 @@ def init(
     registry: str | None,
     seconds: int,
 ) -> None:
-    """Look at a FILE or at the newest records of a topic, and write a commented config.yaml that reads them.
+    """Look at a FILE or at the newest records of a topic, and write a commented config.yaml that
+    reads them.
 
-    What was found is said in plain words, and what is uncertain too. The file is checked before it is written.
+    What was found is said in plain words, and what is uncertain too. The file is checked before it
+    is written.
     """
     if (file is None) == (origin is None):
         raise click.UsageError(f"name a FILE, or a topic with --from {SCHEME}host:port/topic")
     if out.exists() and not yes:
-        raise click.UsageError(f"{out} is there already; name another with --out FILE, or write over it with --yes")
+        raise click.UsageError(
+            f"{out} is there already; name another with --out FILE, or write over it with --yes"
+        )
     quiet()
-    found = from_file(file) if file is not None else from_topic(_address(origin or ""), config, registry, seconds)
+    found = (
+        from_file(file)
+        if file is not None
+        else from_topic(_address(origin or ""), config, registry, seconds)
+    )
     _write(out, render(found), has_secret=_has_secret(found))
     for note in found.notes:
         click.echo(f"  {note}")
@@ -88,21 +123,29 @@ def from_file(path: Path) -> FoundStream:
 
     guess = guess_fields(path)
     columns = guess.columns
-    source = FileSource(path, guess.fields, form=guess.form, separator=guess.separator, columns=columns, rows=SAMPLE)
+    source = FileSource(
+        path, guess.fields, form=guess.form, separator=guess.separator, columns=columns, rows=SAMPLE
+    )
     with closing(source):
         poll = source.poll(1.0)
     batches, rejected = ((), ()) if poll is None else (poll.batches, poll.rejected)
-    fields = RecordFields(guess.fields.channels, guess.fields.entity, guess.fields.time, guess.time_unit)
+    fields = RecordFields(
+        guess.fields.channels, guess.fields.entity, guess.fields.time, guess.time_unit
+    )
     said = InitNotes(list(guess.notes))
     shape = shape_of(batches, fields.channels)
     said.shape(shape, fields, rate=None)
     said.rejected(shape.rows, rejected)
     section = {"kind": "file", "path": literal(str(path))}
     section |= {} if guess.form == "jsonl" else {"separator": guess.separator}
-    return _found(path.stem, f"the first {shape.rows:,} rows of {path}", section, fields, shape, said)
+    return _found(
+        path.stem, f"the first {shape.rows:,} rows of {path}", section, fields, shape, said
+    )
 
 
-def from_topic(address: TopicAddress, path: Path | None, registry: str | None, seconds: int) -> FoundStream:
+def from_topic(
+    address: TopicAddress, path: Path | None, registry: str | None, seconds: int
+) -> FoundStream:
     """What the newest records of a topic hold."""
     from streamer.connect.kafka.consumer.peek import Peek
     from streamer.errors import InputError
@@ -114,7 +157,8 @@ def from_topic(address: TopicAddress, path: Path | None, registry: str | None, s
         records = peek.latest(SAMPLE, seconds)
     if not records:
         raise InputError(
-            f"{address}: nothing is there and nothing came in {seconds} s; start its producer and try again"
+            f"{address}: nothing is there and nothing came in {seconds} s; start its producer and "
+            f"try again"
         )
     found = understand(records, partitions, address.topic, base)
     sections = raw_sections(path)
@@ -124,7 +168,9 @@ def from_topic(address: TopicAddress, path: Path | None, registry: str | None, s
     return replace(found, kafka={**sections.get("kafka", {}), **servers}, schema_registry=schemas)
 
 
-def understand(records: Sequence[PeekedRecord], partitions: int, topic: str, base: Base) -> FoundStream:
+def understand(
+    records: Sequence[PeekedRecord], partitions: int, topic: str, base: Base
+) -> FoundStream:
     """Records to a configuration without the sections of servers."""
     from streamer.connect.files.infer import guess_fields
     from streamer.connect.formats.columns import RecordFields
@@ -136,9 +182,14 @@ def understand(records: Sequence[PeekedRecord], partitions: int, topic: str, bas
     source: dict[str, Any] = {"kind": "kafka", "topic": topic, "group": "streamer", "format": form}
     source |= {"columns": list(guess.columns or ())} if form == "csv" else {}
     said = InitNotes(
-        [f"{len(records):,} records of {partitions} partitions looked at: {_format_note(form)}", *guess.notes[1:]]
+        [
+            f"{len(records):,} records of {partitions} partitions looked at: {_format_note(form)}",
+            *guess.notes[1:],
+        ]
     )
-    fields = said.beside(records, RecordFields(guess.fields.channels, guess.fields.entity, guess.fields.time, "auto"))
+    fields = said.beside(
+        records, RecordFields(guess.fields.channels, guess.fields.entity, guess.fields.time, "auto")
+    )
     batches, rejected = decoded(records, source, fields, base)
     fields = replace(fields, time_unit="auto" if fields.time in fields.outside else guess.time_unit)
     shape = shape_of(batches, fields.channels)
@@ -146,8 +197,13 @@ def understand(records: Sequence[PeekedRecord], partitions: int, topic: str, bas
     said.rejected(shape.rows, rejected)
     said.topic(records, batches, partitions)
     said.columns(guess, form)
-    source = {name: list(map(literal, value)) if name == "columns" else value for name, value in source.items()}
-    return _found(topic, f"the newest {len(records):,} records of {topic}", source, fields, shape, said)
+    source = {
+        name: list(map(literal, value)) if name == "columns" else value
+        for name, value in source.items()
+    }
+    return _found(
+        topic, f"the newest {len(records):,} records of {topic}", source, fields, shape, said
+    )
 
 
 def decoded(
@@ -162,13 +218,21 @@ def decoded(
     from streamer.event import Lease
 
     body = {"name": "sample", "source": source, "fields": _fields(fields, str)}
-    registry = {} if base.schema_registry is None else {"schema_registry": {"url": base.schema_registry.url}}
-    stream = config_from({"version": 1, "streams": [body], "kafka": {}, **registry}, env=os.environ).streams[0]
+    registry = (
+        {}
+        if base.schema_registry is None
+        else {"schema_registry": {"url": base.schema_registry.url}}
+    )
+    stream = config_from(
+        {"version": 1, "streams": [body], "kafka": {}, **registry}, env=os.environ
+    ).streams[0]
     lease, full = Lease(str(source["topic"]), 0), _with_value(records)
     decoder = decoder_for(stream, base.schema_registry)(lease)
     times_ms = np.array([record.timestamp_ms for record in full], np.int64)
     beside = RecordMetadata(lease, [record.key for record in full], times_ms)
-    batch, rejected = decoder.decode([record.value or b"" for record in full], np.arange(len(full)), beside)
+    batch, rejected = decoder.decode(
+        [record.value or b"" for record in full], np.arange(len(full)), beside
+    )
     return [batch] if len(batch) else [], rejected
 
 
@@ -180,7 +244,11 @@ def _fields(fields: RecordFields, named: Callable[[str], str]) -> dict[str, Any]
         return name if name in fields.outside else named(written(name))
 
     time = None if fields.time is None else {"path": at(fields.time), "unit": fields.time_unit}
-    return {"entity": list(map(at, fields.entity)), "time": time, "channels": list(map(named, fields.channels))}
+    return {
+        "entity": list(map(at, fields.entity)),
+        "time": time,
+        "channels": list(map(named, fields.channels)),
+    }
 
 
 class InitNotes:
@@ -194,11 +262,15 @@ class InitNotes:
         from streamer.connect.formats.record_metadata import KEY, TIMESTAMP
 
         if not fields.entity and keys_name(records):
-            self.notes.append("no field looks like the name of a device or a customer, but the keys of the records do")
+            self.notes.append(
+                "no field looks like the name of a device or a customer, but the keys of the "
+                "records do"
+            )
             fields = replace(fields, entity=(KEY,), outside=fields.outside | {KEY})
         if fields.time is None and all(record.timestamp_ms > 0 for record in records):
             self.unsure.append(
-                "no field looks like a time: the records' timestamps are taken, which may be when they were sent"
+                "no field looks like a time: the records' timestamps are taken, which may be when "
+                "they were sent"
             )
             fields = replace(fields, time=TIMESTAMP, outside=fields.outside | {TIMESTAMP})
         return fields
@@ -207,47 +279,77 @@ class InitNotes:
         from streamer.connect.files.infer import spoken_seconds
 
         if fields.entity and fields.time:
-            each = f", each usually {spoken_seconds(shape.gap_s)} apart" if math.isfinite(shape.gap_s) else ""
+            each = (
+                f", each usually {spoken_seconds(shape.gap_s)} apart"
+                if math.isfinite(shape.gap_s)
+                else ""
+            )
             self.notes.append(f"{shape.entities:,} entities in the sample{each}")
         if rate is not None:
             self.notes.append(
-                f"about {rate:,.0f} records/s at the end of the topic" if rate >= 1 else "less than 1 record/s"
+                f"about {rate:,.0f} records/s at the end of the topic"
+                if rate >= 1
+                else "less than 1 record/s"
             )
         if fields.time and shape.late_s > 0:
             self.notes.append(f"some events come up to {spoken_seconds(shape.late_s)} late")
         if fields.time is None:
             self.unsure.append(
-                "no field looks like a time: name one in fields.time, else rhythm and gaps are not judged"
+                "no field looks like a time: name one in fields.time, else rhythm and gaps are "
+                "not judged"
             )
         if fields.time and fields.time_unit == "auto" and fields.time not in fields.outside:
-            self.unsure.append(f"the unit of {fields.time}: its values do not agree, so each is told by its size")
+            self.unsure.append(
+                f"the unit of {fields.time}: its values do not agree, so each is told by its size"
+            )
         if not fields.entity:
-            self.unsure.append("no field looks like the name of a device or a customer: all is taken for one series")
+            self.unsure.append(
+                "no field looks like the name of a device or a customer: all is taken for one "
+                "series"
+            )
         if shape.rows < FEW_ROWS:
             self.unsure.append(f"only {shape.rows} rows were there to look at")
-        self.unsure += [f"channel {name} is empty in most rows: leave it out?" for name in shape.silent]
+        self.unsure += [
+            f"channel {name} is empty in most rows: leave it out?" for name in shape.silent
+        ]
 
     def rejected(self, rows: int, rejected: Sequence[Rejected]) -> None:
         if rejected:
             first = rejected[0]
             share = f"{len(rejected):,} of {rows + len(rejected):,}"
-            self.unsure.append(f"{share} records cannot be read, the first because {first.reason}: {first.detail}")
+            self.unsure.append(
+                f"{share} records cannot be read, the first because {first.reason}: {first.detail}"
+            )
 
-    def topic(self, records: Sequence[PeekedRecord], batches: Sequence[EventBatch], partitions: int) -> None:
+    def topic(
+        self, records: Sequence[PeekedRecord], batches: Sequence[EventBatch], partitions: int
+    ) -> None:
         if partitions > 1 and (without := sum(record.key is None for record in records)):
-            problem = f"{without:,} records have no key, so the events of one entity are spread over the partitions"
-            self.unsure.append(f"{problem} and their order is lost: let the producer key them by the entity")
-        ages = [record.timestamp_ms / 1000 - _time_of(batches, i) for i, record in enumerate(_with_value(records))]
+            problem = (
+                f"{without:,} records have no key, so the events of one entity are spread "
+                f"over the partitions"
+            )
+            self.unsure.append(
+                f"{problem} and their order is lost: let the producer key them by the entity"
+            )
+        ages = [
+            record.timestamp_ms / 1000 - _time_of(batches, i)
+            for i, record in enumerate(_with_value(records))
+        ]
         behind = sorted(age for age in ages if math.isfinite(age))
         if behind and behind[len(behind) // 2] > OLD_S:
-            self.notes.append("event times lie far behind the records' own: this is recorded data, or a slow producer")
+            self.notes.append(
+                "event times lie far behind the records' own: this is recorded data, or a slow "
+                "producer"
+            )
         if behind and behind[0] < -OLD_S:
             self.unsure.append("some event times lie in the future: is the unit of the time right?")
 
     def columns(self, guess: Guess, form: str) -> None:
         if form == "csv" and any(re.fullmatch(r"column_\d+", name) for name in guess.columns or ()):
             self.unsure.append(
-                "rows of a topic have no header: rename column_1, column_2, ... in columns and in fields"
+                "rows of a topic have no header: rename column_1, column_2, ... in columns and in "
+                "fields"
             )
 
 
@@ -283,15 +385,27 @@ def _format_note(form: str) -> str:
 
 
 def _found(
-    name: str, looked_at: str, source: Mapping[str, Any], fields: RecordFields, shape: Shape, said: InitNotes
-) -> FoundStream:  # fmt: skip
+    name: str,
+    looked_at: str,
+    source: Mapping[str, Any],
+    fields: RecordFields,
+    shape: Shape,
+    said: InitNotes,
+) -> FoundStream:
     told = _fields(fields, literal)
     return FoundStream(
-        name=_stream_name(name), looked_at=looked_at, source=source, entity=tuple(told["entity"]),
-        time=None if fields.time is None else told["time"]["path"], unit=fields.time_unit,
-        channels=tuple(told["channels"]), late=_late(shape.late_s), entities=shape.entities, notes=said.notes,
+        name=_stream_name(name),
+        looked_at=looked_at,
+        source=source,
+        entity=tuple(told["entity"]),
+        time=None if fields.time is None else told["time"]["path"],
+        unit=fields.time_unit,
+        channels=tuple(told["channels"]),
+        late=_late(shape.late_s),
+        entities=shape.entities,
+        notes=said.notes,
         unsure=said.unsure,
-    )  # fmt: skip
+    )
 
 
 def _stream_name(text: str) -> str:
@@ -311,7 +425,11 @@ def raw_sections(path: Path | None) -> dict[str, Any]:
     from streamer.config.expand import Expanded
 
     data = {} if path is None else parse_text(path.read_text("utf-8-sig"), str(path), Expanded).data
-    return {name: data[name] for name in ("kafka", "schema_registry") if isinstance(data, dict) and data.get(name)}
+    return {
+        name: data[name]
+        for name in ("kafka", "schema_registry")
+        if isinstance(data, dict) and data.get(name)
+    }
 
 
 def _has_secret(found: FoundStream) -> bool:
@@ -327,13 +445,16 @@ def _write(out: Path, text: str, *, has_secret: bool) -> None:
     draft = out.with_name(f".{out.name}.{os.getpid()}")
     try:
         with os.fdopen(
-            os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600 if has_secret else 0o644), "w"
+            os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600 if has_secret else 0o644),
+            "w",
         ) as file:
             file.write(text)
         load_config(draft)
         draft.replace(out)
     except ConfigErrors as exc:
-        raise InputError(f"what was found makes no configuration that works; write one by hand:\n{exc}") from exc
+        raise InputError(
+            f"what was found makes no configuration that works; write one by hand:\n{exc}"
+        ) from exc
     except OSError as exc:
         raise InputError(f"{out}: cannot be written: {exc.strerror or exc}") from exc
     finally:

@@ -1,4 +1,6 @@
-"""The text of a config.yaml for what `init` found: every line that a person may want to change carries its reason."""
+"""The text of a config.yaml for what `init` found: every line that a person may want to change
+carries its reason.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ NOT_PLAIN = {"null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan",
 
 @dataclass(frozen=True, slots=True)
 class FoundStream:
-    """What the new configuration says. `kafka` is the section as data; None: the source is a file."""
+    """What the new configuration says. `kafka` is the section as data; None: the source
+    is a file.
+    """
 
     name: str
     looked_at: str
@@ -40,8 +44,12 @@ def render(found: FoundStream) -> str:
         *(f"# UNSURE: {comment(doubt)}" for doubt in found.unsure),
         "version: 1",
         "",
-        *_section("kafka", found.kafka, "how the brokers are reached; secrets as ${VAR} or ${file:/path}"),
-        *_section("schema_registry", found.schema_registry, "where the schemas of avro records are"),
+        *_section(
+            "kafka", found.kafka, "how the brokers are reached; secrets as ${VAR} or ${file:/path}"
+        ),
+        *_section(
+            "schema_registry", found.schema_registry, "where the schemas of avro records are"
+        ),
         *_stream(found),
         *_rest(found),
     ]
@@ -59,11 +67,17 @@ def _stream(found: FoundStream) -> list[str]:
     return [
         "streams:",
         f"  - name: {scalar(found.name)}",
-        "    # preset: sensors                 # sensors | transactions | metrics | edge: settings for a kind of data",
+        "    # preset: sensors                 # sensors | transactions | metrics | edge: "
+        "settings for a kind of data",
         f"    source: {flow(found.source)}",
         "    fields:",
-        _with_reason(f"      entity: {entity}", "what is judged by itself; [] = the stream is one series"),
-        _with_reason(f"      time: {time}", "unit: auto | s | ms | us | ns | iso; null = records have no time"),
+        _with_reason(
+            f"      entity: {entity}", "what is judged by itself; [] = the stream is one series"
+        ),
+        _with_reason(
+            f"      time: {time}",
+            "unit: auto | s | ms | us | ns | iso; null = records have no time",
+        ),
         _with_reason(f"      channels: {flow(list(found.channels))}", "what is watched"),
         "      # units: {" + f"{scalar(found.channels[0])}: mm/s" + "}   # shown with every alert",
         "    window: "
@@ -81,7 +95,8 @@ def _stream(found: FoundStream) -> list[str]:
 def _rest(found: FoundStream) -> list[str]:
     topics = [
         "  # - {kind: kafka, topic: alerts}     # as CloudEvents, keyed by entity",
-        "# dead_letters: {kind: kafka, topic: dead-letters}   # records that cannot be read, with the reason",
+        "# dead_letters: {kind: kafka, topic: dead-letters}   # records that cannot be read, with "
+        "the reason",
         "store: {kind: files, path: state/snapshots}   # the detectors' memory survives a restart",
     ]
     return [
@@ -99,7 +114,11 @@ def _with_reason(setting: str, reason: str) -> str:
 def flow(value: Any) -> str:
     """Plain data as YAML in one line."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{scalar(str(key))}: {flow(each)}" for key, each in value.items()) + "}"
+        return (
+            "{"
+            + ", ".join(f"{scalar(str(key))}: {flow(each)}" for key, each in value.items())
+            + "}"
+        )
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(flow, value)) + "]"
     return scalar(value)

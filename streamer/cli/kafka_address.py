@@ -28,11 +28,14 @@ class TopicAddress:
 
 
 def parse_address(text: str) -> TopicAddress:
-    """`kafka://host[:port][,host[:port]...]/topic`; ValueError says what to write, and repeats no password."""
+    """`kafka://host[:port][,host[:port]...]/topic`; ValueError says what to write, and repeats no
+    password.
+    """
     rest = text.removeprefix(SCHEME)
     if "@" in rest:
         raise ValueError(
-            f"an address holds no user or password: write {SCHEME}host:port/topic and put the login into the "
+            f"an address holds no user or password: write {SCHEME}host:port/topic and put the "
+            f"login into the "
             "kafka.security section of a file that -c names"
         )
     hosts, slash, topic = rest.partition("/")
@@ -52,7 +55,9 @@ class TopicParam(click.ParamType[TopicAddress]):
 
     name = "address"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> TopicAddress:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> TopicAddress:
         try:
             return value if isinstance(value, TopicAddress) else parse_address(value)
         except ValueError as exc:
@@ -68,14 +73,18 @@ class Base:
 
 
 def quiet() -> None:
-    """Before any client is built: only our own errors reach the terminal, and nothing reaches standard output."""
+    """Before any client is built: only our own errors reach the terminal, and nothing reaches
+    standard output.
+    """
     from streamer import log
 
     log.setup("error", libraries=False)
 
 
 def load_base(path: Path | None, sets: tuple[str, ...] = ()) -> Base:
-    """The `kafka:` and `schema_registry:` sections of a file, which needs no others; defaults without one."""
+    """The `kafka:` and `schema_registry:` sections of a file, which needs no others; defaults
+    without one.
+    """
     import os
 
     from streamer.config import config_from
@@ -98,7 +107,9 @@ def _data(path: Path) -> dict[str, Any]:
         document = parse(path.read_bytes(), str(path), os.environ)
     except OSError as exc:
         raise InputError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
-    problems = [p for p in document.problems if not p.path or p.path[0] in ("kafka", "schema_registry")]
+    problems = [
+        p for p in document.problems if not p.path or p.path[0] in ("kafka", "schema_registry")
+    ]
     if problems:
         raise ConfigErrors(problems)
     return document.data if isinstance(document.data, dict) else {}
@@ -116,7 +127,9 @@ def at(base: Kafka, address: TopicAddress) -> Kafka:
 
 
 def the_stream(config: Config, name: str | None) -> Any:
-    """The Kafka stream that is meant: the named one, or the only one. UsageError or ConfigError otherwise."""
+    """The Kafka stream that is meant: the named one, or the only one. UsageError or ConfigError
+    otherwise.
+    """
     from streamer.errors import ConfigError
 
     if name is not None:
@@ -128,6 +141,10 @@ def the_stream(config: Config, name: str | None) -> Any:
     streams = [stream for stream in config.streams if stream.source.kind == "kafka"]
     if len(streams) != 1:
         names = ", ".join(stream.name for stream in streams)
-        problem = f"several streams read Kafka ({names}): choose one" if streams else "no stream reads Kafka: name one"
+        problem = (
+            f"several streams read Kafka ({names}): choose one"
+            if streams
+            else "no stream reads Kafka: name one"
+        )
         raise click.UsageError(f"{problem} with --stream NAME")
     return streams[0]

@@ -1,4 +1,6 @@
-"""`streamer`: the group of commands. A command's module is imported when it is called, so that --help is instant."""
+"""`streamer`: the group of commands. A command's module is imported when it is called, so that
+--help is instant.
+"""
 
 from __future__ import annotations
 
@@ -32,38 +34,70 @@ class CommandEntry:
 
 COMMANDS: Mapping[str, CommandEntry] = {
     "demo": CommandEntry(
-        "streamer.cli.demo:demo", "Show the whole product on simulated data, in a minute.", "Start here"
+        "streamer.cli.demo:demo",
+        "Show the whole product on simulated data, in a minute.",
+        "Start here",
     ),
     "score": CommandEntry(
-        "streamer.cli.score:score", "Score CSV or JSONL files, without any configuration.", "Start here"
+        "streamer.cli.score:score",
+        "Score CSV or JSONL files, without any configuration.",
+        "Start here",
     ),
     "init": CommandEntry(
-        "streamer.cli.init:init", "Look into a topic or a file and write its config.yaml.", "Start here"
+        "streamer.cli.init:init",
+        "Look into a topic or a file and write its config.yaml.",
+        "Start here",
     ),
-    "check": CommandEntry("streamer.cli.check:check", "Find everything that is wrong with a configuration.", "Run"),
+    "check": CommandEntry(
+        "streamer.cli.check:check", "Find everything that is wrong with a configuration.", "Run"
+    ),
     "run": CommandEntry("streamer.cli.run:run", "Run the daemon: events in, alerts out.", "Run"),
-    "tap": CommandEntry("streamer.cli.tap:tap", "See what flows through a topic, as it is understood here.", "Run"),
-    "replay": CommandEntry(
-        "streamer.cli.replay:replay", "Push the rows of a file into a topic, at their pace or faster.", "Run"
+    "tap": CommandEntry(
+        "streamer.cli.tap:tap", "See what flows through a topic, as it is understood here.", "Run"
     ),
-    "dlq": CommandEntry("streamer.cli.dlq:dlq", "Look through rejected records, and send them back.", "Run"),
-    "alerts": CommandEntry("streamer.cli.alerts:alerts", "List incidents, and say what they were.", "Run"),
+    "replay": CommandEntry(
+        "streamer.cli.replay:replay",
+        "Push the rows of a file into a topic, at their pace or faster.",
+        "Run",
+    ),
+    "dlq": CommandEntry(
+        "streamer.cli.dlq:dlq", "Look through rejected records, and send them back.", "Run"
+    ),
+    "alerts": CommandEntry(
+        "streamer.cli.alerts:alerts", "List incidents, and say what they were.", "Run"
+    ),
     "explain": CommandEntry("streamer.cli.explain:explain", "Explain one alert in full.", "Run"),
     "backtest": CommandEntry(
         "streamer.cli.backtest:backtest", "Replay a stream and list what would have fired.", "Judge"
     ),
-    "eval": CommandEntry("streamer.cli.evaluate:evaluate", "Measure scores against labels.", "Judge"),
-    "train": CommandEntry("streamer.cli.train:train", "Train a model on the streams of a configuration.", "Judge"),
-    "window": CommandEntry("streamer.cli.window:window", "Suggest how much past a window has to hold.", "Judge"),
+    "eval": CommandEntry(
+        "streamer.cli.evaluate:evaluate", "Measure scores against labels.", "Judge"
+    ),
+    "train": CommandEntry(
+        "streamer.cli.train:train", "Train a model on the streams of a configuration.", "Judge"
+    ),
+    "window": CommandEntry(
+        "streamer.cli.window:window", "Suggest how much past a window has to hold.", "Judge"
+    ),
     "retrain": CommandEntry(
-        "streamer.cli.retrain:retrain", "Train the champion further if it is due; publish the challenger.", "Judge"
+        "streamer.cli.retrain:retrain",
+        "Train the champion further if it is due; publish the challenger.",
+        "Judge",
     ),
-    "model": CommandEntry("streamer.cli.model:model", "Look through the models, promote one, roll back.", "Judge"),
+    "model": CommandEntry(
+        "streamer.cli.model:model", "Look through the models, promote one, roll back.", "Judge"
+    ),
     "schema": CommandEntry(
-        "streamer.cli.schema:schema", "Print the JSON schema of config.yaml or of an alert.", "Tools"
+        "streamer.cli.schema:schema",
+        "Print the JSON schema of config.yaml or of an alert.",
+        "Tools",
     ),
-    "doctor": CommandEntry("streamer.cli.doctor:doctor", "Check this machine; every finding carries its fix.", "Tools"),
-    "bench": CommandEntry("streamer.cli.bench:bench", "Measure events a second, latency and memory here.", "Tools"),
+    "doctor": CommandEntry(
+        "streamer.cli.doctor:doctor", "Check this machine; every finding carries its fix.", "Tools"
+    ),
+    "bench": CommandEntry(
+        "streamer.cli.bench:bench", "Measure events a second, latency and memory here.", "Tools"
+    ),
 }
 
 
@@ -98,7 +132,9 @@ class Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title in dict.fromkeys(entry.group for entry in COMMANDS.values()):
             with formatter.section(title):
-                formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items() if entry.group == title])
+                formatter.write_dl(
+                    [(name, entry.help) for name, entry in COMMANDS.items() if entry.group == title]
+                )
 
 
 def load(entry: CommandEntry) -> click.Command:
@@ -134,7 +170,8 @@ def _nearest(name: str) -> str:
 def cli() -> None:
     """Streaming anomaly detection that explains itself: events in, plain-worded alerts out.
 
-    Data goes to standard output, logs and progress to standard error. Every flag can be set by STREAMER_<FLAG>.
+    Data goes to standard output, logs and progress to standard error. Every flag can be set by
+    STREAMER_<FLAG>.
     """
 
 
@@ -144,7 +181,9 @@ def main(args: list[str] | None = None) -> NoReturn:
 
 
 def run(args: list[str] | None = None) -> int:
-    """The exit code of a command line. Errors of our tree and of usage are told in one line on standard error."""
+    """The exit code of a command line. Errors of our tree and of usage are told in one line on
+    standard error.
+    """
     try:
         result: Any = cli.main(args, prog_name="streamer", standalone_mode=False)
         sys.stdout.flush()

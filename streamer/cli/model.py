@@ -30,23 +30,28 @@ def common(command: Command) -> Command:
 
 
 def why_option(command: Command) -> Command:
-    return click.option("--why", default="by hand", show_default=True, metavar="TEXT", help="For the audit trail.")(
-        command
-    )
+    return click.option(
+        "--why", default="by hand", show_default=True, metavar="TEXT", help="For the audit trail."
+    )(command)
 
 
 @click.group()
 def model() -> None:
     """Look through the registry of models, and say which of them judges.
 
-    NAME is a version, or an alias: champion, challenger, previous, edge. Exit codes: 0 done, 1 a model cannot be used
-    or somebody else moved it, 3 no registry is configured, 4 the gate refused the model, 5 Redis does not answer.
+    NAME is a version, or an alias: champion, challenger, previous, edge. Exit codes: 0 done, 1 a
+    model cannot be used or somebody else moved it, 3 no registry is configured, 4 the gate refused
+    the model, 5 Redis does not answer.
     """
 
 
 @model.command("list")
 @common
-@click.option("--moves", is_flag=True, help="The audit trail instead: which alias went where, when, why, by whom.")
+@click.option(
+    "--moves",
+    is_flag=True,
+    help="The audit trail instead: which alias went where, when, why, by whom.",
+)
 def list_(*, config: Path, sets: tuple[str, ...], output: str, moves: bool) -> None:
     """List the versions, oldest first, and what each is."""
     from streamer.cli.model_views import move_line, move_row, row, table
@@ -57,7 +62,11 @@ def list_(*, config: Path, sets: tuple[str, ...], output: str, moves: bool) -> N
             say(output, {"moves": list(map(move_row, trail))}, map(move_line, trail))
             return
         rows = [row(desk.registry, version) for version in desk.registry.versions()]
-        say(output, {"aliases": dict(desk.registry.aliases()), "versions": rows}, table(rows) if rows else ["none yet"])
+        say(
+            output,
+            {"aliases": dict(desk.registry.aliases()), "versions": rows},
+            table(rows) if rows else ["none yet"],
+        )
 
 
 @model.command()
@@ -69,7 +78,11 @@ def show(*, config: Path, sets: tuple[str, ...], output: str, name: str) -> None
 
     with opened(config, sets) as desk:
         bundle, where = desk.bundle(name), desk.registry.path(name)
-        told = page(bundle, [a for a, held in desk.registry.aliases().items() if held == bundle.version], where)
+        told = page(
+            bundle,
+            [a for a, held in desk.registry.aliases().items() if held == bundle.version],
+            where,
+        )
     say(output, told, lines_of(told))
 
 
@@ -90,7 +103,9 @@ def diff(*, config: Path, sets: tuple[str, ...], output: str, old: str, new: str
 @common
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 def verify(*, config: Path, sets: tuple[str, ...], output: str, names: tuple[str, ...]) -> int:
-    """Check hashes and signatures, of every version if none is named; exit 1 if one cannot be used."""
+    """Check hashes and signatures, of every version if none is named; exit 1 if one
+    cannot be used.
+    """
     from streamer.errors import StreamerError
 
     found: dict[str, str | None] = {}
@@ -101,7 +116,10 @@ def verify(*, config: Path, sets: tuple[str, ...], output: str, names: tuple[str
                 found[name] = None
             except StreamerError as exc:
                 found[name] = str(exc)
-    lines = [f"ok    {name}" if problem is None else f"FAIL  {problem}" for name, problem in found.items()]
+    lines = [
+        f"ok    {name}" if problem is None else f"FAIL  {problem}"
+        for name, problem in found.items()
+    ]
     ok = not any(found.values())
     say(output, {"ok": ok, "problems": found}, lines or ["nothing to verify"])
     return 0 if ok else 1
@@ -112,16 +130,26 @@ def verify(*, config: Path, sets: tuple[str, ...], output: str, names: tuple[str
 @why_option
 @yes_option
 @click.argument("name", default="challenger")
-def promote(*, config: Path, sets: tuple[str, ...], output: str, why: str, yes: bool, name: str) -> int:
-    """Let a model judge, the challenger by default. Every daemon on this registry takes it over within seconds."""
+def promote(
+    *, config: Path, sets: tuple[str, ...], output: str, why: str, yes: bool, name: str
+) -> int:
+    """Let a model judge, the challenger by default. Every daemon on this registry takes it over
+    within seconds.
+    """
     from streamer.lifecycle import promotion
 
     with opened(config, sets) as desk:
         version, aliases = desk.bundle(name).version, desk.registry.aliases()
-        confirm(f"promote {version}? The champion is {aliases.get('champion', 'nothing')}.", yes=yes)
+        confirm(
+            f"promote {version}? The champion is {aliases.get('champion', 'nothing')}.", yes=yes
+        )
         done = promotion.promote(desk.registry, version, why, over=aliases, check=desk.trust)
         told = {"done": done, "aliases": dict(desk.registry.aliases())}
-    said = f"{version} is champion" if done else "somebody else moved the champion just now; look, and decide again"
+    said = (
+        f"{version} is champion"
+        if done
+        else "somebody else moved the champion just now; look, and decide again"
+    )
     say(output, told, [said])
     return 0 if done else 1
 
@@ -148,11 +176,14 @@ def rollback(*, config: Path, sets: tuple[str, ...], output: str, why: str, yes:
 @why_option
 @click.option("--off", is_flag=True, help="Let nobody be the challenger.")
 @click.argument("name", required=False)
-def shadow(*, config: Path, sets: tuple[str, ...], output: str, why: str, off: bool, name: str | None) -> None:
+def shadow(
+    *, config: Path, sets: tuple[str, ...], output: str, why: str, off: bool, name: str | None
+) -> None:
     """Let a model be the challenger: it scores live traffic silently beside the champion.
 
-    After model.shadow.events it is let go if something speaks against it. Otherwise it is promoted by itself where the
-    gate has passed it and model.shadow.promote is auto; any other waits for `streamer model promote`.
+    After model.shadow.events it is let go if something speaks against it. Otherwise it is promoted
+    by itself where the gate has passed it and model.shadow.promote is auto; any other waits for
+    `streamer model promote`.
     """
     from streamer.lifecycle import promotion
 
@@ -170,10 +201,11 @@ def shadow(*, config: Path, sets: tuple[str, ...], output: str, why: str, off: b
 @click.argument("name")
 @click.argument("out", type=click.Path(path_type=Path))
 def export(*, config: Path, sets: tuple[str, ...], output: str, name: str, out: Path) -> None:
-    """Write a model to OUT: a new directory, one file if it ends in .tar, or its step as a graph if it ends in .onnx.
+    """Write a model to OUT: a new directory, one file if it ends in .tar, or its step as a graph if
+    it ends in .onnx.
 
-    The graph is for runtimes that are neither LiteRT nor TensorFlow, and needs the extra `onnx`; the others hold all
-    that there is of the model and can be imported elsewhere.
+    The graph is for runtimes that are neither LiteRT nor TensorFlow, and needs the extra `onnx`;
+    the others hold all that there is of the model and can be imported elsewhere.
     """
     from streamer import artifact
     from streamer.connect.storage.bundle_tar import pack
@@ -191,27 +223,41 @@ def export(*, config: Path, sets: tuple[str, ...], output: str, name: str, out: 
         pack(bundle.files, out)
     else:
         artifact.unpack(bundle, out)
-    say(output, {"version": bundle.version, "out": str(out)}, [f"{bundle.version} written to {out}"])
+    say(
+        output, {"version": bundle.version, "out": str(out)}, [f"{bundle.version} written to {out}"]
+    )
 
 
 @model.command("import")
 @common
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 def import_(*, config: Path, sets: tuple[str, ...], output: str, source: Path) -> None:
-    """Take a bundle in, a directory or a .tar, verified. No alias moves; a registry's folder is made if need be."""
+    """Take a bundle in, a directory or a .tar, verified. No alias moves; a registry's folder is
+    made if need be.
+    """
     with opened(config, sets, create=True) as desk, unpacked(source) as directory:
         from streamer import artifact
 
         artifact.load(directory, desk.trust)
         version = desk.registry.publish(directory)
-    say(output, {"version": version}, [f"{version} is in the registry; streamer model promote {version} lets it judge"])
+    say(
+        output,
+        {"version": version},
+        [f"{version} is in the registry; streamer model promote {version} lets it judge"],
+    )
 
 
 @model.command()
 @common
 @yes_option
-@click.option("--keep", type=click.IntRange(min=0), default=5, show_default=True, metavar="N",
-              help="The newest N stay, besides every model that an alias points at.")  # fmt: skip
+@click.option(
+    "--keep",
+    type=click.IntRange(min=0),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="The newest N stay, besides every model that an alias points at.",
+)
 def prune(*, config: Path, sets: tuple[str, ...], output: str, yes: bool, keep: int) -> None:
     """Remove old versions that no alias points at."""
     from streamer.lifecycle.promotion import prunable
@@ -222,13 +268,22 @@ def prune(*, config: Path, sets: tuple[str, ...], output: str, yes: bool, keep: 
             confirm(f"remove {', '.join(gone)} for ever?", yes=yes)
         for version in gone:
             desk.registry.remove(version)
-    say(output, {"removed": gone}, [f"removed {version}" for version in gone] or ["nothing to remove"])
+    say(
+        output,
+        {"removed": gone},
+        [f"removed {version}" for version in gone] or ["nothing to remove"],
+    )
 
 
 @model.command()
 @common
-@click.option("--key", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="PEM",
-              help="The private key, as `keygen` makes it.")  # fmt: skip
+@click.option(
+    "--key",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="PEM",
+    help="The private key, as `keygen` makes it.",
+)
 @click.argument("name")
 def sign(*, config: Path, sets: tuple[str, ...], output: str, key: Path, name: str) -> None:
     """Sign a model of the registry that is not signed yet."""
@@ -239,20 +294,28 @@ def sign(*, config: Path, sets: tuple[str, ...], output: str, key: Path, name: s
     with opened(config, sets) as desk, tempfile.TemporaryDirectory() as scratch:
         bundle = desk.bundle(name)
         if bundle.signature is not None:
-            raise UntrustedBundle(f"{bundle.version} is signed already, by {signing.signer(bundle.signature)}")
+            raise UntrustedBundle(
+                f"{bundle.version} is signed already, by {signing.signer(bundle.signature)}"
+            )
         signature = signing.sign(bundle.sealed, key)
         for part, blob in (bundle.files | {SIGNATURE: signature}).items():
             (Path(scratch) / part).write_bytes(blob)
         desk.registry.publish(Path(scratch))
     signer = signing.signer(signature)
-    say(output, {"version": bundle.version, "signed_by": signer}, [f"{bundle.version} is signed by {signer}"])
+    say(
+        output,
+        {"version": bundle.version, "signed_by": signer},
+        [f"{bundle.version} is signed by {signer}"],
+    )
 
 
 @model.command()
 @format_option("human", "json")
 @click.argument("out", type=click.Path(path_type=Path), metavar="PEM")
 def keygen(*, output: str, out: Path) -> None:
-    """Make a key to sign models with: the private one goes to PEM, the public one belongs into model.keys."""
+    """Make a key to sign models with: the private one goes to PEM, the public one belongs into
+    model.keys.
+    """
     from streamer import signing
 
     public = signing.generate(out)
@@ -290,7 +353,9 @@ def _registry(config: Config, *, create: bool) -> Registry:
 
     registry = open_registry(config, create=create)
     if registry is None:
-        raise ConfigError("model.registry", "is not set; write model: {registry: state/registry}, or redis")
+        raise ConfigError(
+            "model.registry", "is not set; write model: {registry: state/registry}, or redis"
+        )
     return registry
 
 

@@ -14,7 +14,18 @@ from streamer.errors import StreamerError, UntrustedBundle
 if TYPE_CHECKING:
     from streamer.protocols import Move, Registry
 
-COLUMNS = ("version", "roles", "sha256", "bytes", "created_at", "cause", "parent", "gate", "signed_by", "problem")
+COLUMNS = (
+    "version",
+    "roles",
+    "sha256",
+    "bytes",
+    "created_at",
+    "cause",
+    "parent",
+    "gate",
+    "signed_by",
+    "problem",
+)
 MAX_CELL = 60
 
 
@@ -30,22 +41,32 @@ def row(registry: Registry, version: str) -> dict[str, Any]:
 def brief(bundle: Bundle) -> dict[str, Any]:
     training = bundle.manifest.get("training", {})
     return {
-        "sha256": bundle.sha256, "bytes": sum(map(len, bundle.files.values())),
-        "created_at": training.get("created_at"), "cause": training.get("cause"), "parent": training.get("parent"),
-        "gate": gate_word(bundle), "signed_by": signer(bundle),
-    }  # fmt: skip
+        "sha256": bundle.sha256,
+        "bytes": sum(map(len, bundle.files.values())),
+        "created_at": training.get("created_at"),
+        "cause": training.get("cause"),
+        "parent": training.get("parent"),
+        "gate": gate_word(bundle),
+        "signed_by": signer(bundle),
+    }
 
 
 def page(bundle: Bundle, roles: Sequence[str], where: Path) -> dict[str, Any]:
     """Everything that a bundle says of itself."""
     manifest = bundle.manifest
     return {
-        "version": bundle.version, "roles": sorted(roles), "path": str(where), **brief(bundle),
-        "parameters": sum(weight.size for weight in bundle.weights.values()), "spec": manifest["spec"],
-        "training": manifest.get("training", {}), "calibration": bundle.calibration,
-        "parts": manifest["parts"], "gate_report": report(bundle, "gate.json"),
+        "version": bundle.version,
+        "roles": sorted(roles),
+        "path": str(where),
+        **brief(bundle),
+        "parameters": sum(weight.size for weight in bundle.weights.values()),
+        "spec": manifest["spec"],
+        "training": manifest.get("training", {}),
+        "calibration": bundle.calibration,
+        "parts": manifest["parts"],
+        "gate_report": report(bundle, "gate.json"),
         "distil_report": report(bundle, "distil.json"),
-    }  # fmt: skip
+    }
 
 
 def report(bundle: Bundle, name: str) -> dict[str, Any] | None:
@@ -81,8 +102,14 @@ def difference(a: Bundle, b: Bundle) -> dict[str, Any]:
         for name in sorted(a.parts.keys() | b.parts.keys())
         if a.parts.get(name) != b.parts.get(name)
     }
-    return {"versions": [a.version, b.version], "sha256": [a.sha256, b.sha256], "same": a.sha256 == b.sha256,
-            "facts": facts, "weights": moved_weights(a, b), "parts_bytes": parts}  # fmt: skip
+    return {
+        "versions": [a.version, b.version],
+        "sha256": [a.sha256, b.sha256],
+        "same": a.sha256 == b.sha256,
+        "facts": facts,
+        "weights": moved_weights(a, b),
+        "parts_bytes": parts,
+    }
 
 
 def moved_weights(a: Bundle, b: Bundle) -> dict[str, float | str]:
@@ -122,7 +149,9 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     cells = [columns] + [[_cell(name, r.get(name)) for name in columns] for r in rows]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
     for line in cells:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        yield "  ".join(
+            cell.ljust(width) for cell, width in zip(line, widths, strict=True)
+        ).rstrip()
 
 
 def lines_of(told: Mapping[str, Any]) -> Iterator[str]:
@@ -138,7 +167,9 @@ def move_row(move: Move) -> dict[str, Any]:
 
 
 def move_line(move: Move) -> str:
-    changes = ", ".join(f"{alias} -> {version or 'nothing'}" for alias, version in move.changes.items())
+    changes = ", ".join(
+        f"{alias} -> {version or 'nothing'}" for alias, version in move.changes.items()
+    )
     return plain(f"{move.at}  {changes}  {move.why or '-'}  {move.by}")
 
 

@@ -1,4 +1,6 @@
-"""What `score` and `backtest` share: a detector over a finite source, results to files, and the account of it."""
+"""What `score` and `backtest` share: a detector over a finite source, results to files, and the
+account of it.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
 SENTENCES = 20
 DAY_S = 86_400.0
 FORMATS = click.Choice(["human", "json"])
-BACKENDS = click.Choice(["auto", "litert", "litert-fp16", "litert-int8", "keras", "numpy", "baseline"])
+BACKENDS = click.Choice(
+    ["auto", "litert", "litert-fp16", "litert-int8", "keras", "numpy", "baseline"]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +40,12 @@ class Destinations:
     plot: Path | None = None
 
     def of(self, name: str) -> Destinations:
-        """The same for one of several inputs: in a directory NAME.ext, else beside the given path, STEM-NAME.ext."""
-        return Destinations(*(_named(path, name, ext) for path, ext in zip(self.paths, _EXTENSIONS, strict=True)))
+        """The same for one of several inputs: in a directory NAME.ext, else beside the given path,
+        STEM-NAME.ext.
+        """
+        return Destinations(
+            *(_named(path, name, ext) for path, ext in zip(self.paths, _EXTENSIONS, strict=True))
+        )
 
     @property
     def paths(self) -> tuple[Path | None, Path | None, Path | None]:
@@ -82,7 +90,9 @@ def replay(
     by_time: bool,
     fit_rows: int = 0,
 ) -> Replayed:
-    """Run the source to its end through the production detector; rows and alerts go to their files as they come."""
+    """Run the source to its end through the production detector; rows and alerts go to their files
+    as they come.
+    """
     from streamer.offline import score
 
     recorder = score.TrackRecorder(settings.channels) if destinations.plot else None
@@ -91,7 +101,9 @@ def replay(
         on_rows = (*takers, *_score_file(stack, destinations.scores, settings.channels, by_time))
         on_alert = _alert_file(stack, destinations.alerts)
         progress = stack.enter_context(progress_rows(name))
-        outputs = score.Outputs(lambda batch, scores: _each(on_rows, batch, scores), on_alert, progress)
+        outputs = score.Outputs(
+            lambda batch, scores: _each(on_rows, batch, scores), on_alert, progress
+        )
         outcome = score.replay(source, judge, outputs, clock=time.perf_counter, fit_rows=fit_rows)
     return Replayed(name, settings, outcome, recorder, model, by_time, destinations)
 
@@ -101,7 +113,9 @@ def _each(calls: Sequence[TakeRows], batch: EventBatch, scores: Scores) -> None:
         call(batch, scores)
 
 
-def _score_file(stack: ExitStack, path: Path | None, channels: tuple[str, ...], by_time: bool) -> list[TakeRows]:
+def _score_file(
+    stack: ExitStack, path: Path | None, channels: tuple[str, ...], by_time: bool
+) -> list[TakeRows]:
     if path is None:
         return []
     from streamer.connect.files.scores import ScoreCsv
@@ -131,14 +145,22 @@ def progress_rows(name: str) -> Iterator[Callable[[int], None]]:
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}  {task.completed:,.0f} rows"), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}  {task.completed:,.0f} rows"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(name.replace("[", r"\["), total=None)
         yield lambda rows: progress.advance(task, rows)
 
 
-def draw(replayed: Replayed, known: Callable[[str], Sequence[tuple[float, float]]] = lambda entity: ()) -> None:
-    """The plot, if one was asked for, of the entity with the most alerts; `known` are its labelled windows."""
+def draw(
+    replayed: Replayed, known: Callable[[str], Sequence[tuple[float, float]]] = lambda entity: ()
+) -> None:
+    """The plot, if one was asked for, of the entity with the most alerts; `known` are its labelled
+    windows.
+    """
     if replayed.destinations.plot is None or replayed.recorder is None:
         return
     from streamer.errors import InputError
@@ -159,7 +181,8 @@ def draw(replayed: Replayed, known: Callable[[str], Sequence[tuple[float, float]
     if replayed.recorder.full:
         footer += f"   ·   the first {replayed.recorder.rows:,} rows"
     draw_picture(
-        Picture(title, track, alerts, replayed.by_time, tuple(known(entity)), footer), replayed.destinations.plot
+        Picture(title, track, alerts, replayed.by_time, tuple(known(entity)), footer),
+        replayed.destinations.plot,
     )
 
 
@@ -169,14 +192,31 @@ def account(replayed: Replayed) -> str:
 
     outcome = replayed.outcome
     fates = [f"{outcome.fates[fate]:,} {_FATES[fate]}" for fate in Fate if outcome.fates[fate]]
-    return "   ·   ".join([f"{outcome.rows:,} rows: {', '.join(fates) or 'none'}", f"{_model(replayed.model)}"])
+    return "   ·   ".join(
+        [f"{outcome.rows:,} rows: {', '.join(fates) or 'none'}", f"{_model(replayed.model)}"]
+    )
 
 
-_FATES = ("scored", "warming", "duplicate", "late", "missing", "rejected", "expired", "shed", "replayed", "returned")
+_FATES = (
+    "scored",
+    "warming",
+    "duplicate",
+    "late",
+    "missing",
+    "rejected",
+    "expired",
+    "shed",
+    "replayed",
+    "returned",
+)
 
 
 def _model(ref: ModelRef) -> str:
-    return "baseline (no model)" if ref.backend == "baseline" else f"model {ref.version} on {ref.backend}"
+    return (
+        "baseline (no model)"
+        if ref.backend == "baseline"
+        else f"model {ref.version} on {ref.backend}"
+    )
 
 
 def tell(replayed: Replayed) -> str:
@@ -186,13 +226,20 @@ def tell(replayed: Replayed) -> str:
         click.style(replayed.name, bold=True),
         f"  {account(replayed)}",
         f"  {_count(channels, 'channel')}, {_alarm_line(replayed)}",
-        *(f"  {i:>3}  {_told(alert, replayed.by_time)}" for i, alert in enumerate(outcome.opened[:SENTENCES], start=1)),
+        *(
+            f"  {i:>3}  {_told(alert, replayed.by_time)}"
+            for i, alert in enumerate(outcome.opened[:SENTENCES], start=1)
+        ),
     ]
     if len(outcome.opened) > SENTENCES:
-        lines.append(f"       ... and {len(outcome.opened) - SENTENCES} more; --alerts FILE keeps them all")
+        lines.append(
+            f"       ... and {len(outcome.opened) - SENTENCES} more; --alerts FILE keeps them all"
+        )
     if outcome.first_rejected is not None:
         first = outcome.first_rejected
-        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(outcome.reasons.items()))
+        reasons = ", ".join(
+            f"{count} {reason}" for reason, count in sorted(outcome.reasons.items())
+        )
         lines.append(f"  rejected: {reasons}; the first is row {first.offset}: {first.detail}")
     lines.append(f"  {outcome.seconds:.1f} s, {outcome.rows_per_s:,.0f} rows/s")
     if written := replayed.destinations.written():
@@ -209,7 +256,8 @@ def _alarm_line(replayed: Replayed) -> str:
         return f"{told} in {spoken(outcome.days * DAY_S)}"
     budget = replayed.settings.budget_per_day
     return (
-        f"{told} in {outcome.days:.1f} days ({len(outcome.opened) / outcome.days:.2f} a day, budget {budget:g} a day)"
+        f"{told} in {outcome.days:.1f} days ({len(outcome.opened) / outcome.days:.2f} a day, "
+        f"budget {budget:g} a day)"
     )
 
 
@@ -228,7 +276,11 @@ def _count(number: int, noun: str) -> str:
 def _told(alert: Alert, by_time: bool) -> str:
     from streamer.cli.explain import plain
 
-    at = f"row {alert.window.last_offset:>7,}" if alert.window is not None and not by_time else alert.detected_at
+    at = (
+        f"row {alert.window.last_offset:>7,}"
+        if alert.window is not None and not by_time
+        else alert.detected_at
+    )
     return f"{at}  {alert.severity:<8}  {plain(alert.summary)}"
 
 

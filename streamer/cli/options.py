@@ -16,13 +16,22 @@ DEFAULT_CONFIG = "config.yaml"
 def config_options(command: F) -> F:
     """-c/--config FILE (as `config: Path`) and --set PATH=VALUE (as `sets: tuple[str, ...]`)."""
     command = click.option(
-        "--set", "sets", multiple=True, metavar="PATH=VALUE",
+        "--set",
+        "sets",
+        multiple=True,
+        metavar="PATH=VALUE",
         help="Override a setting, such as streams.NAME.detect.cooldown=5m; repeatable.",
-    )(command)  # fmt: skip
+    )(command)
     return click.option(
-        "-c", "--config", "config", type=click.Path(path_type=Path), default=DEFAULT_CONFIG, show_default=True,
-        metavar="FILE", help="The configuration.",
-    )(command)  # fmt: skip
+        "-c",
+        "--config",
+        "config",
+        type=click.Path(path_type=Path),
+        default=DEFAULT_CONFIG,
+        show_default=True,
+        metavar="FILE",
+        help="The configuration.",
+    )(command)
 
 
 def format_option(*formats: str) -> Callable[[F], F]:
@@ -43,7 +52,9 @@ def since_s(text: str | None, now_s: float) -> float:
 
     at_s = float("-inf") if text is None else started_at(text, now_s)
     if at_s is None:
-        raise click.UsageError(f"--since {text!r}: write -2h or a time such as 2026-11-01T00:00:00Z")
+        raise click.UsageError(
+            f"--since {text!r}: write -2h or a time such as 2026-11-01T00:00:00Z"
+        )
     return at_s
 
 

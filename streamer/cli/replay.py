@@ -37,7 +37,9 @@ class SpeedParam(click.ParamType[float]):
 
     name = "speed"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
         try:
             speed = math.inf if value == "max" else float(str(value).removesuffix("x"))
         except ValueError:
@@ -49,15 +51,41 @@ class SpeedParam(click.ParamType[float]):
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--to", type=TopicParam(), metavar="kafka://HOST:PORT/TOPIC", help="Where to. Default: the stream's own.")
 @click.option(
-    "-c", "--config", "config", type=click.Path(path_type=Path), metavar="FILE",
-    help="A configuration: its stream names topic and fields, its kafka section says how to log in.",
-)  # fmt: skip
-@click.option("--stream", metavar="NAME", help="The stream of the configuration whose topic and fields are meant.")
-@click.option("--speed", type=SpeedParam(), default="max", show_default=True, help="N times as fast as recorded.")
-@click.option("--key", metavar="FIELD", help="Field whose value is the record's key. Default: the entity.")
-@click.option("--shift", type=click.Choice(["now"]), help="Move all times so that the last row is pushed at its time.")
+    "--to",
+    type=TopicParam(),
+    metavar="kafka://HOST:PORT/TOPIC",
+    help="Where to. Default: the stream's own.",
+)
+@click.option(
+    "-c",
+    "--config",
+    "config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A configuration: its stream names topic and fields, its kafka section says how to log "
+    "in.",
+)
+@click.option(
+    "--stream",
+    metavar="NAME",
+    help="The stream of the configuration whose topic and fields are meant.",
+)
+@click.option(
+    "--speed",
+    type=SpeedParam(),
+    default="max",
+    show_default=True,
+    help="N times as fast as recorded.",
+)
+@click.option(
+    "--key", metavar="FIELD", help="Field whose value is the record's key. Default: the entity."
+)
+@click.option(
+    "--shift",
+    type=click.Choice(["now"]),
+    help="Move all times so that the last row is pushed at its time.",
+)
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N rows.")
 @click.option("--loop", is_flag=True, help="Begin anew at the end, times going on, until Ctrl-C.")
 @format_option("human", "json")
@@ -76,12 +104,15 @@ def replay(
 ) -> int:
     """Push the rows of FILE into a topic, keyed by entity, and see every one acknowledged.
 
-    Records are JSON, or MessagePack or CSV where the stream of the configuration reads these; Avro is refused.
+    Records are JSON, or MessagePack or CSV where the stream of the configuration reads these; Avro
+    is refused.
 
-    A record's timestamp is the time of its pushing, so that retention does not remove it at once; the time inside it
-    stays as recorded unless --shift moves it. Ctrl-C stops pushing and waits for what is on its way.
+    A record's timestamp is the time of its pushing, so that retention does not remove it at once;
+    the time inside it stays as recorded unless --shift moves it. Ctrl-C stops pushing and waits for
+    what is on its way.
 
-    Exit codes: 0 all acknowledged, 1 some were not, 5 the broker is unreachable or has no such topic.
+    Exit codes: 0 all acknowledged, 1 some were not, 5 the broker is unreachable or has no such
+    topic.
     """
     import threading
 
@@ -93,7 +124,11 @@ def replay(
     rows, notes = _rows(file, target.fields, timed=bool(shift) or not math.isinf(speed))
     for note in notes:
         click.echo(f"{file.name}: {note}", err=True)
-    plan, account, stop = ReplayPlan(speed, limit, loop, shift == "now"), Account(), threading.Event()
+    plan, account, stop = (
+        ReplayPlan(speed, limit, loop, shift == "now"),
+        Account(),
+        threading.Event(),
+    )
     with graceful(stop), _pushing(target.kafka, target.topic) as push:
         began_s = time.monotonic()
         _run(rows, plan, push, account, stop, encoder(rows, key, target.source), name=file.name)
@@ -102,7 +137,9 @@ def replay(
 
 
 class Target(NamedTuple):
-    """Cluster and topic, and, where a stream says them, the roles of the fields and how records are read."""
+    """Cluster and topic, and, where a stream says them, the roles of the fields and how records are
+    read.
+    """
 
     kafka: Kafka
     topic: str
@@ -114,7 +151,9 @@ def _target(to: TopicAddress | None, path: Path | None, name: str | None) -> Tar
     if to is not None and name is None:
         return Target(at(load_base(path).kafka, to), to.topic)
     if path is None:
-        raise click.UsageError("say where to: --to kafka://host:port/topic, or -c config.yaml [--stream NAME]")
+        raise click.UsageError(
+            "say where to: --to kafka://host:port/topic, or -c config.yaml [--stream NAME]"
+        )
     from streamer.config import load_config
     from streamer.connect.files.encode import refuse_unwritable
 
@@ -132,20 +171,27 @@ def _target(to: TopicAddress | None, path: Path | None, name: str | None) -> Tar
 
 
 def _fields_of(stream: Any) -> RecordFields | None:
-    """None where the stream reads some beside its records: which columns of a file those are, only the file shows."""
+    """None where the stream reads some beside its records: which columns of a file those are, only
+    the file shows.
+    """
     from streamer.connect.formats.factory import fields_of
 
     fields = fields_of(stream.fields)
     return None if fields.outside else fields
 
 
-def _rows(file: Path, fields: RecordFields | None, *, timed: bool) -> tuple[FileRows, tuple[str, ...]]:
+def _rows(
+    file: Path, fields: RecordFields | None, *, timed: bool
+) -> tuple[FileRows, tuple[str, ...]]:
     from streamer.connect.files.rows import rows_of
     from streamer.errors import InputError
 
     rows, notes = rows_of(file, fields)
     if timed and rows.fields.time is None:
-        raise InputError(f"{file}: no column looks like a time, so --speed max and no --shift is all that can be done")
+        raise InputError(
+            f"{file}: no column looks like a time, so --speed max and no --shift is all that can "
+            f"be done"
+        )
     return rows, notes
 
 
@@ -161,12 +207,23 @@ def _pushing(kafka: Kafka, topic: str) -> Iterator[Push]:
 
 
 def _run(
-    rows: FileRows, plan: ReplayPlan, push: Push, account: Account, stop: threading.Event, encode: Encode, *, name: str
+    rows: FileRows,
+    plan: ReplayPlan,
+    push: Push,
+    account: Account,
+    stop: threading.Event,
+    encode: Encode,
+    *,
+    name: str,
 ) -> None:
     from streamer.connect.files.rows import survey
     from streamer.offline.replay import RowPace, moments, push_all
 
-    known = survey(rows, plan.limit) if rows.fields.time is not None and (plan.shift or plan.loop) else None
+    known = (
+        survey(rows, plan.limit)
+        if rows.fields.time is not None and (plan.shift or plan.loop)
+        else None
+    )
     to_push = moments(rows, plan, known, time.time(), account)
     with _progress(name, push, plan.limit) as tell:
         pace = RowPace(plan.speed, time.monotonic)
@@ -174,7 +231,9 @@ def _run(
 
 
 def encoder(rows: FileRows, key: str | None, source: KafkaSource | None = None) -> Encode:
-    """From a record to (key, value): the key is the named field, else the entity, else the same for all."""
+    """From a record to (key, value): the key is the named field, else the entity, else the same for
+    all.
+    """
     from streamer.connect.files.encode import to_bytes
 
     field = key or next(iter(rows.fields.entity), None)
@@ -196,8 +255,12 @@ def _progress(name: str, push: Push, total: int | None) -> Iterator[Callable[[],
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    text = TextColumn("{task.description}  {task.fields[sent]:,} sent  {task.fields[acked]:,} acknowledged")
-    with Progress(SpinnerColumn(), text, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
+    text = TextColumn(
+        "{task.description}  {task.fields[sent]:,} sent  {task.fields[acked]:,} acknowledged"
+    )
+    with Progress(
+        SpinnerColumn(), text, TimeElapsedColumn(), console=Console(stderr=True), transient=True
+    ) as bar:
         task = bar.add_task(name.replace("[", r"\["), total=total, sent=0, acked=0)
         yield lambda: bar.update(task, completed=push.acked, sent=push.sent, acked=push.acked)
 
@@ -214,18 +277,34 @@ def _lines(name: str, push: Push) -> Callable[[], None]:
     return tell
 
 
-def _verdict(name: str, push: Push, account: Account, left: int, seconds: float, output: str) -> int:
+def _verdict(
+    name: str, push: Push, account: Account, left: int, seconds: float, output: str
+) -> int:
     for one in account.examples:
         click.echo(f"{name}: record {one.line} skipped: {one.why}", err=True)
     lost = push.failed + left
     if lost:
         why = push.problem or "no answer in time"
-        click.echo(f"error: {lost:,} of {push.sent:,} records were not acknowledged: {why}", err=True)
+        click.echo(
+            f"error: {lost:,} of {push.sent:,} records were not acknowledged: {why}", err=True
+        )
     if output == "json":
-        counts = {"sent": push.sent, "acked": push.acked, "failed": lost, "skipped": account.skipped}
-        click.echo(json.dumps({"schema": SCHEMA, "topic": push.topic, **counts, "seconds": round(seconds, 3)}))
+        counts = {
+            "sent": push.sent,
+            "acked": push.acked,
+            "failed": lost,
+            "skipped": account.skipped,
+        }
+        click.echo(
+            json.dumps(
+                {"schema": SCHEMA, "topic": push.topic, **counts, "seconds": round(seconds, 3)}
+            )
+        )
     else:
         rate = f"{push.acked / max(seconds, 1e-9):,.0f} records/s"
         skipped = f", {account.skipped:,} skipped" if account.skipped else ""
-        click.echo(f"{name} -> {push.topic}: {push.sent:,} sent, {push.acked:,} acknowledged{skipped}, {rate}")
+        click.echo(
+            f"{name} -> {push.topic}: {push.sent:,} sent, {push.acked:,} acknowledged{skipped}, "
+            f"{rate}"
+        )
     return 1 if lost else 0

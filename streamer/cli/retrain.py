@@ -1,4 +1,6 @@
-"""`streamer retrain`: one training if one is due; the body of a CronJob, and what the daemon starts."""
+"""`streamer retrain`: one training if one is due; the body of a CronJob, and what the daemon
+starts.
+"""
 
 from __future__ import annotations
 
@@ -25,18 +27,32 @@ SCHEMA = "streamer.retrain/1"
 
 @click.command("retrain")
 @config_options
-@click.option("--dry-run", is_flag=True, help="Say whether a training is due, and why; change nothing.")
-@click.option("--evaluate", is_flag=True, help="Judge the champion on what came lately; train and change nothing.")
-@click.option("--force", is_flag=True, help="Train whether or not it is due; without --cause also with too few rows.")
 @click.option(
-    "--cause", metavar="WORD",
-    help="Train for this cause, such as drift, whether or not it is due; min_rows still holds. The manifest names it.",
-)  # fmt: skip
+    "--dry-run", is_flag=True, help="Say whether a training is due, and why; change nothing."
+)
+@click.option(
+    "--evaluate",
+    is_flag=True,
+    help="Judge the champion on what came lately; train and change nothing.",
+)
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Train whether or not it is due; without --cause also with too few rows.",
+)
+@click.option(
+    "--cause",
+    metavar="WORD",
+    help="Train for this cause, such as drift, whether or not it is due; min_rows still holds. "
+    "The manifest names it.",
+)
 @click.option("--why", default="", help="The cause in words.")
 @click.option(
-    "--recorded", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE.npz",
+    "--recorded",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE.npz",
     help="Rows that the daemon recorded, for streams that cannot be read again.",
-)  # fmt: skip
+)
 @click.option("--format", "form", type=FORMATS, default="human", show_default=True)
 def retrain(
     *,
@@ -50,13 +66,16 @@ def retrain(
     recorded: Path | None,
     form: str,
 ) -> None:
-    """Train the champion further on what the streams brought lately, and publish the result as the challenger.
+    """Train the champion further on what the streams brought lately, and publish the result as the
+    challenger.
 
-    Nothing happens if the schedule, the age of the champion and the rows of history give no cause, or while another
-    process trains. The training runs in a process of its own under the limits of `retrain.limits`.
+    Nothing happens if the schedule, the age of the champion and the rows of history give no cause,
+    or while another process trains. The training runs in a process of its own under the limits of
+    `retrain.limits`.
 
-    Exit codes: 0 published, or not due; 4 the gate refused the result, the report says why; 1 too little or constant
-    data, or the training failed; 3 configuration; 5 a server that is needed is not there.
+    Exit codes: 0 published, or not due; 4 the gate refused the result, the report says why; 1 too
+    little or constant data, or the training failed; 3 configuration; 5 a server that is needed is
+    not there.
     """
     from streamer import log
     from streamer.app.signals import graceful
@@ -65,7 +84,9 @@ def retrain(
     from streamer.lifecycle.retrain_job import REQUEST
 
     if evaluate and (dry_run or force):
-        raise click.UsageError("--evaluate trains nothing, and at once: leave --dry-run and --force away")
+        raise click.UsageError(
+            "--evaluate trains nothing, and at once: leave --dry-run and --force away"
+        )
     loaded = load_config(config, sets)
     log.setup(loaded.log.level, loaded.log.format)
     stop = threading.Event()
@@ -78,7 +99,9 @@ def retrain(
             tell_evaluation(job.evaluate(cause=cause), form)
             return
         need_tensorflow()
-        result = job.run(cause=REQUEST if force and cause is None else cause, why=why or "asked for" * force)
+        result = job.run(
+            cause=REQUEST if force and cause is None else cause, why=why or "asked for" * force
+        )
     tell(result, form)
 
 
@@ -104,7 +127,9 @@ def opened(config: Config, recorded: Path | None, stop: threading.Event) -> Iter
 def wanted(config: Config) -> Retrain:
     """The section `retrain`; ConfigError where there is none."""
     if config.retrain is None:
-        raise ConfigError("retrain", "is not configured; write retrain: {every: 24h} and model.registry")
+        raise ConfigError(
+            "retrain", "is not configured; write retrain: {every: 24h} and model.registry"
+        )
     return config.retrain
 
 
@@ -112,17 +137,28 @@ def heard(event: Mapping[str, Any]) -> None:
     """Progress of the training, as a line of our log."""
     import structlog
 
-    fields = {name: value for name, value in event.items() if name != "event" and isinstance(value, str | int | float)}
+    fields = {
+        name: value
+        for name, value in event.items()
+        if name != "event" and isinstance(value, str | int | float)
+    }
     structlog.get_logger().info("retrain_progress", step=event.get("event"), **fields)
 
 
 def tell(result: Result, form: str) -> None:
-    """The result on standard output, and in the log for the daemon that listens. An error where it is one."""
+    """The result on standard output, and in the log for the daemon that listens. An error where it
+    is one.
+    """
     import structlog
 
     from streamer.lifecycle.retrain_job import REFUSED, STOPPED
 
-    told = {"outcome": result.outcome, "version": result.version, "cause": result.cause, "words": result.words}
+    told = {
+        "outcome": result.outcome,
+        "version": result.version,
+        "cause": result.cause,
+        "words": result.words,
+    }
     structlog.get_logger().info("retrain_ended", **told)
     if result.outcome == REFUSED:
         raise GateRefused(result.words)

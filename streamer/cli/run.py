@@ -24,7 +24,9 @@ class DurationParam(click.ParamType[float]):
 
     name = "duration"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
         from streamer.config.units import Duration
 
         try:
@@ -40,27 +42,43 @@ DRAIN_MARGIN_S = 15.0  # a worker closes its clients after its own drain; only t
 @click.command()
 @config_options
 @click.option(
-    "--dry-run", is_flag=True,
-    help="Read and score; alerts go to standard output only, nothing is committed. Of Kafka: all partitions, from the "
+    "--dry-run",
+    is_flag=True,
+    help="Read and score; alerts go to standard output only, nothing is committed. Of Kafka: all "
+    "partitions, from the "
     "group's committed positions on, without joining it; its members lose nothing.",
-)  # fmt: skip
+)
 @click.option(
-    "--until-idle", "until_idle_s", type=DurationParam(), metavar="DURATION",
-    help="Stop once nothing has come for so long, e.g. 5s. Of Kafka: once every partition is assigned and read to its "
+    "--until-idle",
+    "until_idle_s",
+    type=DurationParam(),
+    metavar="DURATION",
+    help="Stop once nothing has come for so long, e.g. 5s. Of Kafka: once every partition is "
+    "assigned and read to its "
     "end for so long, never while the group is sharing them anew.",
-)  # fmt: skip
+)
 @click.option(
-    "--workers", type=click.IntRange(1, MAX_WORKERS), default=1, show_default=True, metavar="N",
-    help="Processes that share the partitions of the Kafka sources. Worker i listens on the HTTP port + i; {worker} in "
+    "--workers",
+    type=click.IntRange(1, MAX_WORKERS),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Processes that share the partitions of the Kafka sources. Worker i listens on the HTTP "
+    "port + i; {worker} in "
     "the path of a file stands for i.",
-)  # fmt: skip
-def run(config: Path, sets: tuple[str, ...], dry_run: bool, until_idle_s: float | None, workers: int) -> int:
-    """Run the daemon until its sources end or a signal comes. Ctrl-C or SIGTERM once drains, twice quits.
+)
+def run(
+    config: Path, sets: tuple[str, ...], dry_run: bool, until_idle_s: float | None, workers: int
+) -> int:
+    """Run the daemon until its sources end or a signal comes. Ctrl-C or SIGTERM once drains, twice
+    quits.
 
-    With --workers a crashed worker is started again, and the worst exit code of the workers is that of all.
+    With --workers a crashed worker is started again, and the worst exit code of the workers is that
+    of all.
 
-    Exit codes: 0 drained, 1 something was lost or not delivered (the log says what) or a worker could not start, 3
-    configuration, 5 a server or a backend that is needed is not there, 130 second signal.
+    Exit codes: 0 drained, 1 something was lost or not delivered (the log says what) or a worker
+    could not start, 3 configuration, 5 a server or a backend that is needed is not there, 130
+    second signal.
     """
     import threading
 
@@ -76,7 +94,12 @@ def run(config: Path, sets: tuple[str, ...], dry_run: bool, until_idle_s: float 
 
 
 def serve(
-    path: Path, sets: tuple[str, ...], stop: threading.Event, *, dry_run: bool, until_idle_s: float | None
+    path: Path,
+    sets: tuple[str, ...],
+    stop: threading.Event,
+    *,
+    dry_run: bool,
+    until_idle_s: float | None,
 ) -> int:
     """Load, wire, run; returns the exit code."""
     import os
@@ -95,19 +118,30 @@ def serve(
     worker = worker_of(os.environ)
     config = for_worker(load_config(path, sets), worker)
     always = {} if worker is None else {"worker": worker}
-    log.setup(config.log.level, config.log.format, secrets=filter(None, [_token(config)]), always=always)
+    log.setup(
+        config.log.level, config.log.format, secrets=filter(None, [_token(config)]), always=always
+    )
     cpu_affinity.bind(config.runtime.cores)
     training = () if dry_run else command_of(path, sets)
     parts, phase = build(config, dry_run=dry_run, training=training), Phase()
-    alive_s = max(ALIVE_S, 2 * float(config.runtime.retry_max))  # a source may rest that long between two attempts
+    alive_s = max(
+        ALIVE_S, 2 * float(config.runtime.retry_max)
+    )  # a source may rest that long between two attempts
     server = _server(config, parts, Health(parts, phase, time.monotonic, alive_s))
     daemon = Daemon(
-        parts, stop, phase=phase, server=server, drain_s=float(config.runtime.drain), until_idle_s=until_idle_s
+        parts,
+        stop,
+        phase=phase,
+        server=server,
+        drain_s=float(config.runtime.drain),
+        until_idle_s=until_idle_s,
     )
     return daemon.run()
 
 
-def supervise(path: Path, sets: tuple[str, ...], workers: int, *, until_idle_s: float | None) -> int:
+def supervise(
+    path: Path, sets: tuple[str, ...], workers: int, *, until_idle_s: float | None
+) -> int:
     """Run N workers of this configuration; returns the exit code."""
     import structlog
 
@@ -119,7 +153,11 @@ def supervise(path: Path, sets: tuple[str, ...], workers: int, *, until_idle_s: 
     config = load_config(path, sets)
     refuse_unshared(config, workers)
     log.setup(config.log.level, config.log.format, secrets=filter(None, [_token(config)]))
-    listen = [listening(config.server, i).listen for i in range(workers)] if config.server.enabled else []
+    listen = (
+        [listening(config.server, i).listen for i in range(workers)]
+        if config.server.enabled
+        else []
+    )
     structlog.get_logger().info("supervisor_started", workers=workers, listen=listen)
     command = worker_command(path, sets, until_idle_s=until_idle_s)
     drain_s = float(config.runtime.drain) + DRAIN_MARGIN_S
@@ -131,7 +169,11 @@ def worker_command(path: Path, sets: tuple[str, ...], *, until_idle_s: float | N
     """The command line of one worker: the same flags, without --workers."""
     command = [sys.executable, "-m", "streamer.cli", "run", "-c", str(path)]
     command += [word for setting in sets for word in ("--set", setting)]
-    return command if until_idle_s is None else [*command, "--until-idle", f"{until_idle_s * 1e6:.0f}us"]
+    return (
+        command
+        if until_idle_s is None
+        else [*command, "--until-idle", f"{until_idle_s * 1e6:.0f}us"]
+    )
 
 
 def _server(config: Config, parts: Service, health: Health) -> HttpServer | None:

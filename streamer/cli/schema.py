@@ -13,7 +13,9 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 @click.command()
 @click.argument("what", type=click.Choice(["config", "alert", "model-event"]))
 def schema(what: str) -> None:
-    """Print the JSON schema of config.yaml, of an alert, or of what is told when another model judges."""
+    """Print the JSON schema of config.yaml, of an alert, or of what is told when another model
+    judges.
+    """
     made = {"config": _config, "alert": _alert, "model-event": _model_event}[what]()
     click.echo(json.dumps({"$schema": DRAFT, **made}, indent=2))
 
@@ -39,6 +41,8 @@ def _model_event() -> dict[str, Any]:
 
     made: dict[str, Any] = msgspec.json.schema(ModelEvent)
     body = made["$defs"]["ModelEvent"]
-    body["properties"] = {"type": {"type": "string", "pattern": r"^io\.streamer\.model\."}} | body["properties"]
+    body["properties"] = {"type": {"type": "string", "pattern": r"^io\.streamer\.model\."}} | body[
+        "properties"
+    ]
     body["required"] = ["type", *body["required"]]
     return made

@@ -1,4 +1,6 @@
-"""`streamer score`: any CSV or JSONL file, no configuration; columns guessed and said, every row scored causally."""
+"""`streamer score`: any CSV or JSONL file, no configuration; columns guessed and said, every row
+scored causally.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from streamer.cli.offline_report import BACKENDS, FORMATS, Destinations, Replayed, as_json, draw, tell
+from streamer.cli.offline_report import (
+    BACKENDS,
+    FORMATS,
+    Destinations,
+    Replayed,
+    as_json,
+    draw,
+    tell,
+)
 from streamer.cli.offline_report import replay as run_replay
 from streamer.errors import InputError, StreamerError
 
@@ -45,12 +55,32 @@ class Asked:
 @click.option("--entity", metavar="COL", help="Column that names the entity a row belongs to.")
 @click.option("--sep", metavar="CHAR", help="Separator of a CSV.")
 @click.option("--preset", type=click.Choice(PRESET_NAMES), help="Settings for a kind of data.")
-@click.option("--model", type=click.Path(path_type=Path), metavar="DIR", help="Model bundle (default: the starter).")
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Model bundle (default: the starter).",
+)
 @click.option("--backend", type=BACKENDS, default="auto", show_default=True)
-@click.option("--fit-rows", type=click.IntRange(min=0), default=0, metavar="N", help="The first N rows only teach.")
-@click.option("--scores", type=click.Path(path_type=Path), metavar="OUT.csv", help="Write a line per row.")
-@click.option("--alerts", type=click.Path(path_type=Path), metavar="OUT.jsonl", help="Write every alert.")
-@click.option("--plot", type=click.Path(path_type=Path), metavar="OUT.png", help="Draw series, band, score and alarms.")
+@click.option(
+    "--fit-rows",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="The first N rows only teach.",
+)
+@click.option(
+    "--scores", type=click.Path(path_type=Path), metavar="OUT.csv", help="Write a line per row."
+)
+@click.option(
+    "--alerts", type=click.Path(path_type=Path), metavar="OUT.jsonl", help="Write every alert."
+)
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path),
+    metavar="OUT.png",
+    help="Draw series, band, score and alarms.",
+)
 @click.option("--format", "form", type=FORMATS, default="human", show_default=True)
 def score(
     *,
@@ -70,9 +100,9 @@ def score(
 ) -> None:
     """Score every row of FILES with the starter model, without any configuration.
 
-    Time, value and entity columns are guessed where not given, and the guess is said. A row's score depends on that row
-    and the rows before it, never on later ones. Several FILES are scored one after the other; output names then carry
-    the name of the file.
+    Time, value and entity columns are guessed where not given, and the guess is said. A row's score
+    depends on that row and the rows before it, never on later ones. Several FILES are scored one
+    after the other; output names then carry the name of the file.
     """
     names = tuple(name.strip() for name in (values or "").split(",") if name.strip())
     asked = Asked(time, names, entity, sep, preset, model, backend, fit_rows)
@@ -91,22 +121,42 @@ def score(
         raise InputError(f"{len(failed)} of {len(files)} files could not be scored")
 
 
-def score_file(path: Path, name: str, asked: Asked, outputs: Destinations) -> tuple[Replayed, list[str]]:
-    """Score one file; the notes say which columns were taken for what. InputError if the file cannot be understood."""
+def score_file(
+    path: Path, name: str, asked: Asked, outputs: Destinations
+) -> tuple[Replayed, list[str]]:
+    """Score one file; the notes say which columns were taken for what. InputError if the file
+    cannot be understood.
+    """
     from streamer.connect.files.infer import guess_fields
     from streamer.connect.files.source import FileSource
 
     guess = guess_fields(
-        path, time=asked.time, entity=asked.entity, channels=asked.values or None, separator=asked.separator
+        path,
+        time=asked.time,
+        entity=asked.entity,
+        channels=asked.values or None,
+        separator=asked.separator,
     )
     source = FileSource(
-        path, guess.fields, stream=name, form=guess.form, separator=guess.separator, columns=guess.columns
+        path,
+        guess.fields,
+        stream=name,
+        form=guess.form,
+        separator=guess.separator,
+        columns=guess.columns,
     )
     settings = settings_for(name, guess, asked.preset)
     judge, ref = open_judge(settings, asked.model, asked.backend)
     with closing(source):
         replayed = run_replay(
-            name, source, settings, judge, ref, outputs, by_time=guess.has_time, fit_rows=asked.fit_rows
+            name,
+            source,
+            settings,
+            judge,
+            ref,
+            outputs,
+            by_time=guess.has_time,
+            fit_rows=asked.fit_rows,
         )
     draw(replayed)
     return replayed, list(guess.notes)
@@ -117,12 +167,22 @@ def settings_for(name: str, guess: Guess, preset: str | None) -> DetectSettings:
     from streamer.config.load import stream_from
 
     fields = guess.fields
-    body: dict[str, Any] = {"name": "score", "source": {"kind": "file", "path": name}, "fields": {"time": fields.time}}
-    settings = stream_from(body | ({"preset": preset} if preset else {})).detect_settings(fields.channels)
-    return replace(settings, stream=name, max_entities=settings.max_entities if fields.entity else 1)
+    body: dict[str, Any] = {
+        "name": "score",
+        "source": {"kind": "file", "path": name},
+        "fields": {"time": fields.time},
+    }
+    settings = stream_from(body | ({"preset": preset} if preset else {})).detect_settings(
+        fields.channels
+    )
+    return replace(
+        settings, stream=name, max_entities=settings.max_entities if fields.entity else 1
+    )
 
 
-def open_judge(settings: DetectSettings, model: Path | None, backend: str) -> tuple[RowDetector, ModelRef]:
+def open_judge(
+    settings: DetectSettings, model: Path | None, backend: str
+) -> tuple[RowDetector, ModelRef]:
     """The production detector over the bundle in `model` (None: the starter bundle)."""
     from streamer import artifact
     from streamer.backends import baseline_scorer, open_scorer

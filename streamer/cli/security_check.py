@@ -1,4 +1,6 @@
-"""What a configuration exposes, for `streamer check --security`: each line with where it stands and its fix."""
+"""What a configuration exposes, for `streamer check --security`: each line with where it stands and
+its fix.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ _FILE = re.compile(r"\$\{file:([^}]+)\}")
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """One thing that others can read or reach: the setting or file, what is open, and what closes it.
+    """One thing that others can read or reach: the setting or file, what is open, and what closes
+    it.
 
     A note is how things usually are on one machine; it fails no check.
     """
@@ -42,7 +45,12 @@ class Exposure:
 def exposures(config: Config, file: Path) -> list[Exposure]:
     """Everything that is exposed, the gravest kinds first."""
     found = [*_secrets(config, file), *_files(config, file), *_kafka(config)]
-    found += [*_store(config), *_models(config), *_registry(config.schema_registry), *_server(config.server)]
+    found += [
+        *_store(config),
+        *_models(config),
+        *_registry(config.schema_registry),
+        *_server(config.server),
+    ]
     return sorted(found, key=lambda exposure: exposure.note)
 
 
@@ -51,10 +59,17 @@ def _secrets(config: Config, file: Path) -> Iterator[Exposure]:
     for path, origin in _clear(config):
         name = dotted(path)
         if _is_flag(origin):
-            yield Exposure(name, "is given on the command line, which every user of this machine can list",
-                           "put it into a variable or a file: ${VAR} or ${file:path}")  # fmt: skip
+            yield Exposure(
+                name,
+                "is given on the command line, which every user of this machine can list",
+                "put it into a variable or a file: ${VAR} or ${file:path}",
+            )
         else:
-            yield Exposure(name, f"stands in clear text at {origin.where}", "write ${VAR} or ${file:path} instead")
+            yield Exposure(
+                name,
+                f"stands in clear text at {origin.where}",
+                "write ${VAR} or ${file:path} instead",
+            )
 
 
 def _clear(config: Config) -> list[tuple[Place, SettingOrigin]]:
@@ -80,7 +95,11 @@ def _secret_paths(value: Any, path: Place) -> Iterator[Place]:
 
 def _files(config: Config, file: Path) -> Iterator[Exposure]:
     """Files with secrets that others than their owner may read."""
-    yield from (_readable(Path(name), "holds a secret") for name in _FILE.findall(_text(file)) if _open(Path(name)))
+    yield from (
+        _readable(Path(name), "holds a secret")
+        for name in _FILE.findall(_text(file))
+        if _open(Path(name))
+    )
     key = config.kafka.security.key
     if key is not None and _open(Path(key)):
         yield _readable(Path(key), "is the client's private key")
@@ -104,7 +123,9 @@ def _open(file: Path) -> bool:
 
 def _readable(file: Path, what: str) -> Exposure:
     who = "everybody" if file.stat().st_mode & stat.S_IROTH else "its group"
-    return Exposure(str(file), f"{what} and can be read by {who}", f"chmod go= {file}", note=who == "its group")
+    return Exposure(
+        str(file), f"{what} and can be read by {who}", f"chmod go= {file}", note=who == "its group"
+    )
 
 
 def _kafka(config: Config) -> Iterator[Exposure]:
@@ -114,18 +135,26 @@ def _kafka(config: Config) -> Iterator[Exposure]:
     if kafka.exposed:
         yield _plaintext(kafka)
     if security.encrypted and not security.verify_hostname:
-        yield Exposure("kafka.security.verify_hostname", "is off: who holds any trusted certificate can be the broker",
-                       "set it to true, and put the brokers' names into their certificates")  # fmt: skip
+        yield Exposure(
+            "kafka.security.verify_hostname",
+            "is off: who holds any trusted certificate can be the broker",
+            "set it to true, and put the brokers' names into their certificates",
+        )
     if kafka.exposed and not _proves_itself(security):
-        yield Exposure("kafka.security", "whoever reaches the brokers may read and write: clients do not log in",
-                       "set up SASL or client certificates at the brokers, and sasl or certificate here")  # fmt: skip
+        yield Exposure(
+            "kafka.security",
+            "whoever reaches the brokers may read and write: clients do not log in",
+            "set up SASL or client certificates at the brokers, and sasl or certificate here",
+        )
 
 
 def _plaintext(kafka: Kafka) -> Exposure:
     what = "records and the login" if kafka.security.sasl else "records"
     problem = f"{what} travel in plain text to {', '.join(kafka.exposed)}"
     return Exposure(
-        "kafka.security.protocol", problem, "set it to SASL_SSL or SSL, and ca where the authority is yours"
+        "kafka.security.protocol",
+        problem,
+        "set it to SASL_SSL or SSL, and ca where the authority is yours",
     )
 
 
@@ -141,28 +170,45 @@ def _store(config: Config) -> Iterator[Exposure]:
 def _redis(store: RedisStore) -> Iterator[Exposure]:
     if store.plaintext:
         what = "snapshots" if store.password is None else "snapshots and the password"
-        yield Exposure("store.url", f"{what} travel in plain text", "use rediss:// and TLS at the server")
+        yield Exposure(
+            "store.url", f"{what} travel in plain text", "use rediss:// and TLS at the server"
+        )
     if store.password is None:
-        yield Exposure("store.password", "is not set: whoever reaches the Redis reads and changes what was learnt",
-                       "set requirepass or a user at the server, password here", note=not store.plaintext)  # fmt: skip
+        yield Exposure(
+            "store.password",
+            "is not set: whoever reaches the Redis reads and changes what was learnt",
+            "set requirepass or a user at the server, password here",
+            note=not store.plaintext,
+        )
 
 
 def _models(config: Config) -> Iterator[Exposure]:
     """Who writes to the registry decides what judges, unless a signature must be there."""
-    shared = config.store if config.model.registry == IN_REDIS and config.store.kind == "redis" else None
+    shared = (
+        config.store if config.model.registry == IN_REDIS and config.store.kind == "redis" else None
+    )
     if shared is not None and shared.plaintext:
-        yield Exposure("model.registry", "models come in plain text: who sits on the way can put others in their place",
-                       "use rediss:// in store.url and TLS at the server")  # fmt: skip
+        yield Exposure(
+            "model.registry",
+            "models come in plain text: who sits on the way can put others in their place",
+            "use rediss:// in store.url and TLS at the server",
+        )
     if config.model.registry is None or config.model.require_signature:
         return
     writer, note = _writer(Path(config.model.registry)) if shared is None else _client(shared)
     if writer:
-        yield Exposure("model.require_signature", f"is off: {writer} decides what judges",
-                       "sign models (streamer model sign), name model.keys, and set it to true", note)  # fmt: skip
+        yield Exposure(
+            "model.require_signature",
+            f"is off: {writer} decides what judges",
+            "sign models (streamer model sign), name model.keys, and set it to true",
+            note,
+        )
 
 
 def _writer(folder: Path) -> tuple[str, bool]:
-    """Who beside its owner may write to a folder of models ('': nobody), and whether that is usual."""
+    """Who beside its owner may write to a folder of models ('': nobody), and whether
+    that is usual.
+    """
     try:
         mode = folder.stat().st_mode
     except OSError:
@@ -189,11 +235,23 @@ def _server(server: Server) -> Iterator[Exposure]:
         return
     token = "" if server.token is None else server.token.get_secret_value()
     if not server.loopback:
-        yield Exposure("server.listen", f"{server.listen} can be reached from outside, and speaks HTTP without TLS: "
-                       "the token can be read on the way", "listen on 127.0.0.1, behind a proxy with TLS")  # fmt: skip
+        yield Exposure(
+            "server.listen",
+            f"{server.listen} can be reached from outside, and speaks HTTP without TLS: "
+            "the token can be read on the way",
+            "listen on 127.0.0.1, behind a proxy with TLS",
+        )
     if not token:
-        yield Exposure("server.token", f"is not set: every user of this machine may read alerts at {server.listen}",
-                       "set it to ${STREAMER_TOKEN}, or server.enabled: false", note=True)  # fmt: skip
+        yield Exposure(
+            "server.token",
+            f"is not set: every user of this machine may read alerts at {server.listen}",
+            "set it to ${STREAMER_TOKEN}, or server.enabled: false",
+            note=True,
+        )
     elif len(token) < SHORT_TOKEN:
-        yield Exposure("server.token", f"has {len(token)} characters; fewer than {SHORT_TOKEN} can be guessed",
-                       "make one with: openssl rand -hex 32", note=server.loopback)  # fmt: skip
+        yield Exposure(
+            "server.token",
+            f"has {len(token)} characters; fewer than {SHORT_TOKEN} can be guessed",
+            "make one with: openssl rand -hex 32",
+            note=server.loopback,
+        )

@@ -1,4 +1,6 @@
-"""`streamer tap`: what flows through a topic, decoded as the daemon would, without touching the group."""
+"""`streamer tap`: what flows through a topic, decoded as the daemon would, without touching the
+group.
+"""
 
 from __future__ import annotations
 
@@ -30,13 +32,21 @@ RAW_SHOWN = 200
 
 @click.command()
 @config_options
-@click.option("--stream", metavar="NAME", help="The stream whose topics are read; not needed where there is only one.")
+@click.option(
+    "--stream",
+    metavar="NAME",
+    help="The stream whose topics are read; not needed where there is only one.",
+)
 @click.option("--alerts", is_flag=True, help="The topic of the alerts instead.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="End after so many records.")
 @click.option(
-    "--from", "start", default="end", show_default=True, metavar="end|start|-2h|TIME",
+    "--from",
+    "start",
+    default="end",
+    show_default=True,
+    metavar="end|start|-2h|TIME",
     help="Where to begin: the end or the start of the topic, so long ago, or an RFC 3339 time.",
-)  # fmt: skip
+)
 @format_option("human", "json")
 def tap(
     *,
@@ -48,7 +58,8 @@ def tap(
     start: str,
     output: str,
 ) -> None:
-    """See the records of a source topic as they come: time, entity and values, or why one is refused.
+    """See the records of a source topic as they come: time, entity and values, or why one is
+    refused.
 
     No group is joined and nothing is committed: the daemon beside it notices nothing. Ctrl-C ends.
     """
@@ -61,7 +72,9 @@ def tap(
     quiet()
     found, stop = load_config(config, sets), threading.Event()
     from_s = starting(start, time.time())
-    topics, pattern, see = _alert_topic(found) if alerts else _stream_topics(found, the_stream(found, stream))
+    topics, pattern, see = (
+        _alert_topic(found) if alerts else _stream_topics(found, the_stream(found, stream))
+    )
     with graceful(stop):
         peek = Peek(found.kafka, topics, pattern)
         try:
@@ -72,14 +85,18 @@ def tap(
 
 
 def starting(text: str, now_s: float) -> float:
-    """-inf for the start, inf for the end, else seconds since 1970. UsageError for anything else."""
+    """-inf for the start, inf for the end, else seconds since 1970. UsageError for
+    anything else.
+    """
     from streamer.config.kafka import started_at
 
     if text in ("start", "end"):
         return math.inf if text == "end" else -math.inf
     at_s = started_at(text, now_s)
     if at_s is None:
-        raise click.UsageError(f"--from {text!r}: write end, start, -2h or a time such as 2026-11-01T00:00:00Z")
+        raise click.UsageError(
+            f"--from {text!r}: write end, start, -2h or a time such as 2026-11-01T00:00:00Z"
+        )
     return at_s
 
 
@@ -91,7 +108,11 @@ def _go_to(peek: Peek, from_s: float) -> None:
 
 
 def _watch(
-    peek: Peek, see: See, show: Callable[[PeekedRecord, Seen], str], limit: int | None, stop: threading.Event
+    peek: Peek,
+    see: See,
+    show: Callable[[PeekedRecord, Seen], str],
+    limit: int | None,
+    stop: threading.Event,
 ) -> None:
     names = ", ".join(sorted({partition.topic for partition in peek.partitions}))
     click.echo(f"{names}: {len(peek.partitions)} partitions; Ctrl-C ends", err=True)
@@ -128,7 +149,9 @@ def _stream_topics(config: Config, stream: Stream) -> tuple[tuple[str, ...], str
 
 
 def reader(config: Config, stream: Stream) -> See:
-    """What the stream's decoder makes of a record: time, entity and values, or the reason of its refusal."""
+    """What the stream's decoder makes of a record: time, entity and values, or the reason of its
+    refusal.
+    """
     from streamer.connect.formats.factory import decoder_for
     from streamer.connect.kafka.consumer.decode import decode
     from streamer.connect.kafka.consumer.polled_records import Listed
@@ -163,7 +186,9 @@ def _alert_topic(config: Config) -> tuple[tuple[str, ...], str | None, See]:
 
     topics = tuple(dict.fromkeys(sink.topic for sink in config.sinks if sink.kind == "kafka"))
     if not topics:
-        raise ConfigError("sinks", "no sink writes to a topic of Kafka, so there are no alerts to tap")
+        raise ConfigError(
+            "sinks", "no sink writes to a topic of Kafka, so there are no alerts to tap"
+        )
     return topics, None, see_alert
 
 
@@ -189,9 +214,14 @@ def line_of(record: PeekedRecord, seen: Seen) -> str:
         return f"{reason}  {escaped(seen['detail'])}  {raw}  {at}"
     if "alert" in seen:
         alert = seen["alert"]
-        words = [str(alert.get(name, "-")) for name in ("detected_at", "severity", "event", "summary")]
+        words = [
+            str(alert.get(name, "-")) for name in ("detected_at", "severity", "event", "summary")
+        ]
         return f"{escaped('  '.join(words))}  {at}"
-    values = "  ".join(f"{name}={'-' if value is None else f'{value:.6g}'}" for name, value in seen["values"].items())
+    values = "  ".join(
+        f"{name}={'-' if value is None else f'{value:.6g}'}"
+        for name, value in seen["values"].items()
+    )
     return f"{seen['time']}  {escaped(', '.join(seen['entity']))}  {escaped(values)}  {at}"
 
 
@@ -205,4 +235,6 @@ def json_of(record: PeekedRecord, seen: Seen) -> str:
 
 def escaped(text: str) -> str:
     """Control characters as their escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text
+    )

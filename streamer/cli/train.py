@@ -1,4 +1,6 @@
-"""`streamer train`: a bundle trained further, or from nothing, on the file of a configured stream."""
+"""`streamer train`: a bundle trained further, or from nothing, on the file of a
+configured stream.
+"""
 
 from __future__ import annotations
 
@@ -32,21 +34,56 @@ NOISE = 0.01  # of the scaled inputs; more blurs held values
 @click.command("train")
 @config_options
 @click.option("--stream", "name", help="Which stream (default: the only one).")
-@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Where the new bundle goes.")
-@click.option("--labels", type=click.Path(path_type=Path), help="JSON windows of known anomalies: not learnt.")
-@click.option("--labels-name", help="Which file's windows, where the JSON holds those of many.")
-@click.option("--from-scratch", is_flag=True, help="Start from a random network, not from the configured bundle.")
-@click.option("--epochs", type=click.IntRange(min=1), default=30, show_default=True)
-@click.option("--minutes", type=click.FloatRange(min=0), default=0.0, help="Stop after so long (0: by epochs alone).")
-@click.option("--search", "how", type=click.Choice(["grid", "bayes"]), help="First search for shape and training.")
-@click.option("--trials", type=click.IntRange(min=2), default=20, show_default=True, help="Of the search.")
 @click.option(
-    "--trial-seconds", type=click.FloatRange(min=1), default=60.0, show_default=True, help="Of training each."
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="Where the new bundle goes.",
 )
-@click.option("--search-plot", type=click.Path(path_type=Path), metavar="OUT.png", help="Draw every trial.")
+@click.option(
+    "--labels", type=click.Path(path_type=Path), help="JSON windows of known anomalies: not learnt."
+)
+@click.option("--labels-name", help="Which file's windows, where the JSON holds those of many.")
+@click.option(
+    "--from-scratch",
+    is_flag=True,
+    help="Start from a random network, not from the configured bundle.",
+)
+@click.option("--epochs", type=click.IntRange(min=1), default=30, show_default=True)
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    help="Stop after so long (0: by epochs alone).",
+)
+@click.option(
+    "--search",
+    "how",
+    type=click.Choice(["grid", "bayes"]),
+    help="First search for shape and training.",
+)
+@click.option(
+    "--trials", type=click.IntRange(min=2), default=20, show_default=True, help="Of the search."
+)
+@click.option(
+    "--trial-seconds",
+    type=click.FloatRange(min=1),
+    default=60.0,
+    show_default=True,
+    help="Of training each.",
+)
+@click.option(
+    "--search-plot", type=click.Path(path_type=Path), metavar="OUT.png", help="Draw every trial."
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--version", help="Version of the new bundle (default: the old one's, with -STREAM).")
-@click.option("--loss-plot", type=click.Path(path_type=Path), metavar="OUT.png", help="Draw the loss of every epoch.")
+@click.option(
+    "--loss-plot",
+    type=click.Path(path_type=Path),
+    metavar="OUT.png",
+    help="Draw the loss of every epoch.",
+)
 @click.option("--logs", type=click.Path(path_type=Path), metavar="DIR", help="TensorBoard log.")
 @click.option("--format", "form", type=FORMATS, default="human", show_default=True)
 def train(
@@ -72,13 +109,14 @@ def train(
 ) -> None:
     """Train on the rows of a stream's file and write a complete bundle.
 
-    The last rows of every entity are held out. Nothing is written, and the exit code is 4, if they are not predicted
-    better than by the bundle that training started from.
+    The last rows of every entity are held out. Nothing is written, and the exit code is 4, if they
+    are not predicted better than by the bundle that training started from.
 
-    With --search the shape (units 32 to 256, layers 1 to 4, window 10 to 200) and the training (batch 16 to 256,
-    dropout 0.2 to 0.5, rate 1e-4 to 1e-2) are searched for first, by the planted anomalies that each choice catches
-    on held-out rows; the best is then trained from nothing. `grid` tries both ends of every range and one value between
-    (729 choices, in an order that tries all values alike wherever it ends), `bayes` any number in them.
+    With --search the shape (units 32 to 256, layers 1 to 4, window 10 to 200) and the training
+    (batch 16 to 256, dropout 0.2 to 0.5, rate 1e-4 to 1e-2) are searched for first, by the planted
+    anomalies that each choice catches on held-out rows; the best is then trained from nothing.
+    `grid` tries both ends of every range and one value between (729 choices, in an order that tries
+    all values alike wherever it ends), `bayes` any number in them.
     """
     from streamer.config.load import load_config
     from streamer.offline.label_files import json_windows
@@ -90,22 +128,35 @@ def train(
     windows = json_windows(labels, by_time=has_time(stream), name=labels_name) if labels else []
     rows = rows_of(stream, bundle, windows)
     label = version or f"{bundle.version}-{stream.name}"
-    settings: dict[str, Any] = {"epochs": epochs, "seconds": 60 * minutes, "seed": seed, "log_dir": logs}
+    settings: dict[str, Any] = {
+        "epochs": epochs,
+        "seconds": 60 * minutes,
+        "seed": seed,
+        "log_dir": logs,
+    }
     found = None
     if how is not None:
         budget = {"how": how, "trials": trials, "seconds": trial_seconds, "seed": seed}
         found = searched(bundle, rows, stream, budget, search_plot)
         bundle, settings = shaped(bundle, found[0]), settings | chosen_settings(found[0])
     told = fit(
-        bundle, rows, out, rhythm=stream.rhythm, fresh=from_scratch or found is not None, version=label,
-        loss_plot=loss_plot, settings=settings,
-    )  # fmt: skip
+        bundle,
+        rows,
+        out,
+        rhythm=stream.rhythm,
+        fresh=from_scratch or found is not None,
+        version=label,
+        loss_plot=loss_plot,
+        settings=settings,
+    )
     told |= {} if found is None else {"search": [one.as_json() for one in found]}
     click.echo(json.dumps({"schema": SCHEMA, **told}) if form == "json" else sentences(told, rows))
 
 
 def starting_bundle(config: Config) -> Bundle:
-    """What training starts from: the configured bundle, the registry's champion, else the starter."""
+    """What training starts from: the configured bundle, the registry's champion, else
+    the starter.
+    """
     from streamer import artifact
     from streamer.connect import open_registry
     from streamer.lifecycle.promotion import champion
@@ -134,7 +185,9 @@ def rows_of(stream: Stream, bundle: Bundle, windows: list[tuple[float, float]]) 
         return read_rows(source, needed=2 * rows_needed(bundle.spec), windows=windows)
 
 
-def searched(bundle: Bundle, rows: Rows, stream: Stream, budget: dict[str, Any], plot: Path | None) -> Sequence[Tried]:
+def searched(
+    bundle: Bundle, rows: Rows, stream: Stream, budget: dict[str, Any], plot: Path | None
+) -> Sequence[Tried]:
     """The trials of a search, the best first; each is told on stderr as it ends."""
     import numpy as np
 
@@ -142,13 +195,20 @@ def searched(bundle: Bundle, rows: Rows, stream: Stream, budget: dict[str, Any],
     from models.split import series_of, split
 
     arrays = {
-        "values": rows.values, "time_s": rows.time_s, "mask": rows.mask, "entity": ["/".join(o) for o in rows.owner],
+        "values": rows.values,
+        "time_s": rows.time_s,
+        "mask": rows.mask,
+        "entity": ["/".join(o) for o in rows.owner],
         "rhythm": np.full(len(rows.values), stream.rhythm),
-    }  # fmt: skip
+    }
     past = split(series_of(arrays, f"streams.{stream.name}"), bundle.spec)
     if budget["how"] == "grid":
-        click.echo(f"a grid of {search.GRID_SIZE} choices, of which {budget['trials']} are tried", err=True)
-    found = search.search(bundle, past, **budget, report=lambda one: click.echo(trial_line(one), err=True))
+        click.echo(
+            f"a grid of {search.GRID_SIZE} choices, of which {budget['trials']} are tried", err=True
+        )
+    found = search.search(
+        bundle, past, **budget, report=lambda one: click.echo(trial_line(one), err=True)
+    )
     if plot is not None:
         search.plot(found, plot)
     return found
@@ -156,7 +216,8 @@ def searched(bundle: Bundle, rows: Rows, stream: Stream, budget: dict[str, Any],
 
 def trial_line(one: Tried) -> str:
     return (
-        f"trial {one.number}: recall {one.recall:.3f}, units {one.units}, layers {one.layers}, window {one.window}, "
+        f"trial {one.number}: recall {one.recall:.3f}, units {one.units}, layers {one.layers}, "
+        f"window {one.window}, "
         f"batch {one.batch_rows}, dropout {one.dropout:.2f}, rate {one.learning_rate:.1e}, "
         f"{one.parameters:,} parameters, {one.seconds:.0f} s"
     )
@@ -166,7 +227,10 @@ def shaped(bundle: Bundle, best: Tried) -> Bundle:
     """The bundle with the shape that a search found; its weights do not fit it any more."""
     from models import search
 
-    return replace(bundle, spec=search.shaped(bundle.spec, units=best.units, layers=best.layers, window=best.window))
+    return replace(
+        bundle,
+        spec=search.shaped(bundle.spec, units=best.units, layers=best.layers, window=best.window),
+    )
 
 
 def chosen_settings(best: Tried) -> dict[str, Any]:
@@ -189,25 +253,43 @@ def fit(
     from models import export, training_report
     from models.train import TrainSettings
 
-    chosen = TrainSettings(**{"learning_rate": FRESH_RATE if fresh else TUNING_RATE, "noise": NOISE} | settings)
+    chosen = TrainSettings(
+        **{"learning_rate": FRESH_RATE if fresh else TUNING_RATE, "noise": NOISE} | settings
+    )
     result = learnt(chosen, bundle, rows, rhythm=rhythm, fresh=fresh)
     if loss_plot is not None:
         training_report.plot_losses(result.history, loss_plot)
     before, after = result.history[0].validation, result.best.validation
     if not result.improved:
-        raise GateRefused(f"no epoch beat the start on held-out rows (loss {before:.4f}); nothing was written")
-    training = training_report.summary(result, chosen) | {"parent": None if fresh else bundle.version}
+        raise GateRefused(
+            f"no epoch beat the start on held-out rows (loss {before:.4f}); nothing was written"
+        )
+    training = training_report.summary(result, chosen) | {
+        "parent": None if fresh else bundle.version
+    }
     made = export.write_bundle(
-        out, version=version, spec=bundle.spec, weights=result.weights, calibration=bundle.calibration,
+        out,
+        version=version,
+        spec=bundle.spec,
+        weights=result.weights,
+        calibration=bundle.calibration,
         training=training,
-    )  # fmt: skip
+    )
     return {
-        "version": made.version, "sha256": made.sha256, "out": str(out), "before": before, "after": after,
-        "epochs": len(result.history) - 1, "stopped": result.stopped, "seconds": round(result.seconds, 1),
-    }  # fmt: skip
+        "version": made.version,
+        "sha256": made.sha256,
+        "out": str(out),
+        "before": before,
+        "after": after,
+        "epochs": len(result.history) - 1,
+        "stopped": result.stopped,
+        "seconds": round(result.seconds, 1),
+    }
 
 
-def learnt(settings: TrainSettings, bundle: Bundle, rows: Rows, *, rhythm: bool, fresh: bool) -> TrainResult:
+def learnt(
+    settings: TrainSettings, bundle: Bundle, rows: Rows, *, rhythm: bool, fresh: bool
+) -> TrainResult:
     """The training itself, its progress shown."""
     import numpy as np
 
@@ -225,10 +307,17 @@ def sentences(told: dict[str, Any], rows: Rows) -> str:
     """The outcome in plain lines."""
     pieces, length, channels = rows.values.shape
     left = f", {rows.left_out:,} rows in pieces too short to use" if rows.left_out else ""
-    masked = f", {int(rows.mask.sum()):,} known anomalous rows not learnt" if rows.mask.any() else ""
-    return "\n".join([
-        f"{rows.entities} entities, {pieces} pieces of {length:,} rows, {channels} channels{left}{masked}",
-        f"loss on held-out rows {told['before']:.4f} -> {told['after']:.4f} after {told['epochs']} epochs"
-        f" ({told['stopped']}), {told['seconds']:.0f} s",
-        f"written: {told['out']} ({told['version']}, sha256 {told['sha256'][:12]}); name it in model.path to use it",
-    ])  # fmt: skip
+    masked = (
+        f", {int(rows.mask.sum()):,} known anomalous rows not learnt" if rows.mask.any() else ""
+    )
+    return "\n".join(
+        [
+            f"{rows.entities} entities, {pieces} pieces of {length:,} rows, {channels} "
+            f"channels{left}{masked}",
+            f"loss on held-out rows {told['before']:.4f} -> {told['after']:.4f} after "
+            f"{told['epochs']} epochs"
+            f" ({told['stopped']}), {told['seconds']:.0f} s",
+            f"written: {told['out']} ({told['version']}, sha256 {told['sha256'][:12]}); name it "
+            f"in model.path to use it",
+        ]
+    )

@@ -22,7 +22,9 @@ def window() -> None:
 @click.option("--stream", "name", help="Which stream (default: the only one).")
 @format_option("human", "json")
 def suggest(*, config: Path, sets: tuple[str, ...], name: str | None, output: str) -> None:
-    """Read the stream's file and suggest a window: 90 % of what the past says, for 95 % of entities and channels."""
+    """Read the stream's file and suggest a window: 90 % of what the past says, for 95 % of entities
+    and channels.
+    """
     from streamer.config.load import load_config
     from streamer.connect import open_source
     from streamer.offline import window_size
@@ -35,8 +37,12 @@ def suggest(*, config: Path, sets: tuple[str, ...], name: str | None, output: st
         told = {"schema": "streamer.window/1", "window": found.window, "kept": round(found.kept, 4)}
         click.echo(json.dumps(told | {"series": len(found.needs), "silent": found.silent}))
         return
-    click.echo(f"a window of {found.window} events holds {found.kept:.0%} of what the past says of the next value")
     click.echo(
-        f"(median of {len(found.needs)} series of an entity and channel; {found.silent} more say nothing about "
+        f"a window of {found.window} events holds {found.kept:.0%} of what the past says of the "
+        f"next value"
+    )
+    click.echo(
+        f"(median of {len(found.needs)} series of an entity and channel; {found.silent} more say "
+        f"nothing about "
         "themselves: too short, constant, or noise)"
     )

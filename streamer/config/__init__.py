@@ -1,4 +1,6 @@
-"""config.yaml: one typed section per part; YAML, environment, flags; every error with its place and the right name."""
+"""config.yaml: one typed section per part; YAML, environment, flags; every error with its place and
+the right name.
+"""
 
 from streamer.config.fields import Fields, Time
 from streamer.config.kafka import (
@@ -9,7 +11,7 @@ from streamer.config.kafka import (
     KafkaSource,
     Sasl,
     TokenEndpoint,
-)  # fmt: skip
+)
 from streamer.config.learning import Drift, Retrain, RetrainEvaluate, RetrainGate, RetrainLimits
 from streamer.config.load import config_from, load_config, stream_from
 from streamer.config.model import Model
@@ -26,7 +28,7 @@ from streamer.config.schema import (
     Server,
     Sink,
     StdoutSink,
-)  # fmt: skip
+)
 from streamer.config.state import (
     DeadLetterFile,
     FileStore,
@@ -38,7 +40,7 @@ from streamer.config.state import (
     SchemaRegistry,
     Snapshots,
     Store,
-)  # fmt: skip
+)
 from streamer.config.stream import (
     Alerts,
     Detect,
@@ -49,7 +51,7 @@ from streamer.config.stream import (
     Stream,
     SyntheticSource,
     Window,
-)  # fmt: skip
+)
 from streamer.config.units import Duration, KofN, Rate, Size
 
 __all__ = [
@@ -107,4 +109,4 @@ __all__ = [
     "config_from",
     "load_config",
     "stream_from",
-]  # fmt: skip
+]

@@ -1,4 +1,6 @@
-"""Rules between sections that stand far apart: which topic is written by whom, and what needs what else."""
+"""Rules between sections that stand far apart: which topic is written by whom, and what needs what
+else.
+"""
 
 from __future__ import annotations
 
@@ -34,24 +36,39 @@ class Whole(Protocol):
 
 def kafka_rules(config: Whole) -> Iterator[Rule]:
     """Every broken rule between sources, sinks, dead letters, registry and cluster."""
-    sources = [(i, s, s.source) for i, s in enumerate(config.streams) if isinstance(s.source, KafkaSource)]
+    sources = [
+        (i, s, s.source) for i, s in enumerate(config.streams) if isinstance(s.source, KafkaSource)
+    ]
     for i, _, source in sources:
         if source.format == "avro" and config.schema_registry is None:
-            yield ("streams", i, "source", "format"), "avro needs schema_registry: {url: ...}, where its schemas are"
+            yield (
+                ("streams", i, "source", "format"),
+                "avro needs schema_registry: {url: ...}, where its schemas are",
+            )
     yield from _group_rules([(i, source) for i, _, source in sources])
     yield from _sink_rules(config, [(stream, source) for _, stream, source in sources])
     yield from _letter_rules(config, [(stream, source) for _, stream, source in sources])
 
 
 def _group_rules(sources: list[tuple[int, KafkaSource]]) -> Iterator[Rule]:
-    """Members of a group share its partitions, whichever stream they belong to: each would see only a part."""
+    """Members of a group share its partitions, whichever stream they belong to: each would see only
+    a part.
+    """
     for n, (i, source) in enumerate(sources):
         twins = [other for _, other in sources[:n] if other.group == source.group]
         if any(source.overlaps(other) for other in twins):
-            problem = f"{source.group!r} reads these topics for another stream already; each needs a group of its own"
+            problem = (
+                f"{source.group!r} reads these topics for another stream already; each "
+                f"needs a group of its own"
+            )
             yield ("streams", i, "source", "group"), problem
-        elif any(source.instance is not None and source.instance == other.instance for other in twins):
-            yield ("streams", i, "source", "instance"), f"{source.instance!r} is a member of the group already"
+        elif any(
+            source.instance is not None and source.instance == other.instance for other in twins
+        ):
+            yield (
+                ("streams", i, "source", "instance"),
+                f"{source.instance!r} is a member of the group already",
+            )
 
 
 def _sink_rules(config: Whole, sources: list[tuple[Stream, KafkaSource]]) -> Iterator[Rule]:
@@ -66,7 +83,10 @@ def _sink_rules(config: Whole, sources: list[tuple[Stream, KafkaSource]]) -> Ite
             )
         if sink.delivery_timeout < config.kafka.request_timeout:
             shortest = config.kafka.request_timeout
-            yield ("sinks", i, "delivery_timeout"), f"must not be below kafka.request_timeout ({shortest})"
+            yield (
+                ("sinks", i, "delivery_timeout"),
+                f"must not be below kafka.request_timeout ({shortest})",
+            )
 
 
 def _letter_rules(config: Whole, sources: list[tuple[Stream, KafkaSource]]) -> Iterator[Rule]:
@@ -77,8 +97,13 @@ def _letter_rules(config: Whole, sources: list[tuple[Stream, KafkaSource]]) -> I
                 ("dead_letters", "topic"),
                 f"{letters.topic!r} is read by stream {reader}: a bad record would never end",
             )
-        if any(isinstance(sink, KafkaSink) and sink.topic == letters.topic for sink in config.sinks):
-            yield ("dead_letters", "topic"), f"{letters.topic!r} is the topic of the alerts; write another"
+        if any(
+            isinstance(sink, KafkaSink) and sink.topic == letters.topic for sink in config.sinks
+        ):
+            yield (
+                ("dead_letters", "topic"),
+                f"{letters.topic!r} is the topic of the alerts; write another",
+            )
     if isinstance(letters, DeadLetterFile) and letters.path in config.written_files():
         yield ("dead_letters", "path"), f"{letters.path!r} is written by a sink too"
 

@@ -26,7 +26,9 @@ def split_host(address: str) -> tuple[str, int] | None:
 
 
 def is_loopback(host: str) -> bool:
-    """True if only this machine can reach the host; a name other than localhost is taken to be public."""
+    """True if only this machine can reach the host; a name other than localhost is taken to be
+    public.
+    """
     name = host.lower().rstrip(".")
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -41,7 +43,9 @@ def host_of(url: str) -> str:
 
 
 def url_of(*schemes: str) -> Callable[[object], object]:
-    """A validator of a URL of one of these schemes; whoever writes credentials into it is told where they belong."""
+    """A validator of a URL of one of these schemes; whoever writes credentials into it is told
+    where they belong.
+    """
     shown = " or ".join(f"{scheme}://" for scheme in schemes)
 
     def check(raw: object) -> object:
@@ -49,8 +53,15 @@ def url_of(*schemes: str) -> Callable[[object], object]:
             raise ValueError(f"must be text that starts with {shown}")
         parts = _split(raw)
         if parts is not None and (parts.username is not None or parts.password is not None):
-            raise ValueError("must not hold a user or a password; they have settings of their own beside the url")
-        if parts is None or parts.scheme not in schemes or not parts.hostname or any(ord(c) <= 32 for c in raw):
+            raise ValueError(
+                "must not hold a user or a password; they have settings of their own beside the url"
+            )
+        if (
+            parts is None
+            or parts.scheme not in schemes
+            or not parts.hostname
+            or any(ord(c) <= 32 for c in raw)
+        ):
             raise ValueError(f"must be {shown}host:port")
         return raw
 

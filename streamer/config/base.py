@@ -1,11 +1,21 @@
-"""What every section shares: refusal of unknown keys, rules across fields, and the small types of values."""
+"""What every section shares: refusal of unknown keys, rules across fields, and the small types of
+values.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from streamer.config.units import Duration
@@ -17,9 +27,13 @@ class Section(BaseModel):
     """A section refuses unknown keys and, beyond its fields' own ranges, what its `rules` name."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, validate_by_name=True, validate_by_alias=True,
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        validate_by_name=True,
+        validate_by_alias=True,
         hide_input_in_errors=True,
-    )  # fmt: skip
+    )
 
     def rules(self) -> Iterator[Rule]:
         """Each broken rule that spans several fields."""
@@ -29,7 +43,9 @@ class Section(BaseModel):
     def _keep_rules(self) -> Section:
         broken = list(self.rules())
         if broken:
-            raise PydanticCustomError("rules", "{count} broken rules", {"count": len(broken), "rules": broken})
+            raise PydanticCustomError(
+                "rules", "{count} broken rules", {"count": len(broken), "rules": broken}
+            )
         return self
 
 
@@ -70,16 +86,23 @@ def blank_is_none(raw: Any) -> Any:
 
 
 Text = Annotated[str, BeforeValidator(_text)]
-Name = Annotated[str, BeforeValidator(_text), Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+Name = Annotated[
+    str, BeforeValidator(_text), Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
+]
 Count = Annotated[int, BeforeValidator(number_of), Field(ge=1)]
 Whole = Annotated[int, BeforeValidator(number_of), Field(ge=0)]
 Positive = Annotated[float, BeforeValidator(number_of), Field(gt=0)]
 NotNegative = Annotated[float, BeforeValidator(number_of), Field(ge=0)]
 _MANY = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-_AUTO = {"anyOf": [{"const": "auto"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
+_AUTO = {
+    "anyOf": [{"const": "auto"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]
+}
 Names = Annotated[tuple[Text, ...], BeforeValidator(_one_or_many), WithJsonSchema(_MANY)]
 Channels = Annotated[
-    tuple[Text, ...], BeforeValidator(_channels), WithJsonSchema(_AUTO), PlainSerializer(lambda names: names or "auto")
+    tuple[Text, ...],
+    BeforeValidator(_channels),
+    WithJsonSchema(_AUTO),
+    PlainSerializer(lambda names: names or "auto"),
 ]
 
 

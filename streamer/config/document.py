@@ -1,6 +1,8 @@
-"""YAML text to plain data with the place of every key and value. No tags, no objects, nothing executed.
+"""YAML text to plain data with the place of every key and value. No tags, no objects, nothing
+executed.
 
-Scalars follow YAML 1.2 (`no` and `on` are text, 010 is ten); mappings have text keys; aliases and `<<` are bounded.
+Scalars follow YAML 1.2 (`no` and `on` are text, 010 is ten); mappings have text keys; aliases and
+`<<` are bounded.
 """
 
 from __future__ import annotations
@@ -59,7 +61,9 @@ class Document:
 
 
 def parse(blob: bytes, name: str, env: Mapping[str, str]) -> Document:
-    """Read a YAML document; `name` is what its places are called. Problems are collected, never raised."""
+    """Read a YAML document; `name` is what its places are called. Problems are collected, never
+    raised.
+    """
     if len(blob) > MAX_BYTES:
         return _failed(name, f"larger than {MAX_BYTES // 1024} KiB; is this a configuration?")
     if b"\0" in blob:
@@ -67,7 +71,10 @@ def parse(blob: bytes, name: str, env: Mapping[str, str]) -> Document:
     try:
         text = blob.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
-        line, column = blob.count(b"\n", 0, exc.start) + 1, exc.start - blob.rfind(b"\n", 0, exc.start)
+        line, column = (
+            blob.count(b"\n", 0, exc.start) + 1,
+            exc.start - blob.rfind(b"\n", 0, exc.start),
+        )
         return _failed(f"{name}:{line}:{column}", "not UTF-8 text; save it as UTF-8")
     return parse_text(text, name, partial(expand, env=env))
 
@@ -80,7 +87,9 @@ def parse_text(text: str, name: str, expander: Callable[[str], Expanded]) -> Doc
     except MarkedYAMLError as exc:
         return _failed(*_syntax(exc, name, lines), lines=lines, mark=exc.problem_mark)
     except ReaderError as exc:
-        return _failed(name, f"character {exc.character!r} at {exc.position} is not allowed in YAML")
+        return _failed(
+            name, f"character {exc.character!r} at {exc.position} is not allowed in YAML"
+        )
     except RecursionError:
         return _failed(name, f"nested more than {MAX_DEPTH} deep")
     if node is None:
@@ -94,11 +103,17 @@ def _syntax(exc: MarkedYAMLError, name: str, lines: list[str]) -> tuple[str, str
     text = f"not YAML: {exc.problem}" + (f" ({exc.context})" if exc.context else "")
     if "'\\t'" in text:
         return where, f"{text}; indent with spaces"
-    quote = mark is not None and mark.line < len(lines) and lines[mark.line][: mark.column + 1].endswith("${")
+    quote = (
+        mark is not None
+        and mark.line < len(lines)
+        and lines[mark.line][: mark.column + 1].endswith("${")
+    )
     return where, f'{text}; inside braces, write "${{...}}" in quotes' if quote else text
 
 
-def _failed(where: str, text: str, lines: list[str] | None = None, mark: Mark | None = None) -> Document:
+def _failed(
+    where: str, text: str, lines: list[str] | None = None, mark: Mark | None = None
+) -> Document:
     origin = SettingOrigin(where)
     if lines and mark and mark.line < len(lines) and len(lines[mark.line]) <= MAX_LINE:
         origin = SettingOrigin(where, conceal_yaml(lines[mark.line]), mark.line + 1, mark.column)
@@ -126,7 +141,9 @@ class _Builder:
         self.document.values[path] = self._origin(node, path)
         if node.tag not in PLAIN_TAGS:
             return self._problem(
-                path, f"the tag {node.tag.replace(CORE, '!!')} is not allowed; write a plain value", node
+                path,
+                f"the tag {node.tag.replace(CORE, '!!')} is not allowed; write a plain value",
+                node,
             )
         if isinstance(node, ScalarNode):
             return self._scalar(node, path)
@@ -139,7 +156,9 @@ class _Builder:
         if self.nodes > MAX_NODES:
             raise _TooLargeError(f"more than {MAX_NODES} values once aliases are followed", node)
         if len(path) > MAX_DEPTH:
-            raise _TooLargeError(f"nested more than {MAX_DEPTH} deep (does an alias hold itself?)", node)
+            raise _TooLargeError(
+                f"nested more than {MAX_DEPTH} deep (does an alias hold itself?)", node
+            )
 
     def _mapping(self, node: MappingNode, path: Path) -> dict[str, Any]:
         own: dict[str, Any] = {}
@@ -154,19 +173,29 @@ class _Builder:
                 self._problem(path, "a key must be plain text", key_node)
         return merged | own
 
-    def _item(self, own: dict[str, Any], key_node: ScalarNode, value_node: Node, path: Path) -> None:
+    def _item(
+        self, own: dict[str, Any], key_node: ScalarNode, value_node: Node, path: Path
+    ) -> None:
         key: str = key_node.value
         below = (*path, key)
         if key in own:
             first = self.document.keys[below].number
-            self._problem(below, f"the key is set twice; the first one is on line {first}", key_node)
+            self._problem(
+                below, f"the key is set twice; the first one is on line {first}", key_node
+            )
             return
         own[key] = None
         self.document.keys[below] = self._origin(key_node, below)
         own[key] = self._value(value_node, below)
 
     def _merged(self, node: Node, path: Path) -> dict[str, Any]:
-        parts = [node] if isinstance(node, MappingNode) else node.value if isinstance(node.value, list) else []
+        parts = (
+            [node]
+            if isinstance(node, MappingNode)
+            else node.value
+            if isinstance(node.value, list)
+            else []
+        )
         if not all(isinstance(part, MappingNode) for part in parts) or not parts:
             self._problem(path, "<< needs a mapping or a list of mappings", node)
             return {}
@@ -183,7 +212,9 @@ class _Builder:
             return self._problem(path, exc.problem, node)
         origin = self.document.values[path]
         self.document.values[path] = replace(
-            origin, secret=origin.secret or expanded.secret, clear=expanded.clear and bool(expanded.text)
+            origin,
+            secret=origin.secret or expanded.secret,
+            clear=expanded.clear and bool(expanded.text),
         )
         return expanded.text if node.style or expanded.text != node.value else resolve(node.value)
 

@@ -24,8 +24,12 @@ def _entry(path: Path, value: Any, origins: Mapping[Path, SettingOrigin]) -> tup
 
 
 def origin_of(path: Path, origins: Mapping[Path, SettingOrigin]) -> SettingOrigin:
-    """The origin of a value; what stands for several settings (`time: ts`) is the origin of each."""
-    return next((origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins), DEFAULT)
+    """The origin of a value; what stands for several settings (`time: ts`) is the
+    origin of each.
+    """
+    return next(
+        (origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins), DEFAULT
+    )
 
 
 def shown(value: Any) -> str:

@@ -1,4 +1,6 @@
-"""`${VAR}`, `${VAR:-default}`, `${file:path}` and `$$` inside one parsed scalar; never in the YAML text itself."""
+"""`${VAR}`, `${VAR:-default}`, `${file:path}` and `$$` inside one parsed scalar; never in the YAML
+text itself.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,14 @@ class Expanded:
 
     text: str
     secret: bool = False
-    clear: bool = True  # nothing of it came from a variable or another file: it stands there for everybody to read
+    # nothing of it came from a variable or another file: it stands there for everybody to read
+    clear: bool = True
 
 
 def expand(text: str, env: Mapping[str, str]) -> Expanded:
-    """Replace every reference; ConfigError if a variable is unset, a file unreadable or a reference malformed."""
+    """Replace every reference; ConfigError if a variable is unset, a file unreadable or a reference
+    malformed.
+    """
     out: list[str] = []
     secret, clear, at = False, True, 0
     while (match := _TOKEN.search(text, at)) is not None:
@@ -57,12 +62,16 @@ def _value(reference: str, env: Mapping[str, str]) -> Expanded:
         return Expanded(_file(Path(reference.removeprefix("file:"))), secret=True, clear=False)
     name, has_default, default = reference.partition(":-")
     if not _NAME.fullmatch(name):
-        raise ConfigError("", f"${{{reference}}} is not ${{VAR}}, ${{VAR:-default}} or ${{file:path}}")
+        raise ConfigError(
+            "", f"${{{reference}}} is not ${{VAR}}, ${{VAR:-default}} or ${{file:path}}"
+        )
     value = env.get(name)
     if has_default and not value:
         return Expanded(default, is_secret_name(name))
     if value is None:
-        raise ConfigError("", f"the variable {name} is not set; set it, or write ${{{name}:-default}}")
+        raise ConfigError(
+            "", f"the variable {name} is not set; set it, or write ${{{name}:-default}}"
+        )
     return Expanded(value, is_secret_name(name), clear=False)
 
 

@@ -1,4 +1,6 @@
-"""Validation errors in the words of the configuration: the path as written, the place, the nearest right name."""
+"""Validation errors in the words of the configuration: the path as written, the place, the nearest
+right name.
+"""
 
 from __future__ import annotations
 
@@ -44,22 +46,46 @@ WORDS = {
 TOO_FEW = "needs at least one item"
 # Section of the schema -> where it stands, for keys that were put into the wrong one.
 SECTIONS = {
-    "": "the top level", "Stream": "streams[]", "Fields": "streams[].fields", "Window": "streams[].window",
-    "Detect": "streams[].detect", "Alerts": "streams[].alerts", "Severity": "streams[].alerts.severity",
-    "FileSource": "streams[].source", "SyntheticSource": "streams[].source", "HostSource": "streams[].source",
-    "KafkaSource": "streams[].source", "Kafka": "kafka", "KafkaSecurity": "kafka.security",
-    "Sasl": "kafka.security.sasl", "TokenEndpoint": "kafka.security.sasl.token", "KafkaSink": "sinks[]",
-    "Model": "model", "ScoreOutput": "scores", "Server": "server", "Runtime": "runtime", "Log": "log",
-    "Retrain": "retrain", "RetrainLimits": "retrain.limits", "RetrainGate": "retrain.gate",
-    "RetrainEvaluate": "retrain.evaluate", "Drift": "drift", "RedisStore": "store", "Snapshots": "snapshots",
+    "": "the top level",
+    "Stream": "streams[]",
+    "Fields": "streams[].fields",
+    "Window": "streams[].window",
+    "Detect": "streams[].detect",
+    "Alerts": "streams[].alerts",
+    "Severity": "streams[].alerts.severity",
+    "FileSource": "streams[].source",
+    "SyntheticSource": "streams[].source",
+    "HostSource": "streams[].source",
+    "KafkaSource": "streams[].source",
+    "Kafka": "kafka",
+    "KafkaSecurity": "kafka.security",
+    "Sasl": "kafka.security.sasl",
+    "TokenEndpoint": "kafka.security.sasl.token",
+    "KafkaSink": "sinks[]",
+    "Model": "model",
+    "ScoreOutput": "scores",
+    "Server": "server",
+    "Runtime": "runtime",
+    "Log": "log",
+    "Retrain": "retrain",
+    "RetrainLimits": "retrain.limits",
+    "RetrainGate": "retrain.gate",
+    "RetrainEvaluate": "retrain.evaluate",
+    "Drift": "drift",
+    "RedisStore": "store",
+    "Snapshots": "snapshots",
     "SchemaRegistry": "schema_registry",
-}  # fmt: skip
+}
 COMPARISONS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
 def problems_of(error: ValidationError, document: Document) -> list[Problem]:
-    """One problem per mistake; what already has a problem, or only follows from one, is left out."""
-    found = [problem for raw in error.errors(include_url=False) for problem in _problems(raw, document)]
+    """One problem per mistake; what already has a problem, or only follows from one, is
+    left out.
+    """
+    found = [
+        problem for raw in error.errors(include_url=False) for problem in _problems(raw, document)
+    ]
     known = [problem.path for problem in document.problems]
     fresh = [problem for problem in found if not _covered(problem.path, known)]
     every = [*fresh, *document.problems]
@@ -67,11 +93,15 @@ def problems_of(error: ValidationError, document: Document) -> list[Problem]:
 
 
 def _explains(other: Problem, problem: Problem) -> bool:
-    """Whether a problem only follows from another: too few items where one is bad, a key missing that is misspelt."""
+    """Whether a problem only follows from another: too few items where one is bad, a key missing
+    that is misspelt.
+    """
     if problem.text == TOO_FEW:
         return _below(other.path, problem.path)
     return (
-        problem.text == WORDS["missing"] and other.path[:-1] == problem.path[:-1] and meant(problem.path) == other.hint
+        problem.text == WORDS["missing"]
+        and other.path[:-1] == problem.path[:-1]
+        and meant(problem.path) == other.hint
     )
 
 
@@ -101,7 +131,9 @@ def _problems(raw: Any, document: Document) -> Iterator[Problem]:
 
 
 def as_written(loc: Sequence[str | int], data: Any) -> Path:
-    """The path in the document: without the kind that validation inserts behind a source or sink."""
+    """The path in the document: without the kind that validation inserts behind a
+    source or sink.
+    """
     path: list[str | int] = []
     for part in loc:
         if _is_union(path) and isinstance(data, Mapping) and data.get("kind") == part:
@@ -115,13 +147,19 @@ def as_written(loc: Sequence[str | int], data: Any) -> Path:
 def _is_union(path: Sequence[str | int]) -> bool:
     if len(path) == 1:
         return path[0] in {"store", "dead_letters", "labels"}
-    return (len(path) == 3 and path[0] == "streams" and path[2] == "source") or (len(path) == 2 and path[0] == "sinks")
+    return (len(path) == 3 and path[0] == "streams" and path[2] == "source") or (
+        len(path) == 2 and path[0] == "sinks"
+    )
 
 
 def child(data: Any, part: str | int) -> Any:
     if isinstance(data, Mapping):
         return data.get(part)
-    return data[part] if isinstance(data, list) and isinstance(part, int) and part < len(data) else None
+    return (
+        data[part]
+        if isinstance(data, list) and isinstance(part, int) and part < len(data)
+        else None
+    )
 
 
 def place(path: Path, document: Document) -> SettingOrigin:
@@ -140,7 +178,9 @@ def _kind_problem(path: Path, ctx: Mapping[str, Any], document: Document) -> Pro
         return Problem((*path, "kind"), "is missing", place(path, document), known)
     tag = str(ctx["tag"])
     hint = planned(tag) or nearest(tag, kinds)
-    return Problem((*path, "kind"), f"unknown kind {tag!r}, {known}", place((*path, "kind"), document), hint)
+    return Problem(
+        (*path, "kind"), f"unknown kind {tag!r}, {known}", place((*path, "kind"), document), hint
+    )
 
 
 def unknown_key(path: Path, data: Any) -> tuple[str, str]:
@@ -186,7 +226,11 @@ def shape(path: Path, data: Any) -> Mapping[str, Any]:
     """The part of the JSON schema that describes a path of the data."""
     here = _resolved({"$ref": "#"}, data)
     for part in path:
-        below = here.get("items", {}) if isinstance(part, int) else here.get("properties", {}).get(part, {})
+        below = (
+            here.get("items", {})
+            if isinstance(part, int)
+            else here.get("properties", {}).get(part, {})
+        )
         data = child(data, part)
         here = _resolved(below, data)
     return here
@@ -201,7 +245,9 @@ def _resolved(node: Mapping[str, Any], data: Any) -> Mapping[str, Any]:
     chosen = node.get("discriminator", {}).get("mapping", {}).get(kind)
     if chosen:
         return _resolved({"$ref": chosen}, data)
-    sections = [option for option in node.get("anyOf", ()) if "$ref" in option or "discriminator" in option]
+    sections = [
+        option for option in node.get("anyOf", ()) if "$ref" in option or "discriminator" in option
+    ]
     return _resolved(sections[0], data) if sections else node
 
 
@@ -241,7 +287,11 @@ def _words(raw: Any, ctx: Mapping[str, Any]) -> tuple[str, str]:
     if kind == "too_short":
         return TOO_FEW, ""
     if kind == "string_pattern_mismatch":
-        return f"must be letters, digits, '.', '_' and '-', starting with a letter or digit{_got(raw)}", ""
+        return (
+            f"must be letters, digits, '.', '_' and '-', starting with a letter or "
+            f"digit{_got(raw)}",
+            "",
+        )
     if kind.startswith(("greater_than", "less_than")):
         return f"must be {_bound(ctx)}{_got(raw)}", ""
     sentence = WORDS.get(kind) or str(raw["msg"]).removeprefix("Input should be ")
@@ -257,7 +307,11 @@ def _either(names: Sequence[str]) -> str:
 
 
 def _got(raw: Any) -> str:
-    text = {True: "true", False: "false", None: "nothing"}.get(raw["input"]) if _is_word(raw["input"]) else None
+    text = (
+        {True: "true", False: "false", None: "nothing"}.get(raw["input"])
+        if _is_word(raw["input"])
+        else None
+    )
     text = text or repr(raw["input"])
     return f", got {text if len(text) <= 60 else f'{text[:60]}...'}"
 

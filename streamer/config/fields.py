@@ -17,7 +17,9 @@ class Time(Section):
     unit: Literal["auto", "s", "ms", "us", "ns", "iso"] = "auto"
 
 
-MaybeTime = Annotated[Time | None, BeforeValidator(time_of, json_schema_input_type=str | Time | None)]
+MaybeTime = Annotated[
+    Time | None, BeforeValidator(time_of, json_schema_input_type=str | Time | None)
+]
 
 
 class Fields(Section):
@@ -33,7 +35,9 @@ class Fields(Section):
             yield from (((at, i), f"{names[i]!r} is named twice") for i in repeated(names))
         if self.channels:
             strangers = [name for name in self.units if name not in self.channels]
-            yield from ((("units", name), f"{name!r} is not one of the channels") for name in strangers)
+            yield from (
+                (("units", name), f"{name!r} is not one of the channels") for name in strangers
+            )
         if self.time is not None and self.time.path in self.channels:
             yield ("channels",), f"{self.time.path!r} is the time; it cannot be a channel too"
         both = [(i, name) for i, name in enumerate(self.entity) if name in self.channels]

@@ -1,4 +1,6 @@
-"""The sections that speak Kafka: the cluster, a topic to read, a topic of alerts, a topic of dead letters."""
+"""The sections that speak Kafka: the cluster, a topic to read, a topic of alerts, a topic of dead
+letters.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,11 @@ def _servers(raw: object) -> object:
     items = [raw] if isinstance(raw, str) else raw
     if not isinstance(items, list | tuple):
         raise ValueError('must be host:port, or a list of them: ["kafka-1:9092", "kafka-2:9092"]')
-    servers = tuple(server.strip() for item in items for server in (item.split(",") if isinstance(item, str) else ()))
+    servers = tuple(
+        server.strip()
+        for item in items
+        for server in (item.split(",") if isinstance(item, str) else ())
+    )
     if len(servers) < len(items) or not servers:
         raise ValueError("must be one or more of host:port")
     for server in servers:
@@ -43,7 +49,9 @@ def _refuse_server(server: str) -> None:
 
 def _topic(raw: object) -> object:
     if not isinstance(raw, str) or not re.fullmatch(TOPIC, raw) or raw in {".", ".."}:
-        raise ValueError(f"must be the name of a topic (letters, digits, '.', '_' and '-'), got {raw!r}")
+        raise ValueError(
+            f"must be the name of a topic (letters, digits, '.', '_' and '-'), got {raw!r}"
+        )
     return raw
 
 
@@ -62,8 +70,12 @@ def _pattern(raw: object) -> object:
 
 
 def _start(raw: object) -> object:
-    if not isinstance(raw, str) or (raw not in {"earliest", "latest"} and started_at(raw, 0.0) is None):
-        raise ValueError(f"must be earliest, latest, a time such as 2026-11-01T00:00:00Z, or -2h, got {raw!r}")
+    if not isinstance(raw, str) or (
+        raw not in {"earliest", "latest"} and started_at(raw, 0.0) is None
+    ):
+        raise ValueError(
+            f"must be earliest, latest, a time such as 2026-11-01T00:00:00Z, or -2h, got {raw!r}"
+        )
     return raw
 
 
@@ -79,9 +91,13 @@ def started_at(start: str, now_s: float) -> float | None:
 
 
 Server = tuple[str, ...]
-_SERVERS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
+_SERVERS = {
+    "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]
+}
 Servers = Annotated[Server, BeforeValidator(_servers), WithJsonSchema(_SERVERS)]
-Topic = Annotated[str, BeforeValidator(_topic), WithJsonSchema({"type": "string", "pattern": TOPIC})]
+Topic = Annotated[
+    str, BeforeValidator(_topic), WithJsonSchema({"type": "string", "pattern": TOPIC})
+]
 
 
 class TokenEndpoint(Section):
@@ -119,11 +135,17 @@ class Sasl(Section):
             if name in needed and value is None:
                 yield (name,), f"is needed for {self.mechanism}"
             if name not in needed and value is not None:
-                yield (name,), f"does not belong to {self.mechanism}, which needs {' and '.join(sorted(needed))}"
+                yield (
+                    (name,),
+                    f"does not belong to {self.mechanism}, which needs "
+                    f"{' and '.join(sorted(needed))}",
+                )
 
 
 class KafkaSecurity(Section):
-    """How we reach the brokers: in plain text or encrypted, and with which proof of who we are. Paths are PEM files."""
+    """How we reach the brokers: in plain text or encrypted, and with which proof of who we are.
+    Paths are PEM files.
+    """
 
     protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     ca: Text | None = None  # null = the system's
@@ -141,14 +163,24 @@ class KafkaSecurity(Section):
         if self.sasl is None and self.protocol.startswith("SASL"):
             yield ("sasl",), f"is needed for {self.protocol}"
         if self.sasl is not None and not self.protocol.startswith("SASL"):
-            yield ("protocol",), f"must be SASL_SSL or SASL_PLAINTEXT where sasl is set, got {self.protocol}"
+            yield (
+                ("protocol",),
+                f"must be SASL_SSL or SASL_PLAINTEXT where sasl is set, got {self.protocol}",
+            )
         yield from self._file_rules()
 
     def _file_rules(self) -> Iterator[Rule]:
         if not self.encrypted:
-            useless = [name for name in ("ca", "certificate", "key", "key_password") if getattr(self, name) is not None]
+            useless = [
+                name
+                for name in ("ca", "certificate", "key", "key_password")
+                if getattr(self, name) is not None
+            ]
             useless += [] if self.verify_hostname else ["verify_hostname"]
-            yield from (((name,), f"needs protocol SSL or SASL_SSL, not {self.protocol}") for name in useless)
+            yield from (
+                ((name,), f"needs protocol SSL or SASL_SSL, not {self.protocol}")
+                for name in useless
+            )
         if (self.certificate is None) != (self.key is None):
             missing = "key" if self.key is None else "certificate"
             yield (missing,), "is missing: certificate and key go together"
@@ -170,30 +202,42 @@ class Kafka(Section):
         return self.in_the_clear(self.bootstrap_servers)
 
     def in_the_clear(self, servers: Iterable[str]) -> tuple[str, ...]:
-        """Those of them (host:port) that lie outside of this machine, where nothing is encrypted."""
+        """Those of them (host:port) that lie outside of this machine, where nothing is
+        encrypted.
+        """
         if self.security.encrypted:
             return ()
-        return tuple(server for server in servers if not is_loopback((split_host(server) or ("",))[0]))
+        return tuple(
+            server for server in servers if not is_loopback((split_host(server) or ("",))[0])
+        )
 
     def rules(self) -> Iterator[Rule]:
-        # The client waits half a second for records by itself, and closes connections that were idle for nine minutes.
+        # The client waits half a second for records by itself, and closes connections that were
+        # idle for nine minutes.
         yield from between(self, "request_timeout", Duration(1), Duration(300))
 
 
 class KafkaSource(Section):
-    """Topics read by a consumer group: the replicas of a group share the partitions, and each has its own memory.
+    """Topics read by a consumer group: the replicas of a group share the partitions, and each has
+    its own memory.
 
-    A partition has room for ceil(1.5 * detect.max_entities / partitions of its topic) entities, so that max_entities
-    bounds the memory of the whole group however its partitions are spread.
+    A partition has room for ceil(1.5 * detect.max_entities / partitions of its topic) entities, so
+    that max_entities bounds the memory of the whole group however its partitions are spread.
     """
 
     kind: Literal["kafka"]
     topic: Topic | None = None  # exactly one of these three
     topics: tuple[Topic, ...] = ()
-    pattern: Annotated[Text | None, BeforeValidator(_pattern)] = None  # must match from the first letter of the name
+    pattern: Annotated[Text | None, BeforeValidator(_pattern)] = (
+        None  # must match from the first letter of the name
+    )
     group: Text = "streamer"
-    instance: Annotated[Text | None, BeforeValidator(_instance)] = None  # static membership: one name per replica
-    start: Annotated[Text, BeforeValidator(_start)] = "earliest"  # of a group without a committed position
+    instance: Annotated[Text | None, BeforeValidator(_instance)] = (
+        None  # static membership: one name per replica
+    )
+    start: Annotated[Text, BeforeValidator(_start)] = (
+        "earliest"  # of a group without a committed position
+    )
     isolation: Literal["read_uncommitted", "read_committed"] = "read_uncommitted"
     format: Format = "json"
     columns: Names = ()  # of csv: one row a record, and what its cells are called
@@ -201,7 +245,9 @@ class KafkaSource(Section):
     max_record: Size = Size(2**20)  # longer ones are dead letters
     session_timeout: Duration = Duration(6)  # so long a dead member holds its partitions
     commit_every: Duration = Duration(1)
-    rebuild_events: Annotated[Whole, Field(le=10_000_000)] = 2048  # per partition, read again where no snapshot is
+    rebuild_events: Annotated[Whole, Field(le=10_000_000)] = (
+        2048  # per partition, read again where no snapshot is
+    )
 
     @property
     def named_topics(self) -> tuple[str, ...]:
@@ -225,10 +271,16 @@ class KafkaSource(Section):
         if not given:
             yield ("topic",), "is missing: write one of topic, topics and pattern"
         for extra in given[1:]:
-            yield (extra,), f"cannot stand beside {given[0]}: write one of topic, topics and pattern"
-        yield from ((("topics", i), f"{self.topics[i]!r} is named twice") for i in repeated(self.topics))
+            yield (
+                (extra,),
+                f"cannot stand beside {given[0]}: write one of topic, topics and pattern",
+            )
+        yield from (
+            (("topics", i), f"{self.topics[i]!r} is named twice") for i in repeated(self.topics)
+        )
         yield from self._column_rules()
-        # What brokers accept unless told otherwise: group.min.session.timeout.ms and group.max.session.timeout.ms.
+        # What brokers accept unless told otherwise: group.min.session.timeout.ms and
+        # group.max.session.timeout.ms.
         yield from between(self, "session_timeout", Duration(6), Duration(1800))
         yield from between(self, "commit_every", Duration(0.05), Duration(300))
         if not 1024 <= self.max_record <= 2**30:
@@ -236,10 +288,18 @@ class KafkaSource(Section):
 
     def _column_rules(self) -> Iterator[Rule]:
         if self.format == "csv" and not self.columns:
-            yield ("columns",), "is missing: a csv record has no header, so name its cells: [ts, device, rms]"
+            yield (
+                ("columns",),
+                "is missing: a csv record has no header, so name its cells: [ts, device, rms]",
+            )
         if self.format != "csv" and self.columns:
-            yield ("columns",), f"belongs to format csv only; a record of {self.format} names its fields"
-        yield from ((("columns", i), f"{self.columns[i]!r} is named twice") for i in repeated(self.columns))
+            yield (
+                ("columns",),
+                f"belongs to format csv only; a record of {self.format} names its fields",
+            )
+        yield from (
+            (("columns", i), f"{self.columns[i]!r} is named twice") for i in repeated(self.columns)
+        )
 
 
 class KafkaSink(Section):
@@ -249,7 +309,9 @@ class KafkaSink(Section):
     topic: Topic
     format: Literal["cloudevents"] = "cloudevents"
     compression: Literal["none", "gzip", "lz4", "snappy", "zstd"] = "none"
-    delivery_timeout: Duration = Duration(120)  # an alert that is not acknowledged by then is sent anew
+    delivery_timeout: Duration = Duration(
+        120
+    )  # an alert that is not acknowledged by then is sent anew
 
     def rules(self) -> Iterator[Rule]:
         yield from between(self, "delivery_timeout", Duration(1), Duration(86_400))

@@ -1,4 +1,6 @@
-"""Sections of the learning loop: when the model is trained again and within which limits, and when data has drifted."""
+"""Sections of the learning loop: when the model is trained again and within which limits, and when
+data has drifted.
+"""
 
 from __future__ import annotations
 
@@ -34,12 +36,15 @@ class RetrainLimits(Section):
 
 
 class RetrainGate(Section):
-    """How much worse than the champion a new model may be, and how good it must be: of models.gate_rules what hangs on
-    a deployment's own wishes, with the defaults of there."""
+    """How much worse than the champion a new model may be, and how good it must be: of
+    models.gate_rules what hangs on a deployment's own wishes, with the defaults of there.
+    """
 
     min_recall: Share = 0.0  # of the anomalies, at the line as it is set
     max_recall_loss: Share = 0.02  # at equal false alarms
-    max_line_loss: Share = 0.1  # at the line as it is set, unless the champion pays for it with false alarms
+    max_line_loss: Share = (
+        0.1  # at the line as it is set, unless the champion pays for it with false alarms
+    )
     max_false_alarm_ratio: Ratio = 1.1  # at the same budget
     max_delay_ratio: Ratio = 1.5
     max_calibration_loss: Share = 0.05  # mean distance of quantiles, 0..0.5
@@ -72,7 +77,9 @@ class Schedule(Section):
     every: Duration = Duration(86_400)
     cron: Text | None = None  # in place of `every`
     timezone: Text = "UTC"  # of cron
-    jitter: Duration = Duration(600)  # each deployment's own shift of the schedule, up to this; see `spread`
+    jitter: Duration = Duration(
+        600
+    )  # each deployment's own shift of the schedule, up to this; see `spread`
 
     @property
     def spread(self) -> Duration:
@@ -94,10 +101,13 @@ class Schedule(Section):
 
 
 class RetrainEvaluate(Schedule):
-    """When the champion is judged on what the streams brought lately; nothing is trained, and nothing changes."""
+    """When the champion is judged on what the streams brought lately; nothing is trained, and
+    nothing changes.
+    """
 
     enabled: bool = True
-    # A training judges its champion too, but tells of it only beside a challenger; a week holds every season of a week.
+    # A training judges its champion too, but tells of it only beside a challenger; a week holds
+    # every season of a week.
     every: Duration = Duration(7 * 86_400)
 
 
@@ -128,7 +138,9 @@ class Drift(Section):
     """When live traffic counts as different from what the model was trained on, or first saw."""
 
     every: Duration = Duration(300)  # how often it is looked at
-    window: Duration = Duration(86_400)  # event time that is compared: at least one season of the data
+    window: Duration = Duration(
+        86_400
+    )  # event time that is compared: at least one season of the data
     threshold: Positive = 0.25  # of the population stability index
     rows: Annotated[Count, Field(ge=500, le=1_000_000)] = 20_000  # sampled from a window
 

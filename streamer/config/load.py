@@ -1,4 +1,6 @@
-"""From a file, variables and flags to a Config: --set > STREAMER__SECTION__KEY > file > preset > default."""
+"""From a file, variables and flags to a Config: --set > STREAMER__SECTION__KEY > file > preset >
+default.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +24,20 @@ from streamer.config.spellings import translate
 from streamer.config.stream import Stream
 
 
-def load_config(path: Path | None, sets: Sequence[str] = (), env: Mapping[str, str] | None = None) -> Config:
-    """The configuration of a file (None: only variables and flags). ConfigErrors holds every problem at once."""
+def load_config(
+    path: Path | None, sets: Sequence[str] = (), env: Mapping[str, str] | None = None
+) -> Config:
+    """The configuration of a file (None: only variables and flags). ConfigErrors holds every
+    problem at once.
+    """
     env = os.environ if env is None else env
     document = Document() if path is None else _read(path, env)
     return _finished(document, sets, env)
 
 
-def config_from(data: Mapping[str, Any], sets: Sequence[str] = (), env: Mapping[str, str] | None = None) -> Config:
+def config_from(
+    data: Mapping[str, Any], sets: Sequence[str] = (), env: Mapping[str, str] | None = None
+) -> Config:
     """As `load_config`, of plain data; variables only where `env` is given."""
     return _finished(Document(data=copy.deepcopy(dict(data))), sets, env or {})
 
@@ -45,12 +53,16 @@ def _read(path: Path, env: Mapping[str, str]) -> Document:
             blob = handle.read(documents.MAX_BYTES + 1)
     except OSError as exc:
         hint = "name another with -c FILE" if isinstance(exc, FileNotFoundError) else ""
-        raise ConfigErrors([Problem((), f"cannot be read: {exc.strerror}", SettingOrigin(str(path)), hint)]) from exc
+        raise ConfigErrors(
+            [Problem((), f"cannot be read: {exc.strerror}", SettingOrigin(str(path)), hint)]
+        ) from exc
     return documents.parse(blob, str(path), env)
 
 
 def _finished(document: Document, sets: Sequence[str], env: Mapping[str, str]) -> Config:
-    if document.data is None and document.problems:  # nothing was understood: more words would only bury that
+    if (
+        document.data is None and document.problems
+    ):  # nothing was understood: more words would only bury that
         raise ConfigErrors(document.problems)
     overlay(document, sets, env)
     translate(document)
@@ -71,7 +83,11 @@ def _validated(document: Document) -> Config:
 
 def _leaves(document: Document) -> dict[Place, SettingOrigin]:
     """The origins of values, not of the sections that hold them."""
-    return {path: origin for path, origin in document.values.items() if not _is_section(_at(document.data, path))}
+    return {
+        path: origin
+        for path, origin in document.values.items()
+        if not _is_section(_at(document.data, path))
+    }
 
 
 def _at(data: Any, path: Place) -> Any:
@@ -81,4 +97,6 @@ def _at(data: Any, path: Place) -> Any:
 
 
 def _is_section(value: Any) -> bool:
-    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict) for item in value))
+    return isinstance(value, dict) or (
+        isinstance(value, list) and any(isinstance(item, dict) for item in value)
+    )

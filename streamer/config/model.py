@@ -14,7 +14,9 @@ IN_REDIS = "redis"  # the word for the Redis of `store`; a folder of that name i
 
 
 class Shadow(Section):
-    """Whether a challenger judges live traffic silently, on which share of the entities, and when it is promoted."""
+    """Whether a challenger judges live traffic silently, on which share of the entities, and when
+    it is promoted.
+    """
 
     enabled: bool = True
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -27,7 +29,9 @@ class Watch(Section):
 
     for_: Duration = Field(default=Duration(1800), alias="for")
     max_alert_ratio: Annotated[float, Field(ge=1)] = 4.0
-    min_alert_ratio: Annotated[float, Field(ge=0, le=1)] = 0.25  # of the rarer of the usual and the promised rate
+    min_alert_ratio: Annotated[float, Field(ge=0, le=1)] = (
+        0.25  # of the rarer of the usual and the promised rate
+    )
     max_nan_share: Annotated[float, Field(ge=0, le=1)] = 0.001
     max_latency_ratio: Annotated[float, Field(ge=1)] = 3.0
 
@@ -43,8 +47,12 @@ class Model(Section):
     alias: Name = "champion"  # what of the registry judges: an alias or a version
     keys: Names = ()  # Ed25519 public keys that may sign: base64, or PEM files
     require_signature: bool = False
-    probe_timeout: Duration = Duration(30)  # of a new model's first steps, in a process of their own
-    backend: Literal["auto", "litert", "litert-fp16", "litert-int8", "keras", "numpy", "baseline"] = "auto"
+    probe_timeout: Duration = Duration(
+        30
+    )  # of a new model's first steps, in a process of their own
+    backend: Literal[
+        "auto", "litert", "litert-fp16", "litert-int8", "keras", "numpy", "baseline"
+    ] = "auto"
     threads: Annotated[Count, Field(le=256)] = 1
     shadow: Shadow = Shadow()
     watch: Watch = Watch()

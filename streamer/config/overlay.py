@@ -1,4 +1,6 @@
-"""What lies over the file: STREAMER__SECTION__KEY variables, then --set a.b=c; and under it: presets."""
+"""What lies over the file: STREAMER__SECTION__KEY variables, then --set a.b=c; and under it:
+presets.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,13 @@ _PART = re.compile(r"[^.\[\]=]+")
 
 
 def overlay(document: Document, sets: Sequence[str], env: Mapping[str, str]) -> None:
-    """Write variables, then flags, into the document; what cannot be written becomes a problem of it."""
+    """Write variables, then flags, into the document; what cannot be written becomes a problem of
+    it.
+    """
     for text, path, raw, where in [*_from_env(env), *_from_sets(sets)]:
-        flag = where.startswith("--set")  # everybody on this machine reads it in the list of processes
+        flag = where.startswith(
+            "--set"
+        )  # everybody on this machine reads it in the list of processes
         origin = SettingOrigin(where, secret=bool(path) and is_secret(tuple(path)), clear=flag)
         try:
             _write(document, _located(document.data, path, text), raw, origin)
@@ -47,7 +53,9 @@ def _from_sets(sets: Sequence[str]) -> Iterator[tuple[str, list[str], str, str]]
 def _located(data: Any, parts: Sequence[str], text: str) -> Path:
     """Path of the target: list items by index or by the name of the stream."""
     if not parts or not all(parts):
-        raise ConfigError("", f"{text!r} is not PATH=VALUE, such as streams.NAME.detect.cooldown=5m")
+        raise ConfigError(
+            "", f"{text!r} is not PATH=VALUE, such as streams.NAME.detect.cooldown=5m"
+        )
     path: list[str | int] = []
     here = data
     for part in parts:
@@ -67,7 +75,9 @@ def _index(items: list[Any], part: str, path: Sequence[str | int]) -> int:
     if part.isascii() and part.isdigit() and int(part) <= min(len(items), MAX_INDEX):
         return int(part)
     known = ", ".join([name for name in names if name] + [f"0 to {len(items) - 1}"] * bool(items))
-    raise ConfigError("", f"{'.'.join(map(str, path))} has no item {part!r}; there are: {known or 'none'}")
+    raise ConfigError(
+        "", f"{'.'.join(map(str, path))} has no item {part!r}; there are: {known or 'none'}"
+    )
 
 
 def _child(here: Any, step: str | int) -> Any:
@@ -138,7 +148,11 @@ def apply_presets(document: Document) -> None:
 
 
 def _fill(
-    document: Document, here: dict[str, Any], preset: Mapping[str, Any], path: Path, origin: SettingOrigin
+    document: Document,
+    here: dict[str, Any],
+    preset: Mapping[str, Any],
+    path: Path,
+    origin: SettingOrigin,
 ) -> None:
     for key, value in preset.items():
         below = (*path, key)

@@ -13,7 +13,9 @@ MAX_LINE = 160  # of a shown source line
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake: its path in the configuration, the sentence, its place, and what to write instead."""
+    """One mistake: its path in the configuration, the sentence, its place, and what to write
+    instead.
+    """
 
     path: Path
     text: str
@@ -27,7 +29,10 @@ class Problem:
 
     def as_dict(self) -> dict[str, str | int | None]:
         """For `check --format json`."""
-        line, column = self.origin.number or None, self.origin.column + 1 if self.origin.number else None
+        line, column = (
+            self.origin.number or None,
+            self.origin.column + 1 if self.origin.number else None,
+        )
         where = {"where": self.origin.where, "line": line, "column": column}
         return {"path": dotted(self.path), "problem": self.text, "hint": self.hint or None, **where}
 
@@ -42,14 +47,20 @@ class Problem:
 
 
 class ConfigErrors(ConfigError):
-    """All problems of a configuration; its text is one block per problem, in the order of the file."""
+    """All problems of a configuration; its text is one block per problem, in the order
+    of the file.
+    """
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = tuple(sorted(problems, key=lambda p: (p.origin.number == 0, p.origin.number, p.origin.column)))
+        self.problems = tuple(
+            sorted(problems, key=lambda p: (p.origin.number == 0, p.origin.number, p.origin.column))
+        )
         super().__init__("", "\n".join(problem.render() for problem in self.problems))
         self.path = dotted(self.problems[0].path)
 
 
 def printable(text: str) -> str:
     """Control characters, which could steer a terminal, as a replacement sign of the same width."""
-    return "".join(c if c.isprintable() else " " if c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return "".join(
+        c if c.isprintable() else " " if c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in text
+    )

@@ -1,4 +1,6 @@
-"""config.yaml as one frozen value: a section per part. What a section accepts, the program does; nothing is ignored."""
+"""config.yaml as one frozen value: a section per part. What a section accepts, the program does;
+nothing is ignored.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ DeadLetters = Annotated[DeadLetterTopic | DeadLetterFile, Field(discriminator="k
 
 
 class ScoreOutput(Section):
-    """The judgement of every event, one line each; `{stream}` in the path stands for the stream's name."""
+    """The judgement of every event, one line each; `{stream}` in the path stands for the stream's
+    name.
+    """
 
     kind: Literal["jsonl", "csv"] = "csv"
     path: Text
@@ -79,7 +83,11 @@ class Server(Section):
         if not host or not port.isascii() or not port.isdigit() or int(port) > MAX_PORT:
             yield ("listen",), f'must be host:port, such as "127.0.0.1:8080", got {self.listen!r}'
         elif self.enabled and not self.loopback and self.token is None:
-            yield ("token",), f"is needed: {self.listen} can be reached from outside; set it or listen on 127.0.0.1"
+            yield (
+                ("token",),
+                f"is needed: {self.listen} can be reached from outside; set it or listen on "
+                f"127.0.0.1",
+            )
         secret = self.token.get_secret_value() if self.token else ""
         if not (secret.isascii() and secret.isprintable()):
             yield ("token",), "must be printable ASCII without line breaks"
@@ -88,17 +96,21 @@ class Server(Section):
 class Runtime(Section):
     """Bounds of the daemon: what may wait in memory, and for how long."""
 
-    mailbox_batches: Annotated[Count, Field(le=10_000)] = 8  # between reader and scorer; full = the source is paused
-    # Events scored together at most. A partition of 200 entities catches up an eighth faster than at 4096: more of
-    # them are anchored at once.
+    mailbox_batches: Annotated[Count, Field(le=10_000)] = (
+        8  # between reader and scorer; full = the source is paused
+    )
+    # Events scored together at most. A partition of 200 entities catches up an eighth faster than
+    # at 4096: more of them are anchored at once.
     batch_rows: Annotated[Count, Field(le=1_000_000)] = 16_384
-    undelivered_alerts: Annotated[Count, Field(le=10_000_000)] = 10_000  # kept for retry while a sink is down
+    undelivered_alerts: Annotated[Count, Field(le=10_000_000)] = (
+        10_000  # kept for retry while a sink is down
+    )
     recent_alerts: Annotated[Whole, Field(le=1_000_000)] = 1000  # shown by the HTTP interface
     retry_first: Duration = Duration(0.5)  # doubled at each failure ...
     retry_max: Duration = Duration(30)  # ... up to this
     drain: Duration = Duration(30)  # after the first signal
-    # Processor cores to stay on; empty = all. With one for each process the slowest alerts are faster and each event
-    # cheaper. Workers take them in turn; a training is not bound.
+    # Processor cores to stay on; empty = all. With one for each process the slowest alerts are
+    # faster and each event cheaper. Workers take them in turn; a training is not bound.
     cores: Annotated[tuple[Annotated[Whole, Field(le=4095)], ...], Field(max_length=4096)] = ()
 
     def rules(self) -> Iterator[Rule]:
@@ -127,7 +139,9 @@ class Config(Section):
     model: Model = Model()
     sinks: tuple[Sink, ...] = (StdoutSink(kind="stdout"),)
     dead_letters: DeadLetters | None = None  # null: rejected records are counted and passed over
-    labels: Labels | None = None  # where operators' labels come from, besides the command line and the API
+    labels: Labels | None = (
+        None  # where operators' labels come from, besides the command line and the API
+    )
     scores: ScoreOutput | None = None
     retrain: Retrain | None = None  # null: never by itself
     drift: Drift = Drift()
@@ -149,7 +163,10 @@ class Config(Section):
 
     def rules(self) -> Iterator[Rule]:
         names = [stream.name for stream in self.streams]
-        yield from ((("streams", i, "name"), f"{names[i]!r} is the name of two streams") for i in repeated(names))
+        yield from (
+            (("streams", i, "name"), f"{names[i]!r} is the name of two streams")
+            for i in repeated(names)
+        )
         yield from self._output_rules()
         yield from self._stdin_rules()
         yield from registry_rules(self.model, self.store.kind)
@@ -159,29 +176,49 @@ class Config(Section):
     def written_files(self) -> set[str]:
         """Files that sinks and scores write."""
         paths = {sink.path for sink in self.sinks if isinstance(sink, FileSink)}
-        return paths if self.scores is None else paths | {self.scores.path_for(stream.name) for stream in self.streams}
+        return (
+            paths
+            if self.scores is None
+            else paths | {self.scores.path_for(stream.name) for stream in self.streams}
+        )
 
     @property
     def speaks_kafka(self) -> bool:
         """Whether any part reads from or writes to the cluster."""
-        parts = [*(stream.source for stream in self.streams), *self.sinks, self.dead_letters, self.labels]
+        parts = [
+            *(stream.source for stream in self.streams),
+            *self.sinks,
+            self.dead_letters,
+            self.labels,
+        ]
         return any(part is not None and part.kind == "kafka" for part in parts)
 
     def _output_rules(self) -> Iterator[Rule]:
-        paths = [sink.path if isinstance(sink, FileSink) else f" {i}" for i, sink in enumerate(self.sinks)]
-        yield from ((("sinks", i, "path"), f"{paths[i]!r} is written by two sinks") for i in repeated(paths))
+        paths = [
+            sink.path if isinstance(sink, FileSink) else f" {i}"
+            for i, sink in enumerate(self.sinks)
+        ]
+        yield from (
+            (("sinks", i, "path"), f"{paths[i]!r} is written by two sinks") for i in repeated(paths)
+        )
         if self.scores is None:
             return
         if self.scores.path in paths:
             yield ("scores", "path"), f"{self.scores.path!r} is written by a sink too"
         if len(self.streams) > 1 and "{stream}" not in self.scores.path:
-            problem = f"must hold {{stream}} where there are {len(self.streams)} streams: scores-{{stream}}.csv"
+            problem = (
+                f"must hold {{stream}} where there are {len(self.streams)} streams: "
+                f"scores-{{stream}}.csv"
+            )
             yield ("scores", "path"), problem
 
     def _stdin_rules(self) -> Iterator[Rule]:
         paths = [s.source.path if isinstance(s.source, FileSource) else "" for s in self.streams]
         readers = [i for i, path in enumerate(paths) if path == "-"]
-        yield from ((("streams", i, "source", "path"), "standard input is read by another stream") for i in readers[1:])
+        yield from (
+            (("streams", i, "source", "path"), "standard input is read by another stream")
+            for i in readers[1:]
+        )
 
     def effective(self) -> list[tuple[str, str, str]]:
         """(path, value as YAML text, origin) of every setting; secrets are masked."""

@@ -1,6 +1,8 @@
-"""The names that librdkafka, the Java client and kafka-python give to our settings: each is moved to its place.
+"""The names that librdkafka, the Java client and kafka-python give to our settings: each is moved
+to its place.
 
-Dots and underlines count alike, `.ms` means milliseconds. Names without a counterpart carry the reason.
+Dots and underlines count alike, `.ms` means milliseconds. Names without a counterpart carry the
+reason.
 """
 
 from __future__ import annotations
@@ -62,19 +64,23 @@ REASONS = {
     "enable.auto.commit": "positions are committed once every alert is delivered, always",
     "enable.idempotence": "the producer is idempotent, always",
     "acks": "every replica in sync acknowledges an alert, always",
-    "max.poll.interval.ms": "a member that judges for long keeps polling, so it needs no such bound",
+    "max.poll.interval.ms": "a member that judges for long keeps polling, so it needs no such "
+    "bound",
     "partition.assignment.strategy": "partitions move one by one (cooperative-sticky), always",
     "sasl.jaas.config": "write security: {sasl: {mechanism, username, password}}",
     "ssl.endpoint.identification.algorithm": "write security: {verify_hostname: true or false}",
     "ssl.truststore.location": "write security: {ca: FILE}, in PEM; Java key stores are not read",
-    "ssl.keystore.location": "write security: {certificate: FILE, key: FILE}, in PEM; Java key stores are not read",
+    "ssl.keystore.location": "write security: {certificate: FILE, key: FILE}, in PEM; Java key "
+    "stores are not read",
     "fetch.max.bytes": "write max_record in the source",
 }
 ALIASES = {"largest": "latest", "smallest": "earliest", "end": "latest", "beginning": "earliest"}
 
 
 def foreign(key: str) -> str:
-    """What to write instead of another client's name in a place that does not understand it; or nothing."""
+    """What to write instead of another client's name in a place that does not understand it; or
+    nothing.
+    """
     name = _plain(key)
     for table, home in ((CLUSTER, "kafka"), (SOURCE, "streams[].source"), (SINK, "sinks[]")):
         if name in table:
@@ -90,7 +96,9 @@ def translate(document: Document) -> None:
             _move(document, path, section, key, table[_plain(key)])
 
 
-def _sections(data: Any) -> Iterator[tuple[Path, dict[str, Any], Mapping[str, Path], type[BaseModel]]]:
+def _sections(
+    data: Any,
+) -> Iterator[tuple[Path, dict[str, Any], Mapping[str, Path], type[BaseModel]]]:
     if not isinstance(data, dict):
         return
     if isinstance(data.get("kafka"), dict):
@@ -121,16 +129,26 @@ def _move(document: Document, path: Path, section: dict[str, Any], key: str, tar
     value = _value(section.pop(key), key)
     if name in here:
         origin = document.keys.get(old) or document.values[()]
-        document.problems.append(Problem(old, f"says what {dotted(new)} says too; remove one", origin))
+        document.problems.append(
+            Problem(old, f"says what {dotted(new)} says too; remove one", origin)
+        )
         return
     here[name] = value
     _rebase(document, old, new)
 
 
 def _value(raw: Any, key: str) -> Any:
-    if _plain(key).endswith(".ms") and isinstance(raw, int | float | str) and not isinstance(raw, bool):
+    if (
+        _plain(key).endswith(".ms")
+        and isinstance(raw, int | float | str)
+        and not isinstance(raw, bool)
+    ):
         return f"{raw}ms" if str(raw).strip().isdigit() else raw
-    return ALIASES.get(raw, raw) if _plain(key) == "auto.offset.reset" and isinstance(raw, str) else raw
+    return (
+        ALIASES.get(raw, raw)
+        if _plain(key) == "auto.offset.reset" and isinstance(raw, str)
+        else raw
+    )
 
 
 def _rebase(document: Document, old: Path, new: Path) -> None:

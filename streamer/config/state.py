@@ -1,4 +1,6 @@
-"""Sections of what outlives the process: snapshots and their store, dead letters in a file, the schema registry."""
+"""Sections of what outlives the process: snapshots and their store, dead letters in a file, the
+schema registry.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ class FileStore(Section):
 
 
 class RedisStore(Section):
-    """A Redis that every member of the group reaches; it may be down, and nothing but its freshness suffers."""
+    """A Redis that every member of the group reaches; it may be down, and nothing but its freshness
+    suffers.
+    """
 
     kind: Literal["redis"]
     url: RedisUrl = "redis://localhost:6379/0"
@@ -48,7 +52,10 @@ class RedisStore(Section):
         if database and not (database.isascii() and database.isdigit()):
             yield ("url",), f"must end with the number of a database, such as /0, got /{database}"
         if urlsplit(self.url).query or urlsplit(self.url).fragment:
-            yield ("url",), "must end with the number of the database; options are settings of their own"
+            yield (
+                ("url",),
+                "must end with the number of the database; options are settings of their own",
+            )
         if self.username is not None and self.password is None:
             yield ("password",), "is missing: a username needs one"
         if self.ca is not None and self.url.startswith("redis:"):

@@ -1,6 +1,7 @@
 """The sections of one stream: where its events come from and how they are judged.
 
-Times are `Duration` (seconds), rates `Rate` (per day). Relative paths start at the directory the command runs in.
+Times are `Duration` (seconds), rates `Rate` (per day). Relative paths start at the directory the
+command runs in.
 """
 
 from __future__ import annotations
@@ -11,7 +12,18 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from streamer.config.base import Count, Name, Names, NotNegative, Positive, Rule, Section, Text, Whole, number_of
+from streamer.config.base import (
+    Count,
+    Name,
+    Names,
+    NotNegative,
+    Positive,
+    Rule,
+    Section,
+    Text,
+    Whole,
+    number_of,
+)
 from streamer.config.fields import Fields
 from streamer.config.kafka import KafkaSource
 from streamer.config.outside import outside_rules
@@ -65,7 +77,10 @@ class MemorySource(Section):
     kind: Literal["memory"]
 
 
-Source = Annotated[FileSource | SyntheticSource | HostSource | MemorySource | KafkaSource, Field(discriminator="kind")]
+Source = Annotated[
+    FileSource | SyntheticSource | HostSource | MemorySource | KafkaSource,
+    Field(discriminator="kind"),
+]
 
 
 class Window(Section):
@@ -79,7 +94,9 @@ class Window(Section):
 
 
 class Refractory(Section):
-    """After an alarm, another one must exceed `factor` times the highest score of the last `events`."""
+    """After an alarm, another one must exceed `factor` times the highest score of the last
+    `events`.
+    """
 
     events: Whole = 100
     factor: Annotated[float, BeforeValidator(number_of), Field(ge=1)] = 1.05
@@ -96,7 +113,9 @@ class Detect(Section):
     """What counts as an anomaly."""
 
     direction: Literal["both", "above", "below"] = "both"
-    min_evidence: Annotated[float, BeforeValidator(number_of), Field(ge=1, le=30)] = MIN_EVIDENCE  # lower: more alarms
+    min_evidence: Annotated[float, BeforeValidator(number_of), Field(ge=1, le=30)] = (
+        MIN_EVIDENCE  # lower: more alarms
+    )
     min_deviation: NotNegative = 0.0  # in the channel's unit
     min_relative: NotNegative = 0.0  # as a fraction of the expected value
     for_: KofN = Field(default=KofN(1, 1), alias="for")
@@ -119,7 +138,10 @@ class Severity(Section):
 
     def rules(self) -> Iterator[Rule]:
         if self.critical < self.warning:
-            yield ("critical",), f"must not be below warning ({self.warning:g}), got {self.critical:g}"
+            yield (
+                ("critical",),
+                f"must not be below warning ({self.warning:g}), got {self.critical:g}",
+            )
 
 
 class Storm(Section):
@@ -161,7 +183,9 @@ class Stream(Section):
 
     @property
     def rhythm(self) -> bool:
-        """Whether the clock carries anything: as configured, else wherever events have a time of their own."""
+        """Whether the clock carries anything: as configured, else wherever events have a time of
+        their own.
+        """
         return self.has_clock if self.detect.rhythm is None else self.detect.rhythm
 
     def rules(self) -> Iterator[Rule]:
@@ -169,57 +193,106 @@ class Stream(Section):
         if isinstance(self.source, FileSource | KafkaSource):
             yield from self._record_rules()
         elif fields.entity or fields.channels or fields.time is not None:
-            yield ("fields",), f"a {self.source.kind} source brings its own fields; only units may be set"
+            yield (
+                ("fields",),
+                f"a {self.source.kind} source brings its own fields; only units may be set",
+            )
         if fields.channels:
             unknown = [(i, w) for i, w in enumerate(self.detect.watch) if w not in fields.channels]
-            yield from ((("detect", "watch", i), f"{w!r} is not one of the channels") for i, w in unknown)
+            yield from (
+                (("detect", "watch", i), f"{w!r} is not one of the channels") for i, w in unknown
+            )
 
     def _record_rules(self) -> Iterator[Rule]:
         """Of sources whose records are described by `fields`."""
         place = "time field" if isinstance(self.source, KafkaSource) else "time column"
         if "time" not in self.fields.model_fields_set:
-            yield ("fields", "time"), f"is missing: name the {place}, or write null (row numbers count, no rhythm)"
+            yield (
+                ("fields", "time"),
+                f"is missing: name the {place}, or write null (row numbers count, no rhythm)",
+            )
         if self.fields.time is None and self.detect.rhythm:
-            yield ("detect", "rhythm"), "cannot be true where fields.time is null: row numbers carry no rhythm"
+            yield (
+                ("detect", "rhythm"),
+                "cannot be true where fields.time is null: row numbers carry no rhythm",
+            )
         elif self.fields.time is None and self.detect.silence:
-            yield ("detect", "silence"), "cannot be true where fields.time is null: row numbers tell no silence"
+            yield (
+                ("detect", "silence"),
+                "cannot be true where fields.time is null: row numbers tell no silence",
+            )
         yield from outside_rules(self.fields, self.source.kind)
         if isinstance(self.source, KafkaSource):
             yield from self._topic_rules(self.source)
         elif self.source.kind == "file" and self.source.path == "-" and not self.fields.channels:
-            yield ("fields", "channels"), "must be named for standard input, which cannot be read twice"
+            yield (
+                ("fields", "channels"),
+                "must be named for standard input, which cannot be read twice",
+            )
 
     def _topic_rules(self, source: KafkaSource) -> Iterator[Rule]:
         if not self.fields.channels:
-            yield ("fields", "channels"), "is missing: name the channels; a topic cannot be looked through for them"
+            yield (
+                ("fields", "channels"),
+                "is missing: name the channels; a topic cannot be looked through for them",
+            )
         if not source.columns:
             return
-        named: dict[tuple[str | int, ...], str] = {("entity", i): name for i, name in enumerate(self.fields.entity)}
+        named: dict[tuple[str | int, ...], str] = {
+            ("entity", i): name for i, name in enumerate(self.fields.entity)
+        }
         named |= {("channels", i): name for i, name in enumerate(self.fields.channels)}
         if self.fields.time is not None:
             named["time",] = self.fields.time.path
-        inside = ((at, name[name.startswith("\\@") :]) for at, name in named.items() if not name.startswith("@"))
+        inside = (
+            (at, name[name.startswith("\\@") :])
+            for at, name in named.items()
+            if not name.startswith("@")
+        )
         strangers = ((at, name) for at, name in inside if name not in source.columns)
-        yield from ((("fields", *at), f"{name!r} is not one of source.columns") for at, name in strangers)
+        yield from (
+            (("fields", *at), f"{name!r} is not one of source.columns") for at, name in strangers
+        )
 
     def detect_settings(self, channels: Sequence[str]) -> DetectSettings:
-        """The detector's settings for the given channels (those of the source where `fields.channels` is auto)."""
+        """The detector's settings for the given channels (those of the source where
+        `fields.channels` is auto).
+        """
         detect, alerts, window = self.detect, self.alerts, self.window
         return DetectSettings(
-            stream=self.name, channels=tuple(channels), units=tuple(map(self.fields.units.get, channels)),
-            labels=dict(self.labels), max_entities=detect.max_entities, idle_after_s=_seconds(detect.idle_after),
-            profile=detect.profile, late_s=float(window.late), duplicates=window.duplicates, missing=window.missing,
-            max_gap_s=_seconds(window.max_gap), rhythm=self.rhythm, watch=detect.watch, direction=detect.direction,
+            stream=self.name,
+            channels=tuple(channels),
+            units=tuple(map(self.fields.units.get, channels)),
+            labels=dict(self.labels),
+            max_entities=detect.max_entities,
+            idle_after_s=_seconds(detect.idle_after),
+            profile=detect.profile,
+            late_s=float(window.late),
+            duplicates=window.duplicates,
+            missing=window.missing,
+            max_gap_s=_seconds(window.max_gap),
+            rhythm=self.rhythm,
+            watch=detect.watch,
+            direction=detect.direction,
             min_evidence=detect.min_evidence,
-            min_deviation=detect.min_deviation, min_relative=detect.min_relative,
-            k_of=detect.for_.k, n_of=detect.for_.n, cooldown_s=float(detect.cooldown),
-            budget_per_day=float(alerts.budget), expected_entities=alerts.expected_entities,
-            refractory_events=detect.refractory.events, refractory_factor=detect.refractory.factor,
-            close_below=detect.close.below, close_events=detect.close.events,
-            warning=alerts.severity.warning, critical=alerts.severity.critical,
-            storm_alerts=alerts.storm.alerts, storm_window_s=float(alerts.storm.window),
-            silence=detect.silence, window_length=window.length,
-        )  # fmt: skip
+            min_deviation=detect.min_deviation,
+            min_relative=detect.min_relative,
+            k_of=detect.for_.k,
+            n_of=detect.for_.n,
+            cooldown_s=float(detect.cooldown),
+            budget_per_day=float(alerts.budget),
+            expected_entities=alerts.expected_entities,
+            refractory_events=detect.refractory.events,
+            refractory_factor=detect.refractory.factor,
+            close_below=detect.close.below,
+            close_events=detect.close.events,
+            warning=alerts.severity.warning,
+            critical=alerts.severity.critical,
+            storm_alerts=alerts.storm.alerts,
+            storm_window_s=float(alerts.storm.window),
+            silence=detect.silence,
+            window_length=window.length,
+        )
 
 
 def _seconds(duration: Duration | None) -> float:

@@ -1,6 +1,8 @@
-"""Quantities of the configuration: text with a unit in, a number in base units out, and back to the shortest text.
+"""Quantities of the configuration: text with a unit in, a number in base units out, and back to the
+shortest text.
 
-Duration is seconds, Size is bytes, Rate is events per day, KofN is "3 of 5". Bare numbers are refused: 5 what?
+Duration is seconds, Size is bytes, Rate is events per day, KofN is "3 of 5". Bare numbers are
+refused: 5 what?
 """
 
 from __future__ import annotations
@@ -27,7 +29,15 @@ PER_DAY = {
     "second": Fraction(86_400), "minute": Fraction(1440), "hour": Fraction(24),
     "day": Fraction(1), "week": Fraction(1, 7),
 }  # fmt: skip
-RATE_NAMES = {"s": "second", "sec": "second", "m": "minute", "min": "minute", "h": "hour", "d": "day", "w": "week"}
+RATE_NAMES = {
+    "s": "second",
+    "sec": "second",
+    "m": "minute",
+    "min": "minute",
+    "h": "hour",
+    "d": "day",
+    "w": "week",
+}
 MAX_SECONDS = 36_500 * 86_400  # a century: whatever is longer is a slip of the unit
 MAX_BYTES = 2**50
 MAX_DIGITS = 20  # longer numbers are never meant, and big rationals are slow
@@ -41,14 +51,18 @@ _K_OF_N = re.compile(r"(\d{1,6})\s+of\s+(\d{1,6})")
 
 
 class Parsed:
-    """A value that the configuration writes as text; `str()` gives a text that parses to the same value."""
+    """A value that the configuration writes as text; `str()` gives a text that parses to the same
+    value.
+    """
 
     PATTERN: ClassVar[str]
     EXAMPLES: ClassVar[tuple[str, ...]]
 
     @classmethod
     def parse(cls, raw: object) -> Self:
-        """The value of a text; an object of the class itself passes. ValueError says what to write."""
+        """The value of a text; an object of the class itself passes. ValueError says
+        what to write.
+        """
         raise NotImplementedError(f"{cls.__name__} must say how its text is read")
 
     @classmethod
@@ -58,7 +72,9 @@ class Parsed:
         )
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
         return {"type": "string", "pattern": cls.PATTERN, "examples": list(cls.EXAMPLES)}
 
 
@@ -74,8 +90,13 @@ class Duration(Parsed, float):
             return raw
         text = _text(raw, "a duration needs a unit", ("{0}s", "{0}m"), "250ms, 5m or 24h")
         if not _DURATION.fullmatch(text):
-            raise ValueError(f"{_show(text)} is not a duration; write 250ms, 5m, 24h or 1h30m (units us ms s m h d w)")
-        seconds = sum(_fraction(number) * SECONDS[unit] for number, unit in _DURATION_PART.findall(text))
+            raise ValueError(
+                f"{_show(text)} is not a duration; write 250ms, 5m, 24h or 1h30m (units us ms s m "
+                f"h d w)"
+            )
+        seconds = sum(
+            _fraction(number) * SECONDS[unit] for number, unit in _DURATION_PART.findall(text)
+        )
         if seconds > MAX_SECONDS:
             raise ValueError(f"{_show(text)} is longer than a century")
         return cls(float(Fraction(round(seconds * MICRO), MICRO)))
@@ -84,7 +105,9 @@ class Duration(Parsed, float):
         micros = round(Fraction(float(self)) * MICRO)
         if micros == 0:
             return "0s"
-        unit = next(u for u in ("d", "h", "m", "s", "ms", "us") if micros % (SECONDS[u] * MICRO) == 0)
+        unit = next(
+            u for u in ("d", "h", "m", "s", "ms", "us") if micros % (SECONDS[u] * MICRO) == 0
+        )
         return f"{int(micros / (SECONDS[unit] * MICRO))}{unit}"
 
 
@@ -103,15 +126,23 @@ class Size(Parsed, int):
         if match is None:
             raise ValueError(f"{_show(text)} is not a size; write 64MiB (units {' '.join(BYTES)})")
         if match[2] not in BYTES:
-            raise ValueError(f"{_show(text)}: unknown unit {match[2]!r}{_size_hint(match[1], match[2])}")
+            raise ValueError(
+                f"{_show(text)}: unknown unit {match[2]!r}{_size_hint(match[1], match[2])}"
+            )
         size = _fraction(match[1]) * BYTES[match[2]]
         if size.denominator != 1 or size > MAX_BYTES:
-            raise ValueError(f"{_show(text)} is not a whole number of bytes up to {MAX_BYTES // 2**40}TiB")
+            raise ValueError(
+                f"{_show(text)} is not a whole number of bytes up to {MAX_BYTES // 2**40}TiB"
+            )
         return cls(int(size))
 
     def __str__(self) -> str:
         size = int(self)
-        unit = next(u for u in ("TiB", "GiB", "MiB", "KiB", "B") if size % BYTES[u] == 0) if size else "B"
+        unit = (
+            next(u for u in ("TiB", "GiB", "MiB", "KiB", "B") if size % BYTES[u] == 0)
+            if size
+            else "B"
+        )
         return f"{size // BYTES[unit]}{unit}"
 
     __repr__ = int.__repr__
@@ -131,7 +162,9 @@ class Rate(Parsed, float):
         match = _RATE.fullmatch(text)
         unit = RATE_NAMES.get(match[2], match[2]) if match else ""
         if match is None or unit not in PER_DAY:
-            raise ValueError(f"{_show(text)} is not a rate; write 5/day (per second, minute, hour, day or week)")
+            raise ValueError(
+                f"{_show(text)} is not a rate; write 5/day (per second, minute, hour, day or week)"
+            )
         number = _fraction(match[1])
         if number == 0:
             raise ValueError("a rate must be above zero")
@@ -173,7 +206,10 @@ def _text(raw: object, problem: str, offers: tuple[str, ...], example: str) -> s
     if isinstance(raw, bool) or not isinstance(text, str | int | float):
         raise ValueError(f"{problem}: write {example}, got {_show(raw)}")
     if not isinstance(text, str) or re.fullmatch(_NUMBER, text):
-        raise ValueError(f"{problem}: write {' or '.join(offer.format(text) for offer in offers)}, got bare {text}")
+        raise ValueError(
+            f"{problem}: write {' or '.join(offer.format(text) for offer in offers)}, got bare "
+            f"{text}"
+        )
     return text
 
 

@@ -1,6 +1,8 @@
-"""Where data comes in and alerts go out. The only place that knows files, sockets and other people's formats.
+"""Where data comes in and alerts go out. The only place that knows files, sockets and other
+people's formats.
 
-Here: from the sections of config.yaml to open sources and sinks. What a section names is imported only then.
+Here: from the sections of config.yaml to open sources and sinks. What a section names is imported
+only then.
 """
 
 from __future__ import annotations
@@ -38,8 +40,9 @@ def open_source(
 ) -> Source:
     """The source of a stream, opened. InputError or ConfigError if it cannot be.
 
-    `config` says where the cluster and the schemas are; `restore` and `earned` matter to sources with partitions, and
-    one that does not join its group reads all partitions beside it and commits nothing.
+    `config` says where the cluster and the schemas are; `restore` and `earned` matter to sources
+    with partitions, and one that does not join its group reads all partitions beside it and commits
+    nothing.
     """
     section = stream.source
     if section.kind == "kafka":
@@ -57,8 +60,11 @@ def open_source(
     return MemorySource([], endless=True)
 
 
-def open_history(stream: config.Stream, config: config.Config, *, since_s: float, most: int) -> Source:
-    """The past of a Kafka stream from a time (seconds since 1970) on, about `most` records of it, read without a group.
+def open_history(
+    stream: config.Stream, config: config.Config, *, since_s: float, most: int
+) -> Source:
+    """The past of a Kafka stream from a time (seconds since 1970) on, about `most` records of it,
+    read without a group.
 
     BrokerError if it cannot be read.
     """
@@ -68,7 +74,13 @@ def open_history(stream: config.Stream, config: config.Config, *, since_s: float
     section = stream.source
     if section.kind != "kafka":
         raise ConfigError("source.kind", "only topics keep a past", section.kind)
-    return Archive(config.kafka, section, decoder_for(stream, config.schema_registry), since_s=since_s, most=most)
+    return Archive(
+        config.kafka,
+        section,
+        decoder_for(stream, config.schema_registry),
+        since_s=since_s,
+        most=most,
+    )
 
 
 def open_sink(section: config.Sink, config: config.Config | None = None) -> Sink:
@@ -82,11 +94,16 @@ def open_sink(section: config.Sink, config: config.Config | None = None) -> Sink
         return KafkaSink(_cluster(config), section)
     if section.kind == "stdout":
         return sinks.StdoutSink()
-    return sinks.JsonlSink(section.path, fsync=section.fsync) if section.kind == "file" else MemorySink()
+    return (
+        sinks.JsonlSink(section.path, fsync=section.fsync)
+        if section.kind == "file"
+        else MemorySink()
+    )
 
 
 def exposure(config: config.Config, *, asks: bool = False) -> str | None:
-    """What crosses a network in the clear on the way to Kafka, in words; None if nothing does, or Kafka is not used.
+    """What crosses a network in the clear on the way to Kafka, in words; None if nothing does, or
+    Kafka is not used.
 
     `asks`: the bootstrap servers which brokers there are, since these are who records go to.
     """
@@ -117,7 +134,9 @@ def open_letters(config: config.Config) -> DeadLetters | None:
 
 
 def open_store(config: config.Config) -> Store | None:
-    """Where snapshots are kept; None if nowhere. A Redis that is down is no error. StoreError of a folder that is."""
+    """Where snapshots are kept; None if nowhere. A Redis that is down is no error. StoreError of a
+    folder that is.
+    """
     section = config.store
     if section.kind == "files":
         from streamer.connect.storage.files_store import FileStore
@@ -131,7 +150,9 @@ def open_store(config: config.Config) -> Store | None:
 
 
 def open_journal(config: config.Config) -> Journal:
-    """What is known of the past: beside the snapshots; in memory where nothing is kept. StoreError if it cannot be."""
+    """What is known of the past: beside the snapshots; in memory where nothing is kept. StoreError
+    if it cannot be.
+    """
     from streamer.connect.storage.sqlite_journal import SqliteJournal
 
     section = config.store
@@ -159,13 +180,17 @@ def open_registry(config: config.Config, *, create: bool = False) -> Registry | 
     return DirectoryRegistry(section.registry, create=create)
 
 
-def open_scores(section: config.ScoreOutput, stream: config.Stream, channels: Sequence[str]) -> ScoreSink:
+def open_scores(
+    section: config.ScoreOutput, stream: config.Stream, channels: Sequence[str]
+) -> ScoreSink:
     """The file for the scores of a stream, continued if it is there. SinkError if it cannot be."""
     from streamer.connect.files.scores import ScoreCsv, ScoreJsonl
 
     kind = ScoreCsv if section.kind == "csv" else ScoreJsonl
     path = section.path_for(stream.name)
-    return kind(path, channels, keys=entity_names(stream), clock=stream.has_clock, append=True, model=True)
+    return kind(
+        path, channels, keys=entity_names(stream), clock=stream.has_clock, append=True, model=True
+    )
 
 
 def entity_names(stream: config.Stream) -> tuple[str, ...]:
@@ -203,9 +228,15 @@ def _file(stream: config.Stream, section: config.FileSource) -> Source:
     from streamer.connect.files.source import FileSource
 
     return FileSource(
-        section.path, _fields(stream.fields, section), stream=stream.name, form=section.format,
-        separator=section.separator, rows=section.poll_rows, pace=section.pace, max_line_bytes=int(section.max_line),
-    )  # fmt: skip
+        section.path,
+        _fields(stream.fields, section),
+        stream=stream.name,
+        form=section.format,
+        separator=section.separator,
+        rows=section.poll_rows,
+        pace=section.pace,
+        max_line_bytes=int(section.max_line),
+    )
 
 
 def _fields(section: config.Fields, source: config.FileSource) -> RecordFields:
@@ -218,16 +249,30 @@ def _fields(section: config.Fields, source: config.FileSource) -> RecordFields:
     if section.channels:
         return fields_of(section)
     if is_pipe(source.path):
-        raise ConfigError("fields.channels", "must be named for a pipe, which cannot be read twice", source.path)
+        raise ConfigError(
+            "fields.channels", "must be named for a pipe, which cannot be read twice", source.path
+        )
     separator = None if source.separator == "auto" else source.separator
-    time, entity = plain(section.time.path) if section.time else "", tuple(map(plain, section.entity))
-    return fields_of(section, guess_fields(source.path, time=time, entity=entity, separator=separator).fields.channels)
+    time, entity = (
+        plain(section.time.path) if section.time else "",
+        tuple(map(plain, section.entity)),
+    )
+    return fields_of(
+        section,
+        guess_fields(source.path, time=time, entity=entity, separator=separator).fields.channels,
+    )
 
 
 def _synthetic(name: str, section: config.SyntheticSource) -> Source:
     from streamer.connect.simulate.source import SyntheticSource
 
     return SyntheticSource(
-        section.world, seed=section.seed, entities=section.entities, faults=section.faults, stream=name,
-        rows=section.poll_rows, events=section.events, pace=section.pace,
-    )  # fmt: skip
+        section.world,
+        seed=section.seed,
+        entities=section.entities,
+        faults=section.faults,
+        stream=name,
+        rows=section.poll_rows,
+        events=section.events,
+        pace=section.pace,
+    )

@@ -1,4 +1,5 @@
-"""Whether what the configuration connects to can be reached and used: one line per thing, each failure with its fix.
+"""Whether what the configuration connects to can be reached and used: one line per thing, each
+failure with its fix.
 
 Every question has its limit in time, and leaves nothing behind.
 """
@@ -62,8 +63,15 @@ def model_registry(config: Config) -> Reach:
     from streamer.signing import trust_of
 
     name, section = "model registry", config.model
-    if config.retrain is not None and section.registry != "redis" and not Path(str(section.registry)).exists():
-        return Reach(name, f"{section.registry} will be made by the first retrain; until then the starter judges")
+    if (
+        config.retrain is not None
+        and section.registry != "redis"
+        and not Path(str(section.registry)).exists()
+    ):
+        return Reach(
+            name,
+            f"{section.registry} will be made by the first retrain; until then the starter judges",
+        )
     try:
         return _model(name, config, trust_of(section.keys, required=section.require_signature))
     except (StreamerError, TimeoutError) as exc:
@@ -79,9 +87,16 @@ def _model(name: str, config: Config, trust: Trust) -> Reach:
         count = len(registry.versions())
         if alias in ALIASES and alias not in registry.aliases():
             fix = "streamer model promote VERSION"
-            return Reach(name, f"{count} versions, none is {alias} yet: the starter judges", fix, warning=True)
+            return Reach(
+                name,
+                f"{count} versions, none is {alias} yet: the starter judges",
+                fix,
+                warning=True,
+            )
         bundle = artifact.load(registry.path(alias), trust)
-    return Reach(name, f"{count} versions, {alias} is {bundle.version} ({bundle.sha256[:12]}), sound")
+    return Reach(
+        name, f"{count} versions, {alias} is {bundle.version} ({bundle.sha256[:12]}), sound"
+    )
 
 
 def schema_registry(section: SchemaRegistry) -> Reach:
@@ -93,7 +108,10 @@ def schema_registry(section: SchemaRegistry) -> Reach:
     except UnknownSchemaError:
         return Reach("schema registry", f"{section.url} answers")
     except (InputError, ConfigError) as exc:
-        return Reach("schema registry", *_parted(str(exc).removesuffix("; records wait"), "correct schema_registry"))
+        return Reach(
+            "schema registry",
+            *_parted(str(exc).removesuffix("; records wait"), "correct schema_registry"),
+        )
     return Reach("schema registry", f"{section.url} answers")
 
 
@@ -108,7 +126,9 @@ def redis_store(section: RedisStore) -> Iterator[Reach]:
     yield clock_against("redis", skew_s)
     if policy not in {"", "noeviction"}:
         fix = "set maxmemory-policy noeviction, or give the store a Redis of its own"
-        yield Reach("redis memory", f"maxmemory-policy {policy} may throw snapshots away", fix, warning=True)
+        yield Reach(
+            "redis memory", f"maxmemory-policy {policy} may throw snapshots away", fix, warning=True
+        )
 
 
 def clock_against(server: str, skew_s: float) -> Reach:
@@ -117,11 +137,15 @@ def clock_against(server: str, skew_s: float) -> Reach:
     if abs(skew_s) <= SKEW_S:
         return Reach(name, f"{abs(skew_s):.1f} s apart")
     way = "ahead" if skew_s > 0 else "behind"
-    return Reach(name, f"{abs(skew_s):.1f} s {way}", "let NTP set the clocks of both machines", warning=True)
+    return Reach(
+        name, f"{abs(skew_s):.1f} s {way}", "let NTP set the clocks of both machines", warning=True
+    )
 
 
 def _redis_answers(section: RedisStore) -> tuple[float, str]:
-    """Seconds that this machine's clock is ahead, and the eviction policy ("" if it may not be asked)."""
+    """Seconds that this machine's clock is ahead, and the eviction policy ("" if it may not be
+    asked).
+    """
     from streamer.connect.storage.redis_client import Client
 
     patience_s = max(PATIENCE_S, float(section.timeout))
@@ -141,7 +165,11 @@ def _policy(client: Client) -> str:
         answer = client.ask("read", "maxmemory-policy", "CONFIG", "GET", "maxmemory-policy")
     except StoreError:
         return ""
-    found = dict(answer) if isinstance(answer, dict) else dict(zip(answer[::2], answer[1::2], strict=False))
+    found = (
+        dict(answer)
+        if isinstance(answer, dict)
+        else dict(zip(answer[::2], answer[1::2], strict=False))
+    )
     return str(found.get(b"maxmemory-policy", b""), "ascii", "replace")
 
 
@@ -157,14 +185,22 @@ def _kafka(config: Config) -> Iterator[Reach]:
     sources = [stream.source for stream in config.streams if stream.source.kind == "kafka"]
     groups = list(dict.fromkeys(source.group for source in sources))
     reads = list(dict.fromkeys(topic for source in sources for topic in source.named_topics))
-    patterns = list(dict.fromkeys(source.pattern for source in sources if source.pattern is not None))
+    patterns = list(
+        dict.fromkeys(source.pattern for source in sources if source.pattern is not None)
+    )
     group, writes = groups[0] if groups else None, _written_topics(config)
     found = probe(config.kafka, reads, group, writes=writes, patterns=patterns)
     for group in groups[1:]:
-        found += [finding for finding in probe(config.kafka, (), group) if finding.what == f"group {group}"]
+        found += [
+            finding
+            for finding in probe(config.kafka, (), group)
+            if finding.what == f"group {group}"
+        ]
     answered = any(finding.ok and finding.what.startswith("broker ") for finding in found)
     for finding in found:
-        spare = answered and finding.what.startswith("broker ")  # the others of bootstrap_servers do
+        spare = answered and finding.what.startswith(
+            "broker "
+        )  # the others of bootstrap_servers do
         yield Reach(f"kafka {finding.what}", finding.detail, finding.fix, warning=spare)
 
 

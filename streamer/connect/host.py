@@ -16,13 +16,23 @@ from streamer.errors import ConfigError
 from streamer.event import EventBatch, Poll
 from streamer.protocols import Clock
 
-CHANNELS = ("cpu_percent", "memory_percent", "disk_read_bps", "disk_write_bps", "net_recv_bps", "net_sent_bps", "load1")
+CHANNELS = (
+    "cpu_percent",
+    "memory_percent",
+    "disk_read_bps",
+    "disk_write_bps",
+    "net_recv_bps",
+    "net_sent_bps",
+    "load1",
+)
 UNITS = ("%", "%", "B/s", "B/s", "B/s", "B/s", "")
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the machine says at a moment. Counters only rise (until a reboot); NaN = this machine does not say."""
+    """What the machine says at a moment. Counters only rise (until a reboot); NaN = this machine
+    does not say.
+    """
 
     cpu_busy_s: float  # counter: seconds of all cores together that were not idle
     cpu_total_s: float  # counter: seconds of all cores together
@@ -51,14 +61,21 @@ def read_host() -> Reading:
     busy = total - cpu.idle - getattr(cpu, "iowait", 0.0)
     none = float("nan")
     return Reading(
-        busy, total, psutil.virtual_memory().percent,
-        disk.read_bytes if disk else none, disk.write_bytes if disk else none,
-        net.bytes_recv if net else none, net.bytes_sent if net else none, psutil.getloadavg()[0],
-    )  # fmt: skip
+        busy,
+        total,
+        psutil.virtual_memory().percent,
+        disk.read_bytes if disk else none,
+        disk.write_bytes if disk else none,
+        net.bytes_recv if net else none,
+        net.bytes_sent if net else none,
+        psutil.getloadavg()[0],
+    )
 
 
 def figures(now: Reading, before: Reading | None, elapsed_s: float) -> list[float]:
-    """The channels of one sample. What needs two readings is NaN at the first, and after a counter went back."""
+    """The channels of one sample. What needs two readings is NaN at the first, and after a counter
+    went back.
+    """
     if before is None or elapsed_s <= 0:
         rates, cpu = [float("nan")] * 4, float("nan")
     else:
@@ -74,7 +91,9 @@ def percent(part: float, whole: float) -> float:
 
 
 class HostSource(WholeSource):
-    """One event every `every_s` about this machine, for ever. Offsets count from 0; missed beats are not made up."""
+    """One event every `every_s` about this machine, for ever. Offsets count from 0; missed beats
+    are not made up.
+    """
 
     channels: tuple[str, ...] = CHANNELS
     units: tuple[str, ...] = UNITS
@@ -133,4 +152,6 @@ class HostSource(WholeSource):
         self._count += 1
         entity = np.zeros((1, 1), dtype=np.int32)
         time_s = np.array([self._clock()])
-        return EventBatch(self._stream, self._stream, 0, (self._name,), entity, time_s, values, offset)
+        return EventBatch(
+            self._stream, self._stream, 0, (self._name,), entity, time_s, values, offset
+        )

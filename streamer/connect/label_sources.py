@@ -1,4 +1,6 @@
-"""Where labels come from besides the command line: a JSONL file that somebody appends to, or a topic."""
+"""Where labels come from besides the command line: a JSONL file that somebody appends to, or a
+topic.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ class LabelSource(Protocol):
 
 
 class LabelFile:
-    """Whole lines appended to a file since the place that is remembered. A file that is not there is empty."""
+    """Whole lines appended to a file since the place that is remembered. A file that is not there
+    is empty.
+    """
 
     def __init__(self, path: str | Path, place: Place) -> None:
         self._path, self._source = Path(path), f"file:{Path(path).name}"
@@ -48,8 +52,12 @@ class LabelFile:
         try:
             data = self._new()
         except OSError as exc:
-            raise InputError(f"{self._path}: labels cannot be read: {exc.strerror}; check the permissions") from exc
-        return [self._line(text) for text in data[: data.rfind(b"\n") + 1].splitlines(keepends=True)]
+            raise InputError(
+                f"{self._path}: labels cannot be read: {exc.strerror}; check the permissions"
+            ) from exc
+        return [
+            self._line(text) for text in data[: data.rfind(b"\n") + 1].splitlines(keepends=True)
+        ]
 
     def close(self) -> None:
         """Nothing stays open."""
@@ -62,20 +70,25 @@ class LabelFile:
             data = file.read(MOST_BYTES)
             if len(data) == MOST_BYTES and b"\n" not in data:
                 raise InputError(
-                    f"{self._path}: has a line of more than {MOST_BYTES} bytes, which is no label; remove it"
+                    f"{self._path}: has a line of more than {MOST_BYTES} bytes, which is no "
+                    f"label; remove it"
                 )
             return data
         return b""
 
     def _line(self, text: bytes) -> LabelLine:
-        """The same words at the same place are the same label, whatever became of the file meanwhile."""
+        """The same words at the same place are the same label, whatever became of the file
+        meanwhile.
+        """
         origin = f"{self._source}@{self._at}:{hashlib.sha256(text).hexdigest()[:12]}"
         self._at += len(text)
         return LabelLine(text.strip(), origin, self._source, self._at)
 
 
 class LabelTopic:
-    """The records of a topic from the places that are remembered, else from its beginning; no group is joined."""
+    """The records of a topic from the places that are remembered, else from its beginning; no group
+    is joined.
+    """
 
     def __init__(self, kafka: Kafka, topic: str, place: Place) -> None:
         """BrokerError if it cannot be reached or is not there."""
@@ -88,7 +101,12 @@ class LabelTopic:
     def poll(self, timeout_s: float) -> list[LabelLine]:
         found = self._peek.poll(timeout_s)
         return [
-            LabelLine(r.value or b"", f"{r.topic}-{r.partition}@{r.offset}", f"{r.topic}-{r.partition}", r.offset + 1)
+            LabelLine(
+                r.value or b"",
+                f"{r.topic}-{r.partition}@{r.offset}",
+                f"{r.topic}-{r.partition}",
+                r.offset + 1,
+            )
             for r in found
         ]
 

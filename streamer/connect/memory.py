@@ -1,4 +1,5 @@
-"""Sources, sinks and a store in memory: real ones, for tests, for embedding, and to see what a daemon would have sent.
+"""Sources, sinks and a store in memory: real ones, for tests, for embedding, and to see what a
+daemon would have sent.
 
 Faults are data: an exception among the items of a MemorySource is raised when its turn comes.
 """
@@ -11,20 +12,37 @@ from dataclasses import dataclass, field
 
 from streamer.connect.storage.files_store import checked
 from streamer.errors import InputError, SinkError, StoreError
-from streamer.event import Alert, EventBatch, Lease, Message, ModelEvent, Poll, Position, Rejected, Scores
+from streamer.event import (
+    Alert,
+    EventBatch,
+    Lease,
+    Message,
+    ModelEvent,
+    Poll,
+    Position,
+    Rejected,
+    Scores,
+)
 
 ABORT = InputError("the source broke (an ABORT of its script)")
 Item = EventBatch | Rejected | Poll | Exception
 
 
 class MemorySource:
-    """Brings its items one poll at a time, in order: a batch, a rejected record, a Poll; an exception is raised.
+    """Brings its items one poll at a time, in order: a batch, a rejected record, a Poll; an
+    exception is raised.
 
-    `revoke` takes a lease away at once, as another member's joining does; `trouble`, `at_end`, `lags` and `truncations`
-    are set from outside.
+    `revoke` takes a lease away at once, as another member's joining does; `trouble`, `at_end`,
+    `lags` and `truncations` are set from outside.
     """
 
-    def __init__(self, items: Iterable[Item], *, channels: tuple[str, ...] = ("value",), endless: bool = False) -> None:
+    def __init__(
+        self,
+        items: Iterable[Item],
+        *,
+        channels: tuple[str, ...] = ("value",),
+        endless: bool = False,
+    ) -> None:
         self.channels = channels
         self.problem: str | None = None
         self.at_end = True
@@ -42,7 +60,9 @@ class MemorySource:
         self._items.append(item)
 
     def poll(self, timeout_s: float) -> Poll | None:
-        """The next item. Without one: None, or an empty Poll if the source is endless. Never waits."""
+        """The next item. Without one: None, or an empty Poll if the source is endless.
+        Never waits.
+        """
         if self.closed:
             return None
         if self.paused:
@@ -65,7 +85,9 @@ class MemorySource:
         return lease not in self.revoked
 
     def commit(self, positions: Mapping[Lease, Position]) -> None:
-        self.positions |= {lease: position for lease, position in positions.items() if self.holds(lease)}
+        self.positions |= {
+            lease: position for lease, position in positions.items() if self.holds(lease)
+        }
 
     def committed(self, lease: Lease) -> int | None:
         position = self.positions.get(lease)
@@ -140,7 +162,9 @@ class MemoryScores:
 
 
 class MemoryStore:
-    """A Store in `blobs`. While `fail` is set every call raises it, as a store that is down does."""
+    """A Store in `blobs`. While `fail` is set every call raises it, as a store that is
+    down does.
+    """
 
     def __init__(self) -> None:
         self.blobs: dict[str, bytes] = {}

@@ -1,1 +1,3 @@
-"""The demonstration: production parts on simulated streams whose faults are known, with a referee beside them."""
+"""The demonstration: production parts on simulated streams whose faults are known, with a referee
+beside them.
+"""

@@ -1,4 +1,6 @@
-"""A world in which some entities fall silent for a while: their events are never sent, and nothing else changes."""
+"""A world in which some entities fall silent for a while: their events are never sent, and nothing
+else changes.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ KIND = "silent"
 
 
 class Hushed:
-    """Wraps a world; `silences` are faults of kind `silent`. Offsets of what is not sent are skipped."""
+    """Wraps a world; `silences` are faults of kind `silent`. Offsets of what is not sent are
+    skipped.
+    """
 
     def __init__(self, world: World, silences: Sequence[Fault]) -> None:
         self.channels, self.units, self.keys = world.channels, world.units, world.keys

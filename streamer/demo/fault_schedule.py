@@ -1,4 +1,6 @@
-"""What goes wrong when: a programme of faults in seconds of the viewer's clock, laid over the plant's event time."""
+"""What goes wrong when: a programme of faults in seconds of the viewer's clock, laid over the
+plant's event time.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,22 @@ from streamer.connect.simulate.plant import CHANNELS, STRIKES
 from streamer.connect.simulate.world import Fault
 from streamer.demo.fault_free_world import KIND as HUSH
 
-# (seconds after the live part begins, kind, length in heartbeats). Every kind, and two of the rhythm: the first fault
-# well before second 15 of the show and the first of the rhythm well before second 40, even after a slow start.
+# (seconds after the live part begins, kind, length in heartbeats). Every kind, and two of the
+# rhythm: the first fault well before second 15 of the show and the first of the rhythm well before
+# second 40, even after a slow start.
 PROGRAMME = (
-    (1.0, "shift", 80), (4.0, "spike", 2), (8.0, HUSH, 50), (12.0, "noise", 70), (16.0, "rhythm", 80),
-    (21.0, "stuck", 120), (25.0, "shift", 80), (28.0, "drift", 150), (31.0, HUSH, 50), (36.0, "spike", 2),
+    (1.0, "shift", 80),
+    (4.0, "spike", 2),
+    (8.0, HUSH, 50),
+    (12.0, "noise", 70),
+    (16.0, "rhythm", 80),
+    (21.0, "stuck", 120),
+    (25.0, "shift", 80),
+    (28.0, "drift", 150),
+    (31.0, HUSH, 50),
+    (36.0, "spike", 2),
     (39.0, "noise", 70),
-)  # fmt: skip
+)
 ROUND_S = 50.0  # longer shows repeat the programme on other machines
 RHYTHM_KINDS = ("rhythm", HUSH, "odd_hour")  # all values are normal, only the times are not
 GRACE_BEATS = 20.0  # an alert may open so many heartbeats after its fault has ended
@@ -27,7 +38,9 @@ SILENT_DETAIL = "no heartbeat at all"
 
 @dataclass(frozen=True, slots=True)
 class Machines:
-    """The plant as the programme sees it: names, heartbeats in seconds of event time, and the clock's speed."""
+    """The plant as the programme sees it: names, heartbeats in seconds of event time, and the
+    clock's speed.
+    """
 
     names: Sequence[str]
     interval_s: Sequence[float]
@@ -44,14 +57,20 @@ class Item:
     machine: int
 
 
-def programme(machines: Machines, live_start_s: float, live_seconds: float, seed: int) -> tuple[Fault, ...]:
-    """Faults in order of their start, all over (with their grace) within `live_seconds` of the viewer's clock."""
+def programme(
+    machines: Machines, live_start_s: float, live_seconds: float, seed: int
+) -> tuple[Fault, ...]:
+    """Faults in order of their start, all over (with their grace) within `live_seconds` of the
+    viewer's clock.
+    """
     rng = np.random.default_rng([seed, 7])
     items = _cast(len(machines.names), live_seconds, rng)
     placed = [(item, _placed(item, machines, live_start_s, rng)) for item in items]
     ends_by_s = live_start_s + live_seconds * machines.speed
     return tuple(
-        fault for item, fault in placed if fault.end_s + grace_s(machines.interval_s[item.machine]) <= ends_by_s
+        fault
+        for item, fault in placed
+        if fault.end_s + grace_s(machines.interval_s[item.machine]) <= ends_by_s
     )
 
 

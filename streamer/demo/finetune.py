@@ -1,7 +1,9 @@
-"""The show's learning loop: a child process trains the champion further on the plant's history; the result takes over.
+"""The show's learning loop: a child process trains the champion further on the plant's history; the
+result takes over.
 
-The child has the lowest priority and one core, and it is bounded in time; what it writes is verified by its hashes
-before it is offered. Whatever goes wrong is told and costs the show nothing but this.
+The child has the lowest priority and one core, and it is bounded in time; what it writes is
+verified by its hashes before it is offered. Whatever goes wrong is told and costs the show nothing
+but this.
 """
 
 from __future__ import annotations
@@ -27,9 +29,12 @@ from streamer.runtime.model import LoadedModel
 NICE = 15
 # One thread of its own: the show goes on beside it.
 QUIET = {
-    "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1",
-    "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1",
-}  # fmt: skip
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+}
 PATIENCE_S = 20.0  # beyond its own limit, before the child is stopped
 LEAST_ROWS = 320  # of an entity: less is no history to learn from
 
@@ -57,7 +62,9 @@ class Tuning:
         self._read = 0
 
     def start(self, values: Any, time_s: F64) -> None:
-        """Begin on values (E, T, C) and times (E, T); skipped, with the reason told, where that cannot be."""
+        """Begin on values (E, T, C) and times (E, T); skipped, with the reason told, where that
+        cannot be.
+        """
         if why := self._obstacle(values.shape[1]):
             self.state, self.told = State.SKIPPED, why
             return
@@ -69,20 +76,37 @@ class Tuning:
     def _obstacle(self, rows: int) -> str:
         if importlib.util.find_spec("tensorflow") is None:
             return "tensorflow is not installed (pip install 'streamer[train]')"
-        return f"only {rows} events of history, {LEAST_ROWS} are needed" if rows < LEAST_ROWS else ""
+        return (
+            f"only {rows} events of history, {LEAST_ROWS} are needed" if rows < LEAST_ROWS else ""
+        )
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         # -P: a folder `models` where the person stands is not ours.
         command = [
-            sys.executable, "-P", "-m", "models.finetune", "--bundle", str(artifact.PRETRAINED),
-            "--data", str(self._data), "--out", str(self._out),
-            "--seconds", f"{self._seconds:.1f}", "--seed", str(self._seed),
-        ]  # fmt: skip
+            sys.executable,
+            "-P",
+            "-m",
+            "models.finetune",
+            "--bundle",
+            str(artifact.PRETRAINED),
+            "--data",
+            str(self._data),
+            "--out",
+            str(self._out),
+            "--seconds",
+            f"{self._seconds:.1f}",
+            "--seed",
+            str(self._seed),
+        ]
         with self._log.open("wb") as log:
             child = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, env=os.environ | QUIET,
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                env=os.environ | QUIET,
                 start_new_session=True,
-            )  # fmt: skip
+            )
         if hasattr(os, "setpriority"):
             os.setpriority(os.PRIO_PROCESS, child.pid, NICE)
         return child
@@ -102,7 +126,11 @@ class Tuning:
     def _finished(self, code: int) -> Successor | None:
         self._listen()
         if code:
-            self._fail(self.told if self.told.startswith("failed") else f"the training ended with exit code {code}")
+            self._fail(
+                self.told
+                if self.told.startswith("failed")
+                else f"the training ended with exit code {code}"
+            )
             return None
         try:
             bundle = artifact.load(self._out)
@@ -173,5 +201,7 @@ def _sentence(event: Mapping[str, Any]) -> str:
         return f"round {event.get('number')}, held-out loss {float(event.get('validation', 0)):.4f}"
     if kind == "trained":
         change = f"{float(event.get('before', 0)):.4f} -> {float(event.get('after', 0)):.4f}"
-        return f"held-out loss {change}" + ("" if event.get("improved") else ", no better: the weights stay")
+        return f"held-out loss {change}" + (
+            "" if event.get("improved") else ", no better: the weights stay"
+        )
     return f"failed: {event.get('error')}" if kind == "failed" else ""

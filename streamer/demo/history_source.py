@@ -1,4 +1,6 @@
-"""A source whose past comes flat out and whose present is paced: what a newcomer's first minute needs."""
+"""A source whose past comes flat out and whose present is paced: what a newcomer's first minute
+needs.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +13,17 @@ from streamer.connect.base.pace import Pacer, Wait
 from streamer.event import EventBatch, Lease, Poll, Position
 from streamer.protocols import Clock, Source
 
-# A batch for every event would cost a network step each; ten frames a second look alive and cost a tenth.
+# A batch for every event would cost a network step each; ten frames a second look alive and cost a
+# tenth.
 FRAME_S = 0.1
 
 
 class Rehearsed:
-    """Wraps a source in order of event time: before `live_start_s` at once, from then on at `speed` times the clock.
+    """Wraps a source in order of event time: before `live_start_s` at once, from then on at `speed`
+    times the clock.
 
-    `ready` holds everything back until it says true. Owned by the reader's thread, as every source is.
+    `ready` holds everything back until it says true. Owned by the reader's thread, as every source
+    is.
     """
 
     def __init__(
@@ -91,7 +96,9 @@ class Rehearsed:
 
 
 def split(poll: Poll, at_s: float) -> tuple[Poll, Poll]:
-    """What lies before a moment, with all refused records, and what does not. Batches are in order of time."""
+    """What lies before a moment, with all refused records, and what does not. Batches are in order
+    of time.
+    """
     pairs = [_cut(batch, at_s) for batch in poll.batches]
     past = tuple(before for before, _ in pairs if len(before))
     present = tuple(after for _, after in pairs if len(after))

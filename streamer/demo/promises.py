@@ -1,4 +1,6 @@
-"""What the show promises, by its own clock, and whether it kept it. A promise that cannot be judged says why."""
+"""What the show promises, by its own clock, and whether it kept it. A promise that cannot be judged
+says why.
+"""
 
 from __future__ import annotations
 
@@ -45,25 +47,45 @@ def judged(facts: Facts) -> tuple[Promise, ...]:
     return (
         _by("banner", facts.banner_s, BANNER_S, facts),
         _by("counters", facts.counters_s, COUNTERS_S, facts),
-        _by("first_alert", facts.first_alert_s, FIRST_ALERT_S, facts, "" if facts.faults else nothing_wrong),
         _by(
-            "rhythm_alert", facts.rhythm_alert_s, RHYTHM_ALERT_S, facts,
-            "" if facts.rhythm_faults else "no fault of the rhythm is in the programme of this show",
+            "first_alert",
+            facts.first_alert_s,
+            FIRST_ALERT_S,
+            facts,
+            "" if facts.faults else nothing_wrong,
+        ),
+        _by(
+            "rhythm_alert",
+            facts.rhythm_alert_s,
+            RHYTHM_ALERT_S,
+            facts,
+            ""
+            if facts.rhythm_faults
+            else "no fault of the rhythm is in the programme of this show",
         ),
         _swap(facts),
         _by("scoreboard", facts.board_s, facts.lasted_s + LATE_S, facts, always=True),
         Promise("conservation", facts.balanced, "everything that came in has a fate"),
         Promise("clean_stop", facts.clean, "everything that was read was judged and delivered"),
-    )  # fmt: skip
+    )
 
 
-def _by(name: str, at_s: float | None, by_s: float, facts: Facts, why_not: str = "", always: bool = False) -> Promise:
+def _by(
+    name: str,
+    at_s: float | None,
+    by_s: float,
+    facts: Facts,
+    why_not: str = "",
+    always: bool = False,
+) -> Promise:
     if why_not:
         return Promise(name, None, why_not)
     if at_s is not None and at_s <= by_s:
         return Promise(name, True, f"at {at_s:.1f} s, promised by {by_s:g} s")
     if facts.lasted_s < by_s and not always:
-        return Promise(name, None, f"the show lasted {facts.lasted_s:g} s, the promise is for second {by_s:g}")
+        return Promise(
+            name, None, f"the show lasted {facts.lasted_s:g} s, the promise is for second {by_s:g}"
+        )
     told = "never" if at_s is None else f"at {at_s:.1f} s"
     return Promise(name, False, f"{told}, promised by {by_s:g} s")
 

@@ -1,4 +1,6 @@
-"""What the show remembers: every event that was judged, every alert and when it came. Sink and ScoreSink at once."""
+"""What the show remembers: every event that was judged, every alert and when it came. Sink and
+ScoreSink at once.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ class Heard:
 
 
 class Ear:
-    """The Sink: keeps alerts in order of delivery. Appended to by the scorer's thread, read by any."""
+    """The Sink: keeps alerts in order of delivery. Appended to by the scorer's thread,
+    read by any.
+    """
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self.heard: list[Heard] = []
@@ -52,7 +56,8 @@ class RecentEvents:
 
 
 class Notebook:
-    """The ScoreSink of one stream: its events as they were judged, and the tail of every entity of key 0.
+    """The ScoreSink of one stream: its events as they were judged, and the tail of every entity of
+    key 0.
 
     Written by the scorer's thread; others may read at any time and see a prefix.
     """
@@ -75,7 +80,9 @@ class Notebook:
         self._remember(batch, scores)
 
     def _remember(self, batch: EventBatch, scores: Scores) -> None:
-        rows = zip(batch.entity[:, 0].tolist(), batch.values.tolist(), scores.score.tolist(), strict=True)
+        rows = zip(
+            batch.entity[:, 0].tolist(), batch.values.tolist(), scores.score.tolist(), strict=True
+        )
         for entity, values, score in rows:
             tail = self.tails.setdefault(batch.keys[entity], RecentEvents())
             tail.values.append(values)
@@ -85,7 +92,9 @@ class Notebook:
         """Keeps what it has."""
 
     def entities_at(self, offset: int) -> tuple[str, ...]:
-        """Names of the entities (one per key) of the event at an offset; none if it was not judged here."""
+        """Names of the entities (one per key) of the event at an offset; none if it was not judged
+        here.
+        """
         at = bisect_right(self._first, offset) - 1
         batch = self.batches[at] if at >= 0 else None
         row = -1 if batch is None else int(np.searchsorted(batch.offset, offset))
@@ -99,7 +108,9 @@ class Notebook:
         return np.concatenate([np.zeros(0, np.int64), *found])
 
     def history(self, names: Sequence[str], before_s: float) -> tuple[np.ndarray, F64]:
-        """The last events of some entities of key 0 before a moment, equally many: values (E, T, C), times (E, T)."""
+        """The last events of some entities of key 0 before a moment, equally many: values (E, T,
+        C), times (E, T).
+        """
         past = [batch for batch in list(self.batches) if batch.time_s[0] < before_s]
         columns = [_of_entity(past, name, before_s) for name in names]
         length = min(len(time_s) for _, time_s in columns)

@@ -1,8 +1,9 @@
-"""Which alert belongs to which fault. The rule is said on the scoreboard, and what is missed is called missed.
+"""Which alert belongs to which fault. The rule is said on the scoreboard, and what is missed is
+called missed.
 
-An opened alert belongs to a fault if it is about the fault's entity and opens between the fault's start and its end
-plus a grace, or if the event that opened it is one of the fault's own (a skimmed terminal may be seen at a card). Every
-other alert of the live part is a false alarm.
+An opened alert belongs to a fault if it is about the fault's entity and opens between the fault's
+start and its end plus a grace, or if the event that opened it is one of the fault's own (a skimmed
+terminal may be seen at a card). Every other alert of the live part is a false alarm.
 """
 
 from __future__ import annotations
@@ -19,14 +20,17 @@ from streamer.demo.fault_schedule import RHYTHM_KINDS
 from streamer.demo.recording import Heard, Notebook
 from streamer.event import Alert
 
-# The auxiliary stream has seen a fault of the rhythm if the rhythm carries more of the score than all values together.
+# The auxiliary stream has seen a fault of the rhythm if the rhythm carries more of the score than
+# all values together.
 BY_RHYTHM = 0.5
 Grace = Callable[[Fault], float]
 
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """One fault, the first alert that belongs to it, and after how many events of its entity it came."""
+    """One fault, the first alert that belongs to it, and after how many events of its entity it
+    came.
+    """
 
     fault: Fault
     heard: Heard | None
@@ -44,7 +48,11 @@ class Ruling:
     @property
     def by_rhythm(self) -> bool:
         """Caught, nothing but the rhythm was wrong, and the auxiliary stream is who said so."""
-        return self.fault.kind in RHYTHM_KINDS and self.heard is not None and rhythm_share(self.heard.alert) > BY_RHYTHM
+        return (
+            self.fault.kind in RHYTHM_KINDS
+            and self.heard is not None
+            and rhythm_share(self.heard.alert) > BY_RHYTHM
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +68,33 @@ class Rulings:
 
 
 def rule(
-    faults: Sequence[Fault], heard: Sequence[Heard], notebook: Notebook, grace: Grace, live_start_s: float
+    faults: Sequence[Fault],
+    heard: Sequence[Heard],
+    notebook: Notebook,
+    grace: Grace,
+    live_start_s: float,
 ) -> Rulings:
     """The verdict on all faults that have begun in what was judged so far."""
     begun = [fault for fault in faults if fault.start_s <= notebook.newest_s]
-    opened = [one for one in heard if one.alert.event == "opened" and time_of(one.alert) >= live_start_s]
-    claims = [[belongs(one.alert, fault, grace(fault), notebook) for one in opened] for fault in begun]
+    opened = [
+        one for one in heard if one.alert.event == "opened" and time_of(one.alert) >= live_start_s
+    ]
+    claims = [
+        [belongs(one.alert, fault, grace(fault), notebook) for one in opened] for fault in begun
+    ]
     rulings = [
-        _ruling(fault, [one for one, mine in zip(opened, row, strict=True) if mine], notebook, grace(fault))
+        _ruling(
+            fault,
+            [one for one, mine in zip(opened, row, strict=True) if mine],
+            notebook,
+            grace(fault),
+        )
         for fault, row in zip(begun, claims, strict=True)
     ]
     claimed = [any(row[i] for row in claims) for i in range(len(opened))]
-    return Rulings(tuple(rulings), tuple(one for one, mine in zip(opened, claimed, strict=True) if not mine))
+    return Rulings(
+        tuple(rulings), tuple(one for one, mine in zip(opened, claimed, strict=True) if not mine)
+    )
 
 
 def belongs(alert: Alert, fault: Fault, grace_s: float, notebook: Notebook) -> bool:
@@ -82,7 +105,11 @@ def belongs(alert: Alert, fault: Fault, grace_s: float, notebook: Notebook) -> b
     if alert.entity == fault.entity:
         return True
     offset = opening_offset(alert)
-    return offset is not None and opened_s <= fault.end_s and fault.entity in notebook.entities_at(offset)
+    return (
+        offset is not None
+        and opened_s <= fault.end_s
+        and fault.entity in notebook.entities_at(offset)
+    )
 
 
 def _ruling(fault: Fault, mine: Sequence[Heard], notebook: Notebook, grace_s: float) -> Ruling:
@@ -94,7 +121,9 @@ def _ruling(fault: Fault, mine: Sequence[Heard], notebook: Notebook, grace_s: fl
 
 
 def _delay(fault: Fault, alert: Alert, notebook: Notebook) -> int | None:
-    """Events of the fault's entity from the fault's first to the one that opened the alert; None: a silence did."""
+    """Events of the fault's entity from the fault's first to the one that opened the alert; None: a
+    silence did.
+    """
     offset = opening_offset(alert)
     if offset is None:
         return None
@@ -117,6 +146,8 @@ def time_of(alert: Alert) -> float:
 
 
 def median_delay(rulings: Sequence[Ruling]) -> float | None:
-    """Events of the entity from the fault's first to the alert's, in the middle of all caught faults."""
+    """Events of the entity from the fault's first to the alert's, in the middle of all caught
+    faults.
+    """
     delays = [ruling.delay_events for ruling in rulings if ruling.delay_events is not None]
     return float(statistics.median(delays)) if delays else None

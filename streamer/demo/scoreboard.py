@@ -17,7 +17,9 @@ SCHEMA = "streamer.demo/1"
 
 @dataclass(frozen=True, slots=True)
 class ActScore:
-    """One stream's part of the score, beside the false alarms that its budget allows in its live event time."""
+    """One stream's part of the score, beside the false alarms that its budget allows in its live
+    event time.
+    """
 
     name: str
     caught: int
@@ -29,7 +31,9 @@ class ActScore:
 
 @dataclass(frozen=True, slots=True)
 class Scoreboard:
-    """All that is known at the end. Faults that had not run their course are in `rulings`, but do not count."""
+    """All that is known at the end. Faults that had not run their course are in `rulings`, but do
+    not count.
+    """
 
     seconds: float
     source: str
@@ -98,7 +102,11 @@ class Scoreboard:
             "alerts": self.alerts,
             "history_alerts": self.history_alerts,
             "tuning": self.tuning,
-            "model": {"version": self.model.version, "backend": self.model.backend, "sha256": self.model.sha256},
+            "model": {
+                "version": self.model.version,
+                "backend": self.model.backend,
+                "sha256": self.model.sha256,
+            },
             "streams": [asdict(act) for act in self.acts],
             "promises": {p.name: {"kept": p.kept, "told": p.told} for p in self.promises},
             "not_checked": [p.name for p in self.promises if p.kept is None],
@@ -109,10 +117,14 @@ class Scoreboard:
 def _fault(ruling: Ruling) -> dict[str, Any]:
     fault = ruling.fault
     return {
-        "kind": fault.kind, "entity": fault.entity, "channel": fault.channel, "detail": fault.detail,
-        "caught": ruling.caught, "delay_events": ruling.delay_events,
+        "kind": fault.kind,
+        "entity": fault.entity,
+        "channel": fault.channel,
+        "detail": fault.detail,
+        "caught": ruling.caught,
+        "delay_events": ruling.delay_events,
         "summary": ruling.heard.alert.summary if ruling.heard else None,
-    }  # fmt: skip
+    }
 
 
 def _rounded(seconds: float | None) -> float | None:
@@ -120,7 +132,9 @@ def _rounded(seconds: float | None) -> float | None:
 
 
 def rss_mib() -> float:
-    """Memory that this process holds now; the most it ever held where the system does not say more; 0 if neither."""
+    """Memory that this process holds now; the most it ever held where the system does not say more;
+    0 if neither.
+    """
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20

@@ -1,4 +1,6 @@
-"""The show itself: opens the stage, looks at it a few times a second, feeds a view, and ends with the scoreboard."""
+"""The show itself: opens the stage, looks at it a few times a second, feeds a view, and ends with
+the scoreboard.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ from streamer.runtime.model import LoadedModel
 
 TURN_S = 0.125
 RULE_EVERY_S = 0.5
-# Kept free of faults: learning the history takes a part of the beginning, draining and counting a part of the end.
+# Kept free of faults: learning the history takes a part of the beginning, draining and counting a
+# part of the end.
 WARMING_S, CLOSING_S = 5.0, 2.0
 TUNING_SHARE = 0.4  # of the show, for the training
 RATE_OVER_S = 3.0
@@ -45,7 +48,9 @@ class Script:
 
     @property
     def live_seconds(self) -> float:
-        """Seconds in which faults may happen; the same on every machine, so that a seed is always the same show."""
+        """Seconds in which faults may happen; the same on every machine, so that a seed is always
+        the same show.
+        """
         return max(self.seconds - WARMING_S - CLOSING_S, 0.0)
 
 
@@ -81,7 +86,9 @@ class ShowView(Protocol):
         """Something was put in on purpose; the detector is not told."""
 
     def alert(self, heard: Heard, kind: str | None) -> None:
-        """An alert of the live part, and the kind of fault it belongs to: "" = a false alarm, None = nobody knows."""
+        """An alert of the live part, and the kind of fault it belongs to: "" = a false alarm, None
+        = nobody knows.
+        """
 
     def event(self, at_s: float, told: str) -> None:
         """Anything else worth a line: live, training, swap."""
@@ -90,9 +97,13 @@ class ShowView(Protocol):
 
 
 class Show:
-    """One show. `run` it once. `banner_s`: when the viewer saw the first line, on the same clock."""
+    """One show. `run` it once. `banner_s`: when the viewer saw the first line, on the
+    same clock.
+    """
 
-    def __init__(self, script: Script, loaded: LoadedModel, view: ShowView, clock: Clock, banner_s: float) -> None:
+    def __init__(
+        self, script: Script, loaded: LoadedModel, view: ShowView, clock: Clock, banner_s: float
+    ) -> None:
         self.script, self.view, self.clock, self._banner_s = script, view, clock, banner_s
         self._acts = _acts(script)
         self._loaded = loaded
@@ -141,13 +152,17 @@ class Show:
             return
         self._live = True
         if first.act.history:
-            self.view.event(now_s, f"{first.act.name} is live: {first.act.history} of history learnt")
+            self.view.event(
+                now_s, f"{first.act.name} is live: {first.act.history} of history learnt"
+            )
         if self._no_tuning:
             return
         self.tuning.start(*first.notebook.history(first.act.shown, first.act.live_start_s))
-        told = "a child process trains the model further on that history" if self.tuning.state is State.RUNNING else (
-            f"no retraining: {self.tuning.told}"
-        )  # fmt: skip
+        told = (
+            "a child process trains the model further on that history"
+            if self.tuning.state is State.RUNNING
+            else (f"no retraining: {self.tuning.told}")
+        )
         self.view.event(now_s, told)
 
     def _train(self, now_s: float) -> None:
@@ -161,7 +176,9 @@ class Show:
         if self.swaps and not self._swap_told:
             self._swap_told = True
             ref = self.stage.strands[0].detectors[0].ref
-            self.view.event(now_s, f"hot swap between two batches: {ref.version} judges now, no event was lost")
+            self.view.event(
+                now_s, f"hot swap between two batches: {ref.version} judges now, no event was lost"
+            )
 
     @property
     def swaps(self) -> int:
@@ -196,11 +213,14 @@ class Show:
         heard = list(self.stage.ear.heard)
         self._verdicts = [
             rule(
-                s.act.faults(), [one for one in heard if one.alert.stream == s.act.name], s.notebook, s.act.grace,
+                s.act.faults(),
+                [one for one in heard if one.alert.stream == s.act.name],
+                s.notebook,
+                s.act.grace,
                 s.act.live_start_s,
             )
             for s in self.stage.strands
-        ]  # fmt: skip
+        ]
 
     def _rulings(self) -> tuple[Ruling, ...]:
         return tuple(ruling for verdict in self._verdicts for ruling in verdict.rulings)
@@ -216,11 +236,21 @@ class Show:
 
     def _look(self, now_s: float, events: int) -> Look:
         return Look(
-            now_s, self.script, events, self._events_per_s(), self._live,
-            self.stage.strands, self._rulings(), len(self._false_alarms()), tuple(self._live_alerts()),
-            self.tuning.state, self._no_tuning or self.tuning.told, self.swaps,
-            self.stage.strands[0].detectors[0].ref, rss_mib(),
-        )  # fmt: skip
+            now_s,
+            self.script,
+            events,
+            self._events_per_s(),
+            self._live,
+            self.stage.strands,
+            self._rulings(),
+            len(self._false_alarms()),
+            tuple(self._live_alerts()),
+            self.tuning.state,
+            self._no_tuning or self.tuning.told,
+            self.swaps,
+            self.stage.strands[0].detectors[0].ref,
+            rss_mib(),
+        )
 
     def _final(self, code: int, lasted_s: float) -> Scoreboard:
         self._rule()
@@ -230,18 +260,42 @@ class Show:
         rhythm = [one.heard.at_s for one in rulings if one.heard and one.by_rhythm]
         books = self.stage.conservation
         facts = promises.Facts(
-            self.script.seconds, lasted_s, self._banner_s, self._counters_s, min(first, default=None),
-            min(rhythm, default=None), board_s, *self._planned(), self.swaps, self._why_no_tuning(),
-            books["in_flight"] == 0, code == 0,
-        )  # fmt: skip
+            self.script.seconds,
+            lasted_s,
+            self._banner_s,
+            self._counters_s,
+            min(first, default=None),
+            min(rhythm, default=None),
+            board_s,
+            *self._planned(),
+            self.swaps,
+            self._why_no_tuning(),
+            books["in_flight"] == 0,
+            code == 0,
+        )
         opened = sum(one.alert.event == "opened" for one in self.stage.ear.heard)
         return Scoreboard(
-            board_s, self.script.source, self.script.seed, self.script.speed, self._scores(), rulings,
-            self._false_alarms(), len(self._live_alerts()),
-            opened - len(self._live_alerts()), facts.first_alert_s, facts.rhythm_alert_s, self.swaps,
-            self._no_tuning or self.tuning.told, self.stage.strands[0].detectors[0].ref, events, events / board_s,
-            events / max(self.stage.busy_s, 1e-9), rss_mib(), books, promises.judged(facts),
-        )  # fmt: skip
+            board_s,
+            self.script.source,
+            self.script.seed,
+            self.script.speed,
+            self._scores(),
+            rulings,
+            self._false_alarms(),
+            len(self._live_alerts()),
+            opened - len(self._live_alerts()),
+            facts.first_alert_s,
+            facts.rhythm_alert_s,
+            self.swaps,
+            self._no_tuning or self.tuning.told,
+            self.stage.strands[0].detectors[0].ref,
+            events,
+            events / board_s,
+            events / max(self.stage.busy_s, 1e-9),
+            rss_mib(),
+            books,
+            promises.judged(facts),
+        )
 
     def _scores(self) -> tuple[ActScore, ...]:
         return tuple(map(_score, self.stage.strands, self._verdicts))
@@ -257,11 +311,19 @@ class Show:
 
 def _score(strand: Strand, verdict: Rulings) -> ActScore:
     act, book = strand.act, strand.notebook
-    days = max(book.newest_s - max(act.live_start_s, book.oldest_s), 0.0) / DAY_S if book.events else 0.0
+    days = (
+        max(book.newest_s - max(act.live_start_s, book.oldest_s), 0.0) / DAY_S
+        if book.events
+        else 0.0
+    )
     return ActScore(
-        act.name, verdict.caught, sum(ruling.missed for ruling in verdict.rulings), len(verdict.false_alarms),
-        round(days, 4), round(days * act.settings.budget_per_day, 2),
-    )  # fmt: skip
+        act.name,
+        verdict.caught,
+        sum(ruling.missed for ruling in verdict.rulings),
+        len(verdict.false_alarms),
+        round(days, 4),
+        round(days * act.settings.budget_per_day, 2),
+    )
 
 
 def _acts(script: Script) -> tuple[Act, ...]:
@@ -276,5 +338,7 @@ def _no_tuning(script: Script) -> str:
     if script.source != "synthetic":
         return "there is no history to learn from"
     if script.seconds < promises.TUNING_LEAST_S:
-        return f"the show lasts {script.seconds:g} s, retraining needs {promises.TUNING_LEAST_S:g} s"
+        return (
+            f"the show lasts {script.seconds:g} s, retraining needs {promises.TUNING_LEAST_S:g} s"
+        )
     return ""

@@ -1,4 +1,6 @@
-"""From the acts to running parts: the production reader, line, detector, scorer and daemon, with a notebook beside."""
+"""From the acts to running parts: the production reader, line, detector, scorer and daemon, with a
+notebook beside.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ class Strand:
 
 
 class Stage:
-    """The running service of the show. `open` starts it; `end` drains it and returns the daemon's exit code."""
+    """The running service of the show. `open` starts it; `end` drains it and returns the daemon's
+    exit code.
+    """
 
     def __init__(self, acts: Sequence[Act], loaded: LoadedModel, clock: Clock) -> None:
         self.ear = Ear(clock)
@@ -53,8 +57,12 @@ class Stage:
         readers, lines = tuple(s.reader for s in self.strands), tuple(s.line for s in self.strands)
         # The first act alone is trained on, and its network is its own from then on.
         self.swapper = Swapper(CurrentModel(loaded), lines[:1], outbox)
-        scorer = ScoringLoop(lines, outbox, bell=bell, flowing=flowing(readers), idle_tasks=[self.swapper])
-        self._daemon = Daemon(Service(readers, lines, scorer, outbox, loaded.state), self._stop, drain_s=10.0)
+        scorer = ScoringLoop(
+            lines, outbox, bell=bell, flowing=flowing(readers), idle_tasks=[self.swapper]
+        )
+        self._daemon = Daemon(
+            Service(readers, lines, scorer, outbox, loaded.state), self._stop, drain_s=10.0
+        )
         self._thread = threading.Thread(target=self._run, name="daemon", daemon=True)
         self._code: int | None = None
 
@@ -62,7 +70,9 @@ class Stage:
         self._thread.start()
 
     def end(self) -> int:
-        """Stop reading, judge what was read, close everything; 0 if nothing was lost. Idempotent."""
+        """Stop reading, judge what was read, close everything; 0 if nothing was lost.
+        Idempotent.
+        """
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join(20.0)
@@ -91,13 +101,26 @@ def fates(strand: Strand) -> I64:
     return strand.line.accounting.fates
 
 
-def _strand(act: Act, loaded: LoadedModel, outbox: Outbox[Message], bell: threading.Event) -> Strand:
+def _strand(
+    act: Act, loaded: LoadedModel, outbox: Outbox[Message], bell: threading.Event
+) -> Strand:
     accounting, earned, notebook = RecordAccounting(act.name), Positions(), Notebook()
     mailbox: Mailbox[Arrival] = Mailbox(MAILBOX, bell)
-    detectors = tuple(Detector(act.settings, loaded.network, loaded.spec, loaded.prior, key) for key in range(act.keys))
-    # Only data move the event clock: the other machines' heartbeats tell how long one has been silent.
+    detectors = tuple(
+        Detector(act.settings, loaded.network, loaded.spec, loaded.prior, key)
+        for key in range(act.keys)
+    )
+    # Only data move the event clock: the other machines' heartbeats tell how long one has been
+    # silent.
     line = StreamProcessor(
-        accounting, mailbox, Partitions.whole(detectors, pace=0.0), outbox, earned, ScoreWriter(notebook), loaded.network.ref,
-        batch_rows=BATCH_ROWS, promised_per_day=act.settings.budget_per_day,
-    )  # fmt: skip
+        accounting,
+        mailbox,
+        Partitions.whole(detectors, pace=0.0),
+        outbox,
+        earned,
+        ScoreWriter(notebook),
+        loaded.network.ref,
+        batch_rows=BATCH_ROWS,
+        promised_per_day=act.settings.budget_per_day,
+    )
     return Strand(act, Reader(accounting, act.source, mailbox, earned), line, detectors, notebook)

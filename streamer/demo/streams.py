@@ -1,4 +1,6 @@
-"""The streams of the show: a plant whose faults follow the programme, card payments with frauds, or this machine."""
+"""The streams of the show: a plant whose faults follow the programme, card payments with frauds, or
+this machine.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ from streamer.demo.history_source import Rehearsed
 from streamer.protocols import Clock, Source
 from streamer.settings import DetectSettings
 
-SPEED = 120.0  # seconds of the plant's time in a second of the viewer's: a heartbeat of 6 s comes 20 times a second
+# seconds of the plant's time in a second of the viewer's: a heartbeat of 6 s comes 20 times a
+# second
+SPEED = 120.0
 MACHINES, HEARTBEAT_S = 12, (5.0, 7.0)
 HISTORY_S = 9000.0  # about 1,500 heartbeats of every machine, before anything is wrong
 LIVE_AT_S = START_S + 2 * DAY_S + 14 * 3600.0  # a Wednesday, 14:00
@@ -29,7 +33,10 @@ CARDS_SPEEDUP = DAY_S / SPEED
 CUSTOMERS, PAYMENTS_A_DAY, HISTORY_DAYS, FRAUDS_A_DAY = 40, (2.0, 6.0), 40, 0.2
 CARDS_GRACE_S = DAY_S
 HOST_EVERY_S = 0.25
-PLANT_ROWS, CARDS_ROWS = 2048, 256  # of a chunk of history: the rarer stream must not keep the plant waiting
+PLANT_ROWS, CARDS_ROWS = (
+    2048,
+    256,
+)  # of a chunk of history: the rarer stream must not keep the plant waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +67,14 @@ class PlantPace:
 
 
 def plant_act(seed: int, pace: PlantPace, live_seconds: float) -> Act:
-    """Twelve machines with four sensors each; the programme's faults, on machines and channels drawn by the seed."""
+    """Twelve machines with four sensors each; the programme's faults, on machines and channels
+    drawn by the seed.
+    """
     sketch = _plant(seed, ())
     interval_s = dict(zip(sketch.names, sketch.interval_s.tolist(), strict=True))
-    planned = programme(Machines(sketch.names, list(interval_s.values()), pace.speed), LIVE_AT_S, live_seconds, seed)
+    planned = programme(
+        Machines(sketch.names, list(interval_s.values()), pace.speed), LIVE_AT_S, live_seconds, seed
+    )
     silences = [fault for fault in planned if fault.kind == fault_free_world.KIND]
     world = fault_free_world.Hushed(
         _plant(seed, [fault for fault in planned if fault.kind != fault_free_world.KIND]), silences
@@ -72,47 +83,98 @@ def plant_act(seed: int, pace: PlantPace, live_seconds: float) -> Act:
     alerts = {"budget": "5/day", "expected_entities": MACHINES}
     settings = _settings("plant", world, alerts, {"max_entities": 16, "silence": True})
     return Act(
-        "plant", source, settings, 1, sketch.names, pace.speed, LIVE_AT_S, planned, lambda: world.faults,
-        lambda fault: grace_s(interval_s[fault.entity]), f"{HISTORY_S / 3600:g} hours", lambda: source.live,
-    )  # fmt: skip
+        "plant",
+        source,
+        settings,
+        1,
+        sketch.names,
+        pace.speed,
+        LIVE_AT_S,
+        planned,
+        lambda: world.faults,
+        lambda fault: grace_s(interval_s[fault.entity]),
+        f"{HISTORY_S / 3600:g} hours",
+        lambda: source.live,
+    )
 
 
 def _plant(seed: int, faults: Sequence[Fault]) -> Plant:
     return Plant(
-        MACHINES, seed=seed, interval_s=HEARTBEAT_S, faults=faults, quiet_s=HISTORY_S, start_s=LIVE_AT_S - HISTORY_S
+        MACHINES,
+        seed=seed,
+        interval_s=HEARTBEAT_S,
+        faults=faults,
+        quiet_s=HISTORY_S,
+        start_s=LIVE_AT_S - HISTORY_S,
     )
 
 
 def cards_act(seed: int, pace: PlantPace, ready: Callable[[], bool]) -> Act:
-    """Forty customers at ten terminals, judged as customers and as terminals; frauds as the world draws them."""
+    """Forty customers at ten terminals, judged as customers and as terminals; frauds as the world
+    draws them.
+    """
     speed, live_at_s = pace.speed * CARDS_SPEEDUP, START_S + HISTORY_DAYS * DAY_S
     world = Cards(
-        CUSTOMERS, seed=seed, payments_a_day=PAYMENTS_A_DAY, per_day=FRAUDS_A_DAY, quiet_s=HISTORY_DAYS * DAY_S
+        CUSTOMERS,
+        seed=seed,
+        payments_a_day=PAYMENTS_A_DAY,
+        per_day=FRAUDS_A_DAY,
+        quiet_s=HISTORY_DAYS * DAY_S,
     )
     source = _rehearsed(world, CARDS_ROWS, live_at_s, speed, pace, ready)
     alerts = {"budget": "0.5/day", "expected_entities": CUSTOMERS}
     # An operator's floor: a payment below three times the expected one is nobody's concern.
-    settings = _settings("cards", world, alerts, {"max_entities": 64, "direction": "above", "min_relative": 2.0})
+    settings = _settings(
+        "cards", world, alerts, {"max_entities": 64, "direction": "above", "min_relative": 2.0}
+    )
     return Act(
-        "cards", source, settings, len(world.keys), (), speed, live_at_s, (), lambda: world.faults,
-        lambda fault: CARDS_GRACE_S, f"{HISTORY_DAYS} days", lambda: source.live,
-    )  # fmt: skip
+        "cards",
+        source,
+        settings,
+        len(world.keys),
+        (),
+        speed,
+        live_at_s,
+        (),
+        lambda: world.faults,
+        lambda fault: CARDS_GRACE_S,
+        f"{HISTORY_DAYS} days",
+        lambda: source.live,
+    )
 
 
 def _rehearsed(
-    world: World, rows: int, live_at_s: float, speed: float, pace: PlantPace, ready: Callable[[], bool] = lambda: True
+    world: World,
+    rows: int,
+    live_at_s: float,
+    speed: float,
+    pace: PlantPace,
+    ready: Callable[[], bool] = lambda: True,
 ) -> Rehearsed:
     source = SyntheticSource(world=world, rows=rows)
     return Rehearsed(source, live_at_s, speed, ready=ready, clock=pace.clock, wait=pace.wait)
 
 
 def host_act() -> Act:
-    """This machine's own figures, four times a second. Nobody knows what is wrong with it: no faults, no referee."""
+    """This machine's own figures, four times a second. Nobody knows what is wrong with it: no
+    faults, no referee.
+    """
     source = HostSource(HOST_EVERY_S)
     settings = _settings("host", source, {"budget": "24/day"}, {"max_entities": 1})
     return Act(
-        "host", source, settings, 1, (), 1.0, float("-inf"), (), tuple, lambda fault: 0.0, "", lambda: True
-    )  # fmt: skip
+        "host",
+        source,
+        settings,
+        1,
+        (),
+        1.0,
+        float("-inf"),
+        (),
+        tuple,
+        lambda fault: 0.0,
+        "",
+        lambda: True,
+    )
 
 
 class Measured(Protocol):
@@ -122,8 +184,20 @@ class Measured(Protocol):
     units: tuple[str, ...]
 
 
-def _settings(name: str, of: Measured, alerts: dict[str, Any], detect: dict[str, Any]) -> DetectSettings:
+def _settings(
+    name: str, of: Measured, alerts: dict[str, Any], detect: dict[str, Any]
+) -> DetectSettings:
     """The defaults of a configured stream, with what the show says differently."""
-    fields = {"units": {channel: unit for channel, unit in zip(of.channels, of.units, strict=True) if unit}}
-    body = {"name": name, "source": {"kind": "synthetic"}, "alerts": alerts, "detect": detect, "fields": fields}
+    fields = {
+        "units": {
+            channel: unit for channel, unit in zip(of.channels, of.units, strict=True) if unit
+        }
+    }
+    body = {
+        "name": name,
+        "source": {"kind": "synthetic"},
+        "alerts": alerts,
+        "detect": detect,
+        "fields": fields,
+    }
     return stream_from(body).detect_settings(of.channels)

@@ -1,4 +1,6 @@
-"""What may enter the ring: late, repeated, out-of-order and empty events each have a rule and a count."""
+"""What may enter the ring: late, repeated, out-of-order and empty events each have a rule and a
+count.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ from streamer.detect.state.ring import Ring
 from streamer.event import F32, F64, I64, U8, Bool, Fate
 from streamer.settings import DetectSettings
 
-# So many late events in a row are not late: the entity's clock was set back, and its history starts anew.
+# So many late events in a row are not late: the entity's clock was set back, and its history starts
+# anew.
 CLOCK_RESET_RUN = 32
 
 

@@ -1,4 +1,6 @@
-"""A stream's detector: batches of events in, fates, scores and alerts out. No I/O, no threads, no clock of its own."""
+"""A stream's detector: batches of events in, fates, scores and alerts out. No I/O, no threads, no
+clock of its own.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ from streamer.journal import Label
 from streamer.protocols import Network
 from streamer.settings import DetectSettings
 
-# What an open incident still teaches the profile: nothing learns from an anomaly, but a unit that was wrong must heal.
+# What an open incident still teaches the profile: nothing learns from an anomaly, but a unit that
+# was wrong must heal.
 OPEN_LEARNS = 0.02
 
 
@@ -45,7 +48,9 @@ class Judged:
 
 
 class Detector:
-    """Detector of one (stream, entity key). Memory is allocated here and bounded by `settings.max_entities`."""
+    """Detector of one (stream, entity key). Memory is allocated here and bounded by
+    `settings.max_entities`.
+    """
 
     def __init__(
         self,
@@ -71,12 +76,15 @@ class Detector:
         self.storm = Storm(settings, key)
         self._reporter = Reporter(settings, self.lanes, self.incidents, self.profile.names, key)
         self._teller = Teller(self.storm, self.incidents)
-        self._feedback = Feedback(settings, self.slots, self.profile, self.decider, self.incidents, key)
+        self._feedback = Feedback(
+            settings, self.slots, self.profile, self.decider, self.incidents, key
+        )
         self._takeover: Takeover | None = None
         self._judged = np.zeros(0, np.int64)  # slots of the last events
         self.schema = snapshot.Schema.of(key, settings.channels, spec.k_min, self.arrays())
 
-    # -- what the service reads ---------------------------------------------------------------------------------------
+    # -- what the service reads
+    # ---------------------------------------------------------------------------------------
     @property
     def memory_bytes(self) -> int:
         """Bytes of all arenas, used or not."""
@@ -101,15 +109,24 @@ class Detector:
     def open_incidents(self) -> int:
         return int(self.incidents.open.sum())
 
-    # -- the law ------------------------------------------------------------------------------------------------------
+    # -- the law
+    # ----------------------------------------------------------------------------------------------
     def process(self, batch: EventBatch) -> Judged:
-        """Judge every event of a batch in log order. The result does not depend on how the log was cut into batches."""
+        """Judge every event of a batch in log order. The result does not depend on how the log was
+        cut into batches.
+        """
         n, c = batch.values.shape
         expected, low, high = (np.full((n, c), np.nan, np.float32) for _ in range(3))
         scores = Scores(
-            np.full(n, Fate.WARMING, np.uint8), np.zeros(n, np.float32), np.zeros(n, np.float32),
-            np.zeros((n, c + 1), np.float32), expected, low, high, self.ref,
-        )  # fmt: skip
+            np.full(n, Fate.WARMING, np.uint8),
+            np.zeros(n, np.float32),
+            np.zeros(n, np.float32),
+            np.zeros((n, c + 1), np.float32),
+            expected,
+            low,
+            high,
+            self.ref,
+        )
         alerts: list[Alert] = []
         self.topic = batch.topic
         start = 0
@@ -128,7 +145,9 @@ class Detector:
         return start + len(slots)
 
     def _placed(self, batch: EventBatch, start: int) -> I64:
-        """The slots of rows from `start` on, up to the first entity that finds no room beside those before it."""
+        """The slots of rows from `start` on, up to the first entity that finds no room beside those
+        before it.
+        """
         index, first, place = appearances(batch.entity[start:, self.key])
         names = [batch.keys[i] for i in index.tolist()]
         placed, fresh, gone = self.slots.assign(names)
@@ -145,7 +164,9 @@ class Detector:
     def _close(self, batch: EventBatch, row: int, slot: int, name: str, reason: str) -> None:
         """End what is open about an entity that is about to be forgotten at `row`."""
         at_s = float(batch.time_s[row])
-        for alert in self.silence.forgotten(slot, name, at_s, batch.topic, self.ref, back=reason == "IDLE"):
+        for alert in self.silence.forgotten(
+            slot, name, at_s, batch.topic, self.ref, back=reason == "IDLE"
+        ):
             self._teller.say(row, alert)
         if not self.incidents.open[slot]:
             return
@@ -155,7 +176,15 @@ class Detector:
 
     def reset_slots(self, slots: I64) -> None:
         """Forget whoever lived in these slots; their names must be set."""
-        parts = (self.ring, self.profile, self.decider, self.incidents, self.admission, self.silence, self._feedback)
+        parts = (
+            self.ring,
+            self.profile,
+            self.decider,
+            self.incidents,
+            self.admission,
+            self.silence,
+            self._feedback,
+        )
         for part in parts:
             part.reset(slots)
         stride = self.lanes.spec.stride
@@ -176,83 +205,135 @@ class Detector:
         accepted = verdict == Fate.SCORED
         scores.fate[rows[~accepted]] = verdict[~accepted]
         rows, slots, time_s, values = select(accepted, rows, slots, time_s, values)
-        for row, alert in self.silence.heard(batch, rows, slots, time_s, self.slots.names, self.ref):
+        for row, alert in self.silence.heard(
+            batch, rows, slots, time_s, self.slots.names, self.ref
+        ):
             self._teller.say(row, alert)
         if self.settings.missing == "hold":
             values = np.where(np.isnan(values), self.ring.previous(slots)[0], values)
         ready = self.ring.count[slots] >= self.lanes.spec.k_min
-        judged = self._judge(scores, *select(ready, rows, slots, time_s, values)) if ready.any() else None
+        judged = (
+            self._judge(scores, *select(ready, rows, slots, time_s, values))
+            if ready.any()
+            else None
+        )
         self.ring.push(slots, values, time_s, batch.offset[rows])
         if judged is not None:
             self._incidents(batch, judged)
 
     def _restart(self, batch: EventBatch, slots: I64, rows: I64) -> None:
-        """Entities whose past no longer counts (idle for too long, or their clock was set back) start anew."""
+        """Entities whose past no longer counts (idle for too long, or their clock was set back)
+        start anew.
+        """
         self._evicted_idle += len(slots)
         for slot, row in zip(slots.tolist(), rows.tolist(), strict=True):
             self._close(batch, row, slot, self.slots.names[slot] or "", "IDLE")
         self.reset_slots(slots)
 
-    def _judge(self, scores: Scores, rows: I64, slots: I64, time_s: F64, values: F32) -> Wave | None:
+    def _judge(
+        self, scores: Scores, rows: I64, slots: I64, time_s: F64, values: F32
+    ) -> Wave | None:
         _, previous_s = self.ring.previous(slots)
         outlook = self.lanes.step(slots, values, time_s, previous_s)
         if self._takeover is not None:
             self._takeover.step(slots, values, time_s, previous_s)
         scores.fate[rows] = Fate.SCORED
         sound = outlook.sound
-        if not sound.all():  # what a network cannot compute has no score, and teaches the profile nothing
-            rows, slots, time_s, values, previous_s = select(sound, rows, slots, time_s, values, previous_s)
+        if (
+            not sound.all()
+        ):  # what a network cannot compute has no score, and teaches the profile nothing
+            rows, slots, time_s, values, previous_s = select(
+                sound, rows, slots, time_s, values, previous_s
+            )
             outlook = outlook.rows(sound)
             if not len(rows):
                 return None
         judged_before, age = self.profile.judged[slots], self.profile.age(slots)
         learn = np.where(self.incidents.open[slots], OPEN_LEARNS, 1).astype(np.float32)
-        judged = self.profile.fold(Observation(slots, judged_before, age, values, time_s, outlook, learn))
+        judged = self.profile.fold(
+            Observation(slots, judged_before, age, values, time_s, outlook, learn)
+        )
         off = alarm_line.deviates(values, outlook.forecast, self.settings)
         elapsed_s = np.maximum(known(time_s - previous_s, 0.0), 0)
-        free = (off | alarm_line.led_by_rhythm(judged.parts, judged.level)) & ~self.incidents.cooling(slots, time_s)
-        alarm, scaled = self.decider.decide(slots, age, judged.level, outlook.gap_unit_s, elapsed_s, free)
+        free = (
+            off | alarm_line.led_by_rhythm(judged.parts, judged.level)
+        ) & ~self.incidents.cooling(slots, time_s)
+        alarm, scaled = self.decider.decide(
+            slots, age, judged.level, outlook.gap_unit_s, elapsed_s, free
+        )
         scores.score[rows] = judged.smooth.sum(axis=1)
         scores.alarm[rows], scores.parts[rows] = alarm, judged.smooth
-        scores.expected[rows], scores.low[rows], scores.high[rows] = outlook.forecast, judged.low, judged.high
+        scores.expected[rows], scores.low[rows], scores.high[rows] = (
+            outlook.forecast,
+            judged.low,
+            judged.high,
+        )
         return Wave(rows, slots, time_s, previous_s, values, outlook, judged, alarm, scaled)
 
     def _incidents(self, batch: EventBatch, wave: Wave) -> None:
         slots, offset = wave.slots, batch.offset[wave.row]
-        changes = self.incidents.advance(slots, wave.alarm, wave.scaled, wave.time_s, offset, batch.partition)
+        changes = self.incidents.advance(
+            slots, wave.alarm, wave.scaled, wave.time_s, offset, batch.partition
+        )
         if not changes:
             return
-        self.decider.opened(slots[[change.row for change in changes if change.change is Change.OPENED]])
+        self.decider.opened(
+            slots[[change.row for change in changes if change.change is Change.OPENED]]
+        )
         for found in changes:
             at, slot = found.row, int(slots[found.row])
-            build = partial(self._reporter.alert, batch, wave, at, found.change, self.slots.names[slot] or "", self.ref)
-            self._teller.changed(int(wave.row[at]), slot, found.change, float(wave.time_s[at]), build)
+            build = partial(
+                self._reporter.alert,
+                batch,
+                wave,
+                at,
+                found.change,
+                self.slots.names[slot] or "",
+                self.ref,
+            )
+            self._teller.changed(
+                int(wave.row[at]), slot, found.change, float(wave.time_s[at]), build
+            )
 
     def tick(self, now_s: float) -> list[Alert]:
-        """Timers on the axis of event time: entities silent for longer than credible, and a storm's summary."""
+        """Timers on the axis of event time: entities silent for longer than credible, and a storm's
+        summary.
+        """
         self.now_s = now_s
-        return self.storm.roll(self.topic, now_s, self.ref) + self.silence.tick(now_s, self.slots, self.topic, self.ref)
+        return self.storm.roll(self.topic, now_s, self.ref) + self.silence.tick(
+            now_s, self.slots, self.topic, self.ref
+        )
 
     def anchor_ahead(self) -> None:
-        """Anchor those of the last events' entities whose anchor is due now: their next event does not wait for it."""
+        """Anchor those of the last events' entities whose anchor is due now: their next event does
+        not wait for it.
+        """
         if len(self._judged):
             self._judged, judged = self._judged[:0], self._judged
             self.lanes.anchor(np.unique(judged))
 
-    def apply_labels(self, labels: Sequence[Label], note: Callable[[Effect], None] = ignore) -> list[Alert]:
-        """Let what people said act on the entities that are remembered here, each label once; the incidents it ends.
+    def apply_labels(
+        self, labels: Sequence[Label], note: Callable[[Effect], None] = ignore
+    ) -> list[Alert]:
+        """Let what people said act on the entities that are remembered here, each label once; the
+        incidents it ends.
 
         `note` hears what each label changed.
         """
-        heeded = (self._feedback.apply_labels(label, labels, self.topic, self._reporter, self.ref) for label in labels)
+        heeded = (
+            self._feedback.apply_labels(label, labels, self.topic, self._reporter, self.ref)
+            for label in labels
+        )
         effects = [effect for effect in heeded if effect is not None]
         for effect in effects:
             note(effect)
         return [effect.told for effect in effects if effect.told is not None]
 
-    # -- state --------------------------------------------------------------------------------------------------------
+    # -- state
+    # ----------------------------------------------------------------------------------------------
     def arrays(self) -> dict[str, np.ndarray]:
-        """Everything remembered of entities, by name, the slot as first axis. The arrays themselves, not copies.
+        """Everything remembered of entities, by name, the slot as first axis. The arrays
+        themselves, not copies.
 
         Lanes are not among them: they are rebuilt.
         """
@@ -261,7 +342,11 @@ class Detector:
         found: dict[str, np.ndarray] = {f"ring.{name}": getattr(ring, name) for name in names}
         parts = ("profile", "decider", "incidents", "admission", "silence", "_feedback")
         states = {part.strip("_"): getattr(self, part).state() for part in parts}
-        return found | {f"{part}.{name}": array for part, state in states.items() for name, array in state.items()}
+        return found | {
+            f"{part}.{name}": array
+            for part, state in states.items()
+            for name, array in state.items()
+        }
 
     def freeze(self) -> snapshot.Frozen:
         """Copies of all that is remembered; another thread makes them a blob (`encode`)."""
@@ -278,14 +363,20 @@ class Detector:
         """
         snapshot.unpack(self, blob)
 
-    # -- another network ----------------------------------------------------------------------------------------------
-    def prepare(self, scorer: Network, spec: ModelSpec, prior: Mapping[str, Any] | None = None) -> None:
-        """Another network shall take over: its lanes are begun beside those that judge, instead of any begun before.
+    # -- another network
+    # ----------------------------------------------------------------------------------------------
+    def prepare(
+        self, scorer: Network, spec: ModelSpec, prior: Mapping[str, Any] | None = None
+    ) -> None:
+        """Another network shall take over: its lanes are begun beside those that judge, instead of
+        any begun before.
 
         SchemaMismatch, and nothing changed, if the rings do not hold what it needs.
         """
         used = np.array([slot for _, slot in self.slots.items()], np.int64)
-        self._takeover = Takeover(scorer, spec, prior, self.lanes, used, rhythm=self.settings.rhythm)
+        self._takeover = Takeover(
+            scorer, spec, prior, self.lanes, used, rhythm=self.settings.rhythm
+        )
 
     @property
     def coming(self) -> ModelRef | None:
@@ -301,7 +392,8 @@ class Detector:
         self._takeover = None
 
     def take_over(self) -> None:
-        """From the next event on the prepared network judges; what is left is rebuilt now. Profiles and incidents stay.
+        """From the next event on the prepared network judges; what is left is rebuilt now. Profiles
+        and incidents stay.
 
         The prior of its population is for entities that come.
         """
@@ -313,13 +405,17 @@ class Detector:
         self.ref = coming.lanes.scorer.ref
         self.profile.adopt(coming.prior or {}, rhythm=coming.lanes.rhythm)
 
-    def swap(self, scorer: Network, spec: ModelSpec, prior: Mapping[str, Any] | None = None) -> None:
+    def swap(
+        self, scorer: Network, spec: ModelSpec, prior: Mapping[str, Any] | None = None
+    ) -> None:
         """Prepare and take over at once."""
         self.prepare(scorer, spec, prior)
         self.take_over()
 
     def twin(self, wanted: Callable[[str], bool]) -> Detector:
-        """Another detector with what this one remembers of the wanted entities, its lanes too; from then on its own."""
+        """Another detector with what this one remembers of the wanted entities, its lanes too; from
+        then on its own.
+        """
         twin = Detector(self.settings, self.lanes.scorer, self.lanes.spec, None, self.key)
         taken = [(name, slot) for name, slot in self.slots.items() if wanted(name)]
         slots = np.array(twin.slots.assign([name for name, _ in taken])[0], np.int64)
@@ -334,7 +430,11 @@ class Detector:
         return twin
 
 
-def schema_of(settings: DetectSettings, scorer: Network, spec: ModelSpec, key: int = 0) -> snapshot.Schema:
-    """Which snapshots a detector of these settings takes over, without its memory: to ask before there is one."""
+def schema_of(
+    settings: DetectSettings, scorer: Network, spec: ModelSpec, key: int = 0
+) -> snapshot.Schema:
+    """Which snapshots a detector of these settings takes over, without its memory: to ask before
+    there is one.
+    """
     small = Detector(replace(settings, max_entities=1), scorer, spec, key=key)
     return replace(small.schema, capacity=settings.max_entities)

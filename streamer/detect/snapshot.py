@@ -1,7 +1,9 @@
-"""A detector's memory as one blob: plain arrays, no code. Lanes are left out: they are rebuilt from ring and count.
+"""A detector's memory as one blob: plain arrays, no code. Lanes are left out: they are rebuilt from
+ring and count.
 
-Taking one has two steps: `freeze` copies the occupied rows, on the thread that owns the detector; `Frozen.encode` makes
-the blob, on any thread. Taking one over has two as well: `fits` looks at the head alone, without a detector.
+Taking one has two steps: `freeze` copies the occupied rows, on the thread that owns the detector;
+`Frozen.encode` makes the blob, on any thread. Taking one over has two as well: `fits` looks at the
+head alone, without a detector.
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ class Remembering(Protocol):
     def schema(self) -> Schema: ...
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Everything remembered of entities, by name, the slot as first axis. The arrays themselves, not copies."""
+        """Everything remembered of entities, by name, the slot as first axis. The arrays
+        themselves, not copies.
+        """
 
     def reset_slots(self, slots: I64) -> None: ...
 
@@ -46,20 +50,26 @@ class Remembering(Protocol):
 class Schema:
     """Which snapshots a detector takes over: of the same layout, of at most `capacity` entities."""
 
-    layout: list[Any]  # entity key, channels, first judged event; name, type and shape of a row of every array
+    layout: list[
+        Any
+    ]  # entity key, channels, first judged event; name, type and shape of a row of every array
     capacity: int
 
     @classmethod
-    def of(cls, key: int, channels: tuple[str, ...], k_min: int, arrays: Mapping[str, np.ndarray]) -> Schema:
+    def of(
+        cls, key: int, channels: tuple[str, ...], k_min: int, arrays: Mapping[str, np.ndarray]
+    ) -> Schema:
         rows = {name: [array.dtype.str, *array.shape[1:]] for name, array in sorted(arrays.items())}
         return cls([key, list(channels), k_min, rows], len(next(iter(arrays.values()))))
 
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """Copies of the rows of all entities, least recently seen first. Owned by whoever holds it; 8 to 18 kB an entity.
+    """Copies of the rows of all entities, least recently seen first. Owned by whoever holds it; 8
+    to 18 kB an entity.
 
-    Copying 10,000 entities takes the detector's thread 0.02 s (one channel) to 0.03 s (four), 0.1 s the first time.
+    Copying 10,000 entities takes the detector's thread 0.02 s (one channel) to 0.03 s (four), 0.1 s
+    the first time.
     """
 
     head: dict[str, Any]
@@ -78,10 +88,14 @@ def freeze(detector: Remembering) -> Frozen:
     taken = detector.slots.items()
     slots = np.array([slot for _, slot in taken], np.int64)
     head = {
-        "format": FORMAT, "layout": detector.schema.layout, "names": [name for name, _ in taken],
-        "topic": detector.topic, "now_s": detector.now_s, "fates": detector.fates.tolist(),
+        "format": FORMAT,
+        "layout": detector.schema.layout,
+        "names": [name for name, _ in taken],
+        "topic": detector.topic,
+        "now_s": detector.now_s,
+        "fates": detector.fates.tolist(),
         "storm": detector.storm.state(),
-    }  # fmt: skip
+    }
     return Frozen(head, {name: array[slots] for name, array in detector.arrays().items()})
 
 
@@ -90,7 +104,9 @@ def pack(detector: Remembering) -> bytes:
 
 
 def fits(blob: bytes, schema: Schema) -> str | None:
-    """Why a detector of this schema would not take the blob over; None if it would, were its arrays sound."""
+    """Why a detector of this schema would not take the blob over; None if it would, were its arrays
+    sound.
+    """
     try:
         _check(_read(blob, head_only=True)[0], schema)
     except StoreError as exc:
@@ -127,16 +143,26 @@ def _alike(loaded: np.ndarray, ours: np.ndarray, rows: int) -> bool:
 def _check(head: dict[str, Any], schema: Schema) -> None:
     """StoreError if the head is not complete or not of this schema."""
     if head.get("format") != FORMAT or head.get("layout") != schema.layout:
-        raise StoreError("the snapshot was made with other channels, settings or model shape; it is ignored")
+        raise StoreError(
+            "the snapshot was made with other channels, settings or model shape; it is ignored"
+        )
     parts: list[Any] = [head.get(part) for part in ("names", "fates", "storm", "topic")]
     names, fates, storm, topic = parts
     named = _list_of(str, names) and len(set(names)) == len(names)
-    counted = _list_of(int, fates) and len(fates) == len(Fate) and _list_of(int, storm) and len(storm) == Storm.NUMBERS
+    counted = (
+        _list_of(int, fates)
+        and len(fates) == len(Fate)
+        and _list_of(int, storm)
+        and len(storm) == Storm.NUMBERS
+    )
     clocked = isinstance(head.get("now_s"), float | None)
     if not (named and counted and clocked and isinstance(topic, str)):
         raise StoreError("the snapshot's head is not complete; it is ignored")
     if len(names) > schema.capacity:
-        raise StoreError(f"the snapshot holds {len(names)} entities, the limit is {schema.capacity}; it is ignored")
+        raise StoreError(
+            f"the snapshot holds {len(names)} entities, the limit is {schema.capacity}; it is "
+            f"ignored"
+        )
 
 
 def _list_of(kind: type, found: Any) -> bool:

@@ -1,1 +1,3 @@
-"""What people say about alerts: labels read, joined to their incidents, kept, and told to the detectors."""
+"""What people say about alerts: labels read, joined to their incidents, kept, and told to the
+detectors.
+"""

@@ -1,4 +1,6 @@
-"""What the service knows of the past and hears from people, opened: journal, chronicle and listener."""
+"""What the service knows of the past and hears from people, opened: journal, chronicle and
+listener.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ class FeedbackService:
 
 
 def open_hearing(config: Config, *, dry_run: bool = False) -> FeedbackService:
-    """Opened; in a dry run nothing is written and nobody is heard. StoreError if the journal cannot be opened."""
+    """Opened; in a dry run nothing is written and nobody is heard. StoreError if the journal cannot
+    be opened.
+    """
     if dry_run:
         return forgetful()
     journal, board, section = open_journal(config), LabelFeed(), config.labels
@@ -40,7 +44,10 @@ def open_hearing(config: Config, *, dry_run: bool = False) -> FeedbackService:
         return open_labels(section, config.kafka, journal.place)
 
     return FeedbackService(
-        journal, IncidentRecorder(journal), LabelConsumer(journal, board, None if section is None else source), board
+        journal,
+        IncidentRecorder(journal),
+        LabelConsumer(journal, board, None if section is None else source),
+        board,
     )
 
 

@@ -17,12 +17,15 @@ from streamer.journal import Incident, Journal
 log = structlog.get_logger()
 
 WRITE_EVERY_S = 0.5
-# Alerts that wait for a journal that is away; older ones are forgotten, counted, and labels cannot find them.
+# Alerts that wait for a journal that is away; older ones are forgotten, counted, and labels cannot
+# find them.
 MOST_WAITING = 10_000
 
 
 class IncidentRecorder:
-    """Any thread tells, one thread writes. A journal that does not answer costs nothing but what it would have held."""
+    """Any thread tells, one thread writes. A journal that does not answer costs nothing but what it
+    would have held.
+    """
 
     name = "chronicle"
 
@@ -78,28 +81,40 @@ def merged(journal: Journal, alerts: Iterable[Alert]) -> list[Incident]:
 
 
 def incident_of(alert: Alert, before: Incident | None = None) -> Incident:
-    """The incident as this alert tells it, after what was known before. The window grows; the first words stay."""
+    """The incident as this alert tells it, after what was known before. The window grows; the first
+    words stay.
+    """
     told = _told(alert)
     if before is None:
         return told
     has_window = told.first_offset >= 0
     return replace(
-        before, ended_s=told.ended_s, score=max(before.score, told.score),
+        before,
+        ended_s=told.ended_s,
+        score=max(before.score, told.score),
         severity="critical" if "critical" in (before.severity, told.severity) else told.severity,
         last_offset=max(before.last_offset, told.last_offset) if has_window else before.last_offset,
-    )  # fmt: skip
+    )
 
 
 def _told(alert: Alert) -> Incident:
     window, at = alert.window, alert.resolved_at or alert.detected_at
-    place = ("", -1, -1, -1) if window is None else (
-        window.topic, window.partition, window.first_offset, window.last_offset
-    )  # fmt: skip
+    place = (
+        ("", -1, -1, -1)
+        if window is None
+        else (window.topic, window.partition, window.first_offset, window.last_offset)
+    )
     return Incident(
-        alert.alert_id, alert.stream, alert.entity, seconds(alert.started_at),
+        alert.alert_id,
+        alert.stream,
+        alert.entity,
+        seconds(alert.started_at),
         seconds(at) if alert.status == "resolved" else None,
-        alert.severity, alert.score, alert.summary, *place,
-    )  # fmt: skip
+        alert.severity,
+        alert.score,
+        alert.summary,
+        *place,
+    )
 
 
 def seconds(rfc3339: str) -> float:

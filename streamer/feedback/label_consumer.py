@@ -1,6 +1,7 @@
 """Hears labels wherever they are said, writes them into the journal, and tells the lines of them.
 
-The journal is asked too, because another member of the group, the command line or the API may have written there.
+The journal is asked too, because another member of the group, the command line or the API may have
+written there.
 """
 
 from __future__ import annotations
@@ -47,22 +48,32 @@ class LabelFeed:
 
     def word(self, stream: str, entity: str, at_s: float) -> str | None:
         """The last label of an entity that holds a moment of event time."""
-        said = (one for one in reversed(self.of(stream)) if one.entity == entity and one.start_s <= at_s <= one.end_s)
+        said = (
+            one
+            for one in reversed(self.of(stream))
+            if one.entity == entity and one.start_s <= at_s <= one.end_s
+        )
         found = next(said, None)
         return None if found is None else found.kind.value
 
 
 class LabelConsumer:
-    """One thread. What is away is asked again; a label that cannot be understood is told, counted and passed over, and
-    one whose incident is not known yet waits for it.
+    """One thread. What is away is asked again; a label that cannot be understood is told, counted
+    and passed over, and one whose incident is not known yet waits for it.
     """
 
     name = "labels"
 
     def __init__(
-        self, journal: Journal, board: LabelFeed, open_source: Open | None = None, *,
-        backoff: Backoff | None = None, wall: Clock = time.time, clock: Clock = time.monotonic,
-    ) -> None:  # fmt: skip
+        self,
+        journal: Journal,
+        board: LabelFeed,
+        open_source: Open | None = None,
+        *,
+        backoff: Backoff | None = None,
+        wall: Clock = time.time,
+        clock: Clock = time.monotonic,
+    ) -> None:
         self.journal, self.board = journal, board
         self.heard: Counter[str] = Counter()  # labels by kind
         self.refused = 0
@@ -72,7 +83,9 @@ class LabelConsumer:
         self._caught_up = False  # what was said before this process began is heard silently
         self._backoff, self._wall = backoff or Backoff(EVERY_S, 30.0), wall
         self.waiting = PendingLabels(clock=clock)
-        self._read: dict[str, int] = {}  # where each source goes on behind the last label of it that was taken
+        self._read: dict[
+            str, int
+        ] = {}  # where each source goes on behind the last label of it that was taken
         self._moved: dict[str, int] = {}  # and from where it is read again after a restart
 
     def run(self, stop: threading.Event) -> None:
@@ -103,7 +116,9 @@ class LabelConsumer:
         return [] if self._source is None else self._source.poll(0.0)
 
     def _take(self, line: LabelLine) -> None:
-        """Write a label down, and only then how far its source was read: a crash in between repeats it, as one."""
+        """Write a label down, and only then how far its source was read: a crash in between repeats
+        it, as one.
+        """
         try:
             if line.text:
                 self._hear(read(line.text, line.origin), line)
@@ -117,14 +132,18 @@ class LabelConsumer:
             label, incident = join(said, self.journal, now_s=self._wall(), origin=line.origin)
         except NotKnown as exc:
             log.info("label_waits", origin=line.origin, problem=str(exc))
-            self.waiting.hold(said, line.origin, line.source, self._read.get(line.source), self._wall())
+            self.waiting.hold(
+                said, line.origin, line.source, self._read.get(line.source), self._wall()
+            )
             return
         for earlier in self.waiting.about(incident) if incident else ():  # words keep their order
             self._admit(earlier)
         self.journal.label(label)
 
     def _ask_again(self) -> None:
-        """Write down what waited for an incident that has come, and refuse what has waited for too long."""
+        """Write down what waited for an incident that has come, and refuse what has waited for too
+        long.
+        """
         if not self.waiting:
             return
         for guest in list(self.waiting.come(self.journal.incidents(limit=RECENT))):
@@ -140,7 +159,10 @@ class LabelConsumer:
         except InputError as exc:
             if not last:
                 return
-            self._refuse(guest.origin, f"{exc}; it was waited for, and may stand in the journal of another machine")
+            self._refuse(
+                guest.origin,
+                f"{exc}; it was waited for, and may stand in the journal of another machine",
+            )
         self.waiting.leave(guest)
 
     def _refuse(self, origin: str, problem: str) -> None:
@@ -148,7 +170,9 @@ class LabelConsumer:
         log.warning("label_refused", origin=origin, problem=problem)
 
     def _move(self) -> None:
-        """Remember how far the sources were read: a label that waits is read again after a restart."""
+        """Remember how far the sources were read: a label that waits is read again
+        after a restart.
+        """
         for source, read_to in self._read.items():
             place = self.waiting.place(source, read_to)
             if place is not None and self._moved.get(source) != place:
@@ -181,7 +205,8 @@ class LabelConsumer:
             self._source = None
 
 
-PATIENCE_S = 300.0  # an incident that is not known by then was never opened here, or stands in another journal
+# an incident that is not known by then was never opened here, or stands in another journal
+PATIENCE_S = 300.0
 MOST = 1000  # some 3 MB of notes; the oldest of more wait no longer
 RECENT = 1000  # incidents that are looked at for what has come
 
@@ -207,7 +232,9 @@ class PendingLabel:
 class PendingLabels:
     """Guests in the order in which they came. One thread's."""
 
-    def __init__(self, *, patience_s: float = PATIENCE_S, most: int = MOST, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self, *, patience_s: float = PATIENCE_S, most: int = MOST, clock: Clock = time.monotonic
+    ) -> None:
         self._patience_s, self._most, self._clock = patience_s, most, clock
         self._idle_tasks: dict[str, PendingLabel] = {}  # by origin
         self._seen: dict[str, Incident] = {}  # the newest incidents when they were last looked at
@@ -215,7 +242,9 @@ class PendingLabels:
     def __len__(self) -> int:
         return len(self._idle_tasks)
 
-    def hold(self, said: LabelMessage, origin: str, source: str, before: int | None, said_at_s: float) -> None:
+    def hold(
+        self, said: LabelMessage, origin: str, source: str, before: int | None, said_at_s: float
+    ) -> None:
         """Let a label wait; told again it is the same, and has waited since it came first."""
         guest = PendingLabel(said, origin, source, before, said_at_s, self._clock())
         self._idle_tasks.setdefault(origin, guest)
@@ -235,9 +264,10 @@ class PendingLabels:
         """Those that have waited for long enough, or are too many."""
         over, now = len(self._idle_tasks) - self._most, self._clock()
         return [
-            guest for number, guest in enumerate(self._idle_tasks.values())
+            guest
+            for number, guest in enumerate(self._idle_tasks.values())
             if number < over or now - guest.since >= self._patience_s
-        ]  # fmt: skip
+        ]
 
     def leave(self, guest: PendingLabel) -> None:
         self._idle_tasks.pop(guest.origin, None)
@@ -246,4 +276,6 @@ class PendingLabels:
 
     def place(self, source: str, place: int) -> int | None:
         """How far a source may be called read: up to the first label of it that waits."""
-        return next((guest.before for guest in self._idle_tasks.values() if guest.source == source), place)
+        return next(
+            (guest.before for guest in self._idle_tasks.values() if guest.source == source), place
+        )

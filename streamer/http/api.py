@@ -1,4 +1,6 @@
-"""The HTTP interface: health, readiness, metrics, version and the last alerts. Errors are problem+json (RFC 9457)."""
+"""The HTTP interface: health, readiness, metrics, version and the last alerts. Errors are
+problem+json (RFC 9457).
+"""
 
 from __future__ import annotations
 
@@ -41,8 +43,12 @@ MOST_BODY = 16_384
 MOVES = ("promote", "rollback", "shadow")
 
 
-def create_app(parts: Service, health: Health, *, token: str | None = None, loopback: bool = True) -> ASGIApp:
-    """The application. With a token every path but the probes needs it; on loopback only loopback names are served."""
+def create_app(
+    parts: Service, health: Health, *, token: str | None = None, loopback: bool = True
+) -> ASGIApp:
+    """The application. With a token every path but the probes needs it; on loopback only loopback
+    names are served.
+    """
     pages = _Pages(parts, health)
     routes = [
         Route("/healthz", pages.healthz),
@@ -55,14 +61,17 @@ def create_app(parts: Service, health: Health, *, token: str | None = None, loop
         Route("/api/v1/models", pages.models),
         *(Route(f"/api/v1/models:{verb}", pages.move(verb), methods=["POST"]) for verb in MOVES),
     ]
-    app = Starlette(routes=routes, exception_handlers={HTTPException: _http_problem, Exception: _crash_problem})
+    app = Starlette(
+        routes=routes, exception_handlers={HTTPException: _http_problem, Exception: _crash_problem}
+    )
     return Guard(app, token=token, loopback=loopback)
 
 
 class Guard:
     """Lets a request through if its host name and its token are right.
 
-    The host name matters on loopback: a web page could point a name of its own at this machine and read along.
+    The host name matters on loopback: a web page could point a name of its own at this machine and
+    read along.
     """
 
     def __init__(self, app: ASGIApp, *, token: str | None, loopback: bool) -> None:
@@ -70,40 +79,63 @@ class Guard:
         self._token = token.encode() if token else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refused = self.refusal(scope["path"], Headers(scope=scope)) if scope["type"] == "http" else None
+        refused = (
+            self.refusal(scope["path"], Headers(scope=scope)) if scope["type"] == "http" else None
+        )
         await (refused or self._app)(scope, receive, send)
 
     def refusal(self, path: str, headers: Headers) -> Response | None:
         if self._loopback and not loopback_host(headers.get("host", "")):
-            return problem(HTTPStatus.MISDIRECTED_REQUEST, "this service answers to loopback names only")
+            return problem(
+                HTTPStatus.MISDIRECTED_REQUEST, "this service answers to loopback names only"
+            )
         if foreign(headers):
             return problem(HTTPStatus.FORBIDDEN, "another page's script may not ask this service")
-        if self._token is None or path in OPEN_PATHS or authorized(headers.get("authorization", ""), self._token):
+        if (
+            self._token is None
+            or path in OPEN_PATHS
+            or authorized(headers.get("authorization", ""), self._token)
+        ):
             return None
         detail = "send the header `Authorization: Bearer <server.token>`"
         return problem(HTTPStatus.UNAUTHORIZED, detail, {"WWW-Authenticate": "Bearer"})
 
 
 def loopback_host(host: str) -> bool:
-    """Whether a Host header names this machine from inside: localhost, 127.0.0.1 or [::1], with or without a port."""
+    """Whether a Host header names this machine from inside: localhost, 127.0.0.1 or [::1], with or
+    without a port.
+    """
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     return name.lower() in LOOPBACK_HOSTS
 
 
 def foreign(headers: Headers) -> bool:
-    """Whether a browser sends this on behalf of another origin's page: it says so in every request that changes."""
+    """Whether a browser sends this on behalf of another origin's page: it says so in every request
+    that changes.
+    """
     origin = headers.get("origin")
     return origin is not None and urlsplit(origin).netloc != headers.get("host", "")
 
 
 def authorized(header: str, token: bytes) -> bool:
-    """Whether an Authorization header bears the token; takes the same time for every wrong one of its length."""
+    """Whether an Authorization header bears the token; takes the same time for every wrong one of
+    its length.
+    """
     scheme, _, given = header.partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode("utf-8", "replace"), token)
+    return scheme.lower() == "bearer" and hmac.compare_digest(
+        given.strip().encode("utf-8", "replace"), token
+    )
 
 
-def problem(status: HTTPStatus, detail: str, headers: dict[str, str] | None = None, **more: Any) -> Response:
-    body = {"type": "about:blank", "title": status.phrase, "status": int(status), "detail": detail} | more
+def problem(
+    status: HTTPStatus, detail: str, headers: dict[str, str] | None = None, **more: Any
+) -> Response:
+    body = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": int(status),
+        "detail": detail,
+    } | more
     return Response(json.dumps(body), int(status), headers, media_type="application/problem+json")
 
 
@@ -111,7 +143,9 @@ def whole_number(request: Request, name: str, default: int, *, least: int, most:
     """A query parameter; 400 naming it if it is not a whole number within the bounds."""
     raw = request.query_params.get(name, str(default))
     if not (raw.isascii() and raw.isdigit() and len(raw) < 20 and least <= int(raw) <= most):
-        raise HTTPException(400, f"{name} must be a whole number from {least} to {most}, got {raw[:40]!r}")
+        raise HTTPException(
+            400, f"{name} must be a whole number from {least} to {most}, got {raw[:40]!r}"
+        )
     return int(raw)
 
 
@@ -134,13 +168,17 @@ class _Pages:
         model = self._parts.model
         return as_json(
             {
-                "name": "streamer", "version": __version__, "python": platform.python_version(),
+                "name": "streamer",
+                "version": __version__,
+                "python": platform.python_version(),
                 "model": {
-                    "version": model.ref.version, "backend": model.ref.backend,
-                    "sha256": model.ref.sha256, "role": model.role,
+                    "version": model.ref.version,
+                    "backend": model.ref.backend,
+                    "sha256": model.ref.sha256,
+                    "role": model.role,
                 },
             }
-        )  # fmt: skip
+        )
 
     async def alerts(self, request: Request) -> Response:
         """The last alerts behind `cursor`, oldest first; `next` is the cursor behind this page."""
@@ -151,7 +189,9 @@ class _Pages:
         return Response(body, media_type="application/json")
 
     async def label(self, request: Request) -> Response:
-        """What somebody says of an alert, {"label", "by", "note"}; the answer says what is going to change."""
+        """What somebody says of an alert, {"label", "by", "note"}; the answer says what is going to
+        change.
+        """
         body = await small_body(request)
         try:
             told = await run_in_threadpool(self._said, request.path_params["alert"], body)
@@ -164,10 +204,15 @@ class _Pages:
     def _said(self, alert: str, body: bytes) -> dict[str, Any]:
         from streamer.feedback.labels import consequence, join, read
 
-        said, journal = replace(read(body, "the request's body"), alert_id=alert), self._parts.feedback.journal
+        said, journal = (
+            replace(read(body, "the request's body"), alert_id=alert),
+            self._parts.feedback.journal,
+        )
         found, _ = join(said, journal, now_s=time.time())
         number = journal.label(found)
-        log.info("audit", action="label", alert_id=found.alert_id, label=found.kind.value, by=found.by)
+        log.info(
+            "audit", action="label", alert_id=found.alert_id, label=found.kind.value, by=found.by
+        )
         return {"number": number, "alert_id": found.alert_id, "effect": consequence(found)}
 
     async def labels(self, request: Request) -> Response:
@@ -175,7 +220,9 @@ class _Pages:
         cursor = whole_number(request, "cursor", 0, least=0, most=2**53)
         limit = whole_number(request, "limit", PAGE, least=1, most=MOST)
         page = await run_in_threadpool(self._parts.feedback.journal.labels, cursor, limit)
-        listed = [asdict(one) | {"end_s": None if math.isinf(one.end_s) else one.end_s} for one in page]
+        listed = [
+            asdict(one) | {"end_s": None if math.isinf(one.end_s) else one.end_s} for one in page
+        ]
         after = page[-1].number if page else cursor
         return as_json({"schema": "streamer.labels/1", "labels": listed, "next": after})
 
@@ -187,7 +234,9 @@ class _Pages:
         """The handler of one verb; the body says {"version", "why"}."""
 
         async def moved(request: Request) -> Response:
-            return as_json(await self._asked(getattr(self._model_admin, verb), await small_body(request)))
+            return as_json(
+                await self._asked(getattr(self._model_admin, verb), await small_body(request))
+            )
 
         return moved
 
@@ -197,7 +246,9 @@ class _Pages:
             raise HTTPException(HTTPStatus.NOT_FOUND, "this service has no models to move")
         return self._parts.model_admin
 
-    async def _asked(self, question: Callable[..., dict[str, Any]], *words: bytes) -> dict[str, Any]:
+    async def _asked(
+        self, question: Callable[..., dict[str, Any]], *words: bytes
+    ) -> dict[str, Any]:
         """The answer of the desk, which may have to wait for a store."""
         try:
             return await run_in_threadpool(question, *words)
@@ -215,7 +266,9 @@ async def small_body(request: Request) -> bytes:
     async for part in request.stream():
         body += part
         if len(body) > MOST_BODY:
-            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body may have {MOST_BODY} bytes")
+            raise HTTPException(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body may have {MOST_BODY} bytes"
+            )
     return body
 
 

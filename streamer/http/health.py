@@ -31,7 +31,9 @@ class Check:
 class Health:
     """Answers for /healthz and /readyz; any thread may ask."""
 
-    def __init__(self, parts: Service, phase: Phase, clock: Clock, alive_s: float = ALIVE_S) -> None:
+    def __init__(
+        self, parts: Service, phase: Phase, clock: Clock, alive_s: float = ALIVE_S
+    ) -> None:
         self._parts, self._phase, self._clock, self._alive_s = parts, phase, clock, alive_s
 
     def alive(self) -> list[Check]:
@@ -74,7 +76,11 @@ def model_check(model: ModelState) -> Check:
     running = f"{model.ref.version} on {model.ref.backend}"
     if model.problem is not None:
         return Check("model", True, f"{running}, because another one is refused: {model.problem}")
-    return Check("model", True, running if model.fallback is None else f"fallback to {running}: {model.fallback}")
+    return Check(
+        "model",
+        True,
+        running if model.fallback is None else f"fallback to {running}: {model.fallback}",
+    )
 
 
 def attendants_check(parts: Service) -> Check:
@@ -105,16 +111,27 @@ def source_check(reader: Reader) -> Check:
 
 
 def gap_check(line: StreamProcessor) -> Check:
-    """Retention removed records: past help, so it is no reason to be unready; the detail says where."""
-    lost = [f"{topic}-{partition}: {count}" for (topic, partition), count in sorted(line.accounting.expired.items())]
+    """Retention removed records: past help, so it is no reason to be unready; the detail says
+    where.
+    """
+    lost = [
+        f"{topic}-{partition}: {count}"
+        for (topic, partition), count in sorted(line.accounting.expired.items())
+    ]
     detail = f"removed by retention before they were read: {', '.join(lost)}" if lost else "no gaps"
     return Check(f"log:{line.stream}", True, detail)
 
 
 def store_check(line: StreamProcessor) -> Check:
-    """A store that is away makes nothing unready: scoring goes on, and a restart reads more of the log."""
+    """A store that is away makes nothing unready: scoring goes on, and a restart reads more of the
+    log.
+    """
     problem = None if line.snapshot_writer is None else line.snapshot_writer.problem
-    return Check(f"store:{line.stream}", True, "keeping snapshots" if problem is None else f"no snapshots: {problem}")
+    return Check(
+        f"store:{line.stream}",
+        True,
+        "keeping snapshots" if problem is None else f"no snapshots: {problem}",
+    )
 
 
 def sink_check(outlet: Outlet[Any]) -> Check:
@@ -126,10 +143,18 @@ def sink_check(outlet: Outlet[Any]) -> Check:
 
 def scores_check(line: StreamProcessor) -> Check:
     problem = line.scores.problem
-    return Check(f"scores:{line.stream}", problem is None, "writing" if problem is None else f"retried: {problem}")
+    return Check(
+        f"scores:{line.stream}",
+        problem is None,
+        "writing" if problem is None else f"retried: {problem}",
+    )
 
 
 def outbox_check(outbox: Outbox[Message]) -> Check:
     if outbox.full:
-        return Check("outbox", False, f"{outbox.undelivered} alerts wait (limit {outbox.limit}): scoring is stopped")
+        return Check(
+            "outbox",
+            False,
+            f"{outbox.undelivered} alerts wait (limit {outbox.limit}): scoring is stopped",
+        )
     return Check("outbox", True, f"{outbox.undelivered} alerts wait")

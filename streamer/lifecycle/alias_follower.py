@@ -1,6 +1,8 @@
-"""The registry's choice becomes what judges: verified, probed, tried out, swapped in, watched, rolled back if need be.
+"""The registry's choice becomes what judges: verified, probed, tried out, swapped in, watched,
+rolled back if need be.
 
-One thread beside the flow. It decides and fetches; what touches detectors is left to the scorer's thread.
+One thread beside the flow. It decides and fetches; what touches detectors is left to the scorer's
+thread.
 """
 
 from __future__ import annotations
@@ -51,19 +53,27 @@ class Follower:
         clock: Clock = time.monotonic,
         wall: Clock = time.time,
     ) -> None:
-        self.registry, self._section, self._swapper, self._shadow_slot = registry, section, swapper, shadow_slot
+        self.registry, self._section, self._swapper, self._shadow_slot = (
+            registry,
+            section,
+            swapper,
+            shadow_slot,
+        )
         self._lines, self._clock, self._wall = tuple(lines), clock, wall
         trust_for(section)  # a key that is none is an error of the start
         self._seen: Mapping[str, str] = {}
         self._settled: Mapping[str, str] = {}  # aliases whose versions are at work, or refused
-        # Version and time of the move -> until when; for ever where the version is bad, and not this machine.
+        # Version and time of the move -> until when; for ever where the version is bad, and not
+        # this machine.
         self._refused: dict[tuple[str, str], float] = {}
         self._ready: dict[str, tuple[LoadedModel, float | None]] = {}
         self._backoff = Backoff(0.5, 30.0, clock)
         self._problem: str | None = None  # with the registry
         self._watch: Watch | None = None
         self._since = JudgedCounts()  # totals when the network that judges took over
-        self._shadowed_from = 0.0  # incidents that the budgets promised until the challenger was seated
+        self._shadowed_from = (
+            0.0  # incidents that the budgets promised until the challenger was seated
+        )
         self._offered: Successor | None = None
         self._switches = swapper.switches
         self._stopped: Callable[[], bool] = lambda: False
@@ -79,7 +89,9 @@ class Follower:
             self.registry.close()
 
     def turn(self, wait_s: float) -> None:
-        """One look at everything, at most `wait_s` for the aliases; none while a registry in trouble is let alone."""
+        """One look at everything, at most `wait_s` for the aliases; none while a registry in
+        trouble is let alone.
+        """
         if not self._backoff.due:
             return
         try:
@@ -90,7 +102,9 @@ class Follower:
             self._well()
         except StoreError as exc:
             self._unwell("registry_away", exc)
-        except StreamerError as exc:  # such as aliases in a format of the future: what judges goes on, and so do we
+        except (
+            StreamerError
+        ) as exc:  # such as aliases in a format of the future: what judges goes on, and so do we
             self._unwell("registry_not_followed", exc)
 
     def _well(self) -> None:
@@ -108,7 +122,8 @@ class Follower:
     def _state(self) -> ModelState:
         return self._swapper.current.state
 
-    # -- the alias that judges ----------------------------------------------------------------------------------------
+    # -- the alias that judges
+    # ----------------------------------------------------------------------------------------
     def _follow(self, wait_s: float) -> None:
         if self._forgiven():
             self._seen = {"": ""}
@@ -130,12 +145,20 @@ class Follower:
         return bool(over)
 
     def _take(self, aliases: Mapping[str, str], before: Mapping[str, str]) -> None:
-        """Bring in the version that the alias names, unless it judges, is on its way, or this move was refused."""
-        wanted = aliases.get(self._section.alias, "" if self._section.alias in ALIASES else self._section.alias)
+        """Bring in the version that the alias names, unless it judges, is on its way, or this move
+        was refused.
+        """
+        wanted = aliases.get(
+            self._section.alias, "" if self._section.alias in ALIASES else self._section.alias
+        )
         move = self._move_of(wanted)
         if self._is_at_work(wanted) or (wanted, move.at) in self._refused:
             return
-        back = not wanted or wanted == before.get("previous") or wanted == f"{before.get('previous')}{EDGE}"
+        back = (
+            not wanted
+            or wanted == before.get("previous")
+            or wanted == f"{before.get('previous')}{EDGE}"
+        )
         try:
             loaded, trained_s = self._fetched(wanted)
         except (ModelError, BackendError) as exc:
@@ -144,7 +167,9 @@ class Follower:
                 self._refused[wanted, move.at] = math.inf if for_ever else self._clock() + AGAIN_S
                 self._refuse(wanted, exc)
             return
-        self._offered = Successor(loaded, "rolledback" if back else "promoted", move.why, move.at, trained_s)
+        self._offered = Successor(
+            loaded, "rolledback" if back else "promoted", move.why, move.at, trained_s
+        )
         self._swapper.offer(self._offered)
 
     def _is_at_work(self, wanted: str) -> bool:
@@ -157,13 +182,19 @@ class Follower:
 
     def _move_of(self, version: str) -> Move:
         """The newest move that concerns the alias and led to the version."""
-        found = (m for m in reversed(self.registry.moves()) if version in (v or "" for v in m.changes.values()))
+        found = (
+            m
+            for m in reversed(self.registry.moves())
+            if version in (v or "" for v in m.changes.values())
+        )
         return next(found, Move("", {}, ""))
 
     def _fetched(self, version: str) -> tuple[LoadedModel, float | None]:
-        """A version (none: the starter), verified, probed and open. ModelError or BackendError (only here) say why not.
+        """A version (none: the starter), verified, probed and open. ModelError or BackendError
+        (only here) say why not.
 
-        The last ones are remembered: a challenger that is promoted judges at once, and so does who is rolled back to.
+        The last ones are remembered: a challenger that is promoted judges at once, and so does who
+        is rolled back to.
         """
         if version not in self._ready:
             self._ready[version] = self._opened(version)
@@ -178,11 +209,15 @@ class Follower:
         problem = misfit(bundle.spec, self._swapper.current.loaded.spec)
         if problem is not None:
             raise BackendError(f"{version}: {problem}; restart this daemon, and it begins with it")
-        probe(directory, section.backend, timeout_s=float(section.probe_timeout), stop=self._stopped)
+        probe(
+            directory, section.backend, timeout_s=float(section.probe_timeout), stop=self._stopped
+        )
         return network_of(section, bundle), promotion.trained_at(bundle.manifest)
 
     def _refuse(self, version: str, exc: StreamerError) -> None:
-        """What judges goes on. A bundle that is bad everywhere is taken back; what lacks here, somebody must mend."""
+        """What judges goes on. A bundle that is bad everywhere is taken back; what lacks here,
+        somebody must mend.
+        """
         self._state.problem = str(exc)
         self._state.swaps["refused"] += 1
         log.error("model_refused", model=version, problem=str(exc))
@@ -190,7 +225,9 @@ class Follower:
             self._roll_back(version, f"refused: {exc}")
 
     def _roll_back(self, version: str, why: str) -> None:
-        """Through the registry, so that every replica follows; only while the version is what shall judge."""
+        """Through the registry, so that every replica follows; only while the version is what shall
+        judge.
+        """
         aliases = self.registry.aliases()
         if aliases.get(self._section.alias) != version:
             return
@@ -199,9 +236,12 @@ class Follower:
             promotion.rollback(self.registry, why, over=aliases)
         except ModelError:  # there is no previous one: the starter judged before
             champion = version.removesuffix(EDGE)
-            self.registry.move({"champion": None, "edge": None}, expected={"champion": champion}, why=why)
+            self.registry.move(
+                {"champion": None, "edge": None}, expected={"champion": champion}, why=why
+            )
 
-    # -- after a switch -----------------------------------------------------------------------------------------------
+    # -- after a switch
+    # ----------------------------------------------------------------------------------------------
     def _switched(self) -> None:
         busy = self._swapper.busy
         if self._swapper.switches == self._switches:
@@ -222,14 +262,19 @@ class Follower:
         return Watch(version, before, totals, period, until_s=self._clock() + float(period.for_))
 
     def _resume_watch(self, aliases: Mapping[str, str]) -> None:
-        """After a restart: a promotion is watched for what is left, by what the alert budgets allow. How things were
-        before it is not known any more, so nothing is called slow."""
+        """After a restart: a promotion is watched for what is left, by what the alert budgets
+        allow. How things were before it is not known any more, so nothing is called slow.
+        """
         alias, period, version = self._section.alias, self._section.watch, self._state.ref.version
         if self._watch is not None or alias not in WATCHED or aliases.get(alias) != version:
             return
-        left = left_s(self.registry.moves(), alias, version, period_s=float(period.for_), now_s=self._wall())
+        left = left_s(
+            self.registry.moves(), alias, version, period_s=float(period.for_), now_s=self._wall()
+        )
         if left > 0:
-            self._watch = Watch(version, JudgedCounts(), sample(self._lines), period, until_s=self._clock() + left)
+            self._watch = Watch(
+                version, JudgedCounts(), sample(self._lines), period, until_s=self._clock() + left
+            )
             log.info("model_watch_resumed", model=version, left_s=round(left))
 
     def _guard(self) -> None:
@@ -242,7 +287,8 @@ class Follower:
             log.info("model_watch_over", model=self._watch.version, kept=broken is None)
             self._watch = None
 
-    # -- the challenger -----------------------------------------------------------------------------------------------
+    # -- the challenger
+    # ----------------------------------------------------------------------------------------------
     def _seat_challenger(self, aliases: Mapping[str, str], before: Mapping[str, str]) -> None:
         wanted, alias = self._challenger(aliases), self._section.alias
         if wanted == self._shadow_slot.version and aliases.get(alias) == before.get(alias):
@@ -258,16 +304,22 @@ class Follower:
             log.error("challenger_refused", model=wanted, problem=str(exc))
             return
         self._shadowed_from = sample(self._lines).promised
-        self._shadow_slot.offer(Shadow(loaded, self._lines, self._section.shadow.share, clock=self._clock))
+        self._shadow_slot.offer(
+            Shadow(loaded, self._lines, self._section.shadow.share, clock=self._clock)
+        )
         log.info("shadow_begun", model=wanted, share=self._section.shadow.share)
 
     def _challenger(self, aliases: Mapping[str, str]) -> str | None:
-        """What is to be tried out, of the kind that judges here: an edge twin beside an edge twin."""
+        """What is to be tried out, of the kind that judges here: an edge twin beside an
+        edge twin.
+        """
         named = aliases.get("challenger")
         if named is None or not self._section.shadow.enabled or self._section.alias not in ALIASES:
             return None
         twin = f"{named}{EDGE}"
-        version = twin if self._section.alias == "edge" and twin in self.registry.versions() else named
+        version = (
+            twin if self._section.alias == "edge" and twin in self.registry.versions() else named
+        )
         return None if version == aliases.get(self._section.alias) else version
 
     def _try_out(self) -> None:
@@ -275,24 +327,34 @@ class Follower:
         if report is None or report.events < rules.events or self._shadow_slot.told:
             return
         promised = (sample(self._lines).promised - self._shadowed_from) * report.share
-        problem, named = objection(report, self._section.watch, promised), self._seen.get("challenger", "")
+        problem, named = (
+            objection(report, self._section.watch, promised),
+            self._seen.get("challenger", ""),
+        )
         if problem is None and rules.promote == "auto":
             problem = self._promoted(named, report)
         if problem is not None:
-            self.registry.move({"challenger": None}, expected={"challenger": named}, why=f"shadow: {problem}")
+            self.registry.move(
+                {"challenger": None}, expected={"challenger": named}, why=f"shadow: {problem}"
+            )
         self._shadow_slot.told = True  # last: what the registry did not hear is said again
         log.info("shadow_report", **report.summary(), objection=problem)
 
     def _promoted(self, version: str, report: Report) -> str | None:
-        """Let a challenger that the gate has passed judge; why it must not, in words. One that no gate has judged waits
-        for somebody to decide.
+        """Let a challenger that the gate has passed judge; why it must not, in words. One that no
+        gate has judged waits for somebody to decide.
         """
         pairs = report.pairs
-        told = f"shadow: {report.events} events, {pairs.same} same, {pairs.extra} extra, {pairs.lost} lost"
+        told = (
+            f"shadow: {report.events} events, {pairs.same} same, {pairs.extra} extra, "
+            f"{pairs.lost} lost"
+        )
         try:
             bundle = promotion.verified(self.registry, version, trust_for(self._section))
             if promotion.gate_of(bundle)[0] is None:
-                log.info("shadow_waits", model=version, why="no gate has judged it; promote it by hand")
+                log.info(
+                    "shadow_waits", model=version, why="no gate has judged it; promote it by hand"
+                )
             else:
                 promotion.promote(self.registry, version, told, check=trust_for(self._section))
         except (ModelError, GateRefused) as exc:

@@ -1,16 +1,19 @@
-"""How far live traffic is from what a model was trained on, as one number per channel: the population stability index.
+"""How far live traffic is from what a model was trained on, as one number per channel: the
+population stability index.
 
-PSI = sum over bins of (p - q) ln(p / q) (Siddiqi, Credit Risk Scorecards, 2006; Jeffreys' divergence, 1946), over ten
-bins that are deciles of the reference, and one of missing values. Readings are first put into their entity's own units
-as the reference had them, so entities of different levels share bins. What chance does to it is measured, not assumed:
-the even and the odd of some stretches of a sample cover the same seasons, and their PSI against each other tells how
-much two samples of one distribution differ here, with the dependence in time that the data has. Under no change the
-index of n against m rows is about (bins - 1) (1/n + 1/m) (Yurdakul, Statistical Properties of PSI, 2018), so a quarter
-of both samples' halves is taken off, and what is not three times that counts as nothing.
+PSI = sum over bins of (p - q) ln(p / q) (Siddiqi, Credit Risk Scorecards, 2006; Jeffreys'
+divergence, 1946), over ten bins that are deciles of the reference, and one of missing values.
+Readings are first put into their entity's own units as the reference had them, so entities of
+different levels share bins. What chance does to it is measured, not assumed: the even and the odd
+of some stretches of a sample cover the same seasons, and their PSI against each other tells how
+much two samples of one distribution differ here, with the dependence in time that the data has.
+Under no change the index of n against m rows is about (bins - 1) (1/n + 1/m) (Yurdakul, Statistical
+Properties of PSI, 2018), so a quarter of both samples' halves is taken off, and what is not three
+times that counts as nothing.
 
-The alert rate is compared by the ratio of two Poisson rates: the lower bound of |ln ratio| at three standard errors of
-its logarithm (Ng and Tang, Testing the equality of two Poisson means, 2005), widened by the incidents' own burstiness.
-Axes: N rows, C channels, B bins.
+The alert rate is compared by the ratio of two Poisson rates: the lower bound of |ln ratio| at three
+standard errors of its logarithm (Ng and Tang, Testing the equality of two Poisson means, 2005),
+widened by the incidents' own burstiness. Axes: N rows, C channels, B bins.
 """
 
 from __future__ import annotations
@@ -25,7 +28,8 @@ import numpy as np
 from streamer.event import F32, F64, I32, I64, Bool
 
 DECILES = 10
-# Fewer than eight and the two halves see different parts of a day; 24 alone is fooled by what wanders for hours.
+# Fewer than eight and the two halves see different parts of a day; 24 alone is fooled by what
+# wanders for hours.
 STRETCHES = (24, 8)
 SURE = 3.0  # times the noise; standard errors of a rate
 LEAST_ROWS = 500  # of a sample: less says nothing
@@ -55,16 +59,22 @@ class DriftSample:
 
 @dataclass(frozen=True, slots=True)
 class TrafficProfile:
-    """What a sample looked like: bin edges, the share of rows in each bin, and how far its halves are apart."""
+    """What a sample looked like: bin edges, the share of rows in each bin, and how far its halves
+    are apart.
+    """
 
     edges: F64  # (C, DECILES - 1)
     counts: F64  # (C, B)
     halves: F64  # (C,)
-    units: Mapping[str, tuple[F64, F64]]  # by entity: location (C,) and scale (C,); empty: readings as they are
+    units: Mapping[
+        str, tuple[F64, F64]
+    ]  # by entity: location (C,) and scale (C,); empty: readings as they are
 
     def as_json(self) -> dict[str, Any]:
         units = {name: [_short(loc), _short(scale)] for name, (loc, scale) in self.units.items()}
-        arrays = {name: [_short(row) for row in getattr(self, name)] for name in ("edges", "counts")}
+        arrays = {
+            name: [_short(row) for row in getattr(self, name)] for name in ("edges", "counts")
+        }
         return {**arrays, "halves": _short(self.halves), "units": units}
 
     @classmethod
@@ -72,11 +82,16 @@ class TrafficProfile:
         """None if it is none of so many channels."""
         try:
             arrays = [np.asarray(raw[name], np.float64) for name in ("edges", "counts", "halves")]
-            units = {str(name): (np.asarray(a, float), np.asarray(b, float)) for name, (a, b) in raw["units"].items()}
+            units = {
+                str(name): (np.asarray(a, float), np.asarray(b, float))
+                for name, (a, b) in raw["units"].items()
+            }
         except (KeyError, TypeError, ValueError, AttributeError):
             return None
         shapes = [(channels, DECILES - 1), (channels, DECILES + 1), (channels,)]
-        fits = [array.shape for array in arrays] == shapes and all(np.isfinite(array).all() for array in arrays)
+        fits = [array.shape for array in arrays] == shapes and all(
+            np.isfinite(array).all() for array in arrays
+        )
         return cls(arrays[0], arrays[1], arrays[2], units) if fits else None
 
 
@@ -86,11 +101,15 @@ def profile_of(sample: DriftSample) -> TrafficProfile:
     known, z = in_units(sample, units)
     with np.errstate(invalid="ignore"):
         edges = _quantiles(z, np.arange(1, DECILES) / DECILES)
-    return TrafficProfile(edges, counted(z, edges), _apart(sample.halves[:, known], z, edges), units)
+    return TrafficProfile(
+        edges, counted(z, edges), _apart(sample.halves[:, known], z, edges), units
+    )
 
 
 def drift_of(reference: TrafficProfile, sample: DriftSample) -> F64:
-    """(C,) the index of every channel beyond what chance explains; 0 where it explains all, or too little is known."""
+    """(C,) the index of every channel beyond what chance explains; 0 where it explains all, or too
+    little is known.
+    """
     known, z = in_units(sample, reference.units)
     if len(z) < LEAST_ROWS:
         return np.zeros(len(reference.edges))
@@ -100,7 +119,9 @@ def drift_of(reference: TrafficProfile, sample: DriftSample) -> F64:
 
 
 def rate_drift(before: I64, before_rows: int, now: I64, now_rows: int) -> float:
-    """How far apart two rates of incidents are surely: `before` and `now` are counts (K,) of stretches, rows in all."""
+    """How far apart two rates of incidents are surely: `before` and `now` are counts (K,) of
+    stretches, rows in all.
+    """
     a, b = float(before.sum()) + 0.5, float(now.sum()) + 0.5
     log_ratio = math.log(b / max(now_rows, 1)) - math.log(a / max(before_rows, 1))
     error = math.sqrt(_burstiness(before) / a + _burstiness(now) / b)
@@ -108,7 +129,9 @@ def rate_drift(before: I64, before_rows: int, now: I64, now_rows: int) -> float:
 
 
 def units_of(sample: DriftSample) -> dict[str, tuple[F64, F64]]:
-    """Median and quartile range of each entity with rows enough; none at all if most rows belong to others."""
+    """Median and quartile range of each entity with rows enough; none at all if most rows belong to
+    others.
+    """
     order = np.argsort(sample.entity, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(sample.entity[order])) + 1)
     grown = [rows for rows in groups if len(rows) >= UNIT_ROWS]
@@ -118,13 +141,17 @@ def units_of(sample: DriftSample) -> dict[str, tuple[F64, F64]]:
 
 
 def in_units(sample: DriftSample, units: Mapping[str, tuple[F64, F64]]) -> tuple[Bool, F64]:
-    """Which rows (N,) belong to entities with units, and their readings in them; all, as they are, without units."""
+    """Which rows (N,) belong to entities with units, and their readings in them; all, as they are,
+    without units.
+    """
     if not units:
         return np.ones(len(sample), bool), sample.values.astype(np.float64)
     channels = sample.values.shape[1]
     none = (np.full(channels, np.nan), np.ones(channels))
     known = np.array([name in units for name in sample.names], bool)[sample.entity]
-    loc, scale = (np.stack(column) for column in zip(*(units.get(n, none) for n in sample.names), strict=True))
+    loc, scale = (
+        np.stack(column) for column in zip(*(units.get(n, none) for n in sample.names), strict=True)
+    )
     entity = sample.entity[known]
     return known, (sample.values[known] - loc[entity]) / scale[entity]
 
@@ -141,7 +168,9 @@ def counted(z: F64, edges: F64) -> F64:
 
 
 def stability(before: F64, now: F64) -> F64:
-    """(C,) PSI of counts (C, B); half a row is added to every bin, so that an empty one is not infinitely far."""
+    """(C,) PSI of counts (C, B); half a row is added to every bin, so that an empty one is not
+    infinitely far.
+    """
     p, q = (_shares(counts) for counts in (before, now))
     return np.asarray(((q - p) * np.log(q / p)).sum(axis=1))
 
@@ -158,7 +187,9 @@ def _apart(halves: Bool, z: F64, edges: F64) -> F64:
 
 
 def _unit(values: F32) -> tuple[F64, F64]:
-    loc, low, high = (row[:, 0] for row in np.split(_quantiles(values, np.array([0.5, 0.25, 0.75])), 3, axis=1))
+    loc, low, high = (
+        row[:, 0] for row in np.split(_quantiles(values, np.array([0.5, 0.25, 0.75])), 3, axis=1)
+    )
     scale = np.maximum(high - low, 1e-6 * np.abs(loc))
     return loc, np.where(scale > 0, scale, 1.0)
 
@@ -166,7 +197,9 @@ def _unit(values: F32) -> tuple[F64, F64]:
 def _quantiles(values: F32 | F64, at: F64) -> F64:
     """(C, Q) of the known values of each channel; 0 where there are none."""
     columns = (column[~np.isnan(column)] for column in values.T.astype(np.float64))
-    return np.stack([np.quantile(column, at) if len(column) else np.zeros(len(at)) for column in columns])
+    return np.stack(
+        [np.quantile(column, at) if len(column) else np.zeros(len(at)) for column in columns]
+    )
 
 
 def _burstiness(counts: I64) -> float:

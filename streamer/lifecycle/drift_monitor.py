@@ -1,8 +1,10 @@
-"""Drift of one stream, looked at now and then: what it is held against, the newest indexes, and what has drifted.
+"""Drift of one stream, looked at now and then: what it is held against, the newest indexes, and
+what has drifted.
 
-Readings are held against the profile that the model's training left in its bundle (`training.profiles`), by stream;
-where there is none, as with the starter bundle, against the first whole window that was seen under the model. Scores
-and the rate of incidents are held against that window always: a training has not seen them.
+Readings are held against the profile that the model's training left in its bundle
+(`training.profiles`), by stream; where there is none, as with the starter bundle, against the first
+whole window that was seen under the model. Scores and the rate of incidents are held against that
+window always: a training has not seen them.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ class Reference:
 class Monitor:
     """Owned by one thread; `signals`, `drifted` and `cause` may be read by any."""
 
-    def __init__(self, stream: str, channels: Sequence[str], traffic: TrafficSample, threshold: float) -> None:
+    def __init__(
+        self, stream: str, channels: Sequence[str], traffic: TrafficSample, threshold: float
+    ) -> None:
         self.stream, self.signals = stream, dict[str, float]()
         self.drifted: Mapping[str, float] = {}
         self.traffic = traffic
@@ -53,7 +57,9 @@ class Monitor:
         return ", ".join(f"{name} {value:.2f}" for name, value in worst) or None
 
     def model(self, version: str, training: Mapping[str, Any]) -> None:
-        """Which model judges, and what its manifest says of its training. Another one begins a new comparison."""
+        """Which model judges, and what its manifest says of its training. Another one begins a new
+        comparison.
+        """
         if version == self._version:
             return
         self._version = version
@@ -77,7 +83,9 @@ class Monitor:
 
     def _referred(self, view: TrafficWindow) -> Reference:
         readings = self._trained or profile_of(view.sample)
-        log.info("drift_reference", stream=self.stream, rows=view.rows, trained=self._trained is not None)
+        log.info(
+            "drift_reference", stream=self.stream, rows=view.rows, trained=self._trained is not None
+        )
         return Reference(readings, profile_of(scores_of(view)), view.incidents, view.rows)
 
     def _indexes(self, reference: Reference, view: TrafficWindow) -> dict[str, float]:
@@ -87,7 +95,9 @@ class Monitor:
         return dict(zip(self._names, [*readings.tolist(), float(scores[0]), rate], strict=True))
 
     def _judge(self, indexes: dict[str, float]) -> None:
-        self._held = {name: self._held.get(name, 0) + 1 for name, v in indexes.items() if v >= self._threshold}
+        self._held = {
+            name: self._held.get(name, 0) + 1 for name, v in indexes.items() if v >= self._threshold
+        }
         before, self.signals = self.drifted, indexes
         self.drifted = {name: indexes[name] for name, count in self._held.items() if count >= HOLD}
         if self.drifted.keys() - before.keys():
@@ -97,5 +107,8 @@ class Monitor:
 def scores_of(view: TrafficWindow) -> DriftSample:
     """The continuous scores as the readings of one channel of one entity."""
     return replace(
-        view.sample, names=("",), entity=np.zeros(len(view.sample), np.int32), values=view.score[:, None]
-    )  # fmt: skip
+        view.sample,
+        names=("",),
+        entity=np.zeros(len(view.sample), np.int32),
+        values=view.score[:, None],
+    )

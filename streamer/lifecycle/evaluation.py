@@ -1,4 +1,6 @@
-"""An evaluation of the champion: its figures, what changed since the one before, and what members remember of it."""
+"""An evaluation of the champion: its figures, what changed since the one before, and what members
+remember of it.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,20 @@ from streamer.connect.storage.training_lock import LockHold, TrainingLock
 from streamer.errors import StoreError
 
 EVALUATED = "evaluated"
-FIGURES = ("recall", "false_alarms_per_day", "median_delay_rows", "skill_over_persistence", "unscored_share")
+FIGURES = (
+    "recall",
+    "false_alarms_per_day",
+    "median_delay_rows",
+    "skill_over_persistence",
+    "unscored_share",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What came of one, in one word and in a sentence; the report where there is one (`streamer.review/1`)."""
+    """What came of one, in one word and in a sentence; the report where there is one
+    (`streamer.review/1`).
+    """
 
     outcome: str
     words: str
@@ -30,10 +40,14 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What all members know: when the last one began, whatever came of it, and the figures of the last that ended."""
+    """What all members know: when the last one began, whatever came of it, and the figures of the
+    last that ended.
+    """
 
     at_s: float | None = None
-    figures: Mapping[str, Any] = field(default_factory=dict)  # those of FIGURES, with `version` and `at_s`
+    figures: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # those of FIGURES, with `version` and `at_s`
 
 
 def remembered(noted: Mapping[str, Any]) -> Remembered:
@@ -43,7 +57,8 @@ def remembered(noted: Mapping[str, Any]) -> Remembered:
         return Remembered()
     at_s, figures = found.get("at"), found.get("figures")
     return Remembered(
-        float(at_s) if isinstance(at_s, int | float) else None, figures if isinstance(figures, dict) else {}
+        float(at_s) if isinstance(at_s, int | float) else None,
+        figures if isinstance(figures, dict) else {},
     )
 
 
@@ -53,7 +68,9 @@ def figures_of(report: Mapping[str, Any], at_s: float) -> dict[str, Any]:
 
 
 def compared(report: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """The report with `previous`, the figures before it, and `change`, by how much each has grown since."""
+    """The report with `previous`, the figures before it, and `change`, by how much each has grown
+    since.
+    """
     if not before:
         return {**report, "previous": None, "change": {}}
     pairs = {name: (before.get(name), report[name]) for name in FIGURES}
@@ -65,7 +82,8 @@ def words(report: Mapping[str, Any]) -> str:
     """A report in one line."""
     delay, skill = report["median_delay_rows"], report["skill_over_persistence"]
     return (
-        f"{report['version']} on the newest {report['rows']:,} rows: {report['recall']:.0%} of {report['anomalies']} "
+        f"{report['version']} on the newest {report['rows']:,} rows: {report['recall']:.0%} of "
+        f"{report['anomalies']} "
         f"planted anomalies caught, {report['false_alarms_per_day']:.2f} false alarms a day, "
         f"median delay {'-' if delay is None else f'{delay:g}'} rows, "
         f"forecasts {'-' if skill is None else f'{skill:+.0%}'} against persistence"
@@ -85,8 +103,9 @@ log = structlog.get_logger()
 
 
 def note(turns: TrainingLock, turn: LockHold, **fields: Any) -> None:
-    """Let all members know, beside what is noted already. A store that is away costs the note; one that says we were
-    overtaken is an error later."""
+    """Let all members know, beside what is noted already. A store that is away costs the note; one
+    that says we were overtaken is an error later.
+    """
     try:
         turn.note(json.dumps(noted(turns) | fields).encode())
     except StoreError as exc:

@@ -1,4 +1,6 @@
-"""A new network takes over between two batches: its lanes are rebuilt beside the old ones, a slice at a time."""
+"""A new network takes over between two batches: its lanes are rebuilt beside the old ones, a slice
+at a time.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +24,11 @@ from streamer.runtime.stream_processor import StreamProcessor
 
 log = structlog.get_logger()
 
-# A slice takes so long, or this share of the time since the last one where judging takes longer: a service that is
-# never idle still comes to an end with it.
+# A slice takes so long, or this share of the time since the last one where judging takes longer: a
+# service that is never idle still comes to an end with it.
 SLICE_S, SLICE_SHARE = 0.008, 0.25
-# A slot alone costs nearly as much as several: of four channels 1 ms for one, 5 ms for 8, 37 ms for 120 (litert);
-# 7 ms for one, 16 ms for 8 (numpy).
+# A slot alone costs nearly as much as several: of four channels 1 ms for one, 5 ms for 8, 37 ms for
+# 120 (litert); 7 ms for one, 16 ms for 8 (numpy).
 LEAST_SLOTS, MOST_SLOTS = 8, 1024
 
 
@@ -42,7 +44,9 @@ class Successor:
 
 
 def next_slots(slots: int, *, took_s: float, allowed_s: float) -> int:
-    """Slots of the next slice after one of so many, so that it takes what is allowed; at most twice as many."""
+    """Slots of the next slice after one of so many, so that it takes what is allowed; at most twice
+    as many.
+    """
     fitting = slots * allowed_s / max(took_s, 1e-9)
     return int(min(max(fitting, LEAST_SLOTS), 2 * slots, MOST_SLOTS))
 
@@ -75,7 +79,9 @@ class Rebuilding:
 
 
 class Swapper:
-    """Takes successors in on the scorer's thread. `offer` may come from any; a later one replaces one on its way."""
+    """Takes successors in on the scorer's thread. `offer` may come from any; a later one replaces
+    one on its way.
+    """
 
     def __init__(
         self,
@@ -109,7 +115,11 @@ class Swapper:
         with self._lock:
             offered, self._offered = self._offered, None
         if offered is not None:
-            self._coming, self._began, self._rebuilding = offered, self._clock(), Rebuilding(self._clock)
+            self._coming, self._began, self._rebuilding = (
+                offered,
+                self._clock(),
+                Rebuilding(self._clock),
+            )
         if self._coming is None:
             return False
         try:
@@ -137,7 +147,12 @@ class Swapper:
             line.ref = ref
         self.current.loaded, self.totals = coming.loaded, sample(self._lines)
         state = self.current.state
-        state.ref, state.fallback, state.trained_s, state.problem = ref, None, coming.trained_s, None
+        state.ref, state.fallback, state.trained_s, state.problem = (
+            ref,
+            None,
+            coming.trained_s,
+            None,
+        )
         state.swaps[coming.event] += 1
         streams = [line.stream for line in self._lines]
         self._outbox.post([model_event(coming, before, streams, self._wall())])
@@ -145,8 +160,14 @@ class Swapper:
         self._coming = None  # last: whoever finds nobody on the way finds the switch counted
         say = log.warning if coming.event == "rolledback" else log.info
         took_ms = round((self._clock() - self._began) * 1e3)
-        say("model_swapped", outcome=coming.event, model=ref.version, previous=before.version, why=coming.why,
-            rebuild_ms=took_ms)  # fmt: skip
+        say(
+            "model_swapped",
+            outcome=coming.event,
+            model=ref.version,
+            previous=before.version,
+            why=coming.why,
+            rebuild_ms=took_ms,
+        )
 
     def _refuse(self, coming: Successor, problem: str) -> None:
         self._coming = None
@@ -158,13 +179,21 @@ class Swapper:
         log.error("model_refused", model=coming.loaded.network.ref.version, problem=problem)
 
 
-def model_event(coming: Successor, previous: ModelRef, streams: Sequence[str], now_s: float) -> ModelEvent:
+def model_event(
+    coming: Successor, previous: ModelRef, streams: Sequence[str], now_s: float
+) -> ModelEvent:
     """What is told of a switch. The id hangs on the move alone: replicas tell the same."""
     ref = coming.loaded.network.ref
     identity = "\0".join((coming.event, ref.version, ref.sha256, coming.move))
     back = coming.event == "rolledback"
     told = f"rolled back to {ref.version}" if back else f"{ref.version} judges now"
     return ModelEvent(
-        hashlib.sha256(identity.encode()).hexdigest()[:32], coming.event, stamp(now_s), list(streams), ref, previous,
-        coming.why, f"{told}, instead of {previous.version}" + (f": {coming.why}" if coming.why else ""),
-    )  # fmt: skip
+        hashlib.sha256(identity.encode()).hexdigest()[:32],
+        coming.event,
+        stamp(now_s),
+        list(streams),
+        ref,
+        previous,
+        coming.why,
+        f"{told}, instead of {previous.version}" + (f": {coming.why}" if coming.why else ""),
+    )

@@ -17,7 +17,9 @@ KEPT = 1000  # incidents that are remembered, to be told by their labels
 
 @dataclass(slots=True)
 class OpenedIncident:
-    """One incident that a side opened; `paired` if the other side had one of the entity at the same time."""
+    """One incident that a side opened; `paired` if the other side had one of the entity at the same
+    time.
+    """
 
     side: int
     stream: str
@@ -32,12 +34,16 @@ class OpenedIncident:
 
 @dataclass(slots=True)
 class Pairs:
-    """Incidents of champion and challenger, matched by entity and time: they are the same if they overlap."""
+    """Incidents of champion and challenger, matched by entity and time: they are the same if they
+    overlap.
+    """
 
     same: int = 0
     opened: list[int] = field(default_factory=lambda: [0, 0])
     incidents: deque[OpenedIncident] = field(default_factory=lambda: deque(maxlen=KEPT))
-    _open: tuple[dict[str, OpenedIncident], dict[str, OpenedIncident]] = field(default_factory=lambda: ({}, {}))
+    _open: tuple[dict[str, OpenedIncident], dict[str, OpenedIncident]] = field(
+        default_factory=lambda: ({}, {})
+    )
 
     @property
     def extra(self) -> int:
@@ -56,16 +62,23 @@ class Pairs:
 
     def hear(self, champion: Iterable[Alert], challenger: Iterable[Alert]) -> None:
         """What both said of the same stretch of a log."""
-        told = [(CHAMPION, alert) for alert in champion] + [(CHALLENGER, alert) for alert in challenger]
+        told = [(CHAMPION, alert) for alert in champion] + [
+            (CHALLENGER, alert) for alert in challenger
+        ]
         # Of one moment the beginnings come first: what both open is open in both.
-        for side, alert in sorted(told, key=lambda one: (one[1].detected_at, one[1].event != "opened")):
+        for side, alert in sorted(
+            told, key=lambda one: (one[1].detected_at, one[1].event != "opened")
+        ):
             self._hear(side, alert)
 
     def _hear(self, side: int, alert: Alert) -> None:
         if alert.event == "resolved":
             self._open[side].pop(alert.incident_key, None)
         elif alert.event == "opened":
-            mine, other = OpenedIncident(side, alert.stream, alert.entity, alert.detected_at), self._open[1 - side]
+            mine, other = (
+                OpenedIncident(side, alert.stream, alert.entity, alert.detected_at),
+                self._open[1 - side],
+            )
             theirs = other.get(alert.incident_key)
             if theirs is not None and not theirs.paired:
                 mine.paired = theirs.paired = True
@@ -86,7 +99,9 @@ class Pairs:
 
 @dataclass(slots=True)
 class Agreement:
-    """Pearson's correlation of two scores, as running sums of log1p: a few huge scores must not decide alone."""
+    """Pearson's correlation of two scores, as running sums of log1p: a few huge scores must not
+    decide alone.
+    """
 
     n: int = 0
     sums: tuple[float, float] = (0.0, 0.0)
@@ -107,7 +122,8 @@ class Agreement:
         if not self.n:
             return 0.0
         varies = [
-            square / self.n - (whole / self.n) ** 2 for square, whole in zip(self.squares, self.sums, strict=True)
+            square / self.n - (whole / self.n) ** 2
+            for square, whole in zip(self.squares, self.sums, strict=True)
         ]
         if min(varies) <= 1e-12:
             return 0.0

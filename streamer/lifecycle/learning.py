@@ -1,4 +1,6 @@
-"""The learning half of a running service: what it sees of the flow, drift of streams, trainings when they are due."""
+"""The learning half of a running service: what it sees of the flow, drift of streams, trainings
+when they are due.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ from streamer.protocols import JudgedBatch, Registry
 
 log = structlog.get_logger()
 
-Model = Callable[[], tuple[str, Mapping[str, Any]]]  # the version that judges, and its manifest's `training`
+Model = Callable[
+    [], tuple[str, Mapping[str, Any]]
+]  # the version that judges, and its manifest's `training`
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +91,16 @@ class Learning:
 
 
 def open_learning(
-    config: Config, channels: Mapping[str, Sequence[str]], version: Callable[[], str], registry: Registry | None,
-    *, command: Sequence[str] = (),
-) -> Learning:  # fmt: skip
-    """The learning half. Without the `command` of a training, or TensorFlow, drift is watched and nothing trained."""
+    config: Config,
+    channels: Mapping[str, Sequence[str]],
+    version: Callable[[], str],
+    registry: Registry | None,
+    *,
+    command: Sequence[str] = (),
+) -> Learning:
+    """The learning half. Without the `command` of a training, or TensorFlow, drift is watched and
+    nothing trained.
+    """
     trains = config.retrain is not None and bool(command) and _can_train()
     most = config.retrain.max_rows // len(config.streams) if config.retrain is not None else 0
     witnesses: dict[str, Witness] = {}
@@ -99,10 +109,15 @@ def open_learning(
         traffic = TrafficSample(float(config.drift.window), config.drift.rows)
         witnesses[stream.name] = Witness(traffic, Recorder(most) if recorded else None)
     monitors = [
-        Monitor(name, channels[name], witness.traffic, config.drift.threshold) for name, witness in witnesses.items()
+        Monitor(name, channels[name], witness.traffic, config.drift.threshold)
+        for name, witness in witnesses.items()
     ]
-    drifting = Drifting(monitors, float(config.drift.every), Trainings(version, registry, config.model.path))
-    return Learning(witnesses, drifting, _retrainer(config, command, witnesses, drifting) if trains else None)
+    drifting = Drifting(
+        monitors, float(config.drift.every), Trainings(version, registry, config.model.path)
+    )
+    return Learning(
+        witnesses, drifting, _retrainer(config, command, witnesses, drifting) if trains else None
+    )
 
 
 def _retrainer(
@@ -116,22 +131,33 @@ def _retrainer(
     opened = opened_by(partial(open_registry, config, create=True), partial(open_turns, config))
     name = deployment(config)
     return Retrainer(
-        plan_of(config.retrain, name), allowed, command, opened, evaluation=evaluation_of(config.retrain, name),
-        recorders=recorders, drift=lambda: drifting.cause,
-    )  # fmt: skip
+        plan_of(config.retrain, name),
+        allowed,
+        command,
+        opened,
+        evaluation=evaluation_of(config.retrain, name),
+        recorders=recorders,
+        drift=lambda: drifting.cause,
+    )
 
 
 def _can_train() -> bool:
     if importlib.util.find_spec("tensorflow") is not None:
         return True
-    log.warning("retrain_elsewhere", problem="TensorFlow is not installed here", fix="run streamer retrain as a job")
+    log.warning(
+        "retrain_elsewhere",
+        problem="TensorFlow is not installed here",
+        fix="run streamer retrain as a job",
+    )
     return False
 
 
 class Trainings:
     """The version that judges and what its manifest says of its training; read once per version."""
 
-    def __init__(self, version: Callable[[], str], registry: Registry | None, path: str | None) -> None:
+    def __init__(
+        self, version: Callable[[], str], registry: Registry | None, path: str | None
+    ) -> None:
         self._version, self._registry, self._path = version, registry, path
         self._known: tuple[str, Mapping[str, Any]] = ("", {})
 

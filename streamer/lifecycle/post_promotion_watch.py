@@ -1,4 +1,6 @@
-"""After a promotion: alert rate, events without a score, and time per event against what they were before it."""
+"""After a promotion: alert rate, events without a score, and time per event against what they were
+before it.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,13 @@ from streamer.protocols import Move
 from streamer.runtime.stats import DAY_S, SIZES
 from streamer.runtime.stream_processor import StreamProcessor
 
-# Fewer events say nothing about time, and a handful of incidents more than expected says nothing about a rate.
+# Fewer events say nothing about time, and a handful of incidents more than expected says nothing
+# about a rate.
 LEAST_EVENTS, SPARE_ALERTS = 500, 5
 LEAST_UNSURE = 20
 SURE = 3.0  # standard errors
-# A batch of 60 events takes four times as long an event as one of 2,000: only batches of one class are compared, and
-# only where enough were seen. Below the least time nothing is called slow.
+# A batch of 60 events takes four times as long an event as one of 2,000: only batches of one class
+# are compared, and only where enough were seen. Below the least time nothing is called slow.
 LEAST_BATCHES, LEAST_EVENT_S = 4, 20e-6
 
 
@@ -44,8 +47,8 @@ class WatchBounds(Protocol):
 class JudgedCounts:
     """What was judged so far, or in a span: events, incidents opened, events without a score.
 
-    `promised` is how many incidents the alert budgets allow in the same event time; `paces` (3, SIZES) batches, events
-    and seconds of judging by class of size.
+    `promised` is how many incidents the alert budgets allow in the same event time; `paces` (3,
+    SIZES) batches, events and seconds of judging by class of size.
     """
 
     events: int = 0
@@ -56,19 +59,27 @@ class JudgedCounts:
 
     def since(self, before: JudgedCounts) -> JudgedCounts:
         return JudgedCounts(
-            self.events - before.events, self.opened - before.opened, self.unsure - before.unsure,
-            self.promised - before.promised, self.paces - before.paces,
-        )  # fmt: skip
+            self.events - before.events,
+            self.opened - before.opened,
+            self.unsure - before.unsure,
+            self.promised - before.promised,
+            self.paces - before.paces,
+        )
 
 
 def sample(lines: Sequence[StreamProcessor]) -> JudgedCounts:
     """The totals of all streams."""
     tallies = [line.stats for line in lines]
-    opened = sum(n for stats in tallies for (_, event), n in dict(stats.alerts).items() if event == "opened")
+    opened = sum(
+        n for stats in tallies for (_, event), n in dict(stats.alerts).items() if event == "opened"
+    )
     return JudgedCounts(
-        sum(sum(dict(stats.scored).values()) for stats in tallies), opened, sum(stats.unsure for stats in tallies),
-        sum(map(_promised, lines)), np.sum([stats.paces for stats in tallies], axis=0),
-    )  # fmt: skip
+        sum(sum(dict(stats.scored).values()) for stats in tallies),
+        opened,
+        sum(stats.unsure for stats in tallies),
+        sum(map(_promised, lines)),
+        np.sum([stats.paces for stats in tallies], axis=0),
+    )
 
 
 def _promised(line: StreamProcessor) -> float:
@@ -76,7 +87,9 @@ def _promised(line: StreamProcessor) -> float:
 
 
 def breach(before: JudgedCounts, after: JudgedCounts, bounds: WatchBounds) -> str | None:
-    """Which bound the span after a promotion breaks against the span before it, in words; None if none."""
+    """Which bound the span after a promotion breaks against the span before it, in words; None if
+    none.
+    """
     if after.unsure > max(LEAST_UNSURE, bounds.max_nan_share * after.events):
         return f"{after.unsure} of {after.events} events have no score"
     known = before.events >= LEAST_EVENTS
@@ -84,50 +97,78 @@ def breach(before: JudgedCounts, after: JudgedCounts, bounds: WatchBounds) -> st
     expected = max(usual, after.promised)
     allowed = bounds.max_alert_ratio * expected + SPARE_ALERTS
     if after.opened > allowed:
-        return f"{after.opened} incidents in {after.events} events, {expected:.1f} were expected, {allowed:.0f} allowed"
+        return (
+            f"{after.opened} incidents in {after.events} events, {expected:.1f} were expected, "
+            f"{allowed:.0f} allowed"
+        )
     if mute(after.opened, usual, after.promised, bounds):
-        return f"{after.opened} incidents in {after.events} events, where {usual:.0f} were usual: it has fallen silent"
+        return (
+            f"{after.opened} incidents in {after.events} events, where {usual:.0f} were usual: "
+            f"it has fallen silent"
+        )
     return _slower(before.paces, after.paces, bounds.max_latency_ratio)
 
 
 def mute(opened: int, usual: float, promised: float, bounds: WatchBounds) -> bool:
-    """Whether so few incidents are surely below a share of both what was usual and what the alert budgets promise.
+    """Whether so few incidents are surely below a share of both what was usual and what the alert
+    budgets promise.
 
-    The root of a Poisson count has the standard error 1/2 (Anscombe, The transformation of Poisson, binomial and
-    negative-binomial data, 1948).
+    The root of a Poisson count has the standard error 1/2 (Anscombe, The transformation of Poisson,
+    binomial and negative-binomial data, 1948).
     """
     least = bounds.min_alert_ratio * min(usual, promised)
     return 2 * (math.sqrt(least) - math.sqrt(opened + 1)) > SURE
 
 
 def _slower(before: F64, after: F64, ratio: float) -> str | None:
-    """In words, if what was judged took longer than `ratio` times what batches of the same sizes took before."""
+    """In words, if what was judged took longer than `ratio` times what batches of the same sizes
+    took before.
+    """
     shared = (before[0] >= LEAST_BATCHES) & (after[0] > 0)
     events, took_s = after[1:, shared].sum(axis=1)
     usual_s = float((after[0, shared] * before[2, shared] / before[0, shared]).sum())
     if events < LEAST_EVENTS or took_s <= max(ratio * usual_s, LEAST_EVENT_S * events):
         return None
     event_us = 1e6 / events
-    return f"an event takes {took_s * event_us:.0f} us, {usual_s * event_us:.0f} us before in batches of the same sizes"
+    return (
+        f"an event takes {took_s * event_us:.0f} us, {usual_s * event_us:.0f} us before in "
+        f"batches of the same sizes"
+    )
 
 
-def left_s(moves: Sequence[Move], alias: str, version: str, *, period_s: float, now_s: float) -> float:
-    """What is left of a watch period at a time in seconds since 1970, by the audit trail (oldest move first).
+def left_s(
+    moves: Sequence[Move], alias: str, version: str, *, period_s: float, now_s: float
+) -> float:
+    """What is left of a watch period at a time in seconds since 1970, by the audit trail (oldest
+    move first).
 
-    It runs from the promotion that let the version judge; 0 once it is over, and where the version came by a rollback.
+    It runs from the promotion that let the version judge; 0 once it is over, and where the version
+    came by a rollback.
     """
     last = next((move for move in reversed(moves) if alias in move.changes), None)
-    if last is None or last.changes[alias] != version or last.changes.get("previous", version) is None:
+    if (
+        last is None
+        or last.changes[alias] != version
+        or last.changes.get("previous", version) is None
+    ):
         return 0.0
     age_s = now_s - datetime.fromisoformat(last.at).timestamp()
     return min(max(period_s - age_s, 0.0), period_s)
 
 
 class Watch:
-    """One watch period: from a promotion for `period_s`. `turn` gives the reason to roll back, from then on."""
+    """One watch period: from a promotion for `period_s`. `turn` gives the reason to roll back, from
+    then on.
+    """
 
     def __init__(
-        self, version: str, before: JudgedCounts, start: JudgedCounts, bounds: WatchBounds, *, until_s: float
+        self,
+        version: str,
+        before: JudgedCounts,
+        start: JudgedCounts,
+        bounds: WatchBounds,
+        *,
+        until_s: float,
     ) -> None:
         """`before` is the span before the promotion, `start` the totals at it."""
         self.version, self.over = version, False

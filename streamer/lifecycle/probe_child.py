@@ -1,4 +1,5 @@
-"""`python -m streamer.lifecycle.probe_child BUNDLE BACKEND`: run golden vectors, and die here if need be.
+"""`python -m streamer.lifecycle.probe_child BUNDLE BACKEND`: run golden vectors, and die here if
+need be.
 
 Exit 0: the outputs are those that were recorded. Else the last line of standard error says why not.
 """
@@ -17,7 +18,9 @@ from streamer.errors import StreamerError
 
 def main(directory: str, backend: str) -> int:
     try:
-        problem = strays(artifact.load(Path(directory)), default_backend() if backend == "auto" else backend)
+        problem = strays(
+            artifact.load(Path(directory)), default_backend() if backend == "auto" else backend
+        )
     except (StreamerError, KeyError, ValueError) as exc:
         problem = str(exc) or repr(exc)
     if problem is not None:

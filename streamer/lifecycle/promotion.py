@@ -12,7 +12,13 @@ from streamer import artifact
 from streamer.artifact import PRETRAINED, Bundle, Check
 from streamer.errors import GateRefused, ModelError
 from streamer.lifecycle.incident_matching import Pairs
-from streamer.lifecycle.post_promotion_watch import LEAST_UNSURE, SPARE_ALERTS, SURE, WatchBounds, mute
+from streamer.lifecycle.post_promotion_watch import (
+    LEAST_UNSURE,
+    SPARE_ALERTS,
+    SURE,
+    WatchBounds,
+    mute,
+)
 from streamer.lifecycle.shadow import Report
 from streamer.protocols import Registry
 
@@ -20,14 +26,20 @@ EDGE = "-edge"  # of a version: its small twin's
 
 
 def promote(
-    registry: Registry, version: str, why: str, *, over: Mapping[str, str] | None = None, check: Check | None = None
+    registry: Registry,
+    version: str,
+    why: str,
+    *,
+    over: Mapping[str, str] | None = None,
+    check: Check | None = None,
 ) -> bool:
-    """Let a version judge: it becomes champion, the champion before it previous, and a challenger no longer.
+    """Let a version judge: it becomes champion, the champion before it previous, and a challenger
+    no longer.
 
-    The alias edge goes to its twin, if there is one. `over` are the aliases by which it was decided, those of now by
-    default. True also if it is champion already; False, and nothing has changed, if somebody moved the champion since.
-    ModelError if the version cannot be used or `check` refuses it, GateRefused if its own report says that the gate
-    did.
+    The alias edge goes to its twin, if there is one. `over` are the aliases by which it was
+    decided, those of now by default. True also if it is champion already; False, and nothing has
+    changed, if somebody moved the champion since. ModelError if the version cannot be used or
+    `check` refuses it, GateRefused if its own report says that the gate did.
     """
     aliases, there = registry.aliases() if over is None else over, registry.versions()
     refuse_refused(verified(registry, version, check))
@@ -38,25 +50,43 @@ def promote(
     return registry.move(changes, expected={"champion": aliases.get("champion")}, why=why)
 
 
-def rollback(registry: Registry, why: str, *, over: Mapping[str, str] | None = None, check: Check | None = None) -> str:
-    """Let the previous version judge again; return it. Nothing is previous then, so that twice is not back again.
+def rollback(
+    registry: Registry,
+    why: str,
+    *,
+    over: Mapping[str, str] | None = None,
+    check: Check | None = None,
+) -> str:
+    """Let the previous version judge again; return it. Nothing is previous then, so that twice is
+    not back again.
 
-    `over` are the aliases by which it was decided, those of now by default. ModelError, and nothing has changed, if
-    there is no previous one, it cannot be used, or the champion moved since.
+    `over` are the aliases by which it was decided, those of now by default. ModelError, and nothing
+    has changed, if there is no previous one, it cannot be used, or the champion moved since.
     """
     aliases = registry.aliases() if over is None else over
     previous = aliases.get("previous")
     if previous is None:
-        raise ModelError("there is no previous model to go back to; streamer model promote VERSION chooses one")
+        raise ModelError(
+            "there is no previous model to go back to; streamer model promote VERSION chooses one"
+        )
     verified(registry, previous, check)
     expected = {"champion": aliases.get("champion"), "previous": previous}
-    if not registry.move(reversal(aliases, previous, registry.versions()), expected=expected, why=why):
-        raise ModelError("somebody else moved the champion just now; look at streamer model list, and decide again")
+    if not registry.move(
+        reversal(aliases, previous, registry.versions()), expected=expected, why=why
+    ):
+        raise ModelError(
+            "somebody else moved the champion just now; look at streamer model list, and decide "
+            "again"
+        )
     return previous
 
 
-def shadow(registry: Registry, version: str | None, why: str, *, check: Check | None = None) -> None:
-    """Let a version be the challenger (None: nobody), which scores silently. ModelError, GateRefused as `promote`."""
+def shadow(
+    registry: Registry, version: str | None, why: str, *, check: Check | None = None
+) -> None:
+    """Let a version be the challenger (None: nobody), which scores silently. ModelError,
+    GateRefused as `promote`.
+    """
     if version is not None:
         refuse_refused(verified(registry, version, check))
         if registry.aliases().get("champion") == version:
@@ -80,11 +110,19 @@ def trained_at(manifest: Mapping[str, object]) -> float | None:
 
 
 def prunable(registry: Registry, keep: int) -> list[str]:
-    """The versions beyond the newest `keep` that no alias needs; the twin of a needed version is needed too."""
+    """The versions beyond the newest `keep` that no alias needs; the twin of a needed version is
+    needed too.
+    """
     needed = set(registry.aliases().values())
-    needed |= {f"{version}{EDGE}" for version in needed} | {version.removesuffix(EDGE) for version in needed}
+    needed |= {f"{version}{EDGE}" for version in needed} | {
+        version.removesuffix(EDGE) for version in needed
+    }
     full = [version for version in registry.versions() if not version.endswith(EDGE)]
-    needed |= {name for version in full[max(len(full) - keep, 0) :] for name in (version, f"{version}{EDGE}")}
+    needed |= {
+        name
+        for version in full[max(len(full) - keep, 0) :]
+        for name in (version, f"{version}{EDGE}")
+    }
     return [version for version in registry.versions() if version not in needed]
 
 
@@ -93,10 +131,14 @@ def verified(registry: Registry, version: str, check: Check | None) -> Bundle:
 
 
 def refuse_refused(bundle: Bundle) -> None:
-    """GateRefused if the bundle carries a gate's report and did not pass; without one it is the operator's own wish."""
+    """GateRefused if the bundle carries a gate's report and did not pass; without one it is the
+    operator's own wish.
+    """
     passed, why = gate_of(bundle)
     if passed is False:
-        raise GateRefused(f"{bundle.version} was refused by the gate: {why or 'its gate.json says how'}")
+        raise GateRefused(
+            f"{bundle.version} was refused by the gate: {why or 'its gate.json says how'}"
+        )
 
 
 def gate_of(bundle: Bundle) -> tuple[bool | None, str]:
@@ -110,7 +152,9 @@ def gate_of(bundle: Bundle) -> tuple[bool | None, str]:
         return False, "its gate.json cannot be read"
 
 
-def promotion(aliases: Mapping[str, str], version: str, there: Sequence[str]) -> dict[str, str | None]:
+def promotion(
+    aliases: Mapping[str, str], version: str, there: Sequence[str]
+) -> dict[str, str | None]:
     """The moves that make a version champion."""
     champion = aliases.get("champion")
     if champion == version:
@@ -125,8 +169,12 @@ def promotion(aliases: Mapping[str, str], version: str, there: Sequence[str]) ->
     return changes
 
 
-def reversal(aliases: Mapping[str, str], previous: str, there: Sequence[str]) -> dict[str, str | None]:
-    """The moves that make the previous version champion again; the twin of the one that goes must go with it."""
+def reversal(
+    aliases: Mapping[str, str], previous: str, there: Sequence[str]
+) -> dict[str, str | None]:
+    """The moves that make the previous version champion again; the twin of the one that goes must
+    go with it.
+    """
     changes: dict[str, str | None] = {"champion": previous, "previous": None}
     if f"{previous}{EDGE}" in there:
         changes["edge"] = f"{previous}{EDGE}"
@@ -141,8 +189,9 @@ MORE = 0.25  # of the champion's incidents, that a challenger may open beyond th
 def objection(report: Report, bounds: WatchBounds, promised: float) -> str | None:
     """Why a challenger may not be promoted, in words; None if nothing speaks against it.
 
-    Fewer incidents than the champion's are no objection: sparing false alarms may be its whole worth. But none that
-    people confirmed, and not surely fewer than a share of what the alert budgets promise, `promised` in this time.
+    Fewer incidents than the champion's are no objection: sparing false alarms may be its whole
+    worth. But none that people confirmed, and not surely fewer than a share of what the alert
+    budgets promise, `promised` in this time.
     """
     champion, challenger = report.pairs.opened
     if report.unsure > max(LEAST_UNSURE, bounds.max_nan_share * report.events):
@@ -161,8 +210,9 @@ def objection(report: Report, bounds: WatchBounds, promised: float) -> str | Non
 
 
 def noisier(pairs: Pairs) -> bool:
-    """Whether a challenger surely opens more incidents: both judged the same events, so only those count that one side
-    opened alone (McNemar, Note on the sampling error of the difference between correlated proportions, 1947).
+    """Whether a challenger surely opens more incidents: both judged the same events, so only those
+    count that one side opened alone (McNemar, Note on the sampling error of the difference between
+    correlated proportions, 1947).
     """
     excess = pairs.extra - pairs.lost
     sure = SURE * math.sqrt(pairs.extra + pairs.lost)

@@ -1,7 +1,8 @@
-"""One training, or evaluation, from beginning to end: whose turn, what past, the child, the registry.
+"""One training, or evaluation, from beginning to end: whose turn, what past, the child, the
+registry.
 
-It holds the turn while it works. What it publishes is checked against the turn's fence right before, so a process
-that was overtaken, however late it wakes, changes nothing.
+It holds the turn while it works. What it publishes is checked against the turn's fence right
+before, so a process that was overtaken, however late it wakes, changes nothing.
 """
 
 from __future__ import annotations
@@ -34,7 +35,15 @@ from streamer.lifecycle.evaluation import (
     note,
     shelf,
 )
-from streamer.lifecycle.schedule import SCHEDULE, Known, RetrainDecision, evaluation_of, judge, plan_of, too_few
+from streamer.lifecycle.schedule import (
+    SCHEDULE,
+    Known,
+    RetrainDecision,
+    evaluation_of,
+    judge,
+    plan_of,
+    too_few,
+)
 from streamer.lifecycle.subprocess_runner import Ended, Limits
 from streamer.lifecycle.training_data import Past, Recorded
 from streamer.protocols import Clock, Registry
@@ -46,7 +55,14 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-PUBLISHED, REFUSED, NOT_DUE, BUSY, FAILED, STOPPED = "published", "refused", "not_due", "busy", "failed", "stopped"
+PUBLISHED, REFUSED, NOT_DUE, BUSY, FAILED, STOPPED = (
+    "published",
+    "refused",
+    "not_due",
+    "busy",
+    "failed",
+    "stopped",
+)
 REQUEST = "request"  # somebody's wish, which no rule overrules
 OUTCOMES = (PUBLISHED, REFUSED, NOT_DUE, BUSY, FAILED, STOPPED)
 EVALUATIONS = (EVALUATED, NOT_DUE, BUSY, FAILED, STOPPED)
@@ -88,7 +104,8 @@ class Job:
         return self._judged(self._past(), drift)
 
     def run(self, *, cause: str | None = None, why: str = "") -> Result:
-        """Train if it is due, or for a `cause` that somebody else has found; REQUEST alone does with too few rows.
+        """Train if it is due, or for a `cause` that somebody else has found; REQUEST alone does
+        with too few rows.
 
         Errors of our tree say why it cannot.
         """
@@ -107,7 +124,8 @@ class Job:
             turn.end()
 
     def evaluate(self, *, cause: str | None = None) -> Evaluation:
-        """The champion on what came lately, beside the evaluation before; the report is kept. No model changes.
+        """The champion on what came lately, beside the evaluation before; the report is kept. No
+        model changes.
 
         For the cause `schedule` only if it is due: whoever found that may have been overtaken.
         """
@@ -125,7 +143,9 @@ class Job:
 
     def _evaluation_judged(self, past: Mapping[str, list[Series]]) -> RetrainDecision | None:
         plan = evaluation_of(self.retrain, deployment(self.config))
-        known = Known(self.clock(), last_evaluation(self.turns).at_s, rows=training_data.counted(past))
+        known = Known(
+            self.clock(), last_evaluation(self.turns).at_s, rows=training_data.counted(past)
+        )
         return None if plan is None else judge(plan, known)
 
     def _evaluation(self, turn: LockHold, past: Mapping[str, list[Series]]) -> Evaluation:
@@ -148,7 +168,9 @@ class Job:
         with tempfile.TemporaryDirectory(prefix="streamer-review-") as folder:
             room, champion = Path(folder), self._champion()
             past = training_data.gathered(self.config, series, champion.spec, self.journal)
-            ended = self._run(turn, self._request(room, champion, past, "review", {}), self.reviewer)
+            ended = self._run(
+                turn, self._request(room, champion, past, "review", {}), self.reviewer
+            )
             if ended.code != 0 or ended.by_us is not None:
                 raise failure(ended, "evaluation")
             report = evaluation.compared(json.loads((room / "bundle").read_text()), before)
@@ -159,17 +181,27 @@ class Job:
 
     def _past(self) -> dict[str, list[Series]]:
         return training_data.past_of(
-            self.config, self.retrain, now_s=self.clock(), journal=self.journal, recorded=self.recorded, stop=self.stop
-        )  # fmt: skip
+            self.config,
+            self.retrain,
+            now_s=self.clock(),
+            journal=self.journal,
+            recorded=self.recorded,
+            stop=self.stop,
+        )
 
     def _judged(self, past: Mapping[str, list[Series]], drift: str | None) -> RetrainDecision:
         known = Known(
-            self.clock(), last_attempt(self.turns), champion_trained(self.registry), rows=training_data.counted(past),
+            self.clock(),
+            last_attempt(self.turns),
+            champion_trained(self.registry),
+            rows=training_data.counted(past),
             drift=drift,
-        )  # fmt: skip
+        )
         return judge(plan_of(self.retrain, deployment(self.config)), known)
 
-    def _attempt(self, turn: LockHold, series: Mapping[str, list[Series]], cause: str, why: str) -> Result:
+    def _attempt(
+        self, turn: LockHold, series: Mapping[str, list[Series]], cause: str, why: str
+    ) -> Result:
         began_s = self.clock()
         note(self.turns, turn, at=began_s, state="running", cause=cause, version=None)
         result = Result(FAILED, "it ended by an error", cause=cause)
@@ -177,15 +209,32 @@ class Job:
             with tempfile.TemporaryDirectory(prefix="streamer-retrain-") as room:
                 result = self._trained(turn, Path(room), series, cause, why)
         finally:
-            note(self.turns, turn, at=began_s, state=result.outcome, cause=cause, version=result.version)
+            note(
+                self.turns,
+                turn,
+                at=began_s,
+                state=result.outcome,
+                cause=cause,
+                version=result.version,
+            )
         return result
 
-    def _trained(self, turn: LockHold, room: Path, series: Mapping[str, list[Series]], cause: str, why: str) -> Result:
+    def _trained(
+        self, turn: LockHold, room: Path, series: Mapping[str, list[Series]], cause: str, why: str
+    ) -> Result:
         champion = self._champion()
         past = training_data.gathered(self.config, series, champion.spec, self.journal)
         version = self._version(turn)
-        request = self._request(room, champion, past, version, {"cause": cause, "why": why, "parent": champion.version})
-        log.info("retrain_started", version=version, cause=cause, rows=past.count, champion=champion.version)
+        request = self._request(
+            room, champion, past, version, {"cause": cause, "why": why, "parent": champion.version}
+        )
+        log.info(
+            "retrain_started",
+            version=version,
+            cause=cause,
+            rows=past.count,
+            champion=champion.version,
+        )
         ended = self._run(turn, request, self.command)
         if ended.code == GateRefused.exit_code and ended.by_us is None:
             return Result(REFUSED, self._refusal(room, version), version, cause)
@@ -194,7 +243,12 @@ class Job:
         if ended.code != 0 or ended.by_us is not None:
             raise failure(ended)
         self._publish(turn, room, version, why)
-        return Result(PUBLISHED, f"{version} is published and challenges {champion.version}: {why}", version, cause)
+        return Result(
+            PUBLISHED,
+            f"{version} is published and challenges {champion.version}: {why}",
+            version,
+            cause,
+        )
 
     def _champion(self) -> Bundle:
         """As the configuration trusts it: what is learnt from is signed again by us."""
@@ -205,29 +259,56 @@ class Job:
         at = datetime.fromtimestamp(self.clock(), UTC).strftime("%Y%m%d-%H%M%S")
         return f"{at}-{turn.fence}"
 
-    def _request(self, room: Path, champion: Bundle, past: Past, version: str, training: Mapping[str, Any]) -> Path:
+    def _request(
+        self, room: Path, champion: Bundle, past: Past, version: str, training: Mapping[str, Any]
+    ) -> Path:
         rows, limits, gate = past.rows, self.retrain.limits, self.retrain.gate
-        blob = artifact.pack_arrays({
-            "values": rows.values, "time_s": rows.time_s, "mask": rows.mask, "weight": past.weight,
-            "rhythm": past.rhythm, "entity": list(past.names),
-        })  # fmt: skip
+        blob = artifact.pack_arrays(
+            {
+                "values": rows.values,
+                "time_s": rows.time_s,
+                "mask": rows.mask,
+                "weight": past.weight,
+                "rhythm": past.rhythm,
+                "entity": list(past.names),
+            }
+        )
         (room / "rows.npz").write_bytes(blob)
         request = {
-            "champion": artifact.unpack(champion, room / "champion").name, "edge": self._edge(room),
-            "history": "rows.npz", "labels": past.labels, "out": "bundle", "version": version,
-            "seconds": float(limits.time) * TRAIN_SHARE, "seed": 0, "start": self.retrain.start,
-            "distil": self.retrain.distil, "detect": self._detect(),
+            "champion": artifact.unpack(champion, room / "champion").name,
+            "edge": self._edge(room),
+            "history": "rows.npz",
+            "labels": past.labels,
+            "out": "bundle",
+            "version": version,
+            "seconds": float(limits.time) * TRAIN_SHARE,
+            "seed": 0,
+            "start": self.retrain.start,
+            "distil": self.retrain.distil,
+            "detect": self._detect(),
             "gate": {name: getattr(gate, name) for name in type(gate).model_fields},
             "training": self._training(past, training),
-        }  # fmt: skip
+        }
         path = room / "request.json"
         path.write_text(json.dumps(request))
         return path
 
     def _training(self, past: Past, more: Mapping[str, Any]) -> dict[str, Any]:
-        at = datetime.fromtimestamp(self.clock(), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        own = {"created_at": at, "created_by": f"{os.uname().nodename}:{os.getpid()}", "rows": past.count}
-        return own | {"span": list(past.span), "streams": list(past.profiles), "profiles": past.profiles} | dict(more)
+        at = (
+            datetime.fromtimestamp(self.clock(), UTC)
+            .isoformat(timespec="seconds")
+            .replace("+00:00", "Z")
+        )
+        own = {
+            "created_at": at,
+            "created_by": f"{os.uname().nodename}:{os.getpid()}",
+            "rows": past.count,
+        }
+        return (
+            own
+            | {"span": list(past.span), "streams": list(past.profiles), "profiles": past.profiles}
+            | dict(more)
+        )
 
     def _detect(self) -> dict[str, Any]:
         """How the stream is judged, where there is one; several are judged as by default."""
@@ -238,7 +319,9 @@ class Job:
         return {name: value for name, value in settings.items() if value != float("inf")}
 
     def _edge(self, room: Path) -> str | None:
-        """The twin in service, for a student to start from; one that may not be used is left alone."""
+        """The twin in service, for a student to start from; one that may not be used is
+        left alone.
+        """
         if "edge" not in self.registry.aliases():
             return None
         try:
@@ -252,13 +335,18 @@ class Job:
         limits = self.retrain.limits
         allowed = Limits(
             float(limits.time), int(limits.memory), max(limits.nice - os.nice(0), 0), limits.threads
-        )  # fmt: skip
+        )
         held = ProlongedHold(turn, self.stop)
         ended = subprocess_runner.run(
-            [*command, "--request", str(request)], allowed, stop=held.lost_or_stopped, hear=self.hear
+            [*command, "--request", str(request)],
+            allowed,
+            stop=held.lost_or_stopped,
+            hear=self.hear,
         )
         if held.lost:
-            raise StoreError("another process took the turn to train while we trained; nothing was published")
+            raise StoreError(
+                "another process took the turn to train while we trained; nothing was published"
+            )
         return ended
 
     def _publish(self, turn: LockHold, room: Path, version: str, why: str) -> None:
@@ -269,15 +357,24 @@ class Job:
                 self.registry.publish(bundle)
         for _ in range(MOVES):
             if not turn.keep():
-                raise StoreError(f"another process took the turn; {version} is published but challenges nobody")
+                raise StoreError(
+                    f"another process took the turn; {version} is published but challenges nobody"
+                )
             before = self.registry.aliases().get("challenger")
-            if self.registry.move({"challenger": version}, expected={"challenger": before}, why=f"retrain: {why}"):
+            if self.registry.move(
+                {"challenger": version}, expected={"challenger": before}, why=f"retrain: {why}"
+            ):
                 return
-        raise StoreError(f"the alias challenger moved {MOVES} times meanwhile; {version} is published but not named")
+        raise StoreError(
+            f"the alias challenger moved {MOVES} times meanwhile; {version} is published but not "
+            f"named"
+        )
 
     def _sign(self, bundle: Path) -> None:
         if self.retrain.sign is not None:
-            signature = signing.sign((bundle / artifact.MANIFEST).read_bytes(), Path(self.retrain.sign))
+            signature = signing.sign(
+                (bundle / artifact.MANIFEST).read_bytes(), Path(self.retrain.sign)
+            )
             (bundle / artifact.SIGNATURE).write_bytes(signature)
 
     def _refusal(self, room: Path, version: str) -> str:
@@ -287,7 +384,9 @@ class Job:
 class ProlongedHold:
     """A turn that is prolonged while we wait; lost once somebody else has it."""
 
-    def __init__(self, turn: LockHold, stop: Callable[[], bool], clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self, turn: LockHold, stop: Callable[[], bool], clock: Clock = time.monotonic
+    ) -> None:
         self.lost = False
         self._turn, self._stop, self._clock, self._kept_at = turn, stop, clock, clock()
 
@@ -300,7 +399,8 @@ class ProlongedHold:
     def _keep(self) -> bool:
         try:
             return self._turn.keep()
-        except StoreError as exc:  # away; whether the turn was lost shows when it is back, before anything is published
+        # away; whether the turn was lost shows when it is back, before anything is published
+        except StoreError as exc:
             log.warning("retrain_turn_unsure", problem=str(exc))
             return True
 
@@ -319,7 +419,9 @@ def manifest_of(directory: Path) -> dict[str, Any]:
 
 def deployment(config: Config) -> str:
     """The name that all replicas of one configuration share: their groups, or their streams."""
-    return ",".join(getattr(stream.source, "group", stream.name) or stream.name for stream in config.streams)
+    return ",".join(
+        getattr(stream.source, "group", stream.name) or stream.name for stream in config.streams
+    )
 
 
 def failure(ended: Ended, what: str = "training") -> StreamerError:

@@ -1,8 +1,9 @@
-"""The loop beside the flow that starts a training or an evaluation when one is due, and tells what came of it.
+"""The loop beside the flow that starts a training or an evaluation when one is due, and tells what
+came of it.
 
-Either is a process of its own, `streamer retrain`: it takes the turn, gathers the history, trains and publishes, or
-judges the champion and keeps the report. Here nothing is read,
-decoded or learnt; rows of sources that cannot be read again are written down for it.
+Either is a process of its own, `streamer retrain`: it takes the turn, gathers the history, trains
+and publishes, or judges the champion and keeps the report. Here nothing is read, decoded or learnt;
+rows of sources that cannot be read again are written down for it.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ CODES = {4: REFUSED}
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What is asked before a training; opened anew for each question, so that it may be away in between."""
+    """What is asked before a training; opened anew for each question, so that it may be away in
+    between.
+    """
 
     registry: Callable[[], Registry]
     turns: Callable[[], TrainingLock]
@@ -74,14 +77,24 @@ class Errand:
 
 
 class Retrainer:
-    """An attendant of the daemon. `outcomes`, `evaluations`, `evaluated` and `told` may be read by any thread."""
+    """An attendant of the daemon. `outcomes`, `evaluations`, `evaluated` and `told` may be read by
+    any thread.
+    """
 
     name = "retrainer"
 
     def __init__(
-        self, plan: RetrainPlan, limits: Limits, command: Sequence[str], opened: Opened, *, evaluation: RetrainPlan | None = None,
-        recorders: Mapping[str, Recorder], drift: Callable[[], str | None], clock: Clock = time.time,
-    ) -> None:  # fmt: skip
+        self,
+        plan: RetrainPlan,
+        limits: Limits,
+        command: Sequence[str],
+        opened: Opened,
+        *,
+        evaluation: RetrainPlan | None = None,
+        recorders: Mapping[str, Recorder],
+        drift: Callable[[], str | None],
+        clock: Clock = time.time,
+    ) -> None:
         self.outcomes: Counter[str] = Counter(dict.fromkeys(OUTCOMES, 0))
         self.evaluations: Counter[str] = Counter(dict.fromkeys(EVALUATIONS, 0))
         self.evaluated = Remembered()  # by any member
@@ -101,7 +114,9 @@ class Retrainer:
             self.turn()
 
     def turn(self) -> None:
-        """Ask once, and do what is due. What goes wrong is counted, logged, and asked again later."""
+        """Ask once, and do what is due. What goes wrong is counted, logged, and asked
+        again later.
+        """
         if self._clock() < self._not_before_s:
             return
         errand, self._result = None, {}
@@ -114,10 +129,18 @@ class Retrainer:
             self._not_before_s = self._clock() + REST_S
 
     def _due(self) -> Errand | None:
-        """A training goes before an evaluation: what it publishes may be the next to be evaluated."""
+        """A training goes before an evaluation: what it publishes may be the next to be
+        evaluated.
+        """
         with closing(self._opened.registry()) as registry, closing(self._opened.turns()) as turns:
             now_s, self.evaluated = self._clock(), last_evaluation(turns)
-            known = Known(now_s, last_attempt(turns), champion_trained(registry), self._since_s, drift=self._drift())
+            known = Known(
+                now_s,
+                last_attempt(turns),
+                champion_trained(registry),
+                self._since_s,
+                drift=self._drift(),
+            )
         verdict = judge(self._plan, known)
         self.told = verdict.why
         if verdict.cause is not None:
@@ -128,19 +151,27 @@ class Retrainer:
         return None if verdict.cause is None else self._evaluating(verdict.cause, verdict.why)
 
     def _training(self, cause: str, why: str) -> Errand:
-        return Errand("retrain", f"training: {why}", ("--cause", cause, "--why", why), self.outcomes)
+        return Errand(
+            "retrain", f"training: {why}", ("--cause", cause, "--why", why), self.outcomes
+        )
 
     def _evaluating(self, cause: str, why: str) -> Errand:
-        return Errand("evaluation", f"evaluating: {why}", ("--evaluate", "--cause", cause), self.evaluations)
+        return Errand(
+            "evaluation", f"evaluating: {why}", ("--evaluate", "--cause", cause), self.evaluations
+        )
 
     def _carry_out(self, errand: Errand) -> None:
         self.told = errand.why
         with tempfile.TemporaryDirectory(prefix="streamer-retrain-") as room:
             words = [*self._command, *errand.words, *self._recorded(Path(room))]
             ended = subprocess_runner.run(
-                words, self._limits, stop=self._stop.is_set, hear=self._hear, farewell_s=FAREWELL_S,
+                words,
+                self._limits,
+                stop=self._stop.is_set,
+                hear=self._hear,
+                farewell_s=FAREWELL_S,
                 env={"TMPDIR": room},
-            )  # fmt: skip
+            )
         self._ended(errand, ended)
 
     def _recorded(self, room: Path) -> list[str]:
@@ -155,8 +186,15 @@ class Retrainer:
             self._result = event
         elif event.get("event") == "retrain_progress":
             self.told = f"training: {event.get('step')}"
-        if event.get("event") in {"retrain_started", "retrain_progress"} or event.get("level") == "warning":
-            fields = {name: value for name, value in event.items() if name not in {"event", "level", "time"}}
+        if (
+            event.get("event") in {"retrain_started", "retrain_progress"}
+            or event.get("level") == "warning"
+        ):
+            fields = {
+                name: value
+                for name, value in event.items()
+                if name not in {"event", "level", "time"}
+            }
             log.info(str(event["event"]), **fields)
 
     def _ended(self, errand: Errand, ended: Ended) -> None:

@@ -1,4 +1,5 @@
-"""The newest rows of a stream whose source cannot be read again: what a training in another process learns from.
+"""The newest rows of a stream whose source cannot be read again: what a training in another process
+learns from.
 
 Batches are kept as they are, not copied: 200,000 rows of four channels are about 10 MB.
 """
@@ -47,7 +48,9 @@ def write(path: Path, recorded: Mapping[str, Sequence[Series]]) -> None:
     arrays: dict[str, np.ndarray] = {f"time_s.{i}": one.time_s for i, one in enumerate(every)}
     arrays |= {f"values.{i}": one.values for i, one in enumerate(every)}
     head = {"streams": list(recorded), "owners": [[one.stream, one.entity] for one in every]}
-    path.write_bytes(artifact.pack_arrays({**arrays, "head": np.frombuffer(json.dumps(head).encode(), np.uint8)}))
+    path.write_bytes(
+        artifact.pack_arrays({**arrays, "head": np.frombuffer(json.dumps(head).encode(), np.uint8)})
+    )
 
 
 def read(path: Path) -> dict[str, list[Series]]:
@@ -57,7 +60,9 @@ def read(path: Path) -> dict[str, list[Series]]:
         head = json.loads(arrays["head"].tobytes())
         found: dict[str, list[Series]] = {stream: [] for stream in head["streams"]}
         for i, (stream, entity) in enumerate(head["owners"]):
-            found[stream].append(Series(stream, entity, arrays[f"time_s.{i}"], arrays[f"values.{i}"]))
+            found[stream].append(
+                Series(stream, entity, arrays[f"time_s.{i}"], arrays[f"values.{i}"])
+            )
     except (OSError, KeyError, ValueError, TypeError) as exc:
         raise InputError(f"{path}: holds no recorded rows: {exc!r}") from exc
     return found

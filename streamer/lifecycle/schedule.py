@@ -1,8 +1,10 @@
-"""When a training or an evaluation is due: pure decisions; every number comes in, clocks and stores stay outside.
+"""When a training or an evaluation is due: pure decisions; every number comes in, clocks and stores
+stay outside.
 
-By `every`, slots lie at whole multiples of it since 1970; by `cron`, at its local times (a time that a change to summer
-time leaves out comes right after it, one that comes twice counts once). Both are shifted by the deployment's own part
-of `jitter`, so replicas of one group agree on a slot, and many deployments do not train at once.
+By `every`, slots lie at whole multiples of it since 1970; by `cron`, at its local times (a time
+that a change to summer time leaves out comes right after it, one that comes twice counts once).
+Both are shifted by the deployment's own part of `jitter`, so replicas of one group agree on a slot,
+and many deployments do not train at once.
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ class Known:
     """What is known now. Times are seconds since 1970."""
 
     now_s: float
-    last_s: float | None = None  # when the last training began, whoever made it and whatever came of it
+    last_s: float | None = (
+        None  # when the last training began, whoever made it and whatever came of it
+    )
     trained_s: float | None = None  # when the champion was trained; None for the starter bundle
     since_s: float = -math.inf  # slots before it are not made good where nothing was ever trained
     rows: int | None = None  # of history; None: not counted yet
@@ -69,9 +73,16 @@ class RetrainDecision:
 def plan_of(retrain: Retrain, name: str) -> RetrainPlan:
     """The plan of a configuration, for the deployment of that name."""
     return RetrainPlan(
-        float(retrain.every), float(retrain.spread), float(retrain.rest), float(retrain.staleness), retrain.min_rows,
-        retrain.on_drift, retrain.cron, retrain.timezone, name,
-    )  # fmt: skip
+        float(retrain.every),
+        float(retrain.spread),
+        float(retrain.rest),
+        float(retrain.staleness),
+        retrain.min_rows,
+        retrain.on_drift,
+        retrain.cron,
+        retrain.timezone,
+        name,
+    )
 
 
 def evaluation_of(retrain: Retrain, name: str) -> RetrainPlan | None:
@@ -80,9 +91,16 @@ def evaluation_of(retrain: Retrain, name: str) -> RetrainPlan | None:
     if not wanted.enabled:
         return None
     return RetrainPlan(
-        float(wanted.every), float(wanted.spread), 0.0, math.inf, retrain.min_rows, False, wanted.cron, wanted.timezone,
+        float(wanted.every),
+        float(wanted.spread),
+        0.0,
+        math.inf,
+        retrain.min_rows,
+        False,
+        wanted.cron,
+        wanted.timezone,
         name,
-    )  # fmt: skip
+    )
 
 
 def judge(plan: RetrainPlan, known: Known) -> RetrainDecision:
@@ -103,8 +121,12 @@ def too_few(why: str, rows: int, min_rows: int) -> str:
 
 
 def _began(known: Known) -> float | None:
-    """What slots are counted from: the newest training, or the beginning of our own watch. Never the future."""
-    newest_s = max((at for at in (known.last_s, known.trained_s) if at is not None), default=known.since_s)
+    """What slots are counted from: the newest training, or the beginning of our own watch. Never
+    the future.
+    """
+    newest_s = max(
+        (at for at in (known.last_s, known.trained_s) if at is not None), default=known.since_s
+    )
     return None if newest_s == -math.inf else min(newest_s, known.now_s)
 
 
@@ -121,7 +143,12 @@ def _cause(plan: RetrainPlan, known: Known, began_s: float) -> tuple[str | None,
     if age_s > plan.staleness_s and rested:
         return STALENESS, f"the champion is {age_s / 86_400:.1f} days old"
     waiting = plan.on_drift and known.drift
-    return None, f"drift ({known.drift}) waits until {plan.rest_s:.0f} s after the last training; " if waiting else ""
+    return (
+        None,
+        f"drift ({known.drift}) waits until {plan.rest_s:.0f} s after the last training; "
+        if waiting
+        else "",
+    )
 
 
 ROUNDING_S = 1e-5  # times of this century are floats 2.4e-7 s apart
@@ -141,8 +168,11 @@ def _next_cron(text: str, zone: str, after_s: float) -> float:
     from cronsim import CronSim
 
     at = datetime.fromtimestamp(math.floor(after_s), _zone(zone))
-    # After a clock was put back, a local time may be answered by its first coming, which lies before.
-    return next(slot for slot in (found.timestamp() for found in CronSim(text, at)) if slot > after_s)
+    # After a clock was put back, a local time may be answered by its first coming, which lies
+    # before.
+    return next(
+        slot for slot in (found.timestamp() for found in CronSim(text, at)) if slot > after_s
+    )
 
 
 def _zone(name: str) -> tzinfo:

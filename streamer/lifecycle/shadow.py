@@ -1,8 +1,9 @@
-"""A challenger judges live traffic silently, beside the champion: what it would have told is compared, not told.
+"""A challenger judges live traffic silently, beside the champion: what it would have told is
+compared, not told.
 
-It begins as a rehearsal of the swap: a copy of each detector, taken over by the challenger a slice at a time. An
-optional share of the entities, by a hash of their names, bounds what it costs; where judging falls behind, the share
-is halved.
+It begins as a rehearsal of the swap: a copy of each detector, taken over by the challenger a slice
+at a time. An optional share of the entities, by a hash of their names, bounds what it costs; where
+judging falls behind, the share is halved.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from streamer.runtime.stream_processor import StreamProcessor
 log = structlog.get_logger()
 
 LEAST_ENTITIES = 8  # of those that are known are compared, as far as hashes spread them evenly
-BEHIND_S = 5.0  # since the mailboxes were last at most half full: something waits there in any busy service
+# since the mailboxes were last at most half full: something waits there in any busy service
+BEHIND_S = 5.0
 
 
 def hashed(name: str) -> float:
@@ -54,14 +56,17 @@ class Report:
     version: str
     events: int = 0
     unsure: int = 0
-    # Spent on the same batches. Of a share of the entities a challenger judges fewer rows of each, in nearly the same
-    # time, so that it is called slow only where it surely is; gate and watch compare like with like.
+    # Spent on the same batches. Of a share of the entities a challenger judges fewer rows of each,
+    # in nearly the same time, so that it is called slow only where it surely is; gate and watch
+    # compare like with like.
     champion_s: float = 0.0
     challenger_s: float = 0.0
     pairs: Pairs = field(default_factory=Pairs)
     agreement: Agreement = field(default_factory=Agreement)
     share: float = 1.0
-    label_of: Callable[[OpenedIncident], str | None] = lambda incident: None  # what people said of an incident
+    label_of: Callable[[OpenedIncident], str | None] = lambda incident: (
+        None
+    )  # what people said of an incident
 
     @property
     def slowdown(self) -> float:
@@ -69,26 +74,39 @@ class Report:
 
     @property
     def missed(self) -> int:
-        """Confirmed incidents that only the champion opened, less those that only the challenger did."""
+        """Confirmed incidents that only the champion opened, less those that only the challenger
+        did.
+        """
         confirmed = self.pairs.by_label(self.label_of).get("confirmed", Counter())
         return confirmed["lost"] - confirmed["extra"]
 
     def summary(self) -> dict[str, object]:
         """For people and JSON."""
         return {
-            "version": self.version, "events": self.events, "share": round(self.share, 4),
-            "same": self.pairs.same, "extra": self.pairs.extra, "lost": self.pairs.lost,
+            "version": self.version,
+            "events": self.events,
+            "share": round(self.share, 4),
+            "same": self.pairs.same,
+            "extra": self.pairs.extra,
+            "lost": self.pairs.lost,
             "disagreement": round(self.pairs.disagreement, 4),
-            "correlation": round(self.agreement.correlation, 4), "without_score": self.unsure,
-            "slowdown": round(self.slowdown, 3), "by_label": self.pairs.by_label(self.label_of),
-        }  # fmt: skip
+            "correlation": round(self.agreement.correlation, 4),
+            "without_score": self.unsure,
+            "slowdown": round(self.slowdown, 3),
+            "by_label": self.pairs.by_label(self.label_of),
+        }
 
 
 class Shadow:
     """One challenger over all streams. Used by the scorer's thread; `report` is read by any."""
 
     def __init__(
-        self, loaded: LoadedModel, lines: Sequence[StreamProcessor], share: float, *, clock: Clock = time.monotonic
+        self,
+        loaded: LoadedModel,
+        lines: Sequence[StreamProcessor],
+        share: float,
+        *,
+        clock: Clock = time.monotonic,
     ) -> None:
         self.loaded = loaded
         self.report = Report(loaded.network.ref.version, share=share, label_of=self._label)
@@ -99,9 +117,17 @@ class Shadow:
         self._behind_since = clock()
 
     def _label(self, incident: OpenedIncident) -> str | None:
-        boards = (line.said for line in self._lines if line.stream == incident.stream and line.said is not None)
+        boards = (
+            line.said
+            for line in self._lines
+            if line.stream == incident.stream and line.said is not None
+        )
         return next(
-            (board.word(incident.stream, incident.entity, seconds(incident.opened_at)) for board in boards), None
+            (
+                board.word(incident.stream, incident.entity, seconds(incident.opened_at))
+                for board in boards
+            ),
+            None,
         )
 
     def turn(self) -> bool:
@@ -134,7 +160,9 @@ class Shadow:
         return ShadowDetectors(partition, detectors)
 
     def _yield(self) -> None:
-        """Judging comes first: where it stays behind, half of the entities are let go. Each is judged by itself."""
+        """Judging comes first: where it stays behind, half of the entities are let go. Each is
+        judged by itself.
+        """
         now = self._clock()
         if all(line.mailbox.low for line in self._lines):
             self._behind_since = now
@@ -144,7 +172,9 @@ class Shadow:
             log.warning("shadow_share_halved", model=self.report.version, share=self.report.share)
 
     def _widen(self) -> None:
-        """Into a small share nobody may fall of those who are known: begin anew with more of them."""
+        """Into a small share nobody may fall of those who are known: begin anew with
+        more of them.
+        """
         nobody = all(twins.detectors[0].entities_active == 0 for twins in self._twins.values())
         if nobody and self._twins and self._entities and self.report.share < 1:
             self._twins.clear()
@@ -158,17 +188,27 @@ class Shadow:
 
     @property
     def _entities(self) -> int:
-        return sum(one.detectors[0].entities_active for line in self._lines for one in line.partitions)
+        return sum(
+            one.detectors[0].entities_active for line in self._lines for one in line.partitions
+        )
 
     def judged(
-        self, partition: Partition, batch: EventBatch, verdicts: Sequence[JudgedBatch], *, live: bool, took_s: float
+        self,
+        partition: Partition,
+        batch: EventBatch,
+        verdicts: Sequence[JudgedBatch],
+        *,
+        live: bool,
+        took_s: float,
     ) -> None:
         """The champion has judged this batch; `aloud` unless it was read again after a restart."""
         twins = self._twins.get(id(partition))
         if twins is None:
             return
         for key, (judge, verdict) in enumerate(zip(twins.detectors, verdicts, strict=True)):
-            self._compare(twins, judge, batch, verdict, key, live=live, took_s=took_s / len(verdicts))
+            self._compare(
+                twins, judge, batch, verdict, key, live=live, took_s=took_s / len(verdicts)
+            )
 
     def _compare(
         self,
@@ -225,7 +265,9 @@ class Shadow:
 
 
 class ShadowSlot:
-    """Where the challenger sits, on the scorer's thread. `offer` may come from any; None empties it."""
+    """Where the challenger sits, on the scorer's thread. `offer` may come from any; None empties
+    it.
+    """
 
     def __init__(self, state: ModelState, lines: Sequence[StreamProcessor]) -> None:
         self._state, self._lines = state, tuple(lines)

@@ -1,8 +1,10 @@
-"""A command under limits: `python -P -m streamer.lifecycle.subprocess_limits NICE DATA_BYTES CPU_S COMMAND...`
+"""A command under limits: `python -P -m streamer.lifecycle.subprocess_limits NICE DATA_BYTES CPU_S
+COMMAND...`
 
-The limits are set here, between fork and exec of a process with one thread: a daemon of many cannot do it safely.
-Memory is what the process may write to (RLIMIT_DATA), not its addresses: TensorFlow reserves four times what it uses
-(measured while training: 2.6 GiB of addresses, 0.6 GiB of data, 0.8 GiB resident with the libraries' files).
+The limits are set here, between fork and exec of a process with one thread: a daemon of many cannot
+do it safely. Memory is what the process may write to (RLIMIT_DATA), not its addresses: TensorFlow
+reserves four times what it uses (measured while training: 2.6 GiB of addresses, 0.6 GiB of data,
+0.8 GiB resident with the libraries' files).
 """
 
 from __future__ import annotations
@@ -25,13 +27,17 @@ def main(nice: int, data_bytes: int, cpu_s: int, command: list[str]) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (data_bytes, data_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 5))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with suppress(OSError):  # where memory runs out all the same, the kernel takes this one and not the daemon
+    with suppress(
+        OSError
+    ):  # where memory runs out all the same, the kernel takes this one and not the daemon
         Path("/proc/self/oom_score_adj").write_text("1000")
     os.execvp(command[0], command)
 
 
 def die_with_parent() -> None:
-    """Where the kernel can (Linux): whoever started this and is killed leaves no training behind."""
+    """Where the kernel can (Linux): whoever started this and is killed leaves no
+    training behind.
+    """
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 

@@ -1,4 +1,6 @@
-"""A child of low priority under limits of memory, time and threads, heard while it runs and ended as a group."""
+"""A child of low priority under limits of memory, time and threads, heard while it runs and ended
+as a group.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ from streamer.runtime import cpu_affinity
 
 LOOK_S = 0.2  # how late a stop or the end is seen
 FAREWELL_S = 1.0  # between the request to end and the kill
-CPU_SLACK = 1.5  # its processor seconds may exceed wall time times threads by so much before the kernel ends it
+# its processor seconds may exceed wall time times threads by so much before the kernel ends it
+CPU_SLACK = 1.5
 MAX_LINE = 1 << 16
 TAIL_LINES = 20  # of what is not progress, kept to say why it failed
 
@@ -41,21 +44,35 @@ class Limits:
         """The command line that sets them and becomes the command."""
         cpu_s = round(self.seconds * self.threads * CPU_SLACK) + 1
         numbers = [str(number) for number in (self.nice, self.memory_bytes, cpu_s)]
-        return [sys.executable, "-P", "-m", "streamer.lifecycle.subprocess_limits", *numbers, *command]
+        return [
+            sys.executable,
+            "-P",
+            "-m",
+            "streamer.lifecycle.subprocess_limits",
+            *numbers,
+            *command,
+        ]
 
     def environment(self) -> dict[str, str]:
-        """The environment with its threads counted for every library that has some, and without a GPU."""
+        """The environment with its threads counted for every library that has some, and without a
+        GPU.
+        """
         names = (
-            "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS",
+            "OMP_NUM_THREADS",
+            "OPENBLAS_NUM_THREADS",
+            "MKL_NUM_THREADS",
+            "TF_NUM_INTRAOP_THREADS",
             "TF_NUM_INTEROP_THREADS",
-        )  # fmt: skip
+        )
         counted = dict.fromkeys(names, str(self.threads))
         return os.environ | counted | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a child ended: its exit code (negative: by that signal), and whether we ended it, and why."""
+    """How a child ended: its exit code (negative: by that signal), and whether we ended it, and
+    why.
+    """
 
     code: int
     seconds: float
@@ -70,7 +87,11 @@ class Ended:
             return f"ended after {self.seconds:.0f} s, its limit{last}"
         if self.by_us == "stop":
             return f"stopped after {self.seconds:.0f} s"
-        how = f"by signal {-self.code} ({_signal(-self.code)})" if self.code < 0 else f"with exit code {self.code}"
+        how = (
+            f"by signal {-self.code} ({_signal(-self.code)})"
+            if self.code < 0
+            else f"with exit code {self.code}"
+        )
         return f"ended {how}{last}"
 
 
@@ -84,23 +105,30 @@ def run(
     env: Mapping[str, str] = MappingProxyType({}),
     clock: Clock = time.monotonic,
 ) -> Ended:
-    """Run to the end, `limits.seconds` or `stop`; then nothing of its process group is left. Its stdout is dropped.
+    """Run to the end, `limits.seconds` or `stop`; then nothing of its process group is left. Its
+    stdout is dropped.
 
-    The thread that calls it must live as long: the kernel kills the child when it ends, so a daemon that is killed
-    leaves nothing behind.
+    The thread that calls it must live as long: the kernel kills the child when it ends, so a daemon
+    that is killed leaves nothing behind.
 
     Lines of its standard error that are JSON objects go to `hear`, as they come.
     """
     began = clock()
     with cpu_affinity.unbound():
         child = subprocess.Popen(
-            limits.around(command), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            env={**limits.environment(), **env}, start_new_session=True,
-        )  # fmt: skip
+            limits.around(command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={**limits.environment(), **env},
+            start_new_session=True,
+        )
     assert child.stderr is not None
     lines = OutputLines(hear)
     try:
-        by_us = _attend(child, child.stderr.fileno(), lines, lambda: _why(began, limits, stop, clock))
+        by_us = _attend(
+            child, child.stderr.fileno(), lines, lambda: _why(began, limits, stop, clock)
+        )
     finally:
         _end(child, farewell_s)
         child.stderr.close()
@@ -114,7 +142,9 @@ def _why(began: float, limits: Limits, stop: Callable[[], bool], clock: Clock) -
     return "time" if clock() - began > limits.seconds else None
 
 
-def _attend(child: subprocess.Popen[bytes], pipe: int, lines: OutputLines, why: Callable[[], str | None]) -> str | None:
+def _attend(
+    child: subprocess.Popen[bytes], pipe: int, lines: OutputLines, why: Callable[[], str | None]
+) -> str | None:
     """Listen until it ends; the reason if we have to end it."""
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)

@@ -1,7 +1,8 @@
-"""What flowed through a stream lately, thinly: a sample of rows of a window of event time, and its incidents.
+"""What flowed through a stream lately, thinly: a sample of rows of a window of event time, and its
+incidents.
 
-The scorer's thread adds a batch at a time, any thread takes. The window is cut into slabs of event time; each keeps a
-bounded number of rows, every row with the same chance.
+The scorer's thread adds a batch at a time, any thread takes. The window is cut into slabs of event
+time; each keeps a bounded number of rows, every row with the same chance.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ class Slab:
         self.kept += len(block.draw)
         while self.kept > most:
             self.share /= 2
-            self.blocks = [one for one in (block.below(self.share) for block in self.blocks) if len(one.draw)]
+            self.blocks = [
+                one for one in (block.below(self.share) for block in self.blocks) if len(one.draw)
+            ]
             self.kept = sum(len(one.draw) for one in self.blocks)
 
 
@@ -71,7 +74,12 @@ class SampleBlock:
         if stay.all():
             return self
         return SampleBlock(
-            self.keys, self.entity[stay], self.time_s[stay], self.values[stay], self.score[stay], self.draw[stay]
+            self.keys,
+            self.entity[stay],
+            self.time_s[stay],
+            self.values[stay],
+            self.score[stay],
+            self.draw[stay],
         )
 
 
@@ -88,7 +96,9 @@ class TrafficSample:
         self._lock = threading.Lock()
 
     def see(self, batch: EventBatch, scores: Sequence[Scores]) -> None:
-        """Add a batch and the judgements of it, one per entity key; those of the first key are sampled."""
+        """Add a batch and the judgements of it, one per entity key; those of the first key are
+        sampled.
+        """
         judged = np.flatnonzero(scores[0].fate == Fate.SCORED)
         if not len(judged):
             return
@@ -111,7 +121,10 @@ class TrafficSample:
         with self._lock:
             slabs = list(self._slabs)
             blocks = [block for slab in slabs for block in slab.blocks]
-            incidents, rows = np.array([slab.incidents for slab in slabs], np.int64), sum(slab.rows for slab in slabs)
+            incidents, rows = (
+                np.array([slab.incidents for slab in slabs], np.int64),
+                sum(slab.rows for slab in slabs),
+            )
         if not blocks:
             return None
         span = slabs[-1].number - slabs[0].number + 1
@@ -130,7 +143,12 @@ class TrafficSample:
         rows, draw = rows[stay], draw[stay]
         if len(rows):
             block = SampleBlock(
-                batch.keys, batch.entity[rows, 0], batch.time_s[rows], batch.values[rows], score[rows], draw
+                batch.keys,
+                batch.entity[rows, 0],
+                batch.time_s[rows],
+                batch.values[rows],
+                score[rows],
+                draw,
             )
             slab.add(block, self._most)
 

@@ -1,7 +1,9 @@
-"""What a training learns from: the streams' past, what must not be learnt of it, and what it looked like.
+"""What a training learns from: the streams' past, what must not be learnt of it, and what it looked
+like.
 
-A Kafka stream is read from its log, without its group; a file again from its beginning; of everything else the daemon
-hands over the rows that it has recorded. All of it is bounded by retrain.history and retrain.max_rows.
+A Kafka stream is read from its log, without its group; a file again from its beginning; of
+everything else the daemon hands over the rows that it has recorded. All of it is bounded by
+retrain.history and retrain.max_rows.
 """
 
 from __future__ import annotations
@@ -33,13 +35,16 @@ log = structlog.get_logger()
 
 Recorded = Mapping[str, Sequence[Series]]  # by stream
 Stop = Callable[[], bool]
-# A row that a person called normal counts twice in the loss: it was an alarm, so rows like it are few.
+# A row that a person called normal counts twice in the loss: it was an alarm, so rows like it are
+# few.
 SAID_NORMAL = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """The rows of all streams, and for each piece of them (P,) whether its clock carries anything."""
+    """The rows of all streams, and for each piece of them (P,) whether its clock
+    carries anything.
+    """
 
     rows: Rows
     weight: F32  # (P, L) of each row in the loss; 0 where it must not be learnt
@@ -55,7 +60,13 @@ class Past:
 
 
 def past_of(
-    config: Config, retrain: Retrain, *, now_s: float, journal: Journal | None, recorded: Recorded, stop: Stop
+    config: Config,
+    retrain: Retrain,
+    *,
+    now_s: float,
+    journal: Journal | None,
+    recorded: Recorded,
+    stop: Stop,
 ) -> dict[str, list[Series]]:
     """The series of every stream that has a past. InputError if none has."""
     share = retrain.max_rows // len(config.streams)
@@ -66,7 +77,9 @@ def past_of(
             found[stream.name] = series
     if not found:
         kinds = ", ".join(f"{stream.name} ({stream.source.kind})" for stream in config.streams)
-        raise InputError(f"no stream has rows to learn from: {kinds}; let the daemon retrain, it records them")
+        raise InputError(
+            f"no stream has rows to learn from: {kinds}; let the daemon retrain, it records them"
+        )
     return found
 
 
@@ -74,25 +87,34 @@ def counted(past: Mapping[str, Sequence[Series]]) -> int:
     return sum(len(one) for series in past.values() for one in series)
 
 
-def gathered(config: Config, past: Mapping[str, Sequence[Series]], spec: ModelSpec, journal: Journal | None) -> Past:
-    """Everything in the form a training takes. InputError where there is too little, or nothing ever changes."""
+def gathered(
+    config: Config, past: Mapping[str, Sequence[Series]], spec: ModelSpec, journal: Journal | None
+) -> Past:
+    """Everything in the form a training takes. InputError where there is too little, or nothing
+    ever changes.
+    """
     every = [one for series in past.values() for one in series]
     refuse_constant(every)
     rows = rows_of(every, needed=rows_needed(spec))
     known = {name: _periods(journal, name, series) for name, series in past.items()}
-    weight = np.stack([
-        weights(rows.time_s[piece], entity, known[stream]) for piece, (stream, entity) in enumerate(rows.owner)
-    ])  # fmt: skip
+    weight = np.stack(
+        [
+            weights(rows.time_s[piece], entity, known[stream])
+            for piece, (stream, entity) in enumerate(rows.owner)
+        ]
+    )
     rows.mask[:] = weight == 0
     several = len(past) > 1
     rhythm = {stream.name: stream.rhythm for stream in config.streams}
     return Past(
-        rows, weight, np.array([rhythm[stream] for stream, _ in rows.owner], bool),
+        rows,
+        weight,
+        np.array([rhythm[stream] for stream, _ in rows.owner], bool),
         tuple(_name(*owner, several=several) for owner in rows.owner),
         [label for name, some in known.items() for label in _labels(name, some, several=several)],
         profiles(past, known, float(config.drift.window), config.drift.rows),
         (float(rows.time_s.min()), float(rows.time_s.max())),
-    )  # fmt: skip
+    )
 
 
 def rows_needed(spec: ModelSpec) -> int:
@@ -101,26 +123,41 @@ def rows_needed(spec: ModelSpec) -> int:
 
 
 def refuse_constant(series: Sequence[Series]) -> None:
-    """InputError if no channel of any entity ever changes: a model of it would find everything strange."""
+    """InputError if no channel of any entity ever changes: a model of it would find everything
+    strange.
+    """
     for one in series:
-        if any(np.ptp(column[~np.isnan(column)]) > 0 for column in one.values.T if not np.isnan(column).all()):
+        if any(
+            np.ptp(column[~np.isnan(column)]) > 0
+            for column in one.values.T
+            if not np.isnan(column).all()
+        ):
             return
-    raise InputError(f"every channel of all {len(series)} entities is constant or missing: there is nothing to learn")
+    raise InputError(
+        f"every channel of all {len(series)} entities is constant or missing: there is nothing to "
+        f"learn"
+    )
 
 
 def weights(time_s: F64, entity: str, known: Sequence[Period]) -> F32:
-    """What each row (L,) of an entity counts in a training: 0 where it must not be learnt, SAID_NORMAL where a person
-    called it normal, else 1. On every row the last word of a person counts, and an incident only where nobody spoke.
+    """What each row (L,) of an entity counts in a training: 0 where it must not be learnt,
+    SAID_NORMAL where a person called it normal, else 1. On every row the last word of a person
+    counts, and an incident only where nobody spoke.
     """
     found = np.ones(len(time_s), np.float32)
     for period in sorted(known, key=lambda one: one.rank):
         if period.holds(entity):
-            found[(time_s >= period.start_s) & (time_s <= period.end_s)] = SAID_NORMAL if period.learnt else 0
+            found[(time_s >= period.start_s) & (time_s <= period.end_s)] = (
+                SAID_NORMAL if period.learnt else 0
+            )
     return found
 
 
 def profiles(
-    past: Mapping[str, Sequence[Series]], known: Mapping[str, Sequence[Period]], window_s: float, rows: int
+    past: Mapping[str, Sequence[Series]],
+    known: Mapping[str, Sequence[Period]],
+    window_s: float,
+    rows: int,
 ) -> dict[str, Any]:
     """What each stream looked like, where its past is as long as what it will be held against."""
     found: dict[str, Any] = {}
@@ -132,18 +169,31 @@ def profiles(
 
 
 def sample_of(series: Sequence[Series], known: Sequence[Period], rows: int) -> DriftSample:
-    """At most `rows` rows of the past, each with the same chance, without those that must not be learnt."""
+    """At most `rows` rows of the past, each with the same chance, without those that must not be
+    learnt.
+    """
     learnt = np.concatenate([weights(one.time_s, one.entity, known) > 0 for one in series])
     entity = np.repeat(np.arange(len(series), dtype=np.int32), [len(one) for one in series])
-    time_s, values = np.concatenate([s.time_s for s in series]), np.concatenate([s.values for s in series])
+    time_s, values = (
+        np.concatenate([s.time_s for s in series]),
+        np.concatenate([s.values for s in series]),
+    )
     index = np.flatnonzero(learnt)
     if len(index) > rows:
         index = np.sort(np.random.default_rng(0).choice(index, rows, replace=False))
-    return DriftSample(tuple(one.entity for one in series), entity[index], time_s[index], values[index])
+    return DriftSample(
+        tuple(one.entity for one in series), entity[index], time_s[index], values[index]
+    )
 
 
 def _series(
-    config: Config, stream: Stream, retrain: Retrain, now_s: float, recorded: Recorded, most: int, stop: Stop
+    config: Config,
+    stream: Stream,
+    retrain: Retrain,
+    now_s: float,
+    recorded: Recorded,
+    most: int,
+    stop: Stop,
 ) -> list[Series]:
     if stream.name in recorded:
         series = list(recorded[stream.name])
@@ -176,27 +226,49 @@ def _recent(series: Sequence[Series], history_s: float) -> list[Series]:
 def _periods(journal: Journal | None, stream: str, series: Sequence[Series]) -> list[Period]:
     if journal is None:
         return []
-    first_s, last_s = min(float(s.time_s[0]) for s in series), max(float(s.time_s[-1]) for s in series)
+    first_s, last_s = (
+        min(float(s.time_s[0]) for s in series),
+        max(float(s.time_s[-1]) for s in series),
+    )
     found = periods(journal, stream, first_s, last_s)
     for lost in (one for one in found if one.kind == FORGOTTEN):
-        log.warning("journal_too_small", stream=stream, not_learnt_s=min(lost.end_s, last_s) - first_s)
+        log.warning(
+            "journal_too_small", stream=stream, not_learnt_s=min(lost.end_s, last_s) - first_s
+        )
     return found
 
 
 def _labels(stream: str, known: Sequence[Period], *, several: bool) -> list[dict[str, Any]]:
     return [
-        {"start_s": start_s, "end_s": end_s, "entity": _name(stream, one.entity, several=several) or None}
-        for one in known if one.kind == LabelKind.CONFIRMED for start_s, end_s in standing(one, known)
-    ]  # fmt: skip
+        {
+            "start_s": start_s,
+            "end_s": end_s,
+            "entity": _name(stream, one.entity, several=several) or None,
+        }
+        for one in known
+        if one.kind == LabelKind.CONFIRMED
+        for start_s, end_s in standing(one, known)
+    ]
 
 
 def standing(word: Period, known: Sequence[Period]) -> list[tuple[float, float]]:
     """What is left of a person's word, both ends inside, where nobody said anything of it later."""
     left = [(word.start_s, word.end_s)]
     for later in (one for one in known if one.rank > word.rank and one.holds(word.entity)):
-        before, behind = math.nextafter(later.start_s, -math.inf), math.nextafter(later.end_s, math.inf)
-        cut = [((start_s, min(end_s, before)), (max(start_s, behind), end_s)) for start_s, end_s in left]
-        left = [(start_s, end_s) for pair in cut for start_s, end_s in pair if start_s <= end_s and start_s < math.inf]
+        before, behind = (
+            math.nextafter(later.start_s, -math.inf),
+            math.nextafter(later.end_s, math.inf),
+        )
+        cut = [
+            ((start_s, min(end_s, before)), (max(start_s, behind), end_s))
+            for start_s, end_s in left
+        ]
+        left = [
+            (start_s, end_s)
+            for pair in cut
+            for start_s, end_s in pair
+            if start_s <= end_s and start_s < math.inf
+        ]
     return left
 
 

@@ -1,6 +1,7 @@
 """How much one core carries: JSON lines of many entities through decoder and detector, in process.
 
-The load is made up (slow waves, noise, rare spikes), the code is the production code. Axes: E entities, C channels.
+The load is made up (slow waves, noise, rare spikes), the code is the production code. Axes: E
+entities, C channels.
 """
 
 from __future__ import annotations
@@ -23,13 +24,16 @@ from streamer.settings import DetectSettings
 PERIOD_S = 10.0
 START_S = 1.7e9
 PARTS = 5  # the measured stretch is cut into so many, for the range
-# Of all values: some 1,400 an hour among 10,000 entities of 4 channels. Writing an alert takes a few milliseconds.
+# Of all values: some 1,400 an hour among 10,000 entities of 4 channels. Writing an alert takes a
+# few milliseconds.
 SPIKES = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How much is sent. `warm`, `measured`: events of each entity before and on the clock; `rows`: events of a poll."""
+    """How much is sent. `warm`, `measured`: events of each entity before and on the clock; `rows`:
+    events of a poll.
+    """
 
     entities: int = 10_000
     channels: int = 4
@@ -55,7 +59,8 @@ class Carried:
     low: float  # slowest and fastest fifth of the stretch
     high: float
     decode_share: float
-    cpu_share: float  # of the time on the clock, how much this process computed; below 1 the machine was shared
+    # of the time on the clock, how much this process computed; below 1 the machine was shared
+    cpu_share: float
     p50_ms: float
     p99_ms: float
     max_ms: float
@@ -77,7 +82,11 @@ class LoadRounds:
     def next(self) -> EventBatch:
         """The next event of every entity."""
         rng, shape = self._rng, self._phase.shape
-        wave = 1 + 0.2 * np.sin(self._phase + 2 * np.pi * self._round / 60) + 0.05 * rng.standard_normal(shape)
+        wave = (
+            1
+            + 0.2 * np.sin(self._phase + 2 * np.pi * self._round / 60)
+            + 0.05 * rng.standard_normal(shape)
+        )
         spike = (rng.random(shape) < SPIKES) * rng.standard_normal(shape) * 5
         values = (self._level * (wave + spike)).astype(np.float32)  # (E, C)
         when = START_S + self._round * PERIOD_S + self._jitter
@@ -85,7 +94,9 @@ class LoadRounds:
         offset = np.arange(shape[0], dtype=np.int64) + self._round * shape[0]
         self._round += 1
         entity = order[:, None].astype(np.int32)
-        return EventBatch("bench", "bench", 0, self._keys, entity, when[order], values[order], offset)
+        return EventBatch(
+            "bench", "bench", 0, self._keys, entity, when[order], values[order], offset
+        )
 
 
 def lines_of(batch: EventBatch, names: tuple[str, ...]) -> list[bytes]:
@@ -102,8 +113,11 @@ def measure(
     """Warm every entity up, then time decoding and detection over `measured` events of each."""
     settings = DetectSettings(
         stream="bench", channels=load.names, max_entities=load.entities, profile=load.profile
-    )  # fmt: skip
-    detector, world = Detector(settings, scorer, spec, prior), LoadRounds(load.entities, load.channels, load.seed)
+    )
+    detector, world = (
+        Detector(settings, scorer, spec, prior),
+        LoadRounds(load.entities, load.channels, load.seed),
+    )
     for _ in range(load.warm):
         _process(detector, world.next(), load.rows)
     lines = [line for _ in range(load.measured) for line in lines_of(world.next(), load.names)]
@@ -126,7 +140,9 @@ def _process(detector: Detector, batch: EventBatch, rows: int) -> None:
 def _timed(
     detector: Detector, lines: list[bytes], load: Load, clock: Clock, cpu: Clock
 ) -> tuple[NDArray[np.float64], int]:
-    """Rows, decoding seconds, all seconds and computed seconds of every poll (N, 4); and the number of alerts."""
+    """Rows, decoding seconds, all seconds and computed seconds of every poll (N, 4); and the number
+    of alerts.
+    """
     decoder = JsonDecoder(RecordFields(load.names, ("entity",), "time", "s"), stream="bench")
     polls, alerts = [], 0
     for start in range(0, len(lines), load.rows):
@@ -140,12 +156,24 @@ def _timed(
 
 
 def _rates(polls: NDArray[np.float64], rows: int) -> dict[str, float]:
-    parts = [float(part[:, 0].sum() / part[:, 2].sum()) for part in np.array_split(polls, min(PARTS, len(polls)))]
+    parts = [
+        float(part[:, 0].sum() / part[:, 2].sum())
+        for part in np.array_split(polls, min(PARTS, len(polls)))
+    ]
     count, decode, whole, computed = polls.sum(axis=0)
     full = polls[polls[:, 0] == rows] if rows in polls[:, 0] else polls
-    (p50, p99), cpu_p99 = np.percentile(full[:, 2] * 1e3, [50, 99]), np.percentile(full[:, 3] * 1e3, 99)
+    (p50, p99), cpu_p99 = (
+        np.percentile(full[:, 2] * 1e3, [50, 99]),
+        np.percentile(full[:, 3] * 1e3, 99),
+    )
     return {
-        "events_per_s": float(count / whole), "low": min(parts), "high": max(parts),
-        "decode_share": float(decode / whole), "cpu_share": float(computed / whole), "cpu_p99_ms": float(cpu_p99),
-        "p50_ms": float(p50), "p99_ms": float(p99), "max_ms": float(full[:, 2].max() * 1e3),
-    }  # fmt: skip
+        "events_per_s": float(count / whole),
+        "low": min(parts),
+        "high": max(parts),
+        "decode_share": float(decode / whole),
+        "cpu_share": float(computed / whole),
+        "cpu_p99_ms": float(cpu_p99),
+        "p50_ms": float(p50),
+        "p99_ms": float(p99),
+        "max_ms": float(full[:, 2].max() * 1e3),
+    }

@@ -1,7 +1,7 @@
 """Scores and labels from files, for evaluation: what `streamer score` wrote, and what people know.
 
-Labels are JSON windows, `[[start, end], ...]` or `{"file.csv": [[start, end], ...]}`, or a CSV with a column of 0 and
-1, one line per scored row.
+Labels are JSON windows, `[[start, end], ...]` or `{"file.csv": [[start, end], ...]}`, or a CSV with
+a column of 0 and 1, one line per scored row.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ LABEL_NAMES = ("label", "anomaly", "is_anomaly", "attack", "class", "target", "y
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Columns of a score file, rejected rows left out. `by_time` False: the axis is the row number."""
+    """Columns of a score file, rejected rows left out. `by_time` False: the axis is the
+    row number.
+    """
 
     row: I64  # (N,)
     axis: F64  # (N,) seconds since 1970, or row numbers
@@ -41,17 +43,23 @@ def read_scores(path: Path) -> Scored:
         raise InputError(f"{path}: holds no scored rows")
     if not needed <= rows[0].keys():
         missing = ", ".join(sorted(needed - rows[0].keys()))
-        raise InputError(f"{path}: has no column {missing}; is it a file that `streamer score --scores` wrote?")
+        raise InputError(
+            f"{path}: has no column {missing}; is it a file that `streamer score --scores` wrote?"
+        )
     kept = [row for row in rows if row["status"] != "rejected"]
     number = np.array([_number(path, row, "row") for row in kept], np.int64)
     times = [_time(path, row["time"]) for row in kept]
     by_time = bool(times) and all(time is not None for time in times)
     axis = np.array(times if by_time else number, np.float64)
-    score, alarm = (np.array([_number(path, row, name) for row in kept]) for name in ("score", "alarm"))
+    score, alarm = (
+        np.array([_number(path, row, name) for row in kept]) for name in ("score", "alarm")
+    )
     return Scored(number, axis, score, alarm, by_time)
 
 
-def read_windows(path: Path, scored: Scored, *, name: str | None = None, column: str | None = None) -> list[Window]:
+def read_windows(
+    path: Path, scored: Scored, *, name: str | None = None, column: str | None = None
+) -> list[Window]:
     """Labelled windows on the axis of the scores. InputError where the labels do not fit."""
     if path.suffix.lower() == ".json":
         return json_windows(path, by_time=scored.by_time, name=name)
@@ -69,7 +77,9 @@ def json_windows(path: Path, *, by_time: bool, name: str | None = None) -> list[
     try:
         return [(_bound(start, by_time), _bound(end, by_time)) for start, end in found]
     except (TypeError, ValueError) as exc:
-        raise InputError(f"{path}: windows must be pairs [start, end] of times or rows: {exc}") from exc
+        raise InputError(
+            f"{path}: windows must be pairs [start, end] of times or rows: {exc}"
+        ) from exc
 
 
 def _named(path: Path, table: dict[str, Any], name: str | None) -> Any:
@@ -78,7 +88,9 @@ def _named(path: Path, table: dict[str, Any], name: str | None) -> Any:
     matches = [key for key in table if key == name or Path(key).stem == Path(name).stem]
     if len(matches) != 1:
         problem = "no file" if not matches else f"{len(matches)} files"
-        raise InputError(f"{path}: {problem} named {name!r}; there are: {', '.join(sorted(table)[:5])}, ...")
+        raise InputError(
+            f"{path}: {problem} named {name!r}; there are: {', '.join(sorted(table)[:5])}, ..."
+        )
     return table[matches[0]]
 
 
@@ -86,12 +98,16 @@ def _bound(value: Any, by_time: bool) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     if not by_time:
-        raise ValueError(f"the rows have no times, so {value!r} has no place among them; give row numbers")
+        raise ValueError(
+            f"the rows have no times, so {value!r} has no place among them; give row numbers"
+        )
     return seconds(str(value))
 
 
 def seconds(text: str) -> float:
-    """Seconds since 1970 of an ISO 8601 time; UTC where it names no zone. ValueError if it is none."""
+    """Seconds since 1970 of an ISO 8601 time; UTC where it names no zone. ValueError if
+    it is none.
+    """
     when = dt.datetime.fromisoformat(text)
     return (when if when.tzinfo else when.replace(tzinfo=dt.UTC)).timestamp()
 
@@ -102,10 +118,16 @@ def _labelled(path: Path, scored: Scored, column: str | None) -> Bool:
     chosen = column or next((name for name in names if name.lower() in LABEL_NAMES), None)
     if chosen is None or chosen not in names:
         asked = f"column {column!r}" if column else "label column"
-        raise InputError(f"{path}: has no {asked}; it has: {', '.join(names)}. Say which with --column")
+        raise InputError(
+            f"{path}: has no {asked}; it has: {', '.join(names)}. Say which with --column"
+        )
     if len(scored.row) and len(rows) <= int(scored.row.max()):
-        raise InputError(f"{path}: {len(rows)} rows of labels for {int(scored.row.max()) + 1} scored rows")
-    label = np.array([row[chosen].strip().lower() not in {"", "0", "0.0", "false", "no"} for row in rows])
+        raise InputError(
+            f"{path}: {len(rows)} rows of labels for {int(scored.row.max()) + 1} scored rows"
+        )
+    label = np.array(
+        [row[chosen].strip().lower() not in {"", "0", "0.0", "false", "no"} for row in rows]
+    )
     return np.asarray(label[scored.row], dtype=bool)
 
 
@@ -124,7 +146,9 @@ def _number(path: Path, row: dict[str, str], name: str) -> float:
     try:
         return float(row[name])
     except ValueError as exc:
-        raise InputError(f"{path}: row {row.get('row')}: {name} is {row[name]!r}, not a number") from exc
+        raise InputError(
+            f"{path}: row {row.get('row')}: {name} is {row[name]!r}, not a number"
+        ) from exc
 
 
 def _time(path: Path, text: str) -> float | None:

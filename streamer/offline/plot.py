@@ -1,7 +1,8 @@
-"""The picture of a scored series: what was seen, what was expected, how strange it was, and where an alarm fired.
+"""The picture of a scored series: what was seen, what was expected, how strange it was, and where
+an alarm fired.
 
-Needs matplotlib (the [console] extra), loaded only when a picture is drawn. Colours are Okabe and Ito's (2008), which
-colour-blind readers can tell apart.
+Needs matplotlib (the [console] extra), loaded only when a picture is drawn. Colours are Okabe and
+Ito's (2008), which colour-blind readers can tell apart.
 """
 
 from __future__ import annotations
@@ -38,18 +39,34 @@ LINE, BAND, SCORE, ALARM, WARMING = "#22303c", "#56b4e9", "#0072b2", "#d55e00", 
 LABEL, LABEL_EDGE = "#f0e442", "#e6b800"
 
 STYLE = {
-    "font.family": "DejaVu Sans", "font.size": 10.5, "axes.edgecolor": GRID, "axes.labelcolor": FAINT,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False, "axes.grid": True,
-    "axes.grid.axis": "y", "grid.color": GRID, "grid.linewidth": 0.8, "axes.axisbelow": True, "text.color": INK,
-    "xtick.color": FAINT, "ytick.color": FAINT, "xtick.major.size": 0, "ytick.major.size": 0,
-    "axes.formatter.useoffset": False, "figure.facecolor": "white",
+    "font.family": "DejaVu Sans",
+    "font.size": 10.5,
+    "axes.edgecolor": GRID,
+    "axes.labelcolor": FAINT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "text.color": INK,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "axes.formatter.useoffset": False,
+    "figure.facecolor": "white",
     "text.parse_math": False,
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """All that a plot says. `windows` are labelled spans on the time axis, `footer` one line of counts."""
+    """All that a plot says. `windows` are labelled spans on the time axis, `footer` one line of
+    counts.
+    """
 
     title: str
     track: Track
@@ -60,7 +77,9 @@ class Picture:
 
 
 def draw(picture: Picture, path: Path) -> None:
-    """Write the picture, PNG or by the suffix of `path`. BackendError without matplotlib, SinkError if unwritable."""
+    """Write the picture, PNG or by the suffix of `path`. BackendError without matplotlib, SinkError
+    if unwritable.
+    """
     with _matplotlib():
         figure = _figure(picture)
         try:
@@ -90,10 +109,18 @@ def _figure(picture: Picture) -> Figure:
     ratios = [1.0] * len(shown) + [max(0.55, 0.2 * len(shown)), max(0.4, 0.15 * len(shown))]
     left = MARGIN + 0.0062 * max(13, *(min(len(picture.track.channels[i]), NAME) for i in shown))
     panels = figure.subplots(
-        len(ratios), 1, sharex=True,
-        gridspec_kw={"height_ratios": ratios, "left": left, "right": 0.945, "top": 0.87,
-                     "bottom": 0.105 + 0.026 * said, "hspace": 0.09},
-    )  # fmt: skip
+        len(ratios),
+        1,
+        sharex=True,
+        gridspec_kw={
+            "height_ratios": ratios,
+            "left": left,
+            "right": 0.945,
+            "top": 0.87,
+            "bottom": 0.105 + 0.026 * said,
+            "hspace": 0.09,
+        },
+    )
     x = _axis(picture)
     for panel, channel in zip(panels[:-2], shown, strict=True):
         _channel(panel, picture, x, channel)
@@ -112,7 +139,9 @@ def _figure(picture: Picture) -> Figure:
 
 
 def involved_channels(track: Track, limit: int = MAX_PANELS) -> list[int]:
-    """The channels that carry most of the score of alarm rows (of all rows where none fired), in the file's order."""
+    """The channels that carry most of the score of alarm rows (of all rows where none fired), in
+    the file's order.
+    """
     count = len(track.channels)
     if count <= limit:
         return list(range(count))
@@ -128,14 +157,18 @@ def _axis(picture: Picture) -> F64:
 
 
 def bucket_edges(x: F64, columns: int = COLUMNS) -> I64:
-    """First row of each of at most `columns` groups of neighbouring rows (all rows where there are few)."""
+    """First row of each of at most `columns` groups of neighbouring rows (all rows where there are
+    few).
+    """
     if len(x) <= 2 * columns:
         return np.arange(len(x))
     return np.unique(np.linspace(0, len(x), columns, endpoint=False).astype(np.int64))
 
 
 def envelope(x: F64, y: F32, edges: I64) -> tuple[F64, F64]:
-    """The line through the lowest and highest value of each group: no spike is lost. NaN where a group has no value."""
+    """The line through the lowest and highest value of each group: no spike is lost. NaN where a
+    group has no value.
+    """
     if len(edges) == len(x):
         return x, y.astype(np.float64)
     low = np.fmin.reduceat(y, edges)
@@ -160,7 +193,16 @@ def _channel(panel: Axes, picture: Picture, x: F64, channel: int) -> None:
     _line(panel, x, track.values[:, channel], edges)
     fired = np.flatnonzero(track.alarm >= 1)
     blamed = fired[_blamed(track, fired, channel)]
-    panel.plot(x[blamed], track.values[blamed, channel], "o", color=ALARM, ms=6, mec="white", mew=1.0, zorder=5)
+    panel.plot(
+        x[blamed],
+        track.values[blamed, channel],
+        "o",
+        color=ALARM,
+        ms=6,
+        mec="white",
+        mew=1.0,
+        zorder=5,
+    )
     _limits(panel, track.values[:, channel], low, high)
     _name(panel, track.channels[channel])
 
@@ -173,9 +215,16 @@ def _name(panel: Axes, name: str, note: str = "") -> None:
     lines += [(note, -7, {"fontsize": 9, "color": FAINT})] if note else []
     for text, up, look in lines:
         panel.annotate(
-            _shortened(text, NAME), (0, 0.5), xycoords="axes fraction", xytext=(-8, up), textcoords="offset points",
-            ha="right", va="center", annotation_clip=False, **look,
-        )  # fmt: skip
+            _shortened(text, NAME),
+            (0, 0.5),
+            xycoords="axes fraction",
+            xytext=(-8, up),
+            textcoords="offset points",
+            ha="right",
+            va="center",
+            annotation_clip=False,
+            **look,
+        )
     panel.yaxis.tick_right()
 
 
@@ -183,7 +232,9 @@ def _ticks(panel: Axes, *, tall: bool) -> None:
     """Few, and none at the edge of a low panel, where it would meet its neighbour's."""
     from matplotlib.ticker import MaxNLocator
 
-    panel.yaxis.set_major_locator(MaxNLocator(nbins=5) if tall else MaxNLocator(nbins=3, prune="both", min_n_ticks=1))
+    panel.yaxis.set_major_locator(
+        MaxNLocator(nbins=5) if tall else MaxNLocator(nbins=3, prune="both", min_n_ticks=1)
+    )
 
 
 def _line(panel: Axes, x: F64, y: F32, edges: I64) -> None:
@@ -200,7 +251,9 @@ def _blamed(track: Track, fired: I64, channel: int) -> Bool:
 
 
 def _limits(panel: Axes, y: F32, low: F64, high: F64) -> None:
-    """The series decides the scale; the band may leave the panel, but not by making the series flat."""
+    """The series decides the scale; the band may leave the panel, but not by making the series
+    flat.
+    """
     known = y[~np.isnan(y)]
     if not known.size:
         panel.set_ylim(0, 1)
@@ -209,10 +262,15 @@ def _limits(panel: Axes, y: F32, low: F64, high: F64) -> None:
     room = 0.25 * max(top - bottom, 1e-9)
     with np.errstate(all="ignore"):
         inner = [
-            value for value in (np.nanmin(low, initial=np.inf), np.nanmax(high, initial=-np.inf)) if np.isfinite(value)
+            value
+            for value in (np.nanmin(low, initial=np.inf), np.nanmax(high, initial=-np.inf))
+            if np.isfinite(value)
         ]
     if inner:
-        bottom, top = max(bottom - room, min(bottom, inner[0])), min(top + room, max(top, inner[-1]))
+        bottom, top = (
+            max(bottom - room, min(bottom, inner[0])),
+            min(top + room, max(top, inner[-1])),
+        )
     pad = 0.06 * max(top - bottom, 1e-3 * max(abs(top), abs(bottom), 1e-9))
     panel.set_ylim(bottom - pad, top + pad)
 
@@ -230,7 +288,16 @@ def _score(panel: Axes, picture: Picture, x: F64) -> None:
 def _alarm(panel: Axes, picture: Picture, x: F64) -> None:
     """The decision, and the line at which it fires."""
     edges, alarm = bucket_edges(x), picture.track.alarm
-    panel.fill_between(x[edges], 0, _peaks(alarm, edges), color=ALARM, alpha=0.35, linewidth=0.6, step="mid", zorder=1)
+    panel.fill_between(
+        x[edges],
+        0,
+        _peaks(alarm, edges),
+        color=ALARM,
+        alpha=0.35,
+        linewidth=0.6,
+        step="mid",
+        zorder=1,
+    )
     fired = np.flatnonzero(alarm >= 1)
     panel.plot(x[fired], alarm[fired], "o", color=ALARM, ms=6, mec="white", mew=1.0, zorder=5)
     panel.axhline(1.0, color=ALARM, linewidth=1.0, linestyle=(0, (5, 4)), zorder=2)
@@ -250,7 +317,9 @@ def _spans(panel: Axes, picture: Picture) -> None:
         room = max(thinnest - (finish - begin), 0.0) / 2
         start, end = begin - room, finish + room
         panel.axvspan(start / scale, end / scale, color=LABEL, alpha=0.22, linewidth=0, zorder=0)
-        panel.axvspan(start / scale, end / scale, 0.0, 0.03, color=LABEL_EDGE, linewidth=0, zorder=4)
+        panel.axvspan(
+            start / scale, end / scale, 0.0, 0.03, color=LABEL_EDGE, linewidth=0, zorder=4
+        )
     judged = np.flatnonzero(picture.track.fate == Fate.SCORED)
     if judged.size and judged[0] > 0:
         panel.axvspan(x[0], x[judged[0]], color=WARMING, alpha=0.35, linewidth=0, zorder=0)
@@ -279,21 +348,63 @@ def _numbers(panel: Axes, x: F64, rows: Sequence[int]) -> None:
             continue
         last = float(x[row])
         panel.annotate(
-            str(number), (last, 1.0), xycoords=("data", "axes fraction"), xytext=(0, 4), textcoords="offset points",
-            ha="center", va="bottom", fontsize=9.5, color="white", fontweight="bold",
-            bbox={"boxstyle": "round,pad=0.22", "facecolor": ALARM, "edgecolor": "none"}, annotation_clip=False,
-        )  # fmt: skip
+            str(number),
+            (last, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 4),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontsize=9.5,
+            color="white",
+            fontweight="bold",
+            bbox={"boxstyle": "round,pad=0.22", "facecolor": ALARM, "edgecolor": "none"},
+            annotation_clip=False,
+        )
 
 
 def _words(figure: Figure, picture: Picture, shown: Sequence[int]) -> None:
-    figure.text(MARGIN, 0.955, _shortened(picture.title, 60), fontsize=17, fontweight="bold", color=INK, va="center")
-    figure.text(MARGIN, 0.918, _shortened(_subtitle(picture, len(shown))), fontsize=10.5, color=FAINT, va="center")
+    figure.text(
+        MARGIN,
+        0.955,
+        _shortened(picture.title, 60),
+        fontsize=17,
+        fontweight="bold",
+        color=INK,
+        va="center",
+    )
+    figure.text(
+        MARGIN,
+        0.918,
+        _shortened(_subtitle(picture, len(shown))),
+        fontsize=10.5,
+        color=FAINT,
+        va="center",
+    )
     _legend(figure, picture)
-    strongest = sorted(range(len(picture.alerts)), key=lambda i: -picture.alerts[i].score)[:SENTENCES]
+    strongest = sorted(range(len(picture.alerts)), key=lambda i: -picture.alerts[i].score)[
+        :SENTENCES
+    ]
     for line, index in enumerate(sorted(strongest)):
         y = 0.042 + 0.026 * (len(strongest) - 1 - line)
-        figure.text(MARGIN, y, str(index + 1), fontsize=10, fontweight="bold", color=ALARM, va="center", ha="right")
-        figure.text(MARGIN + 0.008, y, _shortened(picture.alerts[index].summary), fontsize=10, color=INK, va="center")
+        figure.text(
+            MARGIN,
+            y,
+            str(index + 1),
+            fontsize=10,
+            fontweight="bold",
+            color=ALARM,
+            va="center",
+            ha="right",
+        )
+        figure.text(
+            MARGIN + 0.008,
+            y,
+            _shortened(picture.alerts[index].summary),
+            fontsize=10,
+            color=INK,
+            va="center",
+        )
     figure.text(MARGIN, 0.016, _shortened(picture.footer), fontsize=9.5, color=FAINT, va="center")
 
 
@@ -302,7 +413,11 @@ def _subtitle(picture: Picture, shown: int) -> str:
     named = bool(picture.track.entity) and picture.track.entity not in picture.title
     parts = [f"entity {picture.track.entity}"] if named else []
     parts.append(f"{len(picture.track.row):,} rows")
-    parts.append(f"the {shown} most involved of {total} channels" if shown < total else _plural(total, "channel"))
+    parts.append(
+        f"the {shown} most involved of {total} channels"
+        if shown < total
+        else _plural(total, "channel")
+    )
     parts.append(_plural(len(picture.alerts), "alert"))
     return "   ·   ".join(parts)
 
@@ -324,7 +439,9 @@ def _legend(figure: Figure, picture: Picture) -> None:
         Line2D([], [], color=LINE, linewidth=1.4, label="observed"),
         Patch(facecolor=BAND, alpha=0.45, label="expected"),
         Line2D([], [], color=SCORE, linewidth=1.6, label="score"),
-        Line2D([], [], marker="o", color=ALARM, linestyle=(0, (5, 4)), mec="white", ms=8, label="alarm"),
+        Line2D(
+            [], [], marker="o", color=ALARM, linestyle=(0, (5, 4)), mec="white", ms=8, label="alarm"
+        ),
     ]
     if picture.windows:
         handles.append(Patch(facecolor=LABEL_EDGE, alpha=0.8, label="labelled"))

@@ -1,6 +1,8 @@
-"""How good a scored series is, given labels: what an operator would have seen, and how well the score ranks.
+"""How good a scored series is, given labels: what an operator would have seen, and how well the
+score ranks.
 
-Never point-adjusted: one hit inside a labelled window does not turn its other rows into hits. Axes: N rows.
+Never point-adjusted: one hit inside a labelled window does not turn its other rows into hits. Axes:
+N rows.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ Window = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Alarms against labelled windows, and the ranking against labelled rows. None = nothing to divide by."""
+    """Alarms against labelled windows, and the ranking against labelled rows. None = nothing to
+    divide by.
+    """
 
     rows: int
     windows: int
@@ -45,11 +49,17 @@ class Quality:
 
 
 def judge(time_s: F64, score: F64, fired: Bool, windows: Sequence[Window]) -> Quality:
-    """Rate a series by its labelled windows, both ends inside. All arrays (N,), times rising or nearly so."""
+    """Rate a series by its labelled windows, both ends inside. All arrays (N,), times rising or
+    nearly so.
+    """
     inside = rows_inside(time_s, windows)
     labelled = inside >= 0
     firsts = [_first_alarm(time_s, fired & (inside == k)) for k in range(len(windows))]
-    delays = [first - start for first, (start, _) in zip(firsts, windows, strict=True) if first is not None]
+    delays = [
+        first - start
+        for first, (start, _) in zip(firsts, windows, strict=True)
+        if first is not None
+    ]
     return Quality(
         rows=len(time_s),
         windows=len(windows),
@@ -75,17 +85,23 @@ def rows_inside(time_s: F64, windows: Sequence[Window]) -> np.ndarray:
 def windows_of(time_s: F64, label: Bool) -> list[Window]:
     """Runs of labelled rows as windows on the time axis."""
     edge = np.flatnonzero(np.diff(np.concatenate([[0], label.astype(np.int8), [0]])))
-    return [(float(time_s[a]), float(time_s[b - 1])) for a, b in zip(edge[::2], edge[1::2], strict=True)]
+    return [
+        (float(time_s[a]), float(time_s[b - 1])) for a, b in zip(edge[::2], edge[1::2], strict=True)
+    ]
 
 
 def average_precision(label: Bool, score: F64) -> float | None:
-    """Sum of precision x gain in recall over all thresholds; equal scores are one threshold. None without positives."""
+    """Sum of precision x gain in recall over all thresholds; equal scores are one threshold. None
+    without positives.
+    """
     positives = int(np.count_nonzero(label))
     if positives == 0:
         return None
     order = np.argsort(-score, kind="stable")
     hits = np.cumsum(label[order])
-    last = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)  # last row of each run of equal scores
+    last = np.append(
+        np.flatnonzero(np.diff(score[order])), len(score) - 1
+    )  # last row of each run of equal scores
     precision, recall = hits[last] / (last + 1), hits[last] / positives
     return float(np.sum(precision * np.diff(recall, prepend=0.0)))
 

@@ -1,4 +1,6 @@
-"""Pushing recorded rows at their pace: when a row is due, which time it bears, and the loop that carries it out."""
+"""Pushing recorded rows at their pace: when a row is due, which time it bears, and the loop that
+carries it out.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ FIRST_SKIPPED = 3
 class Pushes(Protocol):
     """Where records go: see connect.kafka.push."""
 
-    def send(self, value: bytes, key: bytes | None = None, timestamp_ms: int | None = None) -> bool: ...
+    def send(
+        self, value: bytes, key: bytes | None = None, timestamp_ms: int | None = None
+    ) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,8 @@ class Account:
 def shift_s(survey: FileSurvey, *, now_s: float, speed: float) -> float:
     """Seconds to add to every time so that the last row is pushed at the time that it bears.
 
-    At the recorded speed every row is; faster ones bear times that lie in the past at first, and none in the future.
+    At the recorded speed every row is; faster ones bear times that lie in the past at first, and
+    none in the future.
     """
     return now_s + survey.span_s / speed - survey.last_s
 
@@ -61,7 +66,9 @@ def round_s(survey: FileSurvey) -> float:
 
 @dataclass(slots=True)
 class RowPace:
-    """When a row is due: `speed` seconds of its time pass in one second. What is out of order waits for nothing."""
+    """When a row is due: `speed` seconds of its time pass in one second. What is out of order waits
+    for nothing.
+    """
 
     speed: float
     clock: Clock
@@ -80,7 +87,9 @@ def moments(
     rows: FileRows, plan: ReplayPlan, survey: FileSurvey | None, now_s: float, account: Account
 ) -> Iterator[Row]:
     """The rows to push, each with its new time in the record; round after round in a loop."""
-    first_s = 0.0 if survey is None or not plan.shift else shift_s(survey, now_s=now_s, speed=plan.speed)
+    first_s = (
+        0.0 if survey is None or not plan.shift else shift_s(survey, now_s=now_s, speed=plan.speed)
+    )
     while True:
         by_s = first_s + (0.0 if survey is None else account.rounds * round_s(survey))
         yield from _one_round(rows, plan.limit, by_s, account)
@@ -112,7 +121,9 @@ def push_all(
     account: Account,
     tell: Callable[[], None],
 ) -> None:
-    """Push every row when it is due, until the last one or the stop event. `tell` is called a few times a second."""
+    """Push every row when it is due, until the last one or the stop event. `tell` is called a few
+    times a second.
+    """
     next_s = pace.clock() + TURN_S
     for row in rows:
         key, value = encode(row.record)

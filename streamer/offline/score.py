@@ -1,6 +1,8 @@
-"""A file in, a score per row out: the production pipeline over a finite source, causally, one row after the other.
+"""A file in, a score per row out: the production pipeline over a finite source, causally, one row
+after the other.
 
-`streamer score` and `streamer backtest` are both this loop; they differ only in where their settings come from.
+`streamer score` and `streamer backtest` are both this loop; they differ only in where their
+settings come from.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ class Joint:
 
 
 class Panel:
-    """Judges of the same events by different entity keys; each row keeps the verdict of the judge most alarmed."""
+    """Judges of the same events by different entity keys; each row keeps the verdict of the judge
+    most alarmed.
+    """
 
     def __init__(self, detectors: Sequence[RowDetector]) -> None:
         self._detectors = detectors
@@ -51,16 +55,22 @@ class Panel:
 
 def gravest(views: Sequence[Scores]) -> Scores:
     """Row by row the view with the highest alarm, then the highest score, then the first."""
-    alarm, score = (np.stack([getattr(view, name) for view in views]) for name in ("alarm", "score"))
+    alarm, score = (
+        np.stack([getattr(view, name) for view in views]) for name in ("alarm", "score")
+    )
     tied = alarm == alarm.max(axis=0)
     best = np.argmax(np.where(tied, score, -1), axis=0)  # (N,)
     rows = np.arange(len(best))
-    return Scores(*(np.stack([getattr(view, name) for view in views])[best, rows] for name in _SCORE_COLUMNS))
+    return Scores(
+        *(np.stack([getattr(view, name) for view in views])[best, rows] for name in _SCORE_COLUMNS)
+    )
 
 
 @dataclass(slots=True)
 class ReplayResult:
-    """What one replay did. `fates` counts every record read, by Fate; alarms are rows with alarm >= 1."""
+    """What one replay did. `fates` counts every record read, by Fate; alarms are rows with alarm >=
+    1.
+    """
 
     fates: I64 = field(default_factory=lambda: np.zeros(len(Fate), np.int64))
     reasons: dict[str, int] = field(default_factory=dict)  # why records were rejected
@@ -80,7 +90,11 @@ class ReplayResult:
     @property
     def days(self) -> float:
         """Event time in which an alarm was possible, in days; 0 where nothing was judged."""
-        return max(self.last_s - self.judged_first_s, 0.0) / DAY_S if np.isfinite(self.judged_first_s) else 0.0
+        return (
+            max(self.last_s - self.judged_first_s, 0.0) / DAY_S
+            if np.isfinite(self.judged_first_s)
+            else 0.0
+        )
 
     @property
     def rows_per_s(self) -> float:
@@ -96,12 +110,18 @@ class Outputs:
     progress: Callable[[int], None] = lambda rows: None
 
 
-def replay(source: Source, judge: RowDetector, outputs: Outputs, *, clock: Clock, fit_rows: int = 0) -> ReplayResult:
-    """Score a source to its end. Rows before `fit_rows` only teach: they are `warming` and raise nothing."""
+def replay(
+    source: Source, judge: RowDetector, outputs: Outputs, *, clock: Clock, fit_rows: int = 0
+) -> ReplayResult:
+    """Score a source to its end. Rows before `fit_rows` only teach: they are `warming` and raise
+    nothing.
+    """
     outcome, began = ReplayResult(), clock()
     while (poll := source.poll(POLL_S)) is not None:
         if poll.records:
-            for batch, scores in _judged(poll, judge, outputs, outcome, fit_rows, len(source.channels)):
+            for batch, scores in _judged(
+                poll, judge, outputs, outcome, fit_rows, len(source.channels)
+            ):
                 _count(outcome, batch, scores)
                 outputs.rows(batch, scores)
             outputs.progress(poll.records)
@@ -110,7 +130,12 @@ def replay(source: Source, judge: RowDetector, outputs: Outputs, *, clock: Clock
 
 
 def _judged(
-    poll: Poll, judge: RowDetector, outputs: Outputs, outcome: ReplayResult, fit_rows: int, channels: int
+    poll: Poll,
+    judge: RowDetector,
+    outputs: Outputs,
+    outcome: ReplayResult,
+    fit_rows: int,
+    channels: int,
 ) -> list[tuple[EventBatch, Scores]]:
     done = []
     for batch in poll.batches:
@@ -123,7 +148,9 @@ def _judged(
     return whole_rows(done, poll.rejected, channels)
 
 
-def _taught_then_judged(batch: EventBatch, judge: RowDetector, fit_rows: int) -> tuple[Scores, list[Alert]]:
+def _taught_then_judged(
+    batch: EventBatch, judge: RowDetector, fit_rows: int
+) -> tuple[Scores, list[Alert]]:
     taught = int(np.searchsorted(batch.offset, fit_rows))
     if taught == 0:
         verdict = judge.process(batch)
@@ -137,14 +164,20 @@ def _taught_then_judged(batch: EventBatch, judge: RowDetector, fit_rows: int) ->
 
 def silenced(scores: Scores) -> Scores:
     """The same rows as `warming`: no score, no alarm; forecasts stay."""
-    fate = np.where(scores.fate == Fate.SCORED, np.uint8(Fate.WARMING), scores.fate).astype(np.uint8)
+    fate = np.where(scores.fate == Fate.SCORED, np.uint8(Fate.WARMING), scores.fate).astype(
+        np.uint8
+    )
     zero = np.zeros_like(scores.score)
-    return Scores(fate, zero, zero, np.zeros_like(scores.parts), scores.expected, scores.low, scores.high)
+    return Scores(
+        fate, zero, zero, np.zeros_like(scores.parts), scores.expected, scores.low, scores.high
+    )
 
 
 def joined(pieces: Sequence[Scores]) -> Scores:
     """Scores of consecutive batches as one."""
-    columns: list[Any] = [np.concatenate([getattr(piece, name) for piece in pieces]) for name in _SCORE_COLUMNS]
+    columns: list[Any] = [
+        np.concatenate([getattr(piece, name) for piece in pieces]) for name in _SCORE_COLUMNS
+    ]
     return Scores(*columns)
 
 
@@ -156,7 +189,9 @@ def chosen(scores: Scores, index: slice | NDArray[Any]) -> Scores:
 def whole_rows(
     done: list[tuple[EventBatch, Scores]], rejected: Sequence[Rejected], channels: int
 ) -> list[tuple[EventBatch, Scores]]:
-    """The rows of one poll in input order, rejected records as rows without time, entity and values."""
+    """The rows of one poll in input order, rejected records as rows without time, entity and
+    values.
+    """
     if not rejected:
         return done
     batch, scores = done[-1] if done else _no_rows(channels)
@@ -171,7 +206,9 @@ def whole_rows(
 
 def _no_rows(channels: int) -> tuple[EventBatch, Scores]:
     blank, none = np.zeros((0, channels), np.float32), np.zeros(0)
-    batch = EventBatch("", "", 0, (), np.zeros((0, 1), np.int32), none, blank, none.astype(np.int64))
+    batch = EventBatch(
+        "", "", 0, (), np.zeros((0, 1), np.int32), none, blank, none.astype(np.int64)
+    )
     return batch, _blank_scores(0, channels)
 
 
@@ -181,14 +218,18 @@ def _placeholders(like: EventBatch, rejected: Sequence[Rejected]) -> tuple[Event
     offset = np.array([record.offset for record in rejected], np.int64)
     values = np.full((n, channels), np.nan, np.float32)
     keys = (*like.keys, "")
-    batch = EventBatch(like.stream, like.topic, like.partition, keys, entity, np.full(n, np.nan), values, offset)
+    batch = EventBatch(
+        like.stream, like.topic, like.partition, keys, entity, np.full(n, np.nan), values, offset
+    )
     return batch, _blank_scores(n, channels)
 
 
 def _blank_scores(n: int, channels: int) -> Scores:
     zero, nothing = np.zeros(n, np.float32), np.full((n, channels), np.nan, np.float32)
     fate = np.full(n, Fate.DEAD_LETTERED, np.uint8)
-    return Scores(fate, zero, zero, np.zeros((n, channels + 1), np.float32), nothing, nothing, nothing)
+    return Scores(
+        fate, zero, zero, np.zeros((n, channels + 1), np.float32), nothing, nothing, nothing
+    )
 
 
 def _note(outcome: ReplayResult, alert: Alert) -> None:
@@ -235,7 +276,9 @@ class Track:
 
 
 class TrackRecorder:
-    """Keeps judged rows in memory for a plot, at most `limit_rows`; `full` says that later rows were not kept."""
+    """Keeps judged rows in memory for a plot, at most `limit_rows`; `full` says that later rows
+    were not kept.
+    """
 
     def __init__(self, channels: tuple[str, ...], limit_rows: int = PLOT_ROWS) -> None:
         self.channels, self.limit_rows = channels, limit_rows
@@ -263,16 +306,30 @@ class TrackRecorder:
 
     def track(self, entity: str) -> Track:
         """All kept rows of one entity; ValueError if there is none."""
-        pieces = [_of_entity(batch, scores, entity) for batch, scores in self._kept if entity in batch.keys]
+        pieces = [
+            _of_entity(batch, scores, entity)
+            for batch, scores in self._kept
+            if entity in batch.keys
+        ]
         if not pieces:
             raise ValueError(f"no rows of entity {entity!r} were kept")
-        return Track(entity, self.channels, *(np.concatenate(column) for column in zip(*pieces, strict=True)))
+        return Track(
+            entity, self.channels, *(np.concatenate(column) for column in zip(*pieces, strict=True))
+        )
 
 
 def _of_entity(batch: EventBatch, scores: Scores, entity: str) -> tuple[np.ndarray, ...]:
     mine = (batch.entity[:, 0] == batch.keys.index(entity)) & (scores.fate != Fate.DEAD_LETTERED)
     columns = (
-        batch.offset, batch.time_s, batch.values, scores.expected, scores.low, scores.high,
-        scores.score, scores.alarm, scores.parts, scores.fate,
-    )  # fmt: skip
+        batch.offset,
+        batch.time_s,
+        batch.values,
+        scores.expected,
+        scores.low,
+        scores.high,
+        scores.score,
+        scores.alarm,
+        scores.parts,
+        scores.fate,
+    )
     return tuple(column[mine] for column in columns)

@@ -1,4 +1,5 @@
-"""Sources read to their end as raw history for training: rectangles of consecutive rows of one entity each.
+"""Sources read to their end as raw history for training: rectangles of consecutive rows of one
+entity each.
 
 Axes: P pieces, L rows, C channels.
 """
@@ -16,8 +17,11 @@ from streamer.event import F32, F64, Bool, EventBatch
 from streamer.protocols import Source
 
 POLL_S = 1.0
-LONGEST = 8192  # rows of a piece: long enough for every season that the network can use, short enough to hold out often
-# Longer pieces may leave out so much of what the best length would keep: long histories are worth more than a few rows.
+# rows of a piece: long enough for every season that the network can use, short enough to hold out
+# often
+LONGEST = 8192
+# Longer pieces may leave out so much of what the best length would keep: long histories are worth
+# more than a few rows.
 KEPT_SHARE = 0.9
 
 
@@ -41,7 +45,9 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Pieces of equal length. `left_out` rows belong to entities or remainders that are too short."""
+    """Pieces of equal length. `left_out` rows belong to entities or remainders that are
+    too short.
+    """
 
     values: F32  # (P, L, C), NaN = missing
     time_s: F64  # (P, L) ascending
@@ -62,7 +68,9 @@ def read_rows(source: Source, *, needed: int, windows: Sequence[tuple[float, flo
 def read_batches(
     source: Source, *, most: int | None = None, stop: Callable[[], bool] = lambda: False
 ) -> deque[EventBatch]:
-    """What a source brings until its end or `stop`; whole batches, about the `most` newest rows of it."""
+    """What a source brings until its end or `stop`; whole batches, about the `most` newest rows of
+    it.
+    """
     kept: deque[EventBatch] = deque()
     rows = 0
     while not stop() and (poll := source.poll(POLL_S)) is not None:
@@ -92,15 +100,21 @@ def _ordered(pieces: Sequence[tuple[F64, F32]]) -> tuple[F64, F32]:
 
 
 def rows_of(series: Sequence[Series], *, needed: int) -> Rows:
-    """Series cut into pieces of one length; channels that a stream does not have are missing in its pieces.
+    """Series cut into pieces of one length; channels that a stream does not have are missing in its
+    pieces.
 
     InputError if none has `needed` rows.
     """
     long = [one for one in series if len(one) >= needed]
     if not long:
         most = max(map(len, series), default=0)
-        raise InputError(f"training needs {needed} rows of an entity, the longest of {len(series)} has {most}")
-    length, channels = piece_length([len(one) for one in long]), max(one.values.shape[1] for one in long)
+        raise InputError(
+            f"training needs {needed} rows of an entity, the longest of {len(series)} has {most}"
+        )
+    length, channels = (
+        piece_length([len(one) for one in long]),
+        max(one.values.shape[1] for one in long),
+    )
     pieces = [
         ((one.stream, one.entity), time_s, _widened(values, channels))
         for one in long
@@ -126,6 +140,8 @@ def _widened(values: F32, channels: int) -> F32:
 
 
 def pieces_of(time_s: F64, values: F32, length: int) -> list[tuple[F64, F32]]:
-    """The newest `length` rows, the `length` before them, and so on; what remains at the old end is left out."""
+    """The newest `length` rows, the `length` before them, and so on; what remains at the old end is
+    left out.
+    """
     ends = range(len(time_s), length - 1, -length)
     return [(time_s[end - length : end], values[end - length : end]) for end in ends]

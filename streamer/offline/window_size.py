@@ -1,9 +1,9 @@
 """How far back a stream depends on itself: what a window has to hold.
 
-Per entity and channel: the autocorrelation of the values at lags 1 to LONGEST, as far as it exceeds what a series that
-depends on nothing beyond the lags before would show by chance (Bartlett 1946). The *need* is the lag within which SHARE
-of that dependency lies. The suggestion is the 95th percentile of the needs, so that almost every entity has what it
-needs. Axes: L rows, K lags.
+Per entity and channel: the autocorrelation of the values at lags 1 to LONGEST, as far as it exceeds
+what a series that depends on nothing beyond the lags before would show by chance (Bartlett 1946).
+The *need* is the lag within which SHARE of that dependency lies. The suggestion is the 95th
+percentile of the needs, so that almost every entity has what it needs. Axes: L rows, K lags.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ DEVIATIONS = 3.5  # of chance: one of 200 lags exceeds it in one series of ten
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A window in events; the needs it follows from, by entity and channel; and how many series said nothing."""
+    """A window in events; the needs it follows from, by entity and channel; and how many series
+    said nothing.
+    """
 
     window: int
     needs: tuple[int, ...]
@@ -49,7 +51,9 @@ def need(found: F64) -> int:
 
 
 def profile(values: np.ndarray) -> F64 | None:
-    """How much the value at each lag 1..LONGEST says (K,); None where nothing does. Missing values are the mean."""
+    """How much the value at each lag 1..LONGEST says (K,); None where nothing does. Missing values
+    are the mean.
+    """
     known = ~np.isnan(values)
     if known.sum() < LEAST_ROWS or np.ptp(values[known]) == 0:
         return None

@@ -12,18 +12,24 @@ from streamer.event import I64, U8, Expired, Fate, Rejected
 
 
 def crowded(in_flight: int, *, events_per_s: float, backlog_s: float) -> bool:
-    """Whether judging what is in flight takes longer than `backlog_s`. With an unknown speed, anything does."""
+    """Whether judging what is in flight takes longer than `backlog_s`. With an unknown speed,
+    anything does.
+    """
     return in_flight > events_per_s * backlog_s
 
 
 def best_fate(fates: Sequence[U8]) -> U8:
-    """One fate per record (N,) from one per entity key: the most fortunate, because a record judged once is judged."""
+    """One fate per record (N,) from one per entity key: the most fortunate, because a record judged
+    once is judged.
+    """
     return np.minimum.reduce(list(fates))
 
 
 @dataclass(slots=True)
 class RecordAccounting:
-    """Counts of records. `received` is written by the reader only, everything else by the scorer only."""
+    """Counts of records. `received` is written by the reader only, everything else by the scorer
+    only.
+    """
 
     stream: str
     received: int = 0
@@ -55,7 +61,9 @@ class RecordAccounting:
 
     @property
     def in_flight(self) -> int:
-        """Received and not settled. Reads the settled side first: a reading from another thread is never negative."""
+        """Received and not settled. Reads the settled side first: a reading from another thread is
+        never negative.
+        """
         settled = self.settled
         return self.received - settled
 

@@ -1,4 +1,6 @@
-"""Polls that wait for the judge are judged as one: a wave costs 2 ms whether it holds five events or a hundred."""
+"""Polls that wait for the judge are judged as one: a wave costs 2 ms whether it holds five events
+or a hundred.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from streamer.event import EventBatch, Lease, Poll
 
 
 def is_plain(poll: Poll) -> bool:
-    """Whether it brought events and nothing else, so that nothing comes between it and its neighbours."""
+    """Whether it brought events and nothing else, so that nothing comes between it and its
+    neighbours.
+    """
     return not (poll.rejected or poll.revoked or poll.assigned or poll.expired)
 
 
@@ -24,16 +28,26 @@ def joined(polls: Sequence[Poll]) -> Poll:
 
 
 def concatenated(batches: Sequence[EventBatch]) -> EventBatch:
-    """Batches of one lease in the order of its log as one, under a common dictionary of entities."""
+    """Batches of one lease in the order of its log as one, under a common dictionary of
+    entities.
+    """
     first = batches[0]
     if len(batches) == 1:
         return first
     code: dict[str, int] = {}
-    recoded = [np.array([code.setdefault(key, len(code)) for key in one.keys], np.int32) for one in batches]
+    recoded = [
+        np.array([code.setdefault(key, len(code)) for key in one.keys], np.int32) for one in batches
+    ]
     traces = {offset: trace for one in batches for offset, trace in (one.traces or {}).items()}
     return EventBatch(
-        first.stream, first.topic, first.partition, tuple(code),
+        first.stream,
+        first.topic,
+        first.partition,
+        tuple(code),
         np.concatenate([codes[one.entity] for codes, one in zip(recoded, batches, strict=True)]),
-        np.concatenate([one.time_s for one in batches]), np.concatenate([one.values for one in batches]),
-        np.concatenate([one.offset for one in batches]), first.epoch, traces or None,
-    )  # fmt: skip
+        np.concatenate([one.time_s for one in batches]),
+        np.concatenate([one.values for one in batches]),
+        np.concatenate([one.offset for one in batches]),
+        first.epoch,
+        traces or None,
+    )

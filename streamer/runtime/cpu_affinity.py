@@ -1,6 +1,7 @@
 """On which processor cores this process runs, and how a child that it starts gets away from them.
 
-Reader, scorer and the client's threads take turns at one interpreter: on one core they find the caches warm.
+Reader, scorer and the client's threads take turns at one interpreter: on one core they find the
+caches warm.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ from contextlib import contextmanager
 from streamer.errors import ConfigError
 
 PATH = "runtime.cores"
-_before: Set[int] = frozenset()  # where the process might run before it was bound; empty: it never was
+_before: Set[int] = (
+    frozenset()
+)  # where the process might run before it was bound; empty: it never was
 
 
 def bind(cores: Sequence[int]) -> None:
-    """Keep this thread, and all that it starts from now on, on these cores; none named: on all as before.
+    """Keep this thread, and all that it starts from now on, on these cores; none named: on all as
+    before.
 
     ConfigError where a core is not there, or where the system offers no choice.
     """
@@ -24,7 +28,9 @@ def bind(cores: Sequence[int]) -> None:
     if not cores:
         return
     if not hasattr(os, "sched_setaffinity"):
-        raise ConfigError(PATH, "this system does not let a process choose its cores; leave it away", list(cores))
+        raise ConfigError(
+            PATH, "this system does not let a process choose its cores; leave it away", list(cores)
+        )
     ours = os.sched_getaffinity(0)
     if missing := sorted(set(cores) - ours):
         raise ConfigError(PATH, f"this process may run on cores {sorted(ours)}", missing)

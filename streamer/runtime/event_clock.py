@@ -11,10 +11,12 @@ from streamer.event import F64
 
 @dataclass(slots=True)
 class EventClock:
-    """Event time of the newest data, running on with the wall clock while a live source has nothing to say.
+    """Event time of the newest data, running on with the wall clock while a live source has nothing
+    to say.
 
-    `pace` is the event seconds that pass in a second: 1 for a live source, N for a replay at N times its speed, 0 for a
-    replay flat out, where only the data move the time and every run is the same.
+    `pace` is the event seconds that pass in a second: 1 for a live source, N for a replay at N
+    times its speed, 0 for a replay flat out, where only the data move the time and every run is the
+    same.
     """
 
     pace: float
@@ -22,14 +24,19 @@ class EventClock:
     _wall_s: float | None = None
 
     def heard(self, time_s: F64) -> None:
-        """Data came. Their median, not their maximum: one event stamped in the far future must not silence the rest."""
+        """Data came. Their median, not their maximum: one event stamped in the far future must not
+        silence the rest.
+        """
         known = time_s[np.isfinite(time_s)]
         if known.size:
             self.now_s = _median(known)
-            self._wall_s = None  # the time up to now is in the data: the wall clock counts from the next look on
+            # the time up to now is in the data: the wall clock counts from the next look on
+            self._wall_s = None
 
     def run_on(self, wall_s: float, *, flowing: bool) -> None:
-        """Wall time passed. It counts only while the source was well and everything read was judged."""
+        """Wall time passed. It counts only while the source was well and everything read was
+        judged.
+        """
         elapsed_s = 0.0 if self._wall_s is None else max(wall_s - self._wall_s, 0.0)
         self._wall_s = wall_s
         if flowing and self.now_s is not None:

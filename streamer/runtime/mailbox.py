@@ -1,4 +1,6 @@
-"""What two threads share: a bounded queue that refuses instead of blocking, and a cell for commit positions."""
+"""What two threads share: a bounded queue that refuses instead of blocking, and a cell for commit
+positions.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,14 @@ _offset = attrgetter("offset")
 
 
 class Mailbox(Generic[T]):
-    """A bounded first-in-first-out queue between one producer and one consumer; only the waits of the producer wait."""
+    """A bounded first-in-first-out queue between one producer and one consumer; only the waits of
+    the producer wait.
+    """
 
     def __init__(self, capacity: int, bell: threading.Event | None = None) -> None:
-        """`bell` is set whenever the consumer may have something to do; it can be shared by several mailboxes."""
+        """`bell` is set whenever the consumer may have something to do; it can be shared by several
+        mailboxes.
+        """
         if capacity < 1:
             raise ValueError(f"a mailbox holds at least one item, got capacity {capacity}")
         self.capacity = capacity
@@ -48,7 +54,9 @@ class Mailbox(Generic[T]):
             self._room.wait(timeout_s)
 
     def wait_idle(self, timeout_s: float) -> bool:
-        """For the producer: until the consumer is done with all it was offered; False if it is not by then."""
+        """For the producer: until the consumer is done with all it was offered; False if it is not
+        by then.
+        """
         return self._idle.wait(timeout_s)
 
     @property
@@ -69,7 +77,9 @@ class Mailbox(Generic[T]):
         return True
 
     def finish(self, *leftovers: T) -> None:
-        """No more offers; `leftovers` are taken in even beyond the capacity, so that stopping loses nothing."""
+        """No more offers; `leftovers` are taken in even beyond the capacity, so that stopping loses
+        nothing.
+        """
         with self._lock:
             self._items.extend(leftovers)
             self._finished = True
@@ -97,7 +107,9 @@ class Mailbox(Generic[T]):
 
 
 class Positions:
-    """Commit positions on their way from the thread that earns them to the thread that owns the source."""
+    """Commit positions on their way from the thread that earns them to the thread that owns the
+    source.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -107,7 +119,9 @@ class Positions:
         """Later positions replace earlier ones; a position never goes back."""
         with self._lock:
             for lease, position in positions.items():
-                self._waiting[lease] = max(position, self._waiting.get(lease, position), key=_offset)
+                self._waiting[lease] = max(
+                    position, self._waiting.get(lease, position), key=_offset
+                )
 
     def take(self) -> dict[Lease, Position]:
         with self._lock:

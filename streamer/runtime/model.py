@@ -40,7 +40,9 @@ class ModelState:
     trained_s: float | None = None  # seconds since 1970
     problem: str | None = None  # why the version that the registry names does not judge
     challenger: ModelRef | None = None
-    disagreement: float | None = None  # of champion and challenger: the share of their alerts that only one raised
+    disagreement: float | None = (
+        None  # of champion and challenger: the share of their alerts that only one raised
+    )
     report: Summarised | None = None  # of the challenger's trial
     swaps: Counter[str] = field(default_factory=Counter)  # by outcome
 
@@ -69,7 +71,8 @@ class LoadedModel:
 def load_configured(config: Config) -> LoadedModel:
     """As `load_model`, with the configured registry opened for so long.
 
-    ConfigError if its folder is not there; where retraining is configured it is made, for what will be published.
+    ConfigError if its folder is not there; where retraining is configured it is made, for what will
+    be published.
     """
     registry = open_registry(config, create=config.retrain is not None)
     if registry is None:
@@ -79,10 +82,12 @@ def load_configured(config: Config) -> LoadedModel:
 
 
 def load_model(model: Model, registry: Registry | None = None) -> LoadedModel:
-    """The configured network. If its bundle cannot be used: the registry's previous one, else the baseline, loudly.
+    """The configured network. If its bundle cannot be used: the registry's previous one, else the
+    baseline, loudly.
 
-    A registry whose alias is not set yet leaves it to the starter bundle. BackendError if the backend that was asked
-    for by name is not installed, ConfigError if a key is none: these are wishes, not damages.
+    A registry whose alias is not set yet leaves it to the starter bundle. BackendError if the
+    backend that was asked for by name is not installed, ConfigError if a key is none: these are
+    wishes, not damages.
     """
     trust, problems = trust_for(model), list[str]()
     if model.backend == "baseline":
@@ -98,7 +103,9 @@ def load_model(model: Model, registry: Registry | None = None) -> LoadedModel:
 
 def network_of(model: Model, bundle: Bundle) -> LoadedModel:
     """A bundle on the configured backend."""
-    return LoadedModel(open_scorer(bundle, model.backend, model.threads), bundle.spec, bundle.calibration)
+    return LoadedModel(
+        open_scorer(bundle, model.backend, model.threads), bundle.spec, bundle.calibration
+    )
 
 
 def _opened(model: Model, directory: Path, trust: Trust, problems: list[str]) -> LoadedModel:
@@ -124,7 +131,12 @@ def _of_registry(registry: Registry, name: str) -> Path:
     except StoreError:
         unset = False  # it is away; what is remembered here may do
     if unset:
-        log.warning("model_not_promoted_yet", alias=name, instead="starter", fix="streamer model promote VERSION")
+        log.warning(
+            "model_not_promoted_yet",
+            alias=name,
+            instead="starter",
+            fix="streamer model promote VERSION",
+        )
         return artifact.PRETRAINED
     return registry.path(name)
 
@@ -134,12 +146,16 @@ def _joined(problems: list[str]) -> str:
 
 
 def trust_for(model: Model) -> Trust:
-    """Whose signatures count, a `check` for artifact.load. ConfigError names the key that is none."""
+    """Whose signatures count, a `check` for artifact.load. ConfigError names the key
+    that is none.
+    """
     return trust_of(model.keys, required=model.require_signature)
 
 
 def trusted(directory: Path, trust: Trust) -> Bundle:
-    """A bundle, verified. CorruptBundle or SchemaMismatch if it cannot be used, UntrustedBundle if it may not be."""
+    """A bundle, verified. CorruptBundle or SchemaMismatch if it cannot be used, UntrustedBundle if
+    it may not be.
+    """
     # The starter bundle is part of the program: who could alter it could alter the check.
     return artifact.load(directory, None if directory == artifact.PRETRAINED else trust)
 

@@ -1,4 +1,6 @@
-"""Which log positions may be committed: a ticket closes when all that it brought is judged, acknowledged and kept."""
+"""Which log positions may be committed: a ticket closes when all that it brought is judged,
+acknowledged and kept.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,9 @@ Places = Mapping[Lease, int]
 def next_offsets(poll: Poll, known: Lease | None = None) -> dict[Lease, int]:
     """First offset still needed after this poll, per lease.
 
-    Rejected records of a source without partitions carry no lease: they count for the poll's only one, else for
-    `known` (the stream's only lease so far), else the events behind them in the log carry them along.
+    Rejected records of a source without partitions carry no lease: they count for the poll's only
+    one, else for `known` (the stream's only lease so far), else the events behind them in the log
+    carry them along.
     """
     after: dict[Lease, int] = {}
     for batch in poll.batches:
@@ -61,11 +64,15 @@ class Ticket:
 
 
 class Tickets:
-    """Open tickets of one stream, oldest first, and the watermark of every lease: up to there all is settled."""
+    """Open tickets of one stream, oldest first, and the watermark of every lease: up to there all
+    is settled.
+    """
 
     def __init__(self) -> None:
         self._open: deque[Ticket] = deque()
-        self._floors: dict[Lease, int] = {}  # nothing below is ever committed: it was, before the lease came
+        self._floors: dict[
+            Lease, int
+        ] = {}  # nothing below is ever committed: it was, before the lease came
         self._leases: set[Lease] = set()
 
     def __len__(self) -> int:
@@ -89,13 +96,17 @@ class Tickets:
         return closed
 
     def earned(self, closed: list[Ticket], holds: Callable[[Lease], bool]) -> dict[Lease, int]:
-        """What to commit once these tickets are closed: never for a lease that is gone, never backwards."""
+        """What to commit once these tickets are closed: never for a lease that is gone, never
+        backwards.
+        """
         merged: dict[Lease, int] = {}
         for ticket in closed:
             for lease, offset in ticket.after.items():
                 _raise(merged, lease, offset)
         return {
-            lease: offset for lease, offset in merged.items() if holds(lease) and offset > self._floors.get(lease, -1)
+            lease: offset
+            for lease, offset in merged.items()
+            if holds(lease) and offset > self._floors.get(lease, -1)
         }
 
     def revoke(self, lease: Lease) -> None:

@@ -1,4 +1,6 @@
-"""Alerts and dead letters on their way out: kept until acknowledged, bounded, retried, in order, never dropped."""
+"""Alerts and dead letters on their way out: kept until acknowledged, bounded, retried, in order,
+never dropped.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +22,22 @@ T = TypeVar("T")
 
 # What a sink holds for longer without acknowledging it makes the service unready.
 GRACE_S = 5.0
-# How often a sink that is still delivering is asked whether it is done, and one that says what is wrong.
+# How often a sink that is still delivering is asked whether it is done, and one that says what is
+# wrong.
 ASK_EVERY_S, ASK_UNWELL_S = 0.01, 0.25
 
 
 class Outlet(Generic[T]):
-    """One sink and what it has not acknowledged. Used by the scorer thread; others only read its numbers."""
+    """One sink and what it has not acknowledged. Used by the scorer thread; others only read its
+    numbers.
+    """
 
     def __init__(
-        self, name: str, sink: Outgoing[T], backoff: Backoff | None = None, clock: Clock = time.monotonic
+        self,
+        name: str,
+        sink: Outgoing[T],
+        backoff: Backoff | None = None,
+        clock: Clock = time.monotonic,
     ) -> None:
         self.name = name
         self.acknowledged = 0  # sequence number: everything up to here is delivered
@@ -53,7 +62,9 @@ class Outlet(Generic[T]):
         self._waiting.append((sequence, item))
 
     def pump(self, timeout_s: float = 0.0) -> None:
-        """Hand over what waits, unless the last failure is too fresh, and ask now and then what arrived."""
+        """Hand over what waits, unless the last failure is too fresh, and ask now and then what
+        arrived.
+        """
         if not self.undelivered or not self._backoff.due:
             return
         rested = self._clock() >= self._ask_at
@@ -119,13 +130,17 @@ class Outlet(Generic[T]):
             self._unwell(f"{left} unacknowledged for more than {GRACE_S:g} s")
 
     def _unwell(self, problem: str) -> None:
-        """Asked again soon, so that nothing waits once the sink is back; told of ever more seldom."""
+        """Asked again soon, so that nothing waits once the sink is back; told of ever
+        more seldom.
+        """
         self._ask_at = self._clock() + ASK_UNWELL_S
         self.problem = problem
         if self._telling.due:
             self._telling.fail()
             self.failures += 1
-            log.warning("alert_undelivered", sink=self.name, problem=problem, undelivered=self.undelivered)
+            log.warning(
+                "alert_undelivered", sink=self.name, problem=problem, undelivered=self.undelivered
+            )
 
 
 def unheard(item: object) -> None:
@@ -133,12 +148,18 @@ def unheard(item: object) -> None:
 
 
 class Outbox(Generic[T]):
-    """All sinks together: an item counts as delivered when every one of them has acknowledged it."""
+    """All sinks together: an item counts as delivered when every one of them has
+    acknowledged it.
+    """
 
     def __init__(
-        self, outlets: Sequence[Outlet[T]] = (), limit: int = 10_000, heard: Callable[[T], None] = unheard
+        self,
+        outlets: Sequence[Outlet[T]] = (),
+        limit: int = 10_000,
+        heard: Callable[[T], None] = unheard,
     ) -> None:
-        """Above `limit` undelivered items at one sink, `full` asks the scorer to stop taking events.
+        """Above `limit` undelivered items at one sink, `full` asks the scorer to stop taking
+        events.
 
         `heard` is told of every item when it is posted.
         """

@@ -1,4 +1,6 @@
-"""What a stream remembers per partition: detectors, event clock and place in the log, from assignment to revocation."""
+"""What a stream remembers per partition: detectors, event clock and place in the log, from
+assignment to revocation.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ class LiveDetector(Protocol):
 
     def anchor_ahead(self) -> None: ...
 
-    def apply_labels(self, labels: Sequence[Label], note: Callable[[Effect], None] = ...) -> list[Alert]: ...
+    def apply_labels(
+        self, labels: Sequence[Label], note: Callable[[Effect], None] = ...
+    ) -> list[Alert]: ...
 
     def load(self, blob: bytes) -> None: ...
 
@@ -41,7 +45,9 @@ class LiveDetector(Protocol):
     @property
     def coming(self) -> ModelRef | None: ...
 
-    def prepare(self, scorer: Network, spec: ModelSpec, prior: Mapping[str, Any] | None = None) -> None: ...
+    def prepare(
+        self, scorer: Network, spec: ModelSpec, prior: Mapping[str, Any] | None = None
+    ) -> None: ...
 
     def rebuild(self, most: int) -> int: ...
 
@@ -81,7 +87,9 @@ class Partition:
     lease: Lease
     detectors: Sequence[LiveDetector]
     clock: EventClock
-    position: int = 0  # records before it were judged before a restart: they only rebuild the memory
+    position: int = (
+        0  # records before it were judged before a restart: they only rebuild the memory
+    )
     after: int = 0  # where the log goes on behind what the judges have seen
     kept: int = -1  # offset of the newest snapshot that was taken
     kept_at: float = float("-inf")
@@ -96,7 +104,9 @@ class Partitions:
         self._whole: Partition | None = None
         self._evicted: dict[int, Counter[str]] = {}  # of judges that are gone, by key
         self._out_of_order = 0
-        self.moves: Counter[str] = Counter()  # partitions that came ("assigned") and went ("revoked")
+        self.moves: Counter[str] = (
+            Counter()
+        )  # partitions that came ("assigned") and went ("revoked")
 
     @classmethod
     def whole(cls, detectors: Sequence[LiveDetector], pace: float) -> Partitions:
@@ -117,16 +127,23 @@ class Partitions:
         return self._opened(lease, 1) if held is None else held
 
     def assign(self, assigned: Assigned) -> Partition:
-        """A partition came, with the memory that was found for it; without it, loudly, if that does not fit."""
+        """A partition came, with the memory that was found for it; without it, loudly, if that does
+        not fit.
+        """
         self.moves["assigned"] += 1
         partition = self._opened(assigned.lease, assigned.partitions)
         partition.position, partition.after = assigned.position, assigned.start
         try:
-            for judge, blob in zip(partition.detectors, assigned.memory, strict=bool(assigned.memory)):
+            for judge, blob in zip(
+                partition.detectors, assigned.memory, strict=bool(assigned.memory)
+            ):
                 judge.load(blob)
         except (StoreError, ValueError) as exc:
             log.error(
-                "memory_refused", topic=assigned.lease.topic, partition=assigned.lease.partition, problem=str(exc)
+                "memory_refused",
+                topic=assigned.lease.topic,
+                partition=assigned.lease.partition,
+                problem=str(exc),
             )
             partition.detectors = self._open(assigned.partitions)
         partition.clock.now_s = partition.detectors[0].now_s

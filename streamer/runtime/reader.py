@@ -1,4 +1,6 @@
-"""The reading end of one stream: source.poll -> mailbox. It pauses the source, and never waits for the scorer."""
+"""The reading end of one stream: source.poll -> mailbox. It pauses the source, and never waits for
+the scorer.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +22,16 @@ from streamer.runtime.mailbox import Mailbox, Positions
 log = structlog.get_logger()
 
 POLL_S = 0.2
-# A source that returns at once with nothing (paused, or between two events) is asked again after this.
+# A source that returns at once with nothing (paused, or between two events) is asked again after
+# this.
 REST_S = 0.01
-# After few records more are gathered: for so long at least, and until the scorer is done with them, but no longer than
-# this. Reading beside the scorer takes the interpreter from it, many times a poll: p99 from event to alert at 2,000
-# events/s was 31 ms, now 19 to 25. With 4 ms instead of 2: 22 to 23 beside 19 to 20, a tenth less processor time.
+# After few records more are gathered: for so long at least, and until the scorer is done with them,
+# but no longer than this. Reading beside the scorer takes the interpreter from it, many times a
+# poll: p99 from event to alert at 2,000 events/s was 31 ms, now 19 to 25. With 4 ms instead of 2:
+# 22 to 23 beside 19 to 20, a tenth less processor time.
 GATHER_S, GATHER_MOST_S, FEW = 0.002, 0.02, 256
-# A paused source is asked this often for what is not records; room in the mailbox ends the rest. Looking for room every
-# 2 ms instead cost a Kafka source as much time as reading.
+# A paused source is asked this often for what is not records; room in the mailbox ends the rest.
+# Looking for room every 2 ms instead cost a Kafka source as much time as reading.
 PAUSED_S = 0.05
 
 
@@ -54,8 +58,8 @@ class Reader:
         backoff: Backoff | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
-        """`crowded` says that enough is in flight, whatever room the mailbox has; `poll_rows` is the most that a poll
-        brings.
+        """`crowded` says that enough is in flight, whatever room the mailbox has; `poll_rows` is
+        the most that a poll brings.
         """
         self.stream, self.source = accounting.stream, source
         self.problem: str | None = None
@@ -69,7 +73,9 @@ class Reader:
         self._clock, self._crowded = clock, crowded
         self._few = min(FEW, poll_rows)
         self._backoff = backoff or Backoff(clock=clock)
-        self._held: deque[Arrival] = deque()  # only of a source that brings records although it is paused
+        self._held: deque[Arrival] = (
+            deque()
+        )  # only of a source that brings records although it is paused
 
     @property
     def silent_s(self) -> float:
@@ -79,16 +85,24 @@ class Reader:
     @property
     def lags(self) -> list[tuple[Lease, int]]:
         """Records not read yet, of each partition that we hold."""
-        return [(lease, records) for lease, records in self.source.lags.items() if self.source.holds(lease)]
+        return [
+            (lease, records)
+            for lease, records in self.source.lags.items()
+            if self.source.holds(lease)
+        ]
 
     def run(self, stop: threading.Event, drained: threading.Event) -> None:
-        """Read until `stop` or the end of the source, then keep the source alive until `drained`; close it."""
+        """Read until `stop` or the end of the source, then keep the source alive until `drained`;
+        close it.
+        """
         try:
             self._read(stop)
             self._see_off(drained)
         finally:
             self.source.close()
-        if not self._backoff.failures:  # what the source told of itself may have passed while it was seen off
+        if (
+            not self._backoff.failures
+        ):  # what the source told of itself may have passed while it was seen off
             self.problem = self.source.problem
 
     def _read(self, stop: threading.Event) -> None:
@@ -166,7 +180,9 @@ class Reader:
         rest_s = self._backoff.fail()
         self.failures += 1
         self.problem = str(exc)
-        log.warning("source_failed", stream=self.stream, problem=self.problem, retry_s=round(rest_s, 3))
+        log.warning(
+            "source_failed", stream=self.stream, problem=self.problem, retry_s=round(rest_s, 3)
+        )
         return rest_s
 
     def _recovered(self) -> None:
@@ -180,7 +196,9 @@ class Reader:
         self._backoff.succeed()
 
     def _see_off(self, drained: threading.Event) -> None:
-        """Nothing is read any more, but positions are still earned: commit them, and keep a live source polled."""
+        """Nothing is read any more, but positions are still earned: commit them, and keep a live
+        source polled.
+        """
         self._quietly(self.source.pause)
         while not drained.is_set():
             self.beat = self._clock()

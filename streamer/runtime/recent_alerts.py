@@ -1,4 +1,6 @@
-"""The last alerts, for the API: a bounded log with a cursor that survives nothing and promises nothing more."""
+"""The last alerts, for the API: a bounded log with a cursor that survives nothing and promises
+nothing more.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,11 @@ from streamer.event import Alert, Message
 
 
 class RecentAlerts:
-    """Alerts with consecutive numbers from 1; the oldest fall off. One writer, any number of readers.
+    """Alerts with consecutive numbers from 1; the oldest fall off. One writer, any number of
+    readers.
 
-    They are kept as lines of JSON: a thousand alerts with their windows are 3 MB so, and 10 MB as objects.
+    They are kept as lines of JSON: a thousand alerts with their windows are 3 MB so, and 10 MB as
+    objects.
     """
 
     def __init__(self, capacity: int = 1000) -> None:
@@ -30,7 +34,9 @@ class RecentAlerts:
             self._items.append((self._last, line))
 
     def after(self, cursor: int, limit: int) -> tuple[list[bytes], int]:
-        """At most `limit` alerts younger than `cursor`, oldest first, and the cursor that continues behind them."""
+        """At most `limit` alerts younger than `cursor`, oldest first, and the cursor that continues
+        behind them.
+        """
         with self._lock:
             page = [item for item in self._items if item[0] > cursor][:limit]
         return [line for _, line in page], (page[-1][0] if page else cursor)

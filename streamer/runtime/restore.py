@@ -1,4 +1,6 @@
-"""Where a partition is read from when it comes: behind its snapshot, or a little before its committed position."""
+"""Where a partition is read from when it comes: behind its snapshot, or a little before its
+committed position.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ Fits = Callable[[Sequence[bytes]], str | None]  # why detectors would not take t
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What a commit says beside its position: the newest snapshot of the partition, and the model that judged."""
+    """What a commit says beside its position: the newest snapshot of the partition, and the model
+    that judged.
+    """
 
     snapshot: int | None = None  # its offset
     model: str = ""
@@ -51,9 +55,9 @@ def read_note(text: str) -> Note:
 class Restores:
     """How partitions were restored: counts by outcome. Written by the reader's thread, read by any.
 
-    Used: `restored`, of them `stale` (older than the commit's note says, still valid). Not used: `none` (no snapshot
-    and none promised), `missing`, `torn`, `other_format`, `foreign`, `other_schema`, `newer_than_commit`, `expired`,
-    `store_down`.
+    Used: `restored`, of them `stale` (older than the commit's note says, still valid). Not used:
+    `none` (no snapshot and none promised), `missing`, `torn`, `other_format`, `foreign`,
+    `other_schema`, `newer_than_commit`, `expired`, `store_down`.
     """
 
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -70,21 +74,34 @@ def check(snapshot: Snapshot, found: FoundPosition, misfit: str | None) -> None:
     if misfit is not None:
         raise Unusable("other_schema", misfit)
     if snapshot.offset > found.position:
-        raise Unusable("newer_than_commit", f"the snapshot is at {snapshot.offset}, committed is {found.position}")
+        raise Unusable(
+            "newer_than_commit",
+            f"the snapshot is at {snapshot.offset}, committed is {found.position}",
+        )
     if snapshot.offset < found.log_start:
-        raise Unusable("expired", f"the snapshot is at {snapshot.offset}, the log starts at {found.log_start}")
+        raise Unusable(
+            "expired", f"the snapshot is at {snapshot.offset}, the log starts at {found.log_start}"
+        )
 
 
 def rebuild_from(found: FoundPosition, rebuild_events: int) -> int:
-    """Where to begin without a snapshot: so many events before the position, as far as the log has them. Pure."""
+    """Where to begin without a snapshot: so many events before the position, as far as the log has
+    them. Pure.
+    """
     return min(max(found.log_start, found.position - rebuild_events), found.position)
 
 
 class Restoring:
-    """The rule as a streamer.protocols.Restorer, for one stream. Called on the reader's thread; never raises."""
+    """The rule as a streamer.protocols.Restorer, for one stream. Called on the reader's thread;
+    never raises.
+    """
 
     def __init__(
-        self, shelf: SnapshotStore | None, fits: Fits, rebuild_events: int, counters: Restores | None = None
+        self,
+        shelf: SnapshotStore | None,
+        fits: Fits,
+        rebuild_events: int,
+        counters: Restores | None = None,
     ) -> None:
         """Without a shelf (no store is configured) every partition is rebuilt from its log."""
         self._shelf, self._fits, self._rebuild_events = shelf, fits, rebuild_events
@@ -101,7 +118,9 @@ class Restoring:
         try:
             snapshot = self._usable(found)
         except StoreError as exc:
-            self._count(exc.reason if isinstance(exc, Unusable) else "store_down", found, problem=str(exc))
+            self._count(
+                exc.reason if isinstance(exc, Unusable) else "store_down", found, problem=str(exc)
+            )
             return None
         if snapshot is None:
             self._count("none", found)
@@ -115,14 +134,25 @@ class Restoring:
         """The partition's snapshot; None if there is none and none is promised."""
         if self._shelf is None:
             return None
-        snapshot, promised = self._shelf.get(found.topic, found.partition), read_note(found.note).snapshot
+        snapshot, promised = (
+            self._shelf.get(found.topic, found.partition),
+            read_note(found.note).snapshot,
+        )
         if snapshot is not None:
             check(snapshot, found, self._fits(snapshot.parts))
         elif promised is not None:
-            raise Unusable("missing", f"the commit names a snapshot at {promised}, the store has none")
+            raise Unusable(
+                "missing", f"the commit names a snapshot at {promised}, the store has none"
+            )
         return snapshot
 
     def _count(self, outcome: str, found: FoundPosition, **said: object) -> None:
         self.counters.outcomes[outcome] += 1
         tell = log.info if outcome in FINE else log.warning
-        tell("partition_restored", topic=found.topic, partition=found.partition, snapshot=outcome, **said)
+        tell(
+            "partition_restored",
+            topic=found.topic,
+            partition=found.partition,
+            snapshot=outcome,
+            **said,
+        )

@@ -15,7 +15,9 @@ log = structlog.get_logger()
 
 
 class ScoreWriter:
-    """Used by the scorer thread; others only read its numbers. Without a sink it takes everything and keeps nothing."""
+    """Used by the scorer thread; others only read its numbers. Without a sink it takes everything
+    and keeps nothing.
+    """
 
     def __init__(self, sink: ScoreSink | None, backoff: Backoff | None = None) -> None:
         self.problem: str | None = None

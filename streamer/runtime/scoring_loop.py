@@ -1,4 +1,6 @@
-"""The scorer thread's loop: every stream in turn, one arrival each, then deliver, settle and tick."""
+"""The scorer thread's loop: every stream in turn, one arrival each, then deliver,
+settle and tick.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,11 @@ from streamer.runtime.stream_processor import StreamProcessor
 log = structlog.get_logger()
 
 TICK_S = 1.0
-# With alerts in transit the sinks are asked again after this; else the bell rings when something comes.
+# With alerts in transit the sinks are asked again after this; else the bell rings when something
+# comes.
 REST_BUSY_S, REST_S = 0.01, 0.2
-# Who has nothing to judge waits so long for what it sent to be acknowledged: who delivers alerts would else share the
-# interpreter with the next poll, and take 4 ms instead of 2.
+# Who has nothing to judge waits so long for what it sent to be acknowledged: who delivers alerts
+# would else share the interpreter with the next poll, and take 4 ms instead of 2.
 FLUSH_S = 0.003
 
 
@@ -32,7 +35,9 @@ class IdleTask(Protocol):
 
 
 class ScoringLoop:
-    """Owns the lines and what goes out. Everything but `run` and `turn` may be read by other threads."""
+    """Owns the lines and what goes out. Everything but `run` and `turn` may be read by other
+    threads.
+    """
 
     def __init__(
         self,
@@ -49,7 +54,12 @@ class ScoringLoop:
         self.letters: Outbox[Letter] = letters or Outbox()
         self.stalled = False
         self.beat = clock()
-        self._bell, self._flowing, self._clock, self._idle_tasks = bell, flowing, clock, tuple(idle_tasks)
+        self._bell, self._flowing, self._clock, self._idle_tasks = (
+            bell,
+            flowing,
+            clock,
+            tuple(idle_tasks),
+        )
         self._tick_at = clock() + TICK_S
 
     @property
@@ -74,12 +84,16 @@ class ScoringLoop:
                 self._bell.wait(REST_S if self.idle else REST_BUSY_S)
 
     def turn(self) -> bool:
-        """One arrival of each stream; False if there was none, or if the sinks are too far behind to take more."""
+        """One arrival of each stream; False if there was none, or if the sinks are too far behind
+        to take more.
+        """
         self.beat = self._clock()
         self.stalled = self.outbox.full or self.letters.full
         worked = [] if self.stalled else [line.work() for line in self.lines]
         waited_for = any(len(line.mailbox) for line in self.lines)
-        self._pump(0.0 if waited_for else FLUSH_S)  # before anything else: somebody waits for what was just found
+        self._pump(
+            0.0 if waited_for else FLUSH_S
+        )  # before anything else: somebody waits for what was just found
         if any(worked) and not waited_for:
             for line in self.lines:
                 line.anchor_ahead()

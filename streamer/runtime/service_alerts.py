@@ -10,20 +10,46 @@ from streamer.event import Alert, Expired, ModelRef
 
 def stamp(time_s: float) -> str:
     """RFC 3339, UTC, milliseconds."""
-    return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        datetime.fromtimestamp(time_s, UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )
 
 
 def expired_alert(gap: Expired, stream: str, group: str, ref: ModelRef, now_s: float) -> Alert:
     """Retention removed records before they were read. The id hangs on group and gap alone."""
     topic, partition, _ = gap.lease
     where = f"{topic}-{partition}"
-    identity = hashlib.sha256(f"{group}\0{where}\0{gap.first}\0{gap.until}\0expired".encode()).hexdigest()[:32]
+    identity = hashlib.sha256(
+        f"{group}\0{where}\0{gap.first}\0{gap.until}\0expired".encode()
+    ).hexdigest()[:32]
     summary = (
-        f"{gap.records} records of {where} (offsets {gap.first} to {gap.until - 1}) were removed by retention before "
+        f"{gap.records} records of {where} (offsets {gap.first} to {gap.until - 1}) were removed "
+        f"by retention before "
         "they were read; keep the topic's log longer or read faster"
     )
     at = stamp(now_s)
     return Alert(
-        identity, f"{stream}:{where}", "opened", "open", "critical", stream, where, {}, at, at, None, summary,
-        1.0, 1.0, 1.0, [], None, [], ["RECORDS_EXPIRED"], None, ref,
-    )  # fmt: skip
+        identity,
+        f"{stream}:{where}",
+        "opened",
+        "open",
+        "critical",
+        stream,
+        where,
+        {},
+        at,
+        at,
+        None,
+        summary,
+        1.0,
+        1.0,
+        1.0,
+        [],
+        None,
+        [],
+        ["RECORDS_EXPIRED"],
+        None,
+        ref,
+    )

@@ -1,7 +1,8 @@
 """Snapshots of partitions: what one says, as bytes, and where it lies in a store.
 
-A snapshot holds the memory of all detectors of one partition as it was before the event at `offset`. It is written only
-once the log has confirmed a position at or beyond that offset, so that it can never know more than the log does.
+A snapshot holds the memory of all detectors of one partition as it was before the event at
+`offset`. It is written only once the log has confirmed a position at or beyond that offset, so that
+it can never know more than the log does.
 """
 
 from __future__ import annotations
@@ -57,10 +58,16 @@ def encode(snapshot: Snapshot) -> bytes:
     """One blob: magic, SHA-256 of all that follows, length of the head, head, compressed parts."""
     packed = [zlib.compress(part, LEVEL) for part in snapshot.parts]
     head = {
-        "stream": snapshot.stream, "group": snapshot.group, "topic": snapshot.topic, "partition": snapshot.partition,
-        "offset": snapshot.offset, "model": snapshot.model,
-        "sizes": [[len(part), len(small)] for part, small in zip(snapshot.parts, packed, strict=True)],
-    }  # fmt: skip
+        "stream": snapshot.stream,
+        "group": snapshot.group,
+        "topic": snapshot.topic,
+        "partition": snapshot.partition,
+        "offset": snapshot.offset,
+        "model": snapshot.model,
+        "sizes": [
+            [len(part), len(small)] for part, small in zip(snapshot.parts, packed, strict=True)
+        ],
+    }
     text = json.dumps(head).encode()
     pieces = [_SIZE.pack(len(text)), text, *packed]
     return b"".join([MAGIC, _digest(pieces), *pieces])
@@ -71,12 +78,17 @@ def decode(blob: bytes) -> Snapshot:
     if not blob.startswith(MAGIC):
         if blob.startswith(FAMILY) and len(blob) > len(MAGIC):
             found = blob[: len(MAGIC)]
-            raise Unusable("other_format", f"the snapshot is of format {found!r}, this version reads {MAGIC!r}")
+            raise Unusable(
+                "other_format", f"the snapshot is of format {found!r}, this version reads {MAGIC!r}"
+            )
         raise Unusable("torn", "this is not a snapshot of a partition")
     at = len(MAGIC) + hashlib.sha256().digest_size
     body = memoryview(blob)[at:]
     if len(body) < _SIZE.size or _digest([body]) != blob[len(MAGIC) : at]:
-        raise Unusable("torn", f"the snapshot of {len(blob)} bytes is torn or altered: its SHA-256 does not match")
+        raise Unusable(
+            "torn",
+            f"the snapshot of {len(blob)} bytes is torn or altered: its SHA-256 does not match",
+        )
     try:
         return _parse(body)
     except (ValueError, KeyError, TypeError, zlib.error) as exc:
@@ -103,8 +115,15 @@ def _parse(body: memoryview) -> Snapshot:
     if at != len(body):
         raise ValueError(f"{len(body) - at} bytes too many")
     texts = [str(head[name]) for name in ("stream", "group", "topic")]
-    return Snapshot(texts[0], texts[1], texts[2], int(head["partition"]), int(head["offset"]), str(head["model"]),
-                    tuple(parts))  # fmt: skip
+    return Snapshot(
+        texts[0],
+        texts[1],
+        texts[2],
+        int(head["partition"]),
+        int(head["offset"]),
+        str(head["model"]),
+        tuple(parts),
+    )
 
 
 def _unpack(packed: memoryview, size: int) -> bytes:
@@ -117,7 +136,9 @@ def _unpack(packed: memoryview, size: int) -> bytes:
 
 
 def safe(text: str) -> str:
-    """Part of a store's name that stands for this text: letters, digits and `._-%`, never `.` or `..`, never long."""
+    """Part of a store's name that stands for this text: letters, digits and `._-%`, never `.` or
+    `..`, never long.
+    """
     quoted = quote(text, safe="", errors="surrogatepass").replace("~", "%7E")
     quoted = f"%2E{quoted[1:]}" if quoted.startswith(".") else quoted
     if quoted and len(quoted) <= LONGEST:
@@ -126,7 +147,9 @@ def safe(text: str) -> str:
 
 
 class SnapshotStore:
-    """The snapshots of one stream and group in a store, one per partition. A store's errors pass through."""
+    """The snapshots of one stream and group in a store, one per partition. A store's errors pass
+    through.
+    """
 
     def __init__(self, store: Store, stream: str, group: str) -> None:
         self.stream, self.group, self._store = stream, group, store

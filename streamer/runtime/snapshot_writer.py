@@ -1,4 +1,6 @@
-"""The thread that writes a stream's snapshots: late enough to be true, and never in the scorer's way."""
+"""The thread that writes a stream's snapshots: late enough to be true, and never in the scorer's
+way.
+"""
 
 from __future__ import annotations
 
@@ -68,10 +70,11 @@ class SnapshotCounts:
 
 
 class SnapshotWriter:
-    """Writes what it is offered once the log has confirmed it. `run` is its thread; all else any thread may call.
+    """Writes what it is offered once the log has confirmed it. `run` is its thread; all else any
+    thread may call.
 
-    A store that is down or full is tried again after a backoff. Of each lease the newest offer waits; what waits for a
-    lease that is gone is dropped.
+    A store that is down or full is tried again after a backoff. Of each lease the newest offer
+    waits; what waits for a lease that is gone is dropped.
     """
 
     def __init__(
@@ -97,7 +100,8 @@ class SnapshotWriter:
         self._probed_at = float("-inf")
         self._hurry = False
 
-    # -- any thread ---------------------------------------------------------------------------------------------------
+    # -- any thread
+    # ----------------------------------------------------------------------------------------------
     def offer(
         self,
         lease: Lease,
@@ -106,16 +110,20 @@ class SnapshotWriter:
         parts: Sequence[FrozenState],
         delivered: Callable[[], bool] = _always,
     ) -> None:
-        """The memory of a partition before the event at `offset`; it takes the place of what waits for the lease.
+        """The memory of a partition before the event at `offset`; it takes the place of what waits
+        for the lease.
 
-        `delivered` says whether every alert raised before the copy was made is acknowledged. Alerts of timers belong to
-        no record: a memory that knows of one before it is delivered would lose it in a crash.
+        `delivered` says whether every alert raised before the copy was made is acknowledged. Alerts
+        of timers belong to no record: a memory that knows of one before it is delivered would lose
+        it in a crash.
         """
         with self._lock:
             self._waiting[lease] = Offered(lease, offset, model, parts, delivered)
 
     def resumed(self, lease: Lease, offset: int, model: str) -> None:
-        """The lease began from the store's snapshot at `offset`: its commits say so until there is a newer one."""
+        """The lease began from the store's snapshot at `offset`: its commits say so until there is
+        a newer one.
+        """
         with self._lock:
             self._kept[lease] = KeptSnapshot(offset, model, self._clock())
 
@@ -138,32 +146,43 @@ class SnapshotWriter:
 
     @property
     def age_s(self) -> float:
-        """Age of the oldest among the newest snapshots of the leases that are held; 0 without any."""
+        """Age of the oldest among the newest snapshots of the leases that are held; 0
+        without any.
+        """
         with self._lock:
-            oldest = min((kept.at for lease, kept in self._kept.items() if self._holds(lease)), default=None)
+            oldest = min(
+                (kept.at for lease, kept in self._kept.items() if self._holds(lease)), default=None
+            )
         return 0.0 if oldest is None else self._clock() - oldest
 
     def flush(self, timeout_s: float) -> int:
-        """Wait until nothing waits, backoff or not; how many snapshots are not written after all. `run` must run."""
+        """Wait until nothing waits, backoff or not; how many snapshots are not written after all.
+        `run` must run.
+        """
         self._hurry = True
         with self._empty:
             self._empty.wait_for(lambda: not self._waiting, timeout_s)
             self._hurry = False
             return len(self._waiting)
 
-    # -- the keeper's thread ------------------------------------------------------------------------------------------
+    # -- the keeper's thread
+    # ------------------------------------------------------------------------------------------
     def run(self, stop: threading.Event) -> None:
         """Until stopped. Call `flush` before: what still waits at the stop is not written."""
         while not stop.is_set():
             try:
                 self.work()
-            except Exception as exc:  # the edge of a thread: without snapshots a restart only reads more
+            except (
+                Exception
+            ) as exc:  # the edge of a thread: without snapshots a restart only reads more
                 log.exception("keeper_failed", stream=self._shelf.stream)
                 self._failed(repr(exc))
             stop.wait(POLL_S)
 
     def work(self) -> None:
-        """Write everything that may be written now; where there is nothing, look whether the store answers."""
+        """Write everything that may be written now; where there is nothing, look whether the store
+        answers.
+        """
         self._forget()
         if not (self._hurry or self._backoff.due):
             return
@@ -191,7 +210,9 @@ class SnapshotWriter:
     def _forget(self) -> None:
         """Drop what belongs to leases that are gone."""
         with self._empty:
-            for lease in [lease for lease in {*self._waiting, *self._kept} if not self._holds(lease)]:
+            for lease in [
+                lease for lease in {*self._waiting, *self._kept} if not self._holds(lease)
+            ]:
                 self.stats.dropped += self._waiting.pop(lease, None) is not None
                 self._kept.pop(lease, None)
             self._empty.notify_all()
@@ -225,7 +246,15 @@ class SnapshotWriter:
         parts = tuple(part.encode() for part in offered.parts)
         failpoint("before_snapshot_put")
         size = shelf.put(
-            Snapshot(shelf.stream, shelf.group, lease.topic, lease.partition, offered.offset, offered.model, parts)
+            Snapshot(
+                shelf.stream,
+                shelf.group,
+                lease.topic,
+                lease.partition,
+                offered.offset,
+                offered.model,
+                parts,
+            )
         )
         failpoint("after_snapshot_put")
         self.stats.written += 1

@@ -1,4 +1,6 @@
-"""Numbers a stream's scorer leaves for the metrics: written per batch by one thread, read by any."""
+"""Numbers a stream's scorer leaves for the metrics: written per batch by one thread,
+read by any.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ DAY_S = 86_400.0
 
 
 class Histogram:
-    """Counts per bucket (upper bounds inclusive, the last one is +Inf) and the sum of what was observed."""
+    """Counts per bucket (upper bounds inclusive, the last one is +Inf) and the sum of what was
+    observed.
+    """
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self.bounds = tuple(bounds)
@@ -39,7 +43,10 @@ class Histogram:
     def cumulative(self) -> list[tuple[str, float]]:
         """(upper bound, count up to it) pairs as Prometheus wants them."""
         sums = np.cumsum(self.counts).tolist()
-        return [*zip(map(str, self.bounds), map(float, sums), strict=False), ("+Inf", float(sums[-1]))]
+        return [
+            *zip(map(str, self.bounds), map(float, sums), strict=False),
+            ("+Inf", float(sums[-1])),
+        ]
 
 
 def merged(histograms: Sequence[Histogram]) -> Histogram:
@@ -51,8 +58,12 @@ def merged(histograms: Sequence[Histogram]) -> Histogram:
 
 
 def unsure(scores: Scores) -> int:
-    """Events that were judged although the network had no finite forecast of them: they have no score."""
-    return int(np.count_nonzero((scores.fate == Fate.SCORED) & np.isnan(scores.expected).all(axis=1)))
+    """Events that were judged although the network had no finite forecast of them: they have no
+    score.
+    """
+    return int(
+        np.count_nonzero((scores.fate == Fate.SCORED) & np.isnan(scores.expected).all(axis=1))
+    )
 
 
 @dataclass(slots=True)
@@ -65,7 +76,9 @@ class StreamStats:
     delivery_s: Histogram = field(default_factory=lambda: Histogram(DURATIONS_S))
     batch_events: Histogram = field(default_factory=lambda: Histogram(BATCHES))
     alarm: Histogram = field(default_factory=lambda: Histogram(ALARMS))
-    paces: F64 = field(default_factory=lambda: np.zeros((3, SIZES)))  # batches, events and seconds by class of size
+    paces: F64 = field(
+        default_factory=lambda: np.zeros((3, SIZES))
+    )  # batches, events and seconds by class of size
     score_failures: int = 0
     unsure: int = 0  # events judged without a finite forecast
     first_s: float = float("inf")  # event time

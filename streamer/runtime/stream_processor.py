@@ -1,4 +1,6 @@
-"""The judging end of one stream: out of the mailbox, through the detectors, into outbox, score file and ledger."""
+"""The judging end of one stream: out of the mailbox, through the detectors, into outbox, score file
+and ledger.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,13 @@ class Audience(Protocol):
     """Who follows what is judged, on the scorer's thread."""
 
     def judged(
-        self, partition: Partition, batch: EventBatch, verdicts: Sequence[JudgedBatch], *, live: bool, took_s: float
+        self,
+        partition: Partition,
+        batch: EventBatch,
+        verdicts: Sequence[JudgedBatch],
+        *,
+        live: bool,
+        took_s: float,
     ) -> None: ...
 
     def ticked(self, partition: Partition, now_s: float, alerts: Sequence[Alert]) -> None: ...
@@ -94,7 +102,9 @@ class StreamProcessor:
     restores: Restores | None = None
     audience: Audience | None = None
     said: LabelFeed | None = None
-    witness: Callable[[EventBatch, Sequence[JudgedBatch]], None] | None = None  # of what is judged aloud
+    witness: Callable[[EventBatch, Sequence[JudgedBatch]], None] | None = (
+        None  # of what is judged aloud
+    )
     clock: Clock = time.monotonic
     wall: Clock = time.time
     tickets: Tickets = field(default_factory=Tickets)
@@ -121,10 +131,14 @@ class StreamProcessor:
     @property
     def unjudged(self) -> int:
         """Records that wait for their judgement, counted one by one."""
-        return sum(arrival.poll.records for arrival in self.mailbox.items()) + sum(map(len, self._pieces))
+        return sum(arrival.poll.records for arrival in self.mailbox.items()) + sum(
+            map(len, self._pieces)
+        )
 
     def work(self) -> bool:
-        """Judge at most `batch_rows` events. False if there were none, or if scores still wait to be written."""
+        """Judge at most `batch_rows` events. False if there were none, or if scores still wait to
+        be written.
+        """
         if not self.scores.pump():
             return False
         arrival = self._arrival or self._begin()
@@ -140,7 +154,9 @@ class StreamProcessor:
         arrival = self._arrival = self._taken()
         if arrival is not None:
             self._posted = self.outbox.posted
-            self._pieces.extend(piece for batch in arrival.poll.batches for piece in pieces(batch, self.batch_rows))
+            self._pieces.extend(
+                piece for batch in arrival.poll.batches for piece in pieces(batch, self.batch_rows)
+            )
             self._move(arrival.poll)
             self._reject(arrival.poll.rejected)
         return arrival
@@ -163,7 +179,9 @@ class StreamProcessor:
         self._silences()
         posted, self._arrival = self.outbox.posted, None
         needs = Needs(posted, self.letters.posted)
-        self.tickets.open(arrival.poll, needs=needs, alerts=posted - self._posted, received_at=arrival.at)
+        self.tickets.open(
+            arrival.poll, needs=needs, alerts=posted - self._posted, received_at=arrival.at
+        )
         failpoint("after_post")
 
     def anchor_ahead(self) -> None:
@@ -172,7 +190,9 @@ class StreamProcessor:
             judge.anchor_ahead()
 
     def settle(self) -> None:
-        """Close the tickets whose alerts are acknowledged and whose scores are written; earn their positions."""
+        """Close the tickets whose alerts are acknowledged and whose scores are written; earn their
+        positions.
+        """
         if not self.tickets or not self.scores.pump():
             return
         closed = self.tickets.settle(Needs(self.outbox.acknowledged, self.letters.acknowledged))
@@ -183,10 +203,16 @@ class StreamProcessor:
                 self.stats.delivery_s.observe(self.clock() - ticket.received_at)
 
     def _note(self, lease: Lease) -> str:
-        return "" if self.snapshot_writer is None else self.snapshot_writer.note(lease, self.ref.version)
+        return (
+            ""
+            if self.snapshot_writer is None
+            else self.snapshot_writer.note(lease, self.ref.version)
+        )
 
     def tick(self, *, flowing: bool) -> None:
-        """Let event time run on with the wall clock; `flowing` says that the source is well and nothing is unread."""
+        """Let event time run on with the wall clock; `flowing` says that the source is well and
+        nothing is unread.
+        """
         quiet = flowing and self._arrival is None and not len(self.mailbox)
         for partition in self.partitions:
             partition.clock.run_on(self.clock(), flowing=quiet)
@@ -196,17 +222,32 @@ class StreamProcessor:
         self.keep(self.keep_every_s)
 
     def _apply_labels(self) -> None:
-        """Tell the judges what people said. Each hears a label once; again, for entities that came meanwhile."""
-        if self.said is None or (self.said.number == self._labels_heard and self.clock() < self._apply_labels_at):
+        """Tell the judges what people said. Each hears a label once; again, for entities that came
+        meanwhile.
+        """
+        if self.said is None or (
+            self.said.number == self._labels_heard and self.clock() < self._apply_labels_at
+        ):
             return
-        self._labels_heard, self._apply_labels_at = self.said.number, self.clock() + APPLY_LABELS_EVERY_S
+        self._labels_heard, self._apply_labels_at = (
+            self.said.number,
+            self.clock() + APPLY_LABELS_EVERY_S,
+        )
         labels = self.said.of(self.stream)
         for partition in self.partitions:
             if partition.after >= partition.position:
-                self._post([alert for judge in partition.detectors for alert in judge.apply_labels(labels, note)])
+                self._post(
+                    [
+                        alert
+                        for judge in partition.detectors
+                        for alert in judge.apply_labels(labels, note)
+                    ]
+                )
 
     def keep(self, every_s: float) -> None:
-        """Take a snapshot of each partition whose last one is older than `every_s` and that has moved on since."""
+        """Take a snapshot of each partition whose last one is older than `every_s` and that has
+        moved on since.
+        """
         if self.snapshot_writer is None:
             return
         for partition in self.partitions:
@@ -218,7 +259,11 @@ class StreamProcessor:
         parts, posted = [judge.freeze() for judge in partition.detectors], self.outbox.posted
         version = partition.detectors[0].ref.version
         snapshot_writer.offer(
-            partition.lease, partition.after, version, parts, lambda: self.outbox.acknowledged >= posted
+            partition.lease,
+            partition.after,
+            version,
+            parts,
+            lambda: self.outbox.acknowledged >= posted,
         )
         partition.kept, partition.kept_at = partition.after, self.clock()
 
@@ -236,22 +281,33 @@ class StreamProcessor:
             partition = self.partitions.assign(assigned)
             self.tickets.assign(assigned.lease, assigned.position)
             if self.snapshot_writer is not None and assigned.memory:
-                self.snapshot_writer.resumed(assigned.lease, assigned.start, partition.detectors[0].ref.version)
+                self.snapshot_writer.resumed(
+                    assigned.lease, assigned.start, partition.detectors[0].ref.version
+                )
 
     def _expire(self, gap: Expired) -> None:
         """Retention overtook us: the records have a fate, and somebody is told."""
         self.accounting.expire(gap)
         log.error(
-            "records_expired", stream=self.stream, topic=gap.lease.topic, partition=gap.lease.partition,
-            first_offset=gap.first, until_offset=gap.until, records=gap.records,
-        )  # fmt: skip
+            "records_expired",
+            stream=self.stream,
+            topic=gap.lease.topic,
+            partition=gap.lease.partition,
+            first_offset=gap.first,
+            until_offset=gap.until,
+            records=gap.records,
+        )
         self._post([expired_alert(gap, self.stream, self.group, self.ref, self.wall())])
 
     def _reject(self, rejected: Sequence[Rejected]) -> None:
         if not rejected:
             return
         ours = [one for one in rejected if one.lease is None or self.holds(one.lease)]
-        new = [one for one in ours if one.lease is None or one.offset >= self.partitions.of(one.lease).position]
+        new = [
+            one
+            for one in ours
+            if one.lease is None or one.offset >= self.partitions.of(one.lease).position
+        ]
         self.accounting.book(Fate.RETURNED, len(rejected) - len(ours))
         self.accounting.book(Fate.REPLAYED, len(ours) - len(new))
         self._bury(new)
@@ -263,9 +319,13 @@ class StreamProcessor:
         self.letters.post([Letter(self.stream, one, stamp(self.wall())) for one in rejected])
         one = rejected[0]
         log.warning(
-            "records_rejected", stream=self.stream, count=len(rejected),
-            reason=one.reason, offset=one.offset, detail=one.detail,
-        )  # fmt: skip
+            "records_rejected",
+            stream=self.stream,
+            count=len(rejected),
+            reason=one.reason,
+            offset=one.offset,
+            detail=one.detail,
+        )
 
     def _judge(self, batch: EventBatch) -> None:
         if not len(batch):
@@ -275,7 +335,10 @@ class StreamProcessor:
             return
         partition = self.partitions.of(batch.lease)
         again = int(np.searchsorted(batch.offset, partition.position))
-        for part, live in ((batch.rows(slice(0, again)), False), (batch.rows(slice(again, None)), True)):
+        for part, live in (
+            (batch.rows(slice(0, again)), False),
+            (batch.rows(slice(again, None)), True),
+        ):
             if len(part):
                 self._process(partition, part, live=live)
         partition.after = int(batch.offset[-1]) + 1
@@ -320,7 +383,9 @@ class StreamProcessor:
             self._silence(partition)
 
     def _silence(self, partition: Partition) -> None:
-        """Timers of a partition; while its memory is being rebuilt they are wound, and nobody is told."""
+        """Timers of a partition; while its memory is being rebuilt they are wound, and nobody is
+        told.
+        """
         alerts = self._tick(partition)
         if partition.after >= partition.position:
             self._post(alerts)

@@ -14,7 +14,13 @@ from streamer.config import Config, StdoutSink, config_from
 from streamer.errors import BackendError, InputError
 from streamer.runtime import model as loading
 
-CARDS: dict[str, Any] = {"kind": "synthetic", "world": "cards", "entities": 5, "events": 200, "poll_rows": 64}
+CARDS: dict[str, Any] = {
+    "kind": "synthetic",
+    "world": "cards",
+    "entities": 5,
+    "events": 200,
+    "poll_rows": 64,
+}
 
 
 def config_of(*sources: dict[str, Any], **sections: Any) -> Config:
@@ -54,7 +60,9 @@ def test_a_card_event_belongs_to_a_customer_and_to_a_terminal() -> None:
 
 
 def test_sinks_of_one_kind_are_numbered_by_their_place() -> None:
-    sinks = config_of({"kind": "memory"}, sinks=[{"kind": "stdout"}, {"kind": "memory"}, {"kind": "memory"}]).sinks
+    sinks = config_of(
+        {"kind": "memory"}, sinks=[{"kind": "stdout"}, {"kind": "memory"}, {"kind": "memory"}]
+    ).sinks
     assert [name for name, _ in assembly.named(sinks)] == ["stdout", "memory-1", "memory-2"]
 
 
@@ -72,7 +80,9 @@ def test_event_time_runs_as_fast_as_the_source(source: dict[str, Any], pace: flo
 
 
 def test_a_dry_run_has_standard_output_only(tmp_path: Path) -> None:
-    config = config_of({"kind": "memory"}, sinks=[{"kind": "file", "path": str(tmp_path / "a.jsonl")}])
+    config = config_of(
+        {"kind": "memory"}, sinks=[{"kind": "file", "path": str(tmp_path / "a.jsonl")}]
+    )
     with ExitStack() as opened:
         dry = assembly.open_outbox(config, opened, (), dry_run=True)
         assert [outlet.name for outlet in dry.outlets] == [StdoutSink(kind="stdout").kind]
@@ -88,7 +98,9 @@ def test_what_was_opened_is_closed_when_a_later_part_cannot_be(tmp_path: Path) -
     missing = {"kind": "file", "path": str(tmp_path / "gone.csv")}
     stream = {"name": "s", "source": missing, "fields": {"time": "t", "channels": ["a"]}}
     alerts = tmp_path / "alerts.jsonl"
-    config = config_from({"version": 1, "streams": [stream], "sinks": [{"kind": "file", "path": str(alerts)}]})
+    config = config_from(
+        {"version": 1, "streams": [stream], "sinks": [{"kind": "file", "path": str(alerts)}]}
+    )
     with pytest.raises(InputError, match=r"gone\.csv"):
         assembly.build(config)
     assert alerts.exists()

@@ -19,10 +19,16 @@ HIGH, LOW = 50.0, 1.0
 
 
 def run(
-    w: World, stop: threading.Event | None = None, *, drain_s: float = 30.0, until_idle_s: float | None = None
+    w: World,
+    stop: threading.Event | None = None,
+    *,
+    drain_s: float = 30.0,
+    until_idle_s: float | None = None,
 ) -> int:
     """The whole life on the real clock."""
-    return Daemon(w.parts, stop or threading.Event(), drain_s=drain_s, until_idle_s=until_idle_s).run()
+    return Daemon(
+        w.parts, stop or threading.Event(), drain_s=drain_s, until_idle_s=until_idle_s
+    ).run()
 
 
 def real(items: list, *, endless: bool = True, capacity: int = 4) -> World:
@@ -110,7 +116,9 @@ def test_a_crash_beside_the_flow_is_told_and_the_flow_goes_on() -> None:
     assert Daemon(parts, threading.Event()).run() == 0
     told = {check.name: check.detail for check in Health(parts, Phase("running"), w.clock).ready()}
     assert "models" in told["attendants"]
-    crashed = [s for family in Metrics(parts).collect() for s in family.samples if "attendant" in s.name]
+    crashed = [
+        s for family in Metrics(parts).collect() for s in family.samples if "attendant" in s.name
+    ]
     assert [(sample.labels, sample.value) for sample in crashed] == [({"attendant": "models"}, 1.0)]
 
 

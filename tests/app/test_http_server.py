@@ -15,7 +15,9 @@ from tests.runtime.world import world
 
 def server(port: int = 0) -> HttpServer:
     w = world([])
-    return HttpServer(create_app(w.parts, Health(w.parts, Phase("running"), w.clock)), "127.0.0.1", port)
+    return HttpServer(
+        create_app(w.parts, Health(w.parts, Phase("running"), w.clock)), "127.0.0.1", port
+    )
 
 
 def test_a_server_answers_until_it_is_stopped() -> None:
@@ -32,6 +34,8 @@ def test_a_server_answers_until_it_is_stopped() -> None:
 
 def test_an_address_in_use_is_a_clear_error() -> None:
     one = server()
-    with pytest.raises(ConfigError, match=r"server.listen: cannot listen on 127.0.0.1:\d+: .*in use"):
+    with pytest.raises(
+        ConfigError, match=r"server.listen: cannot listen on 127.0.0.1:\d+: .*in use"
+    ):
         server(one.address[1])
     one.stop()

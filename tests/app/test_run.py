@@ -41,13 +41,17 @@ def command(*arguments: str) -> list[str]:
 
 
 def finished(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), cwd=home, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        command(*arguments), cwd=home, capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 @contextmanager
 def running(home: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """The process and its line `service_ready`."""
-    with subprocess.Popen(command(*arguments), cwd=home, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command(*arguments), cwd=home, stderr=subprocess.PIPE, text=True
+    ) as process:
         try:
             yield process, log_line(process, "service_ready")
         finally:
@@ -81,11 +85,17 @@ def test_a_file_is_scored_to_its_end_and_every_row_accounted_for(home: Path) -> 
 
 
 def test_three_runs_give_byte_equal_alerts_and_scores(home: Path) -> None:
-    jump = [f"{START + i},{(i * 7) % 31 + (90 if i in (700, 1500) else 0)},{0.1 * (i % 13)}" for i in range(ROWS)]
+    jump = [
+        f"{START + i},{(i * 7) % 31 + (90 if i in (700, 1500) else 0)},{0.1 * (i % 13)}"
+        for i in range(ROWS)
+    ]
     (home / "in.csv").write_text("\n".join(["ts,a,b", *jump, ""]))
     results = set()
     for name in "xyz":
-        configure(home, extra=f"sinks: [{{kind: file, path: {name}.jsonl}}]\nscores: {{path: {name}.csv}}\n")
+        configure(
+            home,
+            extra=f"sinks: [{{kind: file, path: {name}.jsonl}}]\nscores: {{path: {name}.csv}}\n",
+        )
         assert finished(home).returncode == 0
         results.add((home / f"{name}.jsonl").read_bytes() + (home / f"{name}.csv").read_bytes())
     assert len(results) == 1
@@ -130,8 +140,14 @@ def test_one_signal_drains_and_what_was_read_is_scored(home: Path, number: signa
 
 
 def test_a_second_signal_quits_a_drain_that_takes_long(home: Path) -> None:
-    (home / "in.csv").write_text("\n".join(["ts,a,b", *(f"{START + i},{i % 31},1" for i in range(100_000)), ""]))
-    configure(home, "source: {kind: file, path: in.csv, poll_rows: 100000}", "runtime: {batch_rows: 100000}\n")
+    (home / "in.csv").write_text(
+        "\n".join(["ts,a,b", *(f"{START + i},{i % 31},1" for i in range(100_000)), ""])
+    )
+    configure(
+        home,
+        "source: {kind: file, path: in.csv, poll_rows: 100000}",
+        "runtime: {batch_rows: 100000}\n",
+    )
     with running(home) as (process, ready):
         while b'streamer_records_in_flight{stream="s"} 0.0' in get(ready["listen"], "/metrics"):
             pass
@@ -176,7 +192,9 @@ def test_an_unusable_model_falls_back_to_the_baseline_and_says_so_everywhere(hom
 def test_standard_input_ends_with_its_writer(home: Path) -> None:
     configure(home, 'source: {kind: file, path: "-"}')
     text = (home / "in.csv").read_text()
-    done = subprocess.run(command(), cwd=home, input=text, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command(), cwd=home, input=text, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert books(done.stderr)["in"] == ROWS
 

@@ -1,4 +1,6 @@
-"""Laws of the supervisor: who is started again, who is given up, and how signals reach every worker."""
+"""Laws of the supervisor: who is started again, who is given up, and how signals reach every
+worker.
+"""
 
 from __future__ import annotations
 
@@ -35,12 +37,16 @@ def test_a_crash_is_restarted_later_each_time() -> None:
 
 
 def test_a_worker_that_ran_for_a_while_starts_its_count_anew() -> None:
-    decision = after_end(WorkerHistory(failures=7, settled=True), -9, 60, stopping=False, rules=RULES)
+    decision = after_end(
+        WorkerHistory(failures=7, settled=True), -9, 60, stopping=False, rules=RULES
+    )
     assert (decision.step, decision.wait_s, decision.history.failures) == (Step.RESTART, 0.5, 1)
 
 
 @pytest.mark.parametrize(("code", "lived_s"), [(1, 1.0), (-9, 9.9), (5, 60.0)])
-def test_a_worker_that_never_settles_is_given_up_at_its_last_attempt(code: int, lived_s: float) -> None:
+def test_a_worker_that_never_settles_is_given_up_at_its_last_attempt(
+    code: int, lived_s: float
+) -> None:
     history, steps = WorkerHistory(), []
     for _ in range(RULES.attempts):
         decision = after_end(history, code, lived_s, stopping=False, rules=RULES)
@@ -51,12 +57,20 @@ def test_a_worker_that_never_settles_is_given_up_at_its_last_attempt(code: int, 
 
 @pytest.mark.parametrize("code", [2, 3])
 def test_what_another_attempt_cannot_change_is_given_up_at_once(code: int) -> None:
-    assert after_end(WorkerHistory(settled=True), code, 99, stopping=False, rules=RULES).step is Step.GIVE_UP
+    assert (
+        after_end(WorkerHistory(settled=True), code, 99, stopping=False, rules=RULES).step
+        is Step.GIVE_UP
+    )
 
 
 @given(st.integers(0, 50), st.booleans(), CODES, st.floats(0, 1e6))
-def test_nobody_is_restarted_while_stopping(failures: int, settled: bool, code: int, lived_s: float) -> None:
-    assert after_end(WorkerHistory(failures, settled), code, lived_s, stopping=True, rules=RULES).step is Step.DONE
+def test_nobody_is_restarted_while_stopping(
+    failures: int, settled: bool, code: int, lived_s: float
+) -> None:
+    assert (
+        after_end(WorkerHistory(failures, settled), code, lived_s, stopping=True, rules=RULES).step
+        is Step.DONE
+    )
 
 
 def test_an_end_without_failure_is_final_only_where_workers_may_end() -> None:
@@ -135,7 +149,11 @@ class Stage:
 def test_workers_start_one_after_the_other() -> None:
     stage = Stage(3)
     stage.until(5)
-    assert [(round(at, 1), number) for at, number, _ in stage.started] == [(0.0, 0), (0.5, 1), (1.0, 2)]
+    assert [(round(at, 1), number) for at, number, _ in stage.started] == [
+        (0.0, 0),
+        (0.5, 1),
+        (1.0, 2),
+    ]
 
 
 def test_only_the_crashed_worker_is_started_again() -> None:

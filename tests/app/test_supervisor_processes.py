@@ -15,7 +15,8 @@ import pytest
 
 pytestmark = pytest.mark.integration
 
-# Writes its pid under its number; drains at SIGTERM unless it is deaf; crashes at once where a file says so.
+# Writes its pid under its number; drains at SIGTERM unless it is deaf; crashes at once where a file
+# says so.
 CHILD = """
 import os, pathlib, signal, sys, time
 here, number = pathlib.Path(sys.argv[1]), os.environ["STREAMER_WORKER"]
@@ -45,7 +46,9 @@ sys.exit(supervise(lambda number: [sys.executable, "-c", sys.argv[2], sys.argv[1
 @pytest.fixture
 def parent(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(tmp_path), CHILD], stderr=subprocess.DEVNULL, cwd=Path(__file__).parents[2]
+        [sys.executable, "-c", PARENT, str(tmp_path), CHILD],
+        stderr=subprocess.DEVNULL,
+        cwd=Path(__file__).parents[2],
     )
     yield process
     process.kill()
@@ -74,12 +77,18 @@ def gone(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_drains_every_worker(parent: subprocess.Popen[bytes], tmp_path: Path, number: int) -> None:
+def test_a_signal_drains_every_worker(
+    parent: subprocess.Popen[bytes], tmp_path: Path, number: int
+) -> None:
     for worker in range(3):
         pid_of(tmp_path, worker)
     parent.send_signal(number)
     assert parent.wait(20) == 0
-    assert {path.name for path in tmp_path.glob("drained-*")} == {"drained-0", "drained-1", "drained-2"}
+    assert {path.name for path in tmp_path.glob("drained-*")} == {
+        "drained-0",
+        "drained-1",
+        "drained-2",
+    }
 
 
 def test_the_second_signal_quits(parent: subprocess.Popen[bytes], tmp_path: Path) -> None:
@@ -93,14 +102,18 @@ def test_the_second_signal_quits(parent: subprocess.Popen[bytes], tmp_path: Path
     assert parent.wait(20) == 130
 
 
-def test_a_killed_worker_comes_back_under_its_number(parent: subprocess.Popen[bytes], tmp_path: Path) -> None:
+def test_a_killed_worker_comes_back_under_its_number(
+    parent: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
     first = pid_of(tmp_path, 1)
     os.kill(first, signal.SIGKILL)
     assert pid_of(tmp_path, 1, other_than=first) != first
     assert not gone(pid_of(tmp_path, 0))
 
 
-def test_a_worker_that_cannot_start_ends_all(parent: subprocess.Popen[bytes], tmp_path: Path) -> None:
+def test_a_worker_that_cannot_start_ends_all(
+    parent: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
     (tmp_path / "crash-2").touch()
     assert parent.wait(30) == 7
     assert (tmp_path / "drained-0").exists()

@@ -15,7 +15,12 @@ FIELDS = {"entity": "device", "time": "ts", "channels": ["rms"]}
 
 def configured(**more: Any) -> Config:
     stream = {"name": "plant", "source": KAFKA, "fields": FIELDS}
-    body = {"version": 1, "streams": [stream], "sinks": [{"kind": "stdout"}], "server": {"listen": "127.0.0.1:8080"}}
+    body = {
+        "version": 1,
+        "streams": [stream],
+        "sinks": [{"kind": "stdout"}],
+        "server": {"listen": "127.0.0.1:8080"},
+    }
     return config_from(body | more)
 
 
@@ -36,7 +41,9 @@ def test_each_worker_has_its_own_port_instance_and_files() -> None:
     assert instance_of(third) == "node-a-2"
     assert isinstance(third.sinks[0], FileSink) and third.sinks[0].path == "alerts-2.jsonl"
     assert third.scores is not None and third.scores.path == "2/scores.csv"
-    assert isinstance(third.dead_letters, DeadLetterFile) and third.dead_letters.path == "dlq-2.jsonl"
+    assert (
+        isinstance(third.dead_letters, DeadLetterFile) and third.dead_letters.path == "dlq-2.jsonl"
+    )
 
 
 def test_workers_take_the_cores_in_turn_and_alone_it_has_all() -> None:
@@ -53,7 +60,9 @@ def test_alone_the_number_is_zero_and_all_else_stays() -> None:
 
 
 def test_any_free_port_stays_any_free_port() -> None:
-    assert for_worker(configured(server={"listen": "127.0.0.1:0"}), 3).server.listen == "127.0.0.1:0"
+    assert (
+        for_worker(configured(server={"listen": "127.0.0.1:0"}), 3).server.listen == "127.0.0.1:0"
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,7 +83,12 @@ def test_a_file_of_several_workers_must_hold_the_mark(section: dict[str, Any], p
 
 @pytest.mark.parametrize(
     "source",
-    [{"kind": "host"}, {"kind": "synthetic"}, {"kind": "file", "path": "-"}, {"kind": "file", "path": "rows.csv"}],
+    [
+        {"kind": "host"},
+        {"kind": "synthetic"},
+        {"kind": "file", "path": "-"},
+        {"kind": "file", "path": "rows.csv"},
+    ],
 )
 def test_only_kafka_can_be_shared(source: dict[str, Any]) -> None:
     fields = {"fields": FIELDS} if source["kind"] == "file" else {}
@@ -96,5 +110,7 @@ def test_all_that_cannot_be_shared_is_told_at_once() -> None:
 @pytest.mark.parametrize(
     ("env", "worker"), [({}, None), ({"STREAMER_WORKER": "0"}, 0), ({"STREAMER_WORKER": "x"}, None)]
 )
-def test_the_number_of_a_worker_comes_from_its_supervisor(env: dict[str, str], worker: int | None) -> None:
+def test_the_number_of_a_worker_comes_from_its_supervisor(
+    env: dict[str, str], worker: int | None
+) -> None:
     assert worker_of(env) == worker

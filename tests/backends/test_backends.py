@@ -45,7 +45,9 @@ def same(a: StepOut, b: StepOut, tolerance: float) -> None:
 
 @pytest.mark.parametrize("name", ["litert", "keras"])
 @pytest.mark.parametrize(("rows", "channels"), SHAPES)
-def test_every_exact_backend_agrees_with_numpy(starter: Bundle, name: str, rows: int, channels: int) -> None:
+def test_every_exact_backend_agrees_with_numpy(
+    starter: Bundle, name: str, rows: int, channels: int
+) -> None:
     reference = open_scorer(starter, "numpy")
     arguments = inputs(reference, rows, channels)
     same(open_scorer(starter, name).step(*arguments), reference.step(*arguments), 1e-5)
@@ -54,7 +56,10 @@ def test_every_exact_backend_agrees_with_numpy(starter: Bundle, name: str, rows:
 @pytest.mark.parametrize("name", EXACT)
 def test_a_long_run_does_not_drift_from_numpy(starter: Bundle, name: str) -> None:
     one, two = open_scorer(starter, name), open_scorer(starter, "numpy")
-    mine = theirs = (np.zeros((3, 2, two.value_width), np.float32), np.zeros((3, two.rhythm_width), np.float32))
+    mine = theirs = (
+        np.zeros((3, 2, two.value_width), np.float32),
+        np.zeros((3, two.rhythm_width), np.float32),
+    )
     for seed in range(192):
         _, _, x, r = inputs(two, 3, 2, seed)
         a, b = one.step(*mine, x, r), two.step(*theirs, x, r)
@@ -64,32 +69,45 @@ def test_a_long_run_does_not_drift_from_numpy(starter: Bundle, name: str) -> Non
 
 @pytest.mark.parametrize("name", EXACT)
 @pytest.mark.parametrize(("rows", "channels"), [(1, 1), (64, 4)])
-def test_stacked_layers_say_the_same_on_every_exact_backend(deep: Bundle, name: str, rows: int, channels: int) -> None:
+def test_stacked_layers_say_the_same_on_every_exact_backend(
+    deep: Bundle, name: str, rows: int, channels: int
+) -> None:
     one, two = open_scorer(deep, name), open_scorer(deep, "numpy")
     arguments = inputs(two, rows, channels)
     assert (one.value_width, one.rhythm_width) == (4 * 8 + 4, 6 * 8 + 1)
     same(one.step(*arguments), two.step(*arguments), 1e-5)
     x, r = (np.stack([a] * 17) for a in arguments[2:])
-    for got, want in zip(one.replay(*arguments[:2], x, r), two.replay(*arguments[:2], x, r), strict=True):
+    for got, want in zip(
+        one.replay(*arguments[:2], x, r), two.replay(*arguments[:2], x, r), strict=True
+    ):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
 
 
 def test_int8_forecasts_stay_near_numpy(starter: Bundle) -> None:
     arguments = inputs(open_scorer(starter, "numpy"), 256, 4)
-    exact, rough = (open_scorer(starter, name).step(*arguments) for name in ("numpy", "litert-int8"))
-    assert float(np.sqrt(np.mean((exact.delta - rough.delta) ** 2))) < 0.1 * float(np.std(exact.delta))
+    exact, rough = (
+        open_scorer(starter, name).step(*arguments) for name in ("numpy", "litert-int8")
+    )
+    assert float(np.sqrt(np.mean((exact.delta - rough.delta) ** 2))) < 0.1 * float(
+        np.std(exact.delta)
+    )
 
 
 def test_outputs_have_the_promised_shapes(scorer: Network) -> None:
     out = scorer.step(*inputs(scorer, 5, 3))
-    widths = {"value_state": (5, 3, scorer.value_width), "rhythm_state": (5, scorer.rhythm_width), "delta": (5, 3)}
+    widths = {
+        "value_state": (5, 3, scorer.value_width),
+        "rhythm_state": (5, scorer.rhythm_width),
+        "delta": (5, 3),
+    }
     widths |= {"value": (5, 3, 9), "gap": (5, 18), "hour": (5, 24), "attention": (5,)}
     assert {f.name: getattr(out, f.name).shape for f in fields(StepOut)} == widths
     assert all(getattr(out, f.name).dtype == np.float32 for f in fields(StepOut))
 
 
 def test_a_row_is_judged_alike_in_any_batch(scorer: Network) -> None:
-    # Dynamic int8 rounds each row by itself, yet kernels of small and large batches may round a last bit apart.
+    # Dynamic int8 rounds each row by itself, yet kernels of small and large batches may round a
+    # last bit apart.
     tolerance = 2e-3 if scorer.ref.backend == "litert-int8" else 1e-5
     arguments = inputs(scorer, 256, 4)
     whole = scorer.step(*arguments)
@@ -140,7 +158,10 @@ def test_channels_are_judged_alike_wherever_they_stand(starter: Bundle) -> None:
     scorer = open_scorer(starter, "numpy")
     value, rhythm, x, r = inputs(scorer, 5, 6)
     order = np.array([3, 0, 5, 1, 4, 2])
-    straight, shuffled = scorer.step(value, rhythm, x, r), scorer.step(value[:, order], rhythm, x[:, order], r)
+    straight, shuffled = (
+        scorer.step(value, rhythm, x, r),
+        scorer.step(value[:, order], rhythm, x[:, order], r),
+    )
     np.testing.assert_allclose(shuffled.delta, straight.delta[:, order], atol=1e-6)
 
 
@@ -168,7 +189,8 @@ def test_an_unknown_backend_is_refused_with_the_known_names(starter: Bundle) -> 
 
 
 @pytest.mark.parametrize(
-    ("backend", "package", "extra"), [("litert", "ai_edge_litert", "edge"), ("keras", "tensorflow", "train")]
+    ("backend", "package", "extra"),
+    [("litert", "ai_edge_litert", "edge"), ("keras", "tensorflow", "train")],
 )
 def test_a_missing_package_is_named_with_its_extra(
     starter: Bundle, monkeypatch: pytest.MonkeyPatch, backend: str, package: str, extra: str

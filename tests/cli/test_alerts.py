@@ -13,7 +13,14 @@ from streamer.journal import Incident
 from tests.cli.calls import call
 
 PUMP = Incident("ab12" * 8, "plant", "pump", 1e9, None, "warning", 1.5, "pump is hot", "t", 0, 5, 9)
-VALVE = replace(PUMP, alert_id="cd34" * 8, entity="valve", started_s=1e9 + 60, ended_s=1e9 + 90, summary="valve stuck")
+VALVE = replace(
+    PUMP,
+    alert_id="cd34" * 8,
+    entity="valve",
+    started_s=1e9 + 60,
+    ended_s=1e9 + 90,
+    summary="valve stuck",
+)
 
 
 @pytest.fixture
@@ -23,7 +30,8 @@ def config(tmp_path: Path) -> Path:
     path = tmp_path / "config.yaml"
     path.write_text(
         "version: 1\n"
-        f"streams: [{{name: plant, source: {{kind: file, path: {tmp_path / 'rows.csv'}}}, fields: {{time: t}}}}]\n"
+        f"streams: "
+        f"[{{name: plant, source: {{kind: file, path: {tmp_path / 'rows.csv'}}}, fields: {{time: t}}}}]\n"
         f"store: {{kind: files, path: {tmp_path / 'state'}}}\n"
     )
     journal = SqliteJournal(tmp_path / "state" / "journal.db")
@@ -35,10 +43,22 @@ def config(tmp_path: Path) -> Path:
 def test_incidents_are_listed_oldest_first_with_the_last_word_on_each(config: Path) -> None:
     assert call("alerts", "label", "cd34", "confirmed", "-c", config, "--by", "ann").exit_code == 0
     listed = call("alerts", "list", "-c", config)
-    assert [line.split()[0] for line in listed.stdout.splitlines()] == ["ab12ab12ab12", "cd34cd34cd34"]
-    assert [word in line for word, line in zip(["open", "confirmed"], listed.stdout.splitlines(), strict=True)]
-    rows = [json.loads(line) for line in call("alerts", "list", "-c", config, "--format", "jsonl").stdout.splitlines()]
-    assert [(row["entity"], row["label"]) for row in rows] == [("pump", None), ("valve", "confirmed")]
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == [
+        "ab12ab12ab12",
+        "cd34cd34cd34",
+    ]
+    assert [
+        word in line
+        for word, line in zip(["open", "confirmed"], listed.stdout.splitlines(), strict=True)
+    ]
+    rows = [
+        json.loads(line)
+        for line in call("alerts", "list", "-c", config, "--format", "jsonl").stdout.splitlines()
+    ]
+    assert [(row["entity"], row["label"]) for row in rows] == [
+        ("pump", None),
+        ("valve", "confirmed"),
+    ]
 
 
 def test_only_what_has_not_ended_is_listed_when_asked(config: Path) -> None:
@@ -53,12 +73,15 @@ def test_a_label_says_what_it_changes(config: Path, kind: str) -> None:
     assert told["effect"].startswith(f"plant/pump {kind}: ")
 
 
-@pytest.mark.parametrize(("words", "code", "says"), [
-    (("label", "ffff", "confirmed"), 1, "no alert has the id"),
-    (("label", "ab12", "wrong"), 2, "false_alarm"),
-    (("list", "--since", "yesterday"), 2, "-2h"),
-    (("list", "--set", "store.kind=none"), 3, "store"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("label", "ffff", "confirmed"), 1, "no alert has the id"),
+        (("label", "ab12", "wrong"), 2, "false_alarm"),
+        (("list", "--since", "yesterday"), 2, "-2h"),
+        (("list", "--set", "store.kind=none"), 3, "store"),
+    ],
+)
 def test_what_cannot_be_done_says_why_and_changes_nothing(
     config: Path, words: tuple[str, ...], code: int, says: str
 ) -> None:

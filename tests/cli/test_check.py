@@ -15,7 +15,10 @@ from streamer.cli.schema import schema
 from tests.servers.admin import Kafka
 from tests.servers.redis_server import RunningRedis
 
-GOOD = "version: 1\nstreams: [{name: a, preset: edge, source: {kind: host}}]\nserver: {token: hunter2}\n"
+GOOD = (
+    "version: 1\nstreams: [{name: a, preset: edge, source: {kind: host}}]\nserver: {token: "
+    "hunter2}\n"
+)
 
 
 def invoke(tmp_path: Path, text: str, *args: str) -> Result:
@@ -42,9 +45,15 @@ def test_json_carries_every_problem_with_its_place(tmp_path: Path) -> None:
     body: dict[str, Any] = json.loads(done.stdout)
     assert (body["schema"], body["ok"], done.return_value) == ("streamer.check/1", False, 3)
     assert body["problems"] == [
-        {"path": "lgo", "problem": "unknown key", "hint": "did you mean log?", "line": 4, "column": 1,
-         "where": f"{tmp_path}/c.yaml:4:1"}
-    ]  # fmt: skip
+        {
+            "path": "lgo",
+            "problem": "unknown key",
+            "hint": "did you mean log?",
+            "line": 4,
+            "column": 1,
+            "where": f"{tmp_path}/c.yaml:4:1",
+        }
+    ]
 
 
 @pytest.mark.parametrize("form", ["human", "json"])
@@ -83,12 +92,17 @@ def test_servers_that_are_not_there_are_told_one_by_one_with_exit_5(tmp_path: Pa
     told = {line["name"].split(" 127")[0]: line for line in body["connect"]}
     assert set(told) == {"kafka broker", "redis", "schema registry"}
     assert all(line["status"] == "fail" and line["fix"] for line in told.values())
-    assert "start it" in told["redis"]["fix"] and "Connection refused" in told["schema registry"]["detail"]
+    assert (
+        "start it" in told["redis"]["fix"]
+        and "Connection refused" in told["schema registry"]["detail"]
+    )
 
 
 def test_what_is_wrong_stands_above_what_to_do(tmp_path: Path) -> None:
     lines = invoke(tmp_path, nowhere(), "--connect").stdout.splitlines()
-    assert lines[0].startswith("FAIL kafka broker 127.0.0.1:") and lines[1].strip().startswith("-> ")
+    assert lines[0].startswith("FAIL kafka broker 127.0.0.1:") and lines[1].strip().startswith(
+        "-> "
+    )
     assert not any("fine" in line for line in lines)
 
 
@@ -99,7 +113,9 @@ def test_a_file_that_names_no_server_connects_to_nothing(tmp_path: Path) -> None
 
 @pytest.mark.needs_kafka
 @pytest.mark.needs_redis
-def test_servers_that_answer_are_fine(tmp_path: Path, kafka: Kafka, redis_server: RunningRedis, topic: str) -> None:
+def test_servers_that_answer_are_fine(
+    tmp_path: Path, kafka: Kafka, redis_server: RunningRedis, topic: str
+) -> None:
     kafka.create_topic(topic, partitions=3)
     text = (
         TOPICS.replace("BROKERS", kafka.bootstrap)
@@ -107,22 +123,38 @@ def test_servers_that_answer_are_fine(tmp_path: Path, kafka: Kafka, redis_server
         .replace("topic: t", f"topic: {topic}")
     )
     done = invoke(tmp_path, text[: text.index("schema_registry")], "--connect", "--format", "json")
-    told = {line["name"]: (line["status"], line["detail"]) for line in json.loads(done.stdout)["connect"]}
+    told = {
+        line["name"]: (line["status"], line["detail"])
+        for line in json.loads(done.stdout)["connect"]
+    }
     assert done.return_value == 0, done.stdout
     assert told[f"kafka read topic {topic}"] == ("ok", "3 partitions")
-    assert told["kafka group streamer"][0] == told["redis"][0] == told["clock against redis"][0] == "ok"
+    assert (
+        told["kafka group streamer"][0]
+        == told["redis"][0]
+        == told["clock against redis"][0]
+        == "ok"
+    )
 
 
 @pytest.mark.needs_kafka
-def test_a_topic_that_is_missing_is_a_failure_with_its_fix(tmp_path: Path, kafka: Kafka, topic: str) -> None:
+def test_a_topic_that_is_missing_is_a_failure_with_its_fix(
+    tmp_path: Path, kafka: Kafka, topic: str
+) -> None:
     text = TOPICS.replace("BROKERS", kafka.bootstrap).replace("topic: t", f"topic: {topic}")
     done = invoke(tmp_path, text[: text.index("store")], "--connect")
     assert done.return_value == 5
-    assert f"FAIL kafka read topic {topic}" in done.stdout and f"--create --topic {topic}" in done.stdout
+    assert (
+        f"FAIL kafka read topic {topic}" in done.stdout
+        and f"--create --topic {topic}" in done.stdout
+    )
 
 
 def test_effective_settings_stand_in_columns() -> None:
-    assert aligned([("a", "1", "x"), ("long.path", "2", "y")]) == ["a: 1          # x", "long.path: 2  # y"]
+    assert aligned([("a", "1", "x"), ("long.path", "2", "y")]) == [
+        "a: 1          # x",
+        "long.path: 2  # y",
+    ]
 
 
 @pytest.mark.parametrize("what", ["config", "alert"])
@@ -138,7 +170,17 @@ def test_the_schema_of_the_configuration_knows_its_units() -> None:
     assert body["$defs"]["Detect"]["properties"]["for"]["default"] == "1 of 1"
     assert body["$defs"]["Window"]["properties"]["late"]["default"] == "1h"
     assert body["$defs"]["Detect"]["additionalProperties"] is False
-    known = {"version", "streams", "kafka", "schema_registry", "model", "sinks", "dead_letters", "scores", "store"}
+    known = {
+        "version",
+        "streams",
+        "kafka",
+        "schema_registry",
+        "model",
+        "sinks",
+        "dead_letters",
+        "scores",
+        "store",
+    }
     learning = {"labels", "retrain", "drift"}
     assert set(body["properties"]) == known | learning | {"snapshots", "server", "runtime", "log"}
 
@@ -148,4 +190,11 @@ def test_the_schema_of_the_configuration_knows_the_sections_of_kafka() -> None:
     assert sections["KafkaSource"]["properties"]["session_timeout"]["default"] == "6s"
     assert sections["Kafka"]["properties"]["bootstrap_servers"]["default"] == ["localhost:9092"]
     assert sections["Sasl"]["properties"]["mechanism"]["enum"][-1] == "OAUTHBEARER"
-    assert {"RedisStore", "FileStore", "NoStore", "DeadLetterTopic", "SchemaRegistry", "Snapshots"} <= set(sections)
+    assert {
+        "RedisStore",
+        "FileStore",
+        "NoStore",
+        "DeadLetterTopic",
+        "SchemaRegistry",
+        "Snapshots",
+    } <= set(sections)

@@ -19,14 +19,28 @@ from streamer.connect.simulate.world import Fault
 from streamer.demo.referee import Ruling
 
 CONTRACT = {
-    "schema", "ok", "injected", "caught", "missed", "false_alarms", "median_delay_events", "first_alert_s",
-    "rhythm_alert_s", "swaps", "events", "events_per_s", "rss_mib", "conservation",
-}  # fmt: skip
+    "schema",
+    "ok",
+    "injected",
+    "caught",
+    "missed",
+    "false_alarms",
+    "median_delay_events",
+    "first_alert_s",
+    "rhythm_alert_s",
+    "swaps",
+    "events",
+    "events_per_s",
+    "rss_mib",
+    "conservation",
+}
 COMMAND = [sys.executable, "-m", "streamer.cli", "demo"]
 
 
 def play(*arguments: str) -> tuple[int, str, str]:
-    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=180, check=False)
+    done = subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, timeout=180, check=False
+    )
     return done.returncode, done.stdout, done.stderr
 
 
@@ -47,7 +61,9 @@ def test_a_minute_keeps_every_promise() -> None:
     code, out, err = play("--format", "json")
     board = json.loads(out)
     assert_sound(board)
-    assert board["ok"], [name for name, promise in board["promises"].items() if promise["kept"] is False]
+    assert board["ok"], [
+        name for name, promise in board["promises"].items() if promise["kept"] is False
+    ]
     assert code == 0
     assert board["first_alert_s"] <= 15
     assert board["rhythm_alert_s"] <= 40
@@ -79,7 +95,11 @@ def test_without_a_terminal_the_show_is_plain_lines_and_the_next_commands() -> N
 @pytest.mark.integration
 def test_a_signal_ends_the_show_with_its_scoreboard_and_no_broken_promise() -> None:
     child = subprocess.Popen(
-        [*COMMAND, "--source", "host"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
+        [*COMMAND, "--source", "host"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ,
     )
     assert child.stdout is not None
     line = ""
@@ -92,7 +112,9 @@ def test_a_signal_ends_the_show_with_its_scoreboard_and_no_broken_promise() -> N
     assert "SCOREBOARD" in out
 
 
-@pytest.mark.parametrize("arguments", [["--seconds", "1"], ["--speed", "0"], ["--source", "kafka"], ["--seed", "-1"]])
+@pytest.mark.parametrize(
+    "arguments", [["--seconds", "1"], ["--speed", "0"], ["--source", "kafka"], ["--seed", "-1"]]
+)
 def test_nonsense_is_refused_as_usage(arguments: list[str]) -> None:
     code, out, err = play(*arguments)
     assert (code, out) == (2, "")

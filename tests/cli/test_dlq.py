@@ -24,10 +24,21 @@ kafka: {bootstrap_servers: ["127.0.0.1:1"], request_timeout: 1s}
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """A configuration whose letters are three: two of bad_json, one of bad_time, the last with a nasty value."""
+    """A configuration whose letters are three: two of bad_json, one of bad_time, the last with a
+    nasty value.
+    """
     file = LetterFile(tmp_path / "dlq.jsonl")
     for number, reason in enumerate(("bad_json", "bad_time", "bad_json")):
-        record = Rejected(number, reason, "d\x1b[31m", b"\x00\x1b[31m{", Lease("raw", 2), None, (("h", b"\x07"),), 1000)
+        record = Rejected(
+            number,
+            reason,
+            "d\x1b[31m",
+            b"\x00\x1b[31m{",
+            Lease("raw", 2),
+            None,
+            (("h", b"\x07"),),
+            1000,
+        )
         file.send(Letter("s", record, f"2026-01-0{number + 1}T00:00:00Z"))
     file.close()
     path = tmp_path / "config.yaml"
@@ -43,10 +54,16 @@ def test_letters_are_counted_by_reason_the_most_frequent_first(config: Path) -> 
     assert second[:3] == ["1", "s", "bad_time"] and "3 letters" in done.stderr
 
 
-@pytest.mark.parametrize(("words", "places"), [
-    ([], ["1", "2", "3"]), (["--limit", "2"], ["2", "3"]), (["--reason", "bad_time"], ["2"]),
-    (["--since", "2026-01-02T00:00:00Z"], ["2", "3"]), (["--stream", "other"], []),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "places"),
+    [
+        ([], ["1", "2", "3"]),
+        (["--limit", "2"], ["2", "3"]),
+        (["--reason", "bad_time"], ["2"]),
+        (["--since", "2026-01-02T00:00:00Z"], ["2", "3"]),
+        (["--stream", "other"], []),
+    ],
+)
 def test_rows_are_narrowed_down(config: Path, words: list[str], places: list[str]) -> None:
     done = call("dlq", "list", "--rows", "-c", config, *words)
     assert [line.split()[0] for line in done.stdout.splitlines()] == places
@@ -57,9 +74,13 @@ def test_a_listing_for_machines_says_its_schema(config: Path) -> None:
     told = json.loads(call("dlq", "list", "--format", "json", "-c", config).stdout)
     assert (told["schema"], told["letters"], told["rows"]) == ("streamer.dlq/1", 3, [])
     assert told["groups"][0] == {
-        "stream": "s", "reason": "bad_json", "count": 2, "first": "2026-01-01T00:00:00Z",
-        "last": "2026-01-03T00:00:00Z", "example": "3",
-    }  # fmt: skip
+        "stream": "s",
+        "reason": "bad_json",
+        "count": 2,
+        "first": "2026-01-01T00:00:00Z",
+        "last": "2026-01-03T00:00:00Z",
+        "example": "3",
+    }
 
 
 def test_a_letter_is_shown_in_full_and_cannot_steer_the_terminal(config: Path) -> None:
@@ -88,23 +109,38 @@ def test_a_place_without_a_letter_is_said(config: Path) -> None:
 
 @pytest.fixture
 def workers(tmp_path: Path) -> Path:
-    """A configuration of several workers whose letters lie in three files, in turn; and others that are not theirs."""
+    """A configuration of several workers whose letters lie in three files, in turn; and others that
+    are not theirs.
+    """
     for number in range(6):
         file = LetterFile(tmp_path / f"dlq[1]-{(0, 2, 10)[number % 3]}.jsonl")
         file.send(
-            Letter("s", Rejected(number, "bad_json", "d", b"{", Lease("raw", 0)), f"2026-01-0{number + 1}T00:00:00Z")
+            Letter(
+                "s",
+                Rejected(number, "bad_json", "d", b"{", Lease("raw", 0)),
+                f"2026-01-0{number + 1}T00:00:00Z",
+            )
         )
         file.close()
     for name in ("dlq[1]-x.jsonl", "dlq[1]-1.jsonl.replayed", "dlq1-3.jsonl"):
         (tmp_path / name).write_text("no letters of a worker\n")
     path = tmp_path / "config.yaml"
-    path.write_text(f"{CONFIG}dead_letters: {{kind: file, path: '{tmp_path}/dlq[1]-{{worker}}.jsonl'}}\n")
+    path.write_text(
+        f"{CONFIG}dead_letters: {{kind: file, path: '{tmp_path}/dlq[1]-{{worker}}.jsonl'}}\n"
+    )
     return path
 
 
 def test_letters_of_all_workers_are_listed_in_the_order_of_their_times(workers: Path) -> None:
     done = call("dlq", "list", "--rows", "-c", workers)
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["0@1", "2@1", "10@1", "0@2", "2@2", "10@2"]
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [
+        "0@1",
+        "2@1",
+        "10@1",
+        "0@2",
+        "2@2",
+        "10@2",
+    ]
     assert "6 letters" in done.stderr and "damaged" not in done.stderr
 
 
@@ -136,7 +172,11 @@ def test_nothing_is_sent_without_a_yes(config: Path) -> None:
 def test_a_broker_that_is_away_ends_the_replay_and_nothing_is_noted(config: Path) -> None:
     done = call("dlq", "replay", "--yes", "--format", "json", "-c", config)
     told = json.loads(done.stdout)
-    assert done.exit_code == 1 and (told["sent"], told["not_sent"]) == ({}, 3) and "127.0.0.1:1" in told["problem"]
+    assert (
+        done.exit_code == 1
+        and (told["sent"], told["not_sent"]) == ({}, 3)
+        and "127.0.0.1:1" in told["problem"]
+    )
     assert not (config.parent / "dlq.jsonl.replayed").exists()
 
 
@@ -152,5 +192,7 @@ def test_a_time_that_is_none_is_a_usage_error(config: Path) -> None:
 
 def test_every_byte_of_a_value_is_dumped() -> None:
     lines = list(hexdump(bytes(range(256))))
-    assert len(lines) == 16 and bytes.fromhex("".join(line[10:57] for line in lines)) == bytes(range(256))
+    assert len(lines) == 16 and bytes.fromhex("".join(line[10:57] for line in lines)) == bytes(
+        range(256)
+    )
     assert lines[2].endswith(""" !"#$%&'()*+,-./""") and "\x7f" not in lines[7]

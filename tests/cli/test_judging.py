@@ -32,7 +32,10 @@ server: {{enabled: false}}
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     """A stream of 300 rows over two days with a jump at row 200."""
-    rows = [f"{1.7e9 + 600 * i:.0f},pump,{np.sin(i / 8) + (25 if i == 200 else 0):.4f}" for i in range(300)]
+    rows = [
+        f"{1.7e9 + 600 * i:.0f},pump,{np.sin(i / 8) + (25 if i == 200 else 0):.4f}"
+        for i in range(300)
+    ]
     (tmp_path / "plant.csv").write_text("ts,id,rms\n" + "\n".join(rows) + "\n")
     path = tmp_path / "config.yaml"
     path.write_text(CONFIG.format(data=tmp_path / "plant.csv", folder=tmp_path))
@@ -41,20 +44,32 @@ def config(tmp_path: Path) -> Path:
 
 def test_a_backtest_reads_flat_out_and_sends_nothing(config: Path, tmp_path: Path) -> None:
     done = call(
-        "backtest", "-c", config, "--scores", tmp_path / "s.csv", "--alerts", tmp_path / "a.jsonl", "--format", "json"
+        "backtest",
+        "-c",
+        config,
+        "--scores",
+        tmp_path / "s.csv",
+        "--alerts",
+        tmp_path / "a.jsonl",
+        "--format",
+        "json",
     )
     assert done.exit_code == 0, done.stderr
     told = json.loads(done.stdout)
     assert (told["schema"], told["rows"]) == ("streamer.backtest/1", 300)
     assert told["days"] == pytest.approx(283 * 600 / 86_400, abs=0.01)
     assert told["alerts_per_day"]["promised"] == 3
-    assert told["alerts_per_day"]["observed"] == pytest.approx(told["alerts"] / told["days"], abs=1e-3)
+    assert told["alerts_per_day"]["observed"] == pytest.approx(
+        told["alerts"] / told["days"], abs=1e-3
+    )
     assert not (tmp_path / "never.jsonl").exists() or (tmp_path / "never.jsonl").read_bytes() == b""
 
 
 def test_a_backtest_can_be_rated_by_labels(config: Path, tmp_path: Path) -> None:
     assert call("backtest", "-c", config, "--scores", tmp_path / "s.csv").exit_code == 0
-    (tmp_path / "labels.csv").write_text("label\n" + "\n".join(str(int(195 <= i <= 215)) for i in range(300)) + "\n")
+    (tmp_path / "labels.csv").write_text(
+        "label\n" + "\n".join(str(int(195 <= i <= 215)) for i in range(300)) + "\n"
+    )
     done = call("eval", "--scores", tmp_path / "s.csv", "--labels", tmp_path / "labels.csv")
     assert done.exit_code == 0, done.stderr
     assert "caught        1 of 1" in done.stdout
@@ -84,7 +99,9 @@ def test_a_stream_without_an_end_cannot_be_backtested(tmp_path: Path) -> None:
 def test_a_synthetic_stream_with_an_end_can(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     source = "{kind: synthetic, world: cards, entities: 5, events: 400}"
-    path.write_text(f"version: 1\nmodel: {{backend: baseline}}\nstreams: [{{name: a, source: {source}}}]\n")
+    path.write_text(
+        f"version: 1\nmodel: {{backend: baseline}}\nstreams: [{{name: a, source: {source}}}]\n"
+    )
     done = call("backtest", "-c", path, "--format", "json")
     assert done.exit_code == 0, done.stderr
     assert json.loads(done.stdout)["rows"] == 400
@@ -92,7 +109,9 @@ def test_a_synthetic_stream_with_an_end_can(tmp_path: Path) -> None:
 
 def test_one_of_several_streams_must_be_named(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
-    path.write_text("version: 1\nstreams: [{name: a, source: {kind: host}}, {name: b, source: {kind: host}}]\n")
+    path.write_text(
+        "version: 1\nstreams: [{name: a, source: {kind: host}}, {name: b, source: {kind: host}}]\n"
+    )
     done = call("backtest", "-c", path)
     assert done.exit_code == 3
     assert "--stream: a, b" in done.stderr
@@ -106,7 +125,19 @@ def test_a_missing_data_file_is_one_line(config: Path, tmp_path: Path) -> None:
 
 
 def test_bench_says_what_fits(tmp_path: Path) -> None:
-    words = ("bench", "--entities", 20, "--channels", 2, "--warm", 20, "--measured", 4, "--backend", "baseline")
+    words = (
+        "bench",
+        "--entities",
+        20,
+        "--channels",
+        2,
+        "--warm",
+        20,
+        "--measured",
+        4,
+        "--backend",
+        "baseline",
+    )
     done = call(*words)
     assert done.exit_code == 0, done.stderr
     assert "20 entities x 2 channels" in done.stdout
@@ -142,7 +173,14 @@ def history(lengths: dict[str, int]) -> EventBatch:
     n = len(entity)
     values = np.arange(n, dtype=np.float32)[:, None]
     return EventBatch(
-        "s", "s", 0, names, entity[:, None].astype(np.int32), np.arange(n, dtype=np.float64), values, np.arange(n)
+        "s",
+        "s",
+        0,
+        names,
+        entity[:, None].astype(np.int32),
+        np.arange(n, dtype=np.float64),
+        values,
+        np.arange(n),
     )
 
 
@@ -161,7 +199,9 @@ def test_pieces_never_overlap() -> None:
 
 
 def test_a_history_too_short_to_learn_from_says_how_long_it_is() -> None:
-    with pytest.raises(InputError, match="training needs 100 rows of an entity, the longest of 2 has 12"):
+    with pytest.raises(
+        InputError, match="training needs 100 rows of an entity, the longest of 2 has 12"
+    ):
         read_rows(Pages(history({"x": 12, "y": 4})), needed=100)  # type: ignore[arg-type]
 
 
@@ -179,7 +219,9 @@ def test_training_without_tensorflow_names_the_extra() -> None:
 
 
 @pytest.mark.slow
-def test_a_short_training_on_a_file_writes_a_bundle_that_scores(config: Path, tmp_path: Path) -> None:
+def test_a_short_training_on_a_file_writes_a_bundle_that_scores(
+    config: Path, tmp_path: Path
+) -> None:
     pytest.importorskip("tensorflow")
     row = np.arange(2500)
     wave = 20 * np.sin(row / 7) + 5 * np.sin(row / 31) + (row % 3)

@@ -28,7 +28,8 @@ def test_an_address_names_servers_and_a_topic(text: str, address: TopicAddress) 
 
 
 @pytest.mark.parametrize(
-    "text", ["localhost:9092/raw", "kafka://localhost:9092", "kafka:///raw", "kafka://h/a/b", "http://h/t"]
+    "text",
+    ["localhost:9092/raw", "kafka://localhost:9092", "kafka:///raw", "kafka://h/a/b", "http://h/t"],
 )
 def test_what_is_no_address_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match=r"kafka://localhost:9092/sensors\.raw"):
@@ -43,7 +44,9 @@ def test_a_login_in_an_address_is_refused_and_not_repeated() -> None:
 
 def test_an_address_keeps_the_login_of_the_base() -> None:
     sasl = {"mechanism": "PLAIN", "username": "ana", "password": "hunter2"}
-    base = Kafka.model_validate({"security": {"protocol": "SASL_PLAINTEXT", "sasl": sasl}, "request_timeout": "7s"})
+    base = Kafka.model_validate(
+        {"security": {"protocol": "SASL_PLAINTEXT", "sasl": sasl}, "request_timeout": "7s"}
+    )
     there = at(base, TopicAddress(("h:1",), "raw"))
     assert there.bootstrap_servers == ("h:1",)
     assert float(there.request_timeout) == 7.0
@@ -66,7 +69,10 @@ def test_a_wrong_base_is_told(tmp_path: Path) -> None:
 
 def streams(*names: str) -> list[dict[str, object]]:
     fields = {"time": "ts", "channels": ["v"]}
-    return [{"name": n, "source": {"kind": "kafka", "topic": n, "group": n}, "fields": fields} for n in names]
+    return [
+        {"name": n, "source": {"kind": "kafka", "topic": n, "group": n}, "fields": fields}
+        for n in names
+    ]
 
 
 def test_the_only_stream_of_kafka_needs_no_name() -> None:

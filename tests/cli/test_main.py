@@ -20,16 +20,33 @@ def streamer(*args: str, stdin: str | None = None, **env: str) -> subprocess.Com
     command = [sys.executable, "-m", "streamer.cli", *args]
     root = Path(__file__).parents[2]
     return subprocess.run(
-        command, capture_output=True, text=True, input=stdin, cwd=root, check=False,
+        command,
+        capture_output=True,
+        text=True,
+        input=stdin,
+        cwd=root,
+        check=False,
         env={"PATH": "/usr/bin:/bin", "HOME": "/", **env},
-    )  # fmt: skip
+    )
 
 
 def test_help_lists_every_command_and_imports_none() -> None:
-    code = "import sys; from streamer.cli.main import run; run(['--help']); print(sorted(sys.modules))"
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    code = (
+        "import sys; from streamer.cli.main import run; run(['--help']); print(sorted(sys.modules))"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     assert all(f"\n  {name} " in shown for name in COMMANDS)
-    heavy = ("numpy", "pydantic", "yaml", "structlog", "tensorflow", "streamer.config", "streamer.cli.check")
+    heavy = (
+        "numpy",
+        "pydantic",
+        "yaml",
+        "structlog",
+        "tensorflow",
+        "streamer.config",
+        "streamer.cli.check",
+    )
     assert not [name for name in heavy if f"'{name}'" in shown]
 
 
@@ -45,9 +62,15 @@ def test_the_version_is_told() -> None:
 
 @pytest.mark.parametrize(
     ("word", "words"),
-    [("chek", "did you mean check?"), ("evaluate", "did you mean eval?"), ("zzz", "there are: demo, score")],
+    [
+        ("chek", "did you mean check?"),
+        ("evaluate", "did you mean eval?"),
+        ("zzz", "there are: demo, score"),
+    ],
 )
-def test_an_unknown_command_names_the_nearest(word: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_command_names_the_nearest(
+    word: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run([word]) == 2
     assert words in capsys.readouterr().err
 
@@ -58,7 +81,11 @@ def test_an_unknown_flag_is_a_usage_error() -> None:
     assert "--format" in done.stderr
 
 
-ERRORS = [getattr(errors, name) for name in vars(errors) if name not in {"annotations", "ConfigError", "StreamerError"}]
+ERRORS = [
+    getattr(errors, name)
+    for name in vars(errors)
+    if name not in {"annotations", "ConfigError", "StreamerError"}
+]
 OURS = [error for error in ERRORS if isinstance(error, type) and issubclass(error, StreamerError)]
 
 
@@ -76,7 +103,9 @@ def test_each_of_our_errors_is_one_line_and_its_exit_code(
 
 
 @pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (click.Abort(), 130)])
-def test_an_interrupt_is_130(error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_is_130(
+    error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     @click.command()
     def fails() -> None:
         raise error
@@ -87,7 +116,9 @@ def test_an_interrupt_is_130(error: BaseException, code: int, monkeypatch: pytes
 
 def test_a_reader_that_goes_away_is_no_error() -> None:
     code = "from streamer.cli.main import main; main(['schema', 'config'])"
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
@@ -97,12 +128,17 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
 
 def test_every_flag_has_an_environment_twin() -> None:
     command = load(CommandEntry("streamer.cli.check:check", "", ""))
-    twins = {option.name: option.envvar for option in command.params if isinstance(option, click.Option)}
+    twins = {
+        option.name: option.envvar for option in command.params if isinstance(option, click.Option)
+    }
     assert twins == {
-        "config": "STREAMER_CONFIG", "sets": None,
-        "show_effective": "STREAMER_SHOW_EFFECTIVE", "output": "STREAMER_FORMAT",
-        "connect": "STREAMER_CONNECT", "security": "STREAMER_SECURITY",
-    }  # fmt: skip
+        "config": "STREAMER_CONFIG",
+        "sets": None,
+        "show_effective": "STREAMER_SHOW_EFFECTIVE",
+        "output": "STREAMER_FORMAT",
+        "connect": "STREAMER_CONNECT",
+        "security": "STREAMER_SECURITY",
+    }
 
 
 def test_a_twin_is_named_by_the_long_flag() -> None:
@@ -115,5 +151,8 @@ def test_a_flag_beats_its_twin(tmp_path: Path) -> None:
     env = {"STREAMER_CONFIG": str(tmp_path / "none.yaml")}
     assert CliRunner().invoke(command, [], env=env, standalone_mode=False).return_value == 3
     assert (
-        CliRunner().invoke(command, ["-c", str(tmp_path / "a.yaml")], env=env, standalone_mode=False).return_value == 0
+        CliRunner()
+        .invoke(command, ["-c", str(tmp_path / "a.yaml")], env=env, standalone_mode=False)
+        .return_value
+        == 0
     )

@@ -21,14 +21,18 @@ def home(tmp_path: Path) -> Path:
     write_config(tmp_path)
     registry = DirectoryRegistry(tmp_path / "registry", create=True)
     for i in (1, 2, 3):
-        registry.publish(a_bundle(tmp_path / f"b{i}", f"v{i}", seed=i, training={"created_at": f"2026-01-0{i}"}))
+        registry.publish(
+            a_bundle(tmp_path / f"b{i}", f"v{i}", seed=i, training={"created_at": f"2026-01-0{i}"})
+        )
     registry.move({"champion": "v1", "challenger": "v3"}, why="begin")
     return tmp_path
 
 
 def write_config(home: Path, **model: Any) -> None:
     model = {"registry": str(home / "registry")} | model
-    text = json.dumps({"version": 1, "streams": [{"name": "s", "source": {"kind": "memory"}}], "model": model})
+    text = json.dumps(
+        {"version": 1, "streams": [{"name": "s", "source": {"kind": "memory"}}], "model": model}
+    )
     (home / "config.yaml").write_text(text)
 
 
@@ -53,7 +57,9 @@ def test_versions_are_listed_with_what_they_are(home: Path) -> None:
     listed = told(home, "list")
     assert listed["schema"] == "streamer.model/1"
     assert listed["aliases"] == {"champion": "v1", "challenger": "v3"}
-    assert [row["sha256"] for row in listed["versions"]] == [sha256(home / f"b{i}") for i in (1, 2, 3)]
+    assert [row["sha256"] for row in listed["versions"]] == [
+        sha256(home / f"b{i}") for i in (1, 2, 3)
+    ]
 
 
 def test_a_damaged_version_does_not_hide_the_others(home: Path) -> None:
@@ -66,7 +72,11 @@ def test_a_damaged_version_does_not_hide_the_others(home: Path) -> None:
 def test_a_model_is_shown_with_where_it_comes_from(home: Path) -> None:
     shown = told(home, "show", "challenger")
     assert (shown["version"], shown["roles"], shown["parameters"]) == ("v3", ["challenger"], 24)
-    assert (shown["parent"], shown["cause"], shown["training"]["rows"]) == ("v0", "schedule", 20_000)
+    assert (shown["parent"], shown["cause"], shown["training"]["rows"]) == (
+        "v0",
+        "schedule",
+        20_000,
+    )
     assert "training.span" in streamer(home, "show").stdout
 
 
@@ -94,13 +104,18 @@ def test_verification_says_which_one_is_not_what_it_was(home: Path) -> None:
     assert streamer(home, "verify", "v1").exit_code == 0
 
 
-# -- moving -----------------------------------------------------------------------------------------------------------
+# -- moving
+# -----------------------------------------------------------------------------------------------------------
 def test_a_promotion_and_its_undoing_are_in_the_trail(home: Path) -> None:
     assert streamer(home, "promote", "--yes", "--why", "looks fine").stdout == "v3 is champion\n"
     assert aliases(home) == {"champion": "v3", "previous": "v1"}
     assert streamer(home, "rollback", "--yes").stdout == "v1 is champion again\n"
     assert aliases(home) == {"champion": "v1"}
-    assert [move["why"] for move in told(home, "list", "--moves")["moves"]] == ["begin", "looks fine", "by hand"]
+    assert [move["why"] for move in told(home, "list", "--moves")["moves"]] == [
+        "begin",
+        "looks fine",
+        "by hand",
+    ]
     assert "champion -> v3" in streamer(home, "list", "--moves").stdout
 
 
@@ -125,7 +140,9 @@ def test_what_destroys_asks_and_without_a_terminal_refuses(
 
 def refused_by_the_gate(home: Path) -> str:
     bundle = a_bundle(home / "bad", "v4", seed=4)
-    artifact.attach(bundle, {"gate.json": json.dumps({"passed": False, "why": "it is a copycat"}).encode()})
+    artifact.attach(
+        bundle, {"gate.json": json.dumps({"passed": False, "why": "it is a copycat"}).encode()}
+    )
     assert streamer(home, "import", bundle).exit_code == 0
     return "v4"
 
@@ -145,8 +162,10 @@ def refused_by_the_gate(home: Path) -> str:
         (["list", "--set", "model.registry=null"], 3, "model.registry: is not set"),
         (["verify", "--set", "model.keys=[nobody]"], 3, "model.keys[0]: is neither base64"),
     ],
-)  # fmt: skip
-def test_a_refusal_says_why_and_changes_nothing(home: Path, words: list[str], code: int, says: str) -> None:
+)
+def test_a_refusal_says_why_and_changes_nothing(
+    home: Path, words: list[str], code: int, says: str
+) -> None:
     before = aliases(home), told(home, "list")["versions"]
     done = streamer(home, *(word.format(home=home) for word in words))
     assert (done.exit_code, says in done.stderr) == (code, True), done.stderr
@@ -155,7 +174,10 @@ def test_a_refusal_says_why_and_changes_nothing(home: Path, words: list[str], co
 
 def test_what_the_gate_refused_is_not_promoted(home: Path) -> None:
     done = streamer(home, "promote", refused_by_the_gate(home), "--yes")
-    assert (done.exit_code, "v4 was refused by the gate: it is a copycat" in done.stderr) == (4, True)
+    assert (done.exit_code, "v4 was refused by the gate: it is a copycat" in done.stderr) == (
+        4,
+        True,
+    )
     assert aliases(home) == {"champion": "v1", "challenger": "v3"}
 
 
@@ -165,16 +187,28 @@ def test_old_versions_go_and_what_an_alias_needs_stays(home: Path) -> None:
     assert streamer(home, "prune", "--yes").stdout == "nothing to remove\n"
 
 
-@pytest.mark.parametrize("words", [["list"], ["promote", "v1", "--yes"], ["prune", "--yes"], ["import", "b1"]])
-def test_a_redis_that_is_away_is_a_dependency(home: Path, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "words", [["list"], ["promote", "v1", "--yes"], ["prune", "--yes"], ["import", "b1"]]
+)
+def test_a_redis_that_is_away_is_a_dependency(
+    home: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(home)
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
-    here = ["--set", "model.registry=redis", "--set", "store.kind=redis", "--set", "store.url=redis://127.0.0.1:1/0"]
+    here = [
+        "--set",
+        "model.registry=redis",
+        "--set",
+        "store.kind=redis",
+        "--set",
+        "store.url=redis://127.0.0.1:1/0",
+    ]
     done = streamer(home, *words, *here)
     assert (done.exit_code, "cannot be reached" in done.stderr) == (5, True), done.stderr
 
 
-# -- carrying ---------------------------------------------------------------------------------------------------------
+# -- carrying
+# ---------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", ["out.tar", "out"])
 def test_what_is_exported_can_be_imported_elsewhere(home: Path, name: str) -> None:
     assert streamer(home, "export", "champion", home / name).exit_code == 0
@@ -212,10 +246,13 @@ def test_a_name_in_a_tar_leads_nowhere(home: Path) -> None:
     assert not (home.parent / "manifest.json").exists()
 
 
-# -- signatures -------------------------------------------------------------------------------------------------------
+# -- signatures
+# -------------------------------------------------------------------------------------------------------
 @pytest.fixture
 def key(home: Path) -> str:
-    return str(json.loads(call("model", "keygen", home / "key.pem", "--format", "json").stdout)["public"])
+    return str(
+        json.loads(call("model", "keygen", home / "key.pem", "--format", "json").stdout)["public"]
+    )
 
 
 def test_a_private_key_is_its_owners_and_never_overwritten(home: Path, key: str) -> None:
@@ -225,10 +262,17 @@ def test_a_private_key_is_its_owners_and_never_overwritten(home: Path, key: str)
     assert (home / "key.pem").read_bytes() == before
 
 
-def test_where_signatures_are_required_only_what_is_signed_moves_or_comes_in(home: Path, key: str) -> None:
+def test_where_signatures_are_required_only_what_is_signed_moves_or_comes_in(
+    home: Path, key: str
+) -> None:
     write_config(home, keys=[key], require_signature=True)
     before = aliases(home)
-    for words in (["promote", "v2", "--yes"], ["shadow", "v2"], ["import", home / "b3"], ["verify", "v2"]):
+    for words in (
+        ["promote", "v2", "--yes"],
+        ["shadow", "v2"],
+        ["import", home / "b3"],
+        ["verify", "v2"],
+    ):
         done = streamer(home, *words)
         assert (done.exit_code, "is not signed" in done.stdout + done.stderr) == (1, True)
     assert aliases(home) == before
@@ -259,7 +303,9 @@ def test_a_key_may_be_named_by_its_file(home: Path, key: str) -> None:
     assert streamer(home, "verify", "v2").exit_code == 0
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"format": "streamer.signature/2"}', '{"format": [1]}', "[1]"])
+@pytest.mark.parametrize(
+    "text", ["", "{}", '{"format": "streamer.signature/2"}', '{"format": [1]}', "[1]"]
+)
 def test_a_signature_that_is_none_is_refused(home: Path, key: str, text: str) -> None:
     (home / "registry" / "versions" / "v2" / "signature.json").write_text(text)
     write_config(home, keys=[key])

@@ -30,7 +30,9 @@ def config(home: Path, **sections: Any) -> Path:
 
 def line(home: Path, **sections: Any) -> tuple[str, str, str | None]:
     done = call("check", "--connect", "--format", "json", "-c", config(home, **sections))
-    (found,) = [found for found in json.loads(done.stdout)["connect"] if found["name"] == "model registry"]
+    (found,) = [
+        found for found in json.loads(done.stdout)["connect"] if found["name"] == "model registry"
+    ]
     assert done.exit_code == (5 if found["status"] == "fail" else 0)
     return found["status"], found["detail"], found["fix"]
 
@@ -39,14 +41,20 @@ def test_a_champion_that_is_sound_is_fine(registry: DirectoryRegistry, tmp_path:
     registry.move({"champion": "v1"})
     status, detail, _ = line(tmp_path)
     assert (status, detail.startswith("1 versions, champion is v1")) == ("ok", True)
-    found = [finding for finding in doctor.examine(tmp_path / "config.yaml") if "model" in finding.name]
+    found = [
+        finding for finding in doctor.examine(tmp_path / "config.yaml") if "model" in finding.name
+    ]
     assert [(finding.name, finding.status) for finding in found] == [("model registry", "ok")]
 
 
-def test_nothing_promoted_is_a_warning_with_the_command(registry: DirectoryRegistry, tmp_path: Path) -> None:
+def test_nothing_promoted_is_a_warning_with_the_command(
+    registry: DirectoryRegistry, tmp_path: Path
+) -> None:
     assert line(tmp_path) == (
-        "warn", "1 versions, none is champion yet: the starter judges", "streamer model promote VERSION",
-    )  # fmt: skip
+        "warn",
+        "1 versions, none is champion yet: the starter judges",
+        "streamer model promote VERSION",
+    )
 
 
 def test_a_damaged_champion_is_a_failure(registry: DirectoryRegistry, tmp_path: Path) -> None:
@@ -60,9 +68,13 @@ def test_an_unsigned_champion_is_a_failure_where_signatures_are_required(
     registry: DirectoryRegistry, tmp_path: Path
 ) -> None:
     registry.move({"champion": "v1"})
-    key = json.loads(call("model", "keygen", tmp_path / "key.pem", "--format", "json").stdout)["public"]
+    key = json.loads(call("model", "keygen", tmp_path / "key.pem", "--format", "json").stdout)[
+        "public"
+    ]
     status, detail, fix = line(tmp_path, model={"keys": [key], "require_signature": True})
-    assert (status, "is not signed" in detail) == ("fail", True) and "streamer model sign" in str(fix)
+    assert (status, "is not signed" in detail) == ("fail", True) and "streamer model sign" in str(
+        fix
+    )
 
 
 def test_a_folder_that_is_not_there_fails_unless_a_retrain_will_make_it(tmp_path: Path) -> None:

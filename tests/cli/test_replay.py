@@ -31,7 +31,9 @@ def plant(tmp_path: Path) -> Path:
         (("--to", "kafka://h/raw", "--speed", "fast"), "write 1, 0.5, 60 or max"),
     ],
 )
-def test_what_cannot_be_meant_is_a_usage_error(plant: Path, words: tuple[str, ...], told: str) -> None:
+def test_what_cannot_be_meant_is_a_usage_error(
+    plant: Path, words: tuple[str, ...], told: str
+) -> None:
     done = call("replay", plant, *words)
     assert done.exit_code == 2
     assert told in done.stderr
@@ -49,8 +51,12 @@ def test_an_unreachable_broker_is_exit_code_5(plant: Path) -> None:
     assert "localhost:1" in done.stderr
 
 
-@pytest.mark.parametrize(("key", "keys"), [(None, [b"a", b"b", b"a"]), ("line", [b"1", b"1", b"2"])])
-def test_the_key_is_the_entity_or_the_field_that_is_named(plant: Path, key: str | None, keys: list[bytes]) -> None:
+@pytest.mark.parametrize(
+    ("key", "keys"), [(None, [b"a", b"b", b"a"]), ("line", [b"1", b"1", b"2"])]
+)
+def test_the_key_is_the_entity_or_the_field_that_is_named(
+    plant: Path, key: str | None, keys: list[bytes]
+) -> None:
     rows, _ = rows_of(plant)
     encode = encoder(rows, key)
     assert [encode(row.record)[0] for row in rows.read() if isinstance(row, Row)] == keys
@@ -62,13 +68,16 @@ def test_a_series_without_entities_has_one_key(tmp_path: Path) -> None:
     rows, _ = rows_of(path)
     encode = encoder(rows, None)
     assert {encode(row.record) for row in rows.read() if isinstance(row, Row)} == {
-        (b"pump", b'{"rms":1.5}'), (b"pump", b'{"rms":2.5}'),
-    }  # fmt: skip
+        (b"pump", b'{"rms":1.5}'),
+        (b"pump", b'{"rms":2.5}'),
+    }
 
 
 FILES = {
-    "csv": 'ts,device,rms,temp\n1700000000,"a, 1",1.5,20\n1700000001.5,b,,21.25\n1700000002,7,-3e-5,x\n',
-    "jsonl": '{"ts": 1700000000, "device": "a\\n\\"1", "rms": 1.5}\n{"ts": 1700000001.5, "device": 7, "temp": null}\n',
+    "csv": 'ts,device,rms,temp\n1700000000,"a, '
+    '1",1.5,20\n1700000001.5,b,,21.25\n1700000002,7,-3e-5,x\n',
+    "jsonl": '{"ts": 1700000000, "device": "a\\n\\"1", "rms": 1.5}\n{"ts": 1700000001.5, '
+    '"device": 7, "temp": null}\n',
 }
 
 
@@ -76,7 +85,10 @@ def reading(**source: object) -> Config:
     """A configuration of one stream of a topic."""
     fields = {"entity": "device", "time": {"path": "ts", "unit": "s"}, "channels": ["rms", "temp"]}
     stream = {"name": "s", "source": {"kind": "kafka", "topic": "t", **source}, "fields": fields}
-    return config_from({"version": 1, "streams": [stream], "schema_registry": {"url": "http://localhost:1"}}, env={})
+    return config_from(
+        {"version": 1, "streams": [stream], "schema_registry": {"url": "http://localhost:1"}},
+        env={},
+    )
 
 
 def read_back(path: Path, config: Config) -> tuple[EventBatch, list[str]]:
@@ -86,7 +98,9 @@ def read_back(path: Path, config: Config) -> tuple[EventBatch, list[str]]:
     rows, _ = rows_of(path, fields_of(stream.fields))
     encode = encoder(rows, None, stream.source)
     values = [encode(row.record)[1] for row in rows.read() if isinstance(row, Row)]
-    batch, rejected = decoder_for(stream, None)(Lease("t", 0)).decode(values, np.arange(len(values)))
+    batch, rejected = decoder_for(stream, None)(Lease("t", 0)).decode(
+        values, np.arange(len(values))
+    )
     return batch, [one.reason for one in rejected]
 
 
@@ -102,13 +116,17 @@ def test_rows_are_the_same_events_whatever_format_their_stream_reads(
     batch, refused = read_back(path, reading(**source))
     expected, also = read_back(path, reading())
     assert len(batch) == 2 and refused == also
-    assert [batch.keys[n] for n in batch.entity[:, 0]] == [expected.keys[n] for n in expected.entity[:, 0]]
+    assert [batch.keys[n] for n in batch.entity[:, 0]] == [
+        expected.keys[n] for n in expected.entity[:, 0]
+    ]
     assert batch.time_s.tolist() == expected.time_s.tolist()
     np.testing.assert_array_equal(batch.values, expected.values)
 
 
 @pytest.mark.parametrize("to", [(), ("--to", "kafka://localhost:1/t", "--stream", "s")])
-def test_a_stream_that_reads_avro_is_refused_before_anything_is_asked(plant: Path, to: tuple[str, ...]) -> None:
+def test_a_stream_that_reads_avro_is_refused_before_anything_is_asked(
+    plant: Path, to: tuple[str, ...]
+) -> None:
     path = plant.parent / "config.yaml"
     path.write_text(reading(format="avro").model_dump_json(exclude_defaults=True))
     done = call("replay", plant, "-c", path, *to)

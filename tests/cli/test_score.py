@@ -16,12 +16,16 @@ from tests.cli.calls import Done, call
 
 @pytest.fixture
 def measured(tmp_path: Path) -> Path:
-    """600 rows of two sensors at two machines; a jump at row 500, a broken row at 60, a hole at 70."""
+    """600 rows of two sensors at two machines; a jump at row 500, a broken row at 60, a
+    hole at 70.
+    """
     path = tmp_path / "plant.csv"
     lines = ["when,machine_id,rms,temp,label"]
     for i in range(600):
         rms, temp = np.sin(i / 9) + (30 if i == 500 else 0), 50 + np.cos(i / 11)
-        lines.append(f"2024-03-01T{i // 60:02d}:{i % 60:02d}:00Z,m{i % 2},{rms:.3f},{temp:.3f},{int(i == 500)}")
+        lines.append(
+            f"2024-03-01T{i // 60:02d}:{i % 60:02d}:00Z,m{i % 2},{rms:.3f},{temp:.3f},{int(i == 500)}"
+        )
     lines[61] = "2024-03-01T01:00:00Z,m0,broken,50,0"
     lines[71] = lines[71].split(",rms")[0].replace(lines[71].split(",")[2], "", 1)
     path.write_text("\n".join(lines) + "\n")
@@ -47,7 +51,9 @@ def test_the_guess_is_said_on_standard_error(measured: Path) -> None:
     assert "time: when" not in done.stdout
 
 
-def test_every_input_row_has_a_line_in_input_order_rejected_ones_too(measured: Path, tmp_path: Path) -> None:
+def test_every_input_row_has_a_line_in_input_order_rejected_ones_too(
+    measured: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out.csv"
     assert score(measured, "--scores", out).exit_code == 0
     rows = rows_of(out)
@@ -68,8 +74,18 @@ def test_every_input_row_has_a_line_in_input_order_rejected_ones_too(measured: P
     assert all(float(row["score"]) == 0 for row in rows if row["status"] != "scored")
 
 
-def test_alerts_and_alarms_of_the_account_are_those_of_the_files(measured: Path, tmp_path: Path) -> None:
-    done = score(measured, "--scores", tmp_path / "o.csv", "--alerts", tmp_path / "o.jsonl", "--format", "json")
+def test_alerts_and_alarms_of_the_account_are_those_of_the_files(
+    measured: Path, tmp_path: Path
+) -> None:
+    done = score(
+        measured,
+        "--scores",
+        tmp_path / "o.csv",
+        "--alerts",
+        tmp_path / "o.jsonl",
+        "--format",
+        "json",
+    )
     told = json.loads(done.stdout)
     assert told["schema"] == "streamer.score/1"
     assert told["rows"] == 600 == sum(told["fates"].values())
@@ -84,7 +100,9 @@ def test_scoring_twice_gives_the_same_bytes(measured: Path, tmp_path: Path) -> N
     files = [tmp_path / f"{name}{ext}" for name in "ab" for ext in (".csv", ".jsonl")]
     for scores, alerts in (files[:2], files[2:]):
         assert score(measured, "--scores", scores, "--alerts", alerts).exit_code == 0
-        assert score(measured, "--scores", scores, "--alerts", alerts).exit_code == 0  # over the old files
+        assert (
+            score(measured, "--scores", scores, "--alerts", alerts).exit_code == 0
+        )  # over the old files
     assert files[0].read_bytes() == files[2].read_bytes()
     assert files[1].read_bytes() == files[3].read_bytes()
 
@@ -97,7 +115,17 @@ def test_rows_to_fit_on_only_teach(measured: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_asked_for_overrules_the_guess(measured: Path, tmp_path: Path) -> None:
-    done = score(measured, "--values", "temp", "--time", "", "--scores", tmp_path / "o.csv", "--preset", "edge")
+    done = score(
+        measured,
+        "--values",
+        "temp",
+        "--time",
+        "",
+        "--scores",
+        tmp_path / "o.csv",
+        "--preset",
+        "edge",
+    )
     assert done.exit_code == 0, done.stderr
     assert "share_rms" not in rows_of(tmp_path / "o.csv")[0]
     assert rows_of(tmp_path / "o.csv")[0]["time"] == "0"
@@ -125,7 +153,9 @@ def test_several_files_get_outputs_of_their_own_and_one_bad_file_does_not_stop_t
     (tmp_path / "empty.csv").write_text("")
     other = tmp_path / "other.csv"
     other.write_bytes(measured.read_bytes())
-    done = score(measured, tmp_path / "empty.csv", other, "--scores", tmp_path / "s.csv", "--format", "json")
+    done = score(
+        measured, tmp_path / "empty.csv", other, "--scores", tmp_path / "s.csv", "--format", "json"
+    )
     assert done.exit_code == 1
     assert "empty.csv" in done.stderr
     assert len(done.stdout.splitlines()) == 2
@@ -152,7 +182,9 @@ def test_a_folder_collects_the_outputs_of_several_files(tmp_path: Path) -> None:
         (b"[1, 2]\n", "JSON array"),
     ],
 )
-def test_a_file_that_cannot_be_understood_is_one_clear_line(tmp_path: Path, content: bytes, problem: str) -> None:
+def test_a_file_that_cannot_be_understood_is_one_clear_line(
+    tmp_path: Path, content: bytes, problem: str
+) -> None:
     path = tmp_path / ("empty.csv" if not content else "f.csv")
     path.write_bytes(content)
     done = score(path)

@@ -1,4 +1,6 @@
-"""Laws of `check --security`: what is open to others is named with its fix; what is closed is not."""
+"""Laws of `check --security`: what is open to others is named with its fix; what is
+closed is not.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def found(tmp_path: Path, text: str, *sets: str) -> list[Exposure]:
     return exposures(load_config(file, sets, ENV), file)
 
 
-def test_nothing_is_exposed_where_all_is_encrypted_and_secrets_stand_elsewhere(tmp_path: Path) -> None:
+def test_nothing_is_exposed_where_all_is_encrypted_and_secrets_stand_elsewhere(
+    tmp_path: Path,
+) -> None:
     assert found(tmp_path, CLOSED) == []
 
 
@@ -47,7 +51,12 @@ OPEN = [
         "records and the login travel in plain text to kafka:9093",
     ),
     ("SASL_SSL,", "SASL_SSL, verify_hostname: false,", "kafka.security.verify_hostname", "is off"),
-    ('password: "${PASSWORD}"}}', "password: hunter2}}", "kafka.security.sasl.password", "stands in clear text at "),
+    (
+        'password: "${PASSWORD}"}}',
+        "password: hunter2}}",
+        "kafka.security.sasl.password",
+        "stands in clear text at ",
+    ),
     (
         'password: "${PASSWORD}"}}',
         'password: "${NOPE:-hunter2}"}}',
@@ -57,14 +66,23 @@ OPEN = [
     ("rediss:", "redis:", "store.url", "snapshots and the password travel in plain text"),
     (', password: "${file:SECRET}"', "", "store.password", "is not set"),
     ("https:", "http:", "schema_registry.url", "schemas and the password travel in plain text"),
-    ("server: {", "server: {listen: '0.0.0.0:8080', ", "server.listen", "can be reached from outside"),
+    (
+        "server: {",
+        "server: {listen: '0.0.0.0:8080', ",
+        "server.listen",
+        "can be reached from outside",
+    ),
     ('"${TOKEN}"', "short", "server.token", "has 5 characters"),
     ('server: {token: "${TOKEN}"}', "", "server.token", "is not set"),
 ]
 
 
-@pytest.mark.parametrize(("right", "wrong", "where", "words"), OPEN, ids=[f"{w}: {t}" for _, _, w, t in OPEN])
-def test_each_opening_is_told_with_its_fix(tmp_path: Path, right: str, wrong: str, where: str, words: str) -> None:
+@pytest.mark.parametrize(
+    ("right", "wrong", "where", "words"), OPEN, ids=[f"{w}: {t}" for _, _, w, t in OPEN]
+)
+def test_each_opening_is_told_with_its_fix(
+    tmp_path: Path, right: str, wrong: str, where: str, words: str
+) -> None:
     assert right in CLOSED
     told = found(tmp_path, CLOSED.replace(right, wrong, 1))
     assert any(one.where == where and words in one.problem and one.fix for one in told)
@@ -72,13 +90,20 @@ def test_each_opening_is_told_with_its_fix(tmp_path: Path, right: str, wrong: st
 
 
 def test_clients_that_do_not_log_in_are_told(tmp_path: Path) -> None:
-    told = found(tmp_path, CLOSED.replace('protocol: SASL_SSL, sasl: {username: me, password: "${PASSWORD}"}', ""))
+    told = found(
+        tmp_path,
+        CLOSED.replace('protocol: SASL_SSL, sasl: {username: me, password: "${PASSWORD}"}', ""),
+    )
     assert {one.where for one in told} == {"kafka.security.protocol", "kafka.security"}
 
 
 def test_a_secret_on_the_command_line_is_seen_by_all(tmp_path: Path) -> None:
     (told,) = found(tmp_path, CLOSED, "store.password=hunter4")
-    assert told.where == "store.password" and "command line" in told.problem and "hunter" not in str(told)
+    assert (
+        told.where == "store.password"
+        and "command line" in told.problem
+        and "hunter" not in str(told)
+    )
 
 
 def test_a_file_of_secrets_that_others_read_is_told(tmp_path: Path) -> None:
@@ -100,24 +125,42 @@ def test_a_private_key_that_others_read_is_told(tmp_path: Path) -> None:
     key = tmp_path / "key.pem"
     key.write_text("x")
     key.chmod(0o644)
-    (told,) = found(tmp_path, CLOSED.replace("protocol:", f"certificate: c.pem, key: {key}, protocol:"))
+    (told,) = found(
+        tmp_path, CLOSED.replace("protocol:", f"certificate: c.pem, key: {key}, protocol:")
+    )
     assert told.where == str(key)
 
 
 def test_one_machine_exposes_nothing_but_notes_and_is_fine(tmp_path: Path) -> None:
-    text = CLOSED.replace("kafka:9093", "localhost:9092").replace("rediss://redis", "redis://localhost")
+    text = CLOSED.replace("kafka:9093", "localhost:9092").replace(
+        "rediss://redis", "redis://localhost"
+    )
     text = text.replace('protocol: SASL_SSL, sasl: {username: me, password: "${PASSWORD}"}', "")
-    told = found(tmp_path, text.replace(', password: "${file:SECRET}"', "").replace('server: {token: "${TOKEN}"}', ""))
-    assert [(one.where, one.note) for one in told] == [("store.password", True), ("server.token", True)]
+    told = found(
+        tmp_path,
+        text.replace(', password: "${file:SECRET}"', "").replace('server: {token: "${TOKEN}"}', ""),
+    )
+    assert [(one.where, one.note) for one in told] == [
+        ("store.password", True),
+        ("server.token", True),
+    ]
     (tmp_path / "p.yaml").write_text("version: 1\nstreams: [{name: a, source: {kind: host}}]\n")
-    done = CliRunner().invoke(check, ["-c", str(tmp_path / "p.yaml"), "--security"], standalone_mode=False)
+    done = CliRunner().invoke(
+        check, ["-c", str(tmp_path / "p.yaml"), "--security"], standalone_mode=False
+    )
     assert done.return_value == 0 and "note server.token" in done.stdout and "fine" in done.stdout
 
 
 def test_what_is_exposed_fails_the_check(tmp_path: Path) -> None:
-    (tmp_path / "p.yaml").write_text("version: 1\nstreams: [{name: a, source: {kind: host}}]\nserver: {token: x}\n")
-    done = CliRunner().invoke(check, ["-c", str(tmp_path / "p.yaml"), "--security"], standalone_mode=False)
-    assert done.return_value == 3 and "warn server.token" in done.stdout and "fine" not in done.output
+    (tmp_path / "p.yaml").write_text(
+        "version: 1\nstreams: [{name: a, source: {kind: host}}]\nserver: {token: x}\n"
+    )
+    done = CliRunner().invoke(
+        check, ["-c", str(tmp_path / "p.yaml"), "--security"], standalone_mode=False
+    )
+    assert (
+        done.return_value == 3 and "warn server.token" in done.stdout and "fine" not in done.output
+    )
 
 
 SIGNED = f"model: {{registry: redis, require_signature: true, keys: ['{'A' * 43}=']}}\n"
@@ -148,7 +191,8 @@ def test_models_that_others_can_change_on_the_way_or_in_the_registry_are_told(
 
 
 @pytest.mark.parametrize(
-    ("mode", "expected"), [(0o755, []), (0o775, [("its group", True)]), (0o777, [("every user", False)])]
+    ("mode", "expected"),
+    [(0o755, []), (0o775, [("its group", True)]), (0o777, [("every user", False)])],
 )
 def test_a_folder_of_models_that_others_write_to_needs_signatures(
     tmp_path: Path, mode: int, expected: list[tuple[str, bool]]
@@ -157,9 +201,10 @@ def test_a_folder_of_models_that_others_write_to_needs_signatures(
     folder.mkdir()
     folder.chmod(mode)
     told = found(tmp_path, CLOSED + f"model: {{registry: {folder}}}\n")
-    assert [(one.where, who in one.problem, one.note) for one, (who, _) in zip(told, expected, strict=True)] == [
-        (UNSURE, True, note) for _, note in expected
-    ]
+    assert [
+        (one.where, who in one.problem, one.note)
+        for one, (who, _) in zip(told, expected, strict=True)
+    ] == [(UNSURE, True, note) for _, note in expected]
 
 
 def test_a_folder_of_models_that_is_not_there_yet_is_open_to_nobody(tmp_path: Path) -> None:

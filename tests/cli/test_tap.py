@@ -21,7 +21,11 @@ def configured() -> Config:
     stream = {
         "name": "plant",
         "source": {"kind": "kafka", "topic": "raw"},
-        "fields": {"entity": "device", "time": {"path": "ts", "unit": "s"}, "channels": ["rms", "temp"]},
+        "fields": {
+            "entity": "device",
+            "time": {"path": "ts", "unit": "s"},
+            "channels": ["rms", "temp"],
+        },
     }
     return config_from({"version": 1, "streams": [stream]})
 

@@ -1,4 +1,6 @@
-"""A broker that is away is one error of ours, and nothing before it, whichever command looks for it."""
+"""A broker that is away is one error of ours, and nothing before it, whichever command looks for
+it.
+"""
 
 from __future__ import annotations
 
@@ -26,26 +28,35 @@ Ended = tuple[int, str, str]
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
-    """Exit code and output of every command, all begun at once: each waits for a server that never comes."""
+    """Exit code and output of every command, all begun at once: each waits for a server that never
+    comes.
+    """
     folder, server = tmp_path_factory.mktemp("away"), closed_port()
     source = {"kind": "kafka", "topic": "t", "group": "g"}
     fields = {"entity": "device", "time": "ts", "channels": ["rms"]}
     config = {
-        "version": 1, "kafka": {"bootstrap_servers": [server], "request_timeout": "1s"},
-        "streams": [{"name": "s", "source": source, "fields": fields}], "model": {"backend": "baseline"},
-        "sinks": [{"kind": "kafka", "topic": "alerts"}], "dead_letters": {"kind": "kafka", "topic": "letters"},
+        "version": 1,
+        "kafka": {"bootstrap_servers": [server], "request_timeout": "1s"},
+        "streams": [{"name": "s", "source": source, "fields": fields}],
+        "model": {"backend": "baseline"},
+        "sinks": [{"kind": "kafka", "topic": "alerts"}],
+        "dead_letters": {"kind": "kafka", "topic": "letters"},
         "server": {"enabled": False},
-    }  # fmt: skip
+    }
     (folder / "config.yaml").write_text(json.dumps(config))
     (folder / "rows.csv").write_text(FILE)
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     started = {
         name: subprocess.Popen(
             [sys.executable, "-m", "streamer.cli", *(word.format(server=server) for word in words)],
-            cwd=folder, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            cwd=folder,
+            env=env,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         for name, words in COMMANDS.items()
-    }  # fmt: skip
+    }
     try:
         told = {name: process.communicate(timeout=120) for name, process in started.items()}
         return {name: (started[name].returncode, *texts) for name, texts in told.items()}
@@ -55,7 +66,9 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_broker_that_is_away_is_one_error_and_exit_code_5(ended: dict[str, Ended], name: str) -> None:
+def test_a_broker_that_is_away_is_one_error_and_exit_code_5(
+    ended: dict[str, Ended], name: str
+) -> None:
     code, out, err = ended[name]
     assert (code, out) == (5, "")
     [line] = err.splitlines()

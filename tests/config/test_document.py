@@ -13,8 +13,14 @@ from hypothesis import strategies as st
 from streamer.config.document import MAX_BYTES, Document, parse, resolve
 
 plain = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**12), 10**12) | st.text("abc xyz:#-'\"{}[],&*!%é", max_size=12),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("abcd", min_size=1), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**12), 10**12)
+    | st.text("abc xyz:#-'\"{}[],&*!%é", max_size=12),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text("abcd", min_size=1), inner, max_size=4)
+    ),
     max_leaves=20,
 )
 
@@ -57,9 +63,21 @@ def test_every_value_and_key_has_its_place() -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("no", "no"), ("on", "on"), ("010", 10), ("12:30", "12:30"), ("1e3", 1000.0), ("~", None), ("0x1f", "0x1f"),
-     ("true", True), ("-5", -5), (".5", 0.5), ("2024-01-01", "2024-01-01"), ("9" * 30, float("9" * 30))],
-)  # fmt: skip
+    [
+        ("no", "no"),
+        ("on", "on"),
+        ("010", 10),
+        ("12:30", "12:30"),
+        ("1e3", 1000.0),
+        ("~", None),
+        ("0x1f", "0x1f"),
+        ("true", True),
+        ("-5", -5),
+        (".5", 0.5),
+        ("2024-01-01", "2024-01-01"),
+        ("9" * 30, float("9" * 30)),
+    ],
+)
 def test_scalars_follow_yaml_1_2(text: str, value: object) -> None:
     assert resolve(text) == value
 
@@ -70,7 +88,9 @@ def test_a_duplicate_key_is_refused_with_both_lines() -> None:
     )
 
 
-@pytest.mark.parametrize("tag", ["!!python/object/apply:os.system [echo]", "!!binary aGk=", "!custom x", "!!int 3"])
+@pytest.mark.parametrize(
+    "tag", ["!!python/object/apply:os.system [echo]", "!!binary aGk=", "!custom x", "!!int 3"]
+)
 def test_tags_are_refused(tag: str) -> None:
     assert "is not allowed" in problem(f"a: {tag}\n")
 
@@ -86,9 +106,14 @@ def test_an_alias_that_holds_itself_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "blob",
-    [b"a: " + b"token." * 40_000, b"a: '" + b'password: "' * 20_000 + b"'", b"[" * 200_000, b"a: [" + b"x, " * 80_000],
+    [
+        b"a: " + b"token." * 40_000,
+        b"a: '" + b'password: "' * 20_000 + b"'",
+        b"[" * 200_000,
+        b"a: [" + b"x, " * 80_000,
+    ],
     ids=["long-name", "many-secrets", "deep", "many-values"],
-)  # fmt: skip
+)
 def test_hostile_text_costs_seconds_at_most(blob: bytes) -> None:
     start = time.process_time()
     document = parse(blob[:MAX_BYTES], "c.yaml", {})
@@ -126,7 +151,7 @@ def test_merge_keys_fill_what_the_mapping_leaves_open() -> None:
         (b"a: b\n" * (MAX_BYTES // 5 + 1), "larger than 256 KiB"),
         ("﻿".encode() + b"<<: 5\n", "<< needs a mapping"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_configuration_is_said(blob: bytes, words: str) -> None:
     (found,) = parse(blob, "c.yaml", {}).problems
     assert words in found.render()
@@ -158,7 +183,7 @@ def test_a_default_stands_in_for_an_unset_or_empty_variable(value: str) -> None:
         ("${file:/does/not/exist}", "cannot be read: No such file"),
         ("${file:/}", "cannot be read"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_reference_is_a_problem_at_its_place(text: str, words: str) -> None:
     shown = problem(f"k:\n  - '{text}'\n")
     assert shown.startswith("c.yaml:2:5: k[0]: ")
@@ -172,7 +197,9 @@ def test_a_file_is_read_without_its_last_line_break_and_is_secret(tmp_path: Path
     assert document.values["a",].secret
 
 
-@pytest.mark.parametrize(("blob", "words"), [(b"\xff\xfe", "not UTF-8"), (b"x" * 70_000, "larger than")])
+@pytest.mark.parametrize(
+    ("blob", "words"), [(b"\xff\xfe", "not UTF-8"), (b"x" * 70_000, "larger than")]
+)
 def test_a_file_that_is_no_secret_is_refused(tmp_path: Path, blob: bytes, words: str) -> None:
     (tmp_path / "s").write_bytes(blob)
     assert words in problem(f"a: ${{file:{tmp_path}/s}}")

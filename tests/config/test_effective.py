@@ -23,7 +23,9 @@ server: {listen: "0.0.0.0:8080", token: "${TOKEN}"}
 def config(tmp_path: Path) -> Config:
     path = tmp_path / "c.yaml"
     path.write_text(TEXT)
-    return load_config(path, ["log.level=debug"], {"TOKEN": "hunter2", "STREAMER__MODEL__BACKEND": "numpy"})
+    return load_config(
+        path, ["log.level=debug"], {"TOKEN": "hunter2", "STREAMER__MODEL__BACKEND": "numpy"}
+    )
 
 
 def origins(config: Config) -> dict[str, tuple[str, str]]:
@@ -44,8 +46,10 @@ def origins(config: Config) -> dict[str, tuple[str, str]]:
         ("server.token", "***", "c.yaml:7:41"),
         ("scores", "null", "default"),
     ],
-)  # fmt: skip
-def test_every_setting_says_where_it_comes_from(config: Config, path: str, value: str, origin: str) -> None:
+)
+def test_every_setting_says_where_it_comes_from(
+    config: Config, path: str, value: str, origin: str
+) -> None:
     assert origins(config)[path] == (value, origin)
 
 
@@ -58,20 +62,22 @@ def test_what_was_read_from_a_file_of_secrets_is_masked(tmp_path: Path) -> None:
     (tmp_path / "s").write_text("a")
     text = TEXT.replace("name: a", f"name: ${{file:{tmp_path}/s}}").replace("0.0.0.0", "127.0.0.1")
     (tmp_path / "c.yaml").write_text(text)
-    assert origins(load_config(tmp_path / "c.yaml", env={"TOKEN": ""}))["streams[0].name"][0] == "***"
+    assert (
+        origins(load_config(tmp_path / "c.yaml", env={"TOKEN": ""}))["streams[0].name"][0] == "***"
+    )
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        'server: {token: hunter2, listen: x}',
+        "server: {token: hunter2, listen: x}",
         'server: {listen: x, token: "hunter2, 3"}',
         "server: {token: [hunter2]}",
         'server:\n  token: "hunter2\\n"',
         "server: {password: hunter2}",
         "model: {path: 'http://u:hunter2@h/', threads: 0}",
     ],
-)  # fmt: skip
+)
 def test_no_problem_shows_a_secret(tmp_path: Path, line: str) -> None:
     (tmp_path / "c.yaml").write_text(f"version: 1\nstreams: []\n{line}\n")
     with pytest.raises(ConfigErrors) as caught:
@@ -82,5 +88,7 @@ def test_no_problem_shows_a_secret(tmp_path: Path, line: str) -> None:
 def test_a_secret_given_by_flag_is_not_repeated(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text(TEXT)
     with pytest.raises(ConfigErrors) as caught:
-        load_config(tmp_path / "c.yaml", ["server.token=hunter2\n", "server.tokn=3"], {"TOKEN": "x"})
+        load_config(
+            tmp_path / "c.yaml", ["server.token=hunter2\n", "server.tokn=3"], {"TOKEN": "x"}
+        )
     assert "hunter2" not in str(caught.value)

@@ -30,7 +30,9 @@ class Time:
 
 def host(time: Time, reader: object = None, every_s: float = 2.0) -> HostSource:
     read = reader if callable(reader) else lambda: FIRST
-    return HostSource(every_s, name="here", reader=read, clock=lambda: 1e9 + time.now, beat=time, wait=time.wait)
+    return HostSource(
+        every_s, name="here", reader=read, clock=lambda: 1e9 + time.now, beat=time, wait=time.wait
+    )
 
 
 def test_rates_are_differences_over_time() -> None:
@@ -39,7 +41,10 @@ def test_rates_are_differences_over_time() -> None:
 
 def test_the_first_sample_has_no_rates() -> None:
     known = dict(zip(CHANNELS, figures(FIRST, None, 0.0), strict=True))
-    assert [name for name, value in known.items() if not math.isnan(value)] == ["memory_percent", "load1"]
+    assert [name for name, value in known.items() if not math.isnan(value)] == [
+        "memory_percent",
+        "load1",
+    ]
 
 
 def test_a_counter_that_went_back_or_is_not_there_is_missing() -> None:

@@ -53,27 +53,37 @@ def stream(**sections: object) -> Stream:
 
 
 def csv(directory: Path) -> str:
-    (directory / "x.csv").write_text(HEADER + "".join(f"{1_700_000_000 + i},m,{i % 7},{i % 5},0\n" for i in range(30)))
+    (directory / "x.csv").write_text(
+        HEADER + "".join(f"{1_700_000_000 + i},m,{i % 7},{i % 5},0\n" for i in range(30))
+    )
     return str(directory / "x.csv")
 
 
 def test_a_file_with_named_channels(tmp_path: Path) -> None:
     fields = {"entity": "who", "time": {"path": "ts", "unit": "s"}, "channels": ["temp"]}
-    source = open_source(stream(source={"kind": "file", "path": csv(tmp_path), "poll_rows": 10}, fields=fields))
+    source = open_source(
+        stream(source={"kind": "file", "path": csv(tmp_path), "poll_rows": 10}, fields=fields)
+    )
     poll = source.poll(0.0)
     assert poll is not None and source.channels == ("temp",) and len(poll.batches[0]) == 10
     assert poll.batches[0].keys == ("m",) and poll.batches[0].stream == "line"
 
 
 def test_channels_that_are_not_named_are_found_in_the_file(tmp_path: Path) -> None:
-    source = open_source(stream(source={"kind": "file", "path": csv(tmp_path)}, fields={"entity": "who", "time": "ts"}))
+    source = open_source(
+        stream(
+            source={"kind": "file", "path": csv(tmp_path)}, fields={"entity": "who", "time": "ts"}
+        )
+    )
     assert source.channels == ("rms", "temp")
 
 
 def test_a_pipe_needs_its_channels_named(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ConfigError, match=r"fields\.channels: must be named for a pipe"):
-        open_source(stream(source={"kind": "file", "path": str(tmp_path / "pipe")}, fields={"time": None}))
+        open_source(
+            stream(source={"kind": "file", "path": str(tmp_path / "pipe")}, fields={"time": None})
+        )
 
 
 def test_a_file_that_is_not_there_is_said_to_be_missing() -> None:
@@ -94,7 +104,9 @@ def test_every_kind_of_source_has_its_class() -> None:
 
 
 def test_a_synthetic_source_is_as_configured() -> None:
-    source = open_source(stream(source={"kind": "synthetic", "entities": 3, "events": 50, "poll_rows": 20}))
+    source = open_source(
+        stream(source={"kind": "synthetic", "entities": 3, "events": 50, "poll_rows": 20})
+    )
     sizes = []
     while (poll := source.poll(0.0)) is not None:
         sizes.append(poll.records)
@@ -102,7 +114,9 @@ def test_a_synthetic_source_is_as_configured() -> None:
 
 
 def test_every_kind_of_sink_has_its_class(tmp_path: Path) -> None:
-    assert isinstance(open_sink(FileSink(kind="file", path=str(tmp_path / "a.jsonl"))), sinks.JsonlSink)
+    assert isinstance(
+        open_sink(FileSink(kind="file", path=str(tmp_path / "a.jsonl"))), sinks.JsonlSink
+    )
     assert isinstance(open_sink(MemorySink(kind="memory")), memory.MemorySink)
 
 
@@ -128,9 +142,10 @@ def test_a_topic_is_read_and_written_where_the_configuration_says(kafka: Kafka, 
     source = {"kind": "kafka", "topic": topic, "group": topic}
     config = cluster(
         streams=[{**CLUSTER["streams"][0], "source": source}],  # type: ignore[index]
-        kafka={"bootstrap_servers": kafka.bootstrap}, sinks=[{"kind": "kafka", "topic": f"{topic}.alerts"}],
+        kafka={"bootstrap_servers": kafka.bootstrap},
+        sinks=[{"kind": "kafka", "topic": f"{topic}.alerts"}],
         dead_letters={"kind": "kafka", "topic": f"{topic}.dead"},
-    )  # fmt: skip
+    )
     kafka.create_topic(f"{topic}.alerts")
     kafka.create_topic(f"{topic}.dead")
     opened: list[Any] = [
@@ -168,14 +183,18 @@ def test_avro_without_a_registry_is_said_before_anything_is_opened() -> None:
 
 def test_dead_letters_go_nowhere_unless_they_are_asked_for(tmp_path: Path) -> None:
     assert open_letters(cluster()) is None
-    letters = open_letters(cluster(dead_letters={"kind": "file", "path": str(tmp_path / "dead.jsonl")}))
+    letters = open_letters(
+        cluster(dead_letters={"kind": "file", "path": str(tmp_path / "dead.jsonl")})
+    )
     assert isinstance(letters, LetterFile)
     letters.close()
 
 
 def test_a_store_is_opened_by_its_kind(tmp_path: Path) -> None:
     assert open_store(cluster()) is None
-    assert isinstance(open_store(cluster(store={"kind": "files", "path": str(tmp_path / "state")})), FileStore)
+    assert isinstance(
+        open_store(cluster(store={"kind": "files", "path": str(tmp_path / "state")})), FileStore
+    )
 
 
 def test_a_redis_that_is_down_is_no_reason_not_to_start() -> None:
@@ -188,14 +207,19 @@ def test_a_redis_that_is_down_is_no_reason_not_to_start() -> None:
 def test_entity_names_are_the_fields_or_those_of_the_world() -> None:
     cards = stream(source={"kind": "synthetic", "world": "cards"})
     assert entity_names(cards) == ("customer", "terminal")
-    assert entity_names(cluster().streams[0]) == ("who",) and entity_names(stream(source={"kind": "host"})) == ()
+    assert (
+        entity_names(cluster().streams[0]) == ("who",)
+        and entity_names(stream(source={"kind": "host"})) == ()
+    )
 
 
 def test_a_reader_without_memory_begins_at_the_position() -> None:
     assert without_memory(FoundPosition("t", 0, 7, "note", 3, 9)) == Restore(7)
 
 
-@pytest.mark.parametrize(("kind", "expected"), [("csv", scores.ScoreCsv), ("jsonl", scores.ScoreJsonl)])
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("csv", scores.ScoreCsv), ("jsonl", scores.ScoreJsonl)]
+)
 def test_scores_of_a_stream_go_to_its_file(tmp_path: Path, kind: str, expected: type) -> None:
     section = ScoreOutput.model_validate({"kind": kind, "path": str(tmp_path / "scores-{stream}")})
     cards = stream(source={"kind": "synthetic", "world": "cards"})

@@ -1,4 +1,6 @@
-"""The registries under contract: how each is opened, damaged, and published into by a process that gets killed."""
+"""The registries under contract: how each is opened, damaged, and published into by a process that
+gets killed.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ class Kind:
     @property
     def section(self) -> Section:
         # A machine whose processors are all taken answers late; nothing here measures that.
-        return Section.model_validate({"kind": "redis", "url": self.url, "prefix": self.prefix, "timeout": "5s"})
+        return Section.model_validate(
+            {"kind": "redis", "url": self.url, "prefix": self.prefix, "timeout": "5s"}
+        )
 
     def damage(self, version: str, part: str, blob: bytes | None) -> None:
         """Let a part of a published version be other bytes, or be gone."""
@@ -61,5 +65,7 @@ def publish_and_move(kind: Kind, bundle: Path, version: str, strike: str, starte
     registry = kind.open()
     started.touch()
     registry.publish(bundle)
-    registry.move({"champion": version, "previous": registry.aliases().get("champion")}, why=version)
+    registry.move(
+        {"champion": version, "previous": registry.aliases().get("champion")}, why=version
+    )
     time.sleep(60)  # the parent kills

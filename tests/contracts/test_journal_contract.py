@@ -20,7 +20,9 @@ from tests.contracts.test_store_contract import redis_section
 
 Open = Callable[[], Journal]
 PUMP = Incident("ab12", "plant", "pump", 100.0, None, "warning", 1.5, "pump is hot", "t", 0, 5, 9)
-SAID = Label(LabelKind.CONFIRMED, "plant", "pump", 100.0, math.inf, alert_id="ab12", by="ann", note="bearing")
+SAID = Label(
+    LabelKind.CONFIRMED, "plant", "pump", 100.0, math.inf, alert_id="ab12", by="ann", note="bearing"
+)
 
 
 @pytest.fixture(params=["memory", "files", pytest.param("redis", marks=pytest.mark.needs_redis)])
@@ -65,16 +67,25 @@ def test_an_id_cut_too_short_is_refused_unless_it_is_one(journal: Journal) -> No
     assert journal.incident("ab12") == PUMP
 
 
-def test_incidents_come_oldest_first_and_the_newest_of_them_where_there_are_too_many(journal: Journal) -> None:
+def test_incidents_come_oldest_first_and_the_newest_of_them_where_there_are_too_many(
+    journal: Journal,
+) -> None:
     journal.record([replace(PUMP, alert_id=f"{i:04x}", started_s=float(i)) for i in range(7)])
     assert [one.started_s for one in journal.incidents(limit=3)] == [4.0, 5.0, 6.0]
     assert [one.started_s for one in journal.incidents(since_s=5.0)] == [5.0, 6.0]
 
 
-@pytest.mark.parametrize(("topic", "partition", "offset", "found"), [
-    ("t", 0, 5, True), ("t", 0, 9, True), ("t", 0, 4, False), ("t", 0, 10, False), ("t", 1, 7, False),
-    ("u", 0, 7, False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("topic", "partition", "offset", "found"),
+    [
+        ("t", 0, 5, True),
+        ("t", 0, 9, True),
+        ("t", 0, 4, False),
+        ("t", 0, 10, False),
+        ("t", 1, 7, False),
+        ("u", 0, 7, False),
+    ],
+)
 def test_a_record_finds_the_incident_whose_window_holds_it(
     journal: Journal, topic: str, partition: int, offset: int, found: bool
 ) -> None:
@@ -125,7 +136,10 @@ def test_many_threads_may_write_at_once(again: Open) -> None:
 def test_an_incident_that_nobody_judged_is_learnt_by_nobody(journal: Journal) -> None:
     journal.record([PUMP, replace(PUMP, alert_id="cd", started_s=10.0, ended_s=20.0)])
     found = periods(journal, "plant", 0.0, 1000.0)
-    assert found == [Period("plant", "pump", 10.0, 20.0, "resolved"), Period("plant", "pump", 100.0, math.inf, "open")]
+    assert found == [
+        Period("plant", "pump", 10.0, 20.0, "resolved"),
+        Period("plant", "pump", 100.0, math.inf, "open"),
+    ]
     assert not any(one.learnt for one in found)
 
 
@@ -147,7 +161,8 @@ def test_only_what_overlaps_the_asked_time_of_the_asked_stream_comes(journal: Jo
     assert periods(journal, "cards", 0.0, 1000.0) == []
 
 
-# -- bounds -----------------------------------------------------------------------------------------------------------
+# -- bounds
+# -----------------------------------------------------------------------------------------------------------
 KEPT = 4
 Bounded = Callable[[], Journal]
 
@@ -161,17 +176,28 @@ def bounded(request: pytest.FixtureRequest) -> Bounded:
     return lambda: RedisJournal(redis_section(server), kept=KEPT)
 
 
-def test_of_too_many_incidents_those_fall_off_that_ended_first_and_open_ones_stay(bounded: Bounded) -> None:
+def test_of_too_many_incidents_those_fall_off_that_ended_first_and_open_ones_stay(
+    bounded: Bounded,
+) -> None:
     journal = bounded()
     journal.record([replace(PUMP, alert_id="open", started_s=1.0)])
-    journal.record([replace(PUMP, alert_id=f"{i:04x}", started_s=float(i), ended_s=100.0 - i) for i in range(2, 9)])
+    journal.record(
+        [
+            replace(PUMP, alert_id=f"{i:04x}", started_s=float(i), ended_s=100.0 - i)
+            for i in range(2, 9)
+        ]
+    )
     assert {one.alert_id for one in journal.incidents()} == {"open", "0002", "0003", "0004"}
     assert (journal.forgotten("plant"), journal.forgotten("cards")) == (95.0, -math.inf)
 
 
-def test_an_open_incident_that_must_go_may_have_lasted_until_the_newest_time_that_is_known(bounded: Bounded) -> None:
+def test_an_open_incident_that_must_go_may_have_lasted_until_the_newest_time_that_is_known(
+    bounded: Bounded,
+) -> None:
     journal = bounded()
-    journal.record([replace(PUMP, alert_id=f"{i:04x}", started_s=float(i)) for i in range(KEPT + 1)])
+    journal.record(
+        [replace(PUMP, alert_id=f"{i:04x}", started_s=float(i)) for i in range(KEPT + 1)]
+    )
     assert journal.forgotten("plant") == KEPT
     journal.record([replace(PUMP, alert_id="0000", started_s=0.0, ended_s=50.0)])
     assert journal.forgotten("plant") == 50.0
@@ -180,14 +206,21 @@ def test_an_open_incident_that_must_go_may_have_lasted_until_the_newest_time_tha
 stretches = st.lists(st.tuples(st.integers(0, 40), st.none() | st.integers(1, 40)), max_size=12)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(stretches)
 def test_a_moment_of_an_incident_that_nobody_judged_is_never_learnt_however_many_follow(
     bounded: Bounded, told: list[tuple[int, int | None]]
 ) -> None:
     journal = bounded()
     incidents = [
-        replace(PUMP, alert_id=f"{n:04x}", started_s=float(start), ended_s=None if lasts is None else start + lasts)
+        replace(
+            PUMP,
+            alert_id=f"{n:04x}",
+            started_s=float(start),
+            ended_s=None if lasts is None else start + lasts,
+        )
         for n, (start, lasts) in enumerate(told)
     ]
     journal.record(incidents)
@@ -195,7 +228,9 @@ def test_a_moment_of_an_incident_that_nobody_judged_is_never_learnt_however_many
     known = periods(journal, "plant", 0.0, until_s)
     for one in incidents:
         for at_s in (one.started_s, until_s if one.ended_s is None else one.ended_s):
-            assert any(period.start_s <= at_s <= period.end_s and not period.learnt for period in known)
+            assert any(
+                period.start_s <= at_s <= period.end_s and not period.learnt for period in known
+            )
 
 
 @pytest.mark.needs_redis
@@ -207,7 +242,8 @@ def test_a_label_that_fell_off_leaves_its_time_unlearnt(request: pytest.FixtureR
     assert journal.forgotten("cards") == -math.inf
 
 
-# -- words ------------------------------------------------------------------------------------------------------------
+# -- words
+# ------------------------------------------------------------------------------------------------------------
 def test_a_lasting_word_calls_nothing_normal_that_came_after_it(journal: Journal) -> None:
     journal.label(Label(LabelKind.NEW_NORMAL, "plant", "pump", 100.0, math.inf, said_at_s=300.0))
     journal.label(Label(LabelKind.EXPECTED, "plant", "valve", 100.0, math.inf, said_at_s=300.0))
@@ -219,6 +255,13 @@ def test_more_labels_than_a_page_are_all_heard_and_the_last_one_counts(journal: 
     for kind in (LabelKind.CONFIRMED, LabelKind.FALSE_ALARM):
         for number in range(600):
             journal.label(
-                Label(kind, "plant", "pump", float(number), number + 0.5, said_at_s=float(kind == "confirmed"))
+                Label(
+                    kind,
+                    "plant",
+                    "pump",
+                    float(number),
+                    number + 0.5,
+                    said_at_s=float(kind == "confirmed"),
+                )
             )
     assert {one.kind for one in periods(journal, "plant", 0.0, 1000.0)} == {"false_alarm"}

@@ -1,4 +1,6 @@
-"""What every Registry promises (streamer.protocols): immutable versions, and aliases that move all at once."""
+"""What every Registry promises (streamer.protocols): immutable versions, and aliases that move all
+at once.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,8 @@ def test_a_registry_is_a_registry(registry: Registry) -> None:
     assert facts(registry) == ([], [], {}, [])
 
 
-# -- versions ---------------------------------------------------------------------------------------------------------
+# -- versions
+# ---------------------------------------------------------------------------------------------------------
 def test_what_is_published_is_found_by_everybody_and_loads_as_it_was(
     registry: Registry, kind: Kind, tmp_path: Path
 ) -> None:
@@ -68,7 +71,9 @@ def test_what_is_published_is_found_by_everybody_and_loads_as_it_was(
     assert "notes.txt" not in [path.name for path in found.iterdir()]
 
 
-def test_versions_are_listed_in_the_order_of_publication(registry: Registry, tmp_path: Path) -> None:
+def test_versions_are_listed_in_the_order_of_publication(
+    registry: Registry, tmp_path: Path
+) -> None:
     names = ["v9", "v10", "a", "v1"]
     for name in names:
         registry.publish(a_bundle(tmp_path / name, name))
@@ -104,15 +109,23 @@ def _rewrite(key: str, value: object) -> Callable[[Path], None]:
     [
         (_drop, CorruptBundle, "step_f32.tflite: cannot be read"),
         (_alter, CorruptBundle, "weights.npz: SHA-256 is"),
-        (_rewrite("format", "streamer.bundle/2"), SchemaMismatch, "a newer streamer made it: upgrade"),
+        (
+            _rewrite("format", "streamer.bundle/2"),
+            SchemaMismatch,
+            "a newer streamer made it: upgrade",
+        ),
         (_rewrite("spec", {"units": 32, "colour": 3}), CorruptBundle, "does not match"),
         (_rewrite("parts", ["weights.npz"]), CorruptBundle, "must be mappings"),
         (_rewrite("version", "../../etc"), CorruptBundle, "cannot be a version"),
         (_rewrite("version", "champion"), ModelError, "name of an alias"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_used_is_not_taken(
-    three: Registry, tmp_path: Path, spoil: Callable[[Path], None], error: type[Exception], says: str
+    three: Registry,
+    tmp_path: Path,
+    spoil: Callable[[Path], None],
+    error: type[Exception],
+    says: str,
 ) -> None:
     before, bundle = facts(three), a_bundle(tmp_path / "bad", "v4")
     spoil(bundle)
@@ -138,9 +151,13 @@ def test_a_version_that_was_damaged_is_refused_until_it_is_published_again(
     assert (sorted(three.versions()), len(three.moves())) == (["v1", "v2", "v3"], 1)
 
 
-def test_a_version_that_was_damaged_gives_no_room_to_another_model(three: Registry, kind: Kind, tmp_path: Path) -> None:
+def test_a_version_that_was_damaged_gives_no_room_to_another_model(
+    three: Registry, kind: Kind, tmp_path: Path
+) -> None:
     kind.damage("v2", "weights.npz", b"altered")
-    with pytest.raises(StoreError, match=r"another model of that version is damaged: .*weights\.npz"):
+    with pytest.raises(
+        StoreError, match=r"another model of that version is damaged: .*weights\.npz"
+    ):
         three.publish(a_bundle(tmp_path / "other", "v2", seed=9))
     three.publish(tmp_path / "b2")
     assert sha256(kind.open("fresh").path("v2")) == sha256(tmp_path / "b2")
@@ -157,7 +174,9 @@ def test_a_name_that_could_lead_away_is_refused(three: Registry) -> None:
         three.path("../v1")
 
 
-def test_a_signature_may_come_later_and_nothing_else(three: Registry, kind: Kind, tmp_path: Path) -> None:
+def test_a_signature_may_come_later_and_nothing_else(
+    three: Registry, kind: Kind, tmp_path: Path
+) -> None:
     (tmp_path / "b1" / "signature.json").write_text("{}")
     three.publish(tmp_path / "b1")
     assert artifact.load(kind.open("fresh").path("v1")).signature == b"{}"
@@ -185,10 +204,15 @@ def test_a_version_is_forgotten_unless_an_alias_points_at_it(three: Registry) ->
         three.path("v1")
 
 
-# -- aliases ----------------------------------------------------------------------------------------------------------
+# -- aliases
+# ----------------------------------------------------------------------------------------------------------
 def test_aliases_move_all_at_once_and_the_trail_says_why(three: Registry, kind: Kind) -> None:
     assert three.move({"champion": "v1", "challenger": "v2"}, why="begin")
-    assert three.move({"champion": "v2", "previous": "v1", "challenger": None}, expected={"champion": "v1"}, why="on")
+    assert three.move(
+        {"champion": "v2", "previous": "v1", "challenger": None},
+        expected={"champion": "v1"},
+        why="on",
+    )
     assert dict(kind.open().aliases()) == {"champion": "v2", "previous": "v1"}
     assert sha256(three.path("champion")) == sha256(three.path("v2"))
     assert [(move.why, dict(move.changes)) for move in kind.open().moves()] == [
@@ -198,8 +222,12 @@ def test_aliases_move_all_at_once_and_the_trail_says_why(three: Registry, kind: 
     assert all(move.at.endswith("Z") and "@" in move.by for move in three.moves())
 
 
-@pytest.mark.parametrize("expected", [{"champion": "v2"}, {"champion": None}, {"champion": "v1", "edge": "v1"}])
-def test_a_move_that_expects_otherwise_changes_nothing(three: Registry, expected: dict[str, str | None]) -> None:
+@pytest.mark.parametrize(
+    "expected", [{"champion": "v2"}, {"champion": None}, {"champion": "v1", "edge": "v1"}]
+)
+def test_a_move_that_expects_otherwise_changes_nothing(
+    three: Registry, expected: dict[str, str | None]
+) -> None:
     three.move({"champion": "v1"})
     before = facts(three)
     assert not three.move({"champion": "v3", "previous": "v1"}, expected=expected)
@@ -216,19 +244,25 @@ def test_a_move_that_is_repeated_succeeds_and_is_told_once(three: Registry) -> N
     ("changes", "says"),
     [({"chief": "v1"}, "no alias 'chief'"), ({"champion": "v1", "edge": "v8"}, "no version 'v8'")],
 )
-def test_a_move_to_what_is_not_there_changes_nothing(three: Registry, changes: dict[str, str], says: str) -> None:
+def test_a_move_to_what_is_not_there_changes_nothing(
+    three: Registry, changes: dict[str, str], says: str
+) -> None:
     before = facts(three)
     with pytest.raises(ModelError, match=says):
         three.move(changes)
     assert facts(three) == before
 
 
-def test_of_many_who_move_an_alias_from_the_same_place_one_succeeds(three: Registry, kind: Kind) -> None:
+def test_of_many_who_move_an_alias_from_the_same_place_one_succeeds(
+    three: Registry, kind: Kind
+) -> None:
     three.move({"champion": "v1"})
 
     def attempt(i: int) -> bool:
         return kind.open().move(
-            {"champion": f"v{2 + i % 2}", "challenger": "v1"}, expected={"champion": "v1"}, why=str(i)
+            {"champion": f"v{2 + i % 2}", "challenger": "v1"},
+            expected={"champion": "v1"},
+            why=str(i),
         )
 
     with ThreadPoolExecutor(8) as pool:
@@ -240,7 +274,9 @@ def test_of_many_who_move_an_alias_from_the_same_place_one_succeeds(three: Regis
 
 
 def _refers(three: Registry) -> st.SearchStrategy[dict[str, str | None]]:
-    return st.dictionaries(st.sampled_from(ALIASES), st.sampled_from([None, "v1", "v2", "v3"]), min_size=1, max_size=3)
+    return st.dictionaries(
+        st.sampled_from(ALIASES), st.sampled_from([None, "v1", "v2", "v3"]), min_size=1, max_size=3
+    )
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -254,12 +290,19 @@ def test_aliases_behave_as_a_dictionary(three: Registry, data: st.DataObject) ->
         done = all(model.get(alias) == version for alias, version in changes.items())
         assert three.move(changes, expected=expected) == (goes or done)
         if goes:
-            model = {alias: version for alias, version in {**model, **changes}.items() if version is not None}
+            model = {
+                alias: version
+                for alias, version in {**model, **changes}.items()
+                if version is not None
+            }
         assert dict(three.aliases()) == model
 
 
-# -- waiting ----------------------------------------------------------------------------------------------------------
-def test_who_waits_is_told_at_once_of_what_differs_and_of_nothing_after_the_time(three: Registry) -> None:
+# -- waiting
+# ----------------------------------------------------------------------------------------------------------
+def test_who_waits_is_told_at_once_of_what_differs_and_of_nothing_after_the_time(
+    three: Registry,
+) -> None:
     assert three.wait({}, 0.05) is None
     three.move({"champion": "v1"})
     assert three.wait({"champion": "v1"}, 0.05) is None
@@ -285,7 +328,8 @@ def test_closing_lets_go_who_waits(registry: Registry) -> None:
     closer.join()
 
 
-# -- kills ------------------------------------------------------------------------------------------------------------
+# -- kills
+# ------------------------------------------------------------------------------------------------------------
 KILLS = 50
 PLACES = ["during_publish:1", "during_publish:3", "before_publish", "after_publish"]
 IN_FILES = ["during_move:1", "during_move:1"]  # Redis moves in one script
@@ -293,7 +337,9 @@ IN_FILES = ["during_move:1", "during_move:1"]  # Redis moves in one script
 
 @pytest.mark.slow
 @pytest.mark.integration
-def test_a_publisher_killed_at_any_moment_never_shows_a_partial_version(kind: Kind, tmp_path: Path) -> None:
+def test_a_publisher_killed_at_any_moment_never_shows_a_partial_version(
+    kind: Kind, tmp_path: Path
+) -> None:
     chance, context = random.Random(SEED), multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.contracts.registries", "redis"])
     places, whole = PLACES if kind.url else [*PLACES, *IN_FILES], set[str]()
@@ -302,7 +348,9 @@ def test_a_publisher_killed_at_any_moment_never_shows_a_partial_version(kind: Ki
         bundle = a_bundle(tmp_path / f"b{kill}", f"v{kill}", seed=kill, size=50_000)
         place = places[kill] if kill < len(places) else ""
         started = tmp_path / f"s{kill}"
-        child = context.Process(target=publish_and_move, args=(kind, bundle, f"v{kill}", place, started))
+        child = context.Process(
+            target=publish_and_move, args=(kind, bundle, f"v{kill}", place, started)
+        )
         child.start()
         _kill(child, started, chance.uniform(0, 4 * usual_s), at_place=bool(place))
         whole |= _all_whole(kind, tmp_path, whole)
@@ -324,7 +372,9 @@ def _usual_s(kind: Kind, tmp_path: Path) -> float:
     return time.monotonic() - began
 
 
-def _kill(child: multiprocessing.process.BaseProcess, started: Path, delay_s: float, *, at_place: bool) -> None:
+def _kill(
+    child: multiprocessing.process.BaseProcess, started: Path, delay_s: float, *, at_place: bool
+) -> None:
     until = time.monotonic() + 60
     while not started.exists() and child.is_alive() and time.monotonic() < until:
         time.sleep(0.002)
@@ -334,7 +384,9 @@ def _kill(child: multiprocessing.process.BaseProcess, started: Path, delay_s: fl
 
 
 def _all_whole(kind: Kind, tmp_path: Path, known: set[str]) -> set[str]:
-    """The versions that are listed; each new one loads as it was published, and aliases point at nothing else."""
+    """The versions that are listed; each new one loads as it was published, and aliases point at
+    nothing else.
+    """
     registry = kind.open()
     there = set(registry.versions())
     assert known <= there

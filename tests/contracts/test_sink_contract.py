@@ -1,4 +1,6 @@
-"""What every way out promises, of alerts and of dead letters, and every ScoreSink (streamer.protocols)."""
+"""What every way out promises, of alerts and of dead letters, and every ScoreSink
+(streamer.protocols).
+"""
 
 from __future__ import annotations
 
@@ -60,9 +62,20 @@ def alerts(open_: Opener, *marks: pytest.MarkDecorator) -> Way:
 
 def letters(open_: Opener, *marks: pytest.MarkDecorator) -> Way:
     bad = Rejected(
-        2**62, "bad_json", "\ud800\n\x1b[2J", b"\xff\0\n{", None, b"\0\xff", (("x-dlq-at", b"\xfe"), ("", b""))
+        2**62,
+        "bad_json",
+        "\ud800\n\x1b[2J",
+        b"\xff\0\n{",
+        None,
+        b"\0\xff",
+        (("x-dlq-at", b"\xfe"), ("", b"")),
     )
-    return Way(open_, lambda n: Letter("stream", examples.rejected(n), AT), Letter("stream", bad, AT), marks)
+    return Way(
+        open_,
+        lambda n: Letter("stream", examples.rejected(n), AT),
+        Letter("stream", bad, AT),
+        marks,
+    )
 
 
 AT = "2026-01-01T00:00:00Z"
@@ -70,7 +83,9 @@ WAYS: dict[str, Way] = {
     "alerts: memory": alerts(lambda folder, _: MemorySink()),
     "alerts: stdout": alerts(lambda folder, _: StdoutSink(io.StringIO())),
     "alerts: jsonl": alerts(lambda folder, _: JsonlSink(folder / "new" / "alerts.jsonl")),
-    "alerts: jsonl, synced": alerts(lambda folder, _: JsonlSink(folder / "alerts.jsonl", fsync=True)),
+    "alerts: jsonl, synced": alerts(
+        lambda folder, _: JsonlSink(folder / "alerts.jsonl", fsync=True)
+    ),
     "alerts: kafka": alerts(kafka_sink, pytest.mark.needs_kafka),
     "letters: file": letters(lambda folder, _: LetterFile(folder / "new" / "letters.jsonl")),
     "letters: kafka": letters(letter_topic, pytest.mark.needs_kafka),

@@ -26,7 +26,9 @@ KAFKA_RECORDS = 50
 
 
 def csv_source(directory: Path) -> Source:
-    rows = "".join(f"{1_700_000_000 + i},m{i % 3},{i},{'oops' if i == 7 else 2 * i}\n" for i in range(50))
+    rows = "".join(
+        f"{1_700_000_000 + i},m{i % 3},{i},{'oops' if i == 7 else 2 * i}\n" for i in range(50)
+    )
     (directory / "some.csv").write_text("ts,who,x,y\n" + rows)
     return FileSource(directory / "some.csv", RecordFields(("x", "y"), ("who",), "ts"), rows=8)
 
@@ -35,14 +37,24 @@ def json_source(directory: Path) -> Source:
     rows = "".join(f'{{"ts": {1_700_000_000 + i}, "x": {i}}}\n' for i in range(50))
     (directory / "some.jsonl").write_text(rows + "nonsense\n")
     return FileSource(
-        directory / "some.jsonl", RecordFields(("x",), (), "ts"), rows=8, pace=10, clock=Ticking(), wait=rest
+        directory / "some.jsonl",
+        RecordFields(("x",), (), "ts"),
+        rows=8,
+        pace=10,
+        clock=Ticking(),
+        wait=rest,
     )
 
 
 def host_source(_: Path) -> Source:
     tick = Ticking()
     return HostSource(
-        1.0, name="here", reader=lambda: Reading(1, 2, 3, 4, 5, 6, 7, 8), clock=tick, beat=tick, wait=rest
+        1.0,
+        name="here",
+        reader=lambda: Reading(1, 2, 3, 4, 5, 6, 7, 8),
+        clock=tick,
+        beat=tick,
+        wait=rest,
     )
 
 
@@ -193,8 +205,12 @@ def test_after_the_end_a_source_stays_at_its_end(make: Make) -> None:
 
 def test_the_same_source_twice_brings_the_same(make: Make) -> None:
     for one, two in zip(batches(drain(make())), batches(drain(make())), strict=True):
-        assert np.array_equal(one.values, two.values, equal_nan=True) and np.array_equal(one.time_s, two.time_s)
-        assert [one.keys[i] for i in one.entity.ravel()] == [two.keys[i] for i in two.entity.ravel()]
+        assert np.array_equal(one.values, two.values, equal_nan=True) and np.array_equal(
+            one.time_s, two.time_s
+        )
+        assert [one.keys[i] for i in one.entity.ravel()] == [
+            two.keys[i] for i in two.entity.ravel()
+        ]
 
 
 def test_commit_is_taken_at_any_time(source: Source) -> None:

@@ -67,7 +67,9 @@ def test_what_was_never_put_is_none(store: Store) -> None:
 
 
 @pytest.mark.parametrize("sizes", [(3, 5), (BIG, 1), (1, BIG), (BIG, BIG + 1)])
-def test_a_later_put_takes_the_place_of_an_earlier_one(store: Store, sizes: tuple[int, int]) -> None:
+def test_a_later_put_takes_the_place_of_an_earlier_one(
+    store: Store, sizes: tuple[int, int]
+) -> None:
     for number, size in enumerate(sizes):
         store.put("a/b", bytes([number]) * size)
     assert store.get("a/b") == b"\x01" * sizes[1]
@@ -102,10 +104,29 @@ def test_what_is_deleted_is_gone_and_may_be_deleted_again(store: Store) -> None:
     assert not store.names()
 
 
-@pytest.mark.parametrize("name", [
-    "", "/", "/etc/passwd", "..", "../x", "a/../b", "a//b", "a/", ".hidden", "a/.b", "a b", "a\x00b", "a\nb", "ä",
-    "a\\b", "a*", "x" * 201, "/".join(["abcdefghi"] * 101),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "/",
+        "/etc/passwd",
+        "..",
+        "../x",
+        "a/../b",
+        "a//b",
+        "a/",
+        ".hidden",
+        "a/.b",
+        "a b",
+        "a\x00b",
+        "a\nb",
+        "ä",
+        "a\\b",
+        "a*",
+        "x" * 201,
+        "/".join(["abcdefghi"] * 101),
+    ],
+)
 def test_a_name_that_could_lead_away_is_refused(store: Store, name: str) -> None:
     for use in (lambda: store.put(name, b"x"), lambda: store.get(name), lambda: store.delete(name)):
         with pytest.raises(StoreError, match="cannot be the name of a blob"):
@@ -113,7 +134,12 @@ def test_a_name_that_could_lead_away_is_refused(store: Store, name: str) -> None
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.sampled_from(ACTIONS), st.sampled_from(NAMES), st.binary(max_size=40)), max_size=30))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(ACTIONS), st.sampled_from(NAMES), st.binary(max_size=40)),
+        max_size=30,
+    )
+)
 def test_a_store_behaves_as_a_dictionary(again: Open, steps: list[tuple[str, str, bytes]]) -> None:
     store, model = again(), dict[str, bytes]()
     for name in store.names():

@@ -29,7 +29,9 @@ def test_every_fault_is_over_with_its_grace_before_the_live_part_ends(
 ) -> None:
     faults = planned(seed, live_seconds, speed)
     ends_s = START_S + live_seconds * speed
-    assert all(START_S <= fault.start_s < fault.end_s <= ends_s - grace_s(6.0) + 1e-3 for fault in faults)
+    assert all(
+        START_S <= fault.start_s < fault.end_s <= ends_s - grace_s(6.0) + 1e-3 for fault in faults
+    )
 
 
 @given(st.integers(0, 10**6))
@@ -42,7 +44,9 @@ def test_a_minute_holds_the_whole_programme_on_different_machines(seed: int) -> 
 
 def test_the_first_fault_and_the_first_of_the_rhythm_leave_slack_before_their_promises() -> None:
     assert PROGRAMME[0][0] <= 15 / 2
-    assert min(at for at, kind, _ in PROGRAMME if kind in (fault_free_world.KIND, "rhythm")) <= 40 / 2
+    assert (
+        min(at for at, kind, _ in PROGRAMME if kind in (fault_free_world.KIND, "rhythm")) <= 40 / 2
+    )
 
 
 def test_the_same_seed_is_the_same_programme_and_another_is_not() -> None:
@@ -88,7 +92,9 @@ def test_a_silence_is_told_once_it_has_begun() -> None:
 def rows(times: list[float], first: int = 0) -> EventBatch:
     n = len(times)
     entity, offset = np.zeros((n, 1), np.int32), np.arange(first, first + n, dtype=np.int64)
-    return EventBatch("s", "s", 0, ("a",), entity, np.array(times), np.zeros((n, 1), np.float32), offset)
+    return EventBatch(
+        "s", "s", 0, ("a",), entity, np.array(times), np.zeros((n, 1), np.float32), offset
+    )
 
 
 class Wall:
@@ -126,7 +132,9 @@ def test_the_past_comes_at_once_and_the_present_at_the_asked_speed() -> None:
 
 @given(st.lists(st.lists(st.floats(0, 100), max_size=5), max_size=5), st.floats(0, 100))
 @settings(deadline=None)
-def test_nothing_is_lost_or_doubled_between_past_and_present(parts: list[list[float]], live_at_s: float) -> None:
+def test_nothing_is_lost_or_doubled_between_past_and_present(
+    parts: list[list[float]], live_at_s: float
+) -> None:
     ordered = sorted(time_s for part in parts for time_s in part)
     sizes, cut = [len(part) for part in parts], []
     for size in sizes:
@@ -141,7 +149,9 @@ def test_nothing_is_lost_or_doubled_between_past_and_present(parts: list[list[fl
 
 def test_a_source_that_is_not_ready_or_paused_brings_nothing_and_rests() -> None:
     wall, ready = Wall(), [False]
-    source = Rehearsed(MemorySource([rows([1, 2])]), 10, 1, ready=lambda: ready[0], clock=wall, wait=wall.wait)
+    source = Rehearsed(
+        MemorySource([rows([1, 2])]), 10, 1, ready=lambda: ready[0], clock=wall, wait=wall.wait
+    )
     assert source.poll(0.5) == Poll()
     ready[0] = True
     source.pause()

@@ -18,21 +18,41 @@ GRACE_S = 20.0
 FAULT = Fault("shift", "a", START_S + 100, START_S + 200, "rms")
 
 
-def alert(entity: str, at_s: float, offset: int | None, event: str = "opened", share: float = 0.0) -> Heard:
+def alert(
+    entity: str, at_s: float, offset: int | None, event: str = "opened", share: float = 0.0
+) -> Heard:
     """An alert raised `at_s` after START_S by the event at `offset` (None: by a silence)."""
     window = None if offset is None else WindowSlice("", "", 1, "s", 0, offset, offset, [[0.0]])
     made = Alert(
-        alert_id=f"{entity}-{at_s}", incident_key=f"s:{entity}", event=event, status="open", severity="warning",
-        stream="s", entity=entity, labels={}, started_at=rfc3339(START_S + at_s), detected_at=rfc3339(START_S + at_s),
-        resolved_at=None, summary="", score=1.5, p_value=1e-5, threshold=1.0, channels=[],
-        rhythm=RhythmPart(1.0, 1.0, 0.5, 2.0, share), attention=[], reasons=[], window=window,
+        alert_id=f"{entity}-{at_s}",
+        incident_key=f"s:{entity}",
+        event=event,
+        status="open",
+        severity="warning",
+        stream="s",
+        entity=entity,
+        labels={},
+        started_at=rfc3339(START_S + at_s),
+        detected_at=rfc3339(START_S + at_s),
+        resolved_at=None,
+        summary="",
+        score=1.5,
+        p_value=1e-5,
+        threshold=1.0,
+        channels=[],
+        rhythm=RhythmPart(1.0, 1.0, 0.5, 2.0, share),
+        attention=[],
+        reasons=[],
+        window=window,
         model=ModelRef("v", "numpy", ""),
-    )  # fmt: skip
+    )
     return Heard(made, at_s / 10)
 
 
 def notebook(until_s: int = 400) -> Notebook:
-    """Events of `a` at even seconds and of `b` at odd ones, both at place `shop`; offset = second, in two batches."""
+    """Events of `a` at even seconds and of `b` at odd ones, both at place `shop`; offset = second,
+    in two batches.
+    """
     book = Notebook()
     for start, end in ((0, 150), (150, until_s)):
         second = np.arange(start, end)
@@ -56,7 +76,9 @@ def notebook(until_s: int = 400) -> Notebook:
     return book
 
 
-def verdict(*heard: Heard, faults: tuple[Fault, ...] = (FAULT,), book: Notebook | None = None) -> Rulings:
+def verdict(
+    *heard: Heard, faults: tuple[Fault, ...] = (FAULT,), book: Notebook | None = None
+) -> Rulings:
     return rule(faults, heard, book or notebook(), lambda fault: GRACE_S, START_S)
 
 
@@ -96,7 +118,9 @@ def test_the_delay_is_counted_in_events_of_the_entity_from_the_first_faulty_one(
 
 
 def test_a_silence_has_no_delay_in_events_and_leaves_the_median_alone() -> None:
-    silence = verdict(alert("a", 150, None, share=1.0), faults=(replace(FAULT, kind="silent", channel=None),))
+    silence = verdict(
+        alert("a", 150, None, share=1.0), faults=(replace(FAULT, kind="silent", channel=None),)
+    )
     spike = verdict(alert("a", 104, 104))
     assert silence.rulings[0].caught
     assert median_delay([*silence.rulings, *spike.rulings]) == 3
@@ -110,13 +134,18 @@ def test_what_is_not_over_is_neither_caught_nor_missed() -> None:
 
 
 def test_a_fault_that_has_not_begun_has_no_ruling() -> None:
-    assert verdict(faults=(replace(FAULT, start_s=START_S + 1000, end_s=START_S + 1100),)).rulings == ()
+    assert (
+        verdict(faults=(replace(FAULT, start_s=START_S + 1000, end_s=START_S + 1100),)).rulings
+        == ()
+    )
 
 
 @pytest.mark.parametrize(
     ("kind", "share", "seen"), [("rhythm", 0.9, True), ("rhythm", 0.3, False), ("shift", 1, False)]
 )
-def test_the_rhythm_is_seen_only_by_an_alert_that_says_so(kind: str, share: float, seen: bool) -> None:
+def test_the_rhythm_is_seen_only_by_an_alert_that_says_so(
+    kind: str, share: float, seen: bool
+) -> None:
     found = verdict(alert("a", 150, 150, share=share), faults=(replace(FAULT, kind=kind),))
     assert found.rulings[0].by_rhythm is seen
 
@@ -136,9 +165,20 @@ def test_history_is_equally_long_for_all_and_ends_before_the_moment() -> None:
 
 
 GOOD = Facts(
-    asked_s=60, lasted_s=60, banner_s=1, counters_s=2, first_alert_s=8, rhythm_alert_s=15, board_s=59, faults=11,
-    rhythm_faults=3, swaps=1, no_tuning="", balanced=True, clean=True,
-)  # fmt: skip
+    asked_s=60,
+    lasted_s=60,
+    banner_s=1,
+    counters_s=2,
+    first_alert_s=8,
+    rhythm_alert_s=15,
+    board_s=59,
+    faults=11,
+    rhythm_faults=3,
+    swaps=1,
+    no_tuning="",
+    balanced=True,
+    clean=True,
+)
 
 
 def kept(facts: Facts) -> dict[str, bool | None]:

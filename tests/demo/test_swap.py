@@ -33,7 +33,9 @@ def test_too_short_a_history_is_no_reason_to_fail_but_is_told() -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="training needs tensorflow")
+@pytest.mark.skipif(
+    importlib.util.find_spec("tensorflow") is None, reason="training needs tensorflow"
+)
 def test_a_child_that_takes_too_long_is_stopped_and_leaves_nothing_behind() -> None:
     now = [0.0]
     tuning = Tuning(1.0, 0, clock=lambda: now[0])
@@ -48,7 +50,9 @@ def test_a_child_that_takes_too_long_is_stopped_and_leaves_nothing_behind() -> N
 
 
 @pytest.mark.integration
-@pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="training needs tensorflow")
+@pytest.mark.skipif(
+    importlib.util.find_spec("tensorflow") is None, reason="training needs tensorflow"
+)
 def test_a_child_that_cannot_train_says_why() -> None:
     values, time_s = history(400)
     values[0, 0, 0] = np.inf

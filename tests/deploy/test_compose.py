@@ -1,4 +1,6 @@
-"""Laws of deploy/ and of the examples: what compose starts fits together, and every configuration passes the check."""
+"""Laws of deploy/ and of the examples: what compose starts fits together, and every configuration
+passes the check.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,10 @@ def test_the_example_of_kafka_exposes_nothing() -> None:
 def test_the_defaults_that_the_example_tells_are_the_defaults() -> None:
     """Each commented line of a section that takes one is put in, and changes nothing."""
     text = (ROOT / "docs/examples/kafka.yaml").read_text()
-    told = r"^( +)# ((?:start|isolation|format|poll_rows|max_record|session_timeout|commit_every|rebuild_events|"
+    told = (
+        r"^( +)# "
+        r"((?:start|isolation|format|poll_rows|max_record|session_timeout|commit_every|rebuild_events|"
+    )
     told += r"client_id|request_timeout|verify_hostname|compression|delivery_timeout|prefix|timeout): .*)$"
     full, count = re.subn(told, r"\1\2", text, flags=re.MULTILINE)
     assert count == 15
@@ -82,7 +87,9 @@ def loaded(text: str) -> Config:
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_image_has_its_version_and_every_service_its_network(name: str) -> None:
     assert re.fullmatch(r"[a-z/]+:[a-z0-9.-]+", SERVICES[name]["image"])
-    assert not SERVICES[name]["image"].endswith(":latest") and SERVICES[name]["networks"] == ["inside"]
+    assert not SERVICES[name]["image"].endswith(":latest") and SERVICES[name]["networks"] == [
+        "inside"
+    ]
 
 
 def test_whoever_is_waited_for_tells_when_it_is_ready() -> None:
@@ -99,7 +106,11 @@ def test_what_is_mounted_is_there_and_what_is_named_is_declared() -> None:
         assert set(service.get("secrets", ())) <= set(COMPOSE["secrets"])
         for volume in service.get("volumes", ()):
             source = volume.partition(":")[0]
-            assert (ROOT / "deploy" / source).is_file() if source.startswith(".") else source in COMPOSE["volumes"]
+            assert (
+                (ROOT / "deploy" / source).is_file()
+                if source.startswith(".")
+                else source in COMPOSE["volumes"]
+            )
 
 
 def test_doors_open_on_loopback_only() -> None:
@@ -112,7 +123,9 @@ def test_no_secret_stands_in_clear(tmp_path: Path) -> None:
     names = {name for service in SERVICES.values() for name in service.get("environment", {})}
     assert not any(map(is_secret_name, names))
     path = mounted(tmp_path)
-    assert not any("clear text" in one.problem for one in exposures(load_config(path, env={}), path))
+    assert not any(
+        "clear text" in one.problem for one in exposures(load_config(path, env={}), path)
+    )
 
 
 def test_the_topics_are_made_that_the_daemon_speaks_to(tmp_path: Path) -> None:
@@ -128,8 +141,15 @@ def test_the_topics_are_made_that_the_daemon_speaks_to(tmp_path: Path) -> None:
 def test_the_daemon_finds_broker_and_redis_by_the_names_of_the_services(tmp_path: Path) -> None:
     config, kafka = daemon(tmp_path), SERVICES["kafka"]["environment"]
     (broker,) = config.kafka.bootstrap_servers
-    assert f"INSIDE://{broker}" in kafka["KAFKA_ADVERTISED_LISTENERS"].split(",") and broker.split(":")[0] in SERVICES
-    assert config.store.kind == "redis" and "redis" in SERVICES and config.store.url.startswith("redis://redis:")
+    assert (
+        f"INSIDE://{broker}" in kafka["KAFKA_ADVERTISED_LISTENERS"].split(",")
+        and broker.split(":")[0] in SERVICES
+    )
+    assert (
+        config.store.kind == "redis"
+        and "redis" in SERVICES
+        and config.store.url.startswith("redis://redis:")
+    )
 
 
 def test_the_daemon_has_longer_to_stop_than_it_takes(tmp_path: Path) -> None:
@@ -146,7 +166,11 @@ def test_the_commands_are_understood(name: str) -> None:
 def test_the_producer_sends_what_the_daemon_reads(tmp_path: Path) -> None:
     stream, words = daemon(tmp_path).streams[0], SERVICES["producer"]["command"]
     assert f"kafka://kafka:9092/{stream.source.topic}" in words  # type: ignore[union-attr]
-    fields = (stream.fields.time.path if stream.fields.time else "", *stream.fields.entity, *stream.fields.channels)
+    fields = (
+        stream.fields.time.path if stream.fields.time else "",
+        *stream.fields.entity,
+        *stream.fields.channels,
+    )
     assert plant_lines()[0].split(",") == list(fields)
 
 
@@ -155,12 +179,23 @@ def test_the_producers_file_is_of_the_simulated_plant() -> None:
 
 
 def plant_lines() -> list[str]:
-    """Two machines for twelve minutes, with a shift and a noisy sensor: write these lines if the plant changes."""
-    plant = Plant(2, seed=11, interval_s=(1.0, 1.0), fault_every_s=240.0, quiet_s=300.0, start_s=1_767_225_600.0)
+    """Two machines for twelve minutes, with a shift and a noisy sensor: write these lines if the
+    plant changes.
+    """
+    plant = Plant(
+        2,
+        seed=11,
+        interval_s=(1.0, 1.0),
+        fault_every_s=240.0,
+        quiet_s=300.0,
+        start_s=1_767_225_600.0,
+    )
     lines = [",".join(["time", *plant.keys, *CHANNELS])]
     while True:
         batch = plant.advance()
         for time_s, key, values in zip(batch.time_s, batch.entity[:, 0], batch.values, strict=True):
             if time_s >= plant.start_s + PLANT_S:
                 return lines
-            lines.append(f"{time_s:.3f},{batch.keys[key]},{','.join(f'{value:.2f}' for value in values)}")
+            lines.append(
+                f"{time_s:.3f},{batch.keys[key]},{','.join(f'{value:.2f}' for value in values)}"
+            )

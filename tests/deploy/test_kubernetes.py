@@ -1,4 +1,6 @@
-"""Laws of deploy/kubernetes: the job runs the command there is, as an unprivileged user, within its own limits."""
+"""Laws of deploy/kubernetes: the job runs the command there is, as an unprivileged user, within its
+own limits.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +23,18 @@ CONTAINER: dict[str, Any] = POD["containers"][0]
 def test_the_command_and_its_flags_exist() -> None:
     name, *words = CONTAINER["args"]
     command = load(COMMANDS[name])
-    flags = {flag for param in command.params if isinstance(param, click.Option) for flag in param.opts}
+    flags = {
+        flag for param in command.params if isinstance(param, click.Option) for flag in param.opts
+    }
     assert {word for word in words if word.startswith("-")} <= flags
 
 
 def test_its_schedule_and_zone_are_ones_that_our_own_schedule_takes() -> None:
     spec = JOB["spec"]
-    assert Retrain.model_validate({"cron": spec["schedule"], "timezone": spec["timeZone"]}).cron == spec["schedule"]
+    assert (
+        Retrain.model_validate({"cron": spec["schedule"], "timezone": spec["timeZone"]}).cron
+        == spec["schedule"]
+    )
 
 
 def test_the_container_leaves_room_for_the_trainings_own_limits() -> None:

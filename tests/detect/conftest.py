@@ -28,7 +28,9 @@ def deeper(bundle: Bundle, layers: int) -> Bundle:
         if name not in bundle.weights
     }
     spec = replace(bundle.spec, layers=layers)
-    return Bundle(f"deep-{layers}", f"{layers:064}", spec, bundle.weights | more, bundle.calibration, {})
+    return Bundle(
+        f"deep-{layers}", f"{layers:064}", spec, bundle.weights | more, bundle.calibration, {}
+    )
 
 
 BUNDLE = artifact.load(artifact.PRETRAINED)
@@ -39,12 +41,17 @@ MakeDetector = Callable[..., Detector]
 
 def make_detector(backend: str = "numpy", bundle: Bundle = BUNDLE, **settings: object) -> Detector:
     """A detector over the starter or another bundle; settings as of DetectSettings."""
-    chosen = {"channels": ("a", "b"), "max_entities": 16} | settings
-    return Detector(DetectSettings(**chosen), open_scorer(bundle, backend), bundle.spec, bundle.calibration)  # type: ignore[arg-type]
+    given: dict[str, Any] = {"channels": ("a", "b"), "max_entities": 16} | settings
+    network = open_scorer(bundle, backend)
+    return Detector(DetectSettings(**given), network, bundle.spec, bundle.calibration)
 
 
-def stream(seed: int, events: int, entities: int = 3, channels: int = 2, *, awkward: bool = True) -> EventBatch:
-    """Waves, noise, jumps, missing values, irregular gaps, repeats and late events of a few entities, in log order."""
+def stream(
+    seed: int, events: int, entities: int = 3, channels: int = 2, *, awkward: bool = True
+) -> EventBatch:
+    """Waves, noise, jumps, missing values, irregular gaps, repeats and late events of a few
+    entities, in log order.
+    """
     rng = np.random.default_rng(seed)
     entity = rng.integers(0, entities, events)
     time_s = 1.7e9 + np.cumsum(rng.exponential(20.0, events))
@@ -58,15 +65,30 @@ def stream(seed: int, events: int, entities: int = 3, channels: int = 2, *, awkw
         again = rng.random(events) < 0.02
         again[0] = False
         rows = np.flatnonzero(again)
-        time_s[rows], values[rows], entity[rows] = time_s[rows - 1], values[rows - 1], entity[rows - 1]
+        time_s[rows], values[rows], entity[rows] = (
+            time_s[rows - 1],
+            values[rows - 1],
+            entity[rows - 1],
+        )
     keys = tuple(f"e{i}" for i in range(entities))
     return EventBatch(
-        "s", "t", 0, keys, entity.astype(np.int32)[:, None], time_s, values.astype(np.float32), np.arange(events)
+        "s",
+        "t",
+        0,
+        keys,
+        entity.astype(np.int32)[:, None],
+        time_s,
+        values.astype(np.float32),
+        np.arange(events),
     )
 
 
-def in_pieces(detector: Detector, batch: EventBatch, sizes: Sequence[int], *, ahead: bool = False) -> Judged:
-    """The batch cut into pieces of the given sizes, in turn, getting ahead between them or not; the results joined."""
+def in_pieces(
+    detector: Detector, batch: EventBatch, sizes: Sequence[int], *, ahead: bool = False
+) -> Judged:
+    """The batch cut into pieces of the given sizes, in turn, getting ahead between them or not; the
+    results joined.
+    """
     found, start, turn = [], 0, 0
     while start < len(batch):
         end = min(start + sizes[turn % len(sizes)], len(batch))
@@ -79,7 +101,9 @@ def in_pieces(detector: Detector, batch: EventBatch, sizes: Sequence[int], *, ah
 
 def join(found: Sequence[Judged]) -> Judged:
     fields = [name for name in Scores.__slots__ if name != "model"]
-    columns: dict[str, Any] = {name: np.concatenate([getattr(j.scores, name) for j in found]) for name in fields}
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(j.scores, name) for j in found]) for name in fields
+    }
     scores = Scores(**columns)
     return Judged(scores, [alert for j in found for alert in j.alerts])
 
@@ -89,7 +113,9 @@ def assert_same(a: Judged, b: Judged, tolerance: float = 1e-5) -> None:
     assert a.scores.fate.tolist() == b.scores.fate.tolist()
     for name in ("score", "alarm", "parts", "expected", "low", "high"):
         x, y = getattr(a.scores, name), getattr(b.scores, name)
-        np.testing.assert_allclose(x, y, rtol=tolerance, atol=tolerance, equal_nan=True, err_msg=name)
+        np.testing.assert_allclose(
+            x, y, rtol=tolerance, atol=tolerance, equal_nan=True, err_msg=name
+        )
     assert [(x.alert_id, x.event) for x in a.alerts] == [(x.alert_id, x.event) for x in b.alerts]
 
 

@@ -28,10 +28,14 @@ def log(rows: Sequence[Row], *, first_offset: int = 0, partition: int = 0) -> Ev
     entity = np.array([[keys.index(row.entity)] for row in rows], np.int32).reshape(len(rows), 1)
     time_s = np.array([START_S + row.at_s for row in rows])
     values = np.array([[row.value] for row in rows], np.float32).reshape(len(rows), 1)
-    return EventBatch("s", "t", partition, keys, entity, time_s, values, first_offset + np.arange(len(rows)))
+    return EventBatch(
+        "s", "t", partition, keys, entity, time_s, values, first_offset + np.arange(len(rows))
+    )
 
 
-def quiet(entity: str, events: int, *, start_s: float = 0.0, gap_s: float = 10.0, seed: int = 0) -> list[Row]:
+def quiet(
+    entity: str, events: int, *, start_s: float = 0.0, gap_s: float = 10.0, seed: int = 0
+) -> list[Row]:
     """Noise of mean 0 and deviation 1 at an even pace."""
     values = np.random.default_rng(seed).normal(0, 1, events)
     return [Row(entity, start_s + gap_s * (i + 1), float(value)) for i, value in enumerate(values)]
@@ -47,8 +51,15 @@ def in_order(*parts: Sequence[Row]) -> list[Row]:
 
 
 def simple(backend: str = "baseline", **chosen: Any) -> Detector:
-    """A detector of one channel, without a network unless asked for, for which noise is quiet and FAULT a fault."""
-    of_stream: dict[str, Any] = {"channels": ("a",), "max_entities": 8, "profile": "lean", "min_evidence": 3.9}
+    """A detector of one channel, without a network unless asked for, for which noise is quiet and
+    FAULT a fault.
+    """
+    of_stream: dict[str, Any] = {
+        "channels": ("a",),
+        "max_entities": 8,
+        "profile": "lean",
+        "min_evidence": 3.9,
+    }
     return make_detector(backend, **(of_stream | chosen))
 
 

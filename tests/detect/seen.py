@@ -1,4 +1,6 @@
-"""Judged events for the tests of evidences, without a network: an outlook is made up, and is as wrong as we like."""
+"""Judged events for the tests of evidences, without a network: an outlook is made up, and is as
+wrong as we like.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ def f32(*numbers: float) -> F32:
 
 
 def outlook(forecast: F32, step: float | F32 = 1.0, log_gap: F32 | None = None) -> Outlook:
-    """What was expected of N events: standard logistic gaps (on the log axis), the given forecast (N, C)."""
+    """What was expected of N events: standard logistic gaps (on the log axis), the given forecast
+    (N, C).
+    """
     n = len(forecast)
     gaps = np.zeros(n, np.float32) if log_gap is None else log_gap
     units = np.broadcast_to(np.float32(step), forecast.shape).copy()
@@ -28,20 +32,34 @@ def outlook(forecast: F32, step: float | F32 = 1.0, log_gap: F32 | None = None) 
 
 
 def observation(
-    slots: I64, judged: int | I64, values: F32, forecast: F32 | None = None, *, step: float | F32 = 1.0,
-    log_gap: F32 | None = None, learn: float = 1.0,
-) -> Observation:  # fmt: skip
+    slots: I64,
+    judged: int | I64,
+    values: F32,
+    forecast: F32 | None = None,
+    *,
+    step: float | F32 = 1.0,
+    log_gap: F32 | None = None,
+    learn: float = 1.0,
+) -> Observation:
     """One event of each slot; by default the forecast is 0."""
     n = len(slots)
     expected = np.zeros_like(values) if forecast is None else forecast
     time_s = np.full(n, 1.7e9)
     seen = np.broadcast_to(np.int64(judged), n).copy()
     return Observation(
-        slots, seen, seen, values, time_s, outlook(expected, step, log_gap), np.full(n, learn, np.float32)
+        slots,
+        seen,
+        seen,
+        values,
+        time_s,
+        outlook(expected, step, log_gap),
+        np.full(n, learn, np.float32),
     )
 
 
-def noise(seed: int, events: int, slots: int, channels: int, *, missing: float = 0.0) -> tuple[F32, F32, F32]:
+def noise(
+    seed: int, events: int, slots: int, channels: int, *, missing: float = 0.0
+) -> tuple[F32, F32, F32]:
     """Values and forecasts (T, N, C), log gaps (T, N): forecasts that see a part of what comes."""
     rng = np.random.default_rng(seed)
     values = rng.normal(0, 1, (events, slots, channels))
@@ -51,7 +69,9 @@ def noise(seed: int, events: int, slots: int, channels: int, *, missing: float =
     return values.astype(np.float32), forecast.astype(np.float32), gaps.astype(np.float32)
 
 
-def fold(evidence: Evidence, log: tuple[F32, F32, F32], slots: I64, start: int = 0) -> tuple[F32, F32]:
+def fold(
+    evidence: Evidence, log: tuple[F32, F32, F32], slots: I64, start: int = 0
+) -> tuple[F32, F32]:
     """A whole log folded, event by event: evidence (T, N) and split (T, N, P)."""
     found = [
         evidence.fold(observation(slots, start + t, value, forecast, log_gap=gap))

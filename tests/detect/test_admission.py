@@ -1,4 +1,6 @@
-"""What enters the ring: repeated, late, out-of-order and empty events, and clocks that are set back."""
+"""What enters the ring: repeated, late, out-of-order and empty events, and clocks that are set
+back.
+"""
 
 from __future__ import annotations
 
@@ -37,10 +39,17 @@ def test_the_first_event_of_an_entity_is_accepted_whatever_its_time() -> None:
         assert World().feed(time_s, 1.0) == (Fate.SCORED, False)
 
 
-@pytest.mark.parametrize(("a", "b", "time_s", "fate"), [
-    (1.0, 2.0, 10.0, Fate.DUPLICATE), (1.0, 3.0, 10.0, Fate.SCORED), (1.0, 2.0, 10.5, Fate.SCORED),
-])  # fmt: skip
-def test_a_repeat_has_the_same_time_and_values(a: float, b: float, time_s: float, fate: Fate) -> None:
+@pytest.mark.parametrize(
+    ("a", "b", "time_s", "fate"),
+    [
+        (1.0, 2.0, 10.0, Fate.DUPLICATE),
+        (1.0, 3.0, 10.0, Fate.SCORED),
+        (1.0, 2.0, 10.5, Fate.SCORED),
+    ],
+)
+def test_a_repeat_has_the_same_time_and_values(
+    a: float, b: float, time_s: float, fate: Fate
+) -> None:
     world = World()
     world.feed(10.0, 1.0, 2.0)
     assert world.feed(time_s, a, b)[0] is fate
@@ -59,8 +68,12 @@ def test_a_repeat_is_one_of_the_same_entity() -> None:
     assert world.feed(10.0, 1.0, slot=1)[0] is Fate.SCORED
 
 
-@pytest.mark.parametrize(("time_s", "fate"), [(900.0, Fate.SCORED), (899.9, Fate.LATE), (-1e9, Fate.LATE)])
-def test_an_event_older_than_the_newest_by_more_than_allowed_is_late(time_s: float, fate: Fate) -> None:
+@pytest.mark.parametrize(
+    ("time_s", "fate"), [(900.0, Fate.SCORED), (899.9, Fate.LATE), (-1e9, Fate.LATE)]
+)
+def test_an_event_older_than_the_newest_by_more_than_allowed_is_late(
+    time_s: float, fate: Fate
+) -> None:
     world = World()
     world.feed(1000.0, 1.0)
     assert world.feed(time_s, 2.0)[0] is fate
@@ -94,7 +107,9 @@ def test_one_event_in_time_ends_the_run_of_late_ones() -> None:
     world = World()
     world.feed(1e6, 1.0)
     for i in range(5 * CLOCK_RESET_RUN):
-        fate, restart = world.feed(1e6 + i, i) if i % (CLOCK_RESET_RUN - 1) == 0 else world.feed(float(i), 2.0)
+        fate, restart = (
+            world.feed(1e6 + i, i) if i % (CLOCK_RESET_RUN - 1) == 0 else world.feed(float(i), 2.0)
+        )
         assert not restart
         assert fate is (Fate.SCORED if i % (CLOCK_RESET_RUN - 1) == 0 else Fate.LATE)
 
@@ -108,7 +123,9 @@ def test_a_gap_longer_than_allowed_starts_the_entity_anew(which: str) -> None:
     assert world.feed(101.0, 1.0) == (Fate.SCORED, False)
 
 
-@pytest.mark.parametrize(("policy", "fate"), [("drop", Fate.MISSING), ("mask", Fate.SCORED), ("hold", Fate.SCORED)])
+@pytest.mark.parametrize(
+    ("policy", "fate"), [("drop", Fate.MISSING), ("mask", Fate.SCORED), ("hold", Fate.SCORED)]
+)
 def test_an_event_without_any_value_follows_the_policy(policy: str, fate: Fate) -> None:
     world = World(missing=policy)
     world.feed(1.0, 1.0)

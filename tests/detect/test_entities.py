@@ -13,7 +13,20 @@ from hypothesis import strategies as st
 from streamer.event import Fate
 from tests.detect.logs import FAULT, Row, fault, in_order, log, quiet, run, simple, told
 
-STRANGE = ["", " ", "\x00", "Ünïcödé-机器", "👩‍🏭", "a\nb", "\x1f", "x" * 100_000, "\ud800", "e\u0301", "\u00e9", "*"]
+STRANGE = [
+    "",
+    " ",
+    "\x00",
+    "Ünïcödé-机器",
+    "👩‍🏭",
+    "a\nb",
+    "\x1f",
+    "x" * 100_000,
+    "\ud800",
+    "e\u0301",
+    "\u00e9",
+    "*",
+]
 
 
 @pytest.mark.parametrize("name", STRANGE)
@@ -77,10 +90,20 @@ def test_who_lives_in_a_slot_after_another_is_judged_as_if_it_had_been_empty() -
 def test_two_names_for_one_entity_in_a_batch_are_one_entity() -> None:
     """A source may list a name twice in its dictionary."""
     batch = log(quiet("p", 60))
-    twice = type(batch)("s", "t", 0, ("p", "p"), (np.arange(60) % 2).astype(np.int32)[:, None], batch.time_s,
-                        batch.values, batch.offset)  # fmt: skip
+    twice = type(batch)(
+        "s",
+        "t",
+        0,
+        ("p", "p"),
+        (np.arange(60) % 2).astype(np.int32)[:, None],
+        batch.time_s,
+        batch.values,
+        batch.offset,
+    )
     plain, doubled = simple(), simple()
-    np.testing.assert_array_equal(plain.process(batch).scores.score, doubled.process(twice).scores.score)
+    np.testing.assert_array_equal(
+        plain.process(batch).scores.score, doubled.process(twice).scores.score
+    )
     assert doubled.entities_active == 1
 
 

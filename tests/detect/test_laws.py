@@ -1,4 +1,6 @@
-"""The scoring law (ARCHITECTURE: scoring law) as properties. Never weaken one of these to make a change pass."""
+"""The scoring law (ARCHITECTURE: scoring law) as properties. Never weaken one of these to make a
+change pass.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.event import Fate
-from tests.detect.conftest import BUNDLE, BY_LAYERS, assert_same, in_pieces, join, make_detector, stream
+from tests.detect.conftest import (
+    BUNDLE,
+    BY_LAYERS,
+    assert_same,
+    in_pieces,
+    join,
+    make_detector,
+    stream,
+)
 
 SEEDS = st.integers(0, 2**31)
 LAYERS = st.sampled_from(sorted(BY_LAYERS))
@@ -21,12 +31,16 @@ LAYERS = st.sampled_from(sorted(BY_LAYERS))
 @pytest.mark.parametrize("size", [1, 7, 256])
 def test_scores_do_not_depend_on_the_batch_size(backend: str, size: int) -> None:
     batch = stream(1, 900)
-    assert_same(make_detector(backend).process(batch), in_pieces(make_detector(backend), batch, [size]))
+    assert_same(
+        make_detector(backend).process(batch), in_pieces(make_detector(backend), batch, [size])
+    )
 
 
 @settings(max_examples=12, deadline=None)
 @given(SEEDS, st.lists(st.integers(1, 300), min_size=1, max_size=6), LAYERS, st.booleans())
-def test_scores_do_not_depend_on_where_the_log_is_cut(seed: int, sizes: list[int], layers: int, ahead: bool) -> None:
+def test_scores_do_not_depend_on_where_the_log_is_cut(
+    seed: int, sizes: list[int], layers: int, ahead: bool
+) -> None:
     batch = stream(seed, 700)
     whole, cut = (make_detector(bundle=BY_LAYERS[layers]) for _ in range(2))
     assert_same(whole.process(batch), in_pieces(cut, batch, sizes, ahead=ahead))
@@ -34,7 +48,9 @@ def test_scores_do_not_depend_on_where_the_log_is_cut(seed: int, sizes: list[int
 
 @settings(max_examples=10, deadline=None)
 @given(SEEDS, st.integers(1, 40), st.integers(1, 6), st.booleans())
-def test_cuts_do_not_matter_when_entities_outnumber_the_slots(seed: int, size: int, slots: int, ahead: bool) -> None:
+def test_cuts_do_not_matter_when_entities_outnumber_the_slots(
+    seed: int, size: int, slots: int, ahead: bool
+) -> None:
     batch = stream(seed, 500, entities=9)
     whole, cut = make_detector(max_entities=slots), make_detector(max_entities=slots)
     assert_same(whole.process(batch), in_pieces(cut, batch, [size], ahead=ahead))
@@ -48,7 +64,9 @@ def test_an_entity_that_was_anchored_ahead_is_not_anchored_again() -> None:
         detector.process(batch.rows(slice(at, at + 1)))
         anchored += bool((detector.ring.count >= detector.lanes.due)[:3].any())
         detector.anchor_ahead()
-        assert not (detector.ring.count >= detector.lanes.due)[:3].any()  # nothing is left to wait for
+        assert not (detector.ring.count >= detector.lanes.due)[
+            :3
+        ].any()  # nothing is left to wait for
     assert anchored > 0
 
 
@@ -56,7 +74,10 @@ def test_an_entity_that_was_anchored_ahead_is_not_anchored_again() -> None:
 @given(SEEDS, st.integers(1, 700))
 def test_scores_of_a_prefix_are_the_prefix_of_the_scores(seed: int, length: int) -> None:
     batch = stream(seed, 700)
-    whole, prefix = make_detector().process(batch), make_detector().process(batch.rows(slice(0, length)))
+    whole, prefix = (
+        make_detector().process(batch),
+        make_detector().process(batch.rows(slice(0, length))),
+    )
     for name in ("fate", "score", "alarm", "expected"):
         left, right = getattr(whole.scores, name)[:length], getattr(prefix.scores, name)
         np.testing.assert_allclose(left, right, rtol=1e-5, atol=1e-5, equal_nan=True)
@@ -64,7 +85,9 @@ def test_scores_of_a_prefix_are_the_prefix_of_the_scores(seed: int, length: int)
 
 @settings(max_examples=10, deadline=None)
 @given(SEEDS, st.integers(0, 900), LAYERS)
-def test_a_restart_anywhere_from_ring_and_count_changes_nothing(seed: int, at: int, layers: int) -> None:
+def test_a_restart_anywhere_from_ring_and_count_changes_nothing(
+    seed: int, at: int, layers: int
+) -> None:
     batch = stream(seed, 900)
     straight, before, after = (make_detector(bundle=BY_LAYERS[layers]) for _ in range(3))
     whole = straight.process(batch)
@@ -87,7 +110,9 @@ def test_parts_add_up_to_the_score_and_shares_to_one(seed: int) -> None:
 
 @settings(max_examples=10, deadline=None)
 @given(SEEDS, st.integers(1, 12), st.sampled_from(["drop", "mask"]), st.floats(0, 1e5))
-def test_every_event_has_exactly_one_fate(seed: int, slots: int, missing: str, late_s: float) -> None:
+def test_every_event_has_exactly_one_fate(
+    seed: int, slots: int, missing: str, late_s: float
+) -> None:
     detector = make_detector(max_entities=slots, missing=missing, late_s=late_s)
     batch = stream(seed, 500, entities=7)
     scores = detector.process(batch).scores

@@ -39,7 +39,9 @@ def one_fault(**chosen: Any) -> tuple[Detector, list[Alert]]:
 
 @settings(max_examples=12)
 @given(st.integers(0, 2**31), st.integers(1, 8), st.integers(15, 60))
-def test_every_incident_is_opened_once_and_resolved_at_most_once(seed: int, slots: int, every: int) -> None:
+def test_every_incident_is_opened_once_and_resolved_at_most_once(
+    seed: int, slots: int, every: int
+) -> None:
     detector = make_detector("baseline", max_entities=slots)
     alerts = in_pieces(detector, with_faults(seed, 700, every, 5), [50]).alerts
     lives: dict[str, str] = defaultdict(str)
@@ -52,9 +54,13 @@ def test_every_incident_is_opened_once_and_resolved_at_most_once(seed: int, slot
 @pytest.mark.parametrize("cut", [1, 3, 50])
 def test_the_end_of_an_evicted_incident_is_told_where_it_had_to_go(cut: int) -> None:
     rows = in_order(
-        quiet("p", 300) + fault("p", 3010), quiet("q", 320, seed=1) + fault("q", 3210), quiet("r", 1, start_s=3220)
+        quiet("p", 300) + fault("p", 3010),
+        quiet("q", 320, seed=1) + fault("q", 3210),
+        quiet("r", 1, start_s=3220),
     )
-    whole, pieces = (run(simple(max_entities=2), rows, cut=size).alerts for size in (len(rows), cut))
+    whole, pieces = (
+        run(simple(max_entities=2), rows, cut=size).alerts for size in (len(rows), cut)
+    )
     assert told(whole) == told(pieces) == [OPENED, ("q", "opened"), RESOLVED]
 
 
@@ -76,7 +82,9 @@ def test_an_alert_carries_the_trace_of_the_event_that_ends_its_window() -> None:
     alerts = in_pieces(simple(), replace(log(rows), traces=traces), [50]).alerts
     assert [alert.event for alert in alerts] == ["opened", "resolved"]
     windows = [alert.window for alert in alerts if alert.window is not None]
-    assert [alert.traceparent for alert in alerts] == [traces.get(window.last_offset) for window in windows]
+    assert [alert.traceparent for alert in alerts] == [
+        traces.get(window.last_offset) for window in windows
+    ]
     assert alerts[0].traceparent == f"00-{300:032x}-{1:016x}-01"
 
 
@@ -115,7 +123,9 @@ def test_the_window_of_an_alert_is_the_raw_past_up_to_its_event() -> None:
     assert window is not None
     assert (window.length, window.first_offset, window.last_offset) == (20, 281, 300)
     assert window.values[-1] == (FAULT,)
-    assert [row[0] for row in window.values[:-1]] == pytest.approx([r.value for r in quiet("p", 300)[281:]], rel=1e-6)
+    assert [row[0] for row in window.values[:-1]] == pytest.approx(
+        [r.value for r in quiet("p", 300)[281:]], rel=1e-6
+    )
 
 
 def test_a_window_never_holds_more_than_there_was_and_missing_values_are_none() -> None:
@@ -127,9 +137,13 @@ def test_a_window_never_holds_more_than_there_was_and_missing_values_are_none() 
     assert alerts[0].window.values[-2] == (None,)
 
 
-@pytest.mark.parametrize(("value", "word"), [(1e24, "1e+24"), (float("inf"), "1e+24"), (-1e24, "-1e+24")])
+@pytest.mark.parametrize(
+    ("value", "word"), [(1e24, "1e+24"), (float("inf"), "1e+24"), (-1e24, "-1e+24")]
+)
 def test_an_absurd_value_is_told_and_breaks_no_number(value: float, word: str) -> None:
-    judged = run(simple("numpy"), quiet("p", 300) + fault("p", 3010, value) + quiet("p", 200, start_s=3010))
+    judged = run(
+        simple("numpy"), quiet("p", 300) + fault("p", 3010, value) + quiet("p", 200, start_s=3010)
+    )
     assert judged.alerts[0].event == "opened"
     assert word in judged.alerts[0].summary
     for array in (judged.scores.score, judged.scores.alarm, judged.scores.parts):
@@ -139,7 +153,11 @@ def test_an_absurd_value_is_told_and_breaks_no_number(value: float, word: str) -
 
 def test_labels_units_and_stream_are_those_of_the_settings() -> None:
     alert = one_fault(stream="vibration", labels={"site": "a"}, units=("mm/s",))[1][0]
-    assert (alert.stream, alert.incident_key, alert.labels) == ("vibration", "vibration:p", {"site": "a"})
+    assert (alert.stream, alert.incident_key, alert.labels) == (
+        "vibration",
+        "vibration:p",
+        {"site": "a"},
+    )
     assert alert.channels[0].unit == "mm/s"
 
 
@@ -160,7 +178,10 @@ def test_the_same_fault_in_two_entities_are_two_incidents() -> None:
 
 
 def test_events_at_the_same_offset_of_two_partitions_have_two_ids() -> None:
-    ids = {run(simple(), quiet("p", 300) + fault("p", 3010), partition=k).alerts[0].alert_id for k in (0, 1)}
+    ids = {
+        run(simple(), quiet("p", 300) + fault("p", 3010), partition=k).alerts[0].alert_id
+        for k in (0, 1)
+    }
     assert len(ids) == 2
 
 
@@ -179,7 +200,9 @@ def test_within_the_operators_floor_nothing_is_told_whatever_the_evidence() -> N
 
 
 def test_k_of_n_waits_for_the_fault_to_last() -> None:
-    lasting = quiet("p", 300) + [row for i in range(5) for row in fault("p", 3010 + 10 * i, FAULT + i)]
+    lasting = quiet("p", 300) + [
+        row for i in range(5) for row in fault("p", 3010 + 10 * i, FAULT + i)
+    ]
     at_once, patient = run(simple(), lasting).alerts, run(simple(k_of=3, n_of=5), lasting).alerts
     for alerts, offset in ((at_once, 300), (patient, 302)):
         assert told(alerts)[0] == OPENED
@@ -236,4 +259,7 @@ def test_cooldown_holds_the_next_incident_back() -> None:
     rows = quiet("p", 300) + fault("p", 3010) + quiet("p", 60, start_s=3010, seed=1)
     again = fault("p", 3700, 40 * FAULT) + quiet("p", 60, start_s=3700, seed=2)
     assert told(run(simple(refractory_events=20), rows + again).alerts) == [OPENED, RESOLVED] * 2
-    assert told(run(simple(refractory_events=20, cooldown_s=1e5), rows + again).alerts) == [OPENED, RESOLVED]
+    assert told(run(simple(refractory_events=20, cooldown_s=1e5), rows + again).alerts) == [
+        OPENED,
+        RESOLVED,
+    ]

@@ -1,6 +1,8 @@
-"""A detector's memory as a blob: whole or refused, a refused one leaves the detector as it was, nothing is left out.
+"""A detector's memory as a blob: whole or refused, a refused one leaves the detector as it was,
+nothing is left out.
 
-Nothing left out: a detector that went through a blob anywhere in a log tells what an uninterrupted one tells.
+Nothing left out: a detector that went through a blob anywhere in a log tells what an uninterrupted
+one tells.
 """
 
 from __future__ import annotations
@@ -38,10 +40,23 @@ BLOB = filled().dump()
 
 def memory(detector: Detector) -> list[bytes]:
     """Everything that a detector remembers."""
-    parts = (detector.profile, detector.decider, detector.incidents, detector.admission, detector.silence)
+    parts = (
+        detector.profile,
+        detector.decider,
+        detector.incidents,
+        detector.admission,
+        detector.silence,
+    )
     arrays = [array for part in parts for array in part.state().values()]
     ring = detector.ring
-    arrays += [ring.values, ring.time_s, ring.count, ring.newest_s, detector.fates, detector.lanes.units]
+    arrays += [
+        ring.values,
+        ring.time_s,
+        ring.count,
+        ring.newest_s,
+        detector.fates,
+        detector.lanes.units,
+    ]
     return [array.tobytes() for array in arrays] + [repr(detector.slots.items()).encode()]
 
 
@@ -82,7 +97,10 @@ def test_an_empty_detector_can_be_kept_too() -> None:
 
 def test_eviction_goes_on_in_the_same_order_after_a_restart() -> None:
     rest = stream(4, 200, entities=9)
-    straight, after = make_detector("baseline", max_entities=5), make_detector("baseline", max_entities=5)
+    straight, after = (
+        make_detector("baseline", max_entities=5),
+        make_detector("baseline", max_entities=5),
+    )
     straight.process(BATCH)
     after.load(straight.dump())
     assert_same(straight.process(rest), after.process(rest))
@@ -96,7 +114,9 @@ def test_two_restarts_in_a_row_are_like_none() -> None:
         following = make_detector("baseline")
         following.load(detector.dump())
         detector = following
-        found.append(detector.process(BATCH.rows(slice(start, start + 130 if start < 260 else None))))
+        found.append(
+            detector.process(BATCH.rows(slice(start, start + 130 if start < 260 else None)))
+        )
     assert_same(whole, join(found))
 
 
@@ -121,15 +141,24 @@ def test_a_damaged_byte_is_refused_or_harmless(at: int, change: int) -> None:
         assert detector.dump() == BLOB
 
 
-@pytest.mark.parametrize("blob", [b"", b"not a snapshot", b"\x80\x04K\x01.", b"PK\x05\x06" + bytes(18)])
+@pytest.mark.parametrize(
+    "blob", [b"", b"not a snapshot", b"\x80\x04K\x01.", b"PK\x05\x06" + bytes(18)]
+)
 def test_something_else_is_refused(blob: bytes) -> None:
     refused(blob)
 
 
-@pytest.mark.parametrize("chosen", [
-    {"channels": ("a", "c")}, {"channels": ("a",)}, {"max_entities": 4}, {"profile": "lean"}, {"n_of": 3},
-    {"refractory_events": 50},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"channels": ("a", "c")},
+        {"channels": ("a",)},
+        {"max_entities": 4},
+        {"profile": "lean"},
+        {"n_of": 3},
+        {"refractory_events": 50},
+    ],
+)
 def test_a_snapshot_of_other_settings_is_refused(chosen: dict) -> None:
     refused(BLOB, make_detector("baseline", **chosen))
 
@@ -155,24 +184,27 @@ def test_a_snapshot_says_nothing_about_lanes_and_they_are_rebuilt() -> None:
     np.testing.assert_allclose(after.lanes.value_state[0], before.lanes.value_state[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("change", [
-    lambda head, arrays: head.pop("format"),
-    lambda head, arrays: head.update(format="streamer.snapshot/1"),
-    lambda head, arrays: head.pop("fates"),
-    lambda head, arrays: head.pop("names"),
-    lambda head, arrays: head.pop("storm"),
-    lambda head, arrays: head.update(fates=[1, 2]),
-    lambda head, arrays: head.update(now_s="noon"),
-    lambda head, arrays: head.update(storm=[1]),
-    lambda head, arrays: head.update(names=["only one"]),
-    lambda head, arrays: head.update(names=["twice"] * 5),
-    lambda head, arrays: head.update(names=[1, 2, 3, 4, 5]),
-    lambda head, arrays: head.update(layout=[]),
-    lambda head, arrays: arrays.pop("ring.values"),
-    lambda head, arrays: arrays.update({"ring.count": arrays["ring.count"][:2]}),
-    lambda head, arrays: arrays.update({"ring.values": arrays["ring.values"].astype(object)}),
-    lambda head, arrays: arrays.update({"ring.count": arrays["ring.count"].astype(str)}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda head, arrays: head.pop("format"),
+        lambda head, arrays: head.update(format="streamer.snapshot/1"),
+        lambda head, arrays: head.pop("fates"),
+        lambda head, arrays: head.pop("names"),
+        lambda head, arrays: head.pop("storm"),
+        lambda head, arrays: head.update(fates=[1, 2]),
+        lambda head, arrays: head.update(now_s="noon"),
+        lambda head, arrays: head.update(storm=[1]),
+        lambda head, arrays: head.update(names=["only one"]),
+        lambda head, arrays: head.update(names=["twice"] * 5),
+        lambda head, arrays: head.update(names=[1, 2, 3, 4, 5]),
+        lambda head, arrays: head.update(layout=[]),
+        lambda head, arrays: arrays.pop("ring.values"),
+        lambda head, arrays: arrays.update({"ring.count": arrays["ring.count"][:2]}),
+        lambda head, arrays: arrays.update({"ring.values": arrays["ring.values"].astype(object)}),
+        lambda head, arrays: arrays.update({"ring.count": arrays["ring.count"].astype(str)}),
+    ],
+)
 def test_a_well_packed_blob_with_other_contents_is_refused(change: Callable) -> None:
     refused(altered(change))
 
@@ -183,13 +215,21 @@ def test_a_well_packed_blob_without_a_change_is_taken() -> None:
     assert detector.entities_active == 5
 
 
-# -- nothing is left out ----------------------------------------------------------------------------------------------
-CHOSEN = st.fixed_dictionaries({
-    "max_entities": st.integers(2, 12), "silence": st.booleans(), "storm_alerts": st.integers(1, 4),
-    "storm_window_s": st.sampled_from([600.0, 3600.0, 86_400.0]), "idle_after_s": st.sampled_from([math.inf, 2000.0]),
-    "missing": st.sampled_from(["mask", "hold", "drop"]), "cooldown_s": st.sampled_from([0.0, 300.0]),
-    "min_evidence": st.sampled_from([2.0, 5.0]), "n_of": st.sampled_from([1, 5]),
-})  # fmt: skip
+# -- nothing is left out
+# ----------------------------------------------------------------------------------------------
+CHOSEN = st.fixed_dictionaries(
+    {
+        "max_entities": st.integers(2, 12),
+        "silence": st.booleans(),
+        "storm_alerts": st.integers(1, 4),
+        "storm_window_s": st.sampled_from([600.0, 3600.0, 86_400.0]),
+        "idle_after_s": st.sampled_from([math.inf, 2000.0]),
+        "missing": st.sampled_from(["mask", "hold", "drop"]),
+        "cooldown_s": st.sampled_from([0.0, 300.0]),
+        "min_evidence": st.sampled_from([2.0, 5.0]),
+        "n_of": st.sampled_from([1, 5]),
+    }
+)
 
 
 def with_silences(seed: int, events: int, entities: int) -> EventBatch:
@@ -213,23 +253,40 @@ def judged(detector: Detector, batches: Iterable[EventBatch]) -> list[Judged]:
     for batch in batches:
         verdict = detector.process(batch)
         later_s = 3000.0 if int(batch.offset[0]) % 7 == 0 else 0.0
-        found.append(Judged(verdict.scores, verdict.alerts + detector.tick(float(np.median(batch.time_s)) + later_s)))
+        found.append(
+            Judged(
+                verdict.scores,
+                verdict.alerts + detector.tick(float(np.median(batch.time_s)) + later_s),
+            )
+        )
     return found
 
 
 # Two fall silent at the same tick, and after the restart they live in each other's slots.
 SWAPPED = {
-    "max_entities": 2, "silence": True, "storm_alerts": 1, "storm_window_s": 600.0, "idle_after_s": math.inf,
-    "missing": "mask", "cooldown_s": 0.0, "min_evidence": 2.0, "n_of": 1,
-}  # fmt: skip
+    "max_entities": 2,
+    "silence": True,
+    "storm_alerts": 1,
+    "storm_window_s": 600.0,
+    "idle_after_s": math.inf,
+    "missing": "mask",
+    "cooldown_s": 0.0,
+    "min_evidence": 2.0,
+    "n_of": 1,
+}
 
 
 @settings(max_examples=40, deadline=None)
 @example("numpy", 0, 166, 2, 5, 6, SWAPPED)
 @given(
-    st.sampled_from(["numpy", "baseline"]), st.integers(0, 2**31), st.integers(100, 700), st.integers(2, 11),
-    st.integers(5, 90), st.integers(0, 100), CHOSEN,
-)  # fmt: skip
+    st.sampled_from(["numpy", "baseline"]),
+    st.integers(0, 2**31),
+    st.integers(100, 700),
+    st.integers(2, 11),
+    st.integers(5, 90),
+    st.integers(0, 100),
+    CHOSEN,
+)
 def test_a_restart_through_a_blob_is_not_noticed(
     backend: str, seed: int, events: int, entities: int, size: int, at: int, chosen: dict[str, Any]
 ) -> None:
@@ -246,13 +303,18 @@ def test_a_restart_through_a_blob_is_not_noticed(
 
 
 def test_an_entity_at_its_anchor_falls_silent_as_if_nothing_had_happened() -> None:
-    """Between the last event before an anchor and the next event, memory and rebuilt memory must not differ."""
+    """Between the last event before an anchor and the next event, memory and rebuilt memory must
+    not differ.
+    """
     chosen = {"silence": True, "late_s": 0.0}
     for events in (16, 32, 64):
         before, after = simple("numpy", **chosen), simple("numpy", **chosen)
         run(before, quiet("p", events))
         after.load(before.dump())
-        ends = [[a.summary for t in range(0, 4000, 10) for a in d.tick(START_S + t)] for d in (before, after)]
+        ends = [
+            [a.summary for t in range(0, 4000, 10) for a in d.tick(START_S + t)]
+            for d in (before, after)
+        ]
         assert ends[0] == ends[1] != []
 
 
@@ -264,7 +326,8 @@ def test_what_is_frozen_does_not_change_when_the_detector_goes_on() -> None:
     assert frozen.encode() == blob != detector.dump()
 
 
-# -- asked before there is a detector ---------------------------------------------------------------------------------
+# -- asked before there is a detector
+# ---------------------------------------------------------------------------------
 def schema(**chosen: Any) -> Schema:
     one = make_detector("baseline", **chosen)
     return schema_of(one.settings, one.lanes.scorer, one.lanes.spec)
@@ -279,7 +342,9 @@ def test_a_blob_fits_where_it_can_be_loaded() -> None:
     assert fits(BLOB, schema(max_entities=99)) is None
 
 
-@pytest.mark.parametrize("chosen", [{"channels": ("a", "c")}, {"profile": "lean"}, {"max_entities": 4}])
+@pytest.mark.parametrize(
+    "chosen", [{"channels": ("a", "c")}, {"profile": "lean"}, {"max_entities": 4}]
+)
 def test_a_blob_that_does_not_fit_says_why(chosen: dict) -> None:
     assert "it is ignored" in (fits(BLOB, schema(**chosen)) or "")
 

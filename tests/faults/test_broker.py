@@ -1,4 +1,6 @@
-"""Brokers that go away, stall and die: nothing lost, no loop blocked, the truth told, and back within seconds."""
+"""Brokers that go away, stall and die: nothing lost, no loop blocked, the truth told, and back
+within seconds.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ class Fault:
 
 
 AWAY = Fault(KafkaCluster.stop, 20.0, KafkaCluster.start, "no broker answers at {}")
-STALLED = Fault(KafkaCluster.pause, 12.0, KafkaCluster.resume, "{} accepts connections and says nothing")
+STALLED = Fault(
+    KafkaCluster.pause, 12.0, KafkaCluster.resume, "{} accepts connections and says nothing"
+)
 
 
 def test_a_broker_that_was_away_or_stood_still_costs_nothing_but_time(
@@ -47,20 +51,27 @@ def test_a_broker_that_was_away_or_stood_still_costs_nothing_but_time(
     daemon, pump = trial.daemon().start(), trial.pump(rate_per_s=EASY_PER_S, count=MORE)
     start_s = daemon.wait_started()
     trial.wait_alerts(20, timeout_s=60.0)
-    returns = [_suffer(kafka_alone, trial, daemon, fault) for fault in [AWAY, STALLED] * times(1, 5)]
+    returns = [
+        _suffer(kafka_alone, trial, daemon, fault) for fault in [AWAY, STALLED] * times(1, 5)
+    ]
     pump.stop()
     trial.verdict()
     limit_s, travels = stretched(FIRST_ALERT_S, max(start_s, trial.truth_start_s)), trial.travels()
     for returned_s in returns:
         any_s = min(one.alert_s for one in travels if one.alert_s > returned_s) - returned_s
         new_s = min(one.alert_s for one in travels if one.event_s > returned_s) - returned_s
-        say(f"after the return: first alert {any_s:.1f} s, of a new event {new_s:.1f} s (limit {limit_s:.1f} s)")
+        say(
+            f"after the return: first alert {any_s:.1f} s, of a new event {new_s:.1f} s (limit "
+            f"{limit_s:.1f} s)"
+        )
         assert any_s < FIRST_ALERT_S
         assert new_s < limit_s  # behind all that producers kept back meanwhile: work, not waiting
 
 
 def _suffer(kafka: KafkaCluster, trial: Trial, daemon: Daemon, fault: Fault) -> float:
-    """Through one fault and all that it kept back; returns when the broker was back (seconds since 1970)."""
+    """Through one fault and all that it kept back; returns when the broker was back (seconds since
+    1970).
+    """
     lines = len(daemon.logged())
     with Watch(daemon) as watch:
         failures = daemon.metric(FAILURES)
@@ -75,7 +86,10 @@ def _suffer(kafka: KafkaCluster, trial: Trial, daemon: Daemon, fault: Fault) -> 
         trial.wait_kept_up(3 * EASY_PER_S, timeout_s=180.0)
         trial.wait_alerts(20, timeout_s=60.0)
     lines = len(daemon.logged()) - lines
-    say(f"longest silence {watch.longest_silence_s:.1f} s, ready {ready_s:.1f} s after its return, {lines} log lines")
+    say(
+        f"longest silence {watch.longest_silence_s:.1f} s, ready {ready_s:.1f} s after its "
+        f"return, {lines} log lines"
+    )
     assert watch.longest_silence_s < LOOP_SILENT_S
     assert lines < LOG_LINES
     return returned_s
@@ -88,7 +102,9 @@ def _assert_known(watch: Watch, since_s: float, cause: str) -> None:
     assert cause in looks[-1].reasons["source:plant"], watch.reasons("source:plant")
 
 
-def test_the_leader_of_three_and_the_coordinator_may_die(kafka_cluster: KafkaCluster, trial_on: MakeTrial) -> None:
+def test_the_leader_of_three_and_the_coordinator_may_die(
+    kafka_cluster: KafkaCluster, trial_on: MakeTrial
+) -> None:
     trial = trial_on(kafka_cluster)
     daemon = trial.daemon().start()
     pump = trial.pump(rate_per_s=EASY_PER_S, count=MORE)
@@ -111,7 +127,9 @@ def _coordinator(kafka: KafkaCluster, trial: Trial) -> int:
 
 
 def _lose(kafka: KafkaCluster, node: int, trial: Trial, daemon: Daemon) -> None:
-    """Without one of three alerts go on, after a time in which the source says who is missing; then it comes back."""
+    """Without one of three alerts go on, after a time in which the source says who is missing; then
+    it comes back.
+    """
     lines = len(daemon.logged())
     with Watch(daemon) as watch:
         kafka.kill(node)

@@ -1,4 +1,6 @@
-"""The checker of histories, tested with planted bugs: a clean history passes, and every planted one is found."""
+"""The checker of histories, tested with planted bugs: a clean history passes, and every planted one
+is found.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.integration.history import Books, History, Message, Place, Sample, Told, assert_clean, told, violations
+from tests.integration.history import (
+    Books,
+    History,
+    Message,
+    Place,
+    Sample,
+    Told,
+    assert_clean,
+    told,
+    violations,
+)
 from tests.integration.score_rows import Event, Judged, assert_equal_scores, read, score_violations
 
 PARTITIONS = 2
@@ -19,14 +31,18 @@ PER_PARTITION = 100
 
 
 def _truth() -> list[Told]:
-    """Two entities in each of two partitions; every tenth event opens an incident, the fifth after it ends it."""
+    """Two entities in each of two partitions; every tenth event opens an incident, the fifth after
+    it ends it.
+    """
     found: list[Told] = []
     for at in range(0, PER_PARTITION, 10):
         for partition in range(PARTITIONS):
             entity = f"pump-{partition}-{at // 10 % 2}"
             for event, upto in (("opened", at), ("resolved", at + 5)):
                 message = Message(f"{entity}@{at}", event, f"{upto:04d}s")
-                found.append(Told(message, entity, 1.5 + at, "warning", 0, len(found), partition, upto))
+                found.append(
+                    Told(message, entity, 1.5 + at, "warning", 0, len(found), partition, upto)
+                )
     return found
 
 
@@ -49,11 +65,24 @@ def _upto(alerts: list[Told], committed: int) -> int:
 def _history(alerts: list[Told]) -> History:
     samples = [
         Sample({0: at, 1: at}, {0: _upto(alerts, at)}) for at in (0, 25, 26, 60, PER_PARTITION)
-    ]  # fmt: skip
-    account = {"in": 230, "scored": 190, "dead_lettered": 2, "replayed": 30, "returned": 8, "in_flight": 0}
+    ]
+    account = {
+        "in": 230,
+        "scored": 190,
+        "dead_lettered": 2,
+        "replayed": 30,
+        "returned": 8,
+        "in_flight": 0,
+    }
     return History(
-        dict.fromkeys(END, 0), END, alerts, samples, [Books(account, moved=192)], POISON, list(POISON.items())
-    )  # fmt: skip
+        dict.fromkeys(END, 0),
+        END,
+        alerts,
+        samples,
+        [Books(account, moved=192)],
+        POISON,
+        list(POISON.items()),
+    )
 
 
 def _laws(history: History) -> set[str]:
@@ -92,7 +121,9 @@ def test_a_run_without_alerts_proves_nothing() -> None:
 def test_a_run_whose_commits_nobody_watched_proves_nothing(looks: int) -> None:
     history = _history(_as_log(TRUTH))
     with pytest.raises(AssertionError, match="prove nothing of their order"):
-        assert_clean(replace(history, samples=history.samples[len(history.samples) - looks :]), TRUTH)
+        assert_clean(
+            replace(history, samples=history.samples[len(history.samples) - looks :]), TRUTH
+        )
 
 
 def test_a_run_without_books_proves_nothing() -> None:
@@ -101,7 +132,9 @@ def test_a_run_without_books_proves_nothing() -> None:
 
 
 @given(CUTS, st.integers(0, LENGTH - 1))
-def test_a_lost_alert_is_found_however_the_run_was_cut(cuts: list[tuple[int, int]], which: int) -> None:
+def test_a_lost_alert_is_found_however_the_run_was_cut(
+    cuts: list[tuple[int, int]], which: int
+) -> None:
     gone = TRUTH[which].message
     alerts = [one for one in _at_least_once(cuts) if one.message != gone]
     assert "lost" in _laws(_history(alerts))
@@ -148,14 +181,21 @@ def test_the_rounding_of_another_batch_size_is_no_change(nudge: float) -> None:
 def test_two_messages_of_an_entity_in_the_wrong_order_are_found(one: int, other: int) -> None:
     alerts = list(TRUTH)
     alerts[one], alerts[other] = alerts[other], alerts[one]
-    same = {entity: [t.message for t in alerts if t.entity == entity] for entity in {t.entity for t in TRUTH}}
+    same = {
+        entity: [t.message for t in alerts if t.entity == entity]
+        for entity in {t.entity for t in TRUTH}
+    }
     should = {entity: [t.message for t in TRUTH if t.entity == entity] for entity in same}
     assert ("disordered" in _laws(_history(_as_log(alerts)))) == (same != should)
 
 
 def test_a_commit_that_went_back_is_found() -> None:
     history = _history(_as_log(TRUTH))
-    back = [*history.samples[:3], replace(history.samples[2], committed={0: 24, 1: 26}), *history.samples[3:]]
+    back = [
+        *history.samples[:3],
+        replace(history.samples[2], committed={0: 24, 1: 26}),
+        *history.samples[3:],
+    ]
     assert _laws(replace(history, samples=back)) == {"commit backwards"}
 
 
@@ -165,7 +205,9 @@ def test_a_commit_before_its_alert_was_acknowledged_is_found(which: int) -> None
     history, late = _history(_as_log(TRUTH)), TRUTH[which]
     assert late.upto is not None
     early = Sample({late.source: late.upto + 1}, {0: which})
-    assert "commit beyond acknowledged" in _laws(replace(history, samples=[early, history.samples[-1]]))
+    assert "commit beyond acknowledged" in _laws(
+        replace(history, samples=[early, history.samples[-1]])
+    )
 
 
 def test_an_end_that_was_never_committed_is_found() -> None:
@@ -183,7 +225,11 @@ def test_letters_that_are_lost_invented_or_changed_are_found() -> None:
 
 @pytest.mark.parametrize(
     ("entry", "law"),
-    [("in", "books unbalanced"), ("scored", "books unbalanced"), ("replayed", "judged is not committed")],
+    [
+        ("in", "books unbalanced"),
+        ("scored", "books unbalanced"),
+        ("replayed", "judged is not committed"),
+    ],
 )
 def test_books_that_do_not_balance_are_found(entry: str, law: str) -> None:
     history = _history(_as_log(TRUTH))
@@ -200,7 +246,9 @@ def test_books_left_open_are_found() -> None:
 
 def test_commits_that_moved_further_than_was_judged_are_found() -> None:
     history = _history(_as_log(TRUTH))
-    assert _laws(replace(history, books=[replace(history.books[0], moved=193)])) == {"judged is not committed"}
+    assert _laws(replace(history, books=[replace(history.books[0], moved=193)])) == {
+        "judged is not committed"
+    }
 
 
 def test_an_alert_is_read_from_its_json() -> None:
@@ -211,7 +259,10 @@ def test_an_alert_is_read_from_its_json() -> None:
     assert told(raw, 1, 2) == Told(Message("a", "opened", "t"), "p", 1.5, "warning", 1, 2, 3, 9)
 
 
-ROWS = {Event(f"pump-{i % 3}", i): Judged(0.1 * i, 0.2 * i, "scored" if i > 5 else "warming") for i in range(30)}
+ROWS = {
+    Event(f"pump-{i % 3}", i): Judged(0.1 * i, 0.2 * i, "scored" if i > 5 else "warming")
+    for i in range(30)
+}
 
 
 def _score_laws(rows: dict[Event, Judged]) -> set[str]:
@@ -229,11 +280,15 @@ def test_a_run_without_scores_proves_nothing() -> None:
 
 @given(st.sampled_from(sorted(ROWS)))
 def test_an_event_that_nobody_judged_is_found(which: Event) -> None:
-    assert _score_laws({event: judged for event, judged in ROWS.items() if event != which}) == {"event lost"}
+    assert _score_laws({event: judged for event, judged in ROWS.items() if event != which}) == {
+        "event lost"
+    }
 
 
 def test_an_event_that_never_was_is_found() -> None:
-    assert _score_laws(ROWS | {Event("pump-0", 99): Judged(0.0, 0.0, "scored")}) == {"foreign event"}
+    assert _score_laws(ROWS | {Event("pump-0", 99): Judged(0.0, 0.0, "scored")}) == {
+        "foreign event"
+    }
 
 
 @pytest.mark.parametrize("change", [{"score": 3.03}, {"alarm": 6.1}, {"status": "warming"}])
@@ -246,5 +301,7 @@ def test_an_event_that_was_judged_otherwise_is_found(change: dict[str, Any]) -> 
 
 def test_rows_of_a_score_file_are_read_and_a_line_that_was_cut_is_none(tmp_path: Path) -> None:
     path = tmp_path / "scores.csv"
-    path.write_text("row,time,entity,score,alarm,status,share_rms\n7,t,p,0.5,0.25,scored,1\n8,t,p,0.5,0.2")
+    path.write_text(
+        "row,time,entity,score,alarm,status,share_rms\n7,t,p,0.5,0.25,scored,1\n8,t,p,0.5,0.2"
+    )
     assert list(read(path)) == [(Event("p", 7), Judged(0.5, 0.25, "scored"))]

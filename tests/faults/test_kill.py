@@ -17,13 +17,24 @@ from tests.servers.admin import Kafka
 from tests.servers.redis_server import RedisServer
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
-# A dead member holds its partitions for the session's six seconds; the rest is for starting and restoring. A machine so
-# busy that a process needs longer than six seconds to start has six more from there.
+# A dead member holds its partitions for the session's six seconds; the rest is for starting and
+# restoring. A machine so busy that a process needs longer than six seconds to start has six more
+# from there.
 FIRST_SCORE_S, SESSION_S = 12.0, 6.0
 DIES_WITHIN_S = 60.0
 PACKAGE = Path(__file__).parents[2] / "streamer"
-ONCE = {"after_restore_read", "before_admit", "during_replay", "during_revoke"}  # in a life with one partition
-OF_THE_REGISTRY = {"before_publish", "during_publish", "after_publish", "during_move"}  # its contract suite dies there
+ONCE = {
+    "after_restore_read",
+    "before_admit",
+    "during_replay",
+    "during_revoke",
+}  # in a life with one partition
+OF_THE_REGISTRY = {
+    "before_publish",
+    "during_publish",
+    "after_publish",
+    "during_move",
+}  # its contract suite dies there
 
 
 def failpoints() -> Iterator[str]:
@@ -47,7 +58,10 @@ def test_killed_again_and_again_it_is_back_in_twelve_seconds_and_loses_nothing(
         time.sleep(rng.uniform(0.0, 2.0))
         daemon.kill()
         start_s, back_s = _restart(daemon)
-        say(f"kill {number + 1}: first event scored after {back_s:.1f} s, {start_s:.1f} s of them to start")
+        say(
+            f"kill {number + 1}: first event scored after {back_s:.1f} s, {start_s:.1f} s of them "
+            f"to start"
+        )
         assert back_s < max(FIRST_SCORE_S, start_s + SESSION_S)
     pump.stop()
     trial.verdict()
@@ -61,8 +75,12 @@ def _restart(daemon: Daemon) -> tuple[float, float]:
     return start_s, time.monotonic() - began
 
 
-def test_a_static_member_killed_at_any_moment_of_its_life_loses_nothing(kafka: Kafka, trial_on: MakeTrial) -> None:
-    """It gets its partitions back at once, so the kill may strike while it starts, restores, catches up or runs."""
+def test_a_static_member_killed_at_any_moment_of_its_life_loses_nothing(
+    kafka: Kafka, trial_on: MakeTrial
+) -> None:
+    """It gets its partitions back at once, so the kill may strike while it starts, restores,
+    catches up or runs.
+    """
     trial, rng = trial_on(kafka, every_score=True), dice()
     daemon = trial.daemon(source={"instance": "only"})
     pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
@@ -81,8 +99,17 @@ def test_a_static_member_killed_at_any_moment_of_its_life_loses_nothing(kafka: K
 
 def test_killed_at_every_failpoint_it_loses_nothing(kafka: Kafka, trial_on: MakeTrial) -> None:
     names, trial, rng = sorted(set(failpoints())), trial_on(kafka, every_score=True), dice()
-    assert {"after_poll", "after_score", "before_commit", "during_snapshot_put", "during_revoke"} <= set(names)
-    one, other = trial.daemon("one", source={"instance": "one"}), trial.daemon("other", source={"instance": "other"})
+    assert {
+        "after_poll",
+        "after_score",
+        "before_commit",
+        "during_snapshot_put",
+        "during_revoke",
+    } <= set(names)
+    one, other = (
+        trial.daemon("one", source={"instance": "one"}),
+        trial.daemon("other", source={"instance": "other"}),
+    )
     pump = trial.pump(rate_per_s=EASY_PER_S, count=MORE)
     for name in names:
         say(f"failpoint {name}")
@@ -93,7 +120,9 @@ def test_killed_at_every_failpoint_it_loses_nothing(kafka: Kafka, trial_on: Make
 
 
 def _die_at(trial: Trial, name: str, count: int, one: Daemon, other: Daemon) -> None:
-    """Run until the failpoint strikes; a revoke needs another member, and there is only one of it."""
+    """Run until the failpoint strikes; a revoke needs another member, and there is only
+    one of it.
+    """
     revoke = name == "during_revoke"
     one.start(STREAMER_FAILPOINT=f"{name}:{1 if name in ONCE else count}")
     if revoke:

@@ -1,4 +1,6 @@
-"""Members that come and go, and one that hangs: the group goes on, and nobody loses or invents anything."""
+"""Members that come and go, and one that hangs: the group goes on, and nobody loses or invents
+anything.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ HANGS_S = 3.0  # silent for so long, it does: a batch takes less even on a machi
 
 
 @pytest.mark.timed
-def test_members_that_come_and_go_every_two_seconds_lose_nothing(kafka: Kafka, trial_on: MakeTrial) -> None:
+def test_members_that_come_and_go_every_two_seconds_lose_nothing(
+    kafka: Kafka, trial_on: MakeTrial
+) -> None:
     """Rebalances run inside the reader's poll: a slow revoke would be a silent loop."""
     trial, rng = trial_on(kafka, every_score=True), dice()
     members = [trial.daemon(f"member-{i}") for i in range(3)]
@@ -41,7 +45,10 @@ def test_members_that_come_and_go_every_two_seconds_lose_nothing(kafka: Kafka, t
             time.sleep(max(0.0, next_at - time.monotonic()))
     silences_s = [watch.longest_silence_s for watch in watches]
     moves = first.metric("streamer_rebalances_total")
-    say(f"longest silence of each member {[round(s, 1) for s in silences_s]} s, {moves:.0f} moves of the first")
+    say(
+        f"longest silence of each member {[round(s, 1) for s in silences_s]} s, {moves:.0f} moves "
+        f"of the first"
+    )
     assert max(silences_s) < REVOKE_S
     assert moves > trial.load.partitions, "nothing moved"
     pump.stop()
@@ -60,7 +67,9 @@ def _silent_s(member: Daemon) -> float:
     return member.metric("streamer_loop_silent_seconds", loop="scorer")
 
 
-def test_a_member_whose_scorer_hangs_keeps_its_place_and_loses_nothing(kafka: Kafka, trial_on: MakeTrial) -> None:
+def test_a_member_whose_scorer_hangs_keeps_its_place_and_loses_nothing(
+    kafka: Kafka, trial_on: MakeTrial
+) -> None:
     """It hangs before the other one joins, so it must also hand partitions over meanwhile."""
     trial = trial_on(kafka, every_score=True)
     hung, other = trial.daemon("hung"), trial.daemon("other")

@@ -1,4 +1,6 @@
-"""Poison under load: each record is set aside with all that came with it, and nobody else waits for it."""
+"""Poison under load: each record is set aside with all that came with it, and nobody else waits for
+it.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +43,14 @@ POISONS: list[tuple[str, Spoil]] = [
     ("wrong_type", lambda event: _text(event, rms="high")),
     ("wrong_type", lambda event: json.dumps([event]).encode()),
     ("wrong_type", lambda event: b"null"),
-    ("missing_field", lambda event: _text({"sensor": event["device"], "at": event["ts"], "value": 1.5})),
-    ("missing_field", lambda event: _text({"device": event["device"], "ts": event["ts"], "volts": 230})),
+    (
+        "missing_field",
+        lambda event: _text({"sensor": event["device"], "at": event["ts"], "value": 1.5}),
+    ),
+    (
+        "missing_field",
+        lambda event: _text({"device": event["device"], "ts": event["ts"], "volts": 230}),
+    ),
     ("bad_time", lambda event: _text(event, ts="yesterday")),
     ("bad_entity", lambda event: _text(event, device="")),
     ("too_deep", lambda event: _text(event)[:-1] + b', "more": ' + b"[" * 2000),
@@ -53,7 +61,8 @@ POISONS: list[tuple[str, Spoil]] = [
 
 @dataclass(frozen=True)
 class Poisoned(Load):
-    """Stretches of PHASE records, in turn clean and poisoned: a burst of every other record, then one of 25.
+    """Stretches of PHASE records, in turn clean and poisoned: a burst of every other record, then
+    one of 25.
 
     All kinds of poison take turns.
     """
@@ -85,7 +94,9 @@ LOAD = Poisoned(spike_every=60)
 
 
 @pytest.mark.alone
-def test_poison_is_set_aside_and_counted_and_the_others_go_on(kafka: Kafka, trial_on: MakeTrial) -> None:
+def test_poison_is_set_aside_and_counted_and_the_others_go_on(
+    kafka: Kafka, trial_on: MakeTrial
+) -> None:
     trial = trial_on(kafka, load=LOAD)
     daemon = trial.daemon(source={"max_record": f"{LONGEST}B"}).start()
     daemon.wait_ready(30.0)
@@ -95,18 +106,25 @@ def test_poison_is_set_aside_and_counted_and_the_others_go_on(kafka: Kafka, tria
     trial.wait_caught_up()
     expected = list(LOAD.poison(pump.sent))
     reasons = Counter(reason for _, reason, _ in expected)
-    assert {row["reason"]: n for row, n in daemon.rows("streamer_records_rejected_total")} == reasons
+    assert {
+        row["reason"]: n for row, n in daemon.rows("streamer_records_rejected_total")
+    } == reasons
     trial.run_and_stop(daemon, before=dict.fromkeys(trial.committed, 0))
     trial.verdict()
     assert daemon.account(STREAM)["dead_lettered"] == reasons.total()
     assert len(daemon.logged()) < LINES_PER_S * pump.sent / RATE_PER_S
     _assert_letters_are_whole(trial, expected)
     clean_s, poisoned_s = _delays(trial.travels(), edges_s)
-    print(f"{reasons.total()} of {pump.sent} records poison; p99 {clean_s:.3f} s, beside poison {poisoned_s:.3f} s")
+    print(
+        f"{reasons.total()} of {pump.sent} records poison; p99 {clean_s:.3f} s, beside poison "
+        f"{poisoned_s:.3f} s"
+    )
     assert poisoned_s - clean_s < DELAY_S
 
 
-def test_killed_in_a_burst_of_poison_it_loses_no_letter_and_invents_none(kafka: Kafka, trial_on: MakeTrial) -> None:
+def test_killed_in_a_burst_of_poison_it_loses_no_letter_and_invents_none(
+    kafka: Kafka, trial_on: MakeTrial
+) -> None:
     trial = trial_on(kafka, load=LOAD)
     daemon = trial.daemon(source={"max_record": f"{LONGEST}B", "instance": "only"}).start()
     pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
@@ -127,7 +145,8 @@ def _sent(pump: Pump, records: int) -> float:
 
 
 def _delays(travels: list[Travel], edges_s: list[float]) -> tuple[float, float]:
-    """Seconds from event to alert: the 99th percentile of a usual stretch (their median), clean and poisoned.
+    """Seconds from event to alert: the 99th percentile of a usual stretch (their median), clean and
+    poisoned.
 
     Stretches begin at `edges_s`; the first one is left out, since the service warms up.
     """
@@ -150,7 +169,9 @@ def _assert_letters_are_whole(trial: Trial, expected: list[tuple[Place, str, Rec
         assert [one for one in headers if not one[0].startswith("x-dlq-")] == list(record.headers)
         told = dict(headers)
         assert (told["x-dlq-reason"], told["x-dlq-topic"]) == (reason.encode(), trial.name.encode())
-        assert told["x-dlq-stream"] == STREAM.encode() and told["x-dlq-timestamp"] and told["x-dlq-at"]
+        assert (
+            told["x-dlq-stream"] == STREAM.encode() and told["x-dlq-timestamp"] and told["x-dlq-at"]
+        )
 
 
 def _place(message: Message) -> Place:

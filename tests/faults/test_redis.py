@@ -1,4 +1,6 @@
-"""Redis down, hung and full under load: scoring and alerts go on as fast, and snapshots come back by themselves."""
+"""Redis down, hung and full under load: scoring and alerts go on as fast, and snapshots come back
+by themselves.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ def _hung(redis: RedisServer) -> Iterator[None]:
 @contextmanager
 def _full(redis: RedisServer) -> Iterator[None]:
     with Redis.from_url(redis.url) as raw:
-        raw.config_set("maxmemory", 1)  # its policy is noeviction: writes are refused, reads are not
+        raw.config_set(
+            "maxmemory", 1
+        )  # its policy is noeviction: writes are refused, reads are not
         yield
         raw.config_set("maxmemory", 0)
 
@@ -63,7 +67,11 @@ class Phase(NamedTuple):
 
     def delays(self, travels: list[Travel]) -> list[float]:
         """Seconds from event to alert, of the events of this phase."""
-        return [alert_s - event_s for event_s, alert_s in travels if self.begun_s <= event_s < self.ended_s]
+        return [
+            alert_s - event_s
+            for event_s, alert_s in travels
+            if self.begun_s <= event_s < self.ended_s
+        ]
 
 
 @pytest.mark.alone
@@ -76,7 +84,12 @@ def test_redis_down_hung_and_full_is_not_felt_by_events(
     pump = trial.pump(rate_per_s=CALM_PER_S, count=MORE)
     trial.wait_alerts(50, timeout_s=30.0)
     _stays(daemon, up=1, for_s=WARM_S)
-    phases = [phase for _ in range(times(1, 10)) for fault in FAULTS for phase in _suffered(daemon, redis_alone, fault)]
+    phases = [
+        phase
+        for _ in range(times(1, 10))
+        for fault in FAULTS
+        for phase in _suffered(daemon, redis_alone, fault)
+    ]
     _snapshots_are_written(trial, daemon)
     pump.stop()
     trial.verdict()
@@ -84,12 +97,16 @@ def test_redis_down_hung_and_full_is_not_felt_by_events(
 
 
 @pytest.mark.timed
-@pytest.mark.parametrize(("fault", "found"), [(_down, "store_down"), (_hung, "store_down"), (_full, "restored")])
+@pytest.mark.parametrize(
+    ("fault", "found"), [(_down, "store_down"), (_hung, "store_down"), (_full, "restored")]
+)
 def test_a_daemon_starts_without_its_redis_and_is_restored_from_it_once_it_is_back(
     kafka: Kafka, redis_alone: RedisServer, trial_on: MakeTrial, fault: Fault, found: str
 ) -> None:
     trial = trial_on(kafka)
-    daemon = trial.daemon(source={"instance": "only"}, store={"kind": "redis", "url": redis_alone.url}).start()
+    daemon = trial.daemon(
+        source={"instance": "only"}, store={"kind": "redis", "url": redis_alone.url}
+    ).start()
     pump = trial.pump(rate_per_s=EASY_PER_S, count=MORE)
     _snapshots_are_written(trial, daemon)
     daemon.kill()
@@ -97,7 +114,11 @@ def test_a_daemon_starts_without_its_redis_and_is_restored_from_it_once_it_is_ba
         daemon.start()
         trial.wait_alerts(20, timeout_s=60.0)
         assert _restores(daemon) == [found] * trial.load.partitions
-        wait_until(lambda: _store_up(daemon) == 0, timeout_s=NOTICED_S, what="the store to be known as away")
+        wait_until(
+            lambda: _store_up(daemon) == 0,
+            timeout_s=NOTICED_S,
+            what="the store to be known as away",
+        )
     _is_back(daemon)
     _snapshots_are_written(trial, daemon)
     daemon.kill()
@@ -108,7 +129,9 @@ def test_a_daemon_starts_without_its_redis_and_is_restored_from_it_once_it_is_ba
 
 
 def _suffered(daemon: Daemon, redis: RedisServer, fault: Fault) -> Iterator[Phase]:
-    """A healthy phase, then one of the fault, which the metric shows all the time after it was noticed."""
+    """A healthy phase, then one of the fault, which the metric shows all the time after it was
+    noticed.
+    """
     yield _phase(daemon, "", lambda: _stays(daemon, up=1, for_s=PHASE_S))
     with fault(redis):
         yield _phase(daemon, fault.__name__, lambda: _away(daemon))
@@ -123,14 +146,18 @@ def _phase(daemon: Daemon, fault: str, wait: Callable[[], None]) -> Phase:
 
 
 def _away(daemon: Daemon) -> None:
-    wait_until(lambda: _store_up(daemon) == 0, timeout_s=NOTICED_S, what="the store to be known as away")
+    wait_until(
+        lambda: _store_up(daemon) == 0, timeout_s=NOTICED_S, what="the store to be known as away"
+    )
     _stays(daemon, up=0, for_s=PHASE_S)
     assert daemon.ready()[0], daemon.ready()[1]  # without snapshots events are judged all the same
     assert "no snapshots: " in daemon.checks()["store:plant"]
 
 
 def _is_back(daemon: Daemon) -> None:
-    wait_until(lambda: _store_up(daemon) == 1, timeout_s=BACK_S, what="the store to be known as back")
+    wait_until(
+        lambda: _store_up(daemon) == 1, timeout_s=BACK_S, what="the store to be known as back"
+    )
 
 
 def _stays(daemon: Daemon, *, up: int, for_s: float) -> None:
@@ -149,9 +176,13 @@ def _snapshots_are_written(trial: Trial, daemon: Daemon) -> None:
     """One of every partition, from now on."""
     seen = daemon.metric("streamer_snapshots_total", outcome="written")
     wait_until(
-        lambda: daemon.metric("streamer_snapshots_total", outcome="written") >= seen + 2 * trial.load.partitions,
-        timeout_s=30.0, what="new snapshots",
-    )  # fmt: skip
+        lambda: (
+            daemon.metric("streamer_snapshots_total", outcome="written")
+            >= seen + 2 * trial.load.partitions
+        ),
+        timeout_s=30.0,
+        what="new snapshots",
+    )
 
 
 def _restores(daemon: Daemon) -> list[str]:
@@ -159,11 +190,16 @@ def _restores(daemon: Daemon) -> list[str]:
 
 
 def _assert_as_fast(phases: list[Phase], travels: list[Travel]) -> None:
-    """Event to alert by the broker's clock. Phases alternate, so that healthy and faulty ones feel the same machine."""
+    """Event to alert by the broker's clock. Phases alternate, so that healthy and faulty ones feel
+    the same machine.
+    """
     p99_s = [(phase.fault, _told_p99(phase, phase.delays(travels))) for phase in phases]
     healthy, faulty = ([at for fault, at in p99_s if bool(fault) == bad] for bad in (False, True))
     usual_s, found_s, most_s = float(np.median(healthy)), float(np.median(faulty)), bound_s(healthy)
-    print(f"median p99: healthy {usual_s * 1e3:.0f} ms, faulty {found_s * 1e3:.0f} ms, bound {most_s * 1e3:.0f} ms")
+    print(
+        f"median p99: healthy {usual_s * 1e3:.0f} ms, faulty {found_s * 1e3:.0f} ms, bound "
+        f"{most_s * 1e3:.0f} ms"
+    )
     assert found_s < most_s
 
 

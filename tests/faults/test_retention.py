@@ -1,4 +1,6 @@
-"""Retention overtakes a stopped consumer: what is gone is counted and told, and nothing jumps silently."""
+"""Retention overtakes a stopped consumer: what is gone is counted and told, and nothing jumps
+silently.
+"""
 
 from __future__ import annotations
 
@@ -43,10 +45,14 @@ def test_records_that_retention_removed_are_counted_and_told_and_the_rest_is_jud
 
 
 def _overtake(trial: Trial) -> None:
-    """By the broker's own retention: every partition loses records that the stopped daemon has not read."""
+    """By the broker's own retention: every partition loses records that the stopped daemon has not
+    read.
+    """
     stopped_at = trial.committed
     trial.kafka.configure_topic(trial.name, retention_ms=1000)
-    wait_until(lambda: _gone(trial, stopped_at), timeout_s=60.0, what="retention to remove unread records")
+    wait_until(
+        lambda: _gone(trial, stopped_at), timeout_s=60.0, what="retention to remove unread records"
+    )
     trial.kafka.configure_topic(trial.name, retention_ms=-1)
 
 
@@ -67,7 +73,10 @@ def _told_to_operators(trial: Trial) -> list[tuple[int, int]]:
     """Partition and records of each alert about a gap."""
     alerts = [json.loads(message.value() or b"") for message in dump(trial.kafka, trial.alerts)]
     about = [alert for alert in alerts if alert["reasons"] == ["RECORDS_EXPIRED"]]
-    return sorted((int(one["entity"].rpartition("-")[2]), int(one["summary"].partition(" ")[0])) for one in about)
+    return sorted(
+        (int(one["entity"].rpartition("-")[2]), int(one["summary"].partition(" ")[0]))
+        for one in about
+    )
 
 
 def _rest_is_judged(trial: Trial, since: Gaps) -> None:

@@ -1,4 +1,6 @@
-"""SIGTERM: what was read is judged, told and committed, within ten seconds, and not a record more."""
+"""SIGTERM: what was read is judged, told and committed, within ten seconds, and not a
+record more.
+"""
 
 from __future__ import annotations
 

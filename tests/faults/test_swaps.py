@@ -1,4 +1,6 @@
-"""One promotion after the other while events flow: none of them loses an event, or judges with two models at once."""
+"""One promotion after the other while events flow: none of them loses an event, or judges with two
+models at once.
+"""
 
 from __future__ import annotations
 
@@ -34,10 +36,15 @@ def promoted(registry: DirectoryRegistry, daemon: Daemon, version: str, why: str
     daemon.wait_scored(daemon.scored + BETWEEN, timeout_s=60.0)
 
 
-def test_promotions_under_load_lose_nothing_and_mix_nothing(kafka: Kafka, trial_on: MakeTrial, tmp_path: Path) -> None:
+def test_promotions_under_load_lose_nothing_and_mix_nothing(
+    kafka: Kafka, trial_on: MakeTrial, tmp_path: Path
+) -> None:
     trial = trial_on(kafka, every_score=True)
     registry = DirectoryRegistry(tmp_path / "registry", create=True)
-    shas = [artifact.load(written(tmp_path / name, name, factor)).sha256 for name, factor in FACTORS.items()]
+    shas = [
+        artifact.load(written(tmp_path / name, name, factor)).sha256
+        for name, factor in FACTORS.items()
+    ]
     model: dict[str, Any] = {"registry": str(tmp_path / "registry"), "backend": "numpy"}
     with closing(registry):
         for name in FACTORS:
@@ -59,5 +66,8 @@ def test_promotions_under_load_lose_nothing_and_mix_nothing(kafka: Kafka, trial_
     assert_clean(history, history.alerts)
     rows = list(learner.rows(trial.directory / daemon.place / SCORES, trial.load))
     learner.assert_judged(rows, history.end, once=True)
-    # All partitions at once: in the order in which they were judged the model changes as often as it was swapped.
-    assert [model for model, _ in groupby(row.model for row in rows)] == [shas[i % 2] for i in range(SWAPS + 1)]
+    # All partitions at once: in the order in which they were judged the model changes as often as
+    # it was swapped.
+    assert [model for model, _ in groupby(row.model for row in rows)] == [
+        shas[i % 2] for i in range(SWAPS + 1)
+    ]

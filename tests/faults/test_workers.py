@@ -1,4 +1,6 @@
-"""Workers under one supervisor: killed, added, taken away, left alone; nothing is lost and nothing invented."""
+"""Workers under one supervisor: killed, added, taken away, left alone; nothing is lost and nothing
+invented.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,7 @@ def test_workers_may_become_more_and_fewer_under_load(kafka: Kafka, trial_on: Ma
     for workers in [2, 3, 1] * times(1, 5):
         before = trial.committed
         start_team(daemon, workers)
-        wait_until(lambda: kafka.members(trial.name) == workers, timeout_s=60.0, what=f"{workers} members")  # noqa: B023
+        _wait_for_members(trial, kafka, workers)
         _keep_up(trial)
         time.sleep(rng.uniform(0.0, 3.0))
         _stop(trial, daemon, before)
@@ -62,7 +64,9 @@ def test_workers_may_become_more_and_fewer_under_load(kafka: Kafka, trial_on: Ma
     trial.verdict()
 
 
-def test_workers_whose_supervisor_was_killed_drain_and_the_next_ones_go_on(kafka: Kafka, trial_on: MakeTrial) -> None:
+def test_workers_whose_supervisor_was_killed_drain_and_the_next_ones_go_on(
+    kafka: Kafka, trial_on: MakeTrial
+) -> None:
     trial = trial_on(kafka, load=LOAD)
     daemon = trial.daemon()
     before = trial.committed
@@ -81,6 +85,12 @@ def test_workers_whose_supervisor_was_killed_drain_and_the_next_ones_go_on(kafka
     trial.verdict()
 
 
+def _wait_for_members(trial: Trial, kafka: Kafka, workers: int) -> None:
+    wait_until(
+        lambda: kafka.members(trial.name) == workers, timeout_s=60.0, what=f"{workers} members"
+    )
+
+
 def _keep_up(trial: Trial) -> None:
     """Until events are judged as they come: who is behind has more to drain."""
     trial.wait_alerts(20, timeout_s=60.0)
@@ -92,11 +102,17 @@ def _kill_and_await(daemon: Daemon, number: int) -> None:
     wait_until(lambda: number in pids(daemon), timeout_s=AGAIN_S, what=f"worker {number}")
     pid = pids(daemon)[number]
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: pids(daemon).get(number, pid) != pid, timeout_s=AGAIN_S, what=f"another worker {number}")
+    wait_until(
+        lambda: pids(daemon).get(number, pid) != pid,
+        timeout_s=AGAIN_S,
+        what=f"another worker {number}",
+    )
 
 
 def _stop(trial: Trial, daemon: Daemon, before: Mapping[int, int] | None = None) -> None:
-    """SIGTERM to the supervisor: all workers drain in time. `before`: where they began, if none of them was killed."""
+    """SIGTERM to the supervisor: all workers drain in time. `before`: where they began, if none of
+    them was killed.
+    """
     asked = time.monotonic()
     assert daemon.terminate() == 0, daemon.child.tail()
     took_s = time.monotonic() - asked
@@ -111,17 +127,26 @@ def _enter(trial: Trial, daemon: Daemon, before: Mapping[int, int] | None) -> No
     trial.books.append(account)
     if before is not None:
         moved = sum(trial.committed.values()) - sum(before.values())
-        assert moved <= account.account["in"] - account.account["replayed"] - account.account["returned"]
+        assert (
+            moved
+            <= account.account["in"] - account.account["replayed"] - account.account["returned"]
+        )
 
 
-def test_of_two_replicas_with_one_instance_the_older_stops_and_says_why(kafka: Kafka, trial_on: MakeTrial) -> None:
+def test_of_two_replicas_with_one_instance_the_older_stops_and_says_why(
+    kafka: Kafka, trial_on: MakeTrial
+) -> None:
     trial = trial_on(kafka, load=LOAD)
-    older, newer = (trial.daemon(place, source={"instance": "same"}) for place in ("older", "newer"))
+    older, newer = (
+        trial.daemon(place, source={"instance": "same"}) for place in ("older", "newer")
+    )
     older.start()
     pump = trial.pump(rate_per_s=EASY_PER_S, count=MORE)
     older.wait_scored(timeout_s=30.0)
     newer.start()
-    wait_until(lambda: "source:plant" in older.ready()[1], timeout_s=30.0, what="the older one to be told")
+    wait_until(
+        lambda: "source:plant" in older.ready()[1], timeout_s=30.0, what="the older one to be told"
+    )
     told = older.ready()[1]["source:plant"]
     assert f"another member of group {trial.name} runs as instance same: give each replica" in told
     newer.wait_scored(timeout_s=30.0)

@@ -1,4 +1,6 @@
-"""What people say finds its incident, is written down once, and reaches the judges; nonsense changes nothing."""
+"""What people say finds its incident, is written down once, and reaches the judges; nonsense
+changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -38,49 +40,78 @@ def journal() -> Iterator[SqliteJournal]:
     opened.close()
 
 
-@pytest.mark.parametrize("said", [
-    {"alert_id": "ab12"}, {"alert_id": "ab"}, {"record": {"topic": "t", "partition": 0, "offset": 7}},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"alert_id": "ab12"},
+        {"alert_id": "ab"},
+        {"record": {"topic": "t", "partition": 0, "offset": 7}},
+    ],
+)
 def test_a_label_finds_its_incident_by_id_by_its_beginning_and_by_a_record(
     journal: SqliteJournal, said: dict[str, Any]
 ) -> None:
     label, incident = join(_read(said | {"label": "confirmed"}), journal, now_s=7.0)
     assert incident == PUMP
-    assert (label.alert_id, label.start_s, label.end_s, label.said_at_s) == ("ab12", 100.0, 200.0, 7.0)
+    assert (label.alert_id, label.start_s, label.end_s, label.said_at_s) == (
+        "ab12",
+        100.0,
+        200.0,
+        7.0,
+    )
 
 
 def test_a_stretch_of_time_needs_no_incident(journal: SqliteJournal) -> None:
-    said = {"stream": "plant", "entity": "valve", "start": "1970-01-01T00:01:00Z", "label": "expected"}
+    said = {
+        "stream": "plant",
+        "entity": "valve",
+        "start": "1970-01-01T00:01:00Z",
+        "label": "expected",
+    }
     label, incident = join(_read(said), journal, now_s=0.0)
     assert incident is None
     assert (label.start_s, label.end_s) == (60.0, math.inf)
 
 
-@pytest.mark.parametrize(("text", "says"), [
-    (b"", "is no label"),
-    (b"{", "is no label"),
-    (b'{"alert_id":"ab12","label":"wrong"}', "false_alarm"),
-    (b'{"alert_id":"ab12"}', "label"),
-    (b'{"alert_id":"ab12","label":"confirmed","extra":1}', "extra"),
-    (b'{"record":{"topic":"t","partition":-1,"offset":0},"label":"unsure"}', ">= 0"),
-    (b'\xff\xfe', "is no label"),
-    (json.dumps(LABEL | {"note": "x" * 3000}).encode(), "2000"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (b"", "is no label"),
+        (b"{", "is no label"),
+        (b'{"alert_id":"ab12","label":"wrong"}', "false_alarm"),
+        (b'{"alert_id":"ab12"}', "label"),
+        (b'{"alert_id":"ab12","label":"confirmed","extra":1}', "extra"),
+        (b'{"record":{"topic":"t","partition":-1,"offset":0},"label":"unsure"}', ">= 0"),
+        (b"\xff\xfe", "is no label"),
+        (json.dumps(LABEL | {"note": "x" * 3000}).encode(), "2000"),
+    ],
+)
 def test_what_is_no_label_is_refused_by_name(text: bytes, says: str) -> None:
     with pytest.raises(InputError, match=says) as caught:
         read(text, "labels-0@3")
     assert "labels-0@3" in str(caught.value)
 
 
-@pytest.mark.parametrize(("said", "says"), [
-    ({"alert_id": "ff"}, "no alert has the id"),
-    ({"record": {"topic": "t", "partition": 0, "offset": 99}}, "t-0@99"),
-    ({}, "names one of"),
-    ({"alert_id": "ab12", "entity": "pump", "start": "2026-01-01T00:00:00Z"}, "names one of"),
-    ({"entity": "pump", "start": "2026-01-01T00:00:00Z"}, "stream"),
-    ({"stream": "plant", "entity": "pump", "start": "yesterday"}, "start must be a time"),
-    ({"stream": "p", "entity": "e", "start": "2026-01-02T00:00:00Z", "end": "2026-01-01T00:00:00Z"}, "end after"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        ({"alert_id": "ff"}, "no alert has the id"),
+        ({"record": {"topic": "t", "partition": 0, "offset": 99}}, "t-0@99"),
+        ({}, "names one of"),
+        ({"alert_id": "ab12", "entity": "pump", "start": "2026-01-01T00:00:00Z"}, "names one of"),
+        ({"entity": "pump", "start": "2026-01-01T00:00:00Z"}, "stream"),
+        ({"stream": "plant", "entity": "pump", "start": "yesterday"}, "start must be a time"),
+        (
+            {
+                "stream": "p",
+                "entity": "e",
+                "start": "2026-01-02T00:00:00Z",
+                "end": "2026-01-01T00:00:00Z",
+            },
+            "end after",
+        ),
+    ],
+)
 def test_a_label_about_nothing_is_refused_and_says_what_is_known(
     journal: SqliteJournal, said: dict[str, Any], says: str
 ) -> None:
@@ -96,7 +127,9 @@ def test_every_label_says_what_it_changes(journal: SqliteJournal, kind: LabelKin
 
 
 @pytest.mark.parametrize("kind", list(LabelKind))
-def test_the_answer_promises_only_what_will_be_and_says_where_to_read_what_was(kind: LabelKind) -> None:
+def test_the_answer_promises_only_what_will_be_and_says_where_to_read_what_was(
+    kind: LabelKind,
+) -> None:
     assert " will " in FOLLOWS[kind]
     assert "label_applied" in WHO
 
@@ -104,25 +137,44 @@ def test_the_answer_promises_only_what_will_be_and_says_where_to_read_what_was(k
 def test_the_log_says_what_a_label_changed_with_old_and_new_values(journal: SqliteJournal) -> None:
     label, _ = join(LabelMessage(LabelKind.FALSE_ALARM, alert_id="ab12"), journal, now_s=0.0)
     with capture_logs() as lines:
-        note(Effect(label, line=(3.0, 3.0), incident_penalty=(1.16, 1.0), renewed=False, ended="ab12"))
+        note(
+            Effect(
+                label, line=(3.0, 3.0), incident_penalty=(1.16, 1.0), renewed=False, ended="ab12"
+            )
+        )
     (line,) = lines
-    assert (line["event"], line["entity"], line["label"]) == ("label_applied", "pump", "false_alarm")
-    assert [line[name] for name in ("line_before", "line", "strain_before", "strain")] == [3.0, 3.0, 1.16, 1.0]
+    assert (line["event"], line["entity"], line["label"]) == (
+        "label_applied",
+        "pump",
+        "false_alarm",
+    )
+    assert [line[name] for name in ("line_before", "line", "strain_before", "strain")] == [
+        3.0,
+        3.0,
+        1.16,
+        1.0,
+    ]
     assert (line["measured_anew"], line["ended"]) == (False, "ab12")
 
 
-def test_every_line_tells_once_what_the_labels_of_its_stream_changed(journal: SqliteJournal) -> None:
+def test_every_line_tells_once_what_the_labels_of_its_stream_changed(
+    journal: SqliteJournal,
+) -> None:
     w = world([batch_of([1.0], 0)])
     w.read(1)
     w.score()
     label, _ = join(LabelMessage(LabelKind.CONFIRMED, alert_id="ab12"), journal, now_s=0.0)
     w.line.said = LabelFeed()
-    w.line.said.put([replace(label, stream=w.line.stream, number=1), replace(label, stream="another", number=2)])
+    w.line.said.put(
+        [replace(label, stream=w.line.stream, number=1), replace(label, stream="another", number=2)]
+    )
     with capture_logs() as lines:
         for _ in range(2):
             w.line.tick(flowing=True)
             w.line._apply_labels_at = 0.0
-    assert [(line["event"], line["number"]) for line in lines if "label" in line["event"]] == [("label_applied", 1)]
+    assert [(line["event"], line["number"]) for line in lines if "label" in line["event"]] == [
+        ("label_applied", 1)
+    ]
 
 
 def test_a_file_of_labels_is_heard_line_by_line_once_and_across_restarts(
@@ -142,7 +194,9 @@ def test_a_file_of_labels_is_heard_line_by_line_once_and_across_restarts(
     assert [label.note for label in board.of("plant")] == ["2.0", "2.1", "1.0"]
 
 
-def test_a_bad_line_is_counted_and_those_around_it_are_heard(journal: SqliteJournal, tmp_path: Path) -> None:
+def test_a_bad_line_is_counted_and_those_around_it_are_heard(
+    journal: SqliteJournal, tmp_path: Path
+) -> None:
     path = tmp_path / "labels.jsonl"
     path.write_text(f"{json.dumps(LABEL)}\nnonsense\n\n{json.dumps(LABEL | {'label': 'unsure'})}\n")
     listener = _listener(journal, LabelFeed(), path)
@@ -151,7 +205,9 @@ def test_a_bad_line_is_counted_and_those_around_it_are_heard(journal: SqliteJour
     assert [label.kind for label in journal.labels()] == ["confirmed", "unsure"]
 
 
-def test_what_others_wrote_into_the_journal_is_heard_too_and_only_news_is_counted(journal: SqliteJournal) -> None:
+def test_what_others_wrote_into_the_journal_is_heard_too_and_only_news_is_counted(
+    journal: SqliteJournal,
+) -> None:
     label, _ = join(LabelMessage(LabelKind.UNSURE, alert_id="ab12"), journal, now_s=0.0)
     journal.label(label)
     listener = LabelConsumer(journal, LabelFeed())
@@ -167,10 +223,16 @@ def test_what_others_wrote_into_the_journal_is_heard_too_and_only_news_is_counte
 def test_the_last_word_on_a_moment_counts(journal: SqliteJournal) -> None:
     board = LabelFeed()
     label, _ = join(LabelMessage(LabelKind.FALSE_ALARM, alert_id="ab12"), journal, now_s=0.0)
-    board.put([replace(label, number=1), replace(label, kind=LabelKind.CONFIRMED, number=2, end_s=150.0)])
+    board.put(
+        [replace(label, number=1), replace(label, kind=LabelKind.CONFIRMED, number=2, end_s=150.0)]
+    )
     assert [board.word("plant", "pump", at_s) for at_s in (99.0, 100.0, 150.0, 151.0, 201.0)] == [
-        None, "confirmed", "confirmed", "false_alarm", None
-    ]  # fmt: skip
+        None,
+        "confirmed",
+        "confirmed",
+        "false_alarm",
+        None,
+    ]
     assert board.word("plant", "valve", 120.0) is board.word("cards", "pump", 120.0) is None
 
 
@@ -215,9 +277,17 @@ def test_alerts_wait_for_a_journal_that_is_away_up_to_a_limit_and_are_counted_be
     assert (incident_recorder.forgotten, len(journal.incidents())) == (2, 3)
 
 
-@given(st.lists(st.sampled_from(["opened", "updated", "resolved"]), min_size=1, max_size=6), st.randoms())
-def test_an_incident_keeps_its_highest_score_and_its_first_words(events: list[str], random: Any) -> None:
-    told = [_alert(event, score=random.uniform(1.0, 9.0), words=f"w{n}") for n, event in enumerate(events)]
+@given(
+    st.lists(st.sampled_from(["opened", "updated", "resolved"]), min_size=1, max_size=6),
+    st.randoms(),
+)
+def test_an_incident_keeps_its_highest_score_and_its_first_words(
+    events: list[str], random: Any
+) -> None:
+    told = [
+        _alert(event, score=random.uniform(1.0, 9.0), words=f"w{n}")
+        for n, event in enumerate(events)
+    ]
     incident: Incident | None = None
     for alert in told:
         incident = incident_of(alert, incident)
@@ -231,9 +301,15 @@ def _alert(event: str, *, score: float, words: str) -> Alert:
     ended = event == "resolved"
     at = "2026-01-01T00:00:00.000Z"
     return replace(
-        alert_at(0), event=event, status="resolved" if ended else "open", score=score, summary=words,
-        started_at=at, detected_at=at, resolved_at=at if ended else None,
-    )  # fmt: skip
+        alert_at(0),
+        event=event,
+        status="resolved" if ended else "open",
+        score=score,
+        summary=words,
+        started_at=at,
+        detected_at=at,
+        resolved_at=at if ended else None,
+    )
 
 
 def test_the_chronicle_writes_the_last_alerts_before_it_stops(journal: SqliteJournal) -> None:

@@ -1,4 +1,6 @@
-"""A label that comes before its incident waits for it, a while, in its order, across restarts, and is heard once."""
+"""A label that comes before its incident waits for it, a while, in its order, across restarts, and
+is heard once.
+"""
 
 from __future__ import annotations
 
@@ -130,13 +132,22 @@ def test_a_journal_that_is_away_when_the_incident_has_come_costs_no_label(world:
     assert world.heard == ["early"]
 
 
-steps = st.lists(st.sampled_from(["pump", "record", "valve", "known pump", "known valve", "restart"]), max_size=12)
+steps = st.lists(
+    st.sampled_from(["pump", "record", "valve", "known pump", "known valve", "restart"]),
+    max_size=12,
+)
 
 
 @settings(max_examples=60, deadline=None)
 @given(steps)
-def test_whatever_comes_first_every_label_of_a_known_incident_is_heard_once_and_in_order(drawn: list[str]) -> None:
-    names: dict[str, Mapping[str, object]] = {"pump": BY_ID, "record": BY_RECORD, "valve": {"alert_id": "cd34"}}
+def test_whatever_comes_first_every_label_of_a_known_incident_is_heard_once_and_in_order(
+    drawn: list[str],
+) -> None:
+    names: dict[str, Mapping[str, object]] = {
+        "pump": BY_ID,
+        "record": BY_RECORD,
+        "valve": {"alert_id": "cd34"},
+    }
     said: list[tuple[Incident, str]] = []
     with TemporaryDirectory() as folder:
         world = World(Path(folder))
@@ -152,5 +163,7 @@ def test_whatever_comes_first_every_label_of_a_known_incident_is_heard_once_and_
         world.after(1)
         for incident in (PUMP, VALVE):
             known = world.journal.incident(incident.alert_id) is not None
-            mine = [label.note for label in world.journal.labels() if label.entity == incident.entity]
+            mine = [
+                label.note for label in world.journal.labels() if label.entity == incident.entity
+            ]
             assert mine == ([note for one, note in said if one is incident] if known else [])

@@ -29,9 +29,13 @@ class Client:
     def post(self, path: str, body: bytes | None = None) -> httpx.Response:
         return asyncio.run(self._ask("POST", path, None, body))
 
-    async def _ask(self, method: str, path: str, headers: Any, body: bytes | None = None) -> httpx.Response:
+    async def _ask(
+        self, method: str, path: str, headers: Any, body: bytes | None = None
+    ) -> httpx.Response:
         transport = httpx.ASGITransport(app=self._app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as session:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://127.0.0.1:8080"
+        ) as session:
             return await session.request(method, path, headers=headers, content=body)
 
 
@@ -48,7 +52,16 @@ def test_readyz_lists_every_check(w: World) -> None:
     answer = client(w).get("/readyz")
     assert answer.status_code == 200
     names = {check["name"] for check in answer.json()["checks"]}
-    assert names == {"service", "model", "source:s", "log:s", "scores:s", "sink:memory", "outbox", "attendants"}
+    assert names == {
+        "service",
+        "model",
+        "source:s",
+        "log:s",
+        "scores:s",
+        "sink:memory",
+        "outbox",
+        "attendants",
+    }
 
 
 def test_readyz_says_why_not_as_a_problem(w: World) -> None:
@@ -65,7 +78,11 @@ def test_healthz_cares_only_for_the_loops(w: World) -> None:
 
 def test_version_names_program_and_model(w: World) -> None:
     body = client(w).get("/version").json()
-    assert (body["version"], body["model"]["backend"], body["model"]["role"]) == (__version__, "numpy", "champion")
+    assert (body["version"], body["model"]["backend"], body["model"]["role"]) == (
+        __version__,
+        "numpy",
+        "champion",
+    )
 
 
 def test_metrics_have_the_content_type_of_the_text_format(w: World) -> None:
@@ -83,7 +100,9 @@ def test_alerts_come_in_pages_behind_a_cursor(w: World) -> None:
     assert pages == [["id-0", "id-1"], ["id-2", "id-3"], ["id-4"]]
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=501", "limit=x", "cursor=-1", "cursor=1e3", "limit=٣"])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=501", "limit=x", "cursor=-1", "cursor=1e3", "limit=٣"]
+)
 def test_a_wrong_query_is_a_problem_that_names_the_parameter(w: World, query: str) -> None:
     answer = client(w).get(f"/api/v1/alerts?{query}")
     assert answer.status_code == 400
@@ -98,8 +117,12 @@ def test_an_unknown_path_and_a_wrong_method_are_problems(w: World) -> None:
 
 
 @pytest.mark.parametrize("path", PROTECTED)
-@pytest.mark.parametrize("header", [None, "Bearer wrong", "Basic correct horse", "Bearer", "Bearer correct hors\xe9"])
-def test_with_a_token_nothing_but_the_probes_opens_without_it(w: World, path: str, header: str | None) -> None:
+@pytest.mark.parametrize(
+    "header", [None, "Bearer wrong", "Basic correct horse", "Bearer", "Bearer correct hors\xe9"]
+)
+def test_with_a_token_nothing_but_the_probes_opens_without_it(
+    w: World, path: str, header: str | None
+) -> None:
     headers = {} if header is None else {"Authorization": header.encode("latin-1")}
     answer = client(w, token=TOKEN, loopback=False).get(path, headers=headers)
     assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
@@ -117,7 +140,9 @@ def test_on_loopback_its_own_names_are_served(w: World, host: str) -> None:
     assert client(w).get("/version", headers={"host": host}).status_code == 200
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "localhost.evil.example:80"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "", "localhost.evil.example:80"]
+)
 def test_on_loopback_a_foreign_name_is_refused(w: World, host: str) -> None:
     assert client(w).get("/metrics", headers={"host": host}).status_code == 421
 
@@ -135,15 +160,27 @@ def test_a_label_is_written_down_and_says_what_it_changes(w: World, told: str) -
     assert answer.status_code == 200, answer.text
     assert "a quarter higher" in answer.json()["effect"]
     listed = client(w).get("/api/v1/labels").json()
-    assert [(one["alert_id"], one["kind"], one["by"]) for one in listed["labels"]] == [(told, "false_alarm", "ann")]
+    assert [(one["alert_id"], one["kind"], one["by"]) for one in listed["labels"]] == [
+        (told, "false_alarm", "ann")
+    ]
     assert client(w).get(f"/api/v1/labels?cursor={listed['next']}").json()["labels"] == []
 
 
-@pytest.mark.parametrize(("path", "body", "status"), [
-    ("{id}:label", b'{"label":"wrong"}', 422), ("{id}:label", b"", 422), ("{id}:label", b"x" * 20_000, 413),
-    ("ffff:label", b'{"label":"confirmed"}', 422),
-])  # fmt: skip
-def test_a_label_that_is_none_changes_nothing(w: World, told: str, path: str, body: bytes, status: int) -> None:
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("{id}:label", b'{"label":"wrong"}', 422),
+        ("{id}:label", b"", 422),
+        ("{id}:label", b"x" * 20_000, 413),
+        ("ffff:label", b'{"label":"confirmed"}', 422),
+    ],
+)
+def test_a_label_that_is_none_changes_nothing(
+    w: World, told: str, path: str, body: bytes, status: int
+) -> None:
     answer = client(w).post(f"/api/v1/alerts/{path.replace('{id}', told)}", body)
-    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert (answer.status_code, answer.headers["content-type"]) == (
+        status,
+        "application/problem+json",
+    )
     assert w.parts.feedback.journal.labels() == []

@@ -23,7 +23,9 @@ def samples(w: World) -> Iterator[tuple[str, dict[str, str], float]]:
 
 
 def value(w: World, name: str, **labels: str) -> float:
-    found = [v for n, own, v in samples(w) if n == f"streamer_{name}" and labels.items() <= own.items()]
+    found = [
+        v for n, own, v in samples(w) if n == f"streamer_{name}" and labels.items() <= own.items()
+    ]
     assert len(found) == 1, (name, labels, found)
     return found[0]
 
@@ -58,7 +60,9 @@ def test_the_lag_is_told_of_the_partitions_that_are_held() -> None:
     w.source.lags = {kept: 7, gone: 5}
     w.source.revoke(gone)
     assert (
-        value(w, "consumer_lag_records") == value(w, "consumer_lag_records", stream="s", topic="t", partition="0") == 7
+        value(w, "consumer_lag_records")
+        == value(w, "consumer_lag_records", stream="s", topic="t", partition="0")
+        == 7
     )
 
 
@@ -87,12 +91,17 @@ def test_failures_and_waiting_alerts_show() -> None:
 
 def test_the_model_and_the_program_say_who_they_are() -> None:
     w = busy()
-    assert value(w, "model_info", stream="s", model_version="test-1", role="champion", backend="numpy") == 1
+    assert (
+        value(w, "model_info", stream="s", model_version="test-1", role="champion", backend="numpy")
+        == 1
+    )
     assert value(w, "build_info") == 1
 
 
 def test_no_metric_has_an_entity_label() -> None:
-    assert not any("entity" in labels or "pump" in labels.values() for _, labels, _ in samples(busy()))
+    assert not any(
+        "entity" in labels or "pump" in labels.values() for _, labels, _ in samples(busy())
+    )
 
 
 def test_scores_are_counted_on_the_alarm_scale() -> None:
@@ -100,7 +109,9 @@ def test_scores_are_counted_on_the_alarm_scale() -> None:
 
 
 @given(st.lists(st.floats(0, 100, width=32)), st.lists(st.floats(0, 100, width=32)))
-def test_a_histogram_observes_one_by_one_as_all_at_once(first: list[float], second: list[float]) -> None:
+def test_a_histogram_observes_one_by_one_as_all_at_once(
+    first: list[float], second: list[float]
+) -> None:
     bounds = (0.5, 1.0, 10.0)
     one, both, other = Histogram(bounds), Histogram(bounds), Histogram(bounds)
     for number in first + second:

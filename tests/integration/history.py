@@ -1,6 +1,8 @@
-"""What a faulted run did, judged against the uninterrupted run: pure code, itself tested with planted bugs.
+"""What a faulted run did, judged against the uninterrupted run: pure code, itself tested with
+planted bugs.
 
-At least once is allowed: an alert may stand in the log twice. Everything else that differs is a violation.
+At least once is allowed: an alert may stand in the log twice. Everything else that differs is a
+violation.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from typing import Any, NamedTuple
 
 Offsets = Mapping[int, int]  # by partition
 
-# Another batch size sums floats in another order (DESIGN: the scoring law); a score is told with four decimals.
+# Another batch size sums floats in another order (DESIGN: the scoring law); a score is told with
+# four decimals.
 SCORE_REL, SCORE_ABS = 2e-3, 2e-4
 
 
@@ -48,9 +51,15 @@ def told(value: bytes, partition: int = 0, offset: int = 0) -> Told:
     alert: dict[str, Any] = json.loads(value)
     window = alert["window"] or {}
     return Told(
-        Message(alert["alert_id"], alert["event"], alert["detected_at"]), alert["entity"], alert["score"],
-        alert["severity"], partition, offset, window.get("partition", 0), window.get("last_offset"),
-    )  # fmt: skip
+        Message(alert["alert_id"], alert["event"], alert["detected_at"]),
+        alert["entity"],
+        alert["score"],
+        alert["severity"],
+        partition,
+        offset,
+        window.get("partition", 0),
+        window.get("last_offset"),
+    )
 
 
 class Place(NamedTuple):
@@ -70,7 +79,9 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """The conservation account of one run that ended by itself, and how far the commits moved during it."""
+    """The conservation account of one run that ended by itself, and how far the commits moved
+    during it.
+    """
 
     account: Mapping[str, int]  # {"in": .., "scored": .., ..., "in_flight": ..}
     moved: int | None = None  # None: others moved them too
@@ -101,7 +112,9 @@ class Violation(NamedTuple):
 
 
 def violations(seen: History, truth: Sequence[Told]) -> list[Violation]:
-    """Every broken promise of a run, against the alerts of an uninterrupted one over the same input."""
+    """Every broken promise of a run, against the alerts of an uninterrupted one over the same
+    input.
+    """
     return [
         *_lost(seen.alerts, truth),
         *_invented(seen.alerts, truth),
@@ -116,11 +129,15 @@ def violations(seen: History, truth: Sequence[Told]) -> list[Violation]:
 def assert_clean(seen: History, truth: Sequence[Told]) -> None:
     """AssertionError with the first broken promises of every law."""
     assert truth, "an uninterrupted run without alerts proves nothing"
-    assert len(seen.samples) > 1, f"{len(seen.samples)} looks at the commits prove nothing of their order"
+    assert len(seen.samples) > 1, (
+        f"{len(seen.samples)} looks at the commits prove nothing of their order"
+    )
     assert seen.books, "runs that all ended without books prove nothing of conservation"
     broken = violations(seen, truth)
     laws = sorted({one.law for one in broken})
-    shown = [f"{law}: {one.detail}" for law in laws for one in [b for b in broken if b.law == law][:5]]
+    shown = [
+        f"{law}: {one.detail}" for law in laws for one in [b for b in broken if b.law == law][:5]
+    ]
     assert not broken, f"{len(broken)} violations\n" + "\n".join(shown)
 
 
@@ -151,7 +168,12 @@ def _changed(alerts: Iterable[Told], truth: Iterable[Told]) -> Iterator[Violatio
 
 def _same(one: Told, other: Told) -> bool:
     told = (one.entity, one.severity, one.source, one.upto)
-    return close_scores(one.score, other.score) and told == (other.entity, other.severity, other.source, other.upto)
+    return close_scores(one.score, other.score) and told == (
+        other.entity,
+        other.severity,
+        other.source,
+        other.upto,
+    )
 
 
 def close_scores(one: float, other: float) -> bool:
@@ -160,13 +182,17 @@ def close_scores(one: float, other: float) -> bool:
 
 
 def _disordered(alerts: Iterable[Told], truth: Iterable[Told]) -> Iterator[Violation]:
-    """What an entity's reader sees for the first time comes in the order of the uninterrupted run."""
+    """What an entity's reader sees for the first time comes in the order of the
+    uninterrupted run.
+    """
     expected, found = _by_entity(truth), _by_entity(alerts)
     for entity, order in found.items():
         known = [message for message in order if message in set(expected.get(entity, ()))]
         should = [message for message in expected.get(entity, ()) if message in set(order)]
         if known != should:
-            at = next(i for i, (one, other) in enumerate(zip(known, should, strict=True)) if one != other)
+            at = next(
+                i for i, (one, other) in enumerate(zip(known, should, strict=True)) if one != other
+            )
             yield Violation("disordered", f"{entity}: {known[at]} stands where {should[at]} should")
 
 
@@ -185,7 +211,9 @@ def _commits(seen: History, truth: Sequence[Told]) -> Iterator[Violation]:
     for partition, end in seen.end.items():
         if seen.samples and seen.committed.get(partition, seen.start[partition]) != end:
             committed = seen.committed.get(partition)
-            yield Violation("not committed to the end", f"partition {partition}: {committed} of {end}")
+            yield Violation(
+                "not committed to the end", f"partition {partition}: {committed} of {end}"
+            )
 
 
 def _backwards(commits: Sequence[Offsets]) -> Iterator[Violation]:
@@ -193,7 +221,10 @@ def _backwards(commits: Sequence[Offsets]) -> Iterator[Violation]:
     for committed in commits:
         for partition, offset in committed.items():
             if offset < highest.get(partition, 0):
-                yield Violation("commit backwards", f"partition {partition}: {offset} after {highest[partition]}")
+                yield Violation(
+                    "commit backwards",
+                    f"partition {partition}: {offset} after {highest[partition]}",
+                )
             highest[partition] = max(offset, highest.get(partition, 0))
 
 
@@ -201,7 +232,11 @@ def _beyond(sample: Sample, alerts: Iterable[Told], truth: Iterable[Told]) -> It
     """A commit says that every alert before it is in the alerts topic, now."""
     there = {one.message for one in alerts if one.offset < sample.alerts_end.get(one.partition, 0)}
     for one in truth:
-        if one.upto is not None and one.upto < sample.committed.get(one.source, 0) and one.message not in there:
+        if (
+            one.upto is not None
+            and one.upto < sample.committed.get(one.source, 0)
+            and one.message not in there
+        ):
             yield Violation("commit beyond acknowledged", f"{one} is not there at {sample}")
 
 
@@ -219,9 +254,14 @@ def _books(books: Books) -> Iterator[Violation]:
     account = dict(books.account)
     received, in_flight = account.pop("in"), account["in_flight"]
     if received != sum(account.values()):
-        yield Violation("books unbalanced", f"in {received}, accounted for {sum(account.values())}: {account}")
+        yield Violation(
+            "books unbalanced", f"in {received}, accounted for {sum(account.values())}: {account}"
+        )
     if in_flight:
         yield Violation("books left open", f"{in_flight} records in flight at the end")
     judged = received - account["replayed"] - account["returned"]
     if books.moved is not None and judged != books.moved:
-        yield Violation("judged is not committed", f"judged {judged} records, the commits moved by {books.moved}")
+        yield Violation(
+            "judged is not committed",
+            f"judged {judged} records, the commits moved by {books.moved}",
+        )

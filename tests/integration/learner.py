@@ -1,4 +1,6 @@
-"""Daemons that learn, seen from outside: what judged which event, how often they alarmed, and when what happened."""
+"""Daemons that learn, seen from outside: what judged which event, how often they alarmed, and when
+what happened.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ class Row(NamedTuple):
 
 
 def rows(path: Path, load: Load) -> Iterator[Row]:
-    """Every judgement, in the order it was written. The machine's number is the last part of its name."""
+    """Every judgement, in the order it was written. The machine's number is the last part of its
+    name.
+    """
     with path.open(newline="") as file:
         for one in csv.DictReader(file):
             partition = int(one["entity"].rpartition("-")[2]) % load.partitions
@@ -35,11 +39,15 @@ def rows(path: Path, load: Load) -> Iterator[Row]:
 
 
 def assert_judged(rows: Sequence[Row], end: Mapping[int, int], *, once: bool) -> None:
-    """Every record of the log has a judgement; `once`: only one, as nobody shared the partitions."""
+    """Every record of the log has a judgement; `once`: only one, as nobody shared the
+    partitions.
+    """
     assert {row.status for row in rows} <= {"warming", "scored"}
     for partition, upto in end.items():
         found = Counter(row.offset for row in rows if row.partition == partition)
-        assert found.keys() == set(range(upto)), f"partition {partition}: {len(found)} of {upto} events were judged"
+        assert found.keys() == set(range(upto)), (
+            f"partition {partition}: {len(found)} of {upto} events were judged"
+        )
         assert not once or found.total() == upto
 
 
@@ -64,7 +72,9 @@ def taken_over(judged: Iterable[Row], sha256: str, plant: Plant) -> int:
 
 
 def alarms(alerts: Sequence[Told], plant: Plant, first: int, steps: int) -> int:
-    """Incidents that were opened in so many steps of the plant from `first` on. All of them are false."""
+    """Incidents that were opened in so many steps of the plant from `first` on. All of them are
+    false.
+    """
     opened = [one for one in alerts if one.message.event == "opened" and one.upto is not None]
     return sum(first <= plant.step_of(one.upto or 0) < first + steps for one in opened)
 
@@ -74,7 +84,9 @@ def at(line: dict[str, Any]) -> float:
     return datetime.fromisoformat(line["time"]).timestamp()
 
 
-def wait_line(daemons: Sequence[Daemon], event: str, timeout_s: float, **fields: object) -> dict[str, Any]:
+def wait_line(
+    daemons: Sequence[Daemon], event: str, timeout_s: float, **fields: object
+) -> dict[str, Any]:
     """The first line of an event with these fields that any of the daemons logs."""
     return _wait(daemons, event, lambda line: fields.items() <= line.items(), timeout_s)
 
@@ -85,7 +97,10 @@ def wait_trained(daemons: Sequence[Daemon], timeout_s: float) -> dict[str, Any]:
 
 
 def _wait(
-    daemons: Sequence[Daemon], event: str, wanted: Callable[[dict[str, Any]], bool], timeout_s: float
+    daemons: Sequence[Daemon],
+    event: str,
+    wanted: Callable[[dict[str, Any]], bool],
+    timeout_s: float,
 ) -> dict[str, Any]:
     found: list[dict[str, Any]] = []
 
@@ -101,9 +116,11 @@ def _wait(
 def wait_judging(daemons: Sequence[Daemon], version: str, timeout_s: float) -> None:
     """Until all of them are judged by a version."""
     wait_until(
-        lambda: all(judging(daemon) == {version} for daemon in daemons), timeout_s=timeout_s, what=f"{version} judges",
+        lambda: all(judging(daemon) == {version} for daemon in daemons),
+        timeout_s=timeout_s,
+        what=f"{version} judges",
         every_s=0.1,
-    )  # fmt: skip
+    )
 
 
 def judging(daemon: Daemon) -> set[str]:
@@ -113,5 +130,9 @@ def judging(daemon: Daemon) -> set[str]:
 
 def moved_s(registry: Registry, alias: str, version: str | None) -> float:
     """When an alias last moved to a version."""
-    moves = (move for move in reversed(registry.moves()) if alias in move.changes and move.changes[alias] == version)
+    moves = (
+        move
+        for move in reversed(registry.moves())
+        if alias in move.changes and move.changes[alias] == version
+    )
     return datetime.fromisoformat(next(moves).at).timestamp()

@@ -1,4 +1,6 @@
-"""A deterministic stream of records with planted spikes, and the pump that sends it at a given rate."""
+"""A deterministic stream of records with planted spikes, and the pump that sends it at a given
+rate.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +33,11 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True)
 class Load:
-    """`entities` machines in turn, each always in one partition; each has a step in `step_s` of its own time.
+    """`entities` machines in turn, each always in one partition; each has a step in `step_s` of its
+    own time.
 
-    A spike stands in one of `spike_every` steps, for three steps; one of `poison_every` records is not JSON (0: none).
-    The same arguments give the same records.
+    A spike stands in one of `spike_every` steps, for three steps; one of `poison_every` records is
+    not JSON (0: none). The same arguments give the same records.
     """
 
     entities: int = 64
@@ -53,10 +56,23 @@ class Load:
             yield self._record(number, entity, step, *values[entity])
 
     def _record(self, number: int, entity: int, step: int, rms: float, temp: float) -> Record:
-        name, poison = f"pump-{entity:03d}", bool(self.poison_every) and number % self.poison_every == 7
-        event = {"device": name, "ts": EPOCH_S + step * self.step_s, "rms": round(rms, 4), "temp": round(temp, 3)}
+        name, poison = (
+            f"pump-{entity:03d}",
+            bool(self.poison_every) and number % self.poison_every == 7,
+        )
+        event = {
+            "device": name,
+            "ts": EPOCH_S + step * self.step_s,
+            "rms": round(rms, 4),
+            "temp": round(temp, 3),
+        }
         text = json.dumps(event)
-        return Record(entity % self.partitions, name.encode(), (text[:-9] if poison else text).encode(), poison)
+        return Record(
+            entity % self.partitions,
+            name.encode(),
+            (text[:-9] if poison else text).encode(),
+            poison,
+        )
 
     def _step(self, step: int) -> np.ndarray:
         """(entities, 2) of this step, which hang on its number alone."""
@@ -79,12 +95,26 @@ class Load:
 
 
 class Pump:
-    """Sends a load to a topic at `rate_per_s`, in a thread; idempotent: every record is there once, in order."""
+    """Sends a load to a topic at `rate_per_s`, in a thread; idempotent: every record is there once,
+    in order.
+    """
 
     def __init__(
-        self, bootstrap: str, topic: str, load: Load, *, rate_per_s: float, count: int, first: int = 0
-    ) -> None:  # fmt: skip
-        options = {"bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 5, "log_level": 0}
+        self,
+        bootstrap: str,
+        topic: str,
+        load: Load,
+        *,
+        rate_per_s: float,
+        count: int,
+        first: int = 0,
+    ) -> None:
+        options = {
+            "bootstrap.servers": bootstrap,
+            "enable.idempotence": True,
+            "linger.ms": 5,
+            "log_level": 0,
+        }
         patient = {"message.timeout.ms": 300_000, "reconnect.backoff.max.ms": 500}
         self._producer = Producer(options | patient)
         self._topic, self._load, self._rate = topic, load, rate_per_s
@@ -106,7 +136,9 @@ class Pump:
     def finish(self, timeout_s: float = 300.0) -> None:
         """Wait until everything is sent and acknowledged."""
         self._thread.join(timeout_s)
-        assert self.done, f"the pump sent {self.sent} of {self._count - self._first} records in {timeout_s:g} s"
+        assert self.done, (
+            f"the pump sent {self.sent} of {self._count - self._first} records in {timeout_s:g} s"
+        )
         assert not self.problems, self.problems[:3]
 
     def stop(self) -> None:
@@ -129,9 +161,13 @@ class Pump:
         while True:
             try:
                 self._producer.produce(
-                    self._topic, record.value, record.key, record.partition, headers=list(record.headers),
+                    self._topic,
+                    record.value,
+                    record.key,
+                    record.partition,
+                    headers=list(record.headers),
                     on_delivery=self._told(record),
-                )  # fmt: skip
+                )
             except BufferError:  # a broker is away: wait for room
                 self._producer.poll(TICK_S)
             else:
@@ -143,6 +179,8 @@ class Pump:
             if error is not None:
                 self.problems.append(str(error))
             elif record.poison:
-                self.poison[Place(message.partition() or 0, message.offset() or 0)] = record.value or b""
+                self.poison[Place(message.partition() or 0, message.offset() or 0)] = (
+                    record.value or b""
+                )
 
         return told

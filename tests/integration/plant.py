@@ -1,4 +1,6 @@
-"""A plant whose machines begin to ring after every start: nothing is broken, but the model has never seen it."""
+"""A plant whose machines begin to ring after every start: nothing is broken, but the model has
+never seen it.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,16 @@ from tests.integration.load import EPOCH_S, Load
 DAY_S = 86_400.0
 SEASON = 240  # steps
 RING_STEPS = 30
-RING = 3.0 * np.cos(np.pi * np.arange(RING_STEPS)) * np.exp(-np.arange(RING_STEPS) / 15)  # 20 sigma, alternating
+RING = (
+    3.0 * np.cos(np.pi * np.arange(RING_STEPS)) * np.exp(-np.arange(RING_STEPS) / 15)
+)  # 20 sigma, alternating
 
 
 @dataclass(frozen=True)
 class Plant(Load):
-    """A load without spikes. From `shift_step` on each machine rings about once in `ring_every` steps, at random."""
+    """A load without spikes. From `shift_step` on each machine rings about once in `ring_every`
+    steps, at random.
+    """
 
     step_s: int = 60
     shift_step: int = 600
@@ -46,12 +52,21 @@ class Plant(Load):
         rng, usual = np.random.default_rng((self.seed, 2)), self.ring_every
         count = 2 * (self.last_step - self.shift_step) // usual
         first = self.shift_step + rng.integers(0, usual, (self.entities, 1))
-        return np.cumsum(np.hstack([first, rng.integers(usual // 2, 3 * usual // 2, (self.entities, count))]), axis=1)
+        return np.cumsum(
+            np.hstack([first, rng.integers(usual // 2, 3 * usual // 2, (self.entities, count))]),
+            axis=1,
+        )
 
     def history(self, first: int, steps: int, entities: int) -> dict[str, np.ndarray]:
-        """Values (entities, steps, channels) and times (entities, steps) of the first machines, as a training reads."""
-        values = np.stack([self._step(step)[:entities] for step in range(first, first + steps)], axis=1)
-        time_s = np.tile(EPOCH_S + self.step_s * np.arange(first, first + steps, dtype=np.float64), (entities, 1))
+        """Values (entities, steps, channels) and times (entities, steps) of the first machines, as
+        a training reads.
+        """
+        values = np.stack(
+            [self._step(step)[:entities] for step in range(first, first + steps)], axis=1
+        )
+        time_s = np.tile(
+            EPOCH_S + self.step_s * np.arange(first, first + steps, dtype=np.float64), (entities, 1)
+        )
         return {"values": values.astype(np.float32), "time_s": time_s}
 
     def step_of(self, offset: int) -> int:

@@ -12,7 +12,9 @@ import pytest
 from streamer.config import RedisStore as Section
 from streamer.errors import StoreError
 
-LONGEST_S = 0.75  # of one call while Redis hangs: two answers of 0.25 s that do not come, on a busy machine
+LONGEST_S = (
+    0.75  # of one call while Redis hangs: two answers of 0.25 s that do not come, on a busy machine
+)
 _numbers = itertools.count(1)
 
 

@@ -49,17 +49,27 @@ def open_source(
     joins: bool = True,
     **settings: Any,
 ) -> KafkaSource:
-    return open_topics(cluster(bootstrap), section(**settings), decoder, restore, earned=earned, joins=joins)
+    return open_topics(
+        cluster(bootstrap), section(**settings), decoder, restore, earned=earned, joins=joins
+    )
 
 
 def produce(bootstrap: str, topic: str, count: int, *, partition: int = 0, first: int = 0) -> None:
     """Records x = first, first + 1, ..."""
-    send(bootstrap, topic, *(b'{"ts": %d, "x": %d}' % (1_700_000_000 + i, i) for i in range(first, first + count)),
-         partition=partition)  # fmt: skip
+    send(
+        bootstrap,
+        topic,
+        *(b'{"ts": %d, "x": %d}' % (1_700_000_000 + i, i) for i in range(first, first + count)),
+        partition=partition,
+    )
 
 
-def send(bootstrap: str, topic: str, *values: bytes | None, partition: int = 0, **more: Any) -> None:
-    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5, "queue.buffering.max.messages": 1_000_000})
+def send(
+    bootstrap: str, topic: str, *values: bytes | None, partition: int = 0, **more: Any
+) -> None:
+    producer = Producer(
+        {"bootstrap.servers": bootstrap, "linger.ms": 5, "queue.buffering.max.messages": 1_000_000}
+    )
     for value in values:
         producer.produce(topic, value, partition=partition, **more)
     assert producer.flush(30.0) == 0
@@ -93,7 +103,12 @@ class Seen:
         return [each.lease for each in self.assigned]
 
     def offsets(self, partition: int = 0) -> list[int]:
-        rows = [batch.offset for poll in self.polls for batch in poll.batches if batch.partition == partition]
+        rows = [
+            batch.offset
+            for poll in self.polls
+            for batch in poll.batches
+            if batch.partition == partition
+        ]
         return [int(offset) for offset in np.concatenate(rows)] if rows else []
 
     @property
@@ -123,14 +138,18 @@ class Driver:
         if not poll.empty or poll.expired:
             self.seen.polls.append(poll)
         if self._commits:
-            self.source.commit({batch.lease: Position(int(batch.offset[-1]) + 1) for batch in poll.batches})
+            self.source.commit(
+                {batch.lease: Position(int(batch.offset[-1]) + 1) for batch in poll.batches}
+            )
         return poll
 
     def until(self, so: Callable[[], bool], timeout_s: float = 20.0) -> float:
         """How long it took."""
         began = time.monotonic()
         while not so():
-            assert time.monotonic() - began < timeout_s, f"in vain; problem: {self.source.problem}, seen {self.seen}"
+            assert time.monotonic() - began < timeout_s, (
+                f"in vain; problem: {self.source.problem}, seen {self.seen}"
+            )
             self.once()
         return time.monotonic() - began
 

@@ -1,4 +1,6 @@
-"""`streamer run --workers N` as a daemon of several processes: who they are, and the books of all of them together."""
+"""`streamer run --workers N` as a daemon of several processes: who they are, and the books of all
+of them together.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,19 @@ from tests.servers.child import wait_until
 def start_team(daemon: Daemon, workers: int) -> None:
     """Until every worker of it lives. A single one works by itself, without a supervisor."""
     daemon.start(STREAMER_WORKERS=str(workers))
-    wait_until(lambda: workers == 1 or len(pids(daemon)) == workers, timeout_s=30.0, what=f"{workers} workers")
+    wait_until(
+        lambda: workers == 1 or len(pids(daemon)) == workers,
+        timeout_s=30.0,
+        what=f"{workers} workers",
+    )
 
 
 def pids(daemon: Daemon) -> dict[int, int]:
     """The process of each worker that lives now, by its number."""
     boss = daemon.child.pid
-    children = Path(f"/proc/{boss}/task/{boss}/children").read_text().split() if daemon.running else []
+    children = (
+        Path(f"/proc/{boss}/task/{boss}/children").read_text().split() if daemon.running else []
+    )
     numbered = {_number(int(pid)): int(pid) for pid in children}
     return {number: pid for number, pid in numbered.items() if number is not None}
 
@@ -36,7 +44,9 @@ def alive(pid: int) -> bool:
 
 
 def books(daemon: Daemon, stream: str) -> Books:
-    """Of all workers of a run that ended by itself, as one account. What moved between them may be judged twice."""
+    """Of all workers of a run that ended by itself, as one account. What moved between them may be
+    judged twice.
+    """
     stopped = daemon.logged("service_stopped")
     account = Counter[str]()
     for line in stopped:

@@ -13,7 +13,15 @@ from streamer.connect import open_history
 from streamer.connect.kafka.consumer.archive import Archive
 from streamer.errors import BrokerError
 from streamer.offline.series import read_batches, series_of
-from tests.integration.sources import Driver, cluster, from_position, json_decoder, open_source, section, send
+from tests.integration.sources import (
+    Driver,
+    cluster,
+    from_position,
+    json_decoder,
+    open_source,
+    section,
+    send,
+)
 from tests.servers.admin import Kafka
 
 pytestmark = pytest.mark.needs_kafka
@@ -32,7 +40,9 @@ def send_at(kafka: Kafka, topic: str, value: bytes, partition: int, at_s: int) -
 
 
 def archive(kafka: Kafka, topic: str, *, since_s: float = 0.0, most: int = 10_000) -> Archive:
-    return Archive(cluster(kafka.bootstrap), section(topic=topic), json_decoder, since_s=since_s, most=most)
+    return Archive(
+        cluster(kafka.bootstrap), section(topic=topic), json_decoder, since_s=since_s, most=most
+    )
 
 
 def times(source: Archive) -> list[int]:
@@ -57,11 +67,15 @@ def test_all_partitions_are_read_to_the_end_they_had(kafka: Kafka, filled: str) 
 
 
 def test_reading_begins_at_the_time_asked_for(kafka: Kafka, filled: str) -> None:
-    assert times(archive(kafka, filled, since_s=FIRST_S + 25)) == sorted([*range(25, 60), *range(25, 30)])
+    assert times(archive(kafka, filled, since_s=FIRST_S + 25)) == sorted(
+        [*range(25, 60), *range(25, 30)]
+    )
     assert times(archive(kafka, filled, since_s=FIRST_S + 10_000)) == []
 
 
-def test_of_too_many_records_each_partition_gives_its_newest_share(kafka: Kafka, filled: str) -> None:
+def test_of_too_many_records_each_partition_gives_its_newest_share(
+    kafka: Kafka, filled: str
+) -> None:
     assert times(archive(kafka, filled, most=9)) == sorted([*range(54, 60), *range(27, 30)])
 
 
@@ -74,7 +88,8 @@ def test_bad_records_are_passed_over_and_counted(kafka: Kafka, filled: str) -> N
 
 def test_a_group_that_reads_the_topic_notices_nothing(kafka: Kafka, filled: str) -> None:
     with Driver(
-        open_source(kafka.bootstrap, restore=from_position, topic=filled, group=f"{filled}-g"), commits=True
+        open_source(kafka.bootstrap, restore=from_position, topic=filled, group=f"{filled}-g"),
+        commits=True,
     ) as d:
         d.records(90)
         moved = len(d.seen.revoked)
@@ -90,10 +105,15 @@ def test_a_topic_that_is_not_there_is_an_error(kafka: Kafka, topic: str) -> None
 
 def test_a_stream_of_the_configuration_opens_its_own_past(kafka: Kafka, filled: str) -> None:
     stream = {
-        "name": "s", "source": {"kind": "kafka", "topic": filled, "group": "g"},
+        "name": "s",
+        "source": {"kind": "kafka", "topic": filled, "group": "g"},
         "fields": {"time": "ts", "channels": ["x"]},
-    }  # fmt: skip
-    loaded = config.config_from({"version": 1, "streams": [stream], "kafka": {"bootstrap_servers": kafka.bootstrap}})
+    }
+    loaded = config.config_from(
+        {"version": 1, "streams": [stream], "kafka": {"bootstrap_servers": kafka.bootstrap}}
+    )
     with closing(open_history(loaded.streams[0], loaded, since_s=0.0, most=1000)) as source:
         batches = read_batches(source)
-    assert np.concatenate([batch.values for batch in batches]).sum() == sum(range(60)) + sum(range(30))
+    assert np.concatenate([batch.values for batch in batches]).sum() == sum(range(60)) + sum(
+        range(30)
+    )

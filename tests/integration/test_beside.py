@@ -1,4 +1,6 @@
-"""What stands beside a record's value on a real broker: entity from its key, time from its timestamp, its trace."""
+"""What stands beside a record's value on a real broker: entity from its key, time from its
+timestamp, its trace.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def fill(kafka: Kafka, topic: str, begin_ms: int) -> None:
             value = json.dumps({"rms": round(5 + 0.1 * noise.normal() + fault, 4)})
             headers: Any = {"traceparent": trace(step), "site": "a"} if pump else None
             at_ms = begin_ms + 1000 * step
-            producer.produce(topic, value, f"pump-{pump}", partition=0, timestamp=at_ms, headers=headers)
+            producer.produce(
+                topic, value, f"pump-{pump}", partition=0, timestamp=at_ms, headers=headers
+            )
     assert producer.flush(30.0) == 0
 
 
@@ -41,13 +45,21 @@ def told(seen: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in seen.splitlines()]
 
 
-def test_the_alert_names_the_key_the_time_and_the_trace_of_its_event(kafka: Kafka, topic: str, tmp_path: Path) -> None:
+def test_the_alert_names_the_key_the_time_and_the_trace_of_its_event(
+    kafka: Kafka, topic: str, tmp_path: Path
+) -> None:
     kafka.create_topic(topic)
     alerts = kafka.create_topic(f"{topic}-alerts")
     begin_ms = (int(time.time()) - STEPS) * 1000
     fill(kafka, topic, begin_ms)
-    stream = {"name": "plant", "source": {"kind": "kafka", "topic": topic, "group": topic}, "fields": FIELDS}
-    path = configured(tmp_path, kafka, topic, streams=[stream], sinks=[{"kind": "kafka", "topic": alerts}])
+    stream = {
+        "name": "plant",
+        "source": {"kind": "kafka", "topic": topic, "group": topic},
+        "fields": FIELDS,
+    }
+    path = configured(
+        tmp_path, kafka, topic, streams=[stream], sinks=[{"kind": "kafka", "topic": alerts}]
+    )
     done = call("run", "-c", path, "--until-idle", "2s")
     assert done.exit_code == 0, done.stderr
     first, *_ = sorted(records(kafka, alerts)[0], key=lambda message: message.offset() or 0)
@@ -60,13 +72,19 @@ def test_the_alert_names_the_key_the_time_and_the_trace_of_its_event(kafka: Kafk
     assert alert["detected_at"] == headers["ce_time"].decode() == at
 
 
-def test_tap_shows_the_entity_and_the_time_of_the_envelope(kafka: Kafka, topic: str, tmp_path: Path) -> None:
+def test_tap_shows_the_entity_and_the_time_of_the_envelope(
+    kafka: Kafka, topic: str, tmp_path: Path
+) -> None:
     kafka.create_topic(topic)
     producer = Producer({"bootstrap.servers": kafka.bootstrap})
     producer.produce(topic, b'{"rms": 1.5}', b"pump-7", timestamp=int(time.time()) * 1000)
     producer.produce(topic, b'{"rms": 1.5}', b"\xff\xff")
     assert producer.flush(30.0) == 0
-    stream = {"name": "plant", "source": {"kind": "kafka", "topic": topic, "group": topic}, "fields": FIELDS}
+    stream = {
+        "name": "plant",
+        "source": {"kind": "kafka", "topic": topic, "group": topic},
+        "fields": FIELDS,
+    }
     path = configured(tmp_path, kafka, topic, streams=[stream])
     done = call("tap", "-c", path, "--from", "start", "--limit", 2, "--format", "json")
     good, bad = told(done.stdout)

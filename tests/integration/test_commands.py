@@ -48,7 +48,9 @@ def configured(folder: Path, kafka: Kafka, topic: str, **more: Any) -> Path:
 
 def records(kafka: Kafka, topic: str) -> dict[int, list[Any]]:
     """Everything in a topic by partition, read by another client."""
-    consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": "reader", "enable.auto.commit": False})
+    consumer = Consumer(
+        {"bootstrap.servers": kafka.bootstrap, "group.id": "reader", "enable.auto.commit": False}
+    )
     ends = kafka.end_offsets(topic)
     consumer.assign([TopicPartition(topic, partition, 0) for partition in ends])
     found, deadline = defaultdict[int, list[Any]](list), time.monotonic() + 30
@@ -73,7 +75,9 @@ def replayed(kafka: Kafka, topic: str, *words: object) -> dict[str, Any]:
     return told
 
 
-def test_replay_brings_every_row_once_in_order_and_by_entity(kafka: Kafka, topic: str, plant: Path) -> None:
+def test_replay_brings_every_row_once_in_order_and_by_entity(
+    kafka: Kafka, topic: str, plant: Path
+) -> None:
     kafka.create_topic(topic, partitions=3)
     told = replayed(kafka, topic, plant)
     assert (told["sent"], told["acked"], told["failed"], told["skipped"]) == (600, 600, 0, 0)
@@ -89,12 +93,16 @@ def test_replay_brings_every_row_once_in_order_and_by_entity(kafka: Kafka, topic
     assert all(len(partitions) == 1 for partitions in home.values()) and len(home) == 3
 
 
-def test_a_record_bears_the_time_of_its_pushing_and_shifted_rows_end_now(kafka: Kafka, topic: str, plant: Path) -> None:
+def test_a_record_bears_the_time_of_its_pushing_and_shifted_rows_end_now(
+    kafka: Kafka, topic: str, plant: Path
+) -> None:
     kafka.create_topic(topic)
     before = time.time()
     replayed(kafka, topic, plant, "--shift", "now")
     messages = records(kafka, topic)[0]
-    assert all(before - 1 <= message.timestamp()[1] / 1000 <= time.time() + 1 for message in messages)
+    assert all(
+        before - 1 <= message.timestamp()[1] / 1000 <= time.time() + 1 for message in messages
+    )
     times = [json.loads(message.value())["ts"] for message in messages]
     assert times[-1] - times[0] == 199
     assert abs(times[-1] - before) < 20
@@ -106,16 +114,28 @@ def test_the_speed_is_kept(kafka: Kafka, topic: str, plant: Path) -> None:
     assert told["seconds"] >= 99 / 100
 
 
-def test_an_unknown_topic_is_exit_code_5_and_names_those_that_are_there(kafka: Kafka, topic: str, plant: Path) -> None:
+def test_an_unknown_topic_is_exit_code_5_and_names_those_that_are_there(
+    kafka: Kafka, topic: str, plant: Path
+) -> None:
     kafka.create_topic(topic)
     done = call("replay", plant, "--to", f"kafka://{kafka.bootstrap}/{topic}x")
     assert done.exit_code == 5
     assert f"no topic {topic}x" in done.stderr
 
 
-def test_ctrl_c_ends_a_loop_with_everything_acknowledged(kafka: Kafka, topic: str, plant: Path) -> None:
+def test_ctrl_c_ends_a_loop_with_everything_acknowledged(
+    kafka: Kafka, topic: str, plant: Path
+) -> None:
     kafka.create_topic(topic)
-    words = ["replay", str(plant), "--to", f"kafka://{kafka.bootstrap}/{topic}", "--loop", "--format", "json"]
+    words = [
+        "replay",
+        str(plant),
+        "--to",
+        f"kafka://{kafka.bootstrap}/{topic}",
+        "--loop",
+        "--format",
+        "json",
+    ]
     process = started(*words)
     while sum(kafka.end_offsets(topic).values()) < 1000:
         assert process.poll() is None
@@ -130,14 +150,22 @@ def test_ctrl_c_ends_a_loop_with_everything_acknowledged(kafka: Kafka, topic: st
 def started(*words: str) -> subprocess.Popen[str]:
     root = Path(__file__).parents[2]
     return subprocess.Popen(
-        [sys.executable, "-m", "streamer.cli", *words], cwd=root, env=dict(os.environ), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        [sys.executable, "-m", "streamer.cli", *words],
+        cwd=root,
+        env=dict(os.environ),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
-def test_tap_shows_rows_and_refusals_and_touches_no_group(kafka: Kafka, topic: str, tmp_path: Path) -> None:
+def test_tap_shows_rows_and_refusals_and_touches_no_group(
+    kafka: Kafka, topic: str, tmp_path: Path
+) -> None:
     kafka.create_topic(topic)
-    produce(kafka, topic, [b'{"ts": 1700000000, "device": "p1", "rms": 0.5}', b"{broken"], key=b"p1")
+    produce(
+        kafka, topic, [b'{"ts": 1700000000, "device": "p1", "rms": 0.5}', b"{broken"], key=b"p1"
+    )
     path = configured(tmp_path, kafka, topic)
     done = call("tap", "-c", path, "--from", "start", "--limit", 2, "--format", "json")
     assert done.exit_code == 0, done.stderr
@@ -183,10 +211,20 @@ def test_init_writes_the_configuration_that_reads_the_topic(
     assert len(seen.stdout.splitlines()) == 600 and "rejected" not in seen.stdout
 
 
-def test_init_of_an_empty_topic_says_so_within_its_time(kafka: Kafka, topic: str, tmp_path: Path) -> None:
+def test_init_of_an_empty_topic_says_so_within_its_time(
+    kafka: Kafka, topic: str, tmp_path: Path
+) -> None:
     kafka.create_topic(topic)
     began = time.monotonic()
-    done = call("init", "--from", f"kafka://{kafka.bootstrap}/{topic}", "--out", tmp_path / "c.yaml", "--seconds", 1)
+    done = call(
+        "init",
+        "--from",
+        f"kafka://{kafka.bootstrap}/{topic}",
+        "--out",
+        tmp_path / "c.yaml",
+        "--seconds",
+        1,
+    )
     assert done.exit_code == 1
     assert "nothing came in 1 s" in done.stderr
     assert time.monotonic() - began < 15
@@ -206,4 +244,7 @@ def test_workers_share_the_partitions_and_leave_nothing_unread(
     assert sum(kafka.committed(topic, topic).values()) == 600
     rows = sum(len(file.read_text().splitlines()) - 1 for file in tmp_path.glob("scores-*.csv"))
     assert rows == 600
-    assert {line["worker"] for line in map(json.loads, told.splitlines()) if "worker" in line} == {0, 1}
+    assert {line["worker"] for line in map(json.loads, told.splitlines()) if "worker" in line} == {
+        0,
+        1,
+    }

@@ -1,4 +1,6 @@
-"""Dead letters through a real topic: listed, shown, and their records sent back as they were, once."""
+"""Dead letters through a real topic: listed, shown, and their records sent back as they
+were, once.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +30,24 @@ NOW_MS = int(time.time() * 1000)
 def letters(raw: str, count: int) -> Iterator[Letter]:
     for n in range(count):
         reason = "bad_json" if n % 2 else "bad_time"
-        record = Rejected(n, reason, "d", b"\x00v%d" % n, Lease(raw, n % 3), b"k%d" % n, HEADERS, NOW_MS - 60_000 + n)
+        record = Rejected(
+            n,
+            reason,
+            "d",
+            b"\x00v%d" % n,
+            Lease(raw, n % 3),
+            b"k%d" % n,
+            HEADERS,
+            NOW_MS - 60_000 + n,
+        )
         yield Letter("s", record, "2026-01-01T00:00:00Z")
 
 
 @pytest.fixture
 def world(kafka: Kafka, topic: str, tmp_path: Path) -> tuple[Path, str]:
-    """A configuration, and a topic of three partitions of which twenty records were rejected; one of them twice."""
+    """A configuration, and a topic of three partitions of which twenty records were rejected; one
+    of them twice.
+    """
     raw, dead = kafka.create_topic(f"{topic}-raw", 3), kafka.create_topic(f"{topic}-dead", 2)
     section = config.DeadLetterTopic(kind="kafka", topic=dead)
     with closing(LetterTopic(config.Kafka(bootstrap_servers=(kafka.bootstrap,)), section)) as sink:
@@ -45,19 +58,30 @@ def world(kafka: Kafka, topic: str, tmp_path: Path) -> tuple[Path, str]:
     stranger.produce(dead, b"no letter")
     stranger.flush(10)
     path = tmp_path / "config.yaml"
-    path.write_text(json.dumps({
-        "version": 1, "streams": [{
-            "name": "s", "source": {"kind": "kafka", "topics": [raw], "group": "g"},
-            "fields": {"entity": "@key", "time": "@timestamp", "channels": ["v"]},
-        }],
-        "kafka": {"bootstrap_servers": [kafka.bootstrap]}, "dead_letters": {"kind": "kafka", "topic": dead},
-    }))  # fmt: skip
+    path.write_text(
+        json.dumps(
+            {
+                "version": 1,
+                "streams": [
+                    {
+                        "name": "s",
+                        "source": {"kind": "kafka", "topics": [raw], "group": "g"},
+                        "fields": {"entity": "@key", "time": "@timestamp", "channels": ["v"]},
+                    }
+                ],
+                "kafka": {"bootstrap_servers": [kafka.bootstrap]},
+                "dead_letters": {"kind": "kafka", "topic": dead},
+            }
+        )
+    )
     return path, raw
 
 
 def read(kafka: Kafka, topic: str) -> list[Message]:
     ends = kafka.end_offsets(topic)
-    consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": "reader", "log_level": 0})
+    consumer = Consumer(
+        {"bootstrap.servers": kafka.bootstrap, "group.id": "reader", "log_level": 0}
+    )
     consumer.assign([TopicPartition(topic, partition, 0) for partition in ends])
     messages: list[Message] = []
     while len(messages) < sum(ends.values()):
@@ -70,7 +94,10 @@ def test_letters_of_a_topic_are_counted_and_shown(world: tuple[Path, str]) -> No
     path, raw = world
     told = json.loads(call("dlq", "list", "--rows", "--format", "json", "-c", path).stdout)
     assert (told["letters"], told["damaged"]) == (20, 1)
-    assert {group["reason"]: group["count"] for group in told["groups"]} == {"bad_json": 10, "bad_time": 10}
+    assert {group["reason"]: group["count"] for group in told["groups"]} == {
+        "bad_json": 10,
+        "bad_time": 10,
+    }
     row = told["rows"][0]
     page = call("dlq", "show", row["place"], "-c", path).stdout
     assert f"{raw}/{row['partition']}@{row['offset']}" in page and r"header trace \xff\x00" in page
@@ -78,8 +105,13 @@ def test_letters_of_a_topic_are_counted_and_shown(world: tuple[Path, str]) -> No
 
 def test_records_go_back_as_they_were_and_only_once(world: tuple[Path, str], kafka: Kafka) -> None:
     path, raw = world
-    assert call("dlq", "replay", "--yes", "--reason", "bad_json", "-c", path).stdout == f"sent 10 to {raw}\n"
-    assert "passed over 10: was sent back before" in call("dlq", "replay", "--yes", "-c", path).stdout
+    assert (
+        call("dlq", "replay", "--yes", "--reason", "bad_json", "-c", path).stdout
+        == f"sent 10 to {raw}\n"
+    )
+    assert (
+        "passed over 10: was sent back before" in call("dlq", "replay", "--yes", "-c", path).stdout
+    )
     found = {message.key(): message for message in read(kafka, raw)}
     assert len(found) == len(read(kafka, raw)) == 20
     for letter in letters(raw, 20):

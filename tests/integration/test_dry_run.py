@@ -1,4 +1,6 @@
-"""`run --dry-run` beside a live member of the same group, on a real broker: it reads all, takes and moves nothing."""
+"""`run --dry-run` beside a live member of the same group, on a real broker: it reads all, takes and
+moves nothing.
+"""
 
 from __future__ import annotations
 
@@ -23,18 +25,26 @@ LOG = {"format": "json"}
 
 def filled(kafka: Kafka, topic: str, partitions: int = 1) -> None:
     kafka.create_topic(topic, partitions)
-    produce(kafka, topic, [b'{"ts": %d, "device": "p", "rms": 1}' % (1_700_000_000 + i) for i in range(RECORDS)])
+    produce(
+        kafka,
+        topic,
+        [b'{"ts": %d, "device": "p", "rms": 1}' % (1_700_000_000 + i) for i in range(RECORDS)],
+    )
 
 
 def dry(folder: Path, kafka: Kafka, topic: str, **source: object) -> Path:
     own = {"kind": "kafka", "topic": topic, "group": topic, **source}
     return configured(
         folder, kafka, topic, streams=[{"name": "plant", "source": own, "fields": FIELDS}], log=LOG
-    )  # fmt: skip
+    )
 
 
-def watched(process: subprocess.Popen[str], kafka: Kafka, group: str) -> Iterator[tuple[set[str], dict[int, int]]]:
-    """The members of the group and its positions, again and again until the process has ended, and once more."""
+def watched(
+    process: subprocess.Popen[str], kafka: Kafka, group: str
+) -> Iterator[tuple[set[str], dict[int, int]]]:
+    """The members of the group and its positions, again and again until the process has ended, and
+    once more.
+    """
     while process.poll() is None:
         yield kafka.member_ids(group), kafka.committed(group, group)
         time.sleep(0.1)
@@ -43,7 +53,9 @@ def watched(process: subprocess.Popen[str], kafka: Kafka, group: str) -> Iterato
 
 def books(log: str) -> dict[str, int]:
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
-    account: dict[str, int] = next(one["conservation"]["plant"] for one in lines if one["event"] == "service_stopped")
+    account: dict[str, int] = next(
+        one["conservation"]["plant"] for one in lines if one["event"] == "service_stopped"
+    )
     return account
 
 
@@ -54,7 +66,14 @@ def test_beside_a_live_member_it_reads_from_the_groups_positions_and_changes_not
     filled(kafka, topic)
     with Beside(open_source(kafka.bootstrap, topic=topic, group=topic)) as live:
         settle(live, kafka, topic)
-        process = started("run", "-c", str(dry(tmp_path, kafka, topic, start=start)), "--dry-run", "--until-idle", "1s")
+        process = started(
+            "run",
+            "-c",
+            str(dry(tmp_path, kafka, topic, start=start)),
+            "--dry-run",
+            "--until-idle",
+            "1s",
+        )
         seen = list(watched(process, kafka, topic))
         log = process.communicate(timeout=30)[1]
         assert process.returncode == 0, log
@@ -83,12 +102,21 @@ def wait_records(live: Beside, count: int) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize(("start", "read"), [("earliest", RECORDS), ("latest", 0), ("2023-11-14T22:13:20Z", RECORDS)])
+@pytest.mark.parametrize(
+    ("start", "read"), [("earliest", RECORDS), ("latest", 0), ("2023-11-14T22:13:20Z", RECORDS)]
+)
 def test_of_a_group_that_never_was_it_leaves_no_position(
     kafka: Kafka, topic: str, tmp_path: Path, start: str, read: int
 ) -> None:
     filled(kafka, topic, 2)
-    process = started("run", "-c", str(dry(tmp_path, kafka, topic, start=start)), "--dry-run", "--until-idle", "1s")
+    process = started(
+        "run",
+        "-c",
+        str(dry(tmp_path, kafka, topic, start=start)),
+        "--dry-run",
+        "--until-idle",
+        "1s",
+    )
     log = process.communicate(timeout=60)[1]
     account = books(log)
     assert process.returncode == 0 and account["in"] - account["replayed"] == read

@@ -1,4 +1,6 @@
-"""Brokers that are bootstrapped on this machine and advertise another host: what goes to them is exposed."""
+"""Brokers that are bootstrapped on this machine and advertise another host: what goes to them is
+exposed.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ pytestmark = pytest.mark.needs_kafka
 
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
-    broker = KafkaCluster(tmp_path_factory.mktemp("kafka-advertised"), advertised="kafka.example.com")
+    broker = KafkaCluster(
+        tmp_path_factory.mktemp("kafka-advertised"), advertised="kafka.example.com"
+    )
     try:
         yield broker.start()
     finally:
@@ -30,9 +34,7 @@ def reading(server: str) -> Config:
     return config_from({"version": 1, "kafka": {"bootstrap_servers": server}, "streams": [stream]})
 
 
-def test_a_broker_that_sends_us_beyond_this_machine_is_exposed(
-    kafka: KafkaCluster,
-) -> None:
+def test_a_broker_that_sends_us_beyond_this_machine_is_exposed(kafka: KafkaCluster) -> None:
     config = reading(kafka.bootstrap)
     assert exposure(config) is None
     with capture_logs() as lines:

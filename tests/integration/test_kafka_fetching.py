@@ -12,7 +12,9 @@ from tests.servers.child import wait_until
 pytestmark = pytest.mark.needs_kafka
 
 
-def test_an_answer_that_came_before_we_ask_is_something_to_wait_for(kafka: Kafka, topic: str) -> None:
+def test_an_answer_that_came_before_we_ask_is_something_to_wait_for(
+    kafka: Kafka, topic: str
+) -> None:
     """The client takes it for nothing, and sleeps for a tenth of a second."""
     kafka.create_topic(topic)
     with Driver(open_source(kafka.bootstrap, topic=topic, group=topic)) as driver:

@@ -1,4 +1,6 @@
-"""A KafkaSource that loses its login or its rights while it reads: it says which it was, and what to do."""
+"""A KafkaSource that loses its login or its rights while it reads: it says which it was, and what
+to do.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,12 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
 def reader(kafka: SecuredKafka, topic: str) -> Driver:
     sasl = {"mechanism": "SCRAM-SHA-512", "username": "stranger", "password": "stranger-secret"}
     security = {"protocol": "SASL_SSL", "ca": str(kafka.certificates.ca), "sasl": sasl}
-    cluster = config.Kafka.model_validate({"bootstrap_servers": kafka.at("SCRAM"), "security": security})
-    return Driver(open_topics(cluster, section(topic=topic, group=topic), json_decoder, from_position))
+    cluster = config.Kafka.model_validate(
+        {"bootstrap_servers": kafka.at("SCRAM"), "security": security}
+    )
+    return Driver(
+        open_topics(cluster, section(topic=topic, group=topic), json_decoder, from_position)
+    )
 
 
 def admit(kafka: SecuredKafka, topic: str) -> None:
@@ -62,7 +68,9 @@ def no_group(kafka: SecuredKafka, topic: str) -> None:
     kafka.allow_topic("stranger", topic, "READ")
 
 
-@pytest.mark.parametrize(("lose", "what"), [(no_topic, "topic"), (only_its_name, "topic"), (no_group, "group")])
+@pytest.mark.parametrize(
+    ("lose", "what"), [(no_topic, "topic"), (only_its_name, "topic"), (no_group, "group")]
+)
 def test_a_right_that_is_taken_away_is_named_with_its_fix_until_it_is_given_back(
     kafka: SecuredKafka, topic: str, lose: Loss, what: str
 ) -> None:
@@ -78,7 +86,9 @@ def test_a_right_that_is_taken_away_is_named_with_its_fix_until_it_is_given_back
         driver.until(lambda: driver.source.problem is None)
 
 
-def test_a_password_that_is_changed_is_named_as_the_login_without_its_words(kafka: SecuredKafka, topic: str) -> None:
+def test_a_password_that_is_changed_is_named_as_the_login_without_its_words(
+    kafka: SecuredKafka, topic: str
+) -> None:
     admit(kafka, topic)
     with reader(kafka, topic) as driver:
         driver.records(10)
@@ -87,5 +97,8 @@ def test_a_password_that_is_changed_is_named_as_the_login_without_its_words(kafk
             said = told(driver, "refuses the login of stranger by SCRAM-SHA-512")
         finally:
             kafka.change_password("stranger", "stranger-secret")
-        assert "correct kafka.security.sasl.username and password" in said and "stranger-secret" not in said
+        assert (
+            "correct kafka.security.sasl.username and password" in said
+            and "stranger-secret" not in said
+        )
         driver.until(lambda: driver.source.problem is None)

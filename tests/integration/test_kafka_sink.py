@@ -33,7 +33,9 @@ def section(kafka: Kafka, **more: Any) -> config.Kafka:
 def read(kafka: Kafka, topic: str) -> list[Message]:
     """Everything the topic holds, in the order of each partition."""
     ends = kafka.end_offsets(topic)
-    consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": "reader", "log_level": 0})
+    consumer = Consumer(
+        {"bootstrap.servers": kafka.bootstrap, "group.id": "reader", "log_level": 0}
+    )
     consumer.assign([TopicPartition(topic, partition, 0) for partition in ends])
     try:
         messages: list[Message] = []
@@ -93,7 +95,9 @@ def test_alerts_arrive_once_in_order_under_their_entity(kafka: Kafka, topic: str
             sink.send(alert)
         assert sink.flush(LONG_S) == 0
     messages = read(kafka, topic)
-    assert [json.loads(message.value() or b"")["alert_id"] for message in messages] == [a.alert_id for a in alerts]
+    assert [json.loads(message.value() or b"")["alert_id"] for message in messages] == [
+        a.alert_id for a in alerts
+    ]
     assert [message.key() for message in messages] == [alert.entity.encode() for alert in alerts]
     assert dict(messages[7].headers() or [])["ce_id"] == b"id-7-opened"
 
@@ -109,15 +113,23 @@ def test_alerts_may_be_compressed(kafka: Kafka, topic: str, compression: Any) ->
 
 def test_a_letter_arrives_with_its_bytes_key_and_headers(kafka: Kafka, topic: str) -> None:
     kafka.create_topic(topic)
-    rejected = Rejected(41, "bad_json", "byte 1", b"\xff\x00", Lease("raw", 2), b"k", (("own", b"\x01"),), 1234)
-    with closing(LetterTopic(section(kafka), config.DeadLetterTopic(kind="kafka", topic=topic))) as letters:
+    rejected = Rejected(
+        41, "bad_json", "byte 1", b"\xff\x00", Lease("raw", 2), b"k", (("own", b"\x01"),), 1234
+    )
+    with closing(
+        LetterTopic(section(kafka), config.DeadLetterTopic(kind="kafka", topic=topic))
+    ) as letters:
         letters.send(Letter("plant", rejected, "2026-01-01T00:00:00Z"))
         assert letters.flush(LONG_S) == 0
     (message,) = read(kafka, topic)
     assert (message.value(), message.key()) == (b"\xff\x00", b"k")
     headers = dict(message.headers() or [])
     assert headers["own"] == b"\x01"
-    assert (headers["x-dlq-topic"], headers["x-dlq-partition"], headers["x-dlq-offset"]) == (b"raw", b"2", b"41")
+    assert (headers["x-dlq-topic"], headers["x-dlq-partition"], headers["x-dlq-offset"]) == (
+        b"raw",
+        b"2",
+        b"41",
+    )
 
 
 def test_a_missing_topic_is_said_at_the_start(kafka: Kafka, topic: str) -> None:
@@ -127,7 +139,9 @@ def test_a_missing_topic_is_said_at_the_start(kafka: Kafka, topic: str) -> None:
 
 def test_a_topic_that_goes_away_is_told_and_nothing_is_lost(kafka: Kafka, topic: str) -> None:
     kafka.create_topic(topic)
-    with closing(DeliveringProducer(section(kafka, request_timeout=config.Duration(1)), topic)) as producer:
+    with closing(
+        DeliveringProducer(section(kafka, request_timeout=config.Duration(1)), topic)
+    ) as producer:
         kafka.delete_topic(topic)
         numbered(producer, range(10))
         with pytest.raises(SinkError, match=f"no topic {topic}"):
@@ -142,15 +156,20 @@ def test_an_unreachable_broker_is_said_at_the_start_and_soon() -> None:
     began = time.monotonic()
     with pytest.raises(SinkError, match=r"127\.0\.0\.1:1"):
         DeliveringProducer(
-            config.Kafka(bootstrap_servers=("127.0.0.1:1",), request_timeout=config.Duration(1)), "alerts"
+            config.Kafka(bootstrap_servers=("127.0.0.1:1",), request_timeout=config.Duration(1)),
+            "alerts",
         )
     assert time.monotonic() - began < 10
 
 
-def test_a_letter_too_large_for_its_topic_is_cut_and_those_around_it_arrive_whole(kafka: Kafka, topic: str) -> None:
+def test_a_letter_too_large_for_its_topic_is_cut_and_those_around_it_arrive_whole(
+    kafka: Kafka, topic: str
+) -> None:
     kafka.create_topic(topic, max_message_bytes=20_000)
     whole = [b"{", b"x" * 1_000_000, b"}"]
-    with closing(LetterTopic(section(kafka), config.DeadLetterTopic(kind="kafka", topic=topic))) as letters:
+    with closing(
+        LetterTopic(section(kafka), config.DeadLetterTopic(kind="kafka", topic=topic))
+    ) as letters:
         for raw in whole:
             letters.send(Letter("plant", Rejected(0, "bad_json", "", raw), "2026-01-01T00:00:00Z"))
         assert seconds_until(lambda: letters.flush(1.0) == 0) < LONG_S
@@ -191,7 +210,9 @@ def test_a_broker_away_for_20_s_loses_nothing_and_alerts_flow_within_5_s_of_its_
     assert_holds(kafka_alone, topic, 300)
 
 
-def test_a_broker_that_stands_still_for_12_s_loses_nothing(kafka_alone: KafkaCluster, topic: str) -> None:
+def test_a_broker_that_stands_still_for_12_s_loses_nothing(
+    kafka_alone: KafkaCluster, topic: str
+) -> None:
     kafka_alone.create_topic(topic)
     with producing(kafka_alone, topic) as producer:
         numbered(producer, range(100))
@@ -214,7 +235,9 @@ def slowest_send(producer: DeliveringProducer, numbers: range, over_s: float) ->
     return slowest
 
 
-def test_close_has_an_end_although_the_broker_stands_still(kafka_alone: KafkaCluster, topic: str) -> None:
+def test_close_has_an_end_although_the_broker_stands_still(
+    kafka_alone: KafkaCluster, topic: str
+) -> None:
     kafka_alone.create_topic(topic)
     producer = DeliveringProducer(section(kafka_alone, request_timeout=config.Duration(2)), topic)
     kafka_alone.pause()
@@ -230,23 +253,31 @@ def test_close_has_an_end_although_the_broker_stands_still(kafka_alone: KafkaClu
         kafka_alone.resume()
 
 
-def test_a_producer_that_hangs_is_replaced_and_what_it_held_is_sent_again(kafka: Kafka, topic: str) -> None:
+def test_a_producer_that_hangs_is_replaced_and_what_it_held_is_sent_again(
+    kafka: Kafka, topic: str
+) -> None:
     kafka.create_topic(topic)
     with closing(
         DeliveringProducer(section(kafka, request_timeout=config.Duration(1)), topic, stalled_s=0.0)
     ) as producer:
-        producer._client._sender.run_once = lambda: time.sleep(0.05)  # a sender that sends nothing any more
+        producer._client._sender.run_once = lambda: time.sleep(
+            0.05
+        )  # a sender that sends nothing any more
         numbered(producer, range(100))
         assert 4.0 < seconds_until(lambda: delivered(producer)) < 15.0
     assert_holds(kafka, topic, 100)
 
 
-def test_a_leader_that_the_metadata_does_not_name_is_looked_for_again(kafka: Kafka, topic: str) -> None:
+def test_a_leader_that_the_metadata_does_not_name_is_looked_for_again(
+    kafka: Kafka, topic: str
+) -> None:
     kafka.create_topic(topic)
     with producing(kafka, topic) as producer:
         cluster = producer._client._metadata
         cluster._partitions[topic][0].leader_id = 4711
-        cluster._broker_partitions[4711] = {place for places in cluster._broker_partitions.values() for place in places}
+        cluster._broker_partitions[4711] = {
+            place for places in cluster._broker_partitions.values() for place in places
+        }
         numbered(producer, range(100))
         assert seconds_until(lambda: delivered(producer)) < 5.0
     assert_holds(kafka, topic, 100)

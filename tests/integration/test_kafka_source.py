@@ -61,7 +61,9 @@ def test_committed_positions_and_their_notes_come_back(kafka: Kafka, topic: str)
     assert found[1] == FoundPosition(topic, 0, 7, "at 7", 0, 10, 1)
 
 
-def test_latest_is_committed_at_once_so_that_a_crash_skips_nothing(kafka: Kafka, topic: str) -> None:
+def test_latest_is_committed_at_once_so_that_a_crash_skips_nothing(
+    kafka: Kafka, topic: str
+) -> None:
     kafka.create_topic(topic)
     produce(kafka.bootstrap, topic, 5)
     with Driver(open_source(kafka.bootstrap, topic=topic, group=topic, start="latest")) as driver:
@@ -85,16 +87,24 @@ def test_a_start_in_time_is_the_first_record_written_then(kafka: Kafka, topic: s
         assert driver.seen.offsets() == [1, 2] and kafka.committed(topic, topic) == {0: 1}
 
 
-def test_records_that_are_no_events_keep_their_place_key_and_headers(kafka: Kafka, topic: str) -> None:
+def test_records_that_are_no_events_keep_their_place_key_and_headers(
+    kafka: Kafka, topic: str
+) -> None:
     kafka.create_topic(topic, retention_ms=-1)
     long = b'{"ts": 2, "x": "%s"}' % (b"a" * 2000)
     values = (b'{"ts": 1, "x": 1}', b"{", None, long, b'{"ts": 3, "x": 3}')
     headers = [("h", b"v"), ("none", None)]
     send(kafka.bootstrap, topic, *values, key=b"k", headers=headers, timestamp=1_700_000_000_000)
-    with Driver(open_source(kafka.bootstrap, topic=topic, group=topic, max_record="1KiB")) as driver:
+    with Driver(
+        open_source(kafka.bootstrap, topic=topic, group=topic, max_record="1KiB")
+    ) as driver:
         driver.until(lambda: driver.seen.offsets() == [0, 4])
         bad = driver.seen.rejected
-        assert [(r.offset, r.reason) for r in bad] == [(1, "bad_json"), (2, "tombstone"), (3, "too_long")]
+        assert [(r.offset, r.reason) for r in bad] == [
+            (1, "bad_json"),
+            (2, "tombstone"),
+            (3, "too_long"),
+        ]
         assert {(r.lease, r.key, r.headers, r.timestamp_ms) for r in bad} == {
             (driver.seen.leases[0], b"k", (("h", b"v"), ("none", b"")), 1_700_000_000_000)
         }
@@ -159,7 +169,10 @@ def test_a_member_without_partitions_is_at_its_end(kafka: Kafka, topic: str) -> 
         Driver(open_source(kafka.bootstrap, topic=topic, group=topic)) as second,
     ):
         second.until(lambda: second.source.at_end and first.driver.source.at_end)
-        assert len(first.driver.source._share.leases.held()) + len(second.source._share.leases.held()) == 1
+        assert (
+            len(first.driver.source._share.leases.held()) + len(second.source._share.leases.held())
+            == 1
+        )
 
 
 def test_partitions_are_handed_over_with_what_was_earned(kafka: Kafka, topic: str) -> None:
@@ -167,7 +180,9 @@ def test_partitions_are_handed_over_with_what_was_earned(kafka: Kafka, topic: st
     for partition in range(4):
         produce(kafka.bootstrap, topic, 10, partition=partition)
     settled: dict[Lease, Position] = {}
-    one = open_source(kafka.bootstrap, topic=topic, group=topic, commit_every="5m", earned=lambda: dict(settled))
+    one = open_source(
+        kafka.bootstrap, topic=topic, group=topic, commit_every="5m", earned=lambda: dict(settled)
+    )
     with Driver(one) as first:
         first.records(40)
         leases = first.seen.leases
@@ -195,7 +210,9 @@ def test_members_that_come_and_go_lose_nothing(kafka: Kafka, topic: str) -> None
     seen = []
     with Driver(open_source(kafka.bootstrap, topic=topic, group=topic), commits=True) as first:
         for turn in range(3):
-            with Beside(open_source(kafka.bootstrap, topic=topic, group=topic), commits=True) as second:
+            with Beside(
+                open_source(kafka.bootstrap, topic=topic, group=topic), commits=True
+            ) as second:
                 for partition in range(3):
                     produce(kafka.bootstrap, topic, 100, partition=partition, first=100 * turn)
                 first.until(lambda: bool(second.seen.assigned))
@@ -211,7 +228,12 @@ def test_members_that_come_and_go_lose_nothing(kafka: Kafka, topic: str) -> None
 def test_a_static_member_finds_its_partitions_again_after_a_kill(kafka: Kafka, topic: str) -> None:
     kafka.create_topic(topic)
     produce(kafka.bootstrap, topic, 3)
-    settings: dict[str, Any] = {"topic": topic, "group": topic, "instance": "here", "session_timeout": "30s"}
+    settings: dict[str, Any] = {
+        "topic": topic,
+        "group": topic,
+        "instance": "here",
+        "session_timeout": "30s",
+    }
     first = open_source(kafka.bootstrap, **settings)
     killed = Driver(first)
     killed.records(3)
@@ -253,7 +275,9 @@ def test_a_hole_made_while_we_were_away_is_told(kafka: Kafka, topic: str) -> Non
     with Driver(open_source(kafka.bootstrap, topic=topic, group=topic, restore=back)) as driver:
         driver.records(8)
         lease = driver.seen.leases[0]
-        assert driver.seen.expired == [Expired(lease, 5, 12)] and driver.seen.offsets() == list(range(12, 20))
+        assert driver.seen.expired == [Expired(lease, 5, 12)] and driver.seen.offsets() == list(
+            range(12, 20)
+        )
         assert driver.seen.assigned[0].position == driver.seen.assigned[0].start == 12
 
 
@@ -277,7 +301,9 @@ def test_a_hole_in_what_was_judged_before_is_no_loss(kafka: Kafka, topic: str) -
     with Driver(open_source(kafka.bootstrap, topic=topic, group=topic)) as driver:
         driver.records(100)
         driver.source.commit({driver.seen.leases[0]: Position(60)})
-    source = open_source(kafka.bootstrap, topic=topic, group=topic, restore=lambda at: Restore(at.position - 50))
+    source = open_source(
+        kafka.bootstrap, topic=topic, group=topic, restore=lambda at: Restore(at.position - 50)
+    )
     with Driver(source) as driver:
         source.pause()
         driver.until(lambda: bool(driver.seen.assigned))
@@ -294,21 +320,29 @@ def _commit_outside(kafka: Kafka, topic: str, offset: int) -> None:
     kafka.admin.alter_consumer_group_offsets([wanted])[topic].result(10.0)
 
 
-def test_a_log_that_ends_before_our_position_is_read_from_its_beginning(kafka: Kafka, topic: str) -> None:
+def test_a_log_that_ends_before_our_position_is_read_from_its_beginning(
+    kafka: Kafka, topic: str
+) -> None:
     kafka.create_topic(topic)
     produce(kafka.bootstrap, topic, 10)
     _commit_outside(kafka, topic, 100)
     with Driver(open_source(kafka.bootstrap, topic=topic, group=topic)) as driver:
         driver.records(10)
         old, new = driver.seen.leases
-        assert driver.seen.revoked == [old] and driver.source.holds(new) and not driver.source.holds(old)
+        assert (
+            driver.seen.revoked == [old]
+            and driver.source.holds(new)
+            and not driver.source.holds(old)
+        )
         assert driver.seen.offsets() == list(range(10)) and driver.source.truncations == 1
         assert kafka.committed(topic, topic) == {0: 0}
         driver.source.commit({new: Position(10), old: Position(50)})
     assert kafka.committed(topic, topic) == {0: 10}
 
 
-def test_a_topic_made_anew_while_we_read_is_read_from_its_beginning(kafka: Kafka, topic: str) -> None:
+def test_a_topic_made_anew_while_we_read_is_read_from_its_beginning(
+    kafka: Kafka, topic: str
+) -> None:
     kafka.create_topic(topic)
     produce(kafka.bootstrap, topic, 100)
     with Driver(open_source(kafka.bootstrap, topic=topic, group=topic), commits=True) as driver:
@@ -347,7 +381,9 @@ def test_records_that_cannot_be_decoded_yet_are_kept(kafka: Kafka, topic: str) -
         assert driver.seen.offsets() == list(range(20)) and driver.source.problem is None
 
 
-def test_aborted_records_are_not_read_where_only_committed_ones_count(kafka: Kafka, topic: str) -> None:
+def test_aborted_records_are_not_read_where_only_committed_ones_count(
+    kafka: Kafka, topic: str
+) -> None:
     kafka.create_topic(topic)
     producer = Producer({"bootstrap.servers": kafka.bootstrap, "transactional.id": topic})
     producer.init_transactions(30.0)
@@ -357,13 +393,17 @@ def test_aborted_records_are_not_read_where_only_committed_ones_count(kafka: Kaf
         producer.produce(topic, b'{"ts": 1, "x": %d}' % x)
         assert producer.flush(30.0) == 0
         finish(30.0)
-    with Driver(open_source(kafka.bootstrap, topic=topic, group=topic, isolation="read_committed")) as driver:
+    with Driver(
+        open_source(kafka.bootstrap, topic=topic, group=topic, isolation="read_committed")
+    ) as driver:
         driver.until(lambda: driver.source.at_end)
         assert driver.seen.offsets() == [0, 4]
 
 
 @pytest.mark.slow
-def test_a_partition_made_later_is_read_from_its_beginning_even_with_latest(kafka: Kafka, topic: str) -> None:
+def test_a_partition_made_later_is_read_from_its_beginning_even_with_latest(
+    kafka: Kafka, topic: str
+) -> None:
     kafka.create_topic(topic)
     source = open_source(kafka.bootstrap, topic=topic, group=topic, start="latest")
     with Driver(source) as driver:
@@ -376,7 +416,9 @@ def test_a_partition_made_later_is_read_from_its_beginning_even_with_latest(kafk
 
 
 def test_a_join_answered_between_two_polls_is_taken_up(kafka: Kafka, topic: str) -> None:
-    """The client alone would forget it: new metadata made the leader join, and the join made it know that metadata."""
+    """The client alone would forget it: new metadata made the leader join, and the join made it
+    know that metadata.
+    """
     kafka.create_topic(topic)
     with Driver(open_source(kafka.bootstrap, topic=topic, group=topic)) as driver:
         driver.until(lambda: bool(driver.seen.assigned))

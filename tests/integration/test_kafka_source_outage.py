@@ -26,7 +26,9 @@ def _clear(driver: Driver) -> float:
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
-def test_a_broker_that_went_is_trouble_until_it_is_back(kafka_alone: KafkaCluster, topic: str, how: str) -> None:
+def test_a_broker_that_went_is_trouble_until_it_is_back(
+    kafka_alone: KafkaCluster, topic: str, how: str
+) -> None:
     kafka_alone.create_topic(topic)
     produce(kafka_alone.bootstrap, topic, 10)
     with Driver(open_source(kafka_alone.bootstrap, topic=topic, group=topic)) as driver:
@@ -48,7 +50,9 @@ def test_a_broker_that_went_is_trouble_until_it_is_back(kafka_alone: KafkaCluste
     assert kafka_alone.committed(topic, topic) == {0: 8}
 
 
-def test_a_stalled_broker_is_trouble_until_it_goes_on(kafka_alone: KafkaCluster, topic: str) -> None:
+def test_a_stalled_broker_is_trouble_until_it_goes_on(
+    kafka_alone: KafkaCluster, topic: str
+) -> None:
     kafka_alone.create_topic(topic)
     produce(kafka_alone.bootstrap, topic, 10)
     with Driver(open_source(kafka_alone.bootstrap, topic=topic, group=topic)) as driver:

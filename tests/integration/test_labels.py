@@ -1,4 +1,6 @@
-"""Labels of a topic, late and twice, on a real broker: each is heard once, and what is none is passed over."""
+"""Labels of a topic, late and twice, on a real broker: each is heard once, and what is none is
+passed over.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,10 @@ from tests.servers.child import wait_until
 
 pytestmark = pytest.mark.integration
 PUMP = Incident("ab12" * 8, "plant", "pump", 1e9, None, "warning", 1.5, "pump is hot", "t", 0, 5, 9)
-BY_ID, BY_RECORD = {"alert_id": "ab12", "label": "confirmed"}, {
-    "record": {"topic": "t", "partition": 0, "offset": 7}, "label": "false_alarm"
-}  # fmt: skip
+BY_ID, BY_RECORD = (
+    {"alert_id": "ab12", "label": "confirmed"},
+    {"record": {"topic": "t", "partition": 0, "offset": 7}, "label": "false_alarm"},
+)
 
 
 def test_labels_of_a_topic_are_heard_once_across_restarts(kafka: Kafka, topic: str) -> None:
@@ -36,7 +39,11 @@ def test_labels_of_a_topic_are_heard_once_across_restarts(kafka: Kafka, topic: s
     wait_until(lambda: _labels_heard(second) == 3, timeout_s=20.0, what="the third label")
     second._shut()
     assert (first.refused, second.refused) == (1, 0)
-    assert sorted(label.kind for label in journal.labels()) == ["confirmed", "confirmed", "false_alarm"]
+    assert sorted(label.kind for label in journal.labels()) == [
+        "confirmed",
+        "confirmed",
+        "false_alarm",
+    ]
 
 
 def _listener(kafka: Kafka, topic: str, journal: SqliteJournal) -> LabelConsumer:

@@ -17,7 +17,11 @@ ROOT = Path(__file__).parents[2]
 
 def _run(test: str, **env: str) -> subprocess.CompletedProcess[str]:
     """One test of test_servers.py, on a machine without any command."""
-    bare = {key: value for key, value in os.environ.items() if key != "CI" and not key.startswith("STREAMER_TEST")}
+    bare = {
+        key: value
+        for key, value in os.environ.items()
+        if key != "CI" and not key.startswith("STREAMER_TEST")
+    }
     command = [
         sys.executable,
         "-m",
@@ -28,13 +32,21 @@ def _run(test: str, **env: str) -> subprocess.CompletedProcess[str]:
         f"tests/integration/test_servers.py::{test}",
     ]
     return subprocess.run(
-        command, env=bare | {"PATH": "/nonexistent"} | env, cwd=ROOT, check=False, capture_output=True, text=True
+        command,
+        env=bare | {"PATH": "/nonexistent"} | env,
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
     )
 
 
 @pytest.mark.parametrize(
     ("test", "fix"),
-    [("test_what_goes_in_comes_out", "default-jre-headless"), ("test_redis_keeps_what_it_is_given", "redis-server")],
+    [
+        ("test_what_goes_in_comes_out", "default-jre-headless"),
+        ("test_redis_keeps_what_it_is_given", "redis-server"),
+    ],
 )
 def test_a_missing_server_is_a_loud_skip_and_in_ci_a_failure(test: str, fix: str) -> None:
     skipped = _run(test)
@@ -55,7 +67,11 @@ def test_a_running_kafka_that_is_named_needs_nothing_installed(kafka: Kafka) -> 
 def test_a_running_redis_that_is_named_needs_nothing_installed_but_where_tests_want_their_own(
     redis_server: RedisServer | RunningRedis,
 ) -> None:
-    done = _run("test_redis_keeps_what_it_is_given", STREAMER_TEST_REDIS=redis_server.url, CI="true")
+    done = _run(
+        "test_redis_keeps_what_it_is_given", STREAMER_TEST_REDIS=redis_server.url, CI="true"
+    )
     assert done.returncode == 0 and "1 passed" in done.stdout
     wants_more = _run("test_a_paused_redis_hangs_and_goes_on", STREAMER_TEST_REDIS=redis_server.url)
-    assert wants_more.returncode == 0 and "1 TESTS DID NOT RUN: no redis-server" in wants_more.stdout
+    assert (
+        wants_more.returncode == 0 and "1 TESTS DID NOT RUN: no redis-server" in wants_more.stdout
+    )

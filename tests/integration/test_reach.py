@@ -1,4 +1,6 @@
-"""`check --connect` against real servers: what is wrong is named with its fix, and no secret with it."""
+"""`check --connect` against real servers: what is wrong is named with its fix, and no secret with
+it.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def started(servers: list[RedisServer], directory: Path, **settings: Any) -> Red
     return servers[-1]
 
 
-def test_a_redis_with_its_password_is_fine_and_its_clock_is_ours(tmp_path: Path, servers: list[RedisServer]) -> None:
+def test_a_redis_with_its_password_is_fine_and_its_clock_is_ours(
+    tmp_path: Path, servers: list[RedisServer]
+) -> None:
     server = started(servers, tmp_path, password=PASSWORD)
     assert [status for _, status, *_ in answers(server, PASSWORD)] == ["ok", "ok"]
 
@@ -53,8 +57,13 @@ def test_a_password_that_is_missing_or_wrong_is_named(
     assert "wrong-password" not in detail + fix and PASSWORD not in detail + fix
 
 
-def test_a_redis_that_is_full_or_a_replica_or_away_is_named(tmp_path: Path, servers: list[RedisServer]) -> None:
-    for settings, words in (({"maxmemory": "1kb"}, "is full"), ({"replicaof": "127.0.0.1 1"}, "is a replica")):
+def test_a_redis_that_is_full_or_a_replica_or_away_is_named(
+    tmp_path: Path, servers: list[RedisServer]
+) -> None:
+    for settings, words in (
+        ({"maxmemory": "1kb"}, "is full"),
+        ({"replicaof": "127.0.0.1 1"}, "is a replica"),
+    ):
         ((_, status, detail, fix),) = answers(started(servers, tmp_path, **settings))
         assert status == "fail" and words in detail and fix
     servers[0].close()
@@ -62,7 +71,9 @@ def test_a_redis_that_is_full_or_a_replica_or_away_is_named(tmp_path: Path, serv
     assert status == "fail" and "cannot be reached" in detail and "start it" in fix
 
 
-def test_a_redis_that_hangs_is_named_within_seconds(tmp_path: Path, servers: list[RedisServer]) -> None:
+def test_a_redis_that_hangs_is_named_within_seconds(
+    tmp_path: Path, servers: list[RedisServer]
+) -> None:
     server = started(servers, tmp_path)
     server.pause()
     ((_, status, detail, fix),) = answers(server)
@@ -72,7 +83,9 @@ def test_a_redis_that_hangs_is_named_within_seconds(tmp_path: Path, servers: lis
 def test_a_redis_that_forgets_is_a_warning(tmp_path: Path, servers: list[RedisServer]) -> None:
     server = started(servers, tmp_path, maxmemory="64mb", maxmemory_policy="allkeys-lru")
     found = answers(server)
-    assert [status for _, status, *_ in found] == ["ok", "ok", "warn"] and "allkeys-lru" in found[2][2]
+    assert [status for _, status, *_ in found] == ["ok", "ok", "warn"] and "allkeys-lru" in found[
+        2
+    ][2]
 
 
 def test_the_question_leaves_no_key_behind(tmp_path: Path, servers: list[RedisServer]) -> None:
@@ -84,7 +97,9 @@ def test_the_question_leaves_no_key_behind(tmp_path: Path, servers: list[RedisSe
         assert client.keys("*") == []
 
 
-@pytest.mark.parametrize(("skew_s", "status"), [(0.0, "ok"), (-1.9, "ok"), (2.1, "warn"), (-3600.0, "warn")])
+@pytest.mark.parametrize(
+    ("skew_s", "status"), [(0.0, "ok"), (-1.9, "ok"), (2.1, "warn"), (-3600.0, "warn")]
+)
 def test_clocks_may_be_two_seconds_apart(skew_s: float, status: str) -> None:
     assert clock_against("redis", skew_s).status == status
 
@@ -99,9 +114,16 @@ sinks: [{kind: kafka, topic: OUT}]
 """
 
 
-def checked(kafka: SecuredKafka, path: Path, topic: str, user: str, word: str) -> tuple[int, dict[str, Any]]:
+def checked(
+    kafka: SecuredKafka, path: Path, topic: str, user: str, word: str
+) -> tuple[int, dict[str, Any]]:
     text = SECURED.replace("SERVER", kafka.at("SCRAM")).replace("CA", str(kafka.certificates.ca))
-    text = text.replace("TOPIC", topic).replace("OUT", f"{topic}.out").replace("USER", user).replace("WORD", word)
+    text = (
+        text.replace("TOPIC", topic)
+        .replace("OUT", f"{topic}.out")
+        .replace("USER", user)
+        .replace("WORD", word)
+    )
     (path / "c.yaml").write_text(text)
     done = call("check", "-c", path / "c.yaml", "--connect", "--format", "json")
     assert word not in done.stdout + done.stderr
@@ -109,19 +131,27 @@ def checked(kafka: SecuredKafka, path: Path, topic: str, user: str, word: str) -
 
 
 @pytest.mark.needs_kafka
-def test_each_permission_that_lacks_has_its_line(secured_kafka: SecuredKafka, tmp_path: Path, topic: str) -> None:
+def test_each_permission_that_lacks_has_its_line(
+    secured_kafka: SecuredKafka, tmp_path: Path, topic: str
+) -> None:
     secured_kafka.create_topic(topic)
     secured_kafka.create_topic(f"{topic}.out")
     code, fine = checked(secured_kafka, tmp_path, topic, "alice", "alice-secret")
     assert code == 0 and all(line["status"] == "ok" for line in fine.values()) and len(fine) == 4
     code, found = checked(secured_kafka, tmp_path, topic, "stranger", "stranger-secret")
     lacking = {f"kafka read topic {topic}", f"kafka write topic {topic}.out", "kafka group g"}
-    assert code == 5 and {name for name, line in found.items() if line["status"] == "fail"} == lacking
+    assert (
+        code == 5 and {name for name, line in found.items() if line["status"] == "fail"} == lacking
+    )
     assert all("stranger" in found[name]["detail"] and found[name]["fix"] for name in lacking)
 
 
 @pytest.mark.needs_kafka
-def test_a_wrong_password_is_one_line_about_the_login(secured_kafka: SecuredKafka, tmp_path: Path, topic: str) -> None:
+def test_a_wrong_password_is_one_line_about_the_login(
+    secured_kafka: SecuredKafka, tmp_path: Path, topic: str
+) -> None:
     code, found = checked(secured_kafka, tmp_path, topic, "alice", "not-the-password")
     (line,) = found.values()
-    assert code == 5 and "refuses the login of alice" in line["detail"] and "password" in line["fix"]
+    assert (
+        code == 5 and "refuses the login of alice" in line["detail"] and "password" in line["fix"]
+    )

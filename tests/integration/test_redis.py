@@ -1,4 +1,6 @@
-"""A real Redis that is away, hangs, is full or shared: every call is short, and nothing is half done."""
+"""A real Redis that is away, hangs, is full or shared: every call is short, and nothing is half
+done.
+"""
 
 from __future__ import annotations
 
@@ -43,9 +45,12 @@ def raw(redis_server: RedisServer | RunningRedis) -> Iterator[Redis]:
         yield client
 
 
-# -- away, hung, full -------------------------------------------------------------------------------------------------
+# -- away, hung, full
+# -------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("blob", [b"small", b"x" * PIECES])
-def test_a_redis_that_hangs_is_given_up_soon_and_not_asked_again(redis_alone: RedisServer, blob: bytes) -> None:
+def test_a_redis_that_hangs_is_given_up_soon_and_not_asked_again(
+    redis_alone: RedisServer, blob: bytes
+) -> None:
     store = RedisStore(section(redis_alone.url))
     store.put("a", b"kept")
     redis_alone.pause()
@@ -61,7 +66,9 @@ def test_a_redis_that_hangs_is_given_up_soon_and_not_asked_again(redis_alone: Re
         redis_alone.resume()
     wait_until(lambda: answers(store), timeout_s=5, what="the store to recover")
     assert (store.up, store.problem) == (True, None)
-    assert store.get("a") in (b"kept", blob), "what was given up may be done when it wakes, and whole"
+    assert store.get("a") in (b"kept", blob), (
+        "what was given up may be done when it wakes, and whole"
+    )
 
 
 def answers(store: RedisStore) -> bool:
@@ -72,7 +79,9 @@ def answers(store: RedisStore) -> bool:
     return True
 
 
-def test_a_redis_that_is_away_is_told_at_once_and_found_when_it_is_back(redis_alone: RedisServer) -> None:
+def test_a_redis_that_is_away_is_told_at_once_and_found_when_it_is_back(
+    redis_alone: RedisServer,
+) -> None:
     store = RedisStore(section(redis_alone.url))
     store.ping()
     redis_alone.stop()
@@ -100,7 +109,9 @@ def test_a_start_without_redis_is_possible() -> None:
     assert not store.up
 
 
-def test_a_full_redis_refuses_writes_answers_reads_and_heals(tmp_path: Path, own_redis: None) -> None:
+def test_a_full_redis_refuses_writes_answers_reads_and_heals(
+    tmp_path: Path, own_redis: None
+) -> None:
     server = RedisServer(tmp_path, maxmemory="16mb", maxmemory_policy="noeviction").start()
     try:
         store = RedisStore(section(server.url))
@@ -122,18 +133,26 @@ def test_the_scorer_never_waits_for_a_store_that_hangs(redis_alone: RedisServer)
 
     lease, stop = Lease("t", 0), threading.Event()
     snapshot_writer = SnapshotWriter(
-        SnapshotStore(RedisStore(section(redis_alone.url)), "s", "g"), lambda lease: 10, lambda lease: True
+        SnapshotStore(RedisStore(section(redis_alone.url)), "s", "g"),
+        lambda lease: 10,
+        lambda lease: True,
     )
     thread = threading.Thread(target=snapshot_writer.run, args=(stop,), daemon=True)
     redis_alone.pause()
     try:
         thread.start()
-        took_s = [_timed(lambda: snapshot_writer.offer(lease, 10, "v1", [Memory()])) for _ in range(1000)]
+        took_s = [
+            _timed(lambda: snapshot_writer.offer(lease, 10, "v1", [Memory()])) for _ in range(1000)
+        ]
         assert sorted(took_s)[990] < 0.01
-        wait_until(lambda: snapshot_writer.problem is not None, timeout_s=10, what="the trouble to be told")
+        wait_until(
+            lambda: snapshot_writer.problem is not None, timeout_s=10, what="the trouble to be told"
+        )
     finally:
         redis_alone.resume()
-    wait_until(lambda: snapshot_writer.waiting == 0, timeout_s=15, what="the snapshot to be written")
+    wait_until(
+        lambda: snapshot_writer.waiting == 0, timeout_s=15, what="the snapshot to be written"
+    )
     assert snapshot_writer.problem is None
     stop.set()
     thread.join(10)
@@ -145,7 +164,8 @@ def _timed(use: Callable[[], object]) -> float:
     return time.monotonic() - started
 
 
-# -- whole or not at all ----------------------------------------------------------------------------------------------
+# -- whole or not at all
+# ----------------------------------------------------------------------------------------------
 WRITER = """
 import sys
 from streamer.config import RedisStore as Section
@@ -156,7 +176,9 @@ RedisStore(section).put("a", b"n" * int(sys.argv[3]))
 
 
 @pytest.mark.parametrize("size", [1000, PIECES])
-def test_a_writer_killed_before_the_end_leaves_the_old_one(shared: Section, raw: Redis, size: int) -> None:
+def test_a_writer_killed_before_the_end_leaves_the_old_one(
+    shared: Section, raw: Redis, size: int
+) -> None:
     store = RedisStore(shared)
     store.put("a", b"old")
     env = os.environ | {"STREAMER_FAILPOINT": "during_snapshot_put"}

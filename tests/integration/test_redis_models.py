@@ -1,4 +1,6 @@
-"""What members share through Redis beside snapshots: a lock whose late holders can do no harm, and models."""
+"""What members share through Redis beside snapshots: a lock whose late holders can do no harm, and
+models.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,8 @@ def raw(redis_server: RedisServer | RunningRedis) -> Iterator[Redis]:
         yield client
 
 
-# -- the lock ---------------------------------------------------------------------------------------------------------
+# -- the lock
+# ---------------------------------------------------------------------------------------------------------
 def taken(lock: Lock) -> HeldLock:
     held = lock.acquire()
     assert held is not None
@@ -93,7 +96,8 @@ def test_a_lock_is_not_among_the_blobs(shared: Section) -> None:
     assert RedisStore(shared).names() == []
 
 
-# -- models: what the contract of registries does not see --------------------------------------------------------------
+# -- models: what the contract of registries does not see
+# --------------------------------------------------------------
 @pytest.fixture
 def registry(shared: Section, tmp_path: Path) -> Iterator[RedisRegistry]:
     """With the versions v1 and v2, v1 champion."""
@@ -121,11 +125,20 @@ def test_keys_of_others_are_passed_by(registry: RedisRegistry, shared: Section, 
     [
         (b"no json", CorruptBundle, "its entry in Redis cannot be read"),
         (b'{"format": "streamer.registry/1"}', CorruptBundle, "its entry in Redis cannot be read"),
-        (b'{"format": "streamer.registry/2"}', SchemaMismatch, "a newer streamer wrote it: upgrade this one"),
+        (
+            b'{"format": "streamer.registry/2"}',
+            SchemaMismatch,
+            "a newer streamer wrote it: upgrade this one",
+        ),
     ],
 )
 def test_an_entry_that_cannot_be_read_hides_no_other(
-    registry: RedisRegistry, shared: Section, raw: Redis, entry: bytes, error: type[Exception], says: str
+    registry: RedisRegistry,
+    shared: Section,
+    raw: Redis,
+    entry: bytes,
+    error: type[Exception],
+    says: str,
 ) -> None:
     raw.hset(f"{shared.prefix}!models", "v3", entry)
     assert list(registry.versions()) == ["v3", "v1", "v2"]
@@ -171,7 +184,9 @@ def test_a_damaged_version_that_is_published_again_leaves_no_old_parts(
     assert damaged not in parts
 
 
-def test_a_key_of_another_kind_is_an_error_in_words(registry: RedisRegistry, shared: Section, raw: Redis) -> None:
+def test_a_key_of_another_kind_is_an_error_in_words(
+    registry: RedisRegistry, shared: Section, raw: Redis
+) -> None:
     raw.delete(f"{shared.prefix}!models")
     raw.set(f"{shared.prefix}!models", b"theirs")
     with pytest.raises(StoreError, match="WRONGTYPE"):
@@ -192,7 +207,9 @@ def test_what_is_published_stays_and_what_is_removed_leaves_nothing(
     assert not raw.keys(f"{shared.prefix}!model/v2/*")
 
 
-def test_of_many_who_publish_the_same_version_one_is_taken_whole(shared: Section, raw: Redis, tmp_path: Path) -> None:
+def test_of_many_who_publish_the_same_version_one_is_taken_whole(
+    shared: Section, raw: Redis, tmp_path: Path
+) -> None:
     bundles = [a_bundle(tmp_path / f"b{seed}", "v1", seed=seed, size=200_000) for seed in range(4)]
 
     def attempt(bundle: Path) -> bool:
@@ -208,7 +225,8 @@ def test_of_many_who_publish_the_same_version_one_is_taken_whole(shared: Section
     assert len(raw.keys(f"{shared.prefix}!model/*")) == 4
 
 
-# -- the copy on this machine -----------------------------------------------------------------------------------------
+# -- the copy on this machine
+# -----------------------------------------------------------------------------------------
 def test_a_copy_that_was_altered_is_fetched_again(registry: RedisRegistry, tmp_path: Path) -> None:
     copy = registry.path("v1")
     (copy / "weights.npz").write_bytes(b"altered")
@@ -242,8 +260,11 @@ def test_while_redis_is_away_the_champion_of_before_is_found_and_nothing_else(
         redis_alone.resume()
 
 
-# -- notices ----------------------------------------------------------------------------------------------------------
-def test_a_notice_that_was_lost_is_made_good_by_looking(registry: RedisRegistry, shared: Section, raw: Redis) -> None:
+# -- notices
+# ----------------------------------------------------------------------------------------------------------
+def test_a_notice_that_was_lost_is_made_good_by_looking(
+    registry: RedisRegistry, shared: Section, raw: Redis
+) -> None:
     raw.delete(f"{shared.prefix}!moves")
     assert registry.wait({"champion": "v0"}, 5.0) == {"champion": "v1"}
 

@@ -1,4 +1,6 @@
-"""`streamer retrain` as an operator runs it, with the real training in its process, on a small file."""
+"""`streamer retrain` as an operator runs it, with the real training in its process, on a small
+file.
+"""
 
 from __future__ import annotations
 
@@ -27,31 +29,52 @@ from streamer.lifecycle.subprocess_runner import Limits
 from tests.models.worlds import copycat
 from tests.runtime.world import Hands
 
-needs_tensorflow = pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="needs TensorFlow")
+needs_tensorflow = pytest.mark.skipif(
+    importlib.util.find_spec("tensorflow") is None, reason="needs TensorFlow"
+)
 START_S = 1_700_000_000
 
 
 def configured(folder: Path, *, rows: int = 1500, **retrain: Any) -> Path:
-    """A plant of two machines that has run for hours, and a gate that asks little of a training of seconds."""
+    """A plant of two machines that has run for hours, and a gate that asks little of a training of
+    seconds.
+    """
     rng = np.random.default_rng(1)
     lines = ["time,machine,rms"]
     for i in range(rows):
         for k, machine in enumerate("ab"):
-            lines.append(f"{START_S + 10 * i},{machine},{5 + np.sin(i / 20 + k) + rng.normal(0, 0.1):.4f}")
+            lines.append(
+                f"{START_S + 10 * i},{machine},{5 + np.sin(i / 20 + k) + rng.normal(0, 0.1):.4f}"
+            )
     (folder / "rows.csv").write_text("\n".join(lines) + "\n")
     gate = {
-        "max_recall_loss": 1.0, "max_line_loss": 1.0, "max_false_alarm_ratio": 100.0, "max_delay_ratio": 100.0,
-        "max_calibration_loss": 1.0, "max_slowdown": 10.0,
-    }  # fmt: skip
+        "max_recall_loss": 1.0,
+        "max_line_loss": 1.0,
+        "max_false_alarm_ratio": 100.0,
+        "max_delay_ratio": 100.0,
+        "max_calibration_loss": 1.0,
+        "max_slowdown": 10.0,
+    }
     config = {
-        "version": 1, "log": {"format": "json"}, "drift": {"window": "1h"},
-        "streams": [{
-            "name": "plant", "source": {"kind": "file", "path": "rows.csv"},
-            "fields": {"entity": "machine", "time": "time", "channels": ["rms"]},
-        }],
+        "version": 1,
+        "log": {"format": "json"},
+        "drift": {"window": "1h"},
+        "streams": [
+            {
+                "name": "plant",
+                "source": {"kind": "file", "path": "rows.csv"},
+                "fields": {"entity": "machine", "time": "time", "channels": ["rms"]},
+            }
+        ],
         "model": {"registry": "registry"},
-        "retrain": {"min_rows": 1000, "limits": {"time": "2m"}, "distil": False, "gate": gate, **retrain},
-    }  # fmt: skip
+        "retrain": {
+            "min_rows": 1000,
+            "limits": {"time": "2m"},
+            "distil": False,
+            "gate": gate,
+            **retrain,
+        },
+    }
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(config))
     return path
@@ -59,7 +82,9 @@ def configured(folder: Path, *, rows: int = 1500, **retrain: Any) -> Path:
 
 def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     whole = [sys.executable, "-m", "streamer.cli", "retrain", *words]
-    return subprocess.run(whole, cwd=folder, capture_output=True, text=True, check=False, timeout=500)
+    return subprocess.run(
+        whole, cwd=folder, capture_output=True, text=True, check=False, timeout=500
+    )
 
 
 def test_a_dry_run_says_whether_and_why(tmp_path: Path) -> None:
@@ -81,7 +106,11 @@ def test_an_evaluation_is_never_due_and_never_forced(tmp_path: Path, other: str)
     ("changed", "code", "words"),
     [
         ({"min_rows": 5000}, 0, "history holds 3000 of 5000 rows"),
-        ({"rows": 200, "min_rows": 100}, 1, "training needs 512 rows of an entity, the longest of 2 has 200"),
+        (
+            {"rows": 200, "min_rows": 100},
+            1,
+            "training needs 512 rows of an entity, the longest of 2 has 200",
+        ),
         ({"every": "24"}, 3, "a duration needs a unit"),
         ({"cron": "61 3 * * *"}, 3, "retrain.cron"),
         ({"cron": "30 3 * * *", "timezone": "Mars/Olympus"}, 3, "no time zone"),
@@ -95,7 +124,9 @@ def test_what_cannot_or_need_not_be_done_is_said_and_nothing_changes(
     done = command(tmp_path)
     assert done.returncode == code, done.stderr
     assert words in done.stdout + done.stderr
-    assert not (tmp_path / "registry" / "versions").exists() or not list((tmp_path / "registry" / "versions").iterdir())
+    assert not (tmp_path / "registry" / "versions").exists() or not list(
+        (tmp_path / "registry" / "versions").iterdir()
+    )
 
 
 def test_without_its_section_it_says_what_to_write(tmp_path: Path) -> None:
@@ -109,7 +140,9 @@ def test_without_its_section_it_says_what_to_write(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @needs_tensorflow
-def test_a_training_that_is_better_than_its_champion_is_published_and_not_due_again(tmp_path: Path) -> None:
+def test_a_training_that_is_better_than_its_champion_is_published_and_not_due_again(
+    tmp_path: Path,
+) -> None:
     configured(tmp_path, rows=3000)
     registry = DirectoryRegistry(tmp_path / "registry", create=True)
     registry.move({"champion": registry.publish(copycat(tmp_path / "copycat"))})
@@ -153,9 +186,14 @@ def test_a_review_of_the_champion_changes_nothing_and_leaves_its_report(tmp_path
 
 
 @pytest.mark.slow
-def test_the_daemon_evaluates_in_a_process_of_its_own_and_never_twice_in_a_slot(tmp_path: Path) -> None:
+def test_the_daemon_evaluates_in_a_process_of_its_own_and_never_twice_in_a_slot(
+    tmp_path: Path,
+) -> None:
     path = configured(tmp_path, every="36500d", reports=str(tmp_path / "reports"))
-    absolute = (f"streams.0.source.path={tmp_path / 'rows.csv'}", f"model.registry={tmp_path / 'registry'}")
+    absolute = (
+        f"streams.0.source.path={tmp_path / 'rows.csv'}",
+        f"model.registry={tmp_path / 'registry'}",
+    )
     config = load_config(path, absolute)
     clock = Hands(time.time() - 7 * 86_400 - 600)
 
@@ -163,9 +201,15 @@ def test_the_daemon_evaluates_in_a_process_of_its_own_and_never_twice_in_a_slot(
         assert config.retrain is not None
         opened = opened_by(partial(open_registry, config, create=True), partial(open_turns, config))
         return Retrainer(
-            plan_of(config.retrain, "p"), Limits(300, 2**32), command_of(path, absolute), opened,
-            evaluation=evaluation_of(config.retrain, "p"), recorders={}, drift=lambda: None, clock=clock,
-        )  # fmt: skip
+            plan_of(config.retrain, "p"),
+            Limits(300, 2**32),
+            command_of(path, absolute),
+            opened,
+            evaluation=evaluation_of(config.retrain, "p"),
+            recorders={},
+            drift=lambda: None,
+            clock=clock,
+        )
 
     one, other = daemon(), daemon()
     clock.now = time.time()

@@ -1,4 +1,6 @@
-"""The secured servers let in whom they should, and nobody else: otherwise tests of security prove nothing."""
+"""The secured servers let in whom they should, and nobody else: otherwise tests of security prove
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -26,15 +28,22 @@ def _sasl(mechanism: str, password: str = "alice-secret", user: str = "alice") -
 
 
 def _scram_256(kafka: SecuredKafka) -> dict[str, Any]:
-    return _tls(kafka) | _sasl("SCRAM-SHA-256") | {"bootstrap.servers": kafka.at("SCRAM"), **_over_tls}
+    return (
+        _tls(kafka) | _sasl("SCRAM-SHA-256") | {"bootstrap.servers": kafka.at("SCRAM"), **_over_tls}
+    )
 
 
 def _scram_512(kafka: SecuredKafka) -> dict[str, Any]:
-    return _tls(kafka) | _sasl("SCRAM-SHA-512") | {"bootstrap.servers": kafka.at("SCRAM"), **_over_tls}
+    return (
+        _tls(kafka) | _sasl("SCRAM-SHA-512") | {"bootstrap.servers": kafka.at("SCRAM"), **_over_tls}
+    )
 
 
 def _plain(kafka: SecuredKafka) -> dict[str, Any]:
-    return _sasl("PLAIN") | {"bootstrap.servers": kafka.at("PLAIN"), "security.protocol": "SASL_PLAINTEXT"}
+    return _sasl("PLAIN") | {
+        "bootstrap.servers": kafka.at("PLAIN"),
+        "security.protocol": "SASL_PLAINTEXT",
+    }
 
 
 def _plain_over_tls(kafka: SecuredKafka) -> dict[str, Any]:
@@ -75,10 +84,14 @@ def test_who_has_the_key_comes_in(secured_kafka: SecuredKafka, topic: str, door:
 def _refused(options: dict[str, Any]) -> str:
     """What the client says about it; the listing must fail."""
     told: list[str] = []
-    client = AdminClient(options | {"log_level": 0, "error_cb": lambda error: told.append(error.str())})
+    client = AdminClient(
+        options | {"log_level": 0, "error_cb": lambda error: told.append(error.str())}
+    )
     with pytest.raises(KafkaException):
         client.list_topics(timeout=1.0)
-    wait_until(lambda: client.poll(0.1) >= 0 and bool(told), timeout_s=20.0, what="the reason of a refusal")
+    wait_until(
+        lambda: client.poll(0.1) >= 0 and bool(told), timeout_s=20.0, what="the reason of a refusal"
+    )
     return " ".join(told)
 
 
@@ -92,12 +105,18 @@ def test_who_trusts_another_authority_does_not_come_in(secured_kafka: SecuredKaf
 
 
 def test_without_a_client_certificate_mtls_refuses(secured_kafka: SecuredKafka) -> None:
-    bare = _tls(secured_kafka) | {"bootstrap.servers": secured_kafka.at("MTLS"), "security.protocol": "SSL"}
+    bare = _tls(secured_kafka) | {
+        "bootstrap.servers": secured_kafka.at("MTLS"),
+        "security.protocol": "SSL",
+    }
     assert "certificate" in _refused(bare)
 
 
 def test_another_hosts_certificate_is_seen_through(secured_kafka: SecuredKafka) -> None:
-    bare = _tls(secured_kafka) | {"bootstrap.servers": secured_kafka.at("MISNAMED"), "security.protocol": "SSL"}
+    bare = _tls(secured_kafka) | {
+        "bootstrap.servers": secured_kafka.at("MISNAMED"),
+        "security.protocol": "SSL",
+    }
     assert "certificate verify failed" in _refused(bare)
     assert _topics(bare | {"ssl.endpoint.identification.algorithm": "none"}) is not None
 

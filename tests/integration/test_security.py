@@ -1,4 +1,6 @@
-"""Every way to log in carries a record there and back; every way to fail says which it was, soon, and no secret."""
+"""Every way to log in carries a record there and back; every way to fail says which it was, soon,
+and no secret.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,11 @@ EXPLAIN_S = 10.0
 
 
 def _section(server: str, protocol: str, **security: Any) -> Kafka:
-    found = {"bootstrap_servers": server, "request_timeout": "3s", "security": {"protocol": protocol, **security}}
+    found = {
+        "bootstrap_servers": server,
+        "request_timeout": "3s",
+        "security": {"protocol": protocol, **security},
+    }
     return Kafka.model_validate(found)
 
 
@@ -45,7 +51,10 @@ def _login(mechanism: str, user: str = "alice", password: str | None = None) -> 
 
 
 def _grant(url: str, secret: str = "alice-secret") -> dict[str, Any]:
-    return {"mechanism": "OAUTHBEARER", "token": {"url": url, "client_id": "alice", "client_secret": secret}}
+    return {
+        "mechanism": "OAUTHBEARER",
+        "token": {"url": url, "client_id": "alice", "client_secret": secret},
+    }
 
 
 def plain_text(kafka: SecuredKafka) -> Kafka:
@@ -58,12 +67,18 @@ def tls(kafka: SecuredKafka) -> Kafka:
 
 def client_certificate(kafka: SecuredKafka) -> Kafka:
     own = kafka.certificates.client
-    return _section(kafka.at("MTLS"), "SSL", ca=_ca(kafka), certificate=str(own.certificate), key=str(own.key))
+    return _section(
+        kafka.at("MTLS"), "SSL", ca=_ca(kafka), certificate=str(own.certificate), key=str(own.key)
+    )
 
 
 def locked_key(kafka: SecuredKafka) -> Kafka:
     files = kafka.certificates
-    own = {"certificate": str(files.client.certificate), "key": str(files.locked), "key_password": files.password}
+    own = {
+        "certificate": str(files.client.certificate),
+        "key": str(files.locked),
+        "key_password": files.password,
+    }
     return _section(kafka.at("MTLS"), "SSL", ca=_ca(kafka), **own)
 
 
@@ -88,8 +103,15 @@ def token(kafka: SecuredKafka) -> Kafka:
 
 
 WAYS: list[Way] = [
-    plain_text, client_certificate, locked_key, plain, plain_over_tls, scram_256, scram_512, token,
-]  # fmt: skip
+    plain_text,
+    client_certificate,
+    locked_key,
+    plain,
+    plain_over_tls,
+    scram_256,
+    scram_512,
+    token,
+]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -100,14 +122,18 @@ def test_a_record_goes_there_and_back(secured_kafka: SecuredKafka, topic: str, w
     assert _read(kafka, topic) == [b"there and back"]
 
 
-def test_tls_without_a_login_is_encrypted_and_nobody_in_particular(secured_kafka: SecuredKafka, topic: str) -> None:
+def test_tls_without_a_login_is_encrypted_and_nobody_in_particular(
+    secured_kafka: SecuredKafka, topic: str
+) -> None:
     secured_kafka.create_topic(topic)
     _write(tls(secured_kafka), topic, b"x")
     assert _read(tls(secured_kafka), topic) == [b"x"]
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_probe_of_what_works_finds_nothing(secured_kafka: SecuredKafka, topic: str, way: Way) -> None:
+def test_a_probe_of_what_works_finds_nothing(
+    secured_kafka: SecuredKafka, topic: str, way: Way
+) -> None:
     secured_kafka.create_topic(topic, 2)
     found = probe(way(secured_kafka), [topic], "group of the probe", writes=[topic])
     assert [one.what.split()[0] for one in found] == ["broker", "read", "write", "group"]
@@ -115,7 +141,9 @@ def test_a_probe_of_what_works_finds_nothing(secured_kafka: SecuredKafka, topic:
 
 
 def wrong_scram_password(kafka: SecuredKafka) -> Kafka:
-    return _section(kafka.at("SCRAM"), "SASL_SSL", ca=_ca(kafka), sasl=_login("SCRAM-SHA-512", password=WRONG))
+    return _section(
+        kafka.at("SCRAM"), "SASL_SSL", ca=_ca(kafka), sasl=_login("SCRAM-SHA-512", password=WRONG)
+    )
 
 
 def wrong_plain_password(kafka: SecuredKafka) -> Kafka:
@@ -123,7 +151,9 @@ def wrong_plain_password(kafka: SecuredKafka) -> Kafka:
 
 
 def other_mechanism(kafka: SecuredKafka) -> Kafka:
-    return _section(kafka.at("SCRAM"), "SASL_SSL", ca=_ca(kafka), sasl=_login("PLAIN", password=WRONG))
+    return _section(
+        kafka.at("SCRAM"), "SASL_SSL", ca=_ca(kafka), sasl=_login("PLAIN", password=WRONG)
+    )
 
 
 def unknown_authority(kafka: SecuredKafka) -> Kafka:
@@ -140,7 +170,9 @@ def no_certificate(kafka: SecuredKafka) -> Kafka:
 
 def foreign_certificate(kafka: SecuredKafka) -> Kafka:
     own = kafka.certificates.foreign_client
-    return _section(kafka.at("MTLS"), "SSL", ca=_ca(kafka), certificate=str(own.certificate), key=str(own.key))
+    return _section(
+        kafka.at("MTLS"), "SSL", ca=_ca(kafka), certificate=str(own.certificate), key=str(own.key)
+    )
 
 
 def unreachable(kafka: SecuredKafka) -> Kafka:
@@ -164,18 +196,32 @@ def unwanted_login(kafka: SecuredKafka) -> Kafka:
 
 
 def wrong_client_secret(kafka: SecuredKafka) -> Kafka:
-    return _section(kafka.at("TOKENS"), "SASL_SSL", ca=_ca(kafka), sasl=_grant(kafka.tokens.url, WRONG))
+    return _section(
+        kafka.at("TOKENS"), "SASL_SSL", ca=_ca(kafka), sasl=_grant(kafka.tokens.url, WRONG)
+    )
 
 
 REFUSED: list[tuple[Way, str, str]] = [  # what it is, a part of the message, a part of its fix
     (unreachable, "no broker answers at 127.0.0.1:1", "start the broker"),
     (unknown_authority, "signed by an authority that is not trusted here", "kafka.security.ca"),
     (another_name, "is for another host", "advertised.listeners"),
-    (no_certificate, "asks for a client certificate, and there is none", "kafka.security.certificate"),
+    (
+        no_certificate,
+        "asks for a client certificate, and there is none",
+        "kafka.security.certificate",
+    ),
     (foreign_certificate, "refuses the client certificate", "the broker's trust store"),
-    (wrong_scram_password, "refuses the login of alice by SCRAM-SHA-512", "sasl.username and password"),
+    (
+        wrong_scram_password,
+        "refuses the login of alice by SCRAM-SHA-512",
+        "sasl.username and password",
+    ),
     (wrong_plain_password, "refuses the login of alice by PLAIN", "sasl.username and password"),
-    (other_mechanism, "has not enabled PLAIN (it offers SCRAM-SHA-256, SCRAM-SHA-512)", "sasl.mechanism"),
+    (
+        other_mechanism,
+        "has not enabled PLAIN (it offers SCRAM-SHA-256, SCRAM-SHA-512)",
+        "sasl.mechanism",
+    ),
     (no_tls_here, "does not speak TLS", "PLAINTEXT or SASL_PLAINTEXT"),
     (tls_here, "speaks TLS only", "SSL or SASL_SSL"),
     (no_login, "asks for a login", "SASL_SSL or SASL_PLAINTEXT"),
@@ -197,7 +243,9 @@ def test_a_refusal_says_which_it_was_and_what_to_do(
     assert problem in told
     assert fix in told.partition(problem)[2]
     assert sum(other in told for _, other, _ in REFUSED) == 1
-    everything = told + caplog.text + "".join(traceback.format_exception(refused.value)) + repr(kafka)
+    everything = (
+        told + caplog.text + "".join(traceback.format_exception(refused.value)) + repr(kafka)
+    )
     assert WRONG not in everything
 
 
@@ -213,7 +261,9 @@ def test_a_token_that_the_broker_does_not_trust_is_told_from_none(
     secured_kafka: SecuredKafka, foreign_tokens: TokenEndpoint
 ) -> None:
     sasl = _grant(foreign_tokens.url)
-    told = explain(_section(secured_kafka.at("TOKENS"), "SASL_SSL", ca=_ca(secured_kafka), sasl=sasl))
+    told = explain(
+        _section(secured_kafka.at("TOKENS"), "SASL_SSL", ca=_ca(secured_kafka), sasl=sasl)
+    )
     assert "refuses the token of alice" in told
     assert "issuer, audience and scope" in told
 
@@ -223,16 +273,24 @@ def stranger(kafka: SecuredKafka) -> Kafka:
     return _section(kafka.at("PLAIN"), "SASL_PLAINTEXT", sasl=_login("PLAIN", "stranger"))
 
 
-def test_a_topic_that_may_not_be_read_is_told_from_a_missing_one(secured_kafka: SecuredKafka, topic: str) -> None:
+def test_a_topic_that_may_not_be_read_is_told_from_a_missing_one(
+    secured_kafka: SecuredKafka, topic: str
+) -> None:
     """Lists leave out what we may not see, so that the client takes both for missing."""
     kafka, gone = stranger(secured_kafka), f"{topic}-gone"
     secured_kafka.create_topic(topic)
-    assert f"stranger may not read the topic {topic}" in explain(kafka, UnknownTopicOrPartitionError(topic))
+    assert f"stranger may not read the topic {topic}" in explain(
+        kafka, UnknownTopicOrPartitionError(topic)
+    )
     told = explain(plain(secured_kafka), UnknownTopicOrPartitionError(gone))
-    assert told.startswith(f"there is no topic {gone}: create it (kafka-topics --create --topic {gone})")
+    assert told.startswith(
+        f"there is no topic {gone}: create it (kafka-topics --create --topic {gone})"
+    )
 
 
-def test_a_topic_that_may_be_seen_and_not_read_is_denied(secured_kafka: SecuredKafka, topic: str) -> None:
+def test_a_topic_that_may_be_seen_and_not_read_is_denied(
+    secured_kafka: SecuredKafka, topic: str
+) -> None:
     kafka = stranger(secured_kafka)
     secured_kafka.create_topic(topic)
     secured_kafka.allow_topic("stranger", topic, "DESCRIBE")
@@ -243,7 +301,9 @@ def test_a_topic_that_may_be_seen_and_not_read_is_denied(secured_kafka: SecuredK
     assert f"--operation READ --topic {topic}" in told
 
 
-def test_a_topic_that_may_be_seen_and_not_written_is_denied(secured_kafka: SecuredKafka, topic: str) -> None:
+def test_a_topic_that_may_be_seen_and_not_written_is_denied(
+    secured_kafka: SecuredKafka, topic: str
+) -> None:
     kafka = stranger(secured_kafka)
     secured_kafka.create_topic(topic)
     secured_kafka.allow_topic("stranger", topic, "DESCRIBE")
@@ -270,11 +330,16 @@ def test_a_group_that_may_not_be_joined_is_named(secured_kafka: SecuredKafka, to
     assert "--operation READ --group their-group" in told
 
 
-def test_a_probe_tells_reading_from_writing_from_the_group(secured_kafka: SecuredKafka, topic: str) -> None:
+def test_a_probe_tells_reading_from_writing_from_the_group(
+    secured_kafka: SecuredKafka, topic: str
+) -> None:
     secured_kafka.create_topic(topic)
     secured_kafka.allow_topic("stranger", topic, "READ")
     start_s = time.monotonic()
-    found = {one.what: one for one in probe(stranger(secured_kafka), [topic], "their-group", writes=[topic])}
+    found = {
+        one.what: one
+        for one in probe(stranger(secured_kafka), [topic], "their-group", writes=[topic])
+    }
     assert time.monotonic() - start_s < EXPLAIN_S
     assert found[f"read topic {topic}"].ok
     assert "--operation WRITE" in found[f"write topic {topic}"].fix
@@ -297,7 +362,9 @@ def _write(kafka: Kafka, topic: str, value: bytes) -> None:
 
 
 def _read(kafka: Kafka, topic: str) -> list[bytes]:
-    consumer = client.connect(KafkaConsumer, kafka, auto_offset_reset="earliest", metrics_enabled=False)
+    consumer = client.connect(
+        KafkaConsumer, kafka, auto_offset_reset="earliest", metrics_enabled=False
+    )
     try:
         consumer.assign([TopicPartition(topic, 0)])
         return _poll(consumer, 10.0)
@@ -309,5 +376,7 @@ def _poll(consumer: Any, limit_s: float) -> list[bytes]:
     end_s = time.monotonic() + limit_s
     found: list[bytes] = []
     while not found and time.monotonic() < end_s:
-        found = [record.value for records in consumer.poll(timeout_ms=200).values() for record in records]
+        found = [
+            record.value for records in consumer.poll(timeout_ms=200).values() for record in records
+        ]
     return found

@@ -23,7 +23,9 @@ def _send(bootstrap: str, topic: str, *values: bytes) -> None:
 
 
 def _read(bootstrap: str, topic: str, count: int) -> list[bytes]:
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": topic, "auto.offset.reset": "earliest"})
+    consumer = Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": topic, "auto.offset.reset": "earliest"}
+    )
     consumer.subscribe([topic])
     try:
         found = consumer.consume(count, timeout=30.0)
@@ -49,7 +51,9 @@ def test_deleted_records_move_the_start_of_the_log(kafka: Kafka, topic: str) -> 
 def test_retention_deletes_within_seconds(kafka: Kafka, topic: str) -> None:
     kafka.create_topic(topic, segment_bytes=1 << 20, retention_ms=1000, segment_ms=1000)
     _send(kafka.bootstrap, topic, b"one")
-    wait_until(lambda: kafka.start_offsets(topic)[0] == 1, timeout_s=30.0, what="the record to expire")
+    wait_until(
+        lambda: kafka.start_offsets(topic)[0] == 1, timeout_s=30.0, what="the record to expire"
+    )
 
 
 def test_a_broker_comes_back_with_what_it_had(kafka_alone: KafkaCluster, topic: str) -> None:
@@ -62,7 +66,9 @@ def test_a_broker_comes_back_with_what_it_had(kafka_alone: KafkaCluster, topic: 
     assert _read(kafka_alone.bootstrap, topic, 2) == [b"before", b"after"]
 
 
-def test_a_partition_finds_another_leader_when_its_node_dies(kafka_cluster: KafkaCluster, topic: str) -> None:
+def test_a_partition_finds_another_leader_when_its_node_dies(
+    kafka_cluster: KafkaCluster, topic: str
+) -> None:
     kafka_cluster.create_topic(topic)
     _send(kafka_cluster.bootstrap, topic, b"before")
     dead = kafka_cluster.leader(topic)
@@ -79,7 +85,9 @@ def test_redis_keeps_what_it_is_given(redis_server: RedisServer | RunningRedis) 
     assert client.get("streamer:test") == b"blob"
 
 
-def test_a_redis_of_ones_own_asks_for_its_password_and_can_be_full(redis_strict: RedisServer) -> None:
+def test_a_redis_of_ones_own_asks_for_its_password_and_can_be_full(
+    redis_strict: RedisServer,
+) -> None:
     client = redis.Redis.from_url(redis_strict.url)
     with pytest.raises(redis.exceptions.OutOfMemoryError):
         client.set("blob", bytes(16 << 20))
@@ -98,6 +106,8 @@ def test_a_paused_redis_hangs_and_goes_on(redis_alone: RedisServer) -> None:
 
 @pytest.fixture
 def redis_strict(tmp_path: Path, own_redis: None) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path, password="secret", maxmemory="8mb", maxmemory_policy="noeviction")
+    server = RedisServer(
+        tmp_path, password="secret", maxmemory="8mb", maxmemory_policy="noeviction"
+    )
     yield server.start()
     server.close()

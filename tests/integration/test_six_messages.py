@@ -1,4 +1,6 @@
-"""The six messages of docs/kafka-security.md, as `run` says them: exit code 5, the cause, its fix, no secret."""
+"""The six messages of docs/kafka-security.md, as `run` says them: exit code 5, the cause, its fix,
+no secret.
+"""
 
 from __future__ import annotations
 
@@ -56,12 +58,19 @@ class Case:
 CASES = {
     "unreachable host": Case(nobody_there, "no broker answers at {address}"),
     "unknown authority": Case(
-        unknown_authority, "the certificate of {address} is signed by an authority that is not trusted here"
+        unknown_authority,
+        "the certificate of {address} is signed by an authority that is not trusted here",
     ),
-    "missing client certificate": Case(no_certificate, "{address} asks for a client certificate, and there is none"),
-    "wrong password": Case(login("alice", "not-the-password"), "{address} refuses the login of {user} by {mechanism}"),
+    "missing client certificate": Case(
+        no_certificate, "{address} asks for a client certificate, and there is none"
+    ),
+    "wrong password": Case(
+        login("alice", "not-the-password"), "{address} refuses the login of {user} by {mechanism}"
+    ),
     "missing topic": Case(login("alice", "alice-secret"), "there is no topic {name}", made=False),
-    "missing permission": Case(login("stranger", "stranger-secret"), "{user} may not read the topic {name}"),
+    "missing permission": Case(
+        login("stranger", "stranger-secret"), "{user} may not read the topic {name}"
+    ),
 }
 
 
@@ -86,9 +95,11 @@ def test_run_says_which_it_was_and_what_to_do(
     section = case.cluster(secured_kafka)
     sasl = section.get("security", {}).get("sasl", {})
     words = {
-        "address": section["bootstrap_servers"], "name": topic, "user": sasl.get("username", ""),
+        "address": section["bootstrap_servers"],
+        "name": topic,
+        "user": sasl.get("username", ""),
         "mechanism": sasl.get("mechanism", ""),
-    }  # fmt: skip
+    }
     done = run(tmp_path, topic, section)
     assert (done.returncode, done.stdout) == (5, "")
     problem, fix = case.message.format_map(words), documented()[case.message].format_map(words)
@@ -98,15 +109,24 @@ def test_run_says_which_it_was_and_what_to_do(
 
 def run(folder: Path, topic: str, cluster: dict[str, Any]) -> subprocess.CompletedProcess[str]:
     stream = {
-        "name": "s", "source": {"kind": "kafka", "topic": topic, "group": topic},
+        "name": "s",
+        "source": {"kind": "kafka", "topic": topic, "group": topic},
         "fields": {"time": "ts", "channels": ["x"]},
-    }  # fmt: skip
+    }
     body = {
-        "version": 1, "kafka": {"request_timeout": "2s", **cluster}, "streams": [stream],
-        "model": {"backend": "baseline"}, "server": {"enabled": False},
-    }  # fmt: skip
+        "version": 1,
+        "kafka": {"request_timeout": "2s", **cluster},
+        "streams": [stream],
+        "model": {"backend": "baseline"},
+        "server": {"enabled": False},
+    }
     (folder / "c.yaml").write_text(json.dumps(body))
     return subprocess.run(
-        [sys.executable, "-m", "streamer.cli", "run", "-c", str(folder / "c.yaml")], check=False, cwd=ROOT,
-        env=dict(os.environ), text=True, capture_output=True, timeout=ENDS_S,
-    )  # fmt: skip
+        [sys.executable, "-m", "streamer.cli", "run", "-c", str(folder / "c.yaml")],
+        check=False,
+        cwd=ROOT,
+        env=dict(os.environ),
+        text=True,
+        capture_output=True,
+        timeout=ENDS_S,
+    )

@@ -1,4 +1,6 @@
-"""Daemons that follow a registry in a real Redis: a promotion reaches all of them at once, and a bad one goes again."""
+"""Daemons that follow a registry in a real Redis: a promotion reaches all of them at once, and a
+bad one goes again.
+"""
 
 from __future__ import annotations
 
@@ -42,15 +44,32 @@ def registry(store: RedisStore, tmp_path: Path) -> Iterator[RedisRegistry]:
 
 
 def replica(place: Path, store: RedisStore, **model: Any) -> Daemon:
-    """A daemon that judges a plant of its own, some 2,000 events a second, by the registry's champion."""
-    source = {"kind": "synthetic", "world": "plant", "entities": 40, "faults": False, "pace": 1500, "poll_rows": 128}
-    return Daemon(place, {
-        "streams": [{"name": STREAM, "source": source}],
-        "store": {"kind": "redis", "url": store.url, "prefix": store.prefix},
-        "model": {"registry": "redis", "backend": "numpy", "shadow": {"share": 0.1, "promote": "manual"}, **model},
-        "sinks": [{"kind": "file", "path": str(place / "alerts.jsonl")}],
-        "scores": {"kind": "csv", "path": str(place / "scores.csv")},
-    })  # fmt: skip
+    """A daemon that judges a plant of its own, some 2,000 events a second, by the registry's
+    champion.
+    """
+    source = {
+        "kind": "synthetic",
+        "world": "plant",
+        "entities": 40,
+        "faults": False,
+        "pace": 1500,
+        "poll_rows": 128,
+    }
+    return Daemon(
+        place,
+        {
+            "streams": [{"name": STREAM, "source": source}],
+            "store": {"kind": "redis", "url": store.url, "prefix": store.prefix},
+            "model": {
+                "registry": "redis",
+                "backend": "numpy",
+                "shadow": {"share": 0.1, "promote": "manual"},
+                **model,
+            },
+            "sinks": [{"kind": "file", "path": str(place / "alerts.jsonl")}],
+            "scores": {"kind": "csv", "path": str(place / "scores.csv")},
+        },
+    )
 
 
 def judging(daemon: Daemon) -> set[str]:
@@ -62,16 +81,22 @@ def shadowing(daemon: Daemon) -> set[str]:
 
 
 def at_work(daemon: Daemon, role: str) -> set[str]:
-    return {labels["model_version"] for labels, _ in daemon.rows("streamer_model_info") if labels["role"] == role}
+    return {
+        labels["model_version"]
+        for labels, _ in daemon.rows("streamer_model_info")
+        if labels["role"] == role
+    }
 
 
 def wait_judging(daemons: list[Daemon], version: str, timeout_s: float) -> float:
     """Seconds until all of them are judged by the version."""
     started = time.monotonic()
     wait_until(
-        lambda: all(judging(daemon) == {version} for daemon in daemons), timeout_s=timeout_s, what=f"{version} judges",
+        lambda: all(judging(daemon) == {version} for daemon in daemons),
+        timeout_s=timeout_s,
+        what=f"{version} judges",
         every_s=0.05,
-    )  # fmt: skip
+    )
     return time.monotonic() - started
 
 
@@ -102,7 +127,9 @@ def test_a_promotion_reaches_two_replicas_in_seconds_and_nothing_is_lost(
     registry: RedisRegistry, pair: list[Daemon], tmp_path: Path
 ) -> None:
     promotion.shadow(registry, "v1", "try it")
-    wait_until(lambda: all("v1" in shadowing(daemon) for daemon in pair), timeout_s=60, what="the shadows")
+    wait_until(
+        lambda: all("v1" in shadowing(daemon) for daemon in pair), timeout_s=60, what="the shadows"
+    )
     promotion.promote(registry, "v1", "it is better")
     took_s = wait_judging(pair, "v1", timeout_s=60)
     print(f"both judge by it after {took_s:.1f} s")
@@ -112,14 +139,25 @@ def test_a_promotion_reaches_two_replicas_in_seconds_and_nothing_is_lost(
         assert_whole(daemon, tmp_path / f"replica-{i}", versions=2)
 
 
-def test_a_bad_promotion_rolls_itself_back_in_both(registry: RedisRegistry, pair: list[Daemon], tmp_path: Path) -> None:
+def test_a_bad_promotion_rolls_itself_back_in_both(
+    registry: RedisRegistry, pair: list[Daemon], tmp_path: Path
+) -> None:
     promotion.promote(registry, "bad", "forced")
-    wait_until(lambda: registry.aliases().get("champion") == "v0", timeout_s=90, what="the rollback", every_s=0.1)
+    wait_until(
+        lambda: registry.aliases().get("champion") == "v0",
+        timeout_s=90,
+        what="the rollback",
+        every_s=0.1,
+    )
     wait_judging(pair, "v0", timeout_s=60)
     assert "incidents" in registry.moves()[-1].why
     for i, daemon in enumerate(pair):
-        swaps = {labels["outcome"]: count for labels, count in daemon.rows("streamer_model_swaps_total")}
+        swaps = {
+            labels["outcome"]: count for labels, count in daemon.rows("streamer_model_swaps_total")
+        }
         assert swaps.get("rolledback", 0) == swaps.get("promoted", 0)
-        assert_whole(daemon, tmp_path / f"replica-{i}", versions=1 + 2 * int(swaps.get("promoted", 0)))
+        assert_whole(
+            daemon, tmp_path / f"replica-{i}", versions=1 + 2 * int(swaps.get("promoted", 0))
+        )
     told = [(tmp_path / f"replica-{i}" / "alerts.jsonl").read_text() for i in range(2)]
     assert any("io.streamer.model.rolledback.v1" in text for text in told)

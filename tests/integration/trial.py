@@ -1,4 +1,6 @@
-"""One trial: an input topic under load, daemons that suffer, and a verdict against the uninterrupted run."""
+"""One trial: an input topic under load, daemons that suffer, and a verdict against the
+uninterrupted run.
+"""
 
 from __future__ import annotations
 
@@ -32,18 +34,27 @@ SENSITIVE = {
 class Trial:
     """Topics `name`, `name.alerts`, `name.dlq` and the group `name` on a Kafka. Close it.
 
-    `every_score`: the daemons write the judgement of every event, and the verdict compares them all. `judged` are the
-    stream's sections `detect` and `alerts`.
+    `every_score`: the daemons write the judgement of every event, and the verdict compares them
+    all. `judged` are the stream's sections `detect` and `alerts`.
     """
 
     def __init__(
-        self, kafka: Kafka, directory: Path, name: str, *,
-        load: Load | None = None, every_score: bool = False, judged: Mapping[str, Any] | None = None, **topic: Any,
-    ) -> None:  # fmt: skip
+        self,
+        kafka: Kafka,
+        directory: Path,
+        name: str,
+        *,
+        load: Load | None = None,
+        every_score: bool = False,
+        judged: Mapping[str, Any] | None = None,
+        **topic: Any,
+    ) -> None:
         self.kafka, self.directory, self.name, self.load = kafka, directory, name, load or Load()
         self._every_score, self._judged = every_score, SENSITIVE if judged is None else judged
         self.alerts, self.dlq = f"{name}.alerts", f"{name}.dlq"
-        kafka.create_topic(name, self.load.partitions, message_timestamp_type="LogAppendTime", **topic)
+        kafka.create_topic(
+            name, self.load.partitions, message_timestamp_type="LogAppendTime", **topic
+        )
         kafka.create_topic(self.alerts, 2, message_timestamp_type="LogAppendTime")
         kafka.create_topic(self.dlq)
         self._pump: Pump | None = None
@@ -56,17 +67,30 @@ class Trial:
         self._sampler = threading.Thread(target=self._sample, name=f"sampler:{name}", daemon=True)
         self._sampler.start()
 
-    def daemon(self, place: str = "daemon", *, source: Mapping[str, object] | None = None, **sections: Any) -> Daemon:
+    def daemon(
+        self, place: str = "daemon", *, source: Mapping[str, object] | None = None, **sections: Any
+    ) -> Daemon:
         """A place for a daemon of the group; snapshots are shared by all of them."""
-        made = Daemon(self.directory / place, self.config(source or {}) | self._scores(place) | sections)
+        made = Daemon(
+            self.directory / place, self.config(source or {}) | self._scores(place) | sections
+        )
         self._daemons.append(made)
         return made
 
     def config(self, source: Mapping[str, object]) -> dict[str, Any]:
         kafka = {"kind": "kafka", "topic": self.name, "group": self.name, "commit_every": "200ms"}
-        # Without a snapshot the whole log is read again: a shorter rebuild is honest about less, and so not equal.
-        stream = {"name": STREAM, "source": {**kafka, "rebuild_events": 10_000_000, **source}, **self._judged}
-        fields = {"entity": "device", "time": {"path": "ts", "unit": "s"}, "channels": ["rms", "temp"]}
+        # Without a snapshot the whole log is read again: a shorter rebuild is honest about less,
+        # and so not equal.
+        stream = {
+            "name": STREAM,
+            "source": {**kafka, "rebuild_events": 10_000_000, **source},
+            **self._judged,
+        }
+        fields = {
+            "entity": "device",
+            "time": {"path": "ts", "unit": "s"},
+            "channels": ["rms", "temp"],
+        }
         return {
             "streams": [{**stream, "fields": fields}],
             "kafka": {"bootstrap_servers": self.kafka.bootstrap},
@@ -77,12 +101,16 @@ class Trial:
         }
 
     def _scores(self, place: str) -> dict[str, Any]:
-        return {"scores": {"path": str(self.directory / place / SCORES)}} if self._every_score else {}
+        return (
+            {"scores": {"path": str(self.directory / place / SCORES)}} if self._every_score else {}
+        )
 
     def pump(self, *, rate_per_s: float, count: int) -> Pump:
         """Start the load; one a trial."""
         assert self._pump is None, "one load a trial"
-        self._pump = Pump(self.kafka.bootstrap, self.name, self.load, rate_per_s=rate_per_s, count=count)
+        self._pump = Pump(
+            self.kafka.bootstrap, self.name, self.load, rate_per_s=rate_per_s, count=count
+        )
         return self._pump.start()
 
     @property
@@ -95,7 +123,9 @@ class Trial:
         return self.committed == self.kafka.end_offsets(self.name)
 
     def wait_caught_up(self) -> None:
-        self._wait(self.caught_up, 90.0 + self.backlog / SLOWEST_PER_S, "everything to be committed")
+        self._wait(
+            self.caught_up, 90.0 + self.backlog / SLOWEST_PER_S, "everything to be committed"
+        )
 
     @property
     def backlog(self) -> int:
@@ -120,21 +150,29 @@ class Trial:
 
     def _wait(self, ready: Callable[[], bool], timeout_s: float, what: str) -> None:
         """AssertionError with the log of a daemon that ended by an error of its own."""
-        wait_until(lambda: bool(self._crashed()) or ready(), timeout_s=timeout_s, what=what, every_s=0.1)
+        wait_until(
+            lambda: bool(self._crashed()) or ready(), timeout_s=timeout_s, what=what, every_s=0.1
+        )
         assert not self._crashed(), self._crashed()
 
     def _crashed(self) -> str:
         ended = (daemon.child for daemon in self._daemons if daemon.started and not daemon.running)
-        return "\n".join(child.tail() for child in ended if child.exit_code not in {0, -signal.SIGKILL})
+        return "\n".join(
+            child.tail() for child in ended if child.exit_code not in {0, -signal.SIGKILL}
+        )
 
     def run_and_stop(self, daemon: Daemon, before: Mapping[int, int]) -> None:
-        """SIGTERM to the group's only daemon, which began at `before`: exit 0, and its books go into the verdict."""
+        """SIGTERM to the group's only daemon, which began at `before`: exit 0, and its books go
+        into the verdict.
+        """
         assert daemon.terminate() == 0, daemon.child.tail()
         moved = sum(self.committed.values()) - sum(before.values())
         self.books.append(daemon.books(STREAM, moved))
 
     def verdict(self) -> list[Told]:
-        """Wait until all is told, stop every daemon, and hold the history against the uninterrupted run."""
+        """Wait until all is told, stop every daemon, and hold the history against the uninterrupted
+        run.
+        """
         if self._pump is not None:
             self._pump.finish()
         self.wait_caught_up()
@@ -155,7 +193,9 @@ class Trial:
 
     def assert_scores(self) -> None:
         """After `uninterrupted`: every event was judged, and always as there."""
-        places = [self.directory / place / SCORES for place in {daemon.place for daemon in self._daemons}]
+        places = [
+            self.directory / place / SCORES for place in {daemon.place for daemon in self._daemons}
+        ]
         seen = (row for path in places if path.exists() for row in read(path))
         assert_equal_scores(seen, dict(read(self.directory / TRUTH / SCORES)))
 
@@ -176,17 +216,32 @@ class Trial:
 
     def travels(self) -> list[Travel]:
         """When each alert was stored, and when the event was that raised it; repetitions too."""
-        stored = {(m.partition(), m.offset()): m.timestamp()[1] / 1000 for m in dump(self.kafka, self.name)}
-        alerts = ((_told(m), m.timestamp()[1] / 1000) for m in dump(self.kafka, self.alerts) if not _of_a_model(m))
-        return [Travel(stored[one.source, one.upto], at) for one, at in alerts if one.upto is not None]
+        stored = {
+            (m.partition(), m.offset()): m.timestamp()[1] / 1000
+            for m in dump(self.kafka, self.name)
+        }
+        alerts = (
+            (_told(m), m.timestamp()[1] / 1000)
+            for m in dump(self.kafka, self.alerts)
+            if not _of_a_model(m)
+        )
+        return [
+            Travel(stored[one.source, one.upto], at) for one, at in alerts if one.upto is not None
+        ]
 
     def uninterrupted(self) -> list[Told]:
         """The alerts of one daemon that reads the whole input in peace."""
         topic = f"{self.name}.truth"
         self.kafka.create_topic(topic, 2)
-        config = self.config({"group": f"{self.name}.truth"}) | self._scores(TRUTH) | {
-            "sinks": [{"kind": "kafka", "topic": topic}], "dead_letters": None, "store": {"kind": "none"},
-        }  # fmt: skip
+        config = (
+            self.config({"group": f"{self.name}.truth"})
+            | self._scores(TRUTH)
+            | {
+                "sinks": [{"kind": "kafka", "topic": topic}],
+                "dead_letters": None,
+                "store": {"kind": "none"},
+            }
+        )
         peaceful = Daemon(self.directory / TRUTH, config, words=["--until-idle", "2s"])
         patience_s = 120.0 + sum(self.kafka.end_offsets(self.name).values()) / SLOWEST_PER_S
         self.truth_start_s = peaceful.start().wait_started()
@@ -209,11 +264,16 @@ class Trial:
         self._look()
 
     def _look(self) -> None:
-        """Commits first, then the alerts that are there: what was committed before must be among them."""
+        """Commits first, then the alerts that are there: what was committed before must be among
+        them.
+        """
         try:
             committed = self.kafka.committed(self.name, self.name)
             self.samples.append(Sample(committed, self.kafka.end_offsets(self.alerts)))
-        except (KafkaException, TimeoutError):  # a broker that is away is part of the trial; always away is not
+        except (
+            KafkaException,
+            TimeoutError,
+        ):  # a broker that is away is part of the trial; always away is not
             self._in_vain += 1
 
 
@@ -226,12 +286,22 @@ class Travel(NamedTuple):
 
 def dump(kafka: Kafka, topic: str) -> list[Message]:
     """Every record of a topic, partition by partition."""
-    consumer = Consumer({
-        "bootstrap.servers": kafka.bootstrap, "group.id": "dump", "enable.auto.commit": False,
-        "auto.offset.reset": "earliest", "enable.partition.eof": False, "log_level": 0,
-    })  # fmt: skip
+    consumer = Consumer(
+        {
+            "bootstrap.servers": kafka.bootstrap,
+            "group.id": "dump",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": False,
+            "log_level": 0,
+        }
+    )
     try:
-        return [message for partition in kafka.partitions(topic) for message in _partition(consumer, topic, partition)]
+        return [
+            message
+            for partition in kafka.partitions(topic)
+            for message in _partition(consumer, topic, partition)
+        ]
     finally:
         consumer.close()
 
@@ -241,7 +311,9 @@ def _partition(consumer: Consumer, topic: str, partition: int) -> Iterator[Messa
     consumer.assign([TopicPartition(topic, partition, low)])
     at = low
     while at < high:
-        found = consumer.consume(min(high - at, 10_000), timeout=10.0)  # returns once it has so many
+        found = consumer.consume(
+            min(high - at, 10_000), timeout=10.0
+        )  # returns once it has so many
         assert found, f"{topic}-{partition}: nothing comes at {at} of {high}"
         for message in found:
             assert message.error() is None, message.error()
@@ -251,7 +323,9 @@ def _partition(consumer: Consumer, topic: str, partition: int) -> Iterator[Messa
 
 def _letter(message: Message) -> tuple[Place, bytes]:
     headers = dict(message.headers() or [])
-    return Place(int(headers["x-dlq-partition"] or b""), int(headers["x-dlq-offset"] or b"")), message.value() or b""
+    return Place(
+        int(headers["x-dlq-partition"] or b""), int(headers["x-dlq-offset"] or b"")
+    ), message.value() or b""
 
 
 def _of_a_model(message: Message) -> bool:

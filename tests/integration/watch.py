@@ -1,4 +1,6 @@
-"""Looks at a running daemon four times a second: how long its loops are silent, and what it says of its readiness."""
+"""Looks at a running daemon four times a second: how long its loops are silent, and what it says of
+its readiness.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ LOOK_S = 0.25
 
 
 class Look(NamedTuple):
-    """One look: when (monotonic), whether it is ready, why not, and how long each of its loops has been silent."""
+    """One look: when (monotonic), whether it is ready, why not, and how long each of its loops has
+    been silent.
+    """
 
     at: float
     ready: bool
@@ -35,7 +39,10 @@ class Watch:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._stop.set()
         self._thread.join(10.0)
@@ -51,9 +58,13 @@ class Watch:
 
     def reasons(self, name: str) -> list[str]:
         """Why the named check said no, each reason once."""
-        return list(dict.fromkeys(look.reasons[name] for look in self.looks if name in look.reasons))
+        return list(
+            dict.fromkeys(look.reasons[name] for look in self.looks if name in look.reasons)
+        )
 
     def _run(self) -> None:
         while not self._stop.wait(LOOK_S):
-            silent_s = {labels["loop"]: s for labels, s in self._daemon.rows("streamer_loop_silent_seconds")}
+            silent_s = {
+                labels["loop"]: s for labels, s in self._daemon.rows("streamer_loop_silent_seconds")
+            }
             self.looks.append(Look(time.monotonic(), *self._daemon.ready(), silent_s))

@@ -1,4 +1,6 @@
-"""The registry's choice judges: promoted, refused, tried out, watched and rolled back, with nothing lost on the way."""
+"""The registry's choice judges: promoted, refused, tried out, watched and rolled back, with nothing
+lost on the way.
+"""
 
 from __future__ import annotations
 
@@ -47,13 +49,20 @@ class House:
         self.restart()
 
     def restart(self, later_s: float = 0.0) -> None:
-        """A follower that knows nothing of the one before, over what the snapshots brought back, so much later."""
+        """A follower that knows nothing of the one before, over what the snapshots brought back, so
+        much later.
+        """
         began_s = time.time() - self.now[0]
         self.now[0] += later_s
         self.follower = Follower(
-            self.registry, self.section, self.room.swapper, self.room.shadow_slot, [self.room.line],
-            clock=lambda: self.now[0], wall=lambda: began_s + self.now[0],
-        )  # fmt: skip
+            self.registry,
+            self.section,
+            self.room.swapper,
+            self.room.shadow_slot,
+            [self.room.line],
+            clock=lambda: self.now[0],
+            wall=lambda: began_s + self.now[0],
+        )
         self.follower.turn(0.0)
 
     def follow(self, turns: int = 2) -> None:
@@ -79,7 +88,9 @@ def test_what_is_promoted_judges_soon_and_is_told(registry: DirectoryRegistry) -
     house.follow()
     assert house.judging == "v1"
     told = house.room.sink.events
-    assert [(event.event, event.model.version, event.why) for event in told] == [("promoted", "v1", "it is better")]
+    assert [(event.event, event.model.version, event.why) for event in told] == [
+        ("promoted", "v1", "it is better")
+    ]
     assert house.room.current.state.trained_s == 1767323045.0
     assert house.room.current.state.swaps == {"promoted": 1}
 
@@ -94,7 +105,9 @@ def test_a_rollback_by_hand_is_followed_and_told_as_one(registry: DirectoryRegis
     assert [event.event for event in house.room.sink.events] == ["promoted", "rolledback"]
 
 
-def test_a_bad_promotion_rolls_itself_back_loudly(registry: DirectoryRegistry, tmp_path: Path) -> None:
+def test_a_bad_promotion_rolls_itself_back_loudly(
+    registry: DirectoryRegistry, tmp_path: Path
+) -> None:
     registry.publish(written(tmp_path / "bad", "bad", BAD))
     house = House(registry)
     house.feed(0, 2600)
@@ -141,10 +154,14 @@ def test_a_restart_ends_no_watch_period(
     house.follow()
     house.restart(later_s)
     house.feed(2600, 4200)
-    assert (house.judging, registry.aliases()["champion"]) == (("bad", "bad") if stays else ("v0", "v0"))
+    assert (house.judging, registry.aliases()["champion"]) == (
+        ("bad", "bad") if stays else ("v0", "v0")
+    )
 
 
-def test_a_watch_that_a_restart_cut_ends_well_when_its_period_does(registry: DirectoryRegistry) -> None:
+def test_a_watch_that_a_restart_cut_ends_well_when_its_period_does(
+    registry: DirectoryRegistry,
+) -> None:
     house = House(registry)
     house.restart(600)
     house.feed(0, 400)
@@ -166,9 +183,14 @@ def altered_golden(directory: Path) -> Path:
     """A bundle, whole and hashed, whose weights give other outputs than were recorded."""
     made = variant("strange", 1.2)
     artifact.save(
-        directory, version="strange", spec=made.spec, weights=made.weights, calibration=made.calibration,
-        parts={"golden.npz": artifact.pack_arrays(golden(variant("other", 1.0)))}, training={},
-    )  # fmt: skip
+        directory,
+        version="strange",
+        spec=made.spec,
+        weights=made.weights,
+        calibration=made.calibration,
+        parts={"golden.npz": artifact.pack_arrays(golden(variant("other", 1.0)))},
+        training={},
+    )
     return directory
 
 
@@ -197,25 +219,37 @@ def test_an_unsigned_model_never_judges_where_signatures_are_required(
     assert "not signed" in str(house.room.current.state.problem)
 
 
-# -- the probe --------------------------------------------------------------------------------------------------------
+# -- the probe
+# --------------------------------------------------------------------------------------------------------
 def test_the_starter_passes_its_probe_on_every_backend_here() -> None:
     for backend in ("numpy", "litert", "litert-int8"):
         probe(artifact.PRETRAINED, backend, timeout_s=60)
 
 
 def test_a_bundle_that_kills_its_process_kills_only_the_probe(tmp_path: Path) -> None:
-    """A .tflite of the right hash whose bytes are none: whatever it does to its process, we go on."""
+    """A .tflite of the right hash whose bytes are none: whatever it does to its
+    process, we go on.
+    """
     made = artifact.load(artifact.PRETRAINED)
     rng = np.random.default_rng(0)
-    parts = {name: blob for name, blob in made.parts.items() if name not in ("weights.npz", "manifest.json")}
+    parts = {
+        name: blob
+        for name, blob in made.parts.items()
+        if name not in ("weights.npz", "manifest.json")
+    }
     broken = bytearray(parts["step_f32.tflite"])
     for at in rng.integers(64, len(broken), 4000).tolist():
         broken[at] = 255
     parts["step_f32.tflite"] = bytes(broken)
     artifact.save(
-        tmp_path / "b", version="b", spec=made.spec, weights=made.weights, calibration=made.calibration, parts=parts,
+        tmp_path / "b",
+        version="b",
+        spec=made.spec,
+        weights=made.weights,
+        calibration=made.calibration,
+        parts=parts,
         training={},
-    )  # fmt: skip
+    )
     with pytest.raises(ModelError, match="failed its probe"):
         probe(tmp_path / "b", "litert", timeout_s=60)
 
@@ -237,9 +271,14 @@ def test_a_stop_during_a_probe_takes_nothing_back(registry: DirectoryRegistry) -
     assert house.room.current.state.swaps == {}
 
 
-def test_a_machine_too_slow_for_the_probe_keeps_its_model_and_tries_again_later(registry: DirectoryRegistry) -> None:
+def test_a_machine_too_slow_for_the_probe_keeps_its_model_and_tries_again_later(
+    registry: DirectoryRegistry,
+) -> None:
     house = House(registry)
-    patient, house.follower._section = house.section, house.section.model_copy(update={"probe_timeout": 0.0})
+    patient, house.follower._section = (
+        house.section,
+        house.section.model_copy(update={"probe_timeout": 0.0}),
+    )
     promotion.promote(registry, "v1", "")
     house.follow(4)
     assert (house.judging, registry.aliases()["champion"]) == ("v0", "v1")
@@ -251,12 +290,19 @@ def test_a_machine_too_slow_for_the_probe_keeps_its_model_and_tries_again_later(
     assert (house.judging, house.room.current.state.problem) == ("v1", None)
 
 
-def test_a_model_of_longer_rings_stays_champion_until_a_restart(registry: DirectoryRegistry, tmp_path: Path) -> None:
+def test_a_model_of_longer_rings_stays_champion_until_a_restart(
+    registry: DirectoryRegistry, tmp_path: Path
+) -> None:
     made = variant("long", 1.01)
     artifact.save(
-        tmp_path / "long", version="long", spec=replace(made.spec, window=2 * made.spec.ring), weights=made.weights,
-        calibration=made.calibration, parts=made.parts, training={},
-    )  # fmt: skip
+        tmp_path / "long",
+        version="long",
+        spec=replace(made.spec, window=2 * made.spec.ring),
+        weights=made.weights,
+        calibration=made.calibration,
+        parts=made.parts,
+        training={},
+    )
     registry.publish(tmp_path / "long")
     house = House(registry)
     promotion.promote(registry, "long", "")
@@ -265,7 +311,8 @@ def test_a_model_of_longer_rings_stays_champion_until_a_restart(registry: Direct
     assert "restart this daemon" in str(house.room.current.state.problem)
 
 
-# -- the challenger ---------------------------------------------------------------------------------------------------
+# -- the challenger
+# ---------------------------------------------------------------------------------------------------
 SHADOW: dict[str, Any] = {"events": 500}
 
 
@@ -279,7 +326,9 @@ def test_a_challenger_without_objection_is_promoted_by_itself(registry: Director
     assert "shadow:" in registry.moves()[-1].why
 
 
-def test_a_challenger_that_no_gate_has_judged_waits_for_somebody(registry: DirectoryRegistry, tmp_path: Path) -> None:
+def test_a_challenger_that_no_gate_has_judged_waits_for_somebody(
+    registry: DirectoryRegistry, tmp_path: Path
+) -> None:
     registry.publish(written(tmp_path / "v2", "v2", 1.01))
     house = House(registry, shadow=SHADOW)
     promotion.shadow(registry, "v2", "try it")
@@ -304,7 +353,9 @@ def test_a_challenger_that_the_gate_refused_goes_and_everything_else_goes_on(
     assert house.judging == "v1"
 
 
-def test_a_challenger_waits_for_somebody_where_promotion_is_manual(registry: DirectoryRegistry) -> None:
+def test_a_challenger_waits_for_somebody_where_promotion_is_manual(
+    registry: DirectoryRegistry,
+) -> None:
     house = House(registry, shadow=SHADOW | {"promote": "manual"})
     promotion.shadow(registry, "v1", "try it")
     house.feed(0, 2400)
@@ -326,8 +377,11 @@ def test_a_challenger_that_cries_wolf_goes_without_ever_having_judged(
     assert house.room.sink.events == []
 
 
-# -- a registry in trouble --------------------------------------------------------------------------------------------
-def test_while_the_registry_cannot_be_read_what_judges_goes_on(registry: DirectoryRegistry, tmp_path: Path) -> None:
+# -- a registry in trouble
+# --------------------------------------------------------------------------------------------
+def test_while_the_registry_cannot_be_read_what_judges_goes_on(
+    registry: DirectoryRegistry, tmp_path: Path
+) -> None:
     house = House(registry)
     index = tmp_path / "registry" / "registry.json"
     whole = index.read_text()
@@ -357,7 +411,9 @@ def test_a_registry_of_the_future_is_told_of_and_followed_again_once_it_is_under
     assert house.room.current.state.problem is None
 
 
-def test_a_rollback_that_is_due_is_made_once_the_registry_is_back(registry: DirectoryRegistry, tmp_path: Path) -> None:
+def test_a_rollback_that_is_due_is_made_once_the_registry_is_back(
+    registry: DirectoryRegistry, tmp_path: Path
+) -> None:
     registry.publish(written(tmp_path / "bad", "bad", BAD))
     house, index = House(registry), tmp_path / "registry" / "registry.json"
     house.feed(0, 2600)
@@ -373,7 +429,9 @@ def test_a_rollback_that_is_due_is_made_once_the_registry_is_back(registry: Dire
     assert (house.judging, registry.aliases()["champion"]) == ("v0", "v0")
 
 
-def test_what_was_decided_by_aliases_that_moved_since_changes_nothing(registry: DirectoryRegistry) -> None:
+def test_what_was_decided_by_aliases_that_moved_since_changes_nothing(
+    registry: DirectoryRegistry,
+) -> None:
     seen = registry.aliases()
     promotion.promote(registry, "v1", "somebody was faster")
     now = registry.aliases()
@@ -385,7 +443,13 @@ def test_what_was_decided_by_aliases_that_moved_since_changes_nothing(registry: 
 
 @pytest.mark.parametrize(
     ("training", "seconds"),
-    [({"created_at": "1970-01-01T00:01:00+00:00"}, 60.0), ({"created_at": "soon"}, None), ({}, None)],
+    [
+        ({"created_at": "1970-01-01T00:01:00+00:00"}, 60.0),
+        ({"created_at": "soon"}, None),
+        ({}, None),
+    ],
 )
-def test_when_a_model_was_trained_is_read_from_its_manifest(training: dict[str, str], seconds: float | None) -> None:
+def test_when_a_model_was_trained_is_read_from_its_manifest(
+    training: dict[str, str], seconds: float | None
+) -> None:
     assert promotion.trained_at(json.loads(json.dumps({"training": training}))) == seconds

@@ -1,4 +1,6 @@
-"""Drift: quiet on what stays the same, however noisy and seasonal; loud once a regime has shifted."""
+"""Drift: quiet on what stays the same, however noisy and seasonal; loud once a regime
+has shifted.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ THRESHOLD = 0.25
 
 
 def wandering(rng: np.random.Generator, memory: float, entities: int, channels: int) -> F32:
-    """Two days (T, E, C) of a daily season and noise that remembers: correlation `memory` from row to row."""
+    """Two days (T, E, C) of a daily season and noise that remembers: correlation `memory` from row
+    to row.
+    """
     noise = rng.normal(size=(2 * STEPS, entities, channels)) * np.sqrt(1 - memory**2)
     noise[0] = rng.normal(size=(entities, channels))
     for i in range(1, len(noise)):
@@ -41,7 +45,9 @@ def wandering(rng: np.random.Generator, memory: float, entities: int, channels: 
     return (noise + season[:, None, None] + level[None, :, None]).astype(np.float32)
 
 
-def sampled(rng: np.random.Generator, values: F32, start_s: float, rows: int = 10_000) -> DriftSample:
+def sampled(
+    rng: np.random.Generator, values: F32, start_s: float, rows: int = 10_000
+) -> DriftSample:
     steps, entities, channels = values.shape
     names = tuple(f"e{i}" for i in range(entities))
     entity = np.tile(np.arange(entities, dtype=np.int32), steps)
@@ -50,7 +56,9 @@ def sampled(rng: np.random.Generator, values: F32, start_s: float, rows: int = 1
     return DriftSample(names, entity[pick], time_s[pick], values.reshape(-1, channels)[pick])
 
 
-def worst(seed: int, memory: float, entities: int, channels: int, change: Callable[[F32], F32]) -> float:
+def worst(
+    seed: int, memory: float, entities: int, channels: int, change: Callable[[F32], F32]
+) -> float:
     """The largest index of a second day, changed, against the first."""
     rng = np.random.default_rng(seed)
     values = wandering(rng, memory, entities, channels)
@@ -68,13 +76,17 @@ def shifted(values: F32) -> F32:
     return values
 
 
-@pytest.mark.parametrize(("memory", "entities", "channels"), [(0.0, 8, 3), (0.9, 8, 3), (0.98, 1, 1), (0.9, 1, 38)])
+@pytest.mark.parametrize(
+    ("memory", "entities", "channels"), [(0.0, 8, 3), (0.9, 8, 3), (0.98, 1, 1), (0.9, 1, 38)]
+)
 def test_what_stays_the_same_does_not_drift(memory: float, entities: int, channels: int) -> None:
     indexes = [worst(seed, memory, entities, channels, unchanged) for seed in range(20)]
     assert sum(index > THRESHOLD for index in indexes) == 0
 
 
-@pytest.mark.parametrize(("memory", "entities", "channels"), [(0.0, 8, 3), (0.9, 8, 3), (0.98, 1, 1), (0.9, 1, 38)])
+@pytest.mark.parametrize(
+    ("memory", "entities", "channels"), [(0.0, 8, 3), (0.9, 8, 3), (0.98, 1, 1), (0.9, 1, 38)]
+)
 def test_half_a_day_of_another_regime_drifts(memory: float, entities: int, channels: int) -> None:
     indexes = [worst(seed, memory, entities, channels, shifted) for seed in range(8)]
     assert sum(index > THRESHOLD for index in indexes) == 8
@@ -82,18 +94,25 @@ def test_half_a_day_of_another_regime_drifts(memory: float, entities: int, chann
 
 @pytest.mark.parametrize(
     "change",
-    [lambda v: 2 * v - v.mean(axis=0), lambda v: np.where(np.arange(len(v))[:, None, None] % 2, np.nan, v)],
+    [
+        lambda v: 2 * v - v.mean(axis=0),
+        lambda v: np.where(np.arange(len(v))[:, None, None] % 2, np.nan, v),
+    ],
     ids=["wider", "half of it missing"],
 )
 def test_a_spread_or_gaps_that_change_are_drift_too(change: Callable[[F32], F32]) -> None:
     assert min(worst(seed, 0.5, 4, 2, change) for seed in range(5)) > THRESHOLD
 
 
-counts = st.lists(st.integers(0, 500), min_size=11, max_size=11).map(lambda row: np.array([row], np.float64))
+counts = st.lists(st.integers(0, 500), min_size=11, max_size=11).map(
+    lambda row: np.array([row], np.float64)
+)
 
 
 @given(counts, counts)
-def test_the_index_is_symmetric_never_negative_and_zero_between_equals(one: np.ndarray, other: np.ndarray) -> None:
+def test_the_index_is_symmetric_never_negative_and_zero_between_equals(
+    one: np.ndarray, other: np.ndarray
+) -> None:
     assert stability(one, one)[0] == pytest.approx(0.0)
     assert stability(one, other)[0] >= 0
     assert stability(one, other)[0] == pytest.approx(stability(other, one)[0])
@@ -119,7 +138,9 @@ def test_a_profile_survives_its_manifest() -> None:
     assert drift_of(read, sample) == pytest.approx(drift_of(profile, sample), abs=1e-3)
 
 
-@pytest.mark.parametrize("raw", [{}, {"edges": [[1]]}, {"edges": 1, "counts": 2, "halves": 3, "units": 4}])
+@pytest.mark.parametrize(
+    "raw", [{}, {"edges": [[1]]}, {"edges": 1, "counts": 2, "halves": 3, "units": 4}]
+)
 def test_a_profile_of_another_shape_is_none(raw: dict) -> None:
     assert TrafficProfile.of_json(raw, channels=1) is None
 
@@ -128,7 +149,10 @@ def test_many_entities_with_few_rows_each_share_one_unit() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(size=(10, 500, 1)).astype(np.float32)
     assert units_of(sampled(rng, values, 0.0)) == {}
-    assert drift_of(profile_of(sampled(rng, values, 0.0)), sampled(rng, values + 3, 0.0))[0] > THRESHOLD
+    assert (
+        drift_of(profile_of(sampled(rng, values, 0.0)), sampled(rng, values + 3, 0.0))[0]
+        > THRESHOLD
+    )
 
 
 def test_every_row_is_counted_once() -> None:
@@ -150,7 +174,8 @@ def test_an_alert_rate_that_rises_tenfold_drifts() -> None:
     assert rate_drift(calm, 10_000, 10 * calm, 100_000) == 0
 
 
-# -- live -------------------------------------------------------------------------------------------------------------
+# -- live
+# -------------------------------------------------------------------------------------------------------------
 def judged(values: F32, start_s: float) -> tuple[EventBatch, Scores]:
     """Rows (T, E, 1) of a stream and a score that follows them, nothing alarming."""
     steps, entities, _ = values.shape
@@ -162,7 +187,9 @@ def judged(values: F32, start_s: float) -> tuple[EventBatch, Scores]:
     blank = np.full((n, 1), np.nan, np.float32)
     score = np.abs(np.random.default_rng(int(start_s)).normal(size=n)).astype(np.float32)
     fate = np.full(n, Fate.SCORED, np.uint8)
-    return batch, Scores(fate, score, score * 0, np.stack([score, score * 0], axis=1), blank, blank, blank)
+    return batch, Scores(
+        fate, score, score * 0, np.stack([score, score * 0], axis=1), blank, blank, blank
+    )
 
 
 def live(traffic: TrafficSample, values: F32, start_s: float, rows: int = 200) -> None:
@@ -219,7 +246,9 @@ def test_a_window_holds_a_bounded_and_even_sample_of_what_flowed() -> None:
     view = traffic.take()
     assert view is not None and view.whole
     assert 1200 <= len(view.sample) <= 2400
-    per_slab = np.bincount(((view.sample.time_s - 3 * DAY_S) // (DAY_S / SLABS)).astype(int), minlength=SLABS)
+    per_slab = np.bincount(
+        ((view.sample.time_s - 3 * DAY_S) // (DAY_S / SLABS)).astype(int), minlength=SLABS
+    )
     assert per_slab.min() > 30
     assert view.rows == 4 * STEPS
 
@@ -234,12 +263,17 @@ def test_rows_that_come_too_late_for_the_window_are_left_out() -> None:
 
 def test_rows_that_come_a_few_at_a_time_stay_what_they_were() -> None:
     """Their blocks are joined now and then, and each block has names and numbers of its own."""
-    traffic, values = TrafficSample(DAY_S, 24_000), np.arange(400, dtype=np.float32).reshape(100, 4, 1)
+    traffic, values = (
+        TrafficSample(DAY_S, 24_000),
+        np.arange(400, dtype=np.float32).reshape(100, 4, 1),
+    )
     live(traffic, values, 0.0, rows=1)
     view = traffic.take()
     assert view is not None and len(view.sample) == 400
     found = {
         (view.sample.names[entity], time_s, value)
-        for entity, time_s, value in zip(view.sample.entity, view.sample.time_s, view.sample.values[:, 0], strict=True)
+        for entity, time_s, value in zip(
+            view.sample.entity, view.sample.time_s, view.sample.values[:, 0], strict=True
+        )
     }
     assert found == {(f"e{e}", t * STEP_S, 4.0 * t + e) for t in range(100) for e in range(4)}

@@ -1,4 +1,6 @@
-"""A new network takes over between two batches: nothing is lost, nothing is mixed, and somebody is told."""
+"""A new network takes over between two batches: nothing is lost, nothing is mixed, and somebody is
+told.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def assert_unmixed(room: Room, networks: dict[str, LoadedModel]) -> None:
     for (_, got, _), want in zip(room.scores.written, recomputed(room, networks), strict=True):
         assert got.fate.tolist() == want.fate.tolist()
         for name in ("score", "alarm", "expected"):
-            np.testing.assert_allclose(getattr(got, name), getattr(want, name), rtol=2e-3, atol=2e-3, equal_nan=True)
+            np.testing.assert_allclose(
+                getattr(got, name), getattr(want, name), rtol=2e-3, atol=2e-3, equal_nan=True
+            )
 
 
 def test_thirty_swaps_under_load_lose_nothing_and_mix_nothing() -> None:
@@ -56,13 +60,19 @@ def test_thirty_swaps_under_load_lose_nothing_and_mix_nothing() -> None:
 
 @settings(max_examples=8, deadline=None)
 @given(
-    st.lists(st.integers(1, 90), min_size=3, max_size=12), st.sets(st.integers(0, 11), max_size=4), st.integers(0, 99)
+    st.lists(st.integers(1, 90), min_size=3, max_size=12),
+    st.sets(st.integers(0, 11), max_size=4),
+    st.integers(0, 99),
 )
 def test_whenever_a_network_is_offered_every_batch_is_judged_by_the_one_it_names(
     sizes: list[int], offers: set[int], seed: int
 ) -> None:
     networks = {f"v{i}": loaded(f"v{i}", 1 + 0.02 * i) for i in range(13)}
-    room, whole, at = Room(first=networks["v0"]), traffic(sum(sizes) + 200, seed=seed, entities=3), 200
+    room, whole, at = (
+        Room(first=networks["v0"]),
+        traffic(sum(sizes) + 200, seed=seed, entities=3),
+        200,
+    )
     room.feed(whole.rows(slice(0, 200)))
     for i, size in enumerate(sizes):
         if i in offers:
@@ -80,8 +90,8 @@ def cost_s(room: Room, batch: EventBatch) -> float | None:
 
 
 def p99s(swaps: int) -> tuple[float, float]:
-    """The 99th percentile of a batch's cost without swaps and, outside the rebuild, with so many; in turn, so that
-    what else the machine does is the same for both.
+    """The 99th percentile of a batch's cost without swaps and, outside the rebuild, with so many;
+    in turn, so that what else the machine does is the same for both.
     """
     batches = pieces(traffic(3600), 10)
     plain, swapping, quiet = Room(), Room(), list[tuple[float, float]]()
@@ -102,7 +112,10 @@ def test_outside_the_rebuild_a_batch_takes_what_it_took_before() -> None:
     # What disturbs a measurement only adds to it: the quietest of some rounds says most.
     rounds = [p99s(30) for _ in range(3)]
     before_s, after_s = (min(one) for one in zip(*rounds, strict=True))
-    print(f"p99 of a batch outside the rebuild: {before_s * 1e3:.2f} ms without swaps, {after_s * 1e3:.2f} ms with 30")
+    print(
+        f"p99 of a batch outside the rebuild: {before_s * 1e3:.2f} ms without swaps, "
+        f"{after_s * 1e3:.2f} ms with 30"
+    )
     assert after_s < max(1.1 * before_s, before_s + 0.001)
 
 
@@ -166,11 +179,15 @@ def test_what_is_told_of_a_switch_is_the_same_in_every_replica() -> None:
 
 
 @given(st.integers(LEAST_SLOTS, MOST_SLOTS), st.floats(0, 10), st.floats(1e-4, 1))
-def test_a_slice_never_more_than_doubles_and_is_never_tiny(slots: int, took_s: float, allowed_s: float) -> None:
+def test_a_slice_never_more_than_doubles_and_is_never_tiny(
+    slots: int, took_s: float, allowed_s: float
+) -> None:
     following = next_slots(slots, took_s=took_s, allowed_s=allowed_s)
     assert LEAST_SLOTS <= following <= min(2 * slots, MOST_SLOTS)
 
 
-@pytest.mark.parametrize(("took_s", "following"), [(0.008, 50), (0.004, 100), (0.002, 200), (0.0001, 200)])
+@pytest.mark.parametrize(
+    ("took_s", "following"), [(0.008, 50), (0.004, 100), (0.002, 200), (0.0001, 200)]
+)
 def test_a_slice_takes_what_it_may(took_s: float, following: int) -> None:
     assert next_slots(100, took_s=took_s, allowed_s=0.004) == following

@@ -1,4 +1,6 @@
-"""The learning half of the service: what flows is seen, a shifted regime starts a training, people can read of it."""
+"""The learning half of the service: what flows is seen, a shifted regime starts a training, people
+can read of it.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ from streamer.lifecycle.learning import Learning, Trainings, open_learning
 from tests.lifecycle.test_drift import STEPS, judged, wandering
 from tests.runtime.world import World
 
-needs_tensorflow = pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="needs TensorFlow")
+needs_tensorflow = pytest.mark.skipif(
+    importlib.util.find_spec("tensorflow") is None, reason="needs TensorFlow"
+)
 TELLS = "import json, pathlib, sys\npathlib.Path(sys.argv[1]).write_text(json.dumps(sys.argv[2:]))"
 
 
@@ -33,16 +37,22 @@ class Verdict:
 
 
 def configured(folder: Path) -> Config:
-    return config_from({
-        "version": 1, "streams": [{"name": "s", "source": {"kind": "host"}}],
-        "model": {"registry": str(folder / "registry")}, "retrain": {"min_rows": 1},
-    })  # fmt: skip
+    return config_from(
+        {
+            "version": 1,
+            "streams": [{"name": "s", "source": {"kind": "host"}}],
+            "model": {"registry": str(folder / "registry")},
+            "retrain": {"min_rows": 1},
+        }
+    )
 
 
 def learning(folder: Path) -> tuple[Learning, Path]:
     told = folder / "told.json"
     command = (sys.executable, "-c", TELLS, str(told))
-    return open_learning(configured(folder), {"s": ("rms",)}, lambda: "starter-1", None, command=command), told
+    return open_learning(
+        configured(folder), {"s": ("rms",)}, lambda: "starter-1", None, command=command
+    ), told
 
 
 def day(one: Learning, values: np.ndarray, number: int) -> None:
@@ -52,7 +62,9 @@ def day(one: Learning, values: np.ndarray, number: int) -> None:
 
 
 @needs_tensorflow
-def test_a_regime_that_shifts_starts_a_training_that_names_it_and_hands_over_the_rows(tmp_path: Path) -> None:
+def test_a_regime_that_shifts_starts_a_training_that_names_it_and_hands_over_the_rows(
+    tmp_path: Path,
+) -> None:
     one, told = learning(tmp_path)
     assert one.retrainer is not None
     values = wandering(np.random.default_rng(2), 0.5, 4, 1)
@@ -97,7 +109,9 @@ def test_drift_and_trainings_stand_in_metrics_and_readiness(tmp_path: Path) -> N
     assert checks["retrain"].ok
 
 
-def test_the_manifest_of_the_version_that_judges_is_read_once_and_only_if_it_is_its_own(tmp_path: Path) -> None:
+def test_the_manifest_of_the_version_that_judges_is_read_once_and_only_if_it_is_its_own(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({"version": "v1", "training": {"rows": 5}}))
     version = ["v1"]
     trainings = Trainings(lambda: version[0], None, str(tmp_path))

@@ -1,4 +1,6 @@
-"""Models over HTTP: listed, promoted, rolled back, shadowed; each change audited, each refusal a problem."""
+"""Models over HTTP: listed, promoted, rolled back, shadowed; each change audited, each refusal a
+problem.
+"""
 
 from __future__ import annotations
 
@@ -45,15 +47,21 @@ def ask(of: Service, verb: str = "", body: Any = None, **headers: str) -> httpx.
 
     async def asked() -> httpx.Response:
         transport = httpx.ASGITransport(app=app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as session:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://127.0.0.1:8080"
+        ) as session:
             content = None if body is None else json.dumps(body).encode()
             path = f"/api/v1/models{verb}"
-            return await session.request("POST" if verb else "GET", path, content=content, headers=headers)
+            return await session.request(
+                "POST" if verb else "GET", path, content=content, headers=headers
+            )
 
     return asyncio.run(asked())
 
 
-def test_the_list_tells_what_judges_and_what_the_registry_holds(registry: DirectoryRegistry) -> None:
+def test_the_list_tells_what_judges_and_what_the_registry_holds(
+    registry: DirectoryRegistry,
+) -> None:
     body = ask(parts(world([]), registry)).json()
     assert (body["schema"], body["judging"]["version"], body["judging"]["role"]) == (
         "streamer.models/1",
@@ -70,11 +78,19 @@ def test_a_service_without_a_registry_still_tells_what_judges() -> None:
     assert ask(parts(world([]), None), ":promote", {"version": "v1"}).status_code == 422
 
 
-def test_a_version_is_promoted_shadowed_and_rolled_back_and_each_is_audited(registry: DirectoryRegistry) -> None:
+def test_a_version_is_promoted_shadowed_and_rolled_back_and_each_is_audited(
+    registry: DirectoryRegistry,
+) -> None:
     of = parts(world([]), registry)
     with capture_logs() as logs:
-        assert ask(of, ":shadow", {"version": "v1", "why": "try"}).json()["aliases"]["challenger"] == "v1"
-        assert ask(of, ":promote", {"why": "better"}).json()["aliases"] == {"champion": "v1", "previous": "v0"}
+        assert (
+            ask(of, ":shadow", {"version": "v1", "why": "try"}).json()["aliases"]["challenger"]
+            == "v1"
+        )
+        assert ask(of, ":promote", {"why": "better"}).json()["aliases"] == {
+            "champion": "v1",
+            "previous": "v0",
+        }
         assert ask(of, ":rollback").json()["aliases"] == {"champion": "v0"}
     told = [(line["action"], line["model"]) for line in logs if line["event"] == "audit"]
     assert told == [("model_shadow", "v1"), ("model_promote", "v1"), ("model_rollback", "v0")]
@@ -97,7 +113,10 @@ def test_what_cannot_be_done_is_a_problem_and_changes_nothing(
 ) -> None:
     before = registry.aliases()
     answer = ask(parts(world([]), registry), verb, body)
-    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert (answer.status_code, answer.headers["content-type"]) == (
+        status,
+        "application/problem+json",
+    )
     assert registry.aliases() == before
 
 
@@ -109,11 +128,14 @@ def test_another_pages_script_may_not_move_models(registry: DirectoryRegistry) -
 
 
 def test_metrics_tell_the_models_at_work() -> None:
-    state = ModelState(REF, trained_s=1.5e9, challenger=replace(REF, version="c"), disagreement=0.25)
+    state = ModelState(
+        REF, trained_s=1.5e9, challenger=replace(REF, version="c"), disagreement=0.25
+    )
     state.swaps["promoted"] += 2
     text = Metrics(world([], model=state).parts).text().decode()
     assert (
-        f'streamer_model_info{{backend="numpy",model_version="{REF.version}",role="champion",stream="s"}} 1.0' in text
+        f'streamer_model_info{{backend="numpy",model_version="{REF.version}",role="champion",stream="s"}} 1.0'
+        in text
     )
     assert 'model_version="c",role="challenger"' in text
     assert "streamer_model_trained_timestamp_seconds 1.5e+09" in text
@@ -124,7 +146,8 @@ def test_metrics_tell_the_models_at_work() -> None:
 def test_a_model_that_is_refused_is_told_in_readyz_and_nothing_is_unready() -> None:
     state = ModelState(REF, problem="v9: its outputs stray")
     checks = {
-        check.name: check for check in Health(world([], model=state).parts, Phase("running"), lambda: 0.0).ready()
+        check.name: check
+        for check in Health(world([], model=state).parts, Phase("running"), lambda: 0.0).ready()
     }
     assert checks["model"].ok
     assert "v9" in checks["model"].detail

@@ -19,7 +19,7 @@ BOUNDS = Section()
 
 def after(
     opened: int = 10, unsure: int = 0, event_us: float = 100, events: int = 10_000, size: int = 100
-) -> JudgedCounts:  # fmt: skip
+) -> JudgedCounts:
     stats = StreamStats()
     for _ in range(events // size):
         stats.judged(size, size * event_us / 1e6)
@@ -78,7 +78,13 @@ def test_each_bound_that_breaks_is_named(worse: JudgedCounts, why: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "fine", [after(opened=45), after(unsure=20), after(event_us=299), after(opened=5, event_us=900, events=400)]
+    "fine",
+    [
+        after(opened=45),
+        after(unsure=20),
+        after(event_us=299),
+        after(opened=5, event_us=900, events=400),
+    ],
 )
 def test_up_to_its_bound_nothing_breaks(fine: JudgedCounts) -> None:
     assert breach(BEFORE, fine, BOUNDS) is None
@@ -86,9 +92,13 @@ def test_up_to_its_bound_nothing_breaks(fine: JudgedCounts) -> None:
 
 def test_small_batches_are_not_held_against_large_ones() -> None:
     assert breach(after(size=2000), after(event_us=900, size=60), BOUNDS) is None
-    both = JudgedCounts(20_000, 20, paces=after(size=2000).paces + after(event_us=800, size=60).paces)
+    both = JudgedCounts(
+        20_000, 20, paces=after(size=2000).paces + after(event_us=800, size=60).paces
+    )
     assert breach(both, after(event_us=900, size=60), BOUNDS) is None
-    assert "an event takes 900 us, 100 us before" in str(breach(both, after(event_us=900, size=2000), BOUNDS))
+    assert "an event takes 900 us, 100 us before" in str(
+        breach(both, after(event_us=900, size=2000), BOUNDS)
+    )
 
 
 def test_a_rate_that_is_not_known_yet_is_the_promised_one() -> None:
@@ -101,14 +111,18 @@ BATCHES = st.lists(st.tuples(st.integers(1, 10**5), st.floats(0, 10)), max_size=
 
 
 @given(st.integers(500, 10**6), st.integers(0, 1000), BATCHES)
-def test_better_is_never_a_breach(events: int, opened: int, batches: list[tuple[int, float]]) -> None:
+def test_better_is_never_a_breach(
+    events: int, opened: int, batches: list[tuple[int, float]]
+) -> None:
     slow, fast = StreamStats(), StreamStats()
     for size, took_s in batches:
         slow.judged(size, took_s)
         fast.judged(size, took_s / 2)
     assert (
         breach(
-            JudgedCounts(events, opened, paces=slow.paces), JudgedCounts(events, opened // 2, paces=fast.paces), BOUNDS
+            JudgedCounts(events, opened, paces=slow.paces),
+            JudgedCounts(events, opened // 2, paces=fast.paces),
+            BOUNDS,
         )
         is None
     )

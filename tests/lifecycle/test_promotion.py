@@ -25,7 +25,9 @@ def registry(tmp_path: Path) -> DirectoryRegistry:
     return opened
 
 
-def test_what_is_promoted_is_champion_and_the_one_before_is_previous(registry: DirectoryRegistry) -> None:
+def test_what_is_promoted_is_champion_and_the_one_before_is_previous(
+    registry: DirectoryRegistry,
+) -> None:
     assert champion(registry) == PRETRAINED
     assert promote(registry, "v1", "first")
     assert registry.aliases() == {"champion": "v1", "edge": "v1-edge"}
@@ -36,7 +38,9 @@ def test_what_is_promoted_is_champion_and_the_one_before_is_previous(registry: D
     assert [move.why for move in registry.moves()] == ["first", "try", "better"]
 
 
-def test_who_is_champion_already_may_be_promoted_and_nothing_moves(registry: DirectoryRegistry) -> None:
+def test_who_is_champion_already_may_be_promoted_and_nothing_moves(
+    registry: DirectoryRegistry,
+) -> None:
     promote(registry, "v1", "first")
     promote(registry, "v2", "second")
     assert promote(registry, "v2", "again")
@@ -109,7 +113,11 @@ def test_nothing_that_an_alias_needs_is_pruned_and_never_the_newest(
     promote(registry, "v1", "first")
     gone = prunable(registry, keep)
     assert not set(gone) & {"v1", "v1-edge"}
-    assert gone == {0: ["v2", "v2-edge", "v3", "v4"], 1: ["v2", "v2-edge", "v3"], 2: ["v2", "v2-edge"]}.get(keep, [])
+    assert gone == {
+        0: ["v2", "v2-edge", "v3", "v4"],
+        1: ["v2", "v2-edge", "v3"],
+        2: ["v2", "v2-edge"],
+    }.get(keep, [])
     for version in gone:
         registry.remove(version)
     assert promotion.champion(registry).name == "v1"

@@ -1,4 +1,6 @@
-"""One training from beginning to end; the trainer itself is a quick stand-in that runs as a real process."""
+"""One training from beginning to end; the trainer itself is a quick stand-in that runs as a real
+process.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,15 @@ from streamer.connect.storage.training_lock import FileTurns, RedisTurns, Traini
 from streamer.errors import InputError, StoreError, StreamerError, UntrustedBundle
 from streamer.journal import Incident, Label, LabelKind
 from streamer.lifecycle.evaluation import last_attempt
-from streamer.lifecycle.retrain_job import BUSY, NOT_DUE, PUBLISHED, REFUSED, STOPPED, Job, manifest_of
+from streamer.lifecycle.retrain_job import (
+    BUSY,
+    NOT_DUE,
+    PUBLISHED,
+    REFUSED,
+    STOPPED,
+    Job,
+    manifest_of,
+)
 from streamer.protocols import Registry
 from tests.integration.redises import section
 from tests.servers.child import wait_until
@@ -46,17 +56,24 @@ def rows(path: Path, *, constant: bool = False, count: int = ROWS) -> Path:
     return path
 
 
-def configured(folder: Path, data: Path, *, model: Mapping[str, Any] | None = None, **retrain: Any) -> Config:
-    return config_from({
-        "version": 1,
-        "streams": [{
-            "name": "plant", "source": {"kind": "file", "path": str(data)},
-            "fields": {"entity": "machine", "time": "time", "channels": ["rms"]},
-        }],
-        "model": {"registry": str(folder / "registry"), **(model or {})},
-        "retrain": {"min_rows": 1000, "reports": str(folder / "reports"), **retrain},
-        "drift": {"window": "1h"},
-    })  # fmt: skip
+def configured(
+    folder: Path, data: Path, *, model: Mapping[str, Any] | None = None, **retrain: Any
+) -> Config:
+    return config_from(
+        {
+            "version": 1,
+            "streams": [
+                {
+                    "name": "plant",
+                    "source": {"kind": "file", "path": str(data)},
+                    "fields": {"entity": "machine", "time": "time", "channels": ["rms"]},
+                }
+            ],
+            "model": {"registry": str(folder / "registry"), **(model or {})},
+            "retrain": {"min_rows": 1000, "reports": str(folder / "reports"), **retrain},
+            "drift": {"window": "1h"},
+        }
+    )
 
 
 @pytest.fixture
@@ -88,26 +105,36 @@ def trainer(monkeypatch: pytest.MonkeyPatch, how: str, **env: str) -> None:
         monkeypatch.setenv(name, value)
 
 
-def test_a_training_publishes_a_challenger_that_knows_its_origin(config: Config, registry: Registry) -> None:
+def test_a_training_publishes_a_challenger_that_knows_its_origin(
+    config: Config, registry: Registry
+) -> None:
     heard: list[Mapping[str, Any]] = []
     result = job(config, registry, hear=heard.append, clock=lambda: 1_800_000_000.0).run()
     assert (result.outcome, result.cause) == (PUBLISHED, "schedule")
     assert registry.aliases() == {"challenger": result.version}
     training = manifest_of(registry.path("challenger"))["training"]
-    assert (training["parent"], training["cause"], training["rows"]) == ("starter-1", "schedule", 2 * ROWS)
+    assert (training["parent"], training["cause"], training["rows"]) == (
+        "starter-1",
+        "schedule",
+        2 * ROWS,
+    )
     assert training["created_at"] == "2027-01-15T08:00:00Z"
     assert training["span"] == [START_S, START_S + 10 * (ROWS - 1)]
     assert [event["event"] for event in heard] == ["started"]
 
 
-def test_the_profile_of_what_was_learnt_travels_with_the_model(config: Config, registry: Registry) -> None:
+def test_the_profile_of_what_was_learnt_travels_with_the_model(
+    config: Config, registry: Registry
+) -> None:
     job(config, registry).run()
     profile = manifest_of(registry.path("challenger"))["training"]["profiles"]["plant"]
     assert sorted(profile["units"]) == ["a", "b"]
     assert np.sum(profile["counts"]) == 2 * ROWS
 
 
-def test_after_a_training_nothing_is_due_until_the_next_slot(config: Config, registry: Registry) -> None:
+def test_after_a_training_nothing_is_due_until_the_next_slot(
+    config: Config, registry: Registry
+) -> None:
     now = [START_S]
     assert job(config, registry, clock=lambda: now[0]).run().outcome == PUBLISHED
     now[0] += 60
@@ -122,7 +149,9 @@ def test_a_cause_that_was_found_elsewhere_needs_no_slot(config: Config, registry
     now = [START_S]
     job(config, registry, clock=lambda: now[0]).run()
     now[0] += 60
-    result = job(config, registry, clock=lambda: now[0]).run(cause="drift", why="drift: input:rms 0.50")
+    result = job(config, registry, clock=lambda: now[0]).run(
+        cause="drift", why="drift: input:rms 0.50"
+    )
     assert result.outcome == PUBLISHED
     assert manifest_of(registry.path("challenger"))["training"]["why"] == "drift: input:rms 0.50"
 
@@ -133,7 +162,9 @@ def test_a_look_changes_nothing(config: Config, registry: Registry) -> None:
     assert (registry.versions(), last_attempt(one.turns)) == ([], None)
 
 
-def test_too_few_rows_are_no_training_whatever_the_cause_unless_somebody_asks(tmp_path: Path, data: Path) -> None:
+def test_too_few_rows_are_no_training_whatever_the_cause_unless_somebody_asks(
+    tmp_path: Path, data: Path
+) -> None:
     config = configured(tmp_path, data, min_rows=5000)
     registry = open_registry(config, create=True)
     assert registry is not None
@@ -142,7 +173,10 @@ def test_too_few_rows_are_no_training_whatever_the_cause_unless_somebody_asks(tm
     assert "history holds 2400 of 5000 rows" in result.words
     found_by_the_daemon = job(config, registry).run(cause="drift", why="drift: input:rms 0.50")
     assert (found_by_the_daemon.outcome, registry.versions()) == (NOT_DUE, [])
-    assert found_by_the_daemon.words == "not due: drift: input:rms 0.50, but history holds 2400 of 5000 rows"
+    assert (
+        found_by_the_daemon.words
+        == "not due: drift: input:rms 0.50, but history holds 2400 of 5000 rows"
+    )
     assert job(config, registry).run(cause="request").outcome == PUBLISHED
 
 
@@ -186,10 +220,18 @@ def test_a_failed_training_says_why_and_changes_nothing(
 
 @pytest.mark.parametrize(
     ("how", "limits", "problem"),
-    [("eat", {"memory": "1GiB"}, "MemoryError"), ("sleep", {"time": "10s"}, "ended after 1. s, its limit")],
+    [
+        ("eat", {"memory": "1GiB"}, "MemoryError"),
+        ("sleep", {"time": "10s"}, "ended after 1. s, its limit"),
+    ],
 )
 def test_a_training_that_wants_too_much_is_ended(
-    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, how: str, limits: dict[str, str], problem: str
+    tmp_path: Path,
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
+    limits: dict[str, str],
+    problem: str,
 ) -> None:
     trainer(monkeypatch, how)
     config = configured(tmp_path, data, limits=limits)
@@ -215,7 +257,9 @@ def test_what_nobody_judged_and_what_is_confirmed_is_not_learnt_and_what_is_call
     config: Config, registry: Registry
 ) -> None:
     journal = SqliteJournal(None)
-    journal.record([Incident("i1", "plant", "a", START_S + 8000, None, "warning", 1.5, "", "t", 0, -1, -1)])
+    journal.record(
+        [Incident("i1", "plant", "a", START_S + 8000, None, "warning", 1.5, "", "t", 0, -1, -1)]
+    )
     for kind, at in ((LabelKind.CONFIRMED, 7000), (LabelKind.FALSE_ALARM, 7500)):
         journal.label(Label(kind, "plant", "b", START_S + at, START_S + at + 95))
     job(config, registry, journal=journal).run()
@@ -224,7 +268,8 @@ def test_what_nobody_judged_and_what_is_confirmed_is_not_learnt_and_what_is_call
     assert seen["labels"] == [{"start_s": START_S + 7000, "end_s": START_S + 7095, "entity": "b"}]
 
 
-# -- whom it trusts --------------------------------------------------------------------------------------------------
+# -- whom it trusts
+# --------------------------------------------------------------------------------------------------
 @pytest.fixture
 def strict(tmp_path: Path, data: Path) -> Config:
     """Every model must be signed, and what is trained here will be."""
@@ -237,11 +282,18 @@ def aliased(registry: Registry, alias: str, directory: Path, key: Path | None = 
     """The starter under another name, published and named; signed where there is a key."""
     found = artifact.load(artifact.PRETRAINED)
     artifact.save(
-        directory, version="v1", spec=found.spec, weights=found.weights, calibration=found.calibration,
-        parts={name: blob for name, blob in found.parts.items() if name != artifact.WEIGHTS}, training={},
-    )  # fmt: skip
+        directory,
+        version="v1",
+        spec=found.spec,
+        weights=found.weights,
+        calibration=found.calibration,
+        parts={name: blob for name, blob in found.parts.items() if name != artifact.WEIGHTS},
+        training={},
+    )
     if key is not None:
-        (directory / artifact.SIGNATURE).write_bytes(signing.sign((directory / artifact.MANIFEST).read_bytes(), key))
+        (directory / artifact.SIGNATURE).write_bytes(
+            signing.sign((directory / artifact.MANIFEST).read_bytes(), key)
+        )
     registry.move({alias: registry.publish(directory)})
     return "v1"
 
@@ -251,15 +303,21 @@ def test_a_champion_that_nobody_trusts_is_neither_learnt_from_nor_evaluated(
     strict: Config, registry: Registry, tmp_path: Path, what: Callable[[Job], object]
 ) -> None:
     champion = aliased(registry, "champion", tmp_path / "b")
-    with pytest.raises(UntrustedBundle, match=r"is not signed, and model\.require_signature is set; sign it with"):
+    with pytest.raises(
+        UntrustedBundle, match=r"is not signed, and model\.require_signature is set; sign it with"
+    ):
         what(job(strict, registry))
     assert (registry.versions(), registry.aliases()) == ([champion], {"champion": champion})
 
 
-def test_what_a_trusted_champion_learnt_is_signed(strict: Config, registry: Registry, tmp_path: Path) -> None:
+def test_what_a_trusted_champion_learnt_is_signed(
+    strict: Config, registry: Registry, tmp_path: Path
+) -> None:
     champion = aliased(registry, "champion", tmp_path / "b", tmp_path / "key.pem")
     assert job(strict, registry).run().outcome == PUBLISHED
-    made = artifact.load(registry.path("challenger"), signing.trust_of(strict.model.keys, required=True))
+    made = artifact.load(
+        registry.path("challenger"), signing.trust_of(strict.model.keys, required=True)
+    )
     assert made.manifest["training"]["parent"] == champion
 
 
@@ -284,7 +342,8 @@ def test_a_student_starts_from_a_twin_that_is_trusted_and_from_no_other(
     assert (seen["edge"] is not None) == signed
 
 
-# -- one at a time ----------------------------------------------------------------------------------------------------
+# -- one at a time
+# ----------------------------------------------------------------------------------------------------
 def together(config: Config, turns: list[TrainingLock], count: int) -> list[str]:
     def run(number: int) -> str:
         registry = open_registry(config, create=True)
@@ -296,7 +355,9 @@ def together(config: Config, turns: list[TrainingLock], count: int) -> list[str]
         return sorted(pool.map(run, range(count)))
 
 
-def test_of_many_that_start_together_on_one_machine_one_trains(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_many_that_start_together_on_one_machine_one_trains(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trainer(monkeypatch, "sleep", TRAINER_S="2")
     turns: list[TrainingLock] = [open_turns(config) for _ in range(3)]
     assert together(config, turns, 3) == [BUSY, BUSY, PUBLISHED]
@@ -315,7 +376,10 @@ def test_of_many_that_share_a_redis_one_trains(
 
 @pytest.mark.needs_redis
 def test_who_was_overtaken_publishes_no_challenger(
-    config: Config, registry: Registry, redis_server: RedisServer | RunningRedis, monkeypatch: pytest.MonkeyPatch
+    config: Config,
+    registry: Registry,
+    redis_server: RedisServer | RunningRedis,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     trainer(monkeypatch, "sleep", TRAINER_S="2")
     shared = section(redis_server.url)

@@ -1,4 +1,6 @@
-"""The daemon's side of a training: when it starts one, what it hands over, what it makes of its end."""
+"""The daemon's side of a training: when it starts one, what it hands over, what it makes of its
+end.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,10 @@ from streamer.lifecycle.subprocess_runner import Limits
 from tests.runtime.world import Hands
 
 PLAN = RetrainPlan(every_s=86_400, jitter_s=0, rest_s=3600, staleness_s=7 * 86_400, min_rows=1)
-ENDED = "import json, sys\nsys.stderr.write(json.dumps({'event': 'retrain_ended', 'outcome': %r, 'words': 'so be it'}))"
+ENDED = (
+    "import json, sys\nsys.stderr.write(json.dumps({'event': 'retrain_ended', 'outcome': %r, "
+    "'words': 'so be it'}))"
+)
 TELLS = "import json, pathlib, sys\npathlib.Path(sys.argv[1]).write_text(json.dumps(sys.argv[2:]))"
 
 
@@ -34,10 +39,16 @@ def clock() -> Hands:
 
 
 def retrainer(
-    folder: Path, clock: Hands, source: str, *more: str, drift: Callable[[], str | None] = lambda: None, **given: Any
+    folder: Path,
+    clock: Hands,
+    source: str,
+    *more: str,
+    drift: Callable[[], str | None] = lambda: None,
+    **given: Any,
 ) -> Retrainer:
     opened = Opened(
-        lambda: DirectoryRegistry(folder / "registry", create=True), lambda: FileTurns(folder / "registry" / ".retrain")
+        lambda: DirectoryRegistry(folder / "registry", create=True),
+        lambda: FileTurns(folder / "registry" / ".retrain"),
     )
     command = (sys.executable, "-c", source, *more)
     given = {"recorders": {}, **given}
@@ -62,7 +73,12 @@ def test_drift_starts_one_at_once_and_names_it(tmp_path: Path, clock: Hands) -> 
     told = tmp_path / "told.json"
     one = retrainer(tmp_path, clock, TELLS, str(told), drift=lambda: "plant input:rms 0.50")
     one.turn()
-    assert json.loads(told.read_text()) == ["--cause", "drift", "--why", "drift: plant input:rms 0.50"]
+    assert json.loads(told.read_text()) == [
+        "--cause",
+        "drift",
+        "--why",
+        "drift: plant input:rms 0.50",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +92,9 @@ def test_drift_starts_one_at_once_and_names_it(tmp_path: Path, clock: Hands) -> 
         (ENDED % "not_due", "not_due"),
     ],
 )
-def test_every_end_is_counted_as_what_it_was(tmp_path: Path, clock: Hands, source: str, outcome: str) -> None:
+def test_every_end_is_counted_as_what_it_was(
+    tmp_path: Path, clock: Hands, source: str, outcome: str
+) -> None:
     one = retrainer(tmp_path, clock, source, drift=lambda: "x")
     one.turn()
     assert counted(one) == {outcome: 1}
@@ -93,7 +111,9 @@ def test_after_a_failure_it_rests(tmp_path: Path, clock: Hands) -> None:
     assert counted(one) == {"failed": 2}
 
 
-def test_a_registry_that_cannot_be_used_is_a_failure_that_is_told(tmp_path: Path, clock: Hands) -> None:
+def test_a_registry_that_cannot_be_used_is_a_failure_that_is_told(
+    tmp_path: Path, clock: Hands
+) -> None:
     (tmp_path / "registry").write_text("no folder")
     one = retrainer(tmp_path, clock, ENDED % "published")
     one.turn()
@@ -101,7 +121,9 @@ def test_a_registry_that_cannot_be_used_is_a_failure_that_is_told(tmp_path: Path
     assert "registry" in one.told
 
 
-def test_a_stop_ends_the_training_within_the_time_that_a_drain_leaves(tmp_path: Path, clock: Hands) -> None:
+def test_a_stop_ends_the_training_within_the_time_that_a_drain_leaves(
+    tmp_path: Path, clock: Hands
+) -> None:
     started = tmp_path / "started"
     source = f"import pathlib, time; pathlib.Path({str(started)!r}).touch(); time.sleep(60)"
     one, stop = retrainer(tmp_path, clock, source, drift=lambda: "x"), threading.Event()
@@ -121,7 +143,14 @@ def batch(first: int, count: int) -> EventBatch:
     offset = np.arange(first, first + count)
     entity = (offset % 2).astype(np.int32)[:, None]
     return EventBatch(
-        "s", "t", 0, ("a", "b"), entity, offset.astype(np.float64), offset.astype(np.float32)[:, None], offset
+        "s",
+        "t",
+        0,
+        ("a", "b"),
+        entity,
+        offset.astype(np.float64),
+        offset.astype(np.float32)[:, None],
+        offset,
     )
 
 
@@ -130,10 +159,16 @@ def test_recorded_rows_are_handed_over_whole_and_in_order(tmp_path: Path, clock:
     for first in range(0, 400, 100):
         kept.see(batch(first, 100))
     copied = tmp_path / "copy.npz"
-    source = f"import shutil, sys; shutil.copy(sys.argv[sys.argv.index('--recorded') + 1], {str(copied)!r})"
+    source = (
+        f"import shutil, sys; shutil.copy(sys.argv[sys.argv.index('--recorded') + 1], "
+        f"{str(copied)!r})"
+    )
     retrainer(tmp_path, clock, source, drift=lambda: "x", recorders={"s": kept}).turn()
     series = row_recorder.read(copied)["s"]
-    assert [(one.stream, one.entity, len(one)) for one in series] == [("s", "a", 200), ("s", "b", 200)]
+    assert [(one.stream, one.entity, len(one)) for one in series] == [
+        ("s", "a", 200),
+        ("s", "b", 200),
+    ]
     assert series[1].values[:, 0].tolist() == list(range(1, 400, 2))
 
 
@@ -147,5 +182,12 @@ def test_a_recorder_keeps_the_newest_rows_and_not_many_more() -> None:
 
 def test_the_command_is_that_of_the_daemons_own_configuration(tmp_path: Path) -> None:
     words = command_of(Path("c.yaml"), ("retrain.every=1h",))
-    assert words[1:7] == ("-P", "-m", "streamer.cli", "retrain", "-c", str(Path("c.yaml").resolve()))
+    assert words[1:7] == (
+        "-P",
+        "-m",
+        "streamer.cli",
+        "retrain",
+        "-c",
+        str(Path("c.yaml").resolve()),
+    )
     assert words[7:9] == ("--set", "retrain.every=1h")

@@ -1,4 +1,6 @@
-"""When a training is due: the laws of the schedule, drawn by Hypothesis, and the days on which clocks change."""
+"""When a training is due: the laws of the schedule, drawn by Hypothesis, and the days on which
+clocks change.
+"""
 
 from __future__ import annotations
 
@@ -22,16 +24,27 @@ BERLIN = replace(DAILY, cron="30 2 * * *", zone="Europe/Berlin")
 
 times = st.floats(1.6e9, 2.0e9)
 names = st.text(min_size=1, max_size=12)
-crons = st.sampled_from(["30 3 * * *", "*/20 * * * *", "0 0 1 * *", "15 2 * * 7", "0 12 29 2 *", "5 */6 * * *"])
-zones = st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata"])
+crons = st.sampled_from(
+    ["30 3 * * *", "*/20 * * * *", "0 0 1 * *", "15 2 * * 7", "0 12 29 2 *", "5 */6 * * *"]
+)
+zones = st.sampled_from(
+    ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata"]
+)
 periodic = st.builds(
     lambda every, share, name: replace(DAILY, every_s=every, jitter_s=share * every, name=name),
-    st.floats(60, 30 * DAY_S), st.floats(0, 0.9), names,
-)  # fmt: skip
+    st.floats(60, 30 * DAY_S),
+    st.floats(0, 0.9),
+    names,
+)
 by_cron = st.builds(
-    lambda cron, zone, jitter, name: replace(DAILY, cron=cron, zone=zone, jitter_s=jitter, name=name),
-    crons, zones, st.floats(0, 3600), names,
-)  # fmt: skip
+    lambda cron, zone, jitter, name: replace(
+        DAILY, cron=cron, zone=zone, jitter_s=jitter, name=name
+    ),
+    crons,
+    zones,
+    st.floats(0, 3600),
+    names,
+)
 plans = periodic | by_cron
 
 
@@ -53,7 +66,9 @@ def test_slots_lie_ahead_and_in_order(plan: RetrainPlan, after_s: float) -> None
 
 
 @given(plans, times, st.floats(0, 1))
-def test_no_slot_lies_between_a_moment_and_its_next_slot(plan: RetrainPlan, after_s: float, share: float) -> None:
+def test_no_slot_lies_between_a_moment_and_its_next_slot(
+    plan: RetrainPlan, after_s: float, share: float
+) -> None:
     slot_s = next_slot(plan, after_s)
     between_s = after_s + share * (slot_s - after_s)
     if between_s < slot_s - 1e-3:
@@ -62,15 +77,24 @@ def test_no_slot_lies_between_a_moment_and_its_next_slot(plan: RetrainPlan, afte
 
 @given(periodic, times)
 def test_periodic_slots_lie_their_period_apart(plan: RetrainPlan, after_s: float) -> None:
-    assert [b - a for a, b in pairwise(slots(plan, after_s, 5))] == pytest.approx([plan.every_s] * 4, abs=1e-3)
+    assert [b - a for a, b in pairwise(slots(plan, after_s, 5))] == pytest.approx(
+        [plan.every_s] * 4, abs=1e-3
+    )
 
 
 @pytest.mark.parametrize(
     ("section", "jitter_s"),
-    [({"every": "2m"}, 120), ({"every": "10m"}, 600), ({"every": "24h"}, 600), ({"cron": "*/5 * * * *"}, 600),
-     ({"every": "10m", "jitter": "9m"}, 540)],
-)  # fmt: skip
-def test_a_jitter_that_nobody_set_is_no_longer_than_the_period(section: dict[str, str], jitter_s: float) -> None:
+    [
+        ({"every": "2m"}, 120),
+        ({"every": "10m"}, 600),
+        ({"every": "24h"}, 600),
+        ({"cron": "*/5 * * * *"}, 600),
+        ({"every": "10m", "jitter": "9m"}, 540),
+    ],
+)
+def test_a_jitter_that_nobody_set_is_no_longer_than_the_period(
+    section: dict[str, str], jitter_s: float
+) -> None:
     wanted = Retrain.model_validate(section | {"evaluate": section})
     evaluation = evaluation_of(wanted, "p")
     assert evaluation is not None
@@ -78,7 +102,9 @@ def test_a_jitter_that_nobody_set_is_no_longer_than_the_period(section: dict[str
 
 
 @given(plans, names)
-def test_a_shift_is_the_deployments_own_and_stays_within_the_jitter(plan: RetrainPlan, other: str) -> None:
+def test_a_shift_is_the_deployments_own_and_stays_within_the_jitter(
+    plan: RetrainPlan, other: str
+) -> None:
     assert 0 <= plan.shift_s <= plan.jitter_s
     assert plan.shift_s == replace(plan, rest_s=1.0).shift_s
     if plan.jitter_s > 1 and other != plan.name:
@@ -93,14 +119,18 @@ def test_a_training_that_just_began_is_never_due_by_the_schedule(
 
 
 @given(plans, times, st.floats(0, 100 * DAY_S))
-def test_what_is_due_stays_due_until_a_training_begins(plan: RetrainPlan, last_s: float, later_s: float) -> None:
+def test_what_is_due_stays_due_until_a_training_begins(
+    plan: RetrainPlan, last_s: float, later_s: float
+) -> None:
     slot_s = next_slot(plan, last_s)
     assert judge(plan, Known(slot_s + later_s, last_s=last_s)).due
     assert not judge(plan, Known(slot_s + later_s, last_s=slot_s + later_s)).due
 
 
 @given(plans, times, st.floats(0, 365 * DAY_S))
-def test_missed_slots_are_made_good_by_one_training(plan: RetrainPlan, last_s: float, away_s: float) -> None:
+def test_missed_slots_are_made_good_by_one_training(
+    plan: RetrainPlan, last_s: float, away_s: float
+) -> None:
     now_s = last_s + away_s
     due = judge(plan, Known(now_s, last_s=last_s))
     assert due.due == (next_slot(plan, last_s) <= now_s)
@@ -109,7 +139,9 @@ def test_missed_slots_are_made_good_by_one_training(plan: RetrainPlan, last_s: f
 
 
 @given(plans, times, st.integers(0, 99), st.sampled_from([None, "input:temp 0.4"]))
-def test_nothing_is_due_with_too_few_rows(plan: RetrainPlan, now_s: float, rows: int, drift: str | None) -> None:
+def test_nothing_is_due_with_too_few_rows(
+    plan: RetrainPlan, now_s: float, rows: int, drift: str | None
+) -> None:
     verdict = judge(plan, Known(now_s, last_s=now_s - 9 * 366 * DAY_S, rows=rows, drift=drift))
     assert not verdict.due
     assert f"history holds {rows} of 100 rows" in verdict.why
@@ -158,7 +190,9 @@ def test_a_clock_that_was_set_back_does_not_stop_the_schedule() -> None:
 def test_a_time_that_summer_time_leaves_out_comes_right_after_it() -> None:
     before = at("2026-03-28T12:00")
     first, second = slots(BERLIN, before, 2)
-    assert datetime.fromtimestamp(first, UTC).isoformat() == "2026-03-29T01:00:00+00:00"  # 03:00 summer time
+    assert (
+        datetime.fromtimestamp(first, UTC).isoformat() == "2026-03-29T01:00:00+00:00"
+    )  # 03:00 summer time
     assert second == at("2026-03-30T02:30")
 
 
@@ -171,6 +205,13 @@ def test_a_time_that_comes_twice_counts_once() -> None:
 
 
 def test_a_plan_is_read_from_its_section() -> None:
-    section = Retrain.model_validate({"cron": "30 3 * * *", "timezone": "Europe/Berlin", "staleness": "2d"})
+    section = Retrain.model_validate(
+        {"cron": "30 3 * * *", "timezone": "Europe/Berlin", "staleness": "2d"}
+    )
     plan = plan_of(section, "plant")
-    assert (plan.cron, plan.zone, plan.staleness_s, plan.name) == ("30 3 * * *", "Europe/Berlin", 2 * DAY_S, "plant")
+    assert (plan.cron, plan.zone, plan.staleness_s, plan.name) == (
+        "30 3 * * *",
+        "Europe/Berlin",
+        2 * DAY_S,
+        "plant",
+    )

@@ -81,7 +81,9 @@ def test_a_share_into_which_nobody_falls_is_raised(known_first: bool) -> None:
 
 @pytest.mark.parametrize("share", [1.0, 0.5])
 def test_an_equal_challenger_is_not_slow_whatever_its_share_is(share: float) -> None:
-    """A batch takes the same time whatever it holds, as small batches do: the clock ticks at every look."""
+    """A batch takes the same time whatever it holds, as small batches do: the clock ticks at every
+    look.
+    """
     ticks = itertools.count()
     room = Room(clock=lambda: 1e-3 * next(ticks))
     shadow = seated(room, share=share)
@@ -99,12 +101,18 @@ def test_a_challenger_that_went_leaves_nothing_behind() -> None:
     assert room.current.state.challenger is not None
     room.shadow_slot.offer(None)
     room.scorer.turn()
-    left: list[object] = [room.line.audience, room.current.state.challenger, room.shadow_slot.report]
+    left: list[object] = [
+        room.line.audience,
+        room.current.state.challenger,
+        room.shadow_slot.report,
+    ]
     assert left == [None, None, None]
 
 
 def shares(waiting: int, entities: int) -> list[float]:
-    """Of a challenger in 15 s in which so many batches wait after each turn: the mailbox holds four."""
+    """Of a challenger in 15 s in which so many batches wait after each turn: the mailbox holds
+    four.
+    """
     now = [0.0]
     room = Room(clock=lambda: now[0])
     shadow = seated(room)
@@ -144,10 +152,13 @@ def test_a_partition_that_goes_takes_its_twins_along() -> None:
     assert len(shadow._twins) == 1
 
 
-# -- pairs ------------------------------------------------------------------------------------------------------------
+# -- pairs
+# ------------------------------------------------------------------------------------------------------------
 def told(entity: str, event: str, second: int) -> Alert:
     at = f"2026-01-01T00:00:{second:02d}Z"
-    return replace(alert_at(second), entity=entity, incident_key=f"s:{entity}", event=event, detected_at=at)
+    return replace(
+        alert_at(second), entity=entity, incident_key=f"s:{entity}", event=event, detected_at=at
+    )
 
 
 @pytest.mark.parametrize(
@@ -157,12 +168,22 @@ def told(entity: str, event: str, second: int) -> Alert:
         ([("p", "opened", 3)], [("p", "opened", 1)], 1, 0, 0),
         ([("p", "opened", 1), ("p", "resolved", 2)], [("p", "opened", 3)], 0, 1, 1),
         ([("p", "opened", 1)], [("q", "opened", 1)], 0, 1, 1),
-        ([("p", "opened", 1)], [("p", "opened", 2), ("p", "resolved", 3), ("p", "opened", 4)], 1, 1, 0),
+        (
+            [("p", "opened", 1)],
+            [("p", "opened", 2), ("p", "resolved", 3), ("p", "opened", 4)],
+            1,
+            1,
+            0,
+        ),
         ([("p", "opened", 2), ("p", "resolved", 2)], [("p", "opened", 2)], 1, 0, 0),
     ],
 )
 def test_incidents_are_the_same_if_they_overlap(
-    champion: list[tuple[str, str, int]], challenger: list[tuple[str, str, int]], same: int, extra: int, lost: int
+    champion: list[tuple[str, str, int]],
+    challenger: list[tuple[str, str, int]],
+    same: int,
+    extra: int,
+    lost: int,
 ) -> None:
     pairs = Pairs()
     pairs.hear([told(*one) for one in champion], [told(*one) for one in challenger])
@@ -171,13 +192,20 @@ def test_incidents_are_the_same_if_they_overlap(
 
 def test_outcomes_are_told_by_what_people_said() -> None:
     pairs = Pairs()
-    pairs.hear([told("p", "opened", 1), told("q", "opened", 1)], [told("p", "opened", 2), told("r", "opened", 3)])
+    pairs.hear(
+        [told("p", "opened", 1), told("q", "opened", 1)],
+        [told("p", "opened", 2), told("r", "opened", 3)],
+    )
     said = {"p": "confirmed", "q": "confirmed", "r": "false_alarm"}
     by_label = pairs.by_label(lambda incident: said.get(incident.entity))
     assert by_label == {"confirmed": {"same": 1, "lost": 1}, "false_alarm": {"extra": 1}}
 
 
-@given(st.lists(st.tuples(st.floats(0, 50, width=32), st.floats(0, 50, width=32)), min_size=3, max_size=60))
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 50, width=32), st.floats(0, 50, width=32)), min_size=3, max_size=60
+    )
+)
 def test_the_correlation_in_pieces_is_that_of_the_whole(rows: list[tuple[float, float]]) -> None:
     a, b = np.array(rows, np.float32).T
     whole, cut = Agreement(), Agreement()
@@ -190,7 +218,8 @@ def test_the_correlation_in_pieces_is_that_of_the_whole(rows: list[tuple[float, 
         assert whole.correlation == pytest.approx(want, abs=1e-4)
 
 
-# -- the verdict ------------------------------------------------------------------------------------------------------
+# -- the verdict
+# ------------------------------------------------------------------------------------------------------
 def report(champion: int = 10, challenger: int = 10, **more: float) -> Report:
     made = Report("c", events=10_000)
     made.pairs.opened = [champion, challenger]
@@ -203,7 +232,9 @@ def report(champion: int = 10, challenger: int = 10, **more: float) -> Report:
 def missing(confirmed: int) -> Report:
     """Of incidents that people confirmed, so many were the champion's alone."""
     made = report()
-    made.pairs.incidents.extend(OpenedIncident(CHAMPION, "s", "e", "2026-01-31T12:00:00Z") for _ in range(confirmed))
+    made.pairs.incidents.extend(
+        OpenedIncident(CHAMPION, "s", "e", "2026-01-31T12:00:00Z") for _ in range(confirmed)
+    )
     made.label_of = lambda incident: "confirmed"
     return made
 
@@ -226,7 +257,9 @@ def test_fewer_incidents_are_no_objection() -> None:
         (0, 12, 0, True),
     ],
 )
-def test_who_surely_opens_more_incidents_is_no_better(champion: int, challenger: int, same: int, surely: bool) -> None:
+def test_who_surely_opens_more_incidents_is_no_better(
+    champion: int, challenger: int, same: int, surely: bool
+) -> None:
     made = report(champion, challenger)
     made.pairs.same = same
     assert (objection(made, BOUNDS, PROMISED) is not None) == surely

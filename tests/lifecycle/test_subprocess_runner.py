@@ -15,10 +15,14 @@ from tests.servers.child import wait_until
 MIB = 2**20
 SMALL = Limits(20.0, 200 * MIB, nice=5)
 EATER = "held = []\nwhile True:\n    held.append(bytearray(8 << 20))"
-FOREVER = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: time.sleep(1)"
+FOREVER = (
+    "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: time.sleep(1)"
+)
 
 
-def child(source: str, limits: Limits = SMALL, *, stop: Any = lambda: False) -> tuple[Ended, list[Mapping[str, Any]]]:
+def child(
+    source: str, limits: Limits = SMALL, *, stop: Any = lambda: False
+) -> tuple[Ended, list[Mapping[str, Any]]]:
     heard: list[Mapping[str, Any]] = []
     ended = run([sys.executable, "-c", source], limits, stop=stop, hear=heard.append)
     return ended, heard
@@ -67,7 +71,10 @@ def test_processor_time_has_a_limit_of_the_kernels_own() -> None:
 
 def test_a_child_has_low_priority_and_its_own_number_of_threads() -> None:
     source = "import os, sys, json\nsys.stderr.write(json.dumps([os.nice(0), 0]) + chr(10))\n"
-    source += "sys.stderr.write(json.dumps({'nice': os.nice(0), 'threads': os.environ['OMP_NUM_THREADS']}))"
+    source += (
+        "sys.stderr.write(json.dumps({'nice': os.nice(0), 'threads': "
+        "os.environ['OMP_NUM_THREADS']}))"
+    )
     before = os.nice(0)
     ended, heard = child(source, Limits(20.0, 200 * MIB, nice=7, threads=3))
     assert heard == [{"nice": min(before + 7, 19), "threads": "3"}]

@@ -1,4 +1,6 @@
-"""What a training may learn from: a person's last word on every row, and never what nobody judged."""
+"""What a training may learn from: a person's last word on every row, and never what
+nobody judged.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,11 @@ TIMES = np.arange(0.0, 20.0)
 NORMAL = {LabelKind.FALSE_ALARM, LabelKind.NEW_NORMAL}
 
 period = st.tuples(
-    st.sampled_from(["pump", "valve", ""]), st.integers(0, 19), st.integers(0, 19),
+    st.sampled_from(["pump", "valve", ""]),
+    st.integers(0, 19),
+    st.integers(0, 19),
     st.sampled_from(["open", "resolved", *LabelKind]),
-)  # fmt: skip
+)
 
 
 @given(st.lists(period, max_size=8), st.randoms())
@@ -41,19 +45,24 @@ def test_on_every_row_the_last_word_of_a_person_counts_and_an_incident_only_wher
         assert weight == expected
 
 
-@pytest.mark.parametrize(("said", "learnt"), [
-    ([], [False, False, True, False]),
-    ([(LabelKind.NEW_NORMAL, 0, 10)], [True, True, True, False]),
-    ([(LabelKind.FALSE_ALARM, 0, 10)], [True, True, True, False]),
-    ([(LabelKind.EXPECTED, 0, 10)], [False, False, False, False]),
-    ([(LabelKind.CONFIRMED, 2, 4), (LabelKind.NEW_NORMAL, 0, 10)], [True, True, True, False]),
-    ([(LabelKind.NEW_NORMAL, 0, 10), (LabelKind.CONFIRMED, 2, 4)], [False, True, True, False]),
-    ([(LabelKind.NEW_NORMAL, 0, 10), (LabelKind.UNSURE, 5, 9)], [True, False, False, False]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("said", "learnt"),
+    [
+        ([], [False, False, True, False]),
+        ([(LabelKind.NEW_NORMAL, 0, 10)], [True, True, True, False]),
+        ([(LabelKind.FALSE_ALARM, 0, 10)], [True, True, True, False]),
+        ([(LabelKind.EXPECTED, 0, 10)], [False, False, False, False]),
+        ([(LabelKind.CONFIRMED, 2, 4), (LabelKind.NEW_NORMAL, 0, 10)], [True, True, True, False]),
+        ([(LabelKind.NEW_NORMAL, 0, 10), (LabelKind.CONFIRMED, 2, 4)], [False, True, True, False]),
+        ([(LabelKind.NEW_NORMAL, 0, 10), (LabelKind.UNSURE, 5, 9)], [True, False, False, False]),
+    ],
+)
 def test_what_a_person_called_normal_is_learnt_with_the_incidents_inside_and_nothing_beyond_it(
     said: list[tuple[LabelKind, float, float]], learnt: list[bool]
 ) -> None:
-    """Rows at 3 and 6, inside two incidents that nobody labelled, at 8, of none, and at 15, of another."""
+    """Rows at 3 and 6, inside two incidents that nobody labelled, at 8, of none, and at 15, of
+    another.
+    """
     journal = SqliteJournal(None)
     pump = Incident("a", "plant", "pump", 2.0, 4.0, "warning", 1.5, "", "t", 0, -1, -1)
     journal.record([pump, replace(pump, alert_id="b", started_s=5.0, ended_s=7.0)])
@@ -73,7 +82,12 @@ def test_a_false_alarm_that_is_still_open_calls_nothing_normal_that_comes_later(
     assert weights(np.array([3.0, 8.0, 11.0]), "pump", known).tolist() == [SAID_NORMAL, 1.0, 0.0]
 
 
-@given(st.lists(st.tuples(st.integers(0, 19), st.integers(0, 19), st.sampled_from(list(LabelKind))), max_size=6))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 19), st.integers(0, 19), st.sampled_from(list(LabelKind))),
+        max_size=6,
+    )
+)
 def test_what_stands_of_confirmed_faults_is_where_the_last_word_confirms_them(
     drawn: list[tuple[int, int, LabelKind]],
 ) -> None:
@@ -81,7 +95,11 @@ def test_what_stands_of_confirmed_faults_is_where_the_last_word_confirms_them(
         Period("plant", "pump", first, math.inf if lasts == 19 else first + lasts, kind, number)
         for number, (first, lasts, kind) in enumerate(drawn, start=1)
     ]
-    confirmed = [piece for one in known if one.kind == LabelKind.CONFIRMED for piece in standing(one, known)]
+    confirmed = [
+        piece for one in known if one.kind == LabelKind.CONFIRMED for piece in standing(one, known)
+    ]
     for at_s in TIMES:
         words = [one.kind for one in known if one.start_s <= at_s <= one.end_s]
-        assert any(first <= at_s <= last for first, last in confirmed) == (words[-1:] == [LabelKind.CONFIRMED])
+        assert any(first <= at_s <= last for first, last in confirmed) == (
+            words[-1:] == [LabelKind.CONFIRMED]
+        )

@@ -1,6 +1,8 @@
-"""Stands in for `python -m models.retrain`: the same request, the same exits, a bundle with other weights in no time.
+"""Stands in for `python -m models.retrain`: the same request, the same exits, a bundle with other
+weights in no time.
 
-How it behaves stands in the environment: TRAINER=publish | twin | refuse | fail | eat | sleep | review.
+How it behaves stands in the environment: TRAINER=publish | twin | refuse | fail | eat | sleep |
+review.
 """
 
 from __future__ import annotations
@@ -22,7 +24,12 @@ def main(request: Path) -> int:
     out = request.parent / told["out"]
     sys.stderr.write(json.dumps({"event": "started", "version": told["version"]}) + "\n")
     rows = artifact.unpack_arrays((request.parent / told["history"]).read_bytes())
-    assert rows["values"].shape[:2] == rows["time_s"].shape == rows["mask"].shape == rows["weight"].shape
+    assert (
+        rows["values"].shape[:2]
+        == rows["time_s"].shape
+        == rows["mask"].shape
+        == rows["weight"].shape
+    )
     assert len(rows["entity"]) == len(rows["rhythm"]) == len(rows["values"])
     return DO[os.environ.get("TRAINER", "publish")](out, told, rows)
 
@@ -31,13 +38,23 @@ def publish(out: Path, told: dict, rows: dict) -> int:
     champion = artifact.load(out.parent / told["champion"])
     changed = {name: weights * np.float32(1.001) for name, weights in champion.weights.items()}
     heavy = int((rows["weight"] > 1).sum())
-    seen = {"masked": int(rows["mask"].sum()), "labels": told["labels"], "heavy": heavy, "edge": told["edge"]}
+    seen = {
+        "masked": int(rows["mask"].sum()),
+        "labels": told["labels"],
+        "heavy": heavy,
+        "edge": told["edge"],
+    }
     bundle = replace(champion, version=told["version"], weights=changed)
     parts = {name: blob for name, blob in bundle.parts.items() if name != "weights.npz"}
     artifact.save(
-        out, version=bundle.version, spec=bundle.spec, weights=changed, calibration=bundle.calibration, parts=parts,
+        out,
+        version=bundle.version,
+        spec=bundle.spec,
+        weights=changed,
+        calibration=bundle.calibration,
+        parts=parts,
         training=told["training"] | {"seen": seen},
-    )  # fmt: skip
+    )
     return 0
 
 
@@ -50,7 +67,9 @@ def twin(out: Path, told: dict, rows: dict) -> int:
 def refuse(out: Path, told: dict, rows: dict) -> int:
     refused = out.with_name(out.name + "-refused")
     refused.mkdir()
-    (refused / "gate.json").write_text(json.dumps({"passed": False, "why": "recall fell from 0.9 to 0.2"}))
+    (refused / "gate.json").write_text(
+        json.dumps({"passed": False, "why": "recall fell from 0.9 to 0.2"})
+    )
     return 4
 
 
@@ -73,17 +92,29 @@ def sleep(out: Path, told: dict, rows: dict) -> int:
 def review(out: Path, told: dict, rows: dict) -> int:
     """For `python -m models.review`, whose recall stands in the environment."""
     report = {
-        "schema": "streamer.review/1", "version": "starter-1", "rows": 600, "anomalies": 12, "unscored_share": 0.0,
-        "recall": float(os.environ["RECALL"]), "false_alarms_per_day": 0.5, "median_delay_rows": None,
+        "schema": "streamer.review/1",
+        "version": "starter-1",
+        "rows": 600,
+        "anomalies": 12,
+        "unscored_share": 0.0,
+        "recall": float(os.environ["RECALL"]),
+        "false_alarms_per_day": 0.5,
+        "median_delay_rows": None,
         "skill_over_persistence": 0.25,
-    }  # fmt: skip
+    }
     out.write_text(json.dumps(report))
     return 0
 
 
 DO = {
-    "publish": publish, "twin": twin, "refuse": refuse, "fail": fail, "eat": eat, "sleep": sleep, "review": review,
-}  # fmt: skip
+    "publish": publish,
+    "twin": twin,
+    "refuse": refuse,
+    "fail": fail,
+    "eat": eat,
+    "sleep": sleep,
+    "review": review,
+}
 
 if __name__ == "__main__":
     sys.exit(main(Path(sys.argv[2])))

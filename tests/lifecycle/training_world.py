@@ -1,4 +1,6 @@
-"""One stream under real detectors, with everything that may happen to its model, on one thread and without waiting."""
+"""One stream under real detectors, with everything that may happen to its model, on one thread and
+without waiting.
+"""
 
 from __future__ import annotations
 
@@ -37,10 +39,14 @@ SETTINGS = DetectSettings(stream="s", channels=("a", "b"), max_entities=32)
 
 
 def variant(version: str, factor: float = 1.0) -> Bundle:
-    """The starter network with all weights times a factor, and golden vectors of its own; numpy only."""
+    """The starter network with all weights times a factor, and golden vectors of its own; numpy
+    only.
+    """
     weights = {name: (value * factor).astype(np.float32) for name, value in BUNDLE.weights.items()}
     parts = {"golden.npz": artifact.pack_arrays(golden(replace(BUNDLE, weights=weights)))}
-    return replace(BUNDLE, version=version, sha256=f"{version}-{factor}", weights=weights, parts=parts)
+    return replace(
+        BUNDLE, version=version, sha256=f"{version}-{factor}", weights=weights, parts=parts
+    )
 
 
 def golden(bundle: Bundle) -> dict[str, np.ndarray]:
@@ -49,22 +55,34 @@ def golden(bundle: Bundle) -> dict[str, np.ndarray]:
     x = rng.normal(0, 1, (20, 2, 2, spec.value_features)).astype(np.float32)
     r = rng.normal(0, 1, (20, 2, spec.rhythm_features)).astype(np.float32)
     scorer = NumpyScorer(bundle)
-    state = np.zeros((2, 2, scorer.value_width), np.float32), np.zeros((2, scorer.rhythm_width), np.float32)
+    state = (
+        np.zeros((2, 2, scorer.value_width), np.float32),
+        np.zeros((2, scorer.rhythm_width), np.float32),
+    )
     outputs = []
     for x_t, r_t in zip(x, r, strict=True):
         outputs.append(step(NumpyNamespace, bundle.weights, *state, x_t, r_t))
         state = outputs[-1][:2]
-    return {"x": x, "r": r} | {n: np.stack(o) for n, o in zip(OUTPUTS, zip(*outputs, strict=True), strict=True)}
+    return {"x": x, "r": r} | {
+        n: np.stack(o) for n, o in zip(OUTPUTS, zip(*outputs, strict=True), strict=True)
+    }
 
 
-def written(directory: Path, version: str, factor: float = 1.0, *, gate: Mapping[str, object] | None = None) -> Path:
+def written(
+    directory: Path, version: str, factor: float = 1.0, *, gate: Mapping[str, object] | None = None
+) -> Path:
     """The variant as a bundle on disk, with what a gate told of it."""
     made = variant(version, factor)
     report = {} if gate is None else {"gate.json": json.dumps(gate).encode()}
     artifact.save(
-        directory, version=version, spec=made.spec, weights=made.weights, calibration=made.calibration,
-        parts={**made.parts, **report}, training={"created_at": "2026-01-02T03:04:05+00:00"},
-    )  # fmt: skip
+        directory,
+        version=version,
+        spec=made.spec,
+        weights=made.weights,
+        calibration=made.calibration,
+        parts={**made.parts, **report},
+        training={"created_at": "2026-01-02T03:04:05+00:00"},
+    )
     return directory
 
 
@@ -77,7 +95,9 @@ def loaded(version: str, factor: float = 1.0) -> LoadedModel:
 class Room:
     """Reader, line, scorer, swapper and the challenger's seat around a memory source."""
 
-    source: MemorySource = field(default_factory=lambda: MemorySource([], endless=True, channels=("a", "b")))
+    source: MemorySource = field(
+        default_factory=lambda: MemorySource([], endless=True, channels=("a", "b"))
+    )
     settings: DetectSettings = SETTINGS
     first: LoadedModel = field(default_factory=lambda: loaded("v0"))
     partitioned: bool = False
@@ -85,19 +105,35 @@ class Room:
 
     def __post_init__(self) -> None:
         bell, self.accounting, earned = threading.Event(), RecordAccounting("s"), Positions()
-        self.current, self.sink, self.scores = CurrentModel(self.first), MemorySink(), MemoryScores()
+        self.current, self.sink, self.scores = (
+            CurrentModel(self.first),
+            MemorySink(),
+            MemoryScores(),
+        )
         mailbox: Mailbox[Arrival] = Mailbox(4, bell)
         self.outbox = Outbox([Outlet("memory", self.sink, clock=self.clock)])
-        partitions = Partitions(self._detectors, 0.0) if self.partitioned else Partitions.whole(self._detectors(1), 0.0)
+        partitions = (
+            Partitions(self._detectors, 0.0)
+            if self.partitioned
+            else Partitions.whole(self._detectors(1), 0.0)
+        )
         self.line = StreamProcessor(
-            self.accounting, mailbox, partitions, self.outbox, earned, ScoreWriter(self.scores), self.first.network.ref,
+            self.accounting,
+            mailbox,
+            partitions,
+            self.outbox,
+            earned,
+            ScoreWriter(self.scores),
+            self.first.network.ref,
             clock=self.clock,
-        )  # fmt: skip
+        )
         self.reader = Reader(self.accounting, self.source, mailbox, earned, clock=self.clock)
         self.swapper = Swapper(self.current, [self.line], self.outbox, clock=self.clock)
         self.shadow_slot = ShadowSlot(self.current.state, [self.line])
         idle_tasks = (self.swapper, self.shadow_slot)
-        self.scorer = ScoringLoop([self.line], self.outbox, bell=bell, idle_tasks=idle_tasks, clock=self.clock)
+        self.scorer = ScoringLoop(
+            [self.line], self.outbox, bell=bell, idle_tasks=idle_tasks, clock=self.clock
+        )
 
     def _detectors(self, partitions: int) -> list[LiveDetector]:
         now = self.current.loaded
@@ -109,7 +145,9 @@ class Room:
         for _ in range(turns):
             self.scorer.turn()
 
-    def offer(self, network: LoadedModel, event: str = "promoted", *, why: str = "", move: str = "") -> None:
+    def offer(
+        self, network: LoadedModel, event: str = "promoted", *, why: str = "", move: str = ""
+    ) -> None:
         self.swapper.offer(Successor(network, event, why, move))
 
     def settle(self) -> None:
@@ -119,7 +157,10 @@ class Room:
     @property
     def judged(self) -> list[tuple[str, int]]:
         """Version and number of events of every batch that was judged, in order."""
-        return [(scores.model.version if scores.model else "", len(batch)) for batch, scores, _ in self.scores.written]
+        return [
+            (scores.model.version if scores.model else "", len(batch))
+            for batch, scores, _ in self.scores.written
+        ]
 
 
 def pieces(batch: EventBatch, size: int) -> list[EventBatch]:

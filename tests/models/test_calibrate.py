@@ -20,7 +20,10 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_starter_carries_the_prior_that_its_network_has(bundle: Path) -> None:
-    shipped, measured = artifact.load(artifact.PRETRAINED).calibration, artifact.load(bundle).calibration
+    shipped, measured = (
+        artifact.load(artifact.PRETRAINED).calibration,
+        artifact.load(bundle).calibration,
+    )
     for name in ("channel", "product"):
         assert measured["surprise"][name] == pytest.approx(shipped["surprise"][name], abs=0.03)
     for ours, theirs in zip(measured["rhythm"]["runs"], shipped["rhythm"]["runs"], strict=True):

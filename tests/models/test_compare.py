@@ -28,7 +28,9 @@ def test_a_loss_everywhere_counts_and_one_accident_does_not() -> None:
 
 def outcome(log: planted_trial.Trial, alarm: np.ndarray) -> evaluate.TrialResult:
     nothing = np.zeros(log.values.shape, np.float32)
-    return evaluate.TrialResult(alarm, alarm, nothing, nothing > 0, np.zeros(len(alarm), np.uint8), 1.0)
+    return evaluate.TrialResult(
+        alarm, alarm, nothing, nothing > 0, np.zeros(len(alarm), np.uint8), 1.0
+    )
 
 
 def test_the_line_for_so_many_false_alarms_allows_them_and_no_more() -> None:
@@ -36,7 +38,10 @@ def test_the_line_for_so_many_false_alarms_allows_them_and_no_more() -> None:
     alarm = np.random.default_rng(0).uniform(0, 2, len(log.time_s)).astype(np.float32)
     for allowed in (0, 3, 17):
         seen = outcome(log, alarm)
-        assert evaluate.hits(log, seen, evaluate.line_for(log, seen, allowed)).false_alarms.sum() == allowed
+        assert (
+            evaluate.hits(log, seen, evaluate.line_for(log, seen, allowed)).false_alarms.sum()
+            == allowed
+        )
 
 
 def test_a_hit_is_counted_once_from_the_onset_on() -> None:
@@ -53,7 +58,9 @@ def test_a_hit_is_counted_once_from_the_onset_on() -> None:
 def test_a_season_is_found_and_noise_has_none() -> None:
     rng = np.random.default_rng(0)
     rows = np.arange(600)
-    assert abs(evaluate.season(np.sin(2 * np.pi * rows / 24) + 0.1 * rng.normal(size=600)) - 24) <= 1
+    assert (
+        abs(evaluate.season(np.sin(2 * np.pi * rows / 24) + 0.1 * rng.normal(size=600)) - 24) <= 1
+    )
     assert evaluate.season(rng.normal(size=600)) == 0
     assert evaluate.season(np.zeros(600)) == 0
 

@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from models import synth
-from models.dataset import WEEK_DAYS, History, HistorySet, cut, moved, rows_needed, windows, young_lengths
+from models.dataset import (
+    WEEK_DAYS,
+    History,
+    HistorySet,
+    cut,
+    moved,
+    rows_needed,
+    windows,
+    young_lengths,
+)
 from models.forecast_skill import replay
 from streamer import artifact
 from streamer.artifact import ModelSpec
@@ -26,7 +35,9 @@ def history(entities: int = 4, rows: int = 400, channels: int = 2, seed: int = 0
 
 
 def served(data: History, rows: int, phase: int) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """Forecast (E, C) and gap parameters (E, 3G) by event number, as detect.lanes gives them event after event."""
+    """Forecast (E, C) and gap parameters (E, 3G) by event number, as detect.lanes gives them event
+    after event.
+    """
     scorer = open_scorer(artifact.load(artifact.PRETRAINED), "numpy")
     entities = len(data.values)
     ring, slots = Ring(entities, SPEC.ring, data.values.shape[2]), np.arange(entities)
@@ -76,12 +87,19 @@ def test_only_judged_known_and_normal_events_are_learnt() -> None:
     assert w.value_weight[2, replayed:].mean() > 0.5
 
 
-def test_a_row_counts_in_the_loss_as_much_as_its_weight_and_nothing_where_it_must_not_be_learnt() -> None:
+def test_a_row_counts_in_the_loss_as_much_as_its_weight_and_nothing_where_it_must_not_be_learnt() -> (
+    None
+):
     plain = history()
     plain.anomaly[0, 150] = True
     weight = np.random.default_rng(1).uniform(0.5, 3.0, plain.time_s.shape).astype(np.float32)
     whole = np.arange(rows_needed(SPEC))
-    data = replace(plain, weight=weight).of(np.arange(4)).span(0, 300).pieces(np.arange(4)[:, None], whole)
+    data = (
+        replace(plain, weight=weight)
+        .of(np.arange(4))
+        .span(0, 300)
+        .pieces(np.arange(4)[:, None], whole)
+    )
     one, other = windows(plain, SPEC), windows(data, SPEC)
     times = weight[:, SPEC.scale_window - SPEC.window : rows_needed(SPEC)]
     np.testing.assert_allclose(other.value_weight, one.value_weight * times[:, :, None], rtol=1e-6)
@@ -134,9 +152,12 @@ def test_too_little_history_is_refused_with_the_number_needed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("days", "same_hour", "same_week"), [(1.0, False, False), (3.0, True, False), (15.0, True, True)]
+    ("days", "same_hour", "same_week"),
+    [(1.0, False, False), (3.0, True, False), (15.0, True, True)],
 )
-def test_nothing_is_learnt_of_a_calendar_that_was_not_seen_twice(days: float, same_hour: bool, same_week: bool) -> None:
+def test_nothing_is_learnt_of_a_calendar_that_was_not_seen_twice(
+    days: float, same_hour: bool, same_week: bool
+) -> None:
     data = history(entities=64, rows=40)
     data.time_s[:] = 1.7e9 + np.arange(40) * 60.0
     after = moved(data, days * DAY_S, np.random.default_rng(0)).time_s
@@ -152,6 +173,8 @@ def test_hours_that_a_short_history_never_showed_are_among_what_is_learnt_from_i
     data = history(entities=16, rows=600)
     data.time_s[:] = 1.7e9 + np.arange(600) * 30.0  # five hours of one day
     seen = {
-        int(hour) for batch in HistorySet(SPEC, data).epoch(np.random.default_rng(0), 64) for hour in batch["hour"].flat
+        int(hour)
+        for batch in HistorySet(SPEC, data).epoch(np.random.default_rng(0), 64)
+        for hour in batch["hour"].flat
     }
     assert len(seen) > 20

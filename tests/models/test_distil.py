@@ -56,20 +56,37 @@ RULES = GateRules(anomalies=9, warm_rows=128)
 def test_a_student_begins_as_the_starters_twin_and_keeps_enough(tmp_path: Path) -> None:
     known, teacher = past(**waves(entities=3, rows=560)), starter()
     student = distil.train_student(
-        teacher, known, tmp_path / "edge", version="v-edge", start=None, seconds=0.5, seed=0,
-        training={"cause": "test"}, data=HistorySet(distil.student_spec(teacher.spec), known.train, pieces=8),
-    )  # fmt: skip
+        teacher,
+        known,
+        tmp_path / "edge",
+        version="v-edge",
+        start=None,
+        seconds=0.5,
+        seed=0,
+        training={"cause": "test"},
+        data=HistorySet(distil.student_spec(teacher.spec), known.train, pieces=8),
+    )
     said = student.manifest["training"]
-    assert (said["teacher"], said["parent"], said["cause"]) == ("starter-1", "starter-1-edge", "test")
+    assert (said["teacher"], said["parent"], said["cause"]) == (
+        "starter-1",
+        "starter-1-edge",
+        "test",
+    )
     kept = distil.compare(teacher, student, known, detect={}, rules=RULES)
     assert kept.passed, kept.why
-    assert kept.student.step_bytes["step_int8.tflite"] < 0.6 * kept.teacher.step_bytes["step_int8.tflite"]
+    assert (
+        kept.student.step_bytes["step_int8.tflite"]
+        < 0.6 * kept.teacher.step_bytes["step_int8.tflite"]
+    )
 
 
 def test_a_student_that_learnt_nothing_is_refused() -> None:
     known, teacher, rng = past(**waves(entities=3, rows=560)), starter(), np.random.default_rng(0)
     spec = distil.student_spec(teacher.spec)
-    weights = {name: rng.normal(0, 0.5, shape).astype(np.float32) for name, shape in expected_shapes(spec).items()}
+    weights = {
+        name: rng.normal(0, 0.5, shape).astype(np.float32)
+        for name, shape in expected_shapes(spec).items()
+    }
     student = replace(teacher, spec=spec, weights=weights, parts={})
     kept = distil.compare(teacher, student, known, detect={}, rules=RULES, backend="numpy")
     assert not kept.passed
@@ -86,11 +103,15 @@ def test_a_student_that_learnt_nothing_is_refused() -> None:
     ],
 )
 def test_what_was_kept_decides(changes: dict[str, Any], why: str) -> None:
-    kept = DistilReport(ModelSize(10_000, {}, 1.0), ModelSize(990, {}, 0.3), 0.97, 0.96, (0.8, 0.78), (3, 3))
+    kept = DistilReport(
+        ModelSize(10_000, {}, 1.0), ModelSize(990, {}, 0.3), 0.97, 0.96, (0.8, 0.78), (3, 3)
+    )
     found = replace(kept, **changes)
     assert why in found.why
     assert found.passed is not bool(why)
-    assert found.as_json()["quality"] == pytest.approx(np.min([found.detection, found.forecast]), nan_ok=True)
+    assert found.as_json()["quality"] == pytest.approx(
+        np.min([found.detection, found.forecast]), nan_ok=True
+    )
 
 
 def test_a_student_of_a_deep_teacher_has_one_layer() -> None:

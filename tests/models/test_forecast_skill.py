@@ -1,4 +1,6 @@
-"""Forecasts beside their peers: the peers are honest, and the starter holds their level on streams it never saw."""
+"""Forecasts beside their peers: the peers are honest, and the starter holds their level on streams
+it never saw.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def starter() -> Bundle:
 def noisy_wave(rows: int, seed: int) -> F32:
     rng = np.random.default_rng(seed)
     t = np.arange(rows)[:, None] + rng.uniform(0, 40, (1, 3))
-    return (np.sin(t / np.array([2.0, 5.0, 11.0])) + 0.1 * rng.standard_normal((rows, 3))).astype(np.float32)
+    return (np.sin(t / np.array([2.0, 5.0, 11.0])) + 0.1 * rng.standard_normal((rows, 3))).astype(
+        np.float32
+    )
 
 
 def test_the_peer_recovers_an_autoregression() -> None:
@@ -44,7 +48,11 @@ def test_a_missing_value_is_read_as_the_one_before() -> None:
 
 def test_the_starter_beats_persistence_on_waves_it_never_saw(starter: Bundle) -> None:
     errors = forecast_skill.compare(
-        open_scorer(starter, "numpy"), starter.spec, noisy_wave(600, 0), noisy_wave(900, 1), np.arange(900.0)
+        open_scorer(starter, "numpy"),
+        starter.spec,
+        noisy_wave(600, 0),
+        noisy_wave(900, 1),
+        np.arange(900.0),
     )
     assert (errors.ratio("persistence") < 1).all()
     # A noiseless law with a short period is what a fitted regression does best.
@@ -61,7 +69,9 @@ def test_errors_do_not_depend_on_the_unit_of_a_channel(starter: Bundle) -> None:
 
 def test_too_few_rows_are_refused_with_the_number_needed(starter: Bundle) -> None:
     with pytest.raises(ValueError, match="255 rows are too few to judge: a window takes 256"):
-        forecast_skill.compare(baseline_scorer(starter.spec), starter.spec, noisy_wave(300, 0), noisy_wave(255, 1))
+        forecast_skill.compare(
+            baseline_scorer(starter.spec), starter.spec, noisy_wave(300, 0), noisy_wave(255, 1)
+        )
 
 
 def test_synthetic_epochs_differ_and_their_validation_does_not() -> None:
@@ -78,22 +88,30 @@ def test_young_and_grown_entities_are_both_learnt() -> None:
     assert steps == {32, 64, 192}
 
 
-def test_the_starter_forecasts_synthetic_kinds_like_a_fitted_autoregression(starter: Bundle) -> None:
+def test_the_starter_forecasts_synthetic_kinds_like_a_fitted_autoregression(
+    starter: Bundle,
+) -> None:
     rng = np.random.default_rng(99)
     time_s = synth.rhythms(rng, 32, 1024)
     values = synth.channel_values(rng, time_s).T.astype(np.float32)
-    errors = forecast_skill.compare(open_scorer(starter, "numpy"), starter.spec, values[:512], values[512:])
+    errors = forecast_skill.compare(
+        open_scorer(starter, "numpy"), starter.spec, values[:512], values[512:]
+    )
     assert float(np.nanmedian(errors.ratio())) < 1.05
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"no development data at {DATA}")
-def test_the_starter_forecasts_servers_better_than_an_autoregression_fitted_to_each(starter: Bundle) -> None:
+def test_the_starter_forecasts_servers_better_than_an_autoregression_fitted_to_each(
+    starter: Bundle,
+) -> None:
     ratios = []
     for path in sorted((DATA / "asd").glob("*.npz"))[:3]:
         with np.load(path) as z:
             train, test = z["train"], np.ascontiguousarray(z["test"])
         clock: F64 = np.arange(len(test), dtype=np.float64) * 300
-        ratios.append(forecast_skill.compare(open_scorer(starter), starter.spec, train, test, clock).ratio())
+        ratios.append(
+            forecast_skill.compare(open_scorer(starter), starter.spec, train, test, clock).ratio()
+        )
     found = np.concatenate(ratios)
     found = found[~np.isnan(found)]
     assert float(np.median(found)) < 0.9

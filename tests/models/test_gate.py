@@ -26,9 +26,26 @@ from tests.models.worlds import START_S, claiming, past, starter, waves
 
 RULES = GateRules(anomalies=24, warm_rows=128)
 BAD_SPANS: list[object] = [
-    None, "2024", 5, {}, [], [1], [1, 2, 3], ["2023", "2024"], [0, "1"], [None, None], [0, None], [0, [1]], [0, True],
-    [0, float("nan")], [float("nan"), 1], [float("-inf"), float("-inf")], [0, 10**400], [0, -(10**400)], [2, 1],
-]  # fmt: skip
+    None,
+    "2024",
+    5,
+    {},
+    [],
+    [1],
+    [1, 2, 3],
+    ["2023", "2024"],
+    [0, "1"],
+    [None, None],
+    [0, None],
+    [0, [1]],
+    [0, True],
+    [0, float("nan")],
+    [float("nan"), 1],
+    [float("-inf"), float("-inf")],
+    [0, 10**400],
+    [0, -(10**400)],
+    [2, 1],
+]
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +59,9 @@ def scaled(weights: Mapping[str, F32], factor: float, *names: str) -> dict[str, 
 
 def untrained(weights: Mapping[str, F32]) -> dict[str, F32]:
     rng = np.random.default_rng(0)
-    return {name: rng.normal(0, 0.1, array.shape).astype(np.float32) for name, array in weights.items()}
+    return {
+        name: rng.normal(0, 0.1, array.shape).astype(np.float32) for name, array in weights.items()
+    }
 
 
 def judged(challenger: Bundle, known: Split) -> GateVerdict:
@@ -55,10 +74,14 @@ def broken(verdict: GateVerdict) -> set[str]:
 
 def test_an_untrained_model_is_refused(known: Split) -> None:
     bundle = starter()
-    assert {"skill", "calibration"} & broken(judged(claiming(bundle, known, weights=untrained(bundle.weights)), known))
+    assert {"skill", "calibration"} & broken(
+        judged(claiming(bundle, known, weights=untrained(bundle.weights)), known)
+    )
 
 
-def test_a_copycat_is_refused_although_it_detects_and_is_likely_as_the_champion_is(known: Split) -> None:
+def test_a_copycat_is_refused_although_it_detects_and_is_likely_as_the_champion_is(
+    known: Split,
+) -> None:
     bundle = starter()
     copycat = scaled(bundle.weights, 0, "forecast_out", "forecast_out_bias")
     verdict = judged(claiming(bundle, known, weights=copycat), known)
@@ -70,13 +93,17 @@ def test_a_copycat_is_refused_although_it_detects_and_is_likely_as_the_champion_
 
 def test_a_shifted_scale_is_refused(known: Split) -> None:
     bundle = starter()
-    verdict = judged(claiming(bundle, known, weights=scaled(bundle.weights, 4, "forecast_out")), known)
+    verdict = judged(
+        claiming(bundle, known, weights=scaled(bundle.weights, 4, "forecast_out")), known
+    )
     assert {"error", "skill"} <= broken(verdict)
 
 
 def test_weights_that_are_no_numbers_are_refused_before_anything_runs(known: Split) -> None:
     bundle = starter()
-    verdict = judged(claiming(bundle, known, weights=scaled(bundle.weights, np.nan, "gap_out")), known)
+    verdict = judged(
+        claiming(bundle, known, weights=scaled(bundle.weights, np.nan, "gap_out")), known
+    )
     assert broken(verdict) == {"weights"}
     assert "gap_out is not finite" in verdict.why
     assert "trial" not in verdict.figures
@@ -96,8 +123,12 @@ def test_another_depth_alone_is_nothing_to_refuse(known: Split) -> None:
     assert not {"schema", "weights"} & broken(verdict)
 
 
-@pytest.mark.parametrize(("layers", "of", "why"), [(2, 1, "kernel_2 is missing"), (1, 2, "belongs to no network")])
-def test_weights_of_another_depth_than_the_spec_says_are_refused(layers: int, of: int, why: str) -> None:
+@pytest.mark.parametrize(
+    ("layers", "of", "why"), [(2, 1, "kernel_2 is missing"), (1, 2, "belongs to no network")]
+)
+def test_weights_of_another_depth_than_the_spec_says_are_refused(
+    layers: int, of: int, why: str
+) -> None:
     claimed = replace(deeper(starter(), layers), weights=deeper(starter(), of).weights)
     found = gate.sound(starter(), claimed, "numpy")
     assert [finding.name for finding in found] == ["weights"]
@@ -118,8 +149,12 @@ def test_a_bundle_of_another_format_is_refused_as_it_came(known: Split, tmp_path
         ({}, "does not say when its data end"),
     ],
 )
-def test_who_has_learnt_the_held_out_span_is_refused(known: Split, training: dict[str, object], why: str) -> None:
-    told = {name: known.held_sha256 if value == "HELD" else value for name, value in training.items()}
+def test_who_has_learnt_the_held_out_span_is_refused(
+    known: Split, training: dict[str, object], why: str
+) -> None:
+    told = {
+        name: known.held_sha256 if value == "HELD" else value for name, value in training.items()
+    }
     verdict = judged(replace(starter(), sha256="other", manifest={"training": told}), known)
     assert broken(verdict) == {"provenance"}
     assert why in verdict.why
@@ -130,9 +165,14 @@ def shipping(directory: Path, weights: Mapping[str, F32], graphs: Mapping[str, b
     bundle = starter()
     parts = {name: blob for name, blob in bundle.parts.items() if name != WEIGHTS} | dict(graphs)
     artifact.save(
-        directory, version="v2", spec=bundle.spec, weights=weights, calibration=bundle.calibration, parts=parts,
+        directory,
+        version="v2",
+        spec=bundle.spec,
+        weights=weights,
+        calibration=bundle.calibration,
+        parts=parts,
         training={"span": [0, 1]},
-    )  # fmt: skip
+    )
     return directory
 
 
@@ -142,7 +182,9 @@ def int8_for_f32(*graphs: str) -> dict[str, bytes]:
 
 @pytest.mark.skipif(default_backend() == "numpy", reason="needs LiteRT")
 @pytest.mark.parametrize("name", ["forecast_out", "gap_out", "value_recurrent"])
-def test_a_graph_that_was_exported_from_other_weights_is_refused(name: str, known: Split, tmp_path: Path) -> None:
+def test_a_graph_that_was_exported_from_other_weights_is_refused(
+    name: str, known: Split, tmp_path: Path
+) -> None:
     shipped = shipping(tmp_path / "b", scaled(starter().weights, 1.01, name), {})
     verdict = gate.judge(starter(), shipped, known, RULES)
     assert broken(verdict) == {"parity"}
@@ -157,22 +199,36 @@ def test_a_graph_that_was_exported_from_other_weights_is_refused(name: str, know
         (int8_for_f32("step"), "strays from the weights"),
         (int8_for_f32("replay"), "strays from the weights"),
         ({"step_f32.tflite": b"no graph at all"}, "cannot be run: LiteRT cannot read"),
-        ({"step_f32.tflite": starter().parts["replay_f32.tflite"]}, "cannot be run: the model lacks the tensor"),
         (
-            {"step_f32.tflite": artifact.load(PRETRAINED.with_name("pretrained_edge")).parts["step_f32.tflite"]},
+            {"step_f32.tflite": starter().parts["replay_f32.tflite"]},
+            "cannot be run: the model lacks the tensor",
+        ),
+        (
+            {
+                "step_f32.tflite": artifact.load(PRETRAINED.with_name("pretrained_edge")).parts[
+                    "step_f32.tflite"
+                ]
+            },
             "cannot be run",
         ),
     ],
 )
-def test_a_graph_of_something_else_is_refused(graphs: dict[str, bytes], why: str, known: Split, tmp_path: Path) -> None:
-    verdict = gate.judge(starter(), shipping(tmp_path / "b", starter().weights, graphs), known, RULES)
+def test_a_graph_of_something_else_is_refused(
+    graphs: dict[str, bytes], why: str, known: Split, tmp_path: Path
+) -> None:
+    verdict = gate.judge(
+        starter(), shipping(tmp_path / "b", starter().weights, graphs), known, RULES
+    )
     assert broken(verdict) == {"parity"}
     assert why in verdict.why
 
 
 def test_an_equal_and_a_nearly_equal_challenger_pass(known: Split) -> None:
     bundle, rng = starter(), np.random.default_rng(0)
-    near = {n: (a * (1 + 1e-3 * rng.normal(size=a.shape))).astype(np.float32) for n, a in bundle.weights.items()}
+    near = {
+        n: (a * (1 + 1e-3 * rng.normal(size=a.shape))).astype(np.float32)
+        for n, a in bundle.weights.items()
+    }
     for challenger in (bundle, claiming(bundle, known, weights=near)):
         verdict = judged(challenger, known)
         assert verdict.passed, verdict.why
@@ -188,9 +244,13 @@ def test_a_clock_that_ticks_as_a_clock_is_no_matter_of_calibration() -> None:
     assert irregular.held is not None and len(irregular.held[1].gap_pit)
 
 
-def test_a_refusal_has_its_exit_code_and_a_page_that_needs_nothing_else(known: Split, tmp_path: Path) -> None:
+def test_a_refusal_has_its_exit_code_and_a_page_that_needs_nothing_else(
+    known: Split, tmp_path: Path
+) -> None:
     bundle = starter()
-    verdict = judged(claiming(bundle, known, weights=scaled(bundle.weights, 4, "forecast_out")), known)
+    verdict = judged(
+        claiming(bundle, known, weights=scaled(bundle.weights, 4, "forecast_out")), known
+    )
     with pytest.raises(GateRefused, match="forecast errors are") as refused:
         verdict.require()
     assert refused.value.exit_code == 4

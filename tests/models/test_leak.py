@@ -58,7 +58,9 @@ class Span:
         yield from windows(cut(self.history, 256, 1, 128, rng), self.spec).batches(rows, rng)
 
     def validation(self) -> Iterator[dict[str, Any]]:
-        yield windows(cut(self.history, 256, 1, 8, np.random.default_rng(0)), self.spec).batch(slice(None))
+        yield windows(cut(self.history, 256, 1, 8, np.random.default_rng(0)), self.spec).batch(
+            slice(None)
+        )
 
 
 def changed_at_the_cut() -> Split:
@@ -73,11 +75,14 @@ def changed_at_the_cut() -> Split:
 def test_a_lying_manifest_does_not_hide_that_a_new_regime_was_learnt() -> None:
     known, champion = changed_at_the_cut(), starter()
     values, time_s, excluded = (
-        np.stack([getattr(s, name)[-ROWS // 4 :] for s in known.series]) for name in ("values", "time_s", "excluded")
+        np.stack([getattr(s, name)[-ROWS // 4 :] for s in known.series])
+        for name in ("values", "time_s", "excluded")
     )
     held = History(values, time_s, excluded, np.ones(len(known.series), bool))
     result = train(
-        TrainSettings(epochs=8, learning_rate=4e-3, batch_rows=32), Span(held, champion.spec), start=champion.weights
+        TrainSettings(epochs=8, learning_rate=4e-3, batch_rows=32),
+        Span(held, champion.spec),
+        start=champion.weights,
     )
     leaked = replace(claiming(champion, known), weights=result.weights)
     assert "leaked" in judged(leaked, known).said

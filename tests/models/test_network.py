@@ -26,7 +26,10 @@ def unrolled(spec: ModelSpec, weights: dict[str, F32], x: F32, r: F32) -> dict[s
         value, rhythm, *out = step(NumpyNamespace, weights, value, rhythm, x[:, i], r[:, i])
         outputs.append(out)
     names = ("delta", "value", "gap", "hour", "attention")
-    return {name: np.stack(series, axis=1) for name, series in zip(names, zip(*outputs, strict=True), strict=True)}
+    return {
+        name: np.stack(series, axis=1)
+        for name, series in zip(names, zip(*outputs, strict=True), strict=True)
+    }
 
 
 @pytest.mark.parametrize("layers", [1, 2, 4])
@@ -57,17 +60,24 @@ def test_weights_come_back_as_they_were_loaded(layers: int) -> None:
 def test_weights_of_another_shape_are_refused_by_name() -> None:
     weights = network.weights_of(network.build(SPEC))
     with pytest.raises(ModelError, match="value_kernel: the network has"):
-        network.load_weights(network.build(SPEC), weights | {"value_kernel": np.zeros((3, 3), np.float32)})
+        network.load_weights(
+            network.build(SPEC), weights | {"value_kernel": np.zeros((3, 3), np.float32)}
+        )
 
 
 def test_between_layers_some_of_what_is_learnt_from_drops_out() -> None:
     """One layer has its dropout in the heads alone: its attention does not feel it."""
     rng = np.random.default_rng(0)
-    x, r = rng.normal(0, 1, (1, 10, 2, 4)).astype(np.float32), rng.normal(0, 1, (1, 10, 6)).astype(np.float32)
+    x, r = (
+        rng.normal(0, 1, (1, 10, 2, 4)).astype(np.float32),
+        rng.normal(0, 1, (1, 10, 6)).astype(np.float32),
+    )
     feels = []
     for layers in (1, 2):
         model = network.build(replace(SPEC, layers=layers), dropout=0.5)
-        calm, learning = (np.asarray(model((x, r), training=mode)["attention"]) for mode in (False, True))
+        calm, learning = (
+            np.asarray(model((x, r), training=mode)["attention"]) for mode in (False, True)
+        )
         feels.append(not np.array_equal(calm, learning))
     assert feels == [False, True]
 
@@ -75,18 +85,26 @@ def test_between_layers_some_of_what_is_learnt_from_drops_out() -> None:
 def test_the_future_changes_no_output_of_the_past() -> None:
     model = network.build(SPEC, supervised=True)
     rng = np.random.default_rng(0)
-    x, r = rng.normal(0, 1, (1, 10, 2, 4)).astype(np.float32), rng.normal(0, 1, (1, 10, 6)).astype(np.float32)
+    x, r = (
+        rng.normal(0, 1, (1, 10, 2, 4)).astype(np.float32),
+        rng.normal(0, 1, (1, 10, 6)).astype(np.float32),
+    )
     before = model((x, r))
     x[:, 6:], r[:, 6:] = 9, -9
     after = model((x, r))
     for name in ("value", "gap", "hour", "alarm"):
-        np.testing.assert_array_equal(np.asarray(before[name])[:, :6], np.asarray(after[name])[:, :6])
+        np.testing.assert_array_equal(
+            np.asarray(before[name])[:, :6], np.asarray(after[name])[:, :6]
+        )
 
 
 def test_a_value_is_predicted_without_being_seen() -> None:
     model = network.build(SPEC)
     rng = np.random.default_rng(0)
-    x, r = rng.normal(0, 1, (1, 10, 1, 4)).astype(np.float32), rng.normal(0, 1, (1, 10, 6)).astype(np.float32)
+    x, r = (
+        rng.normal(0, 1, (1, 10, 1, 4)).astype(np.float32),
+        rng.normal(0, 1, (1, 10, 6)).astype(np.float32),
+    )
     before = model((x, r))
     x[:, 9], r[:, 9] = 5, r[:, 9] + 1
     after = model((x, r))

@@ -24,7 +24,10 @@ from models import export, onnx_export  # noqa: E402
 
 def random(spec: ModelSpec) -> dict[str, F32]:
     rng = np.random.default_rng(0)
-    return {n: rng.normal(size=shape).astype(np.float32) for n, shape in export.expected_shapes(spec).items()}
+    return {
+        n: rng.normal(size=shape).astype(np.float32)
+        for n, shape in export.expected_shapes(spec).items()
+    }
 
 
 def test_the_step_is_traced_for_any_shape_of_network_and_proven_by_the_evaluator() -> None:

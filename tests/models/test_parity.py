@@ -34,9 +34,14 @@ def test_an_alert_one_event_later_is_the_same_and_one_that_is_gone_is_flipped() 
 
 @pytest.mark.parametrize(
     ("changes", "why"),
-    [({}, ""), ({"mean_difference": 0.2}, "scores differ by"), ({"mean_difference": float("nan")}, "nan"),
-     ({"flipped": 1}, ""), ({"flipped": 9}, "9 of 40 alerts are flipped")],
-)  # fmt: skip
+    [
+        ({}, ""),
+        ({"mean_difference": 0.2}, "scores differ by"),
+        ({"mean_difference": float("nan")}, "nan"),
+        ({"flipped": 1}, ""),
+        ({"flipped": 9}, "9 of 40 alerts are flipped"),
+    ],
+)
 def test_a_precision_that_changes_too_much_is_refused(changes: dict[str, Any], why: str) -> None:
     form = replace(Form("litert-int8", 1, 1.0, 0.1, 0.01, 40, 0), **changes)
     (finding,) = parity.findings([form])

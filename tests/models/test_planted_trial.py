@@ -41,7 +41,9 @@ def test_a_confirmed_anomaly_is_something_to_catch_and_not_something_normal() ->
     when_s = START_S + 6500
     cut = split(series_of(waves(), "x", [LabelledSpan(when_s, when_s + 50, "2")]), ModelSpec())
     log = planted_trial.build(cut.series, seed=1, aimed=8)
-    (index,) = (i for i, anomaly in enumerate(log.anomalies) if anomaly.kind == planted_trial.LABELLED)
+    (index,) = (
+        i for i, anomaly in enumerate(log.anomalies) if anomaly.kind == planted_trial.LABELLED
+    )
     rows = log.anomaly == index
     assert {log.keys[s] for s in log.stream[rows]} == {"2"}
     assert not log.clean[rows].any()

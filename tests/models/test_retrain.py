@@ -1,4 +1,6 @@
-"""A retraining is all or nothing: a gated bundle, or a report, or an error that says what is wrong."""
+"""A retraining is all or nothing: a gated bundle, or a report, or an error that says
+what is wrong.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,15 @@ def written(folder: Path, arrays: dict[str, Any] | None = None, **changes: Any) 
     """A request and its history."""
     (folder / "rows.npz").write_bytes(artifact.pack_arrays(arrays or waves(noise=0.05)))
     request = {
-        "champion": str(PRETRAINED), "history": "rows.npz", "out": "new", "version": "v2", "seconds": 20.0,
-        "distil": False, "gate": SMALL_GATE, "training": {"cause": "test", "span": [0, 9e9]},
-    }  # fmt: skip
+        "champion": str(PRETRAINED),
+        "history": "rows.npz",
+        "out": "new",
+        "version": "v2",
+        "seconds": 20.0,
+        "distil": False,
+        "gate": SMALL_GATE,
+        "training": {"cause": "test", "span": [0, 9e9]},
+    }
     path = folder / "request.json"
     path.write_text(json.dumps(request | changes))
     return path
@@ -42,8 +50,12 @@ def left(folder: Path) -> set[str]:
 
 
 @pytest.mark.slow
-def test_a_good_fine_tuning_passes_and_says_what_it_learnt(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert ran(written(tmp_path, seconds=60.0)) is False  # a busy machine needs so long to gain anything
+def test_a_good_fine_tuning_passes_and_says_what_it_learnt(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        ran(written(tmp_path, seconds=60.0)) is False
+    )  # a busy machine needs so long to gain anything
     assert left(tmp_path) == {"new"}
     bundle = artifact.load(tmp_path / "new")
     training = bundle.manifest["training"]
@@ -52,7 +64,9 @@ def test_a_good_fine_tuning_passes_and_says_what_it_learnt(tmp_path: Path, capsy
     told = json.loads(bundle.parts["gate.json"])
     assert told["passed"] and len(told["precisions"]) == 3
     assert b"<svg" in bundle.parts["gate.html"]
-    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+    lines = [
+        json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")
+    ]
     events = [line["event"] for line in lines if line["event"] != "epoch"]
     assert events == ["started", "trained", "exported", "gate"]
 
@@ -61,7 +75,9 @@ TEACHER_S, STUDENT_S = 20.0, 15.0
 
 
 def hurried() -> Clock:
-    """Of a request's 100 s: so many are left for the teacher, it is not too late for a student, so many for that."""
+    """Of a request's 100 s: so many are left for the teacher, it is not too late for a student, so
+    many for that.
+    """
     told = iter([0.0, 40.0 - TEACHER_S, 60.0, 75.0 - STUDENT_S])
     return lambda: next(told)
 
@@ -76,10 +92,19 @@ def test_a_twin_is_published_beside_its_teacher_or_the_report_says_what_it_lost(
     teacher = artifact.load(tmp_path / "new")
     told = json.loads(teacher.parts["distil.json"])
     assert left(tmp_path) - {"copycat"} == ({"new", "new-edge"} if made else {"new"})
-    assert (told["passed"], bool(told["why"]), told["quality"] >= told["required"]) == (made, not made, made)
+    assert (told["passed"], bool(told["why"]), told["quality"] >= told["required"]) == (
+        made,
+        not made,
+        made,
+    )
     assert told["student"]["parameters"] <= 0.1 * told["teacher"]["parameters"]
-    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
-    assert [line["event"] for line in lines if line["event"] != "epoch"][-2:] == ["gate", "distilled"]
+    lines = [
+        json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")
+    ]
+    assert [line["event"] for line in lines if line["event"] != "epoch"][-2:] == [
+        "gate",
+        "distilled",
+    ]
     assert sum(line.get("network") == "edge" for line in lines) > 1, "the student was trained"
     if made:
         twin = artifact.load(tmp_path / "new-edge")
@@ -89,7 +114,9 @@ def test_a_twin_is_published_beside_its_teacher_or_the_report_says_what_it_lost(
 
 
 @pytest.mark.slow
-def test_a_network_from_scratch_that_learnt_too_little_leaves_a_report_and_nothing_else(tmp_path: Path) -> None:
+def test_a_network_from_scratch_that_learnt_too_little_leaves_a_report_and_nothing_else(
+    tmp_path: Path,
+) -> None:
     with pytest.raises(GateRefused, match="v2 is refused"):
         ran(written(tmp_path, start="scratch", seconds=1.0))
     assert left(tmp_path) == {"new-refused"}
@@ -128,7 +155,9 @@ def test_history_that_teaches_nothing_is_an_error_and_nothing_is_written(
         ({"out": "."}, "exists already"),
     ],
 )
-def test_a_request_that_is_wrong_is_refused_by_name(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_a_request_that_is_wrong_is_refused_by_name(
+    changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
     with pytest.raises(InputError, match=message):
         ran(written(tmp_path, **changes))
     assert left(tmp_path) == set()
@@ -136,7 +165,12 @@ def test_a_request_that_is_wrong_is_refused_by_name(changes: dict[str, Any], mes
 
 def test_a_request_reads_labels_paths_and_nulls(tmp_path: Path) -> None:
     label = {"start_s": 1, "end_s": 2, "entity": "pump"}
-    found = retrain.read_request(written(tmp_path, labels=[label, label | {"entity": None}], edge=None))
-    assert [(one.start_s, one.end_s, one.entity) for one in found.labels] == [(1, 2, "pump"), (1, 2, None)]
+    found = retrain.read_request(
+        written(tmp_path, labels=[label, label | {"entity": None}], edge=None)
+    )
+    assert [(one.start_s, one.end_s, one.entity) for one in found.labels] == [
+        (1, 2, "pump"),
+        (1, 2, None),
+    ]
     assert found.history == tmp_path / "rows.npz"
     assert found.edge is None

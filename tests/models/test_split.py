@@ -20,7 +20,11 @@ def test_nothing_learnt_is_as_new_as_anything_held_out_and_an_embargo_lies_betwe
     assert cut.train_span_s[1] + 10 * (SPEC.window - 2) < cut.held_span_s[0]
     assert cut.train.time_s.max() == cut.train_span_s[1]
     for series in cut.series:
-        assert series.time_s[series.held].min() >= cut.held_span_s[0] > series.time_s[~series.held].max()
+        assert (
+            series.time_s[series.held].min()
+            >= cut.held_span_s[0]
+            > series.time_s[~series.held].max()
+        )
 
 
 def test_pieces_of_one_entity_are_one_series_whatever_their_order() -> None:
@@ -53,7 +57,10 @@ def test_the_weight_of_a_row_goes_with_the_row() -> None:
     cut = split(series_of(arrays | {"weight": numbers}, "x"), SPEC)
     assert cut.train.weight is not None
     known = dict(zip(arrays["time_s"].ravel(), numbers.ravel() % 800, strict=True))
-    assert all(known[at_s] == row % 800 for at_s, row in zip(cut.train.time_s.flat, cut.train.weight.flat, strict=True))
+    assert all(
+        known[at_s] == row % 800
+        for at_s, row in zip(cut.train.time_s.flat, cut.train.weight.flat, strict=True)
+    )
     assert split(series_of(arrays, "x"), SPEC).train.weight is None
 
 
@@ -69,7 +76,9 @@ def test_the_weight_of_a_row_goes_with_the_row() -> None:
         (waves() | {"entity": ["a"]}, "entity names 1 pieces, values has 4"),
     ],
 )
-def test_too_little_and_constant_history_is_refused_with_numbers(arrays: dict[str, Any], message: str) -> None:
+def test_too_little_and_constant_history_is_refused_with_numbers(
+    arrays: dict[str, Any], message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         split(series_of(arrays, "rows.npz"), SPEC)
 

@@ -1,4 +1,6 @@
-"""Synthetic streams: seeded, finite, varied, with ascending times; injected anomalies touch what they say."""
+"""Synthetic streams: seeded, finite, varied, with ascending times; injected anomalies touch what
+they say.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,9 @@ def test_an_anomaly_changes_its_rows_and_nothing_before(kind: str) -> None:
     np.testing.assert_array_equal(spoiled.values[before], clean.values[before])
     np.testing.assert_allclose(spoiled.time_s[before], clean.time_s[before], rtol=0, atol=1e-5)
     changed = spoiled.values if kind in inject.VALUE_KINDS else spoiled.time_s
-    assert not np.array_equal(changed, clean.values if kind in inject.VALUE_KINDS else clean.time_s, equal_nan=True)
+    assert not np.array_equal(
+        changed, clean.values if kind in inject.VALUE_KINDS else clean.time_s, equal_nan=True
+    )
 
 
 def test_injection_leaves_the_original_alone() -> None:

@@ -58,7 +58,12 @@ def test_training_forecasts_better_than_it_began_and_repeats_itself() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"accumulate": 2}, {"mixed_precision": True}, {"dropout": 0.2, "l2": 1e-5, "noise": 0.05}, {"supervised": True}],
+    [
+        {"accumulate": 2},
+        {"mixed_precision": True},
+        {"dropout": 0.2, "l2": 1e-5, "noise": 0.05},
+        {"supervised": True},
+    ],
 )
 def test_every_option_still_learns(changes: dict[str, Any]) -> None:
     result = train(settings(**changes), Waves())
@@ -111,7 +116,9 @@ def test_the_plateau_schedule_halves_after_two_epochs_without_progress() -> None
 
 
 def test_a_loss_that_is_no_number_ends_training_with_a_remedy() -> None:
-    broken = network.weights_of(network.build(SPEC)) | {"value_out_bias": np.full(9, np.nan, np.float32)}
+    broken = network.weights_of(network.build(SPEC)) | {
+        "value_out_bias": np.full(9, np.nan, np.float32)
+    }
     with pytest.raises(ModelError, match="lower learning_rate or check the data"):
         train(settings(), Waves(), start=broken)
 
@@ -119,7 +126,9 @@ def test_a_loss_that_is_no_number_ends_training_with_a_remedy() -> None:
 def test_an_exported_bundle_verifies_and_carries_its_training(tmp_path: Path) -> None:
     result = train(settings(epochs=1, log_dir=tmp_path / "logs"), Waves())
     training = training_report.summary(result, settings())
-    bundle = export.write_bundle(tmp_path / "b", version="v1", spec=SPEC, weights=result.weights, training=training)
+    bundle = export.write_bundle(
+        tmp_path / "b", version="v1", spec=SPEC, weights=result.weights, training=training
+    )
     assert artifact.load(tmp_path / "b").manifest["training"]["epochs"] == 1
     assert export.deviation(bundle, "litert")["max"] <= export.PARITY_F32
     assert list((tmp_path / "logs").iterdir())
@@ -127,7 +136,9 @@ def test_an_exported_bundle_verifies_and_carries_its_training(tmp_path: Path) ->
     assert (tmp_path / "loss.png").read_bytes()[:4] == b"\x89PNG"
 
 
-@pytest.mark.parametrize("spoil", [lambda w: w.pop("hour_out"), lambda w: w.update(hour_out=np.full((32, 24), np.inf))])
+@pytest.mark.parametrize(
+    "spoil", [lambda w: w.pop("hour_out"), lambda w: w.update(hour_out=np.full((32, 24), np.inf))]
+)
 def test_unusable_weights_are_never_exported(spoil: Any, tmp_path: Path) -> None:
     weights = dict(artifact.load(artifact.PRETRAINED).weights)
     spoil(weights)
@@ -169,16 +180,22 @@ def test_history_without_values_is_refused_by_name(tmp_path: Path) -> None:
         finetune.read_history(tmp_path / "rows.npz")
 
 
-def test_fine_tuning_writes_a_whole_bundle_that_is_no_worse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fine_tuning_writes_a_whole_bundle_that_is_no_worse(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     champion = artifact.load(artifact.PRETRAINED)
     history = finetune.history_of(rows(), "rows")
     out = tmp_path / "tuned"
     better = finetune.finetune(champion, history, out, version="tuned", until_s=0.0, seed=0)
-    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+    lines = [
+        json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")
+    ]
     trained = next(line for line in lines if line["event"] == "trained")
     assert trained["improved"] is better
     bundle = artifact.load(out)
     assert bundle.version == "tuned"
     assert bundle.manifest["training"]["parent"] == champion.version
-    same = all(np.array_equal(bundle.weights[name], champion.weights[name]) for name in champion.weights)
+    same = all(
+        np.array_equal(bundle.weights[name], champion.weights[name]) for name in champion.weights
+    )
     assert same is not better

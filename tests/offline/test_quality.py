@@ -99,18 +99,24 @@ def scores(tmp_path: Path) -> Path:
     return path
 
 
-def test_rejected_rows_are_not_rated_but_keep_their_labels_row(scores: Path, tmp_path: Path) -> None:
+def test_rejected_rows_are_not_rated_but_keep_their_labels_row(
+    scores: Path, tmp_path: Path
+) -> None:
     labels = tmp_path / "labels.csv"
     labels.write_text("when;anomaly\na;0\nb;1\nc;1\n")
     scored = read_scores(scores)
     assert scored.row.tolist() == [0, 2]
     assert scored.by_time
-    assert read_windows(labels, scored) == [(seconds("2024-01-01T02:00:00Z"), seconds("2024-01-01T02:00:00Z"))]
+    assert read_windows(labels, scored) == [
+        (seconds("2024-01-01T02:00:00Z"), seconds("2024-01-01T02:00:00Z"))
+    ]
 
 
 def test_windows_of_many_files_are_found_by_stem(tmp_path: Path) -> None:
     path = tmp_path / "windows.json"
-    path.write_text(json.dumps({"cat/x.csv": [["2024-01-01 00:00:00", "2024-01-01 01:00:00"]], "cat/y.csv": []}))
+    path.write_text(
+        json.dumps({"cat/x.csv": [["2024-01-01 00:00:00", "2024-01-01 01:00:00"]], "cat/y.csv": []})
+    )
     ((start, end),) = json_windows(path, by_time=True, name="x")
     assert end - start == HOUR
     assert json_windows(path, by_time=True, name="y.csv") == []
@@ -127,7 +133,9 @@ def test_windows_of_many_files_are_found_by_stem(tmp_path: Path) -> None:
         ('[["yesterday", "today"]]', None, "pairs"),
     ],
 )
-def test_windows_that_cannot_be_read_say_why(tmp_path: Path, text: str, name: str | None, problem: str) -> None:
+def test_windows_that_cannot_be_read_say_why(
+    tmp_path: Path, text: str, name: str | None, problem: str
+) -> None:
     path = tmp_path / "windows.json"
     path.write_text(text)
     with pytest.raises(InputError, match=problem):

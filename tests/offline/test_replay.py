@@ -22,7 +22,11 @@ T0 = 1_700_000_000
 @pytest.fixture
 def rows(tmp_path: Path) -> FileRows:
     path = tmp_path / "rows.jsonl"
-    path.write_text("".join(json.dumps({"ts": T0 + 10 * i, "device": f"d{i % 2}", "v": i}) + "\n" for i in range(5)))
+    path.write_text(
+        "".join(
+            json.dumps({"ts": T0 + 10 * i, "device": f"d{i % 2}", "v": i}) + "\n" for i in range(5)
+        )
+    )
     return rows_of(path)[0]
 
 
@@ -40,7 +44,9 @@ def test_flat_out_the_last_row_bears_the_present(rows: FileRows) -> None:
 
 
 def test_at_its_own_speed_every_row_bears_the_moment_of_its_pushing(rows: FileRows) -> None:
-    assert times(rows, ReplayPlan(speed=1.0, shift=True), T0 + 500) == [T0 + 500 + 10 * i for i in range(5)]
+    assert times(rows, ReplayPlan(speed=1.0, shift=True), T0 + 500) == [
+        T0 + 500 + 10 * i for i in range(5)
+    ]
 
 
 @given(st.floats(0.1, 1e4), st.floats(0, 1e6))

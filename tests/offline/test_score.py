@@ -1,4 +1,6 @@
-"""Laws of the replay loop: every row once, in input order, whatever the cut; nothing looks ahead."""
+"""Laws of the replay loop: every row once, in input order, whatever the cut; nothing
+looks ahead.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +18,35 @@ from streamer.backends import baseline_scorer
 from streamer.connect.memory import MemorySource
 from streamer.detect.pipeline import Detector
 from streamer.event import Alert, EventBatch, Fate, Poll, Rejected, Scores
-from streamer.offline.score import Joint, Outputs, Panel, TrackRecorder, gravest, replay, silenced, whole_rows
+from streamer.offline.score import (
+    Joint,
+    Outputs,
+    Panel,
+    TrackRecorder,
+    gravest,
+    replay,
+    silenced,
+    whole_rows,
+)
 from streamer.settings import DetectSettings
 
 CHANNELS = ("a", "b")
 few = settings(max_examples=10)  # each example is a whole replay
 
 
-def events(n: int, first: int = 0, keys: tuple[str, ...] = ("pump",), jump: int = 150) -> EventBatch:
+def events(
+    n: int, first: int = 0, keys: tuple[str, ...] = ("pump",), jump: int = 150
+) -> EventBatch:
     """A noisy series with one large jump."""
     row = np.arange(first, first + n, dtype=np.float64)
-    values = np.stack([np.sin(row / 5), np.cos(row / 7)], axis=1) + 0.01 * np.sin(row * row)[:, None]
+    values = (
+        np.stack([np.sin(row / 5), np.cos(row / 7)], axis=1) + 0.01 * np.sin(row * row)[:, None]
+    )
     values[row == jump] += 40
     entity = (row % len(keys))[:, None].astype(np.int32)
-    return EventBatch("s", "s", 0, keys, entity, 1e9 + 60.0 * row, values.astype(np.float32), row.astype(np.int64))
+    return EventBatch(
+        "s", "s", 0, keys, entity, 1e9 + 60.0 * row, values.astype(np.float32), row.astype(np.int64)
+    )
 
 
 def polls(batch: EventBatch, cuts: Sequence[int]) -> list[Poll]:
@@ -114,7 +131,9 @@ def test_rows_that_teach_never_alarm_and_never_look_ahead(fit_rows: int) -> None
     assert all(fate == Fate.WARMING for fate in kept.fate[:fit_rows])
     assert all(alarm == 0 for alarm in kept.alarm[:fit_rows])
     assert kept.score[fit_rows:] == plain.score[fit_rows:]
-    assert all(alert.window is None or alert.window.last_offset >= fit_rows for alert in kept.alerts)
+    assert all(
+        alert.window is None or alert.window.last_offset >= fit_rows for alert in kept.alerts
+    )
 
 
 def test_silenced_rows_keep_their_forecast_and_nothing_else() -> None:
@@ -136,7 +155,9 @@ def test_rejected_records_take_their_place_among_the_rows(where: set[int]) -> No
     page = Poll((batch,) if len(batch) else (), tuple(bad(offset) for offset in sorted(where)))
     kept = run([page])
     assert kept.rows == list(range(30))
-    assert {row for row, fate in zip(kept.rows, kept.fate, strict=True) if fate == Fate.DEAD_LETTERED} == where
+    assert {
+        row for row, fate in zip(kept.rows, kept.fate, strict=True) if fate == Fate.DEAD_LETTERED
+    } == where
 
 
 def test_what_was_rejected_is_told_by_reason_with_its_first_row() -> None:
@@ -165,12 +186,21 @@ def test_a_panel_keeps_for_each_row_the_judge_most_alarmed() -> None:
 def test_a_panel_passes_on_the_alerts_of_every_judge() -> None:
     batch = events(220)
     pair = EventBatch(
-        "s", "s", 0, batch.keys, np.repeat(batch.entity, 2, axis=1), batch.time_s, batch.values, batch.offset
+        "s",
+        "s",
+        0,
+        batch.keys,
+        np.repeat(batch.entity, 2, axis=1),
+        batch.time_s,
+        batch.values,
+        batch.offset,
     )
     verdict = Panel([detector(key=0), detector(key=1)]).process(pair)
     assert isinstance(verdict, Joint)
     alone = detector().process(batch).alerts
-    assert len({alert.alert_id for alert in verdict.alerts}) == 2 * len({alert.alert_id for alert in alone})
+    assert len({alert.alert_id for alert in verdict.alerts}) == 2 * len(
+        {alert.alert_id for alert in alone}
+    )
 
 
 def test_a_recorder_keeps_the_rows_of_each_entity_apart() -> None:

@@ -27,7 +27,9 @@ def series(*columns: F64) -> Series:
 
 @pytest.mark.parametrize("span", [20, 60, 120])
 def test_the_window_follows_how_far_back_a_stream_depends_on_itself(span: int) -> None:
-    """90 % of a triangle lie within 1 - sqrt(0.1) = 68 % of its base, less what is lost in the noise."""
+    """90 % of a triangle lie within 1 - sqrt(0.1) = 68 % of its base, less what is lost in the
+    noise.
+    """
     found = suggest([series(moving_average(span))])
     assert 0.4 * span <= found.window <= 1.1 * span
 
@@ -46,13 +48,17 @@ def test_the_window_serves_nearly_every_entity_not_the_most_modest_one() -> None
     assert both.window >= 0.9 * suggest([series(greedy)]).window
 
 
-@pytest.mark.parametrize("column", [np.zeros(ROWS), np.full(ROWS, np.nan), moving_average(20)[:100]])
+@pytest.mark.parametrize(
+    "column", [np.zeros(ROWS), np.full(ROWS, np.nan), moving_average(20)[:100]]
+)
 def test_a_series_that_says_nothing_is_counted_and_has_no_say(column: F64) -> None:
     found = suggest([series(column)])
     assert (found.window, found.needs, found.silent) == (SHORTEST, (), 1)
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=LONGEST).filter(lambda found: sum(found) > 1e-6))
+@given(
+    st.lists(st.floats(0, 1), min_size=1, max_size=LONGEST).filter(lambda found: sum(found) > 1e-6)
+)
 def test_the_need_is_the_shortest_past_that_holds_the_share(found: list[float]) -> None:
     dependency = np.array(found)
     lag = need(dependency)

@@ -1,4 +1,6 @@
-"""`run` and `backtest` over real series, each from a configuration: they agree, and they catch what is labelled."""
+"""`run` and `backtest` over real series, each from a configuration: they agree, and they catch what
+is labelled.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,13 @@ ROWS = {
     "asd-omi-1": 2880,
     "smd-machine-1-6": 3000,
 }
-CHANNELS = {"machine-temperature": 1, "nyc-taxi": 1, "skab-valve1": 8, "asd-omi-1": 19, "smd-machine-1-6": 38}
+CHANNELS = {
+    "machine-temperature": 1,
+    "nyc-taxi": 1,
+    "skab-valve1": 8,
+    "asd-omi-1": 19,
+    "smd-machine-1-6": 38,
+}
 Both = dict[tuple[str, str], Ran]
 
 
@@ -33,12 +41,19 @@ def test_every_row_of_a_real_series_gets_a_score(configured: Both, command: str,
     assert len(shares) == CHANNELS[name] + 1
     scored = [row for row in rows if row["status"] == "scored"]
     assert len(scored) > 0.95 * len(rows)
-    assert all(abs(sum(float(row[share]) for share in shares) - 1) < 1e-4 for row in scored if float(row["score"]) > 0)
+    assert all(
+        abs(sum(float(row[share]) for share in shares) - 1) < 1e-4
+        for row in scored
+        if float(row["score"]) > 0
+    )
 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_run_and_backtest_raise_the_same_alerts(configured: Both, name: str) -> None:
-    live, replayed = (alerts_of(configured[command, name].folder / "alerts.jsonl") for command in ("run", "backtest"))
+    live, replayed = (
+        alerts_of(configured[command, name].folder / "alerts.jsonl")
+        for command in ("run", "backtest")
+    )
     assert [(a["event"], a["detected_at"], a["summary"]) for a in live] == [
         (a["event"], a["detected_at"], a["summary"]) for a in replayed
     ]
@@ -46,8 +61,12 @@ def test_run_and_backtest_raise_the_same_alerts(configured: Both, name: str) -> 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_run_and_backtest_give_the_same_scores(configured: Both, name: str) -> None:
-    live, replayed = (rows_of(configured[command, name].folder / "scores.csv") for command in ("run", "backtest"))
-    worst = max(abs(float(a["score"]) - float(b["score"])) for a, b in zip(live, replayed, strict=True))
+    live, replayed = (
+        rows_of(configured[command, name].folder / "scores.csv") for command in ("run", "backtest")
+    )
+    worst = max(
+        abs(float(a["score"]) - float(b["score"])) for a, b in zip(live, replayed, strict=True)
+    )
     assert worst < 1e-4
 
 
@@ -56,13 +75,17 @@ def test_a_backtest_accounts_for_every_row_and_draws_it(configured: Both, name: 
     ran = configured["backtest", name]
     (told,) = ran.json()
     assert told["rows"] == ROWS[name] == sum(told["fates"].values())
-    assert told["alerts"] == sum(alert["event"] == "opened" for alert in alerts_of(ran.folder / "alerts.jsonl"))
+    assert told["alerts"] == sum(
+        alert["event"] == "opened" for alert in alerts_of(ran.folder / "alerts.jsonl")
+    )
     assert (ran.folder / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
 def _windows(shared: Path, file: str) -> list[tuple[datetime, datetime]]:
     table = json.loads((shared / "data" / "nab" / "windows.json").read_text())
-    moments = [[datetime.fromisoformat(edge).replace(tzinfo=UTC) for edge in pair] for pair in table[file]]
+    moments = [
+        [datetime.fromisoformat(edge).replace(tzinfo=UTC) for edge in pair] for pair in table[file]
+    ]
     return [(start, end) for start, end in moments]
 
 
@@ -73,10 +96,19 @@ def test_machine_temperature_failures_alarm_inside_their_windows_within_the_prom
     windows = _windows(shared, "realKnownCause/machine_temperature_system_failure.csv")
     opened = [a for a in alerts_of(ran.folder / "alerts.jsonl") if a["event"] == "opened"]
     moments = [datetime.fromisoformat(alert["detected_at"]) for alert in opened]
-    missed = [window for window in windows if not any(window[0] <= moment <= window[1] for moment in moments)]
-    outside = [moment for moment in moments if not any(start <= moment <= end for start, end in windows)]
+    missed = [
+        window
+        for window in windows
+        if not any(window[0] <= moment <= window[1] for moment in moments)
+    ]
+    outside = [
+        moment for moment in moments if not any(start <= moment <= end for start, end in windows)
+    ]
     (told,) = ran.json()
     days = told["days"] - sum((end - start).total_seconds() for start, end in windows) / 86_400
-    print(f"caught {len(windows) - len(missed)} of {len(windows)}, {len(outside) / days:.2f} false alerts a day")
+    print(
+        f"caught {len(windows) - len(missed)} of {len(windows)}, {len(outside) / days:.2f} false "
+        f"alerts a day"
+    )
     assert missed == []
     assert len(outside) <= told["alerts_per_day"]["promised"] * days

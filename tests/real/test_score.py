@@ -12,7 +12,9 @@ from tests.real.conftest import ARRAYS, Ran, alerts_of, rows_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration]
 FILES = (
-    sorted(path.stem for path in (SHARED / "data" / "nab").rglob("*.csv")) + sorted(ARRAYS) if SHARED.is_dir() else []
+    sorted(path.stem for path in (SHARED / "data" / "nab").rglob("*.csv")) + sorted(ARRAYS)
+    if SHARED.is_dir()
+    else []
 )
 
 
@@ -33,7 +35,9 @@ def test_any_series_is_scored_row_by_row_without_configuration(
     assert told["rows"] == lines == len(rows)
     assert [int(row["row"]) for row in rows] == list(range(lines))
     assert told["alarms"] == sum(float(row["alarm"]) >= 1 for row in rows)
-    assert told["alerts"] == sum(alert["event"] == "opened" for alert in alerts_of(ran.folder / "alerts.jsonl"))
+    assert told["alerts"] == sum(
+        alert["event"] == "opened" for alert in alerts_of(ran.folder / "alerts.jsonl")
+    )
     assert all(0 <= float(row["score"]) < 1e6 for row in rows)
     assert (ran.folder / "plot.png").stat().st_size > 10_000
 
@@ -46,7 +50,9 @@ def test_a_constant_series_never_alarms(scored: dict[str, Ran]) -> None:
 def test_a_perfect_square_wave_is_soon_taken_for_normal(scored: dict[str, Ran]) -> None:
     rows = rows_of(scored["art_daily_perfect_square_wave"].folder / "scores.csv")
     late = [row for row in rows[len(rows) // 2 :] if float(row["alarm"]) >= 1]
-    assert len(late) <= 14  # as many as days in that half: at most one alarm a day of a clean rhythm
+    assert (
+        len(late) <= 14
+    )  # as many as days in that half: at most one alarm a day of a clean rhythm
 
 
 @pytest.mark.parametrize("name", ["nyc_taxi"])
@@ -56,7 +62,16 @@ def test_labels_rate_the_scores(scored: dict[str, Ran], shared: Path, name: str)
     folder = scored[name].folder
     windows = shared / "data" / "nab" / "windows.json"
     ran = streamer(
-        folder, "eval", "--scores", "scores.csv", "--labels", str(windows), "--name", name, "--format", "json"
+        folder,
+        "eval",
+        "--scores",
+        "scores.csv",
+        "--labels",
+        str(windows),
+        "--name",
+        name,
+        "--format",
+        "json",
     )
     assert ran.rc == 0, ran.err
     quality = json.loads(ran.out)

@@ -24,12 +24,17 @@ def batch(partition: int, first: int, names: list[str]) -> EventBatch:
     code = np.array([[keys.index(name)] for name in names], np.int32)
     traces = {first: f"trace-{partition}-{first}"} if first % 2 else None
     values = offset[:, None].astype(np.float32)
-    return EventBatch("s", "t", partition, keys, code, offset.astype(np.float64), values, offset, 7, traces)
+    return EventBatch(
+        "s", "t", partition, keys, code, offset.astype(np.float64), values, offset, 7, traces
+    )
 
 
 def polls_of(plan: list[dict[int, list[str]]]) -> list[Poll]:
     at = {p: [0, *accumulate(len(poll.get(p, [])) for poll in plan)] for p in range(3)}
-    return [Poll(tuple(batch(p, at[p][i], names) for p, names in poll.items())) for i, poll in enumerate(plan)]
+    return [
+        Poll(tuple(batch(p, at[p][i], names) for p, names in poll.items()))
+        for i, poll in enumerate(plan)
+    ]
 
 
 Row = tuple[Lease, int, str, float, float, str | None]
@@ -37,21 +42,32 @@ Row = tuple[Lease, int, str, float, float, str | None]
 
 def rows(poll: Poll) -> list[Row]:
     return [
-        (b.lease, int(b.offset[i]), b.keys[b.entity[i, 0]], float(b.time_s[i]), float(b.values[i, 0]),
-         (b.traces or {}).get(int(b.offset[i])))
-        for b in poll.batches for i in range(len(b))
-    ]  # fmt: skip
+        (
+            b.lease,
+            int(b.offset[i]),
+            b.keys[b.entity[i, 0]],
+            float(b.time_s[i]),
+            float(b.values[i, 0]),
+            (b.traces or {}).get(int(b.offset[i])),
+        )
+        for b in poll.batches
+        for i in range(len(b))
+    ]
 
 
 @given(POLLS)
-def test_nothing_is_lost_or_changed_and_every_lease_keeps_its_order(plan: list[dict[int, list[str]]]) -> None:
+def test_nothing_is_lost_or_changed_and_every_lease_keeps_its_order(
+    plan: list[dict[int, list[str]]],
+) -> None:
     polls = polls_of(plan)
     one = joined(polls)
     assert len({b.lease for b in one.batches}) == len(one.batches)
     assert sorted(rows(one), key=lambda row: row[:2]) == sorted(
         (row for poll in polls for row in rows(poll)), key=lambda row: row[:2]
     )
-    assert all((np.diff(b.offset) > 0).all() and len(set(b.keys)) == len(b.keys) for b in one.batches)
+    assert all(
+        (np.diff(b.offset) > 0).all() and len(set(b.keys)) == len(b.keys) for b in one.batches
+    )
 
 
 def test_only_a_poll_of_nothing_but_events_is_plain() -> None:

@@ -1,4 +1,6 @@
-"""Cores to stay on: the threads stay, what runs beside them gets away, and what is not there is said."""
+"""Cores to stay on: the threads stay, what runs beside them gets away, and what is not there is
+said.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ import pytest
 from streamer.errors import ConfigError
 from streamer.runtime import cpu_affinity
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores cannot be chosen on this system")
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity"), reason="cores cannot be chosen on this system"
+)
 ASKED = "import os; print(sorted(os.sched_getaffinity(0)))"
 
 
@@ -30,7 +34,9 @@ def mine() -> list[int]:
 
 
 def child() -> str:
-    return subprocess.run([sys.executable, "-c", ASKED], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        [sys.executable, "-c", ASKED], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def child_unbound() -> str:
@@ -38,7 +44,9 @@ def child_unbound() -> str:
         return child()
 
 
-def test_a_bound_thread_and_its_children_stay_and_unbound_ones_have_all_again(thread: ThreadPoolExecutor) -> None:
+def test_a_bound_thread_and_its_children_stay_and_unbound_ones_have_all_again(
+    thread: ThreadPoolExecutor,
+) -> None:
     everywhere = mine()
     thread.submit(cpu_affinity.bind, [everywhere[-1]]).result()
     assert thread.submit(mine).result() == everywhere[-1:]
@@ -55,6 +63,8 @@ def test_with_none_named_nothing_is_bound(thread: ThreadPoolExecutor) -> None:
 
 
 def test_a_core_that_is_not_there_is_named_with_those_that_are(thread: ThreadPoolExecutor) -> None:
-    with pytest.raises(ConfigError, match=r"runtime\.cores: this process may run on cores \[.*got \[4000\]"):
+    with pytest.raises(
+        ConfigError, match=r"runtime\.cores: this process may run on cores \[.*got \[4000\]"
+    ):
         thread.submit(cpu_affinity.bind, [mine()[0], 4000]).result()
     assert thread.submit(mine).result() == mine()

@@ -28,7 +28,9 @@ def test_a_mailbox_is_a_bounded_queue_in_arrival_order(capacity: int, steps: lis
 
 
 @given(st.integers(1, 5), st.integers(0, 5), st.lists(st.integers()))
-def test_finishing_loses_nothing_even_beyond_the_capacity(capacity: int, offered: int, leftovers: list[int]) -> None:
+def test_finishing_loses_nothing_even_beyond_the_capacity(
+    capacity: int, offered: int, leftovers: list[int]
+) -> None:
     mailbox: Mailbox[int] = Mailbox(capacity)
     taken_in = [item for item in range(offered) if mailbox.offer(item)]
     mailbox.finish(*leftovers)
@@ -110,7 +112,8 @@ def test_two_threads_pass_everything_in_order() -> None:
 @given(
     st.lists(
         st.dictionaries(
-            st.sampled_from([Lease("t", 0), Lease("t", 0, 1), Lease("t", 1)]), st.integers(0, 100).map(Position)
+            st.sampled_from([Lease("t", 0), Lease("t", 0, 1), Lease("t", 1)]),
+            st.integers(0, 100).map(Position),
         )
     )
 )

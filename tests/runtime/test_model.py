@@ -1,4 +1,6 @@
-"""What judges at the start: the wish, else the previous model, else the baseline, and always said aloud."""
+"""What judges at the start: the wish, else the previous model, else the baseline, and always said
+aloud.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +31,14 @@ def real(directory: Path, version: str) -> Path:
     """The starter bundle under another version."""
     found = artifact.load(artifact.PRETRAINED)
     artifact.save(
-        directory, version=version, spec=found.spec, weights=found.weights, calibration=found.calibration,
-        parts={name: blob for name, blob in found.parts.items() if name != "weights.npz"}, training={},
-    )  # fmt: skip
+        directory,
+        version=version,
+        spec=found.spec,
+        weights=found.weights,
+        calibration=found.calibration,
+        parts={name: blob for name, blob in found.parts.items() if name != "weights.npz"},
+        training={},
+    )
     return directory
 
 
@@ -65,7 +72,9 @@ def spoil(tmp_path: Path, version: str) -> None:
     (tmp_path / "registry" / "versions" / version / "weights.npz").write_bytes(b"PK")
 
 
-def test_a_damaged_champion_leaves_it_to_the_previous_one_loudly(config: Config, tmp_path: Path) -> None:
+def test_a_damaged_champion_leaves_it_to_the_previous_one_loudly(
+    config: Config, tmp_path: Path
+) -> None:
     spoil(tmp_path, "v2")
     with capture_logs() as logs:
         loaded = load_configured(config)
@@ -113,14 +122,17 @@ def test_a_service_that_retrains_makes_the_registry_and_no_other_does(tmp_path: 
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"format": "streamer.registry/2"}'])
-def test_a_registry_whose_index_is_damaged_leaves_it_to_the_baseline(config: Config, tmp_path: Path, text: str) -> None:
+def test_a_registry_whose_index_is_damaged_leaves_it_to_the_baseline(
+    config: Config, tmp_path: Path, text: str
+) -> None:
     (tmp_path / "registry" / "registry.json").write_text(text)
     loaded = load_configured(config)
     assert loaded.network.ref.backend == "baseline"
     assert "registry.json" in (loaded.fallback or "")
 
 
-# -- signatures -------------------------------------------------------------------------------------------------------
+# -- signatures
+# -------------------------------------------------------------------------------------------------------
 @pytest.fixture
 def key(tmp_path: Path) -> str:
     """A public key; its private one lies beside."""
@@ -129,7 +141,9 @@ def key(tmp_path: Path) -> str:
 
 def signed(registry: DirectoryRegistry, tmp_path: Path, version: str) -> None:
     manifest = (tmp_path / version / "manifest.json").read_bytes()
-    (tmp_path / version / "signature.json").write_bytes(signing.sign(manifest, tmp_path / "key.pem"))
+    (tmp_path / version / "signature.json").write_bytes(
+        signing.sign(manifest, tmp_path / "key.pem")
+    )
     registry.publish(tmp_path / version)
 
 
@@ -161,12 +175,17 @@ def test_the_starter_needs_no_signature(key: str) -> None:
 
 
 def test_a_bundle_that_is_named_by_its_path_must_be_signed_too(tmp_path: Path, key: str) -> None:
-    refused = load_configured(config_of(path=str(real(tmp_path / "b", "b")), keys=[key], require_signature=True))
+    refused = load_configured(
+        config_of(path=str(real(tmp_path / "b", "b")), keys=[key], require_signature=True)
+    )
     assert "is not signed" in (refused.fallback or "")
 
 
 def test_a_key_that_is_none_is_an_error_of_the_configuration() -> None:
-    with pytest.raises(ConfigError, match=r"model\.keys\[0\]: is neither base64 of 32 bytes nor a readable PEM file"):
+    with pytest.raises(
+        ConfigError,
+        match=r"model\.keys\[0\]: is neither base64 of 32 bytes nor a readable PEM file",
+    ):
         load_configured(config_of(keys=["c2hvcnQ="]))
 
 

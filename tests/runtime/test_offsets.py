@@ -40,7 +40,9 @@ def test_what_retention_removed_is_passed_over() -> None:
 
 
 class Delivery(RuleBasedStateMachine):
-    """Two partitions, polls, acknowledgements and revocations in any order, against a model that remembers all."""
+    """Two partitions, polls, acknowledgements and revocations in any order, against a model that
+    remembers all.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,7 +71,9 @@ class Delivery(RuleBasedStateMachine):
 
     @rule(partition=st.integers(0, 1))
     def move_away_and_back(self, partition: int) -> None:
-        """The partition goes to another member, which starts at the commit, and comes back at once."""
+        """The partition goes to another member, which starts at the commit, and comes
+        back at once.
+        """
         old = self.leases[partition]
         self.tickets.revoke(old)
         new = self.leases[partition] = old._replace(epoch=old.epoch + 1)
@@ -103,12 +107,16 @@ test_delivery = Delivery.TestCase
 
 
 @given(st.lists(st.integers(0, 3), min_size=1), st.integers(0, 100))
-def test_a_ticket_closes_only_when_all_alerts_up_to_it_are_acknowledged(alerts: list[int], acknowledged: int) -> None:
+def test_a_ticket_closes_only_when_all_alerts_up_to_it_are_acknowledged(
+    alerts: list[int], acknowledged: int
+) -> None:
     tickets, posted, needs = Tickets(), 0, []
     for at, count in enumerate(alerts):
         posted += count
         needs.append(posted)
-        tickets.open(Poll((batch_of([1.0], at),)), needs=Needs(posted), alerts=count, received_at=0.0)
+        tickets.open(
+            Poll((batch_of([1.0], at),)), needs=Needs(posted), alerts=count, received_at=0.0
+        )
     closed = tickets.settle(Needs(acknowledged))
     expected = sum(need <= acknowledged for need in needs)
     assert len(closed) == expected

@@ -60,7 +60,11 @@ def test_a_failed_alert_is_kept_and_retried_after_the_backoff(clock: Hands) -> N
     assert (len(sink.alerts), outlet.undelivered, outlet.problem) == (1, 0, None)
 
 
-@given(st.lists(st.sampled_from(["post", "break", "mend", "hold", "release", "hand_over"]), max_size=40))
+@given(
+    st.lists(
+        st.sampled_from(["post", "break", "mend", "hold", "release", "hand_over"]), max_size=40
+    )
+)
 def test_whatever_fails_every_alert_arrives_once_and_in_order(steps: list[str]) -> None:
     clock, sink, posted = Hands(), MemorySink(), 0
     outlet = outlet_of(sink, clock)
@@ -121,7 +125,9 @@ class Sluggish(MemorySink):
         return len(self.alerts) - self.done
 
 
-def test_a_sink_that_makes_progress_is_well_although_something_is_always_on_its_way(clock: Hands) -> None:
+def test_a_sink_that_makes_progress_is_well_although_something_is_always_on_its_way(
+    clock: Hands,
+) -> None:
     sink = Sluggish()
     outlet = outlet_of(sink, clock)
     for n in range(1, 4):

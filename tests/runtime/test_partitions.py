@@ -35,19 +35,31 @@ def run(w: World, turns: int = 12) -> None:
 
 def test_records_before_the_position_rebuild_the_memory_and_raise_nothing() -> None:
     lease = Lease("t", 0, 1)
-    assigned = Poll(assigned=(Assigned(lease, position=5, start=2, memory=(json.dumps([0, 1]).encode(),)),))
-    w, detectors = leased([assigned, batch_of([HIGH, LOW], 2, epoch=1), batch_of([LOW, HIGH, LOW], 4, epoch=1)])
+    assigned = Poll(
+        assigned=(Assigned(lease, position=5, start=2, memory=(json.dumps([0, 1]).encode(),)),)
+    )
+    w, detectors = leased(
+        [assigned, batch_of([HIGH, LOW], 2, epoch=1), batch_of([LOW, HIGH, LOW], 4, epoch=1)]
+    )
     run(w)
     assert detectors[0].seen == [0, 1, 2, 3, 4, 5, 6]
     assert [alert.alert_id for alert in w.sink.alerts] == ["id-5"]
-    assert (w.accounting.fates[Fate.REPLAYED], w.accounting.fates[Fate.SCORED], w.accounting.received) == (3, 2, 5)
+    assert (
+        w.accounting.fates[Fate.REPLAYED],
+        w.accounting.fates[Fate.SCORED],
+        w.accounting.received,
+    ) == (3, 2, 5)
     assert w.committed == {lease: 7}
 
 
 def test_a_partition_that_went_takes_its_memory_its_records_and_its_positions_with_it() -> None:
     old, new = Lease("t", 0, 1), Lease("t", 0, 2)
     w, detectors = leased(
-        [Poll(assigned=(Assigned(old, 0, 0),)), batch_of([LOW], 0, epoch=1), batch_of([LOW], 1, epoch=1)]
+        [
+            Poll(assigned=(Assigned(old, 0, 0),)),
+            batch_of([LOW], 0, epoch=1),
+            batch_of([LOW], 1, epoch=1),
+        ]
     )
     w.line.batch_rows = 1
     w.sink.hold()
@@ -66,7 +78,9 @@ def test_a_partition_that_went_takes_its_memory_its_records_and_its_positions_wi
 def test_each_partition_has_its_own_memory_and_its_own_time() -> None:
     first, second = Lease("t", 0), Lease("t", 1)
     come = Poll(assigned=(Assigned(first, 0, 0), Assigned(second, 0, 0)))
-    w, detectors = leased([come, batch_of([LOW], 0, time_s=100), batch_of([LOW], 0, partition=1, time_s=9000)])
+    w, detectors = leased(
+        [come, batch_of([LOW], 0, time_s=100), batch_of([LOW], 0, partition=1, time_s=9000)]
+    )
     run(w)
     assert [judge.seen for judge in detectors] == [[0], [0]]
     assert set(detectors[0].ticks) == {100.0}
@@ -86,7 +100,10 @@ def test_what_retention_removed_is_booked_told_once_and_passed_over() -> None:
 def test_a_rejected_record_that_is_read_again_is_not_buried_twice() -> None:
     lease = Lease("t", 0, 1)
     w, _ = leased(
-        [Poll(assigned=(Assigned(lease, 8, 2),)), Poll((), (rejected(5, lease=lease), rejected(9, lease=lease)))]
+        [
+            Poll(assigned=(Assigned(lease, 8, 2),)),
+            Poll((), (rejected(5, lease=lease), rejected(9, lease=lease))),
+        ]
     )
     run(w)
     assert (w.accounting.fates[Fate.REPLAYED], w.accounting.fates[Fate.DEAD_LETTERED]) == (1, 1)
@@ -106,7 +123,9 @@ def test_the_books_balance_however_partitions_come_and_go(steps: list[str]) -> N
         elif step == "revoke":
             old, epoch = Lease("t", 0, epoch), epoch + 1
             w.source.revoke(old)
-            w.source.add(Poll(revoked=(old,), assigned=(Assigned(Lease("t", 0, epoch), offset, offset),)))
+            w.source.add(
+                Poll(revoked=(old,), assigned=(Assigned(Lease("t", 0, epoch), offset, offset),))
+            )
         elif step == "read":
             w.read(1)
         else:
@@ -138,6 +157,8 @@ def test_a_snapshot_is_offered_when_it_is_due_and_written_once_its_position_is_c
 
 def test_memory_that_does_not_fit_is_given_up_and_the_partition_goes_on() -> None:
     lease = Lease("t", 0, 1)
-    w, detectors = leased([Poll(assigned=(Assigned(lease, 0, 0, (b"not json",)),)), batch_of([LOW], 0, epoch=1)])
+    w, detectors = leased(
+        [Poll(assigned=(Assigned(lease, 0, 0, (b"not json",)),)), batch_of([LOW], 0, epoch=1)]
+    )
     run(w)
     assert [judge.seen for judge in detectors] == [[], [0]]

@@ -34,7 +34,9 @@ def test_reading_resumes_at_a_half_empty_mailbox() -> None:
 def test_a_crowd_in_flight_pauses_the_source_whatever_room_the_mailbox_has() -> None:
     full = [True]
     w = world([batch_of([1.0], at) for at in range(5)])
-    reader = Reader(w.accounting, w.source, w.mailbox, w.earned, crowded=lambda: full[0], clock=w.clock)
+    reader = Reader(
+        w.accounting, w.source, w.mailbox, w.earned, crowded=lambda: full[0], clock=w.clock
+    )
     reader.turn(0.0)
     assert (reader.paused, w.accounting.received) == (True, 0)
     full[0] = False
@@ -64,7 +66,9 @@ class Busy(Mailbox[Arrival]):
 
 
 def test_after_few_records_and_only_then_the_scorer_is_let_finish_before_more_are_read() -> None:
-    w = world([batch_of([1.0], 0), batch_of([1.0] * FEW, 1), batch_of([1.0], FEW + 1)], endless=False)
+    w = world(
+        [batch_of([1.0], 0), batch_of([1.0] * FEW, 1), batch_of([1.0], FEW + 1)], endless=False
+    )
     mailbox, stop, drained = Busy(8), threading.Event(), threading.Event()
     drained.set()
     Reader(w.accounting, w.source, mailbox, w.earned, clock=w.clock).run(stop, drained)
@@ -98,7 +102,14 @@ def test_a_source_error_is_counted_retried_and_told() -> None:
 def test_trouble_that_a_source_tells_of_itself_is_one_failure_however_long_it_lasts() -> None:
     w = world([])
     assert isinstance(w.source, MemorySource)
-    for problem in (None, "no broker answers for 2 s", "no broker answers for 3 s", None, "the login is refused", None):
+    for problem in (
+        None,
+        "no broker answers for 2 s",
+        "no broker answers for 3 s",
+        None,
+        "the login is refused",
+        None,
+    ):
         w.source.problem = problem
         w.reader.turn(0.0)
     assert w.reader.failures == 2
@@ -192,7 +203,9 @@ items = st.lists(
 
 
 @given(items, st.integers(1, 4), st.lists(st.booleans(), max_size=60))
-def test_received_equals_what_went_through_the_mailbox(script: list, capacity: int, takes: list[bool]) -> None:
+def test_received_equals_what_went_through_the_mailbox(
+    script: list, capacity: int, takes: list[bool]
+) -> None:
     w, passed = world(script, capacity=capacity), 0
     for take in takes:
         w.read(1)

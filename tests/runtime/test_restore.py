@@ -1,4 +1,6 @@
-"""Where a partition begins: behind a snapshot that is certainly its own and not too new, else a little before."""
+"""Where a partition begins: behind a snapshot that is certainly its own and not too new, else a
+little before.
+"""
 
 from __future__ import annotations
 
@@ -50,20 +52,31 @@ def test_a_snapshot_between_log_start_and_position_is_used(world: World, offset:
     assert world.rule.counters.reread == 500 - offset
 
 
-@pytest.mark.parametrize(("offset", "reason"), [(501, "newer_than_commit"), (10_000, "newer_than_commit"),
-                                                (99, "expired"), (0, "expired")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("offset", "reason"),
+    [(501, "newer_than_commit"), (10_000, "newer_than_commit"), (99, "expired"), (0, "expired")],
+)
 def test_a_snapshot_outside_is_not_used(world: World, offset: int, reason: str) -> None:
     world.shelf.put(replace(KEPT, offset=offset))
     assert world.rule(FOUND) == WITHOUT
     assert world.outcomes() == {reason: 1}
 
 
-@pytest.mark.parametrize(("blob", "reason"), [
-    (encode(KEPT)[:-1], "torn"), (b"", "torn"), (b"streamer.partition/9\n" + bytes(99), "other_format"),
-    (encode(replace(KEPT, stream="other")), "foreign"), (encode(replace(KEPT, group="other")), "foreign"),
-    (encode(replace(KEPT, topic="other")), "foreign"), (encode(replace(KEPT, partition=1)), "foreign"),
-])  # fmt: skip
-def test_what_is_damaged_or_of_another_place_is_not_used(world: World, blob: bytes, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("blob", "reason"),
+    [
+        (encode(KEPT)[:-1], "torn"),
+        (b"", "torn"),
+        (b"streamer.partition/9\n" + bytes(99), "other_format"),
+        (encode(replace(KEPT, stream="other")), "foreign"),
+        (encode(replace(KEPT, group="other")), "foreign"),
+        (encode(replace(KEPT, topic="other")), "foreign"),
+        (encode(replace(KEPT, partition=1)), "foreign"),
+    ],
+)
+def test_what_is_damaged_or_of_another_place_is_not_used(
+    world: World, blob: bytes, reason: str
+) -> None:
     world.store.put(world.shelf.name("t", 0), blob)
     assert world.rule(FOUND) == WITHOUT
     assert world.outcomes() == {reason: 1}
@@ -138,13 +151,17 @@ def test_reading_begins_where_the_log_has_records_and_never_behind_the_position(
 
 
 @pytest.mark.parametrize(
-    ("position", "log_start", "start"), [(500, 0, 450), (500, 480, 480), (30, 0, 0), (500, 600, 500)]
+    ("position", "log_start", "start"),
+    [(500, 0, 450), (500, 480, 480), (30, 0, 0), (500, 600, 500)],
 )
-def test_a_rebuild_reads_so_many_events_as_far_as_the_log_has_them(position: int, log_start: int, start: int) -> None:
+def test_a_rebuild_reads_so_many_events_as_far_as_the_log_has_them(
+    position: int, log_start: int, start: int
+) -> None:
     assert rebuild_from(replace(FOUND, position=position, log_start=log_start), REBUILD) == start
 
 
-# -- notes ------------------------------------------------------------------------------------------------------------
+# -- notes
+# ------------------------------------------------------------------------------------------------------------
 @given(st.none() | st.integers(0, 2**63 - 1), st.text(max_size=200))
 def test_a_note_is_read_as_it_was_written(snapshot: int | None, model: str) -> None:
     assert read_note(note_of(snapshot, model)) == Note(snapshot, model)
@@ -154,6 +171,9 @@ def test_a_note_is_short_whatever_the_model_is_called() -> None:
     assert len(note_of(2**63 - 1, "\U0001f4a5" * 10_000)) < 4096
 
 
-@given(st.text(max_size=100) | st.sampled_from(["[]", "3", '"x"', "null", '{"snapshot": true}', '{"snapshot": "7"}']))
+@given(
+    st.text(max_size=100)
+    | st.sampled_from(["[]", "3", '"x"', "null", '{"snapshot": true}', '{"snapshot": "7"}'])
+)
 def test_a_note_of_somebody_else_says_nothing(text: str) -> None:
     assert read_note(text) == Note()

@@ -15,15 +15,31 @@ from hypothesis import strategies as st
 from streamer.connect.memory import MemoryStore
 from streamer.connect.storage.files_store import checked
 from streamer.errors import StoreError
-from streamer.runtime.snapshot_format import MAGIC, Snapshot, SnapshotStore, Unusable, decode, encode, safe
+from streamer.runtime.snapshot_format import (
+    MAGIC,
+    Snapshot,
+    SnapshotStore,
+    Unusable,
+    decode,
+    encode,
+    safe,
+)
 
-ONE = Snapshot("plant", "streamer", "sensors.raw", 3, 918_221, "v7", (b"first" * 100, b"", b"third"))
+ONE = Snapshot(
+    "plant", "streamer", "sensors.raw", 3, 918_221, "v7", (b"first" * 100, b"", b"third")
+)
 BLOB = encode(ONE)
 TEXTS = st.text(max_size=30)
 SNAPSHOTS = st.builds(
-    Snapshot, TEXTS, TEXTS, TEXTS, st.integers(0, 2**31), st.integers(0, 2**63 - 1), TEXTS,
+    Snapshot,
+    TEXTS,
+    TEXTS,
+    TEXTS,
+    st.integers(0, 2**31),
+    st.integers(0, 2**63 - 1),
+    TEXTS,
     st.lists(st.binary(max_size=200), max_size=3).map(tuple),
-)  # fmt: skip
+)
 
 
 def reason(blob: bytes) -> str:
@@ -40,7 +56,15 @@ def sealed(head: object, *parts: bytes, magic: bytes = MAGIC) -> bytes:
 
 
 def head(**changed: object) -> dict[str, object]:
-    found = {"stream": "s", "group": "g", "topic": "t", "partition": 0, "offset": 5, "model": "m", "sizes": []}
+    found = {
+        "stream": "s",
+        "group": "g",
+        "topic": "t",
+        "partition": 0,
+        "offset": 5,
+        "model": "m",
+        "sizes": [],
+    }
     return found | changed
 
 
@@ -53,7 +77,9 @@ def test_the_same_snapshot_is_always_the_same_blob() -> None:
     assert encode(replace(ONE)) == BLOB
 
 
-@pytest.mark.parametrize("length", [0, 1, len(MAGIC), len(MAGIC) + 31, len(MAGIC) + 33, len(BLOB) // 2, len(BLOB) - 1])
+@pytest.mark.parametrize(
+    "length", [0, 1, len(MAGIC), len(MAGIC) + 31, len(MAGIC) + 33, len(BLOB) // 2, len(BLOB) - 1]
+)
 def test_a_torn_one_is_refused(length: int) -> None:
     assert reason(BLOB[:length]) == "torn"
 
@@ -79,12 +105,22 @@ def test_another_format_is_told_from_damage() -> None:
     assert reason(sealed(head(), magic=b"streamer.partition/2\n")) == "other_format"
 
 
-@pytest.mark.parametrize("blob", [
-    sealed(b"not json"), sealed([1, 2]), sealed(head(offset="five")), sealed({"stream": "s"}),
-    sealed(head(sizes=[[5, 100]]), zlib.compress(b"short")), sealed(head(sizes=[[5, 4]]), b"junk"),
-    sealed(head(sizes=[[-1, 4]]), b"junk"), sealed(head(sizes=[[2**40, 4]]), b"junk"), sealed(head(sizes=3)),
-    sealed(head(), b"more than it says"), MAGIC + hashlib.sha256(b"\xff" * 4).digest() + b"\xff" * 4,
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "blob",
+    [
+        sealed(b"not json"),
+        sealed([1, 2]),
+        sealed(head(offset="five")),
+        sealed({"stream": "s"}),
+        sealed(head(sizes=[[5, 100]]), zlib.compress(b"short")),
+        sealed(head(sizes=[[5, 4]]), b"junk"),
+        sealed(head(sizes=[[-1, 4]]), b"junk"),
+        sealed(head(sizes=[[2**40, 4]]), b"junk"),
+        sealed(head(sizes=3)),
+        sealed(head(), b"more than it says"),
+        MAGIC + hashlib.sha256(b"\xff" * 4).digest() + b"\xff" * 4,
+    ],
+)
 def test_a_sound_hash_over_nonsense_does_not_help(blob: bytes) -> None:
     assert reason(blob) == "torn"
 
@@ -94,7 +130,8 @@ def test_a_part_that_grows_beyond_its_size_is_not_unpacked() -> None:
     assert reason(sealed(head(sizes=[[10, len(bomb)]]), bomb)) == "torn"
 
 
-# -- names ------------------------------------------------------------------------------------------------------------
+# -- names
+# ------------------------------------------------------------------------------------------------------------
 @given(TEXTS | st.text(min_size=100, max_size=400))
 def test_any_text_has_a_name_that_every_store_takes(text: str) -> None:
     assert checked(safe(text)) == safe(text)
@@ -106,13 +143,16 @@ def test_two_texts_never_share_a_name(one: str, other: str) -> None:
     assert (safe(one) == safe(other)) == (one == other)
 
 
-@pytest.mark.parametrize("text", ["", ".", "..", "../x", "a/b", "a%2Fb", ".hidden", "\ud800", "~", "x" * 1000])
+@pytest.mark.parametrize(
+    "text", ["", ".", "..", "../x", "a/b", "a%2Fb", ".hidden", "\ud800", "~", "x" * 1000]
+)
 def test_awkward_texts_have_names_of_their_own(text: str) -> None:
     assert safe(text) != text or text == ""
     assert checked(f"a/{safe(text)}") and len({safe(text), safe(text + "x"), safe("y" + text)}) == 3
 
 
-# -- the shelf --------------------------------------------------------------------------------------------------------
+# -- the shelf
+# --------------------------------------------------------------------------------------------------------
 def test_what_was_put_is_got() -> None:
     shelf = SnapshotStore(MemoryStore(), "plant", "streamer")
     assert shelf.put(ONE) == len(BLOB)
@@ -124,7 +164,9 @@ def test_what_is_not_there_is_none() -> None:
     assert SnapshotStore(MemoryStore(), "plant", "streamer").get("sensors.raw", 3) is None
 
 
-@pytest.mark.parametrize("changed", [{"stream": "other"}, {"group": "g2"}, {"topic": "t2"}, {"partition": 4}])
+@pytest.mark.parametrize(
+    "changed", [{"stream": "other"}, {"group": "g2"}, {"topic": "t2"}, {"partition": 4}]
+)
 def test_one_of_another_place_is_foreign(changed: dict) -> None:
     store = MemoryStore()
     shelf = SnapshotStore(store, "plant", "streamer")

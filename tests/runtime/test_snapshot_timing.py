@@ -26,7 +26,9 @@ class Leaving(MemorySource):
         self.revoke(LEASE)
 
 
-def keeping(source: MemorySource, store: MemoryStore, **settings: object) -> tuple[World, list[HighJudge]]:
+def keeping(
+    source: MemorySource, store: MemoryStore, **settings: object
+) -> tuple[World, list[HighJudge]]:
     """A world that keeps snapshots; the judges in the order in which they were opened."""
     w, opened = World(source, **settings), []  # type: ignore[arg-type]
 

@@ -1,4 +1,6 @@
-"""Snapshots are written once they are true, the newest of each lease, and never in anybody's way."""
+"""Snapshots are written once they are true, the newest of each lease, and never in
+anybody's way.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +74,11 @@ def test_nothing_is_written_before_the_log_has_confirmed_it(world: World) -> Non
         assert world.kept() is None
     world.committed[LEASE] = 100
     world.snapshot_writer.work()
-    assert (world.kept(), world.snapshot_writer.waiting, world.snapshot_writer.stats.written) == (100, 0, 1)
+    assert (world.kept(), world.snapshot_writer.waiting, world.snapshot_writer.stats.written) == (
+        100,
+        0,
+        1,
+    )
 
 
 def test_nothing_is_written_before_the_alerts_it_knows_of_are_delivered(world: World) -> None:
@@ -101,7 +107,11 @@ def test_what_waits_for_a_lease_that_went_is_dropped(world: World) -> None:
     world.committed[LEASE] = 10
     world.gone.add(LEASE)
     world.snapshot_writer.work()
-    assert (world.kept(), world.snapshot_writer.waiting, world.snapshot_writer.stats.dropped) == (None, 0, 1)
+    assert (world.kept(), world.snapshot_writer.waiting, world.snapshot_writer.stats.dropped) == (
+        None,
+        0,
+        1,
+    )
 
 
 def test_a_store_that_is_down_is_trouble_until_it_is_back(world: World) -> None:
@@ -167,7 +177,9 @@ def test_a_store_that_answers_but_takes_nothing_is_away_until_it_takes_what_wait
     for second in range(20):
         world.now = float(second)
         world.offer(second)
-        world.committed[LEASE] = second - second % 2  # every other offer waits for the log: the store is looked at
+        world.committed[LEASE] = (
+            second - second % 2
+        )  # every other offer waits for the log: the store is looked at
         world.snapshot_writer.work()
         assert world.snapshot_writer.problem == "full"
     store.full, world.now, world.committed[LEASE] = False, 30.0, 19
@@ -219,7 +231,10 @@ def test_what_was_written_is_counted(world: World) -> None:
     world.committed[LEASE] = 10
     world.snapshot_writer.work()
     (blob,) = world.store.blobs.values()
-    assert (world.snapshot_writer.stats.written, world.snapshot_writer.stats.bytes) == (1, len(blob))
+    assert (world.snapshot_writer.stats.written, world.snapshot_writer.stats.bytes) == (
+        1,
+        len(blob),
+    )
 
 
 class Truthful(MemoryStore):
@@ -236,7 +251,10 @@ class Truthful(MemoryStore):
             assert kept is None or kept <= self.world.committed.get(lease, -1)
 
 
-STEPS = st.tuples(st.sampled_from(["offer", "commit", "work", "down", "up", "wait"]), st.sampled_from([LEASE, OTHER]))
+STEPS = st.tuples(
+    st.sampled_from(["offer", "commit", "work", "down", "up", "wait"]),
+    st.sampled_from([LEASE, OTHER]),
+)
 
 
 @given(st.lists(STEPS, max_size=80))
@@ -264,7 +282,8 @@ def test_the_store_never_knows_more_than_the_log(steps: list[tuple[str, Lease]])
     assert all(world.kept(lease) in (None, at) for lease, at in judged.items())
 
 
-# -- the thread -------------------------------------------------------------------------------------------------------
+# -- the thread
+# -------------------------------------------------------------------------------------------------------
 class Slow(MemoryStore):
     """A store that hangs in `put` until it is let go."""
 

@@ -74,7 +74,9 @@ def test_too_many_undelivered_alerts_stop_scoring_and_lose_nothing() -> None:
 
 
 @given(st.integers(0, 10**6), st.floats(0, 1e6), st.floats(0, 100))
-def test_what_is_in_flight_can_be_judged_within_the_backlog_or_it_is_crowded(n: int, speed: float, span: float) -> None:
+def test_what_is_in_flight_can_be_judged_within_the_backlog_or_it_is_crowded(
+    n: int, speed: float, span: float
+) -> None:
     assert crowded(n, events_per_s=speed, backlog_s=span) == (n > speed * span)
     assert crowded(n, events_per_s=0.0, backlog_s=span) == (n > 0)
 
@@ -140,11 +142,15 @@ faults = st.one_of(
     st.just(Poll()),
     st.just(ABORT),
 )
-steps = st.lists(st.sampled_from(["read", "score", "break", "mend", "hold", "release"]), max_size=120)
+steps = st.lists(
+    st.sampled_from(["read", "score", "break", "mend", "hold", "release"]), max_size=120
+)
 
 
 @given(st.lists(faults, max_size=25), steps, st.integers(1, 3))
-def test_the_books_balance_under_any_order_of_faults(script: list, order: list[str], capacity: int) -> None:
+def test_the_books_balance_under_any_order_of_faults(
+    script: list, order: list[str], capacity: int
+) -> None:
     w = world(script, capacity=capacity, limit=4)
     for step in order:
         if step == "read":
@@ -176,7 +182,14 @@ def test_polls_that_wait_are_judged_as_one_as_far_as_a_batch_holds_them() -> Non
 
 
 def test_what_is_no_record_stands_between_the_polls_before_it_and_behind_it() -> None:
-    w = world([batch_of([LOW], 0), Poll((batch_of([LOW], 1),), (rejected(2),)), batch_of([LOW], 3), batch_of([LOW], 4)])
+    w = world(
+        [
+            batch_of([LOW], 0),
+            Poll((batch_of([LOW], 1),), (rejected(2),)),
+            batch_of([LOW], 3),
+            batch_of([LOW], 4),
+        ]
+    )
     w.read(4)
     for judged in ([0], [0, 1], [0, 1, 3, 4]):
         w.score()
@@ -195,7 +208,9 @@ class Asked(MemorySink):
         return super().flush(timeout_s)
 
 
-def test_acknowledgements_and_what_comes_next_have_time_only_where_nothing_waits_to_be_judged() -> None:
+def test_acknowledgements_and_what_comes_next_have_time_only_where_nothing_waits_to_be_judged() -> (
+    None
+):
     sink = Asked()
     w = world([batch_of([HIGH], 0), batch_of([HIGH], 1)], sink=sink)
     w.read(2)

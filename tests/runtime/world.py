@@ -1,4 +1,6 @@
-"""A small world for service tests: a judge that calls every high value an incident, and the parts around it."""
+"""A small world for service tests: a judge that calls every high value an incident, and the parts
+around it.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,9 @@ class Seen:
 
 @dataclass
 class HighJudge:
-    """Every value above LIMIT opens an incident; a missing one has the fate MISSING. Remembers its ticks."""
+    """Every value above LIMIT opens an incident; a missing one has the fate MISSING. Remembers its
+    ticks.
+    """
 
     ref: ModelRef = REF
     fates: I64 = field(default_factory=lambda: np.zeros(len(Fate), np.int64))
@@ -97,7 +101,9 @@ class HighJudge:
     def anchor_ahead(self) -> None:
         self.ahead += 1
 
-    def apply_labels(self, labels: Sequence[Label], note: Callable[[Effect], None] = ignore) -> list[Alert]:
+    def apply_labels(
+        self, labels: Sequence[Label], note: Callable[[Effect], None] = ignore
+    ) -> list[Alert]:
         """Remember them; each changes nothing, once."""
         new = [label for label in labels if label not in self.heard]
         self.heard += new
@@ -115,7 +121,9 @@ class HighJudge:
     def coming(self) -> ModelRef | None:
         return self.next
 
-    def prepare(self, scorer: Network, spec: ModelSpec, prior: Mapping[str, Any] | None = None) -> None:
+    def prepare(
+        self, scorer: Network, spec: ModelSpec, prior: Mapping[str, Any] | None = None
+    ) -> None:
         self.next, self.behind = scorer.ref, self.entities_active
 
     def rebuild(self, most: int) -> int:
@@ -138,13 +146,20 @@ def scores_of(fate: np.ndarray, alarm: np.ndarray) -> Scores:
 
 
 def batch_of(
-    values: Sequence[float], first_offset: int = 0, *, partition: int = 0, time_s: float = 0.0, epoch: int = 0
+    values: Sequence[float],
+    first_offset: int = 0,
+    *,
+    partition: int = 0,
+    time_s: float = 0.0,
+    epoch: int = 0,
 ) -> EventBatch:
     n = len(values)
     offset = np.arange(first_offset, first_offset + n, dtype=np.int64)
     times = time_s + offset.astype(np.float64)
     column = np.array(values, np.float32).reshape(n, 1)
-    return EventBatch("s", "t", partition, ("pump",), np.zeros((n, 1), np.int32), times, column, offset, epoch)
+    return EventBatch(
+        "s", "t", partition, ("pump",), np.zeros((n, 1), np.int32), times, column, offset, epoch
+    )
 
 
 def rejected(offset: int, reason: str = "bad_json", lease: Lease | None = None) -> Rejected:
@@ -153,9 +168,28 @@ def rejected(offset: int, reason: str = "bad_json", lease: Lease | None = None) 
 
 def alert_at(offset: int) -> Alert:
     return Alert(
-        f"id-{offset}", "s:pump", "opened", "open", "warning", "s", "pump", {}, "1970-01-01T00:00:00Z",
-        "1970-01-01T00:00:00Z", None, "pump is high", 1.5, 0.001, 1.0, [], None, [], [], None, REF,
-    )  # fmt: skip
+        f"id-{offset}",
+        "s:pump",
+        "opened",
+        "open",
+        "warning",
+        "s",
+        "pump",
+        {},
+        "1970-01-01T00:00:00Z",
+        "1970-01-01T00:00:00Z",
+        None,
+        "pump is high",
+        1.5,
+        0.001,
+        1.0,
+        [],
+        None,
+        [],
+        [],
+        None,
+        REF,
+    )
 
 
 @dataclass
@@ -184,13 +218,26 @@ class World:
         self.recent = RecentAlerts()
         self.outbox = Outbox([self.outlet], self.limit, self.recent.add)
         self.reader = Reader(
-            self.accounting, self.source, self.mailbox, self.earned, backoff=self.backoff(), clock=self.clock
+            self.accounting,
+            self.source,
+            self.mailbox,
+            self.earned,
+            backoff=self.backoff(),
+            clock=self.clock,
         )
         self.line = StreamProcessor(
-            self.accounting, self.mailbox, Partitions.whole(self.detectors, self.pace), self.outbox, self.earned,
-            ScoreWriter(self.scores, self.backoff()), REF, batch_rows=self.batch_rows, promised_per_day=5.0,
-            holds=self.source.holds, clock=self.clock,
-        )  # fmt: skip
+            self.accounting,
+            self.mailbox,
+            Partitions.whole(self.detectors, self.pace),
+            self.outbox,
+            self.earned,
+            ScoreWriter(self.scores, self.backoff()),
+            REF,
+            batch_rows=self.batch_rows,
+            promised_per_day=5.0,
+            holds=self.source.holds,
+            clock=self.clock,
+        )
         self.scorer = ScoringLoop([self.line], self.outbox, bell=bell, clock=self.clock)
 
     def backoff(self) -> Backoff:
@@ -199,7 +246,13 @@ class World:
     @property
     def parts(self) -> Service:
         return Service(
-            (self.reader,), (self.line,), self.scorer, self.outbox, self.model, self.recent, feedback=self.feedback
+            (self.reader,),
+            (self.line,),
+            self.scorer,
+            self.outbox,
+            self.model,
+            self.recent,
+            feedback=self.feedback,
         )
 
     @property

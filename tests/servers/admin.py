@@ -1,4 +1,6 @@
-"""What tests ask of any Kafka, ours or a running one: topics, leaders, offsets. By another client than the daemon's."""
+"""What tests ask of any Kafka, ours or a running one: topics, leaders, offsets. By another client
+than the daemon's.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ T = TypeVar("T")
 
 
 def patiently(ask: Callable[[], T]) -> T:
-    """Ask again while brokers start, elect and move: what they say then passes. KafkaException after PATIENCE_S."""
+    """Ask again while brokers start, elect and move: what they say then passes. KafkaException
+    after PATIENCE_S.
+    """
     end = time.monotonic() + PATIENCE_S
     while True:
         try:
@@ -51,7 +55,9 @@ class Kafka:
             self._client = AdminClient({"bootstrap.servers": self.bootstrap, **quiet})
         return self._client
 
-    def create_topic(self, name: str, partitions: int = 1, *, replicas: int | None = None, **config: object) -> str:
+    def create_topic(
+        self, name: str, partitions: int = 1, *, replicas: int | None = None, **config: object
+    ) -> str:
         """A new topic, ready to use; `retention_ms=1000` is its retention.ms. Returns its name."""
         told = {key.replace("_", "."): str(value) for key, value in config.items()}
         new = NewTopic(name, partitions, replicas or self._replicas, config=told)
@@ -61,7 +67,9 @@ class Kafka:
     def configure_topic(self, name: str, **config: object) -> None:
         """Change settings of a topic while it lives."""
         entries = [
-            ConfigEntry(key.replace("_", "."), str(value), incremental_operation=AlterConfigOpType.SET)
+            ConfigEntry(
+                key.replace("_", "."), str(value), incremental_operation=AlterConfigOpType.SET
+            )
             for key, value in config.items()
         ]
         resource = ConfigResource("topic", name, incremental_configs=entries)
@@ -77,15 +85,21 @@ class Kafka:
             done.result(2 * ASK_S)
 
     def partitions(self, topic: str) -> list[int]:
-        return sorted(patiently(lambda: self.admin.list_topics(topic, timeout=ASK_S)).topics[topic].partitions)
+        return sorted(
+            patiently(lambda: self.admin.list_topics(topic, timeout=ASK_S)).topics[topic].partitions
+        )
 
     def leader(self, topic: str, partition: int = 0) -> int:
         """The node that leads a partition; -1 while there is none."""
-        return self.admin.list_topics(topic, timeout=ASK_S).topics[topic].partitions[partition].leader
+        return (
+            self.admin.list_topics(topic, timeout=ASK_S).topics[topic].partitions[partition].leader
+        )
 
     def coordinator(self, group: str) -> int:
         """The node that coordinates a group."""
-        told = self.admin.describe_consumer_groups([group], request_timeout=ASK_S)[group].result(2 * ASK_S)
+        told = self.admin.describe_consumer_groups([group], request_timeout=ASK_S)[group].result(
+            2 * ASK_S
+        )
         return int(told.coordinator.id)
 
     def members(self, group: str) -> int:
@@ -94,7 +108,9 @@ class Kafka:
 
     def member_ids(self, group: str) -> set[str]:
         """Who is in a group now: a member that was evicted comes back under another id."""
-        told = self.admin.describe_consumer_groups([group], request_timeout=ASK_S)[group].result(2 * ASK_S)
+        told = self.admin.describe_consumer_groups([group], request_timeout=ASK_S)[group].result(
+            2 * ASK_S
+        )
         return {member.member_id for member in told.members}
 
     def start_offsets(self, topic: str) -> dict[int, int]:
@@ -104,7 +120,9 @@ class Kafka:
         return self._offsets(topic, OffsetSpec.latest())
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
-        """Committed offsets by partition; partitions without one are left out. Any thread may ask."""
+        """Committed offsets by partition; partitions without one are left out. Any
+        thread may ask.
+        """
         wanted = [TopicPartition(topic, partition) for partition in self.partitions(topic)]
         with self._asking:
             member = self._member(group)
@@ -112,7 +130,9 @@ class Kafka:
         return {place.partition: place.offset for place in found if place.offset >= 0}
 
     def _member(self, group: str) -> Consumer:
-        """Of the group in name only: it never joins. (Asked by an admin client, librdkafka 2.16 crashes on a retry.)"""
+        """Of the group in name only: it never joins. (Asked by an admin client, librdkafka 2.16
+        crashes on a retry.)
+        """
         if group not in self._members:
             options = {"bootstrap.servers": self.bootstrap, "group.id": group, "log_level": 0}
             self._members[group] = Consumer(options | {"reconnect.backoff.max.ms": 500})
@@ -125,7 +145,9 @@ class Kafka:
         return all(one.leader >= 0 and len(one.isrs) == len(one.replicas) for one in every)
 
     def answers(self, nodes: int = 1) -> bool:
-        """Whether at least so many brokers are up and the group coordinator's world is reachable."""
+        """Whether at least so many brokers are up and the group coordinator's world is
+        reachable.
+        """
         return len(self.brokers()) >= nodes
 
     def brokers(self) -> Collection[int]:
@@ -136,12 +158,18 @@ class Kafka:
             return ()
 
     def _offsets(self, topic: str, which: OffsetSpec) -> dict[int, int]:
-        asked: dict[TopicPartition, Any] = {TopicPartition(topic, p): which for p in self.partitions(topic)}
+        asked: dict[TopicPartition, Any] = {
+            TopicPartition(topic, p): which for p in self.partitions(topic)
+        }
 
         def ask() -> dict[int, int]:
             told = self.admin.list_offsets(asked, request_timeout=ASK_S)
-            found = {place.partition: int(done.result(2 * ASK_S).offset) for place, done in told.items()}
-            if min(found.values(), default=0) < 0:  # -1001, and no error: whoever led the partition has just died
+            found = {
+                place.partition: int(done.result(2 * ASK_S).offset) for place, done in told.items()
+            }
+            if (
+                min(found.values(), default=0) < 0
+            ):  # -1001, and no error: whoever led the partition has just died
                 raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
             return found
 

@@ -1,4 +1,6 @@
-"""A server as a child of the tests: it dies with them, and can be stopped, killed, paused and started again."""
+"""A server as a child of the tests: it dies with them, and can be stopped, killed, paused and
+started again.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
-# The kernel kills the child when the *thread* that made it ends; this one lives as long as the process.
+# The kernel kills the child when the *thread* that made it ends; this one lives as long as the
+# process.
 _spawner = ThreadPoolExecutor(1, thread_name_prefix="spawner")
 _ports = random.SystemRandom()
 
@@ -25,7 +28,9 @@ class ServerError(Exception):
 
 
 def free_port() -> int:
-    """A port nobody listens on, below the range of outgoing connections, so that it is still free after a restart."""
+    """A port nobody listens on, below the range of outgoing connections, so that it is still free
+    after a restart.
+    """
     while True:
         port = _ports.randrange(20_000, 32_000)
         with socket.socket() as probe:
@@ -33,7 +38,9 @@ def free_port() -> int:
                 return port
 
 
-def wait_until(ready: Callable[[], bool], *, timeout_s: float, what: str, every_s: float = 0.05) -> None:
+def wait_until(
+    ready: Callable[[], bool], *, timeout_s: float, what: str, every_s: float = 0.05
+) -> None:
     """Ask until it is so; ServerError naming `what` after `timeout_s`."""
     end = time.monotonic() + timeout_s
     while not ready():
@@ -45,7 +52,9 @@ def wait_until(ready: Callable[[], bool], *, timeout_s: float, what: str, every_
 class Child:
     """One process and its log file. Methods do nothing where there is nothing to do."""
 
-    def __init__(self, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None
+    ) -> None:
         self._command = list(command)
         self._env = None if env is None else dict(env)
         self._process: subprocess.Popen | None = None
@@ -74,10 +83,14 @@ class Child:
     def _spawn(self) -> subprocess.Popen:
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._env,
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._env,
                 start_new_session=True,
                 preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call, prepared before the fork
-            )  # fmt: skip
+            )
 
     def stop(self, timeout_s: float = 30.0) -> int | None:
         """SIGTERM and wait; SIGKILL if it takes longer. Returns the exit code."""
@@ -109,7 +122,9 @@ class Child:
     def wait_ready(self, ready: Callable[[], bool], timeout_s: float) -> None:
         """Until `ready`; ServerError with the end of the log if it dies or takes too long."""
         try:
-            wait_until(lambda: not self.running or ready(), timeout_s=timeout_s, what=self._command[0])
+            wait_until(
+                lambda: not self.running or ready(), timeout_s=timeout_s, what=self._command[0]
+            )
         except ServerError as late:
             raise ServerError(f"{late}\n{self.tail()}") from late
         if not self.running:
@@ -117,7 +132,11 @@ class Child:
 
     def tail(self, lines: int = 30) -> str:
         """The end of the log."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
+        return (
+            "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+            if self.log.exists()
+            else ""
+        )
 
 
 def _die_with_parent() -> None:

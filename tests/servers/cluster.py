@@ -1,4 +1,6 @@
-"""A real Apache Kafka in KRaft mode: one node in 3 s, or three (each broker and controller) in 12 s."""
+"""A real Apache Kafka in KRaft mode: one node in 3 s, or three (each broker and controller) in 12
+s.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +25,18 @@ START_S = 120.0
 
 @dataclass(frozen=True)
 class Listener:
-    """One more door of every node: `name` upper case, `protocol` as Kafka spells it, `options` below its name."""
+    """One more door of every node: `name` upper case, `protocol` as Kafka spells it, `options`
+    below its name.
+    """
 
     name: str
     protocol: str
     options: Mapping[str, str] = field(default_factory=dict)
 
     def properties(self) -> dict[str, str]:
-        return {f"listener.name.{self.name.lower()}.{key}": value for key, value in self.options.items()}
+        return {
+            f"listener.name.{self.name.lower()}.{key}": value for key, value in self.options.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -50,21 +56,37 @@ class _Node:
 
 
 class KafkaCluster(Kafka):
-    """Nodes 1..n below `directory`. Every node has a PLAINTEXT door for the tests, and those of `listeners`.
+    """Nodes 1..n below `directory`. Every node has a PLAINTEXT door for the tests, and those of
+    `listeners`.
 
-    `scram` are credentials as `kafka-storage format --add-scram` takes them; `properties` win over ours.
+    `scram` are credentials as `kafka-storage format --add-scram` takes them; `properties` win over
+    ours.
     """
 
     def __init__(
-        self, directory: Path, nodes: int = 1, *, listeners: Sequence[Listener] = (), scram: Iterable[str] = (),
-        properties: Mapping[str, object] | None = None, jvm: Sequence[str] = (), advertised: str = "127.0.0.1",
-    ) -> None:  # fmt: skip
-        self._listeners = (Listener("CONTROLLER", "PLAINTEXT"), Listener("PLAINTEXT", "PLAINTEXT"), *listeners)
+        self,
+        directory: Path,
+        nodes: int = 1,
+        *,
+        listeners: Sequence[Listener] = (),
+        scram: Iterable[str] = (),
+        properties: Mapping[str, object] | None = None,
+        jvm: Sequence[str] = (),
+        advertised: str = "127.0.0.1",
+    ) -> None:
+        self._listeners = (
+            Listener("CONTROLLER", "PLAINTEXT"),
+            Listener("PLAINTEXT", "PLAINTEXT"),
+            *listeners,
+        )
         self._scram, self._own, self._jvm = tuple(scram), dict(properties or {}), tuple(jvm)
         self._advertised = advertised  # the host that the nodes send their clients on to
         self._uuid = _uuid()
         self._classpath = jars.classpath()
-        self._nodes = {n: self._node(n, directory / f"node-{n}", 512 if nodes == 1 else 384) for n in _count(nodes)}
+        self._nodes = {
+            n: self._node(n, directory / f"node-{n}", 512 if nodes == 1 else 384)
+            for n in _count(nodes)
+        }
         self._formatted = False
         super().__init__(self.at("PLAINTEXT"), replicas=min(3, nodes))
 
@@ -92,7 +114,9 @@ class KafkaCluster(Kafka):
         return self
 
     def _up(self, node: _Node) -> bool:
-        """The node answers, and the cluster counts it among its brokers: fenced ones are not named."""
+        """The node answers, and the cluster counts it among its brokers: fenced ones
+        are not named.
+        """
         return node.number in Kafka(node.address("PLAINTEXT")).brokers()
 
     def stop(self, node: int = 1) -> None:
@@ -121,7 +145,9 @@ class KafkaCluster(Kafka):
     def _node(self, number: int, directory: Path, heap_mib: int) -> _Node:
         directory.mkdir(parents=True, exist_ok=True)
         java = self._java(f"-Xmx{heap_mib}m", *self._jvm)
-        child = Child([*java, "kafka.Kafka", str(directory / "server.properties")], directory / "kafka.log")
+        child = Child(
+            [*java, "kafka.Kafka", str(directory / "server.properties")], directory / "kafka.log"
+        )
         ports = {listener.name: free_port() for listener in self._listeners}
         return _Node(number, directory, ports, _uuid(), child)
 
@@ -130,17 +156,32 @@ class KafkaCluster(Kafka):
 
     def _format(self) -> None:
         for node in self._nodes.values():
-            node.properties.write_text("".join(f"{k}={v}\n" for k, v in self._properties(node).items()))
+            node.properties.write_text(
+                "".join(f"{k}={v}\n" for k, v in self._properties(node).items())
+            )
         with ThreadPoolExecutor() as pool:
             list(pool.map(self._format_node, self._nodes.values()))
         self._formatted = True
 
     def _format_node(self, node: _Node) -> None:
-        voters = ",".join(f"{n.number}@{n.address('CONTROLLER')}:{n.uuid}" for n in self._nodes.values())
+        voters = ",".join(
+            f"{n.number}@{n.address('CONTROLLER')}:{n.uuid}" for n in self._nodes.values()
+        )
         scram = [word for one in self._scram for word in ("--add-scram", one)]
-        command = ["kafka.tools.StorageTool", "format", "-t", self._uuid, "-c", str(node.properties), *scram]
+        command = [
+            "kafka.tools.StorageTool",
+            "format",
+            "-t",
+            self._uuid,
+            "-c",
+            str(node.properties),
+            *scram,
+        ]
         told = subprocess.run(
-            [*self._java(), *command, "--initial-controllers", voters], check=False, capture_output=True, text=True
+            [*self._java(), *command, "--initial-controllers", voters],
+            check=False,
+            capture_output=True,
+            text=True,
         )
         if told.returncode:
             raise ServerError(f"could not format node {node.number}: {told.stdout}{told.stderr}")
@@ -148,7 +189,11 @@ class KafkaCluster(Kafka):
     def _properties(self, node: _Node) -> dict[str, object]:
         doors = [listener.name for listener in self._listeners]
         addresses = {name: f"{name}://{node.address(name)}" for name in doors}
-        told = (f"{name}://{self._advertised}:{node.ports[name]}" for name in doors if name != "CONTROLLER")
+        told = (
+            f"{name}://{self._advertised}:{node.ports[name]}"
+            for name in doors
+            if name != "CONTROLLER"
+        )
         ours: dict[str, object] = {
             "process.roles": "broker,controller",
             "node.id": node.number,
@@ -157,7 +202,9 @@ class KafkaCluster(Kafka):
             "inter.broker.listener.name": "PLAINTEXT",
             "listeners": ",".join(addresses.values()),
             "advertised.listeners": ",".join(told),
-            "listener.security.protocol.map": ",".join(f"{one.name}:{one.protocol}" for one in self._listeners),
+            "listener.security.protocol.map": ",".join(
+                f"{one.name}:{one.protocol}" for one in self._listeners
+            ),
             "log.dirs": node.directory / "data",
         }
         for listener in self._listeners:
@@ -169,8 +216,12 @@ def _habits(nodes: int) -> dict[str, object]:
     """As a careful cluster is run, only smaller, and with retention looked at every second."""
     copies = min(3, nodes)
     safe = max(1, copies - 1)
-    # A killed node may not register again while its old session lives; alone, nobody waits for that to elect.
-    alone: dict[str, object] = {"broker.session.timeout.ms": 3000, "broker.heartbeat.interval.ms": 500}
+    # A killed node may not register again while its old session lives; alone, nobody waits for that
+    # to elect.
+    alone: dict[str, object] = {
+        "broker.session.timeout.ms": 3000,
+        "broker.heartbeat.interval.ms": 500,
+    }
     return (alone if nodes == 1 else {}) | {
         "min.insync.replicas": safe,
         "offsets.topic.replication.factor": copies,

@@ -1,7 +1,9 @@
-"""Servers as fixtures. Where one cannot run its tests skip, with a loud count at the end; in CI that is a failure.
+"""Servers as fixtures. Where one cannot run its tests skip, with a loud count at the end; in CI
+that is a failure.
 
-STREAMER_TEST_KAFKA=host:port and STREAMER_TEST_REDIS=redis://... name running servers: tests that stop none use these,
-and need nothing installed; those of faults, of logins and of TLS start their own all the same.
+STREAMER_TEST_KAFKA=host:port and STREAMER_TEST_REDIS=redis://... name running servers: tests that
+stop none use these, and need nothing installed; those of faults, of logins and of TLS start their
+own all the same.
 """
 
 from __future__ import annotations
@@ -23,7 +25,10 @@ from tests.servers.secured import SecuredKafka
 C = TypeVar("C", bound=KafkaCluster)
 
 _NO_SERVER = "no server here: "
-_MISSING: dict[str, Callable[[], str | None]] = {"needs_kafka": jars.missing, "needs_redis": redis_missing}
+_MISSING: dict[str, Callable[[], str | None]] = {
+    "needs_kafka": jars.missing,
+    "needs_redis": redis_missing,
+}
 _RUNNING = {"needs_kafka": "STREAMER_TEST_KAFKA", "needs_redis": "STREAMER_TEST_REDIS"}
 _numbers = itertools.count(1)
 
@@ -60,7 +65,9 @@ def _require(mark: str) -> None:
 
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
-    """One broker for the whole session, or the running one. Nobody stops it: tests that do start their own."""
+    """One broker for the whole session, or the running one. Nobody stops it: tests that do start
+    their own.
+    """
     running = os.environ.get(_RUNNING["needs_kafka"])
     if running:
         yield Kafka(running)
@@ -105,7 +112,9 @@ def topic(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer | RunningRedis]:
-    """One Redis for the whole session, or the running one. Nobody stops it: tests that do start their own."""
+    """One Redis for the whole session, or the running one. Nobody stops it: tests that do start
+    their own.
+    """
     running = os.environ.get(_RUNNING["needs_redis"])
     if running:
         yield RunningRedis(running)

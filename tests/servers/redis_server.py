@@ -14,7 +14,10 @@ from tests.servers.child import Child, free_port
 def redis_missing() -> str | None:
     """What must be installed before Redis can run here; None where nothing is missing."""
     if shutil.which("redis-server") is None:
-        instead = "or name a running Redis in STREAMER_TEST_REDIS (its faults, logins and TLS are then left out)"
+        instead = (
+            "or name a running Redis in STREAMER_TEST_REDIS (its faults, logins and TLS are "
+            "then left out)"
+        )
         return f"no redis-server: install it (Debian: apt install redis-server), {instead}"
     return None
 
@@ -27,7 +30,9 @@ class RunningRedis:
 
 
 class RedisServer:
-    """`settings` are redis.conf's, with underscores: RedisServer(d, maxmemory="8mb", maxmemory_policy="noeviction")."""
+    """`settings` are redis.conf's, with underscores: RedisServer(d, maxmemory="8mb",
+    maxmemory_policy="noeviction").
+    """
 
     def __init__(self, directory: Path, *, password: str | None = None, **settings: object) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -66,11 +71,19 @@ class RedisServer:
         self._child.kill()
 
     def _command(self, directory: Path, settings: dict[str, object]) -> list[str]:
-        ours: dict[str, object] = {"port": self.port, "bind": "127.0.0.1", "dir": directory, "save": ""}
+        ours: dict[str, object] = {
+            "port": self.port,
+            "bind": "127.0.0.1",
+            "dir": directory,
+            "save": "",
+        }
         if self.password:
             ours["requirepass"] = self.password
         told = {key.replace("_", "-"): value for key, value in (ours | settings).items()}
-        return ["redis-server", *(word for key, value in told.items() for word in (f"--{key}", str(value)))]
+        return [
+            "redis-server",
+            *(word for key, value in told.items() for word in (f"--{key}", str(value))),
+        ]
 
     def _answers(self) -> bool:
         try:

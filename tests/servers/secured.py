@@ -1,4 +1,6 @@
-"""One Kafka node with every kind of door, users, and a rule book: what is not allowed is forbidden."""
+"""One Kafka node with every kind of door, users, and a rule book: what is not allowed
+is forbidden.
+"""
 
 from __future__ import annotations
 
@@ -22,19 +24,23 @@ from tests.servers.certificates import Certificates, Identity, make_certificates
 from tests.servers.cluster import KafkaCluster, Listener
 from tests.servers.tokens import AUDIENCE, ISSUER, TokenEndpoint
 
-PASSWORDS: Mapping[str, str] = {"alice": "alice-secret", "stranger": "stranger-secret"}  # stranger may do nothing
+PASSWORDS: Mapping[str, str] = {
+    "alice": "alice-secret",
+    "stranger": "stranger-secret",
+}  # stranger may do nothing
 SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 _OAUTH = "org.apache.kafka.common.security.oauthbearer"
 _MODULES = "org.apache.kafka.common.security"
 
 
 class SecuredKafka(KafkaCluster):
-    """Doors by name: `at("SCRAM")` SASL_SSL with SCRAM-SHA-256 and -512, `at("PLAIN")` SASL_PLAINTEXT, `at("PLAINS")`
-    SASL_SSL with PLAIN, `at("MTLS")` SSL with required client certificates, `at("TLS")` SSL without, `at("MISNAMED")`
-    SSL under another host's name, `at("TOKENS")` SASL_SSL with OAUTHBEARER.
+    """Doors by name: `at("SCRAM")` SASL_SSL with SCRAM-SHA-256 and -512, `at("PLAIN")`
+    SASL_PLAINTEXT, `at("PLAINS")` SASL_SSL with PLAIN, `at("MTLS")` SSL with required client
+    certificates, `at("TLS")` SSL without, `at("MISNAMED")` SSL under another host's name,
+    `at("TOKENS")` SASL_SSL with OAUTHBEARER.
 
-    alice, the client's certificate and the token client alice may do everything; stranger nothing; the tests' own
-    PLAINTEXT door is a super user's. Close `tokens` too: `close` does.
+    alice, the client's certificate and the token client alice may do everything; stranger nothing;
+    the tests' own PLAINTEXT door is a super user's. Close `tokens` too: `close` does.
     """
 
     def __init__(self, directory: Path, *, session_s: float = 0.0) -> None:
@@ -45,9 +51,12 @@ class SecuredKafka(KafkaCluster):
         files = f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.files={self.tokens.keys}"
         rules = _RULES | {"connections.max.reauth.ms": round(session_s * 1000)}
         super().__init__(
-            directory, listeners=_doors(self.certificates, self.tokens), scram=_scram(), properties=rules,
+            directory,
+            listeners=_doors(self.certificates, self.tokens),
+            scram=_scram(),
+            properties=rules,
             jvm=[allowed, files],
-        )  # fmt: skip
+        )
 
     def close(self) -> None:
         self.tokens.close()
@@ -63,30 +72,45 @@ class SecuredKafka(KafkaCluster):
     def forbid(self, user: str) -> None:
         """Take everything away that was allowed."""
         rules = AclBindingFilter(
-            ResourceType.ANY, None, ResourcePatternType.ANY, f"User:{user}",  # type: ignore[arg-type]  # None is any:
-            None, AclOperation.ANY, AclPermissionType.ANY,  # type: ignore[arg-type]  # the stubs do not know it
-        )  # fmt: skip
+            ResourceType.ANY,
+            None,  # type: ignore[arg-type]  # None is any: the stubs do not know it
+            ResourcePatternType.ANY,
+            f"User:{user}",
+            None,  # type: ignore[arg-type]
+            AclOperation.ANY,
+            AclPermissionType.ANY,
+        )
         for done in self.admin.delete_acls([rules], request_timeout=ASK_S).values():
             done.result(ASK_S)
 
     def change_password(self, user: str, password: str) -> None:
-        """Of SCRAM; connections that were made with the old one live on until they must prove themselves again."""
+        """Of SCRAM; connections that were made with the old one live on until they must prove
+        themselves again.
+        """
         known = [ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512]
         changes = [
-            UserScramCredentialUpsertion(user, ScramCredentialInfo(each, 4096), password.encode()) for each in known
+            UserScramCredentialUpsertion(user, ScramCredentialInfo(each, 4096), password.encode())
+            for each in known
         ]
         for change in changes:
-            for done in self.admin.alter_user_scram_credentials([change], request_timeout=ASK_S).values():
+            for done in self.admin.alter_user_scram_credentials(
+                [change], request_timeout=ASK_S
+            ).values():
                 done.result(ASK_S)
 
     def _allow(self, user: str, kind: ResourceType, name: str, operations: Iterable[str]) -> None:
         rules = [
             AclBinding(
-                kind, name, ResourcePatternType.LITERAL,
-                f"User:{user}", "*", AclOperation[operation], AclPermissionType.ALLOW,
+                kind,
+                name,
+                ResourcePatternType.LITERAL,
+                f"User:{user}",
+                "*",
+                AclOperation[operation],
+                AclPermissionType.ALLOW,
             )
             for operation in operations
-        ]  # fmt: skip
+        ]
         for done in self.admin.create_acls(rules, request_timeout=ASK_S).values():
             done.result(ASK_S)
 
@@ -100,7 +124,8 @@ _RULES = {
 def _doors(certificates: Certificates, tokens: TokenEndpoint) -> list[Listener]:
     tls = _tls(certificates, certificates.server)
     scram = {"sasl.enabled.mechanisms": ",".join(SCRAM)} | {
-        f"{mechanism.lower()}.sasl.jaas.config": f"{_MODULES}.scram.ScramLoginModule required;" for mechanism in SCRAM
+        f"{mechanism.lower()}.sasl.jaas.config": f"{_MODULES}.scram.ScramLoginModule required;"
+        for mechanism in SCRAM
     }
     return [
         Listener("SCRAM", "SASL_SSL", tls | scram),
@@ -135,7 +160,8 @@ def _oauth(tokens: TokenEndpoint) -> dict[str, str]:
         "sasl.enabled.mechanisms": "OAUTHBEARER",
         "oauthbearer.sasl.jaas.config": f"{_OAUTH}.OAuthBearerLoginModule required;",
         "oauthbearer.sasl.server.callback.handler.class": f"{_OAUTH}.OAuthBearerValidatorCallbackHandler",
-        # The default of Kafka 4.1 checks neither signature nor issuer, audience and expiry: it takes any token.
+        # The default of Kafka 4.1 checks neither signature nor issuer, audience and expiry: it
+        # takes any token.
         "sasl.oauthbearer.jwt.validator.class": f"{_OAUTH}.BrokerJwtValidator",
         "oauthbearer.sasl.oauthbearer.jwks.endpoint.url": tokens.keys.as_uri(),
         "oauthbearer.sasl.oauthbearer.expected.issuer": ISSUER,
@@ -144,4 +170,8 @@ def _oauth(tokens: TokenEndpoint) -> dict[str, str]:
 
 
 def _scram() -> list[str]:
-    return [f"{mechanism}=[name={user},password={word}]" for mechanism in SCRAM for user, word in PASSWORDS.items()]
+    return [
+        f"{mechanism}=[name={user},password={word}]"
+        for mechanism in SCRAM
+        for user, word in PASSWORDS.items()
+    ]

@@ -1,4 +1,6 @@
-"""An OAuth token endpoint (client credentials): signed JSON web tokens over HTTP, and the key set to check them by."""
+"""An OAuth token endpoint (client credentials): signed JSON web tokens over HTTP, and the key set
+to check them by.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,13 @@ ISSUER, AUDIENCE, KEY_NAME = "streamer-tests", "kafka", "key-1"
 
 
 class TokenEndpoint:
-    """Hands tokens to `clients` (id -> secret). `asked` counts requests; `lifetime_s` holds for tokens to come."""
+    """Hands tokens to `clients` (id -> secret). `asked` counts requests; `lifetime_s` holds for
+    tokens to come.
+    """
 
-    def __init__(self, directory: Path, clients: dict[str, str], *, lifetime_s: float = 300.0) -> None:
+    def __init__(
+        self, directory: Path, clients: dict[str, str], *, lifetime_s: float = 300.0
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._key = directory / "token.key"
         openssl("genrsa", "-out", self._key, "2048")
@@ -29,7 +35,9 @@ class TokenEndpoint:
         self.lifetime_s = lifetime_s
         self.asked = 0
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, name="token-endpoint", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, name="token-endpoint", daemon=True
+        )
 
     @property
     def url(self) -> str:
@@ -46,7 +54,13 @@ class TokenEndpoint:
     def token(self, subject: str) -> str:
         """A token for `subject`, signed by RS256."""
         now = int(time.time())
-        claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": subject, "iat": now, "exp": now + int(self.lifetime_s)}
+        claims = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": subject,
+            "iat": now,
+            "exp": now + int(self.lifetime_s),
+        }
         head = {"alg": "RS256", "typ": "JWT", "kid": KEY_NAME}
         signed = f"{_b64(json.dumps(head).encode())}.{_b64(json.dumps(claims).encode())}"
         return f"{signed}.{_b64(openssl('dgst', '-sha256', '-sign', self._key, stdin=signed.encode()))}"
@@ -56,20 +70,33 @@ class TokenEndpoint:
         self.asked += 1
         if client is None or self.clients.get(client) != secret:
             return 401, {"error": "invalid_client"}
-        body = {"access_token": self.token(client), "token_type": "Bearer", "expires_in": int(self.lifetime_s)}
+        body = {
+            "access_token": self.token(client),
+            "token_type": "Bearer",
+            "expires_in": int(self.lifetime_s),
+        }
         return 200, body
 
     def _public(self) -> dict[str, str]:
         told = openssl("rsa", "-in", self._key, "-noout", "-modulus").decode()
         modulus = bytes.fromhex(told.strip().removeprefix("Modulus="))
-        return {"kty": "RSA", "alg": "RS256", "use": "sig", "kid": KEY_NAME, "n": _b64(modulus), "e": "AQAB"}
+        return {
+            "kty": "RSA",
+            "alg": "RS256",
+            "use": "sig",
+            "kid": KEY_NAME,
+            "n": _b64(modulus),
+            "e": "AQAB",
+        }
 
 
 def _handler(endpoint: TokenEndpoint) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             form = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-            status, body = endpoint.answer(*_credentials(self.headers.get("Authorization", ""), form))
+            status, body = endpoint.answer(
+                *_credentials(self.headers.get("Authorization", ""), form)
+            )
             told = json.dumps(body).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")

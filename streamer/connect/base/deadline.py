@@ -1,4 +1,6 @@
-"""A limit in time for calls that have none of their own: name look-ups, a server that answers drop by drop."""
+"""A limit in time for calls that have none of their own: name look-ups, a server that answers drop
+by drop.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,16 @@ T = TypeVar("T")
 
 
 def within(timeout_s: float, work: Callable[[], T]) -> T:
-    """What `work` returns or raises; TimeoutError after `timeout_s`, the work going on by itself to no effect."""
+    """What `work` returns or raises; TimeoutError after `timeout_s`, the work going on by itself to
+    no effect.
+    """
     return together(timeout_s, [work])[0]()
 
 
 def together(timeout_s: float, works: Sequence[Callable[[], T]]) -> list[Callable[[], T]]:
-    """Start all at once and wait at most `timeout_s`; each answer, when called, returns or raises what its work did."""
+    """Start all at once and wait at most `timeout_s`; each answer, when called, returns or raises
+    what its work did.
+    """
     answers: list[Callable[[], T]] = [_late(timeout_s)] * len(works)
     done = [threading.Event() for _ in works]
 
@@ -24,7 +30,10 @@ def together(timeout_s: float, works: Sequence[Callable[[], T]]) -> list[Callabl
         answers[index] = _answer(works[index])
         done[index].set()
 
-    threads = [threading.Thread(target=run, args=(i,), name="bounded-call", daemon=True) for i in range(len(works))]
+    threads = [
+        threading.Thread(target=run, args=(i,), name="bounded-call", daemon=True)
+        for i in range(len(works))
+    ]
     for thread in threads:
         thread.start()
     _wait(done, timeout_s)

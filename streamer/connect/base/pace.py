@@ -18,12 +18,16 @@ Wait = Callable[[float], object]
 
 
 class Pacer:
-    """Releases what it holds when due: `speed` seconds of event time pass per second of the clock; None = at once.
+    """Releases what it holds when due: `speed` seconds of event time pass per second of the clock;
+    None = at once.
 
-    Time zero is the first event released. Events out of order are due with the latest event before them.
+    Time zero is the first event released. Events out of order are due with the latest event before
+    them.
     """
 
-    def __init__(self, speed: float | None, clock: Clock = time.monotonic, wait: Wait | None = None) -> None:
+    def __init__(
+        self, speed: float | None, clock: Clock = time.monotonic, wait: Wait | None = None
+    ) -> None:
         if speed is not None and not speed > 0:
             raise ConfigError("source.pace", "must be above 0", speed)
         self._speed, self._clock, self._stop = speed, clock, threading.Event()
@@ -48,7 +52,9 @@ class Pacer:
         self._stop.set()
 
     def release(self, timeout_s: float) -> Poll:
-        """Everything due now, or due within the timeout (then after waiting for it); else an empty Poll."""
+        """Everything due now, or due within the timeout (then after waiting for it); else an empty
+        Poll.
+        """
         if self._held is None:
             return Poll()
         if self._speed is None or not any(map(len, self._held.batches)):
@@ -126,4 +132,6 @@ class PacedSource(WholeSource, ABC):
 
     @abstractmethod
     def _fetch(self, timeout_s: float) -> Poll | None:
-        """What comes next; an empty Poll if nothing came within the timeout, None at the end for ever."""
+        """What comes next; an empty Poll if nothing came within the timeout, None at the end for
+        ever.
+        """

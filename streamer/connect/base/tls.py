@@ -1,4 +1,6 @@
-"""Whose certificates are believed: the authorities of a PEM file, or those that this machine trusts."""
+"""Whose certificates are believed: the authorities of a PEM file, or those that this machine
+trusts.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from streamer.errors import ConfigError
 
 
 def trusting(ca: str | None, setting: str) -> ssl.SSLContext:
-    """A context for a client; None = the system's authorities. ConfigError, naming `setting`, for an unusable file."""
+    """A context for a client; None = the system's authorities. ConfigError, naming `setting`, for
+    an unusable file.
+    """
     try:
         return ssl.create_default_context(cafile=ca)
     except (OSError, ssl.SSLError) as exc:

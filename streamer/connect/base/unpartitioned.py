@@ -1,4 +1,6 @@
-"""What sources without partitions have in common: one log that nobody shares, and no memory of positions."""
+"""What sources without partitions have in common: one log that nobody shares, and no memory of
+positions.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Where dead letters lie, to be looked through and sent back: a file, or (in `kafka.letter_topic`) a topic."""
+"""Where dead letters lie, to be looked through and sent back: a file, or (in `kafka.letter_topic`)
+a topic.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ from streamer.protocols import Letter
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A letter and where it lies: the line of a file, `worker@line` of several, or `partition@offset` of a topic."""
+    """A letter and where it lies: the line of a file, `worker@line` of several, or
+    `partition@offset` of a topic.
+    """
 
     place: str
     letter: Letter
@@ -53,7 +57,9 @@ class FileBox:
 
     def letters(self) -> Iterator[Stored]:
         self.damaged = 0
-        return (Stored(str(line), letter) for line, letter in read_letters(self._path, self._on_damage))
+        return (
+            Stored(str(line), letter) for line, letter in read_letters(self._path, self._on_damage)
+        )
 
     def replayed(self) -> set[Origin]:
         if not self._notes.exists():
@@ -80,7 +86,8 @@ class FileBox:
 
 
 class WorkerBox(FileBox):
-    """Letters in the files of several workers, whose numbers stand where the path has `mark`; notes for all of them.
+    """Letters in the files of several workers, whose numbers stand where the path has `mark`; notes
+    for all of them.
 
     Letters come in the order of their times, so that those of a partition that moved keep theirs.
     """
@@ -93,12 +100,18 @@ class WorkerBox(FileBox):
         self.damaged = 0
         files = numbered(self.name, self._mark)
         if not files:
-            raise InputError(f"{self.name}: no worker has such a file, so nothing was rejected, or it lies elsewhere")
+            raise InputError(
+                f"{self.name}: no worker has such a file, so nothing was rejected, or it lies "
+                f"elsewhere"
+            )
         each = (self._of(worker, path) for worker, path in sorted(files.items()))
         return heapq.merge(*each, key=lambda stored: stored.letter.at)
 
     def _of(self, worker: int, path: Path) -> Iterator[Stored]:
-        return (Stored(f"{worker}@{line}", letter) for line, letter in read_letters(path, self._on_damage))
+        return (
+            Stored(f"{worker}@{line}", letter)
+            for line, letter in read_letters(path, self._on_damage)
+        )
 
 
 def numbered(path: str, mark: str) -> dict[int, Path]:
@@ -116,7 +129,9 @@ def note_of(origins: Iterable[Origin]) -> bytes:
 
 
 def noted(note: bytes) -> list[Origin]:
-    """The origins of a note; none where it is damaged: what is not known as sent will be sent again."""
+    """The origins of a note; none where it is damaged: what is not known as sent will be sent
+    again.
+    """
     try:
         return msgspec.json.decode(note, type=list[Origin])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -1,4 +1,6 @@
-"""Dead letters in a topic, read from outside; and their records on the way back to where they came from."""
+"""Dead letters in a topic, read from outside; and their records on the way back to where they came
+from.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,15 @@ from streamer.errors import SinkError
 if TYPE_CHECKING:
     from streamer import config
 
-NOTE = PREFIX + "replayed"  # header of a record that is no letter but says which letters were sent back
+NOTE = (
+    PREFIX + "replayed"
+)  # header of a record that is no letter but says which letters were sent back
 DELIVERY_S = 60.0
 
 
 class TopicBox:
-    """Letters in a topic. What was sent back is noted in the topic itself, in records that no reader takes for letters.
+    """Letters in a topic. What was sent back is noted in the topic itself, in records that no
+    reader takes for letters.
 
     BrokerError, with its fix, if the topic is not there or cannot be read.
     """
@@ -64,7 +69,9 @@ class TopicBox:
 
 
 class TopicSender:
-    """Sends a few hundred records at a time and waits for each; idempotent, so its own retries repeat nothing."""
+    """Sends a few hundred records at a time and waits for each; idempotent, so its own retries
+    repeat nothing.
+    """
 
     def __init__(self, kafka: config.Kafka, timeout_s: float = DELIVERY_S) -> None:
         self._kafka, self._timeout_s = kafka, timeout_s
@@ -94,12 +101,18 @@ def _handed(producer: Any, topic: str, parcel: Parcel, there: Collection[int]) -
     """The future of a record, or the error that met it at once."""
     from kafka.errors import KafkaError
 
-    where = parcel.partition if parcel.partition in there else None  # a topic made anew may have fewer
+    where = (
+        parcel.partition if parcel.partition in there else None
+    )  # a topic made anew may have fewer
     try:
         return producer.send(
-            topic, parcel.value, parcel.key, headers=list(parcel.headers), partition=where,
+            topic,
+            parcel.value,
+            parcel.key,
+            headers=list(parcel.headers),
+            partition=where,
             timestamp_ms=parcel.timestamp_ms,
-        )  # fmt: skip
+        )
     except (KafkaError, ValueError) as exc:
         return exc
 

@@ -1,4 +1,6 @@
-"""Dead letters to a Kafka topic: the original bytes, key and headers, and in headers `x-dlq-*` what was wrong."""
+"""Dead letters to a Kafka topic: the original bytes, key and headers, and in headers `x-dlq-*` what
+was wrong.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,16 @@ _SMALLER = 4  # each refusal leaves a quarter: a megabyte fits into a topic of 6
 
 
 class LetterTopic:
-    """Every letter is acknowledged by all in-sync replicas, or still counted by `flush`. `send` never waits.
+    """Every letter is acknowledged by all in-sync replicas, or still counted by `flush`. `send`
+    never waits.
 
-    A letter too large for the topic is cut, and says so. SinkError at the start if the topic is not there or no broker
-    answers.
+    A letter too large for the topic is cut, and says so. SinkError at the start if the topic is not
+    there or no broker answers.
     """
 
-    def __init__(self, kafka: config.Kafka, section: config.DeadLetterTopic, *, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self, kafka: config.Kafka, section: config.DeadLetterTopic, *, clock: Clock = time.monotonic
+    ) -> None:
         self._producer = DeliveringProducer(kafka, section.topic, shrink=cut, clock=clock)
 
     def send(self, letter: Letter) -> None:
@@ -40,12 +45,15 @@ def letter_record(letter: Letter) -> OutgoingRecord:
 
 
 def cut(record: OutgoingRecord) -> OutgoingRecord | None:
-    """The first quarter of the value, with a header saying how long it was; then without foreign headers; then None."""
+    """The first quarter of the value, with a header saying how long it was; then without foreign
+    headers; then None.
+    """
     if record.value:
         whole = dict(record.headers).get(CUT_HEADER, str(len(record.value)).encode())
         others = tuple(header for header in record.headers if header[0] != CUT_HEADER)
         return record._replace(
-            value=record.value[: len(record.value) // _SMALLER], headers=(*others, (CUT_HEADER, whole))
+            value=record.value[: len(record.value) // _SMALLER],
+            headers=(*others, (CUT_HEADER, whole)),
         )
     ours = tuple(header for header in record.headers if header[0].startswith(PREFIX))
     return record._replace(headers=ours) if ours != record.headers else None

@@ -1,6 +1,8 @@
-"""Dead letters: what could not be decoded, with its original bytes and why, as headers of a record or lines of a file.
+"""Dead letters: what could not be decoded, with its original bytes and why, as headers of a record
+or lines of a file.
 
-A record with these headers, or a line, becomes the same letter again, but for the epoch of its lease.
+A record with these headers, or a line, becomes the same letter again, but for the epoch of its
+lease.
 """
 
 from __future__ import annotations
@@ -16,15 +18,18 @@ from streamer.event import Lease, Rejected
 from streamer.protocols import Letter
 
 Headers = tuple[tuple[str, bytes], ...]
-# Stream, topic ("" if none), partition, offset and time of the record that a letter is about. The time is there because
-# a topic made anew has its offsets anew.
+# Stream, topic ("" if none), partition, offset and time of the record that a letter is about. The
+# time is there because a topic made anew has its offsets anew.
 Origin = tuple[str, str, int, int, int | None]
 PREFIX = "x-dlq-"
 NAMES = tuple(
-    PREFIX + name for name in ["reason", "detail", "stream", "topic", "partition", "offset", "timestamp", "at"]
+    PREFIX + name
+    for name in ["reason", "detail", "stream", "topic", "partition", "offset", "timestamp", "at"]
 )
 CUT = "too_long"  # of such records only the start is kept,
-CUT_HEADER = PREFIX + "cut"  # and of letters with this header, which were larger than their topic allows
+CUT_HEADER = (
+    PREFIX + "cut"
+)  # and of letters with this header, which were larger than their topic allows
 TOMBSTONE = "tombstone"  # the record has no value at all
 
 
@@ -34,14 +39,28 @@ def letter_headers(letter: Letter) -> Headers:
     topic, partition = ("", "") if lease is None else (lease.topic, str(lease.partition))
     timestamp = "" if record.timestamp_ms is None else str(record.timestamp_ms)
     texts = (
-        record.reason, record.detail, letter.stream, topic, partition, str(record.offset), timestamp, letter.at,
-    )  # fmt: skip
-    ours = ((name, text.encode(errors="backslashreplace")) for name, text in zip(NAMES, texts, strict=True))
+        record.reason,
+        record.detail,
+        letter.stream,
+        topic,
+        partition,
+        str(record.offset),
+        timestamp,
+        letter.at,
+    )
+    ours = (
+        (name, text.encode(errors="backslashreplace"))
+        for name, text in zip(NAMES, texts, strict=True)
+    )
     return (*record.headers, *ours)
 
 
-def letter_of(value: bytes, key: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> Letter | None:
-    """The letter that a record with such headers is; None if it is none. Of doubled names the last is ours."""
+def letter_of(
+    value: bytes, key: bytes | None, headers: Iterable[tuple[str, bytes | None]]
+) -> Letter | None:
+    """The letter that a record with such headers is; None if it is none. Of doubled names the last
+    is ours.
+    """
     ours, others = _parted(headers)
     if len(ours) < len(NAMES):
         return None
@@ -49,7 +68,9 @@ def letter_of(value: bytes, key: bytes | None, headers: Iterable[tuple[str, byte
     try:
         lease = Lease(topic, int(partition)) if partition else None
         stamp = int(timestamp) if timestamp else None
-        return Letter(stream, Rejected(int(offset), reason, detail, value, lease, key, others, stamp), at)
+        return Letter(
+            stream, Rejected(int(offset), reason, detail, value, lease, key, others, stamp), at
+        )
     except ValueError:
         return None
 
@@ -66,9 +87,17 @@ def _parted(headers: Iterable[tuple[str, bytes | None]]) -> tuple[dict[str, str]
 
 
 def origin(letter: Letter) -> Origin:
-    """Which record a letter is about. A restarted daemon may write a second letter about the same one."""
+    """Which record a letter is about. A restarted daemon may write a second letter about the same
+    one.
+    """
     lease = letter.record.lease or Lease("", 0)
-    return letter.stream, lease.topic, lease.partition, letter.record.offset, letter.record.timestamp_ms
+    return (
+        letter.stream,
+        lease.topic,
+        lease.partition,
+        letter.record.offset,
+        letter.record.timestamp_ms,
+    )
 
 
 def why_not_replayed(letter: Letter) -> str | None:
@@ -106,9 +135,18 @@ def line_of(letter: Letter) -> bytes:
     record, lease = letter.record, letter.record.lease
     topic, partition = (None, None) if lease is None else (lease.topic, lease.partition)
     line = LetterLine(
-        letter.stream, topic, partition, record.offset, record.timestamp_ms, letter.at, record.reason,
-        record.detail.encode(errors="backslashreplace").decode(), record.key, record.raw, record.headers,
-    )  # fmt: skip
+        letter.stream,
+        topic,
+        partition,
+        record.offset,
+        record.timestamp_ms,
+        letter.at,
+        record.reason,
+        record.detail.encode(errors="backslashreplace").decode(),
+        record.key,
+        record.raw,
+        record.headers,
+    )
     return msgspec.json.encode(line)
 
 
@@ -117,13 +155,22 @@ def letter_of_line(text: bytes) -> Letter:
     line = msgspec.json.decode(text, type=LetterLine)
     lease = None if line.topic is None else Lease(line.topic, line.partition or 0)
     record = Rejected(
-        line.offset, line.reason, line.detail, line.value, lease, line.key, line.headers, line.timestamp_ms
+        line.offset,
+        line.reason,
+        line.detail,
+        line.value,
+        lease,
+        line.key,
+        line.headers,
+        line.timestamp_ms,
     )
     return Letter(line.stream, record, line.at)
 
 
 class LetterFile(LineFile):
-    """Letters appended to a file, one JSON object a line. `flush` returns when the disk has them; SinkError if not."""
+    """Letters appended to a file, one JSON object a line. `flush` returns when the disk has them;
+    SinkError if not.
+    """
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(path, fsync=True)
@@ -148,7 +195,9 @@ def read_letters(
         raise InputError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
 
 
-def _one(number: int, line: bytes, on_damage: Callable[[int], None]) -> Iterator[tuple[int, Letter]]:
+def _one(
+    number: int, line: bytes, on_damage: Callable[[int], None]
+) -> Iterator[tuple[int, Letter]]:
     try:
         yield number, letter_of_line(line)
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -1,4 +1,6 @@
-"""Dead letters back to where their records came from: what is sent, what is passed over, what the broker confirmed."""
+"""Dead letters back to where their records came from: what is sent, what is passed over, what the
+broker confirmed.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,13 @@ from itertools import islice
 from typing import NamedTuple, Protocol
 
 from streamer.connect.dead_letters.inbox import LetterBox, Stored, unique
-from streamer.connect.dead_letters.letter import Headers, Origin, origin, own_headers, why_not_replayed
+from streamer.connect.dead_letters.letter import (
+    Headers,
+    Origin,
+    origin,
+    own_headers,
+    why_not_replayed,
+)
 from streamer.errors import StreamerError
 from streamer.protocols import Letter
 
@@ -41,7 +49,9 @@ class Sender(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LetterReplayPlan:
-    """Which letters go to which topic, in the order in which they lie, and how many are passed over and why."""
+    """Which letters go to which topic, in the order in which they lie, and how many are passed over
+    and why.
+    """
 
     letters: dict[str, list[Letter]]
     skipped: Counter[str]
@@ -67,7 +77,9 @@ def plan(
     again: bool = False,
     limit: int | None = None,
 ) -> LetterReplayPlan:
-    """Read the box and decide about each of its records, once. `to` is another topic than their own for all of them."""
+    """Read the box and decide about each of its records, once. `to` is another topic than their own
+    for all of them.
+    """
     found = [stored.letter for stored in unique(filter(wanted, box.letters()))]
     done: set[Origin] = set() if again else box.replayed()
     skipped: Counter[str] = Counter()
@@ -90,18 +102,27 @@ def _addressed(
             skipped[why or "came from no topic: name one with --to"] += 1
 
 
-def carry_out(plan: LetterReplayPlan, box: LetterBox, sender: Sender, dated: Collection[str] = ()) -> LettersReplayed:
+def carry_out(
+    plan: LetterReplayPlan, box: LetterBox, sender: Sender, dated: Collection[str] = ()
+) -> LettersReplayed:
     """Send, and note what is confirmed, chunk by chunk; the first that fails ends it.
 
-    `dated` are the streams whose events happened when their records say. Only their records keep their time: any other
-    is sent as of now, so that its topic does not delete what it takes for old.
+    `dated` are the streams whose events happened when their records say. Only their records keep
+    their time: any other is sent as of now, so that its topic does not delete what it takes for
+    old.
     """
     outcome = LettersReplayed()
     for topic, letters in plan.letters.items():
         for at in range(0, len(letters), CHUNK):
             try:
                 chunk = letters[at : at + CHUNK]
-                _note(chunk, sender.send(topic, [parcel(each, topic, dated) for each in chunk]), topic, box, outcome)
+                _note(
+                    chunk,
+                    sender.send(topic, [parcel(each, topic, dated) for each in chunk]),
+                    topic,
+                    box,
+                    outcome,
+                )
             except StreamerError as exc:
                 outcome.problem = str(exc)
             if outcome.problem is not None:
@@ -109,7 +130,9 @@ def carry_out(plan: LetterReplayPlan, box: LetterBox, sender: Sender, dated: Col
     return outcome
 
 
-def _note(letters: Sequence[Letter], sent: Sent, topic: str, box: LetterBox, outcome: LettersReplayed) -> None:
+def _note(
+    letters: Sequence[Letter], sent: Sent, topic: str, box: LetterBox, outcome: LettersReplayed
+) -> None:
     confirmed = [letter for letter, yes in zip(letters, sent.confirmed, strict=True) if yes]
     outcome.sent[topic] += len(confirmed)
     outcome.problem = sent.problem
@@ -118,7 +141,9 @@ def _note(letters: Sequence[Letter], sent: Sent, topic: str, box: LetterBox, out
 
 
 def parcel(letter: Letter, topic: str, dated: Collection[str] = ()) -> Parcel:
-    """The record of a letter as it was; for its own partition where it goes back to its own topic."""
+    """The record of a letter as it was; for its own partition where it goes back to its
+    own topic.
+    """
     record, lease = letter.record, letter.record.lease
     partition = lease.partition if lease is not None and lease.topic == topic else None
     timestamp_ms = record.timestamp_ms if letter.stream in dated else None

@@ -1,4 +1,6 @@
-"""An append-only file that never keeps half a write: what could not be written whole is taken back."""
+"""An append-only file that never keeps half a write: what could not be written whole is
+taken back.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,9 @@ from streamer.errors import SinkError
 class AppendFile:
     """A file opened for appending, or emptied first; its directory is made. Not buffered.
 
-    SinkError, with the path and what to do, wherever the disk refuses. A write that failed left the file as it was, so
-    it may be tried again. Pipes and devices are written too, but nothing can be taken back from them.
+    SinkError, with the path and what to do, wherever the disk refuses. A write that failed left the
+    file as it was, so it may be tried again. Pipes and devices are written too, but nothing can be
+    taken back from them.
     """
 
     def __init__(self, path: str | Path, *, append: bool = True) -> None:
@@ -70,7 +73,9 @@ class AppendFile:
 
 
 class LineFile:
-    """Lines appended to a file; with `fsync`, `flush` returns when the disk has them. SinkError as AppendFile."""
+    """Lines appended to a file; with `fsync`, `flush` returns when the disk has them. SinkError as
+    AppendFile.
+    """
 
     def __init__(self, path: str | Path, *, fsync: bool) -> None:
         self._file, self._fsync, self._unsynced = AppendFile(path), fsync, 0

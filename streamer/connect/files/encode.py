@@ -1,4 +1,6 @@
-"""Rows of a file as the bytes of records, in the format that a stream reads: what `replay` pushes."""
+"""Rows of a file as the bytes of records, in the format that a stream reads: what
+`replay` pushes.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +22,18 @@ ToBytes = Callable[[dict[str, Any]], bytes]
 
 
 def refuse_unwritable(source: KafkaSource, stream: str) -> None:
-    """ConfigError where nobody can know the bytes: the schema of Avro records is their producer's."""
+    """ConfigError where nobody can know the bytes: the schema of Avro records is their
+    producer's.
+    """
     if source.format == "avro":
-        fix = "push with its producer's serializer, or choose a topic of JSON records with --to and without --stream"
-        raise ConfigError("source.format", f"stream {stream} reads avro, which needs a schema to be written; {fix}")
+        fix = (
+            "push with its producer's serializer, or choose a topic of JSON records with --to "
+            "and without --stream"
+        )
+        raise ConfigError(
+            "source.format",
+            f"stream {stream} reads avro, which needs a schema to be written; {fix}",
+        )
 
 
 def to_bytes(rows: FileRows, source: KafkaSource | None) -> ToBytes:

@@ -1,4 +1,6 @@
-"""What the columns of an unknown file mean, from its first rows, and the guess in words for the person who sees it."""
+"""What the columns of an unknown file mean, from its first rows, and the guess in words for the
+person who sees it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,15 @@ import numpy as np
 from streamer.connect.files.lines import head_of
 from streamer.connect.files.source import form_of, header_of, numbered
 from streamer.connect.formats.columns import RecordFields
-from streamer.connect.formats.csv import NOTHING, cells_of, is_header, is_value, number_of, place_of, sniff_separator
+from streamer.connect.formats.csv import (
+    NOTHING,
+    cells_of,
+    is_header,
+    is_value,
+    number_of,
+    place_of,
+    sniff_separator,
+)
 from streamer.connect.formats.decoder import shown
 from streamer.connect.formats.times import seconds_of_text, unit_of
 from streamer.errors import InputError
@@ -28,7 +38,16 @@ EPOCH_FROM_S = 3e8  # an unnamed number is a time only if it lies after 1979
 LABEL = re.compile(
     r"(^|_)(label|labels|anomaly|anomalous|outlier|fraud|fraudulent|changepoint|groundtruth|attack)(_|$)"
 )
-LABEL_EXACT = {"class", "target", "y", "is_attack", "ground_truth", "isanomaly", "isfraud", "change_point"}
+LABEL_EXACT = {
+    "class",
+    "target",
+    "y",
+    "is_attack",
+    "ground_truth",
+    "isanomaly",
+    "isfraud",
+    "change_point",
+}
 TIME = re.compile(r"(^|_)(time|timestamp|datetime|date|ts)(_|$)|timestamp$|datetime$|time$")
 ENTITY = re.compile(
     r"(^|_)(entity|device|sensor|machine|host|hostname|server|node|customer|terminal|card|account|user|asset|unit|instance"
@@ -39,7 +58,9 @@ LABEL_VALUES = 20
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """How to read a file, and sentences that say so. `columns` is set where the file has no header."""
+    """How to read a file, and sentences that say so. `columns` is set where the file
+    has no header.
+    """
 
     fields: RecordFields
     form: str  # "csv" | "jsonl"
@@ -86,7 +107,8 @@ def guess_fields(
     channels: Sequence[str] | None = None,
     separator: str | None = None,
 ) -> Guess:
-    """Guess from a path or from the first bytes; what is given is not guessed (time "" = there is none).
+    """Guess from a path or from the first bytes; what is given is not guessed (time "" = there is
+    none).
 
     InputError if nothing in it can be a channel, or a given name is no column.
     """
@@ -120,7 +142,9 @@ def head_lines(source: str | Path | bytes) -> list[bytes]:
         lines.pop()  # it may be cut off
     lines = [line for line in lines if line.strip()][: ROWS_LOOKED_AT + 1]
     if not lines:
-        raise InputError(f"{'input' if isinstance(source, bytes) else source}: has only blank lines")
+        raise InputError(
+            f"{'input' if isinstance(source, bytes) else source}: has only blank lines"
+        )
     return lines
 
 
@@ -134,10 +158,16 @@ def csv_table(
     names = header_of(lines[0], separator, name) if headed else numbered(width)
     body = [row for row in rows[headed:] if len(row) == width]
     if not body:
-        raise InputError(f"{name}: has a header but no rows" if headed else f"{name}: no row has {width} cells")
+        raise InputError(
+            f"{name}: has a header but no rows" if headed else f"{name}: no row has {width} cells"
+        )
     columns = [column_of(names[i], [row[i] for row in body]) for i in range(width)]
     spoken = SPOKEN.get(separator, repr(separator))
-    return columns, (None if headed else names), [f"{spoken}-separated, {'with a' if headed else 'without'} header"]
+    return (
+        columns,
+        (None if headed else names),
+        [f"{spoken}-separated, {'with a' if headed else 'without'} header"],
+    )
 
 
 def has_header(rows: Sequence[Sequence[str]]) -> bool:
@@ -193,22 +223,30 @@ def _float(cell: str) -> float:
 
 
 class _Roles:
-    """One pass over the columns: time first, then labels, entity, channels; every decision leaves a note."""
+    """One pass over the columns: time first, then labels, entity, channels; every decision leaves a
+    note.
+    """
 
     def __init__(self, table: Sequence[Column], name: str, notes: Sequence[str]) -> None:
         self.table, self.name, self.notes = list(table), name, list(notes)
         self.time_s: F64 | None = None
         self.time_unit = "auto"
 
-    def fields(self, time: str | None, entity: tuple[str, ...], channels: tuple[str, ...]) -> RecordFields:
+    def fields(
+        self, time: str | None, entity: tuple[str, ...], channels: tuple[str, ...]
+    ) -> RecordFields:
         taken = {*entity, *channels}
         time_name = self._time(time, taken)
         rest = [column for column in self.table if column.name not in {time_name, *taken}]
         kept = [column for column in rest if not self._is_label(column)]
         labels = [column.name for column in rest if column not in kept]
         entity = entity or self._entity(kept)
-        channels = channels or self._channels([column for column in kept if column.name not in entity])
-        self.notes.append(f"entity: {', '.join(entity)}" if entity else "entity: none, the file is one series")
+        channels = channels or self._channels(
+            [column for column in kept if column.name not in entity]
+        )
+        self.notes.append(
+            f"entity: {', '.join(entity)}" if entity else "entity: none, the file is one series"
+        )
         self.notes.append(f"channels: {_listed(channels)}")
         if labels:
             self.notes.append(f"not read: {_listed(labels)} (a label is an answer, not an input)")
@@ -218,13 +256,22 @@ class _Roles:
         if given == "":
             self.notes.append("time: none, as asked; rows are counted and the rhythm is not judged")
             return None
-        columns = [column for column in self.table if (column.name == given if given else column.name not in taken)]
+        columns = [
+            column
+            for column in self.table
+            if (column.name == given if given else column.name not in taken)
+        ]
         rated = [(time_rating(column), -i, column) for i, column in enumerate(columns)]
         rating, _, best = max(rated, default=(0.0, 0, None), key=lambda r: r[:2])
         if given and rating == 0:
-            raise InputError(f"{self.name}: column {given!r} holds no times, for example {shown(_example(columns[0]))}")
+            raise InputError(
+                f"{self.name}: column {given!r} holds no times, for example "
+                f"{shown(_example(columns[0]))}"
+            )
         if best is None or rating == 0:
-            self.notes.append("time: no column looks like one; rows are counted and the rhythm is not judged")
+            self.notes.append(
+                "time: no column looks like one; rows are counted and the rhythm is not judged"
+            )
             return None
         self.time_s, self.time_unit = seconds_of_text(best.cells, "auto"), unit_of(best.values)
         self.notes.append(f"time: {best.name}{_spacing(self.time_s)}")
@@ -236,7 +283,9 @@ class _Roles:
 
     def _entity(self, columns: Sequence[Column]) -> tuple[str, ...]:
         """The best of the columns whose names repeat, or none."""
-        rated = [(entity_rating(column, self.time_s), -i, column) for i, column in enumerate(columns)]
+        rated = [
+            (entity_rating(column, self.time_s), -i, column) for i, column in enumerate(columns)
+        ]
         rating, _, best = max(rated, default=(0.0, 0, None), key=lambda r: r[:2])
         return (best.name,) if best is not None and rating > 0 else ()
 
@@ -248,15 +297,20 @@ class _Roles:
         ignored = [column.name for column in columns if column not in numeric]
         if not numeric:
             raise InputError(
-                f"{self.name}: no column holds numbers to watch; it has {_listed(ignored)}{_comma_hint(columns)}"
+                f"{self.name}: no column holds numbers to watch; it has "
+                f"{_listed(ignored)}{_comma_hint(columns)}"
             )
         if ignored:
-            self.notes.append(f"not read: {_listed(ignored)} (text, identifiers, counters or nothing in it)")
+            self.notes.append(
+                f"not read: {_listed(ignored)} (text, identifiers, counters or nothing in it)"
+            )
         return tuple(column.name for column in numeric)
 
 
 def time_rating(column: Column) -> float:
-    """How much a column looks like the time of its rows; 0 = not at all. Dates before numbers, named before unnamed."""
+    """How much a column looks like the time of its rows; 0 = not at all. Dates before numbers,
+    named before unnamed.
+    """
     values = column.values
     if len(values) < MOSTLY * len(column.cells) or not values:
         return 0.0
@@ -294,7 +348,9 @@ def entity_rating(column: Column, time_s: F64 | None) -> float:
 
 
 def _interleaved(names: Sequence[str], time_s: F64 | None) -> bool:
-    """Several series in one file take turns, share moments, or start the clock anew; a state of one does not."""
+    """Several series in one file take turns, share moments, or start the clock anew; a state of one
+    does not.
+    """
     changes = np.array([a != b for a, b in pairwise(names)])
     if changes.mean() >= 0.5:
         return True
@@ -307,7 +363,9 @@ def _interleaved(names: Sequence[str], time_s: F64 | None) -> bool:
 def is_identifier(column: Column) -> bool:
     """A number that names something: called ..._id, and whole."""
     known = column.numbers[np.isfinite(column.numbers)]
-    return bool(re.search(r"(^|_)(id|uuid|guid)$", column.plain_name)) and bool(np.all(known % 1 == 0))
+    return bool(re.search(r"(^|_)(id|uuid|guid)$", column.plain_name)) and bool(
+        np.all(known % 1 == 0)
+    )
 
 
 def is_counter(column: Column) -> bool:
@@ -316,7 +374,9 @@ def is_counter(column: Column) -> bool:
 
 
 def _comma_hint(columns: Sequence[Column]) -> str:
-    commas = any(re.fullmatch(r"-?\d+,\d+", cell) for column in columns for cell in column.values[:20])
+    commas = any(
+        re.fullmatch(r"-?\d+,\d+", cell) for column in columns for cell in column.values[:20]
+    )
     return "; decimal commas are not read: replace them with points" if commas else ""
 
 

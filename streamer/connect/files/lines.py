@@ -1,4 +1,6 @@
-"""Bytes of a file, a pipe or stdin to lines: unpacked by their magic bytes, bounded in length, never long waiting."""
+"""Bytes of a file, a pipe or stdin to lines: unpacked by their magic bytes, bounded in length,
+never long waiting.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,9 @@ def open_bytes(path: str | Path) -> IO[bytes]:
 
 
 def unpacked(raw: IO[bytes], name: str | Path) -> tuple[ByteReader, str]:
-    """The reader of its plain bytes, and how it was packed ("" if not). InputError if it is empty or no text at all."""
+    """The reader of its plain bytes, and how it was packed ("" if not). InputError if it is empty
+    or no text at all.
+    """
     try:
         head = cast(Any, raw).peek(16)[:16]
     except OSError as exc:
@@ -73,7 +77,9 @@ def unpacked(raw: IO[bytes], name: str | Path) -> tuple[ByteReader, str]:
 
 
 class LineBuffer:
-    """Lines of a reader, by portions. A line over `limit` bytes is cut to limit + 1 (so that a decoder refuses it)."""
+    """Lines of a reader, by portions. A line over `limit` bytes is cut to limit + 1 (so that a
+    decoder refuses it).
+    """
 
     def __init__(self, path: str | Path, limit: int) -> None:
         self.name = "stdin" if str(path) == "-" else str(path)
@@ -85,8 +91,14 @@ class LineBuffer:
         self._broken: InputError | None = None
 
     def take(self, n: int, timeout_s: float = 0.0) -> list[bytes]:
-        """Up to n lines; fewer when no more come within the timeout, at the end, or before damage."""
-        while len(self._lines) < n and not self.ended and self._ready(0.0 if self._lines else timeout_s):
+        """Up to n lines; fewer when no more come within the timeout, at the end, or
+        before damage.
+        """
+        while (
+            len(self._lines) < n
+            and not self.ended
+            and self._ready(0.0 if self._lines else timeout_s)
+        ):
             self._read()
         if self._broken is not None and not self._lines:
             raise self._broken
@@ -101,7 +113,9 @@ class LineBuffer:
             self._raw.close()
 
     def _ready(self, timeout_s: float) -> bool:
-        """Files are always ready, pipes and terminals when they have bytes. What is packed may wait longer."""
+        """Files are always ready, pipes and terminals when they have bytes. What is packed may wait
+        longer.
+        """
         if self.packed or not self._started:  # bytes may wait in a buffer that select does not see
             return True
         try:
@@ -114,7 +128,10 @@ class LineBuffer:
             block = self._reader.read1(BLOCK_BYTES)
         except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as exc:
             self._end(
-                InputError(f"{self.name}: its {self.packed} data is damaged or ends early ({exc}); fetch it again")
+                InputError(
+                    f"{self.name}: its {self.packed} data is damaged or ends early ({exc}); fetch "
+                    f"it again"
+                )
             )
         except OSError as exc:
             self._end(InputError(f"{self.name}: reading failed: {exc.strerror or exc}"))
@@ -146,12 +163,15 @@ class LineBuffer:
 def head_of(path: str | Path, size: int = 1 << 18) -> bytes:
     """The first plain bytes of a file. InputError as when opening it.
 
-    Of standard input only what its buffer holds (a few KiB), and that stays in it: it will be read again.
+    Of standard input only what its buffer holds (a few KiB), and that stays in it: it will be read
+    again.
     """
     if str(path) == "-":
         raw = open_bytes(path)
         unpacked(raw, "stdin")
-        reader, _ = unpacked(io.BufferedReader(cast(Any, io.BytesIO(cast(Any, raw).peek()))), "stdin")
+        reader, _ = unpacked(
+            io.BufferedReader(cast(Any, io.BytesIO(cast(Any, raw).peek()))), "stdin"
+        )
         return _read_some(reader, size, "stdin")
     with open_bytes(path) as raw:
         reader, _ = unpacked(raw, path)

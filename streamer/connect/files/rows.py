@@ -1,4 +1,6 @@
-"""Rows of a CSV or JSON lines file as JSON objects, with their times: what `replay` pushes into a topic."""
+"""Rows of a CSV or JSON lines file as JSON objects, with their times: what `replay` pushes into a
+topic.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,14 @@ from streamer.connect.files.infer import csv_table, guess_fields, head_lines
 from streamer.connect.files.lines import LineBuffer, is_pipe
 from streamer.connect.files.source import form_of, header_cells
 from streamer.connect.formats.columns import RecordFields
-from streamer.connect.formats.csv import NOTHING, join_quoted, number_of, parse_row, place_of, sniff_separator
+from streamer.connect.formats.csv import (
+    NOTHING,
+    join_quoted,
+    number_of,
+    parse_row,
+    place_of,
+    sniff_separator,
+)
 from streamer.connect.formats.decoder import MAX_LINE_BYTES, shown
 from streamer.connect.formats.objects import ABSENT, lookup, split_path
 from streamer.connect.formats.times import AUTO_LIMITS, PER_SECOND, seconds_of_cell
@@ -82,9 +91,16 @@ class FileRows:
         if self.fields.time is None:
             return Row(number, parsed, math.nan)
         cell = self._value(parsed, self.fields.time)
-        time_s = math.nan if isinstance(cell, bool) or not isinstance(cell, str | int | float) else self._seconds(cell)
+        time_s = (
+            math.nan
+            if isinstance(cell, bool) or not isinstance(cell, str | int | float)
+            else self._seconds(cell)
+        )
         if math.isnan(time_s):
-            return Skipped(number, f"{self.fields.time}: {'missing' if cell is ABSENT else shown(cell)} is no time")
+            return Skipped(
+                number,
+                f"{self.fields.time}: {'missing' if cell is ABSENT else shown(cell)} is no time",
+            )
         return Row(number, parsed, time_s)
 
     def _seconds(self, cell: str | float) -> float:
@@ -104,7 +120,9 @@ class FileRows:
 
     def _csv(self, lines: LineBuffer) -> Iterator[dict[str, Any] | str]:
         columns = self.columns
-        kinds = dict.fromkeys(self.fields.entity, str.strip) | dict.fromkeys(self.fields.channels, value_of)
+        kinds = dict.fromkeys(self.fields.entity, str.strip) | dict.fromkeys(
+            self.fields.channels, value_of
+        )
         for record in _records(lines, self.separator):
             if columns is None:
                 columns = header_cells(record, self.separator)
@@ -117,11 +135,16 @@ class FileRows:
             if len(cells) != len(columns):
                 yield f"{len(cells)} cells where {len(columns)} are named"
                 continue
-            yield {name: kinds.get(name, plain)(cell) for name, cell in zip(columns, cells, strict=True)}
+            yield {
+                name: kinds.get(name, plain)(cell)
+                for name, cell in zip(columns, cells, strict=True)
+            }
 
 
 def rows_of(path: Path, fields: RecordFields | None = None) -> tuple[FileRows, tuple[str, ...]]:
-    """The rows of a file; roles of its columns are guessed, and the guess is said, where they are not given."""
+    """The rows of a file; roles of its columns are guessed, and the guess is said, where they are
+    not given.
+    """
     if is_pipe(path):
         raise InputError(f"{path}: is a pipe, which cannot be read twice; save it to a file first")
     if fields is not None:
@@ -131,7 +154,9 @@ def rows_of(path: Path, fields: RecordFields | None = None) -> tuple[FileRows, t
 
 
 def _layout(path: Path, fields: RecordFields) -> tuple[str, str, tuple[str, ...] | None]:
-    """Form, separator and, where there is no header, names of the columns. InputError if a field is none of them."""
+    """Form, separator and, where there is no header, names of the columns. InputError if a field is
+    none of them.
+    """
     lines = head_lines(path)
     form = form_of(lines[0], str(path))
     if form == "jsonl":
@@ -147,7 +172,9 @@ def _layout(path: Path, fields: RecordFields) -> tuple[str, str, tuple[str, ...]
 
 
 def value_of(cell: str) -> Any:
-    """The JSON value of a cell of a channel; text where it holds no number, so that its reader can refuse it."""
+    """The JSON value of a cell of a channel; text where it holds no number, so that its reader can
+    refuse it.
+    """
     cell = cell.strip()
     if JSON_NUMBER.fullmatch(cell) and math.isfinite(float(cell)):
         return json.loads(cell)
@@ -156,7 +183,9 @@ def value_of(cell: str) -> Any:
 
 
 def plain(cell: str) -> Any:
-    """The JSON value of any other cell: a number only if JSON would write it so, as `007` is a name."""
+    """The JSON value of any other cell: a number only if JSON would write it so, as `007` is a
+    name.
+    """
     cell = cell.strip()
     if JSON_NUMBER.fullmatch(cell) and math.isfinite(float(cell)):
         return json.loads(cell)

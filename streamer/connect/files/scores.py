@@ -1,8 +1,9 @@
-"""The continuous score of every event to a file: one CSV or JSON line a row, in the order of the batches.
+"""The continuous score of every event to a file: one CSV or JSON line a row, in the order of the
+batches.
 
-Columns: row, time, entity, score, alarm, status, share_<channel>..., share_rhythm. `row` is the offset in the log,
-`status` is scored, warming, missing or rejected, shares are fractions of the score. Several entity keys: a column `key`
-after `entity`, and one line per key.
+Columns: row, time, entity, score, alarm, status, share_<channel>..., share_rhythm. `row` is the
+offset in the log, `status` is scored, warming, missing or rejected, shares are fractions of the
+score. Several entity keys: a column `key` after `entity`, and one line per key.
 """
 
 from __future__ import annotations
@@ -44,19 +45,24 @@ def score_columns(channels: Sequence[str], keys: Sequence[str] = ()) -> list[str
 
 
 def rfc3339(time_s: F64) -> list[str]:
-    """Times as RFC 3339 in UTC, to the millisecond, without a fraction where none has one; 1970 for NaN."""
+    """Times as RFC 3339 in UTC, to the millisecond, without a fraction where none has one; 1970 for
+    NaN.
+    """
     known = np.isfinite(time_s)
     moments = np.round(np.where(known, time_s, 0) * 1e3).astype(np.int64).astype("datetime64[ms]")
     whole = bool(np.all(moments.astype(np.int64) % 1000 == 0))
-    texts: list[str] = np.datetime_as_string(moments, unit="s" if whole else "ms", timezone="UTC").tolist()
+    texts: list[str] = np.datetime_as_string(
+        moments, unit="s" if whole else "ms", timezone="UTC"
+    ).tolist()
     return texts
 
 
 class ScoreFile(abc.ABC):
     """A ScoreSink that writes one line a row into a file: emptied first, or appended to (`append`).
 
-    `keys` names the entity keys of the stream; without `clock` times are row numbers and are written as numbers.
-    With `model`, a last column holds the SHA-256 of the model that judged the row ("" of the baseline).
+    `keys` names the entity keys of the stream; without `clock` times are row numbers and are
+    written as numbers. With `model`, a last column holds the SHA-256 of the model that judged the
+    row ("" of the baseline).
     """
 
     _nothing: str  # no time
@@ -96,26 +102,47 @@ class ScoreFile(abc.ABC):
         mark = [[self._keys[key]] * len(batch)] if self._keys else []
         status = list(map(self._status.__getitem__, scores.fate.tolist()))
         numbers = [_finite(column) for column in (scores.score, scores.alarm, *scores.shares().T)]
-        judge = [[self._quoted(scores.model.sha256 if scores.model else "")] * len(batch)] if self._model else []
+        judge = (
+            [[self._quoted(scores.model.sha256 if scores.model else "")] * len(batch)]
+            if self._model
+            else []
+        )
         return [
-            batch.offset.tolist(), self._times(batch.time_s), entity, *mark, *numbers[:2], status, *numbers[2:], *judge
-        ]  # fmt: skip
+            batch.offset.tolist(),
+            self._times(batch.time_s),
+            entity,
+            *mark,
+            *numbers[:2],
+            status,
+            *numbers[2:],
+            *judge,
+        ]
 
     def _times(self, time_s: F64) -> list[str]:
         mark = self._mark if self._clock else ""
-        texts = rfc3339(time_s) if self._clock else [f"{seconds:.12g}" for seconds in time_s.tolist()]
+        texts = (
+            rfc3339(time_s) if self._clock else [f"{seconds:.12g}" for seconds in time_s.tolist()]
+        )
         if np.isnan(time_s).any():
             known = np.isfinite(time_s).tolist()
-            return [f"{mark}{text}{mark}" if ok else self._nothing for text, ok in zip(texts, known, strict=True)]
+            return [
+                f"{mark}{text}{mark}" if ok else self._nothing
+                for text, ok in zip(texts, known, strict=True)
+            ]
         return [f"{mark}{text}{mark}" for text in texts] if mark else texts
 
     def _begin(self, head: bytes) -> None:
-        """Write the head of a new file; an old one must have the same, or rows of two kinds would mix."""
+        """Write the head of a new file; an old one must have the same, or rows of two kinds would
+        mix.
+        """
         if not self._file.size:
             self._file.write(head)
         elif self._head_of_file(len(head)) != head:
             self._file.close()
-            raise SinkError(f"{self._file.path}: has other columns than this stream; move it away or name another file")
+            raise SinkError(
+                f"{self._file.path}: has other columns than this stream; move it away or name "
+                f"another file"
+            )
 
     def _head_of_file(self, size: int) -> bytes:
         with self._file.path.open("rb") as file:
@@ -139,7 +166,9 @@ class ScoreCsv(ScoreFile):
     _nothing, _mark = "", ""
 
     def _quoted(self, text: str) -> str:
-        return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in ',"\r\n') else text
+        return (
+            '"' + text.replace('"', '""') + '"' if any(mark in text for mark in ',"\r\n') else text
+        )
 
     def _template(self, columns: Sequence[str]) -> str:
         return ",".join(_FORMAT.get(column, "%.7g") for column in columns) + "\n"
@@ -157,7 +186,9 @@ class ScoreJsonl(ScoreFile):
         return json.dumps(text, ensure_ascii=False)
 
     def _template(self, columns: Sequence[str]) -> str:
-        cells = (f"{json.dumps(name).replace('%', '%%')}:{_FORMAT.get(name, '%.7g')}" for name in columns)
+        cells = (
+            f"{json.dumps(name).replace('%', '%%')}:{_FORMAT.get(name, '%.7g')}" for name in columns
+        )
         return "{" + ",".join(cells) + "}\n"
 
 

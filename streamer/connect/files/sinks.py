@@ -1,4 +1,6 @@
-"""Sinks for alerts and model events: standard output in plain sentences, or a file of JSON lines."""
+"""Sinks for alerts and model events: standard output in plain sentences, or a file of
+JSON lines.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from streamer.event import Message
 
 
 class StdoutSink:
-    """One plain sentence per alert. A reader who went away is a SinkError; a slow one makes `send` wait."""
+    """One plain sentence per alert. A reader who went away is a SinkError; a slow one makes `send`
+    wait.
+    """
 
     def __init__(self, stream: IO[str] | None = None) -> None:
         self._stream = stream or sys.stdout
@@ -42,7 +46,8 @@ class StdoutSink:
 class JsonlSink(LineFile):
     """Alerts appended to a file, one JSON object a line; readers of the file see them at once.
 
-    With `fsync`, an alert counts as delivered only when the disk has it. A line is written whole or not at all.
+    With `fsync`, an alert counts as delivered only when the disk has it. A line is written whole or
+    not at all.
     """
 
     def __init__(self, path: str | Path, *, fsync: bool = False) -> None:

@@ -1,4 +1,6 @@
-"""A CSV or JSON lines file, or stdin, as a source: flat out, or at the speed at which it was recorded."""
+"""A CSV or JSON lines file, or stdin, as a source: flat out, or at the speed at which it was
+recorded.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,13 @@ import numpy as np
 from streamer.connect.base.pace import PacedSource, Pacer, Wait
 from streamer.connect.files.lines import LineBuffer, is_pipe
 from streamer.connect.formats.columns import RecordFields
-from streamer.connect.formats.csv import CsvDecoder, cells_of, is_header, join_quoted, sniff_separator
+from streamer.connect.formats.csv import (
+    CsvDecoder,
+    cells_of,
+    is_header,
+    join_quoted,
+    sniff_separator,
+)
 from streamer.connect.formats.decoder import MAX_LINE_BYTES, Decoder
 from streamer.connect.formats.json import JsonDecoder
 from streamer.errors import InputError
@@ -22,10 +30,12 @@ SNIFFED = 100  # lines looked at for the separator
 
 
 class FileSource(PacedSource):
-    """Data rows of a file in order; offsets are row numbers from 0, without the header and without blank lines.
+    """Data rows of a file in order; offsets are row numbers from 0, without the header and without
+    blank lines.
 
-    `form` is auto, csv or jsonl; `columns` names the cells of a CSV without header (default: column_1, ...). Unpacks
-    gz, xz, bz2; "-" is stdin. Damage in the middle raises InputError after everything before it came. Ends with None.
+    `form` is auto, csv or jsonl; `columns` names the cells of a CSV without header (default:
+    column_1, ...). Unpacks gz, xz, bz2; "-" is stdin. Damage in the middle raises InputError after
+    everything before it came. Ends with None.
     """
 
     def __init__(
@@ -80,14 +90,18 @@ class FileSource(PacedSource):
 
     def _records(self, lines: list[bytes]) -> list[bytes]:
         """Whole records among the lines; the lines of one that goes on wait in `_open`."""
-        if isinstance(self._decoder, CsvDecoder) and (self._open or any(b'"' in line for line in lines)):
+        if isinstance(self._decoder, CsvDecoder) and (
+            self._open or any(b'"' in line for line in lines)
+        ):
             records, held = join_quoted(self._open + lines, self._separator.encode(), self._limit)
             ended = self._lines.ended and not lines
             self._open, lines = ([], records + held) if ended else (held, records)
         return [line for line in lines if line and not line.isspace()]
 
     def _prepare(self, timeout_s: float) -> bool:
-        """Read up to the first line that is not blank and choose the decoder by it; False if it has not come yet."""
+        """Read up to the first line that is not blank and choose the decoder by it; False if it has
+        not come yet.
+        """
         while lines := self._lines.take(1, timeout_s):
             if lines[0].strip():
                 self._decoder = self._choose(lines[0])
@@ -116,7 +130,11 @@ class FileSource(PacedSource):
     def _csv(self, columns: tuple[str, ...]) -> Decoder:
         try:
             return CsvDecoder(
-                self._fields, columns, stream=self._stream, separator=self._separator, max_line_bytes=self._limit
+                self._fields,
+                columns,
+                stream=self._stream,
+                separator=self._separator,
+                max_line_bytes=self._limit,
             )
         except InputError as exc:
             raise InputError(f"{self._lines.name}: {exc}") from None
@@ -131,7 +149,9 @@ def form_of(line: bytes, name: str) -> str:
 
 
 def names_of(line: bytes, separator: str, name: str) -> tuple[str, ...]:
-    """Column names from the first line: its cells if they can be names, else column_1, column_2, ..."""
+    """Column names from the first line: its cells if they can be names, else column_1, column_2,
+    ...
+    """
     cells = header_cells(line, separator)
     if not cells:
         raise InputError(f"{name}: its first line is no CSV in UTF-8")

@@ -13,7 +13,9 @@ _ENCODE = msgspec.json.Encoder().encode
 
 
 def alert_json(alert: Alert) -> bytes:
-    """The alert event of INTERFACES as one line of JSON without its end; numbers that are not finite become null."""
+    """The alert event of INTERFACES as one line of JSON without its end; numbers that are not
+    finite become null.
+    """
     return _ENCODE(alert)
 
 
@@ -32,16 +34,23 @@ def message_json(message: Message) -> bytes:
 
 
 def sentence(message: Message) -> str:
-    """One line for a person: when, how grave, what happened to the incident, and the alert's own sentence."""
+    """One line for a person: when, how grave, what happened to the incident, and the alert's own
+    sentence.
+    """
     if isinstance(message, ModelEvent):
         return printable(f"{message.at}  {'MODEL':<8}  {message.event:<10}  {message.summary}")
     alert = message
     replayed = " (replayed)" if alert.replayed else ""
-    return printable(f"{alert.detected_at}  {alert.severity.upper():<8}  {alert.event:<8}  {alert.summary}{replayed}")
+    return printable(
+        f"{alert.detected_at}  {alert.severity.upper():<8}  {alert.event:<8}  "
+        f"{alert.summary}{replayed}"
+    )
 
 
 def printable(text: str) -> str:
-    """Text of other people without power over a terminal: control characters are written out as escapes."""
+    """Text of other people without power over a terminal: control characters are written out as
+    escapes.
+    """
     return text if text.isprintable() else "".join(map(_escaped, text))
 
 

@@ -1,4 +1,6 @@
-"""Avro records to columns: a zero, the id of the writer's schema in four bytes, and the record itself."""
+"""Avro records to columns: a zero, the id of the writer's schema in four bytes, and the record
+itself.
+"""
 
 from __future__ import annotations
 
@@ -29,16 +31,23 @@ class SchemaLookup(Protocol):
 
 
 class Schemas:
-    """How records of each schema id are read for one field mapping; the decoders of a stream share it."""
+    """How records of each schema id are read for one field mapping; the decoders of a stream share
+    it.
+    """
 
     def __init__(self, registry: SchemaLookup, fields: RecordFields) -> None:
-        self._registry, self._plans = registry, dict[int, AvroPlan | str]()  # a text: what is wrong with the schema
+        self._registry, self._plans = (
+            registry,
+            dict[int, AvroPlan | str](),
+        )  # a text: what is wrong with the schema
         self._paths: dict[Path, str | None] = {split_path(name): None for name in fields.own.names}
         if fields.own.time is not None:
             self._paths[split_path(fields.own.time)] = fields.time_unit
 
     def plan(self, number: int) -> AvroPlan:
-        """Unreadable where there is no such schema or it is of no use; RetryLater where nobody can tell."""
+        """Unreadable where there is no such schema or it is of no use; RetryLater where nobody can
+        tell.
+        """
         plan = self._plans.get(number)
         if plan is None:
             plan = self._plans[number] = self._asked(number)
@@ -58,14 +67,16 @@ class Schemas:
 class AvroDecoder(ObjectDecoder):
     """A record per message in the registry's framing, each read with the schema of its writer.
 
-    Fields are found by name, so that every schema of a topic's history is read; a channel that a schema lacks is
-    missing. Times with a logical type need no unit, decimals are numbers, enums and texts are names. A record of a
-    schema that the registry does not know is refused as unknown_schema, what is not framed or not of its schema as
-    bad_avro. ConfigError without fastavro.
+    Fields are found by name, so that every schema of a topic's history is read; a channel that a
+    schema lacks is missing. Times with a logical type need no unit, decimals are numbers, enums and
+    texts are names. A record of a schema that the registry does not know is refused as
+    unknown_schema, what is not framed or not of its schema as bad_avro. ConfigError without
+    fastavro.
 
-    `decode` raises RetryLater, before it has judged or counted anything, while the registry does not answer. The source
-    then keeps the records, reads nothing behind them, tells the error as its `trouble`, and gives the same records
-    first at its next poll: nothing of a good record is lost, committed or dead-lettered meanwhile.
+    `decode` raises RetryLater, before it has judged or counted anything, while the registry does
+    not answer. The source then keeps the records, reads nothing behind them, tells the error as its
+    `trouble`, and gives the same records first at its next poll: nothing of a good record is lost,
+    committed or dead-lettered meanwhile.
     """
 
     malformed = "bad_avro"
@@ -94,15 +105,22 @@ class AvroDecoder(ObjectDecoder):
         except (UnicodeDecodeError, RecursionError):
             raise
         except Exception:  # whatever a foreign reader raises, the bytes are at fault
-            raise Unreadable(self.malformed, f"is no record of schema {number}: {shown(line[:80])}") from None
+            raise Unreadable(
+                self.malformed, f"is no record of schema {number}: {shown(line[:80])}"
+            ) from None
         left = len(line) - body.tell()
         if left:
-            raise Unreadable(self.malformed, f"is no record of schema {number}: {left} bytes are left over")
+            raise Unreadable(
+                self.malformed, f"is no record of schema {number}: {left} bytes are left over"
+            )
         return plan.plain(record)
 
     def _number(self, line: bytes) -> int:
         if len(line) < HEAD.size or line[0]:
-            raise Unreadable(self.malformed, f"no zero and four bytes of a schema id in front: {shown(line[:80])}")
+            raise Unreadable(
+                self.malformed,
+                f"no zero and four bytes of a schema id in front: {shown(line[:80])}",
+            )
         return int(HEAD.unpack_from(line)[1])
 
 

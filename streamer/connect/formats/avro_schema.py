@@ -1,7 +1,9 @@
-"""Avro schemas from the registry: how records written with one are read, and what of them must be made plain.
+"""Avro schemas from the registry: how records written with one are read, and what of them must be
+made plain.
 
-Logical types are not left to fastavro, which would raise for a time out of range in a field that nobody reads: values
-come as they were written, and those of our own fields are converted by what their schema says.
+Logical types are not left to fastavro, which would raise for a time out of range in a field that
+nobody reads: values come as they were written, and those of our own fields are converted by what
+their schema says.
 """
 
 from __future__ import annotations
@@ -16,11 +18,15 @@ from typing import Any
 from streamer.connect.formats.objects import Path, as_float, lookup, time_cell
 
 Convert = Callable[[Any], Any]
-Referenced = Callable[[str, int], Mapping[str, Any]]  # subject and version to what the registry keeps
+Referenced = Callable[
+    [str, int], Mapping[str, Any]
+]  # subject and version to what the registry keeps
 SCALES = {"millis": 1e3, "micros": 1e6, "nanos": 1e9}
 KINDS = ("timestamp", "local-timestamp")
 # Seconds are the number times the first, divided by the second.
-TIMES = {f"{kind}-{unit}": (1.0, per_s) for unit, per_s in SCALES.items() for kind in KINDS} | {"date": (86_400.0, 1.0)}
+TIMES = {f"{kind}-{unit}": (1.0, per_s) for unit, per_s in SCALES.items() for kind in KINDS} | {
+    "date": (86_400.0, 1.0)
+}
 MAX_SCALE = 1000  # digits behind the point of a decimal: more is no measurement
 MAX_REFERENCES = 100
 
@@ -31,7 +37,9 @@ class UnusableSchemaError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class AvroPlan:
-    """How records of one schema are read: fastavro's parsed schema, then conversions, parents before their fields."""
+    """How records of one schema are read: fastavro's parsed schema, then conversions, parents
+    before their fields.
+    """
 
     schema: Any
     fixes: tuple[tuple[Path, str, Convert], ...]
@@ -45,8 +53,11 @@ class AvroPlan:
         return record
 
 
-def plan_for(found: Mapping[str, Any], referenced: Referenced, paths: Mapping[Path, str | None]) -> AvroPlan:
-    """How to read records of a schema as the registry keeps it; `paths` are ours, with the time unit for the time.
+def plan_for(
+    found: Mapping[str, Any], referenced: Referenced, paths: Mapping[Path, str | None]
+) -> AvroPlan:
+    """How to read records of a schema as the registry keeps it; `paths` are ours, with the time
+    unit for the time.
 
     UnusableSchemaError if it is no Avro or damaged; what `referenced` raises passes.
     """
@@ -59,18 +70,24 @@ def plan_for(found: Mapping[str, Any], referenced: Referenced, paths: Mapping[Pa
     except UnusableSchemaError:
         raise
     except Exception as exc:  # whatever a foreign parser raises, the schema is at fault
-        raise UnusableSchemaError(f"cannot be read: {type(exc).__name__}: {str(exc)[:200]}") from None
+        raise UnusableSchemaError(
+            f"cannot be read: {type(exc).__name__}: {str(exc)[:200]}"
+        ) from None
 
 
 def _plan(texts: list[str], paths: Mapping[Path, str | None]) -> AvroPlan:
     bare, names = _parsed(texts, _without_logical_types)
     if _may_explode(bare, names, set()):
-        raise UnusableSchemaError("has lists of items without any bytes: a few bytes could fill the memory")
+        raise UnusableSchemaError(
+            "has lists of items without any bytes: a few bytes could fill the memory"
+        )
     whole, names = _parsed(texts, _same)
     return AvroPlan(bare, tuple(_fixes(whole, names, paths)))
 
 
-def _with_references(found: Mapping[str, Any], referenced: Referenced, seen: set[tuple[str, int]]) -> Iterator[str]:
+def _with_references(
+    found: Mapping[str, Any], referenced: Referenced, seen: set[tuple[str, int]]
+) -> Iterator[str]:
     """The texts of a schema and of all that it names, in an order in which they can be parsed."""
     for reference in found.get("references") or ():
         try:
@@ -110,7 +127,11 @@ def _without_logical_types(schema: Any) -> Any:
     if isinstance(schema, list):
         return [_without_logical_types(part) for part in schema]
     if isinstance(schema, dict):
-        return {key: _without_logical_types(part) for key, part in schema.items() if key != "logicalType"}
+        return {
+            key: _without_logical_types(part)
+            for key, part in schema.items()
+            if key != "logicalType"
+        }
     return schema
 
 
@@ -149,7 +170,11 @@ def _fixes(
             if depth == len(path):
                 converts = [convert for kind in kinds if (convert := _conversion(kind, unit))]
             else:
-                converts = [_never_null] if here not in told and any(kind["type"] == "null" for kind in kinds) else []
+                converts = (
+                    [_never_null]
+                    if here not in told and any(kind["type"] == "null" for kind in kinds)
+                    else []
+                )
             told.add(here)
             yield from ((path[: depth - 1], step, convert) for convert in converts)
 
@@ -185,7 +210,9 @@ def _decimal(value: Any, scale: int) -> Any:
 
 
 def _may_explode(schema: Any, names: Mapping[str, Any], seen: set[str]) -> bool:
-    """Whether a list in it may have items of no bytes: a count of 2**60 of them is nine bytes long."""
+    """Whether a list in it may have items of no bytes: a count of 2**60 of them is nine
+    bytes long.
+    """
     for branch in _branches(schema, names):
         name = branch.get("name", "")
         if name in seen:
@@ -209,5 +236,7 @@ def _empty(schema: Any, names: Mapping[str, Any], above: frozenset[str]) -> bool
     if name and name in above:
         return True
     if branch["type"] in {"record", "error"}:
-        return all(_empty(field["type"], names, above | {name}) for field in branch.get("fields", ()))
+        return all(
+            _empty(field["type"], names, above | {name}) for field in branch.get("fields", ())
+        )
     return branch["type"] == "null" or (branch["type"] == "fixed" and branch["size"] <= 0)

@@ -1,4 +1,6 @@
-"""The words of decoding: which fields of a record are what, records by columns, and lines that are refused."""
+"""The words of decoding: which fields of a record are what, records by columns, and lines that are
+refused.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,12 @@ from streamer.event import F64, I64
 
 @dataclass(frozen=True, slots=True)
 class RecordFields:
-    """Which fields of a record are what. Dots in a name step into nested JSON; `\\.` is a dot of the name itself.
+    """Which fields of a record are what. Dots in a name step into nested JSON; `\\.` is a dot of
+    the name itself.
 
-    No entity: one constant entity named after the stream. No time: the row number, in seconds (then switch rhythm off).
-    `outside` names those that stand beside the record's value, as `envelope` has them.
+    No entity: one constant entity named after the stream. No time: the row number, in seconds (then
+    switch rhythm off). `outside` names those that stand beside the record's value, as `envelope`
+    has them.
     """
 
     channels: tuple[str, ...]
@@ -29,7 +33,9 @@ class RecordFields:
         if not self.channels:
             raise ConfigError("fields.channels", "needs at least one channel")
         if self.time_unit not in UNITS:
-            raise ConfigError("fields.time.unit", f"must be one of {', '.join(UNITS)}", self.time_unit)
+            raise ConfigError(
+                "fields.time.unit", f"must be one of {', '.join(UNITS)}", self.time_unit
+            )
         twice = [name for name, n in Counter(self.names).items() if n > 1]
         if twice:
             raise ConfigError("fields", "the same field has two roles", twice[0])
@@ -43,12 +49,19 @@ class RecordFields:
     def own(self) -> RecordFields:
         """Those of the value itself."""
         entity = tuple(name for name in self.entity if name not in self.outside)
-        return replace(self, entity=entity, time=None if self.time in self.outside else self.time, outside=frozenset())
+        return replace(
+            self,
+            entity=entity,
+            time=None if self.time in self.outside else self.time,
+            outside=frozenset(),
+        )
 
 
 @dataclass(slots=True)
 class Columns:
-    """Records by columns, before names and times are checked. `line` says which of the given lines a row came from."""
+    """Records by columns, before names and times are checked. `line` says which of the given lines
+    a row came from.
+    """
 
     line: I64  # (N,)
     entity: Sequence[Sequence[str | int]]  # K columns of N names

@@ -1,4 +1,6 @@
-"""CSV records to columns: whole blocks at once where they are regular, cell by cell only where they are not."""
+"""CSV records to columns: whole blocks at once where they are regular, cell by cell only where they
+are not.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ Row = list[str]
 
 
 class CsvDecoder(Decoder):
-    """One CSV record per line; `columns` names its cells, in order. A record may hold a quoted line break."""
+    """One CSV record per line; `columns` names its cells, in order. A record may hold a quoted line
+    break.
+    """
 
     def __init__(
         self,
@@ -46,19 +50,32 @@ class CsvDecoder(Decoder):
         time_cells = [] if time is None else cells[self._place[time]]
         time_s = None if time is None else seconds_of_text(time_cells, self.own.time_unit)
         values = self._values(cells, numbers, refused)
-        return Columns(numbers, [cells[self._place[name]] for name in self.own.entity], time_s, time_cells, values)
+        return Columns(
+            numbers,
+            [cells[self._place[name]] for name in self.own.entity],
+            time_s,
+            time_cells,
+            values,
+        )
 
     def _values(self, cells: Sequence[Sequence[str]], numbers: I64, refused: Refusals) -> F64:
         values = np.empty((len(numbers), len(self.own.channels)), dtype=np.float64)
         for c, name in enumerate(self.own.channels):
             column = cells[self._place[name]]
             whole = floats(column)
-            values[:, c] = self._cell_by_cell(name, column, numbers, refused) if whole is None else whole
-            # An empty cell is just missing, one that says NaN is a value that is not finite: only that is counted.
-            self.counts["non_finite"] += 0 if whole is None else int(np.isnan(whole).sum()) - column.count("")
+            values[:, c] = (
+                self._cell_by_cell(name, column, numbers, refused) if whole is None else whole
+            )
+            # An empty cell is just missing, one that says NaN is a value that is not finite: only
+            # that is counted.
+            self.counts["non_finite"] += (
+                0 if whole is None else int(np.isnan(whole).sum()) - column.count("")
+            )
         return values
 
-    def _cell_by_cell(self, name: str, column: Sequence[str], numbers: I64, refused: Refusals) -> F64:
+    def _cell_by_cell(
+        self, name: str, column: Sequence[str], numbers: I64, refused: Refusals
+    ) -> F64:
         out = np.full(len(column), np.nan)
         for row, cell in enumerate(column):
             number = number_of(cell)
@@ -66,16 +83,25 @@ class CsvDecoder(Decoder):
                 out[row] = number
                 self.counts["non_finite"] += math.isnan(number)
             elif cell.strip().lower() not in NOTHING:
-                refused.add(int(numbers[row]), "wrong_type", f"{name}: {shown(cell)} is not a number")
+                refused.add(
+                    int(numbers[row]), "wrong_type", f"{name}: {shown(cell)} is not a number"
+                )
         return out
 
     def _regular(self, lines: Sequence[bytes]) -> tuple[list[Row] | None, I64 | None]:
-        """All cells by column if every line has exactly one plain cell per column; else (None, None)."""
+        """All cells by column if every line has exactly one plain cell per column; else (None,
+        None).
+        """
         block = b"\n".join(lines)
         width, separator = len(self.columns), self.separator.encode()
         try:
             # A record of a topic may hold line ends or nothing at all; a line of a file cannot.
-            if b'"' in block or b"\r" in block or block.count(b"\n") != len(lines) - 1 or not all(lines):
+            if (
+                b'"' in block
+                or b"\r" in block
+                or block.count(b"\n") != len(lines) - 1
+                or not all(lines)
+            ):
                 return self._quoted(lines)
             if set(map(methodcaller("count", separator), lines)) != {width - 1}:
                 return None, None
@@ -105,7 +131,9 @@ class CsvDecoder(Decoder):
         try:
             row = parse_row(line.decode(), self.separator)
         except UnicodeDecodeError as exc:
-            refused.add(number, "not_utf8", f"byte {line[exc.start]:#04x} at {exc.start} is not UTF-8")
+            refused.add(
+                number, "not_utf8", f"byte {line[exc.start]:#04x} at {exc.start} is not UTF-8"
+            )
             return None
         except csv.Error as exc:
             refused.add(number, "bad_csv", f"{exc}: {shown(line[:80])}")
@@ -116,7 +144,9 @@ class CsvDecoder(Decoder):
         if len(row) < width:
             return self._short_row(number, row, refused)
         if len(row) > width:
-            refused.add(number, "bad_csv", f"{len(row)} cells for {width} columns: {shown(line[:80])}")
+            refused.add(
+                number, "bad_csv", f"{len(row)} cells for {width} columns: {shown(line[:80])}"
+            )
             return None
         return row
 
@@ -124,7 +154,11 @@ class CsvDecoder(Decoder):
         """A row that ends early may lack columns that nobody reads."""
         gone = [name for name in self.own.names if self._place[name] >= len(row)]
         if gone:
-            refused.add(number, "missing_field", f"{gone[0]}: the row has {len(row)} of {len(self.columns)} cells")
+            refused.add(
+                number,
+                "missing_field",
+                f"{gone[0]}: the row has {len(row)} of {len(self.columns)} cells",
+            )
             return None
         return row + [""] * (len(self.columns) - len(row))
 
@@ -150,7 +184,9 @@ def floats(column: Sequence[str]) -> F64 | None:
         numbers = np.fromiter(map(float, column), np.float64, len(column))
     except ValueError:
         try:
-            numbers = np.fromiter((float(cell or "nan") for cell in column), np.float64, len(column))
+            numbers = np.fromiter(
+                (float(cell or "nan") for cell in column), np.float64, len(column)
+            )
         except ValueError:
             return None
     # float() takes 1_000 and digits of any script; a sensor that writes so does not mean a number.
@@ -168,8 +204,12 @@ def number_of(cell: str) -> float | None:
         return None
 
 
-def join_quoted(lines: Sequence[bytes], separator: bytes, limit: int) -> tuple[list[bytes], list[bytes]]:
-    """Physical lines to records: (records, lines of a last one still open). One over `limit` bytes stays apart."""
+def join_quoted(
+    lines: Sequence[bytes], separator: bytes, limit: int
+) -> tuple[list[bytes], list[bytes]]:
+    """Physical lines to records: (records, lines of a last one still open). One over `limit` bytes
+    stays apart.
+    """
     records: list[bytes] = []
     held: list[bytes] = []
     quotes = size = 0
@@ -197,7 +237,9 @@ def opens_quote(line: bytes, separator: bytes) -> bool:
 
 
 def sniff_separator(lines: Sequence[bytes]) -> str:
-    """The separator that cuts most lines into the same number of cells (two or more); comma if none does."""
+    """The separator that cuts most lines into the same number of cells (two or more); comma if none
+    does.
+    """
 
     def regularity(separator: str) -> tuple[float, int]:
         widths = [len(row) for row in (cells_of(line, separator) for line in lines[:100]) if row]

@@ -1,8 +1,9 @@
-"""Bytes to columns: lines or records become one EventBatch and the list of what was refused, each with a reason.
+"""Bytes to columns: lines or records become one EventBatch and the list of what was refused, each
+with a reason.
 
-Reasons: too_long, not_utf8, too_deep, bad_json, bad_csv, bad_msgpack, bad_avro, unknown_schema, missing_field,
-wrong_type, bad_time, bad_entity. A value that is empty, null or not finite is missing (NaN), not a reason;
-`Decoder.counts["non_finite"]` counts those not finite.
+Reasons: too_long, not_utf8, too_deep, bad_json, bad_csv, bad_msgpack, bad_avro, unknown_schema,
+missing_field, wrong_type, bad_time, bad_entity. A value that is empty, null or not finite is
+missing (NaN), not a reason; `Decoder.counts["non_finite"]` counts those not finite.
 """
 
 from __future__ import annotations
@@ -30,7 +31,12 @@ class Decoder(abc.ABC):
     """
 
     def __init__(
-        self, fields: RecordFields, *, stream: str, lease: Lease | None = None, max_line_bytes: int = MAX_LINE_BYTES
+        self,
+        fields: RecordFields,
+        *,
+        stream: str,
+        lease: Lease | None = None,
+        max_line_bytes: int = MAX_LINE_BYTES,
     ) -> None:
         self.fields, self.own, self.stream, self.lease = fields, fields.own, stream, lease
         self.max_line_bytes = max_line_bytes
@@ -39,15 +45,18 @@ class Decoder(abc.ABC):
     def decode(
         self, lines: Sequence[bytes], offsets: I64, beside: RecordMetadata | None = None
     ) -> tuple[EventBatch, list[Rejected]]:
-        """One record per line; `offsets` (len(lines),) are their places in the log. Rows keep the order of lines.
+        """One record per line; `offsets` (len(lines),) are their places in the log. Rows keep the
+        order of lines.
 
-        `beside` is needed where some of the fields are outside of the value. RetryLater where what decoding needs does
-        not answer: nothing is judged yet, give the same lines again later.
+        `beside` is needed where some of the fields are outside of the value. RetryLater where what
+        decoding needs does not answer: nothing is judged yet, give the same lines again later.
         """
         refused = Refusals()
         columns = self._columns(self._short(lines, refused), refused)
         if self.fields.outside:
-            assert beside is not None, "this stream's records are decoded with what stands beside them"
+            assert beside is not None, (
+                "this stream's records are decoded with what stands beside them"
+            )
             columns = filled(columns, self.fields, beside, refused)
         batch = self._batch(columns, offsets, refused)
         rejected = [
@@ -58,7 +67,9 @@ class Decoder(abc.ABC):
 
     @abc.abstractmethod
     def _columns(self, lines: Sequence[bytes], refused: Refusals) -> Columns:
-        """Parse the lines not yet refused, by `own` fields; add those that cannot be parsed to `refused`."""
+        """Parse the lines not yet refused, by `own` fields; add those that cannot be parsed to
+        `refused`.
+        """
 
     def _short(self, lines: Sequence[bytes], refused: Refusals) -> Sequence[bytes]:
         limit = self.max_line_bytes
@@ -74,10 +85,14 @@ class Decoder(abc.ABC):
         time_s = self._times(columns, offset, refused)
         values = self._finite(columns.values)
         topic, partition, epoch = self.lease or Lease(self.stream, 0)
-        batch = EventBatch(self.stream, topic, partition, keys, entity, time_s, values, offset, epoch)
+        batch = EventBatch(
+            self.stream, topic, partition, keys, entity, time_s, values, offset, epoch
+        )
         if not refused:
             return batch
-        return batch.rows(np.array([line not in refused for line in columns.line.tolist()], dtype=bool))
+        return batch.rows(
+            np.array([line not in refused for line in columns.line.tolist()], dtype=bool)
+        )
 
     def _entities(self, columns: Columns, refused: Refusals) -> tuple[tuple[str, ...], I32]:
         n = len(columns.line)
@@ -89,9 +104,13 @@ class Decoder(abc.ABC):
                 self._refuse_entity(code, name, entity, columns.line, refused)
         return keys, entity
 
-    def _refuse_entity(self, code: int, name: str, entity: I32, line: I64, refused: Refusals) -> None:
+    def _refuse_entity(
+        self, code: int, name: str, entity: I32, line: I64, refused: Refusals
+    ) -> None:
         for row, column in np.argwhere(entity == code).tolist():
-            problem = "is empty" if not name else f"is longer than {MAX_NAME} characters: {shown(name)}"
+            problem = (
+                "is empty" if not name else f"is longer than {MAX_NAME} characters: {shown(name)}"
+            )
             refused.add(int(line[row]), "bad_entity", f"{self.fields.entity[column]}: {problem}")
 
     def _times(self, columns: Columns, offset: I64, refused: Refusals) -> F64:
@@ -123,7 +142,9 @@ def entity_codes(columns: Sequence[Sequence[str | int]], n: int) -> tuple[tuple[
     keys: dict[str, int] = {}
     codes = np.empty((n, len(columns)), dtype=np.int32)
     for k, column in enumerate(columns):
-        table = {name: keys.setdefault(str(name).strip(), len(keys)) for name in dict.fromkeys(column)}
+        table = {
+            name: keys.setdefault(str(name).strip(), len(keys)) for name in dict.fromkeys(column)
+        }
         codes[:, k] = np.fromiter(map(table.__getitem__, column), np.int32, n)
     return tuple(keys), codes
 

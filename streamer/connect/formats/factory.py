@@ -21,8 +21,8 @@ DecoderFor = Callable[[Lease], Decoder]
 def decoder_for(stream: config.Stream, registry: config.SchemaRegistry | None) -> DecoderFor:
     """A decoder for each lease of a stream of records, by the format of its source.
 
-    ConfigError or InputError, at once and not at the first record, where one cannot be made: fields that clash, csv
-    without the named columns, avro without a registry or without fastavro.
+    ConfigError or InputError, at once and not at the first record, where one cannot be made: fields
+    that clash, csv without the named columns, avro without a registry or without fastavro.
     """
     section = stream.source
     if section.kind != "kafka":
@@ -37,13 +37,18 @@ def decoder_for(stream: config.Stream, registry: config.SchemaRegistry | None) -
 
 
 def fields_of(section: config.Fields, channels: Sequence[str] = ()) -> RecordFields:
-    """The fields of a configuration; `channels` where it names none. `\\@x` is a field of the value, named @x."""
+    """The fields of a configuration; `channels` where it names none. `\\@x` is a field of the
+    value, named @x.
+    """
     time = section.time
     named = (*section.entity, *([time.path] if time else []))
     return RecordFields(
-        tuple(section.channels or channels), tuple(map(plain, section.entity)), plain(time.path) if time else None,
-        time.unit if time else "auto", frozenset(name for name in named if name.startswith("@")),
-    )  # fmt: skip
+        tuple(section.channels or channels),
+        tuple(map(plain, section.entity)),
+        plain(time.path) if time else None,
+        time.unit if time else "auto",
+        frozenset(name for name in named if name.startswith("@")),
+    )
 
 
 def _maker(

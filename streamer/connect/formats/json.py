@@ -10,7 +10,8 @@ import msgspec
 
 from streamer.connect.formats.objects import ObjectDecoder, Unreadable
 
-# Python's own reader takes these where JSON has no such number; producers written in Python send them.
+# Python's own reader takes these where JSON has no such number; producers written in Python send
+# them.
 LENIENT = (b"NaN", b"Infinity")
 
 

@@ -11,7 +11,9 @@ from streamer.connect.formats.objects import ObjectDecoder
 
 
 class MsgpackDecoder(ObjectDecoder):
-    """A map per record, with texts as keys. Its timestamps (extension -1) are times, whatever the unit of others."""
+    """A map per record, with texts as keys. Its timestamps (extension -1) are times, whatever the
+    unit of others.
+    """
 
     malformed = "bad_msgpack"
 

@@ -1,4 +1,6 @@
-"""Objects to columns, whatever they are written in: a typed look at each, and a patient second one where it fails."""
+"""Objects to columns, whatever they are written in: a typed look at each, and a patient second one
+where it fails.
+"""
 
 from __future__ import annotations
 
@@ -42,16 +44,22 @@ FAULTS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Unreadable)
 
 
 class ObjectDecoder(Decoder):
-    """An object per record. Unknown fields are ignored, an absent channel is missing, true and false are 1 and 0.
+    """An object per record. Unknown fields are ignored, an absent channel is missing, true and
+    false are 1 and 0.
 
-    A parent that is null holds nothing. Subclasses say how bytes become a typed record, and how they become plain
-    dictionaries, numbers and texts.
+    A parent that is null holds nothing. Subclasses say how bytes become a typed record, and how
+    they become plain dictionaries, numbers and texts.
     """
 
     malformed = "bad_object"  # the reason for what is none
 
     def __init__(
-        self, fields: RecordFields, *, stream: str, lease: Lease | None = None, max_line_bytes: int = MAX_LINE_BYTES
+        self,
+        fields: RecordFields,
+        *,
+        stream: str,
+        lease: Lease | None = None,
+        max_line_bytes: int = MAX_LINE_BYTES,
     ) -> None:
         super().__init__(fields, stream=stream, lease=lease, max_line_bytes=max_line_bytes)
         kinds: list[tuple[str, Any]] = [(name, NAME) for name in self.own.entity]
@@ -80,13 +88,17 @@ class ObjectDecoder(Decoder):
         entity = [list(map(self._get[name], records)) for name in self.own.entity]
         return Columns(np.array(numbers, dtype=np.int64), entity, time_s, cells, values)
 
-    def _records(self, lines: Sequence[bytes], refused: Refusals) -> tuple[Sequence[int], list[Any]]:
+    def _records(
+        self, lines: Sequence[bytes], refused: Refusals
+    ) -> tuple[Sequence[int], list[Any]]:
         if not refused:
             try:
                 return range(len(lines)), list(map(self._typed, lines))
             except FAULTS:
                 pass
-        found = [(i, self._one(i, line, refused)) for i, line in enumerate(lines) if i not in refused]
+        found = [
+            (i, self._one(i, line, refused)) for i, line in enumerate(lines) if i not in refused
+        ]
         found = [(i, record) for i, record in found if record is not None]
         return [i for i, _ in found], [record for _, record in found]
 
@@ -99,11 +111,15 @@ class ObjectDecoder(Decoder):
             return refused.add(number, *self._verdict(exc, line))
 
     def _deserves_another(self, exc: Exception, line: bytes) -> bool:
-        """Whether a record refused with this error may be one after all, or can be told better what it lacks."""
+        """Whether a record refused with this error may be one after all, or can be told better what
+        it lacks.
+        """
         return isinstance(exc, msgspec.ValidationError)
 
     def _second_look(self, number: int, line: bytes, problem: str, refused: Refusals) -> Any:
-        """The record after all (a number too large for a float, a null parent), or None and what is wrong in it."""
+        """The record after all (a number too large for a float, a null parent), or None and what is
+        wrong in it.
+        """
         try:
             parsed = self._plain(line)
         except FAULTS as exc:
@@ -130,7 +146,10 @@ class ObjectDecoder(Decoder):
             value = lookup(parsed, path)
             required = name not in self.own.channels
             if value is ABSENT and required:
-                return "missing_field", f"{name}: missing; the record has {shown(', '.join(map(str, parsed)))}"
+                return (
+                    "missing_field",
+                    f"{name}: missing; the record has {shown(', '.join(map(str, parsed)))}",
+                )
             if value is not ABSENT and not self._fits(name, value):
                 return "wrong_type", f"{name}: {shown(value)} is not {self._wanted(name)}"
         return self._broken_parent(parsed)
@@ -140,7 +159,10 @@ class ObjectDecoder(Decoder):
             for depth in range(1, len(path)):
                 parent = lookup(parsed, path[:depth])
                 if parent is not ABSENT and parent is not None and not isinstance(parent, dict):
-                    return "wrong_type", f"{'.'.join(path[:depth])}: {shown(parent)} is not an object"
+                    return (
+                        "wrong_type",
+                        f"{'.'.join(path[:depth])}: {shown(parent)} is not an object",
+                    )
         return None
 
     def _fits(self, name: str, value: Any) -> bool:
@@ -165,7 +187,9 @@ class ObjectDecoder(Decoder):
             if isinstance(value, datetime):
                 holder[path[-1]] = time_cell((value - EPOCH).total_seconds(), self.own.time_unit)
             elif value is not ABSENT:
-                holder[path[-1]] = as_float(value) if name in self.own.channels and value is not None else value
+                holder[path[-1]] = (
+                    as_float(value) if name in self.own.channels and value is not None else value
+                )
         return mended
 
     def _time(self, records: list[Any]) -> tuple[F64 | None, Sequence[Any]]:
@@ -174,22 +198,35 @@ class ObjectDecoder(Decoder):
         cells = list(map(self._get[self.own.time], records))
         return seconds_of_mixed(cells, self.own.time_unit), cells
 
-    def _refuse_strangers(self, lines: Sequence[bytes], numbers: Sequence[int], values: F64, refused: Refusals) -> None:
-        """A record that has none of the channels, not even as null, is of another kind: say so instead of `missing`."""
+    def _refuse_strangers(
+        self, lines: Sequence[bytes], numbers: Sequence[int], values: F64, refused: Refusals
+    ) -> None:
+        """A record that has none of the channels, not even as null, is of another kind: say so
+        instead of `missing`.
+        """
         for row in np.flatnonzero(np.isnan(values).all(axis=1)).tolist():
             number = numbers[row]
             try:
                 parsed = self._plain(lines[number])
-            except FAULTS as exc:  # a field that nobody reads is broken: the typed look passed over it
-                refused.add(number, *self._verdict(exc, lines[number], "broken in a field that is not read"))
+            except (
+                FAULTS
+            ) as exc:  # a field that nobody reads is broken: the typed look passed over it
+                refused.add(
+                    number, *self._verdict(exc, lines[number], "broken in a field that is not read")
+                )
                 continue
             if all(lookup(parsed, self._paths[name]) is ABSENT for name in self.own.channels):
-                wanted, has = shown(", ".join(self.own.channels)), shown(", ".join(map(str, parsed)))
+                wanted, has = (
+                    shown(", ".join(self.own.channels)),
+                    shown(", ".join(map(str, parsed))),
+                )
                 refused.add(number, "missing_field", f"none of {wanted} in it; it has {has}")
 
 
 def channel(cells: Sequence[float | None]) -> F64:
-    """Cells (N,) as numbers: NaN where there is none, infinite where there is one that is not finite."""
+    """Cells (N,) as numbers: NaN where there is none, infinite where there is one that is not
+    finite.
+    """
     column = np.array(cells, dtype=np.float64)
     nan = np.isnan(column)
     if nan.any() and np.count_nonzero(nan) > cells.count(None):
@@ -210,7 +247,11 @@ def seconds_of_mixed(cells: Sequence[str | float], unit: str) -> F64:
     """Seconds (N,) of times, NaN where a cell is no time: numbers, texts, or a mixture of both."""
     kinds = set(map(type, cells))
     if str not in kinds:
-        return seconds_of_numbers(_as_floats(cells), unit) if unit != "iso" else np.full(len(cells), np.nan)
+        return (
+            seconds_of_numbers(_as_floats(cells), unit)
+            if unit != "iso"
+            else np.full(len(cells), np.nan)
+        )
     if kinds == {str}:
         return seconds_of_text([str(cell) for cell in cells], unit)
     return np.array([seconds_of_cell(cell, unit) for cell in cells], dtype=np.float64)
@@ -249,7 +290,9 @@ def lookup(parsed: Any, path: Path) -> Any:
 
 
 def record_type(kinds: Mapping[Path, Any]) -> tuple[type, dict[Path, str]]:
-    """A msgspec struct that reads the given paths, and the attribute (dotted) under which it keeps each of them."""
+    """A msgspec struct that reads the given paths, and the attribute (dotted) under which it keeps
+    each of them.
+    """
     leaves = {path[0]: kind for path, kind in kinds.items() if len(path) == 1}
     below: dict[str, dict[Path, Any]] = {}
     for path, kind in kinds.items():
@@ -261,7 +304,9 @@ def record_type(kinds: Mapping[Path, Any]) -> tuple[type, dict[Path, str]]:
     return _struct(leaves, below)
 
 
-def _struct(leaves: dict[str, Any], below: dict[str, dict[Path, Any]]) -> tuple[type, dict[Path, str]]:
+def _struct(
+    leaves: dict[str, Any], below: dict[str, dict[Path, Any]]
+) -> tuple[type, dict[Path, str]]:
     fields: list[Any] = []
     rename: dict[str, str] = {}
     attributes: dict[Path, str] = {}

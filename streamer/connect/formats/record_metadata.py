@@ -1,4 +1,6 @@
-"""Fields beside the value of a record in its log: `@key`, `@topic`, `@partition` as entity, `@timestamp` as time."""
+"""Fields beside the value of a record in its log: `@key`, `@topic`, `@partition` as entity,
+`@timestamp` as time.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +29,24 @@ class RecordMetadata:
 
     def rows(self, kept: Bool) -> RecordMetadata:
         """Only the rows (N,) that are kept."""
-        keys = [key for key, keep in zip(self.keys, kept.tolist(), strict=True) if keep] if self.keys else ()
-        return RecordMetadata(self.lease, keys, None if self.times_ms is None else self.times_ms[kept])
+        keys = (
+            [key for key, keep in zip(self.keys, kept.tolist(), strict=True) if keep]
+            if self.keys
+            else ()
+        )
+        return RecordMetadata(
+            self.lease, keys, None if self.times_ms is None else self.times_ms[kept]
+        )
 
 
-def filled(columns: Columns, fields: RecordFields, beside: RecordMetadata, refused: Refusals) -> Columns:
+def filled(
+    columns: Columns, fields: RecordFields, beside: RecordMetadata, refused: Refusals
+) -> Columns:
     """The columns of a value's own fields, and among them those that stand beside it."""
     own = iter(columns.entity)
     entity = [
-        _entity(name, columns, beside, refused) if name in fields.outside else next(own) for name in fields.entity
+        _entity(name, columns, beside, refused) if name in fields.outside else next(own)
+        for name in fields.entity
     ]
     if fields.time not in fields.outside:
         return replace(columns, entity=entity)
@@ -43,13 +54,20 @@ def filled(columns: Columns, fields: RecordFields, beside: RecordMetadata, refus
     times_ms = beside.times_ms[columns.line]
     time_s = seconds_of_numbers(times_ms.astype(np.float64), "ms")
     return replace(
-        columns, entity=entity, time_s=time_s, time_shown=times_ms.tolist() if np.isnan(time_s).any() else ()
+        columns,
+        entity=entity,
+        time_s=time_s,
+        time_shown=times_ms.tolist() if np.isnan(time_s).any() else (),
     )
 
 
-def _entity(name: str, columns: Columns, beside: RecordMetadata, refused: Refusals) -> Sequence[str]:
+def _entity(
+    name: str, columns: Columns, beside: RecordMetadata, refused: Refusals
+) -> Sequence[str]:
     if name != KEY:
-        return [beside.lease.topic if name == TOPIC else str(beside.lease.partition)] * len(columns.line)
+        return [beside.lease.topic if name == TOPIC else str(beside.lease.partition)] * len(
+            columns.line
+        )
     lines = columns.line.tolist()
     keys = [beside.keys[line] for line in lines]
     known = {key: name_of(key) for key in dict.fromkeys(keys)}

@@ -1,7 +1,7 @@
 """A client of a Confluent schema registry: what a schema id means, asked once.
 
-One attempt with a bounded wait per question; after a failure nothing is asked for RETRY_S, so that a poll with many
-partitions waits once. Whoever decodes gets RetryLater and asks again.
+One attempt with a bounded wait per question; after a failure nothing is asked for RETRY_S, so that
+a poll with many partitions waits once. Whoever decodes gets RetryLater and asks again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 3.0  # a thread that polls must not stand still for longer
 RETRY_S = 1.0
-UNKNOWN_S = 60.0  # how long "there is no such schema" is believed: a registry may lag behind its producers
+UNKNOWN_S = (
+    60.0  # how long "there is no such schema" is believed: a registry may lag behind its producers
+)
 MAX_ANSWER = 4 << 20
 NOT_THERE = {404, 422}  # 422: it says the id cannot be one
 MAX_UNKNOWN = 10_000
@@ -47,11 +49,16 @@ class UnknownSchemaError(LookupError):
 class SchemaRegistry:
     """Schemas by id, kept for ever: the registry never changes one. Used by one thread.
 
-    RetryLater while it does not answer, ConfigError if the section cannot be right. No secret is in any message.
+    RetryLater while it does not answer, ConfigError if the section cannot be right. No secret is in
+    any message.
     """
 
     def __init__(
-        self, section: config.SchemaRegistry, *, timeout_s: float = TIMEOUT_S, clock: Clock = time.monotonic
+        self,
+        section: config.SchemaRegistry,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        clock: Clock = time.monotonic,
     ) -> None:
         self.url = section.url.rstrip("/")
         self._timeout_s, self._clock = timeout_s, clock
@@ -62,7 +69,9 @@ class SchemaRegistry:
         self._down: tuple[float, str] = (0.0, "")
 
     def schema(self, number: int) -> Answer:
-        """What the registry keeps under an id: `schema` (text), perhaps `schemaType` and `references`."""
+        """What the registry keeps under an id: `schema` (text), perhaps `schemaType` and
+        `references`.
+        """
         return self._once(f"/schemas/ids/{number:d}")
 
     def version(self, subject: str, version: int) -> Answer:
@@ -86,7 +95,9 @@ class SchemaRegistry:
     def _disbelieve(self, path: str) -> None:
         now = self._clock()
         if len(self._unknown) >= MAX_UNKNOWN:
-            self._unknown = {path: until for path, until in self._unknown.items() if until > now + UNKNOWN_S / 2}
+            self._unknown = {
+                path: until for path, until in self._unknown.items() if until > now + UNKNOWN_S / 2
+            }
         self._unknown[path] = now + UNKNOWN_S
 
     def _get(self, path: str) -> Answer:
@@ -106,7 +117,9 @@ class SchemaRegistry:
             exc.close()
             if exc.code in NOT_THERE:
                 raise UnknownSchemaError(f"{self.url} has no {path}") from None
-            raise self._later(f"answered HTTP {exc.code}", ADVICE.get(exc.code, "check the registry")) from None
+            raise self._later(
+                f"answered HTTP {exc.code}", ADVICE.get(exc.code, "check the registry")
+            ) from None
         except urllib.error.URLError as exc:
             raise self._unreachable(exc.reason) from None
         except (OSError, HTTPException) as exc:
@@ -139,7 +152,10 @@ class SchemaRegistry:
 
 
 def _headers(section: config.SchemaRegistry) -> dict[str, str]:
-    headers = {"Accept": "application/vnd.schemaregistry.v1+json, application/json", "User-Agent": "streamer"}
+    headers = {
+        "Accept": "application/vnd.schemaregistry.v1+json, application/json",
+        "User-Agent": "streamer",
+    }
     if section.username is not None:
         password = section.password.get_secret_value() if section.password is not None else ""
         token = base64.b64encode(f"{section.username}:{password}".encode()).decode()
@@ -152,7 +168,10 @@ def _opener(url: str, ca: str | None) -> urllib.request.OpenerDirector:
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ConfigError("schema_registry.url", "must be http://host:port or https://host:port")
     if parts.username or parts.password:
-        raise ConfigError("schema_registry.url", "must not hold credentials: set schema_registry.username and password")
+        raise ConfigError(
+            "schema_registry.url",
+            "must not hold credentials: set schema_registry.username and password",
+        )
     context = trusting(ca, "schema_registry.ca")
     return urllib.request.build_opener(_SameHost, urllib.request.HTTPSHandler(context=context))
 
@@ -161,11 +180,19 @@ class _SameHost(urllib.request.HTTPRedirectHandler):
     """Follows redirects within one host and scheme only: credentials go nowhere else."""
 
     def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: HTTPMessage,
+        newurl: str,
     ) -> urllib.request.Request | None:
         old, new = urlsplit(req.full_url), urlsplit(newurl)
         if (old.scheme, old.netloc) != (new.scheme, new.netloc):
-            raise urllib.error.URLError(f"it redirects to another host ({new.hostname}), which is refused")
+            raise urllib.error.URLError(
+                f"it redirects to another host ({new.hostname}), which is refused"
+            )
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 

@@ -1,4 +1,6 @@
-"""Unknown records: in which format they are written, as lines that can be guessed from, and what their rows show."""
+"""Unknown records: in which format they are written, as lines that can be guessed from, and what
+their rows show.
+"""
 
 from __future__ import annotations
 
@@ -40,19 +42,27 @@ def common_format(values: Sequence[bytes]) -> str:
     best = max(FORMATS, key=lambda name: found[name])
     if not found[best]:
         start = values[0][:40] if values else b""
-        raise InputError(f"no record is JSON, MessagePack, Avro or CSV; the first begins with {start!r}")
+        raise InputError(
+            f"no record is JSON, MessagePack, Avro or CSV; the first begins with {start!r}"
+        )
     return best
 
 
 def lines_of(values: Sequence[bytes], form: str, registry: SchemaRegistry | None) -> bytes:
-    """The records of that format as lines of JSON, or of CSV. ConfigError: Avro whose schemas cannot be asked for."""
+    """The records of that format as lines of JSON, or of CSV. ConfigError: Avro whose schemas
+    cannot be asked for.
+    """
     if form == "csv":
         rows = [value.strip() for value in values if format_of(value) == form]
         _require_comma(rows)
         return b"\n".join(rows) + b"\n"
-    objects = {"json": _json, "msgpack": _msgpack, "avro": None}[form] or _avro_reader(registry, values)
+    objects = {"json": _json, "msgpack": _msgpack, "avro": None}[form] or _avro_reader(
+        registry, values
+    )
     found = (objects(value) for value in values if format_of(value) == form)
-    return b"".join(json.dumps(each, default=str).encode() + b"\n" for each in found if each is not None)
+    return b"".join(
+        json.dumps(each, default=str).encode() + b"\n" for each in found if each is not None
+    )
 
 
 def _json(value: bytes) -> dict[str, Any] | None:
@@ -85,7 +95,9 @@ def _is_row(value: bytes) -> bool:
 def _require_comma(rows: Sequence[bytes]) -> None:
     separator = sniff_separator(rows)
     if separator != ",":
-        raise InputError(f"the rows are separated by {separator!r}; of CSV in a topic only commas are read")
+        raise InputError(
+            f"the rows are separated by {separator!r}; of CSV in a topic only commas are read"
+        )
 
 
 def _avro_reader(
@@ -94,7 +106,10 @@ def _avro_reader(
     ids = sorted({FRAME.unpack_from(value)[1] for value in values if format_of(value) == "avro"})
     if registry is None:
         shown = ", ".join(map(str, ids[:5]))
-        problem = f"is needed: the records are Avro (schema {shown}), whose fields only the registry knows"
+        problem = (
+            f"is needed: the records are Avro (schema {shown}), whose fields only the "
+            f"registry knows"
+        )
         raise ConfigError("schema_registry.url", problem)
     try:
         from fastavro import schemaless_reader
@@ -110,7 +125,9 @@ def _avro_reader(
 
     def read(value: bytes) -> Mapping[str, Any] | None:
         try:
-            record = schemaless_reader(BytesIO(value[FRAME.size :]), plans[FRAME.unpack_from(value)[1]].schema, None)
+            record = schemaless_reader(
+                BytesIO(value[FRAME.size :]), plans[FRAME.unpack_from(value)[1]].schema, None
+            )
         except (ValueError, EOFError, IndexError, TypeError):
             return None
         return record if isinstance(record, dict) else None
@@ -136,7 +153,9 @@ def shape_of(batches: Sequence[EventBatch], channels: Sequence[str]) -> Shape:
     rows = sum(map(len, batches))
     if rows == 0:
         raise InputError("no record of the sample can be read")
-    names = np.concatenate([np.array(batch.keys, dtype=object)[batch.entity[:, 0]] for batch in batches])
+    names = np.concatenate(
+        [np.array(batch.keys, dtype=object)[batch.entity[:, 0]] for batch in batches]
+    )
     time_s = np.concatenate([batch.time_s for batch in batches])
     values = np.concatenate([batch.values for batch in batches])
     series = [time_s[names == name] for name in dict.fromkeys(names)]
@@ -145,9 +164,14 @@ def shape_of(batches: Sequence[EventBatch], channels: Sequence[str]) -> Shape:
     usual, long = np.quantile(gaps, [0.5, 0.99]) if len(gaps) else (np.nan, np.nan)
     missing = np.isnan(values).mean(axis=0)
     return Shape(
-        rows, len(series), float(usual), float(long), max(map(_lateness, series)), float(np.ptp(time_s)),
+        rows,
+        len(series),
+        float(usual),
+        float(long),
+        max(map(_lateness, series)),
+        float(np.ptp(time_s)),
         tuple(name for name, share in zip(channels, missing, strict=True) if share > 0.5),
-    )  # fmt: skip
+    )
 
 
 def _lateness(time_s: F64) -> float:

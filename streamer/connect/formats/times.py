@@ -1,4 +1,6 @@
-"""Time columns to seconds since 1970: numbers of any unit, ISO 8601, RFC 3339. What cannot be a time becomes NaN."""
+"""Time columns to seconds since 1970: numbers of any unit, ISO 8601, RFC 3339. What cannot be a
+time becomes NaN.
+"""
 
 from __future__ import annotations
 
@@ -33,18 +35,26 @@ def _auto_divisor(numbers: NDArray[np.float64]) -> F64:
 
 
 def unit_of(cells: Sequence[str]) -> str:
-    """The unit of time cells: `iso` of dates, s, ms, us or ns of numbers by their size; `auto` if they do not agree."""
+    """The unit of time cells: `iso` of dates, s, ms, us or ns of numbers by their size; `auto` if
+    they do not agree.
+    """
     units = {_unit(cell) for cell in cells}
     return units.pop() if len(units) == 1 else "auto"
 
 
 def _unit(cell: str) -> str:
     number = _number(cell)
-    return "iso" if number is None else tuple(PER_SECOND)[sum(abs(number) >= limit for limit in AUTO_LIMITS)]
+    return (
+        "iso"
+        if number is None
+        else tuple(PER_SECOND)[sum(abs(number) >= limit for limit in AUTO_LIMITS)]
+    )
 
 
 def seconds_of_text(cells: Sequence[str], unit: str) -> F64:
-    """Seconds (N,) of text cells; naive times are read as UTC. NaN where a cell is no time at all."""
+    """Seconds (N,) of text cells; naive times are read as UTC. NaN where a cell is no
+    time at all.
+    """
     if unit != "iso":
         numbers = _numbers(cells)
         if numbers is not None:
@@ -80,10 +90,16 @@ def _number(cell: str | float) -> float | None:
 
 
 def _dates(cells: Sequence[str]) -> F64 | None:
-    """All cells at once, or None if one of them needs the slow way (a zone other than Z, another form, nonsense)."""
+    """All cells at once, or None if one of them needs the slow way (a zone other than Z, another
+    form, nonsense).
+    """
     plain = [cell[:-1] if cell[-1:] in ("Z", "z") else cell for cell in cells]
     joined = "".join(plain)
-    if "+" in joined or joined.count("-") != 2 * len(plain) or min(map(len, plain), default=0) < MIN_ISO:
+    if (
+        "+" in joined
+        or joined.count("-") != 2 * len(plain)
+        or min(map(len, plain), default=0) < MIN_ISO
+    ):
         return None
     try:
         dates = np.array(plain, dtype="datetime64[us]")
@@ -98,7 +114,9 @@ def _iso(cell: str) -> float:
         return float("nan")
     try:
         moment = datetime.fromisoformat(text)
-        seconds = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - EPOCH).total_seconds()
+        seconds = (
+            (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - EPOCH
+        ).total_seconds()
     except (ValueError, OverflowError):
         return float("nan")
     return float(_in_range(np.array([seconds]))[0])

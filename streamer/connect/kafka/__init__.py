@@ -1,1 +1,3 @@
-"""Kafka: records in, alerts and dead letters out. The client library is imported where it is used, never here."""
+"""Kafka: records in, alerts and dead letters out. The client library is imported where it is used,
+never here.
+"""

@@ -1,8 +1,9 @@
-"""Simulated card payments: customers at terminals, habits of amount and hour, and four labelled kinds of fraud.
+"""Simulated card payments: customers at terminals, habits of amount and hour, and four labelled
+kinds of fraud.
 
-After the ideas of the Fraud Detection Handbook's simulator (Le Borgne et al., 2022), with habitual hours added:
-customers and terminals lie on a square, a customer pays at terminals nearby, amounts are log-normal per customer. Every
-event belongs to a customer (key 0) and to a terminal (key 1).
+After the ideas of the Fraud Detection Handbook's simulator (Le Borgne et al., 2022), with habitual
+hours added: customers and terminals lie on a square, a customer pays at terminals nearby, amounts
+are log-normal per customer. Every event belongs to a customer (key 0) and to a terminal (key 1).
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ DETAIL = {
 
 @dataclass(slots=True)
 class _Extra:
-    """Fraudulent payments that are still to come: (time, customer, terminal, amount) rows of one fault."""
+    """Fraudulent payments that are still to come: (time, customer, terminal, amount) rows of one
+    fault.
+    """
 
     fault: Fault
     time_s: F64
@@ -43,9 +46,11 @@ class _Extra:
 
 
 class Cards:
-    """`customers` at a fifth as many terminals (ten at least) from `start_s` on, `faults`: with some `per_day` frauds.
+    """`customers` at a fifth as many terminals (ten at least) from `start_s` on, `faults`: with
+    some `per_day` frauds.
 
-    Faults cannot be given one by one: a fraud is made of payments of its own. `fraudulent(batch)` marks them exactly.
+    Faults cannot be given one by one: a fraud is made of payments of its own. `fraudulent(batch)`
+    marks them exactly.
     """
 
     channels: tuple[str, ...] = CHANNELS
@@ -72,7 +77,10 @@ class Cards:
         self.stream, self.seed, self.start_s, self._quiet_s = stream, seed, start_s, quiet_s
         self._people = _People(customers, payments_a_day, np.random.default_rng([seed, 0]))
         terminals = self._people.terminals
-        self.names = tuple([f"card-{c:05d}" for c in range(customers)] + [f"shop-{t:04d}" for t in range(terminals)])
+        self.names = tuple(
+            [f"card-{c:05d}" for c in range(customers)]
+            + [f"shop-{t:04d}" for t in range(terminals)]
+        )
         self._per_day = per_day if faults else 0.0
         self._extras: list[_Extra] = []
         self._faults: list[Fault] = []
@@ -94,17 +102,23 @@ class Cards:
         self._day += 1
         honest = self._people.day(from_s, rng)
         if from_s >= self.start_s + self._quiet_s:
-            self._extras += [self._draw(from_s, rng) for _ in range(int(rng.poisson(self._per_day)))]
+            self._extras += [
+                self._draw(from_s, rng) for _ in range(int(rng.poisson(self._per_day)))
+            ]
         return self._batch(honest, from_s + DAY_S)
 
     def _draw(self, from_s: float, rng: Generator) -> _Extra:
         kind = KINDS[self._drawn % len(KINDS)]
         self._drawn += 1
         extra = _MAKERS[kind](self._people, from_s, rng)
-        name = self.names[extra.customer[0]] if kind != "terminal" else self._shop(extra.terminal[0])
+        name = (
+            self.names[extra.customer[0]] if kind != "terminal" else self._shop(extra.terminal[0])
+        )
         start_s, end_s = float(extra.time_s.min()), float(extra.time_s.max()) + 1e-3
         channel = "amount" if kind in ("amount", "stolen") else None
-        extra.fault = Fault(kind, name, start_s, end_s, channel, int(kind == "terminal"), DETAIL[kind])
+        extra.fault = Fault(
+            kind, name, start_s, end_s, channel, int(kind == "terminal"), DETAIL[kind]
+        )
         return extra
 
     def _shop(self, terminal: int) -> str:
@@ -112,16 +126,22 @@ class Cards:
 
     def _batch(self, honest: tuple[F64, I64, I64, F64], until_s: float) -> EventBatch:
         columns = [honest, *((x.time_s, x.customer, x.terminal, x.amount) for x in self._extras)]
-        time_s, customer, terminal, amount = (np.concatenate(parts) for parts in zip(*columns, strict=True))
+        time_s, customer, terminal, amount = (
+            np.concatenate(parts) for parts in zip(*columns, strict=True)
+        )
         owner = np.repeat(np.arange(-1, len(self._extras)), [len(column[0]) for column in columns])
         order = np.argsort(time_s, kind="stable")
         order = order[time_s[order] < until_s]
         offset = np.arange(self._count, self._count + len(order), dtype=np.int64)
         self._count += len(order)
         self._settle(owner[order], offset, until_s)
-        entity = np.stack([customer[order], terminal[order] + len(self._people.rate)], axis=1).astype(np.int32)
+        entity = np.stack(
+            [customer[order], terminal[order] + len(self._people.rate)], axis=1
+        ).astype(np.int32)
         values = np.round(amount[order, None], 2).astype(np.float32)
-        return EventBatch(self.stream, self.stream, 0, self.names, entity, time_s[order], values, offset)
+        return EventBatch(
+            self.stream, self.stream, 0, self.names, entity, time_s[order], values, offset
+        )
 
     def _settle(self, owner: I64, offset: I64, until_s: float) -> None:
         """Note what was paid of each fraud, and keep what is still to come."""
@@ -165,7 +185,9 @@ class _People:
         return from_s + hour * 3600, customer, terminal, self.amounts(customer, rng)
 
     def amounts(self, customer: I64, rng: Generator) -> F64:
-        amounts: F64 = np.exp(self.log_amount[customer] + AMOUNT_SIGMA * rng.normal(size=len(customer)))
+        amounts: F64 = np.exp(
+            self.log_amount[customer] + AMOUNT_SIGMA * rng.normal(size=len(customer))
+        )
         return amounts
 
     def anyone(self, rng: Generator, regular: bool = False) -> int:
@@ -183,19 +205,30 @@ def _amount(people: _People, from_s: float, rng: Generator) -> _Extra:
     customer = np.array([people.anyone(rng)])
     time_s = from_s + people.hour[customer] * 3600
     terminal = people.nearby[customer, 0]
-    return _extra(time_s, customer, terminal, np.exp(people.log_amount[customer]) * rng.uniform(8, 15))
+    return _extra(
+        time_s, customer, terminal, np.exp(people.log_amount[customer]) * rng.uniform(8, 15)
+    )
 
 
 def _terminal(people: _People, from_s: float, rng: Generator) -> _Extra:
-    """Three days of payments by cards from everywhere at one terminal, at all hours, about 40 a day."""
+    """Three days of payments by cards from everywhere at one terminal, at all hours, about 40 a
+    day.
+    """
     n = int(rng.poisson(120)) + 10
     customer = rng.integers(0, len(people.rate), n)
     terminal = np.full(n, rng.integers(0, people.terminals))
-    return _extra(from_s + rng.uniform(0, 3 * DAY_S, n), customer, terminal, 1.5 * people.amounts(customer, rng))
+    return _extra(
+        from_s + rng.uniform(0, 3 * DAY_S, n),
+        customer,
+        terminal,
+        1.5 * people.amounts(customer, rng),
+    )
 
 
 def _stolen(people: _People, from_s: float, rng: Generator) -> _Extra:
-    """6 to 12 payments within an hour, two to four times as large, at terminals that the customer never used."""
+    """6 to 12 payments within an hour, two to four times as large, at terminals that the customer
+    never used.
+    """
     n = int(rng.integers(6, 13))
     customer = np.full(n, people.anyone(rng))
     time_s = from_s + rng.uniform(0, DAY_S - 3600) + np.sort(rng.uniform(0, 3600, n))

@@ -1,7 +1,9 @@
-"""A simulated plant: machines with four sensors each, a daily rhythm, load regimes, heartbeats, six kinds of faults.
+"""A simulated plant: machines with four sensors each, a daily rhythm, load regimes, heartbeats, six
+kinds of faults.
 
-Axes: M machines, N events, S sensors, G points of a time grid. Events of a machine come about every `interval` seconds
-with jitter; sensors follow the machine's load (steps, smoothed), the ambient temperature (a daily sine), and noise.
+Axes: M machines, N events, S sensors, G points of a time grid. Events of a machine come about every
+`interval` seconds with jitter; sensors follow the machine's load (steps, smoothed), the ambient
+temperature (a daily sine), and noise.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ MACHINES = ("pump", "fan", "compressor", "mixer")
 
 NOISE = np.array([0.12, 0.25, 0.04, 0.35])  # (S,) one sigma of the sensors
 WANDER = 0.5 * NOISE  # (S,) slow wandering, over about ten minutes
-LOAD_EFFECT = np.array([0.8, 0.0, 0.15, 12.0])  # (S,) per unit of load; the temperature follows the slow load
+LOAD_EFFECT = np.array(
+    [0.8, 0.0, 0.15, 12.0]
+)  # (S,) per unit of load; the temperature follows the slow load
 HEAT = 10.0  # °C per unit of slow load
 AMBIENT = 3.0  # °C, amplitude over the day
 GRID_S = 30.0
@@ -31,13 +35,27 @@ LOAD_LAG_S, HEAT_LAG_S, WANDER_S = 180.0, 1500.0, 600.0
 REGIME_MEAN_S = 2 * 3600.0
 JITTER = 0.03  # of the heartbeat
 EVENTS_A_STRETCH = 8192
-# How long a fault lasts in heartbeats of its machine, and its size in sigmas of its sensor (or times the heart rate).
+# How long a fault lasts in heartbeats of its machine, and its size in sigmas of its sensor (or
+# times the heart rate).
 LENGTH = {
     "spike": (1.2, 2.5), "shift": (60, 120), "drift": (150, 250),
     "stuck": (80, 140), "noise": (50, 90), "rhythm": (50, 90),
 }  # fmt: skip
-SIZE = {"spike": (12, 20), "shift": (8, 12), "drift": (14, 20), "stuck": (0, 0), "noise": (7, 10), "rhythm": (2.5, 4)}
-STRIKES = {"spike": (0, 2, 3), "shift": (0, 2, 3), "drift": (1, 0), "stuck": (0, 2, 3), "noise": (0, 2)}
+SIZE = {
+    "spike": (12, 20),
+    "shift": (8, 12),
+    "drift": (14, 20),
+    "stuck": (0, 0),
+    "noise": (7, 10),
+    "rhythm": (2.5, 4),
+}
+STRIKES = {
+    "spike": (0, 2, 3),
+    "shift": (0, 2, 3),
+    "drift": (1, 0),
+    "stuck": (0, 2, 3),
+    "noise": (0, 2),
+}
 
 
 @dataclass(slots=True)
@@ -52,7 +70,8 @@ class _Active:
 
 
 class Plant:
-    """M machines from `start_s` on. `faults`: True = one every `fault_every_s`, kinds in turn; or the very faults.
+    """M machines from `start_s` on. `faults`: True = one every `fault_every_s`, kinds in turn; or
+    the very faults.
 
     Given faults need kind, entity, start_s, end_s, and a channel (but not `rhythm`).
     """
@@ -73,7 +92,9 @@ class Plant:
         start_s: float = START_S,
         stream: str = "plant",
     ) -> None:
-        """`quiet_s`: so long nothing is wrong, for the detector to learn. Heartbeats are drawn from `interval_s`."""
+        """`quiet_s`: so long nothing is wrong, for the detector to learn. Heartbeats are drawn from
+        `interval_s`.
+        """
         if machines < 1:
             raise ConfigError("source.entities", "must be at least 1", machines)
         self.stream, self.seed, self.start_s = stream, seed, start_s
@@ -86,7 +107,9 @@ class Plant:
         self._clock = _Clock(self.interval_s, start_s)
         self._grid = _Grid(machines, self._hour, start_s, rng)
         self._stretch_s = _stretch(self.interval_s)
-        self._plan = _Plan(self.names, self.interval_s, faults, start_s + quiet_s, fault_every_s, seed)
+        self._plan = _Plan(
+            self.names, self.interval_s, faults, start_s + quiet_s, fault_every_s, seed
+        )
         self._now_s, self._count, self._turn = start_s, 0, 0
 
     @property
@@ -105,7 +128,9 @@ class Plant:
             _strike(item, time_s, machine, values, rng)
         return self._batch(time_s, machine, values, active, until_s)
 
-    def _sensors(self, time_s: F64, machine: I64, load: F64, heat: F64, wander: F64, rng: Generator) -> F64:
+    def _sensors(
+        self, time_s: F64, machine: I64, load: F64, heat: F64, wander: F64, rng: Generator
+    ) -> F64:
         """Values (N, S) of a plant in which nothing is wrong."""
         at = (time_s - self._now_s) / GRID_S
         values: F64 = self._base[machine] + _between(load, at, machine)[:, None] * LOAD_EFFECT
@@ -114,11 +139,22 @@ class Plant:
         values[:, 1] += HEAT * _between(heat, at, machine) + daily
         return values
 
-    def _batch(self, time_s: F64, machine: I64, values: F64, active: list[_Active], until_s: float) -> EventBatch:
+    def _batch(
+        self, time_s: F64, machine: I64, values: F64, active: list[_Active], until_s: float
+    ) -> EventBatch:
         offset = np.arange(self._count, self._count + len(time_s), dtype=np.int64)
         self._now_s, self._count = until_s, self._count + len(time_s)
         entity = machine.astype(np.int32)[:, None]
-        batch = EventBatch(self.stream, self.stream, 0, self.names, entity, time_s, values.astype(np.float32), offset)
+        batch = EventBatch(
+            self.stream,
+            self.stream,
+            0,
+            self.names,
+            entity,
+            time_s,
+            values.astype(np.float32),
+            offset,
+        )
         for item in active:
             item.fault = item.fault.seen(offset[item.fault.covers(batch)])
         return batch
@@ -139,17 +175,27 @@ def _between(grid: F64, at: F64, machine: I64) -> F64:
 
 
 class _Clock:
-    """When each machine reports: regular beats with jitter, on a phase that a rhythm fault speeds up or slows."""
+    """When each machine reports: regular beats with jitter, on a phase that a rhythm fault speeds
+    up or slows.
+    """
 
     def __init__(self, interval_s: F64, start_s: float) -> None:
         self.interval_s = interval_s
         self._phase = np.zeros(len(interval_s))  # beats until now
-        self._next = (np.arange(len(interval_s)) * 0.618) % 1  # phase of the next event: not all at once
+        self._next = (
+            np.arange(len(interval_s)) * 0.618
+        ) % 1  # phase of the next event: not all at once
 
-    def beats(self, from_s: float, until_s: float, active: list[_Active], rng: Generator) -> tuple[F64, I64]:
+    def beats(
+        self, from_s: float, until_s: float, active: list[_Active], rng: Generator
+    ) -> tuple[F64, I64]:
         """Event times (N,) of the stretch in order, and their machines (N,)."""
         end = self._phase + (until_s - from_s) / self.interval_s
-        warps = {item.machine: warp_of(item, self, from_s, until_s) for item in active if item.channel < 0}
+        warps = {
+            item.machine: warp_of(item, self, from_s, until_s)
+            for item in active
+            if item.channel < 0
+        }
         for m, (phases, _) in warps.items():
             end[m] = phases[-1]
         count = (np.maximum(end - self._next, 0) * 1.3).astype(np.int64) + 6
@@ -179,11 +225,15 @@ class _Clock:
 
 
 def warp_of(item: _Active, clock: _Clock, from_s: float, until_s: float) -> tuple[F64, F64]:
-    """How phase and time belong together (two broken lines) where the heart beats `size` times as fast for a while."""
+    """How phase and time belong together (two broken lines) where the heart beats `size` times as
+    fast for a while.
+    """
     edges = [min(max(edge, from_s), until_s) for edge in (item.fault.start_s, item.fault.end_s)]
     times = np.array([from_s, *edges, until_s])
     rates = np.array([1.0, item.size, 1.0]) / clock.interval_s[item.machine]
-    phases = clock.phase_of(item.machine) + np.concatenate([[0.0], np.cumsum(np.diff(times) * rates)])
+    phases = clock.phase_of(item.machine) + np.concatenate(
+        [[0.0], np.cumsum(np.diff(times) * rates)]
+    )
     return phases, times
 
 
@@ -198,7 +248,9 @@ class _Grid:
         self._wander = rng.normal(size=(machines, len(CHANNELS))) * WANDER
 
     def follow(self, from_s: float, until_s: float, rng: Generator) -> tuple[F64, F64, F64]:
-        """Load (G, M), heat (G, M) and wandering (G, M, S) at both ends and at every grid point between."""
+        """Load (G, M), heat (G, M) and wandering (G, M, S) at both ends and at every grid point
+        between.
+        """
         steps, machines = round((until_s - from_s) / GRID_S), len(self._load)
         load, heat = np.empty((steps + 1, machines)), np.empty((steps + 1, machines))
         wander = np.empty((steps + 1, machines, len(CHANNELS)))
@@ -208,14 +260,18 @@ class _Grid:
         load[0], heat[0], wander[0] = self._load, self._heat, self._wander
         for g in range(steps):
             self._regime = np.where(changes[g], regimes[g], self._regime)
-            load[g + 1] = load[g] + (self._target(from_s + g * GRID_S) - load[g]) * (GRID_S / LOAD_LAG_S)
+            load[g + 1] = load[g] + (self._target(from_s + g * GRID_S) - load[g]) * (
+                GRID_S / LOAD_LAG_S
+            )
             heat[g + 1] = heat[g] + (load[g] - heat[g]) * (GRID_S / HEAT_LAG_S)
             wander[g + 1] = wander[g] * (1 - GRID_S / WANDER_S) + kicks[g]
         self._load, self._heat, self._wander = load[-1], heat[-1], wander[-1]
         return load, heat, wander
 
     def _target(self, now_s: float) -> F64:
-        """More by day than by night, with a slope of about an hour, and the regime of the moment on top."""
+        """More by day than by night, with a slope of about an hour, and the regime of the moment on
+        top.
+        """
         hour = ((now_s - self._hour) % DAY_S) / 3600
         day = 1 / (1 + np.exp(-(hour - 6) * 4)) - 1 / (1 + np.exp(-(hour - 20) * 4))
         return 0.45 + 0.25 * day + self._regime
@@ -256,14 +312,20 @@ class _Plan:
         if self._drawn % len(KINDS) == 0:
             self._order = rng.permutation(len(KINDS))
         kind = KINDS[self._order[self._drawn % len(KINDS)]]
-        machine = int(rng.choice(np.flatnonzero(self._busy_s <= np.maximum(start_s, self._busy_s.min()))))
+        machine = int(
+            rng.choice(np.flatnonzero(self._busy_s <= np.maximum(start_s, self._busy_s.min())))
+        )
         start_s = max(start_s, float(self._busy_s[machine]))
         end_s = start_s + float(rng.uniform(*LENGTH[kind]) * self._interval_s[machine])
         channel = int(rng.choice(STRIKES[kind])) if kind in STRIKES else -1
         self._waiting.append(_active(kind, machine, start_s, end_s, channel, self._names, rng))
-        # A machine is left alone for as long again, so that one fault's alarms end before the next begins.
+        # A machine is left alone for as long again, so that one fault's alarms end before the next
+        # begins.
         self._busy_s[machine] = end_s + (end_s - start_s) + 100 * self._interval_s[machine]
-        self._drawn, self._next_s = self._drawn + 1, self._next_s + self._every_s * rng.uniform(0.7, 1.3)
+        self._drawn, self._next_s = (
+            self._drawn + 1,
+            self._next_s + self._every_s * rng.uniform(0.7, 1.3),
+        )
 
     def _given(self, faults: Sequence[Fault]) -> list[_Active]:
         return [self._checked(fault) for fault in sorted(faults, key=lambda fault: fault.start_s)]
@@ -272,16 +334,33 @@ class _Plan:
         if fault.kind not in KINDS:
             raise ConfigError("faults.kind", f"must be one of {', '.join(KINDS)}", fault.kind)
         if fault.entity not in self._names:
-            raise ConfigError("faults.entity", f"must be one of {', '.join(self._names)}", fault.entity)
-        if (fault.kind == "rhythm") != (fault.channel is None) or fault.channel not in (*CHANNELS, None):
-            raise ConfigError("faults.channel", f"must be one of {', '.join(CHANNELS)}, none for rhythm", fault.channel)
+            raise ConfigError(
+                "faults.entity", f"must be one of {', '.join(self._names)}", fault.entity
+            )
+        if (fault.kind == "rhythm") != (fault.channel is None) or fault.channel not in (
+            *CHANNELS,
+            None,
+        ):
+            raise ConfigError(
+                "faults.channel",
+                f"must be one of {', '.join(CHANNELS)}, none for rhythm",
+                fault.channel,
+            )
         channel = -1 if fault.channel is None else CHANNELS.index(fault.channel)
         machine = self._names.index(fault.entity)
-        return _active(fault.kind, machine, fault.start_s, fault.end_s, channel, self._names, self._rng)
+        return _active(
+            fault.kind, machine, fault.start_s, fault.end_s, channel, self._names, self._rng
+        )
 
 
 def _active(
-    kind: str, machine: int, start_s: float, end_s: float, channel: int, names: Sequence[str], rng: Generator
+    kind: str,
+    machine: int,
+    start_s: float,
+    end_s: float,
+    channel: int,
+    names: Sequence[str],
+    rng: Generator,
 ) -> _Active:
     size = float(rng.uniform(*SIZE[kind])) if SIZE[kind][1] else 0.0
     up = bool(rng.random() < 0.5)
@@ -293,7 +372,11 @@ def _active(
 
 def _told(kind: str, size: float) -> str:
     if kind == "rhythm":
-        return f"heartbeat {size:.1f} times as fast" if size > 1 else f"heartbeat {1 / size:.1f} times as slow"
+        return (
+            f"heartbeat {size:.1f} times as fast"
+            if size > 1
+            else f"heartbeat {1 / size:.1f} times as slow"
+        )
     return {
         "spike": f"{size:+.0f} sigma for a moment",
         "shift": f"{size:+.0f} sigma at once",
@@ -315,5 +398,9 @@ def _strike(item: _Active, time_s: F64, machine: I64, values: F64, rng: Generato
     elif fault.kind == "noise":
         values[rows, c] += rng.normal(size=int(rows.sum())) * NOISE[c] * abs(item.size)
     else:
-        progress = (time_s[rows] - fault.start_s) / (fault.end_s - fault.start_s) if fault.kind == "drift" else 1.0
+        progress = (
+            (time_s[rows] - fault.start_s) / (fault.end_s - fault.start_s)
+            if fault.kind == "drift"
+            else 1.0
+        )
         values[rows, c] += item.size * NOISE[c] * progress

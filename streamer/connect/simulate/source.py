@@ -1,4 +1,6 @@
-"""A simulated world as a source: endless or so many events, flat out or at its own pace, ground truth beside it."""
+"""A simulated world as a source: endless or so many events, flat out or at its own pace, ground
+truth beside it.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,11 @@ from streamer.protocols import Clock
 
 
 class SyntheticSource(PacedSource):
-    """`kind`: plant | cards. `world` may be given instead of it, made by hand. Offsets count from 0.
+    """`kind`: plant | cards. `world` may be given instead of it, made by hand. Offsets count from
+    0.
 
-    The same arguments give the same events, whatever `rows` and `pace`. `faults` grows as the stream goes on.
+    The same arguments give the same events, whatever `rows` and `pace`. `faults` grows as the
+    stream goes on.
     """
 
     def __init__(

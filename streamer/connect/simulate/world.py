@@ -1,4 +1,6 @@
-"""What the simulated worlds share: a fault that was put in on purpose, and what a world has to offer."""
+"""What the simulated worlds share: a fault that was put in on purpose, and what a world has to
+offer.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,12 @@ DAY_S = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Ground truth: one thing that is wrong with one entity from `start_s` to before `end_s` of event time.
+    """Ground truth: one thing that is wrong with one entity from `start_s` to before `end_s` of
+    event time.
 
-    Offsets are those of its first and last event so far, -1 while there is none. `key` is the entity key of the stream
-    that the entity belongs to. Faults of the rhythm have no channel: all values are normal.
+    Offsets are those of its first and last event so far, -1 while there is none. `key` is the
+    entity key of the stream that the entity belongs to. Faults of the rhythm have no channel: all
+    values are normal.
     """
 
     kind: str
@@ -49,7 +53,9 @@ class Fault:
 
 
 class World(Protocol):
-    """An endless stream of events with known faults, the same for the same arguments, whatever the cut into batches."""
+    """An endless stream of events with known faults, the same for the same arguments, whatever the
+    cut into batches.
+    """
 
     channels: tuple[str, ...]
     units: tuple[str, ...]
@@ -57,7 +63,11 @@ class World(Protocol):
 
     @property
     def faults(self) -> Sequence[Fault]:
-        """All faults that began before the end of what was advanced to, in order of their appearance."""
+        """All faults that began before the end of what was advanced to, in order of their
+        appearance.
+        """
 
     def advance(self) -> EventBatch:
-        """The next stretch of time: events in order of their time, offsets going on; it may be empty."""
+        """The next stretch of time: events in order of their time, offsets going on; it may be
+        empty.
+        """

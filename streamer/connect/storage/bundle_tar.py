@@ -1,4 +1,6 @@
-"""A bundle as one .tar file, to be carried from one registry to another. Nothing of it is trusted but plain bytes."""
+"""A bundle as one .tar file, to be carried from one registry to another. Nothing of it is trusted
+but plain bytes.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ MOST_FILES = 64
 
 
 def pack(files: Mapping[str, bytes], path: Path) -> None:
-    """Write the files of a bundle; the same files give the same bytes. StoreError if it cannot be written."""
+    """Write the files of a bundle; the same files give the same bytes. StoreError if it cannot be
+    written.
+    """
     try:
         with tarfile.open(path, "x") as tar:
             for name in sorted(files):
@@ -49,7 +53,12 @@ def _members(path: Path, tar: tarfile.TarFile) -> list[tarfile.TarInfo]:
         if member.isdir():
             continue
         name = Path(member.name).name
-        if not member.isfile() or member.size > MAX_PART_BYTES or name in found or len(found) >= MOST_FILES:
+        if (
+            not member.isfile()
+            or member.size > MAX_PART_BYTES
+            or name in found
+            or len(found) >= MOST_FILES
+        ):
             raise CorruptBundle(f"{path}: {member.name!r} is no plain file of a bundle")
         found[name] = member
     return list(found.values())

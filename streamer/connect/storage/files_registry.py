@@ -1,7 +1,9 @@
-"""A registry in a folder: versions/NAME holds a bundle each, registry.json the aliases and how they moved.
+"""A registry in a folder: versions/NAME holds a bundle each, registry.json the aliases and how they
+moved.
 
-A version is written beside its place, synced, and renamed into it; so is registry.json, which one writer at a time
-replaces while it holds .lock. What a killed writer left unfinished is removed by the next.
+A version is written beside its place, synced, and renamed into it; so is registry.json, which one
+writer at a time replaces while it holds .lock. What a killed writer left unfinished is removed by
+the next.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ class DirectoryRegistry:
     """A Registry in a folder of this machine, which any number of processes may share."""
 
     def __init__(self, root: str | Path, *, create: bool = False, clock: Clock = time.time) -> None:
-        """ConfigError if there is no such folder and it may not be made; StoreError if it cannot be."""
+        """ConfigError if there is no such folder and it may not be made; StoreError if it cannot
+        be.
+        """
         self._root, self._clock, self._closed = Path(root), clock, threading.Event()
         self._versions = self._root / "versions"
         if create:
@@ -44,9 +48,10 @@ class DirectoryRegistry:
                 make_folder(self._root)
         if not self._root.is_dir():
             raise ConfigError(
-                "model.registry", "there is no such folder; streamer model import makes one, and so does a retrain",
+                "model.registry",
+                "there is no such folder; streamer model import makes one, and so does a retrain",
                 str(root),
-            )  # fmt: skip
+            )
 
     def versions(self) -> Sequence[str]:
         with _errors("list", self._versions):
@@ -67,14 +72,20 @@ class DirectoryRegistry:
         directory = self._versions / version
         found = artifact.load(directory)
         if found.version != version:
-            raise CorruptBundle(f"{directory}: holds the version {found.version}; somebody renamed it")
+            raise CorruptBundle(
+                f"{directory}: holds the version {found.version}; somebody renamed it"
+            )
         return directory
 
     def aliases(self) -> Mapping[str, str]:
         return dict(self._index()["aliases"])
 
     def move(
-        self, changes: Mapping[str, str | None], *, expected: Mapping[str, str | None] = ANYWHERE, why: str = ""
+        self,
+        changes: Mapping[str, str | None],
+        *,
+        expected: Mapping[str, str | None] = ANYWHERE,
+        why: str = "",
     ) -> bool:
         for alias in (*changes, *expected):
             rules.known_alias(alias)
@@ -86,7 +97,9 @@ class DirectoryRegistry:
                 return False
             self._require(changes)
             index["aliases"] = rules.moved(index["aliases"], changes)
-            index["moves"] = [*index["moves"], rules.entry(changes, why, self._clock())][-rules.MOVES_KEPT :]
+            index["moves"] = [*index["moves"], rules.entry(changes, why, self._clock())][
+                -rules.MOVES_KEPT :
+            ]
             self._replace_index(index)
         return True
 
@@ -98,7 +111,9 @@ class DirectoryRegistry:
             self._require({"": version})
             holders = [alias for alias, held in self._index()["aliases"].items() if held == version]
             if holders:
-                raise ModelError(f"cannot remove {version}: it is the registry's {' and '.join(holders)}")
+                raise ModelError(
+                    f"cannot remove {version}: it is the registry's {' and '.join(holders)}"
+                )
             gone = self._beside()
             with _errors("remove", self._versions / version):
                 (self._versions / version).rename(gone)
@@ -121,18 +136,30 @@ class DirectoryRegistry:
     def close(self) -> None:
         self._closed.set()
 
-    # -- versions -----------------------------------------------------------------------------------------------------
+    # -- versions
+    # ----------------------------------------------------------------------------------------------
     def _found(self) -> list[str]:
-        """Folders that hold a manifest, in the order of its time of modification; what else lies there is passed by."""
+        """Folders that hold a manifest, in the order of its time of modification; what else lies
+        there is passed by.
+        """
         if not self._versions.is_dir():
             return []
-        manifests = ((path.name, path / MANIFEST) for path in self._versions.iterdir() if not path.name.startswith("."))
+        manifests = (
+            (path.name, path / MANIFEST)
+            for path in self._versions.iterdir()
+            if not path.name.startswith(".")
+        )
         return [
-            name for _, name in sorted((path.stat().st_mtime_ns, name) for name, path in manifests if path.exists())
+            name
+            for _, name in sorted(
+                (path.stat().st_mtime_ns, name) for name, path in manifests if path.exists()
+            )
         ]
 
     def _is_there(self, bundle: Bundle) -> bool:
-        """Whether the version is there already and sound; its signature is added if only that was lacking."""
+        """Whether the version is there already and sound; its signature is added if only that was
+        lacking.
+        """
         directory = self._versions / bundle.version
         if not directory.is_dir():
             return False
@@ -166,7 +193,9 @@ class DirectoryRegistry:
         failpoint("after_publish")
 
     def _date(self, manifest: Path) -> None:
-        """Later than all others, whatever the clock says: versions are listed in the order of publication."""
+        """Later than all others, whatever the clock says: versions are listed in the order of
+        publication.
+        """
         others = [(self._versions / name / MANIFEST).stat().st_mtime_ns for name in self._found()]
         when_ns = max([manifest.stat().st_mtime_ns, *(other + 1 for other in others)])
         os.utime(manifest, ns=(when_ns, when_ns))
@@ -177,7 +206,8 @@ class DirectoryRegistry:
             if version is not None and version not in there:
                 raise rules.no_version(version, version, there)
 
-    # -- files --------------------------------------------------------------------------------------------------------
+    # -- files
+    # ----------------------------------------------------------------------------------------------
     def _index(self) -> dict[str, Any]:
         path = self._root / INDEX
         with _errors("read", path):
@@ -187,7 +217,9 @@ class DirectoryRegistry:
         try:
             index = json.loads(blob)
         except (ValueError, RecursionError) as exc:
-            raise StoreError(f"{path}: cannot be read: {exc}; restore it, its aliases are unknown") from exc
+            raise StoreError(
+                f"{path}: cannot be read: {exc}; restore it, its aliases are unknown"
+            ) from exc
         rules.check_format(path, index.get("format") if isinstance(index, dict) else None)
         aliases, moves = index.setdefault("aliases", {}), index.setdefault("moves", [])
         if not _are_aliases(aliases) or not isinstance(moves, list):
@@ -198,7 +230,8 @@ class DirectoryRegistry:
         """Of a folder that is not used yet. Where there are versions, somebody removed it."""
         if self._found():
             raise StoreError(
-                f"{self._root / INDEX}: is missing, so nobody knows what the aliases point at; restore it, or begin "
+                f"{self._root / INDEX}: is missing, so nobody knows what the aliases point at; "
+                f"restore it, or begin "
                 f'without aliases by writing {{"format": "{rules.FORMAT}"}} into it'
             )
         return {"format": rules.FORMAT, "aliases": {}, "moves": []}

@@ -20,7 +20,8 @@ _numbers = itertools.count(1)
 
 
 class FileStore:
-    """A Store in a folder of this machine, which several processes may share. Folders are 0700, files 0600.
+    """A Store in a folder of this machine, which several processes may share. Folders are 0700,
+    files 0600.
 
     Any thread may call it. What a killed process left unfinished is removed when a store is opened.
     """
@@ -47,7 +48,11 @@ class FileStore:
 
     def names(self, prefix: str = "") -> Sequence[str]:
         with _errors("list", self._root):
-            found = (path.relative_to(self._root).as_posix() for path in self._root.rglob("*") if _is_blob(path))
+            found = (
+                path.relative_to(self._root).as_posix()
+                for path in self._root.rglob("*")
+                if _is_blob(path)
+            )
             return sorted(name for name in found if name.startswith(prefix))
 
     def delete(self, name: str) -> None:
@@ -96,7 +101,9 @@ def _is_blob(path: Path) -> bool:
 def _clean(root: Path) -> None:
     for path in root.rglob(f"{UNFINISHED}*"):
         with suppress(OSError), path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: somebody is writing it
+            fcntl.flock(
+                file, fcntl.LOCK_EX | fcntl.LOCK_NB
+            )  # BlockingIOError: somebody is writing it
             path.unlink()
 
 
@@ -108,7 +115,8 @@ def checked(name: str) -> str:
     """The name itself; StoreError if it may not be used."""
     if len(name) > LONGEST or not all(_PART.fullmatch(part) for part in name.split("/")):
         raise StoreError(
-            f"{name[:200]!r} cannot be the name of a blob: parts between slashes are 1 to 200 letters, digits or "
+            f"{name[:200]!r} cannot be the name of a blob: parts between slashes are 1 to 200 "
+            f"letters, digits or "
             "._%=@+- and do not begin with a dot"
         )
     return name

@@ -1,6 +1,8 @@
-"""One way to send a command to Redis: bounded in time, tried twice at most, refused at once while Redis is away.
+"""One way to send a command to Redis: bounded in time, tried twice at most, refused at once while
+Redis is away.
 
-Only commands whose repetition changes nothing are sent, because an answer that is lost says nothing about its command.
+Only commands whose repetition changes nothing are sent, because an answer that is lost says nothing
+about its command.
 """
 
 from __future__ import annotations
@@ -19,11 +21,14 @@ if TYPE_CHECKING:
     from streamer.config import RedisStore as Section
 
 Word = str | bytes | int
-RIGHTS = "+@read +@write +@scripting +@connection +time"  # of an ACL: what we ask for, and no more rights than that
+# of an ACL: what we ask for, and no more rights than that
+RIGHTS = "+@read +@write +@scripting +@connection +time"
 
 
 class Client:
-    """Any thread may call it. Opening it asks nothing: a Redis that is down is no reason not to start."""
+    """Any thread may call it. Opening it asks nothing: a Redis that is down is no reason not to
+    start.
+    """
 
     def __init__(
         self,
@@ -61,13 +66,19 @@ class Client:
         return self._cause if self._breaker.failures else next(iter(self._refused.values()), None)
 
     def ask(self, verb: str, what: str, *words: Word) -> Any:
-        """The answer to a command. StoreError, with cause and fix, if there is none: cannot `verb` `what`."""
+        """The answer to a command. StoreError, with cause and fix, if there is none: cannot `verb`
+        `what`.
+        """
         if not self._breaker.admits():
-            raise StoreError(f"cannot {verb} {what}: {self._cause}; asked again within a second or two")
+            raise StoreError(
+                f"cannot {verb} {what}: {self._cause}; asked again within a second or two"
+            )
         try:
             answer = self._sent(words)
         except self._errors.RedisError as exc:
-            raise StoreError(f"cannot {verb} {what}: {self._failed(verb, exc)}") from None  # its text may hold secrets
+            raise StoreError(
+                f"cannot {verb} {what}: {self._failed(verb, exc)}"
+            ) from None  # its text may hold secrets
         self._breaker.succeed()
         self._refused.pop(verb, None)
         return answer
@@ -82,7 +93,9 @@ class Client:
             self._redis.close()
 
     def _sent(self, words: tuple[Word, ...]) -> Any:
-        """A connection that broke since its last use is opened anew, once; an answer that is late is not waited for."""
+        """A connection that broke since its last use is opened anew, once; an answer that is late
+        is not waited for.
+        """
         try:
             return self._redis.execute_command(*words)
         except self._errors.ConnectionError as exc:
@@ -91,7 +104,9 @@ class Client:
             return self._redis.execute_command(*words)
 
     def _failed(self, verb: str, exc: Exception) -> str:
-        """Note a failure; its cause and fix. An error that was answered is no reason to stop asking."""
+        """Note a failure; its cause and fix. An error that was answered is no reason to stop
+        asking.
+        """
         cause = f"Redis at {self.address} {self._explained(exc)}"
         cause = cause.replace(self._secret, "***") if self._secret else cause
         if isinstance(exc, self._errors.ConnectionError | self._errors.TimeoutError):
@@ -105,16 +120,22 @@ class Client:
     def _explained(self, exc: Exception) -> str:
         errors = self._errors
         if isinstance(exc, errors.AuthenticationError) or "NOAUTH" in str(exc):
-            return "refuses the login; correct store.password, and store.username where it knows users"
+            return (
+                "refuses the login; correct store.password, and store.username where it knows users"
+            )
         if isinstance(exc, errors.NoPermissionError):
             return f"forbids it ({exc}); allow this user: {self._keys} {RIGHTS}"
         if isinstance(exc, errors.BusyLoadingError):
             return "is still loading its data; wait"
         if isinstance(exc, errors.TimeoutError):
-            return f"does not answer within {self._timeout_s:g} s; see whether it hangs, or raise store.timeout"
+            return (
+                f"does not answer within {self._timeout_s:g} s; see whether it hangs, or raise "
+                f"store.timeout"
+            )
         if "CERTIFICATE_VERIFY_FAILED" in str(exc):
             return (
-                f"shows a certificate that is not trusted ({exc}); name its authority in store.ca, or correct store.url"
+                f"shows a certificate that is not trusted ({exc}); name its authority in "
+                f"store.ca, or correct store.url"
             )
         if isinstance(exc, errors.ConnectionError):
             return f"cannot be reached ({exc}); start it, or correct store.url"
@@ -135,16 +156,26 @@ def _connect(section: Section, secret: str, timeout_s: float) -> Any:
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 
-    # Retries are ours: redis-py's would repeat what timed out, and its handshake asks three questions we do not need.
+    # Retries are ours: redis-py's would repeat what timed out, and its handshake asks three
+    # questions we do not need.
     return Redis.from_url(
-        section.url, username=section.username, password=secret or None, **_trust(section.ca),
-        socket_timeout=timeout_s, socket_connect_timeout=timeout_s,
-        retry=Retry(NoBackoff(), 0), protocol=2, driver_info=None, client_name=None,
-    )  # fmt: skip
+        section.url,
+        username=section.username,
+        password=secret or None,
+        **_trust(section.ca),
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+        driver_info=None,
+        client_name=None,
+    )
 
 
 def _trust(ca: str | None) -> dict[str, str]:
-    """Read once before a connection is tried: redis-py would call a missing file a server that cannot be reached."""
+    """Read once before a connection is tried: redis-py would call a missing file a server that
+    cannot be reached.
+    """
     if ca is None:
         return {}
     trusting(ca, "store.ca")
@@ -156,10 +187,16 @@ WAIT_S = 1.0  # between probes while it is open
 
 
 class Breaker:
-    """Closed, it admits everybody; open, one caller per `wait_s`, whose success closes it. Any thread may ask."""
+    """Closed, it admits everybody; open, one caller per `wait_s`, whose success closes it. Any
+    thread may ask.
+    """
 
     def __init__(
-        self, *, opens_after: int = OPENS_AFTER, wait_s: float = WAIT_S, clock: Clock = time.monotonic
+        self,
+        *,
+        opens_after: int = OPENS_AFTER,
+        wait_s: float = WAIT_S,
+        clock: Clock = time.monotonic,
     ) -> None:
         self.failures = 0  # in a row
         self._opens_after, self._wait_s, self._clock = opens_after, wait_s, clock
@@ -171,7 +208,9 @@ class Breaker:
         return self.failures >= self._opens_after
 
     def admits(self) -> bool:
-        """Whether the caller may ask now. Whoever is admitted says how it went: `succeed` or `fail`."""
+        """Whether the caller may ask now. Whoever is admitted says how it went: `succeed` or
+        `fail`.
+        """
         with self._lock:
             if not self.open:
                 return True

@@ -1,4 +1,6 @@
-"""The journal in Redis, shared by all members of a group. It is bounded, and knows up to when it has forgotten."""
+"""The journal in Redis, shared by all members of a group. It is bounded, and knows up to when it
+has forgotten.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,8 @@ local function raise(key, stream, at)
   if not was or tonumber(was) < tonumber(at) then redis.call('HSET', key, stream, at) end
 end
 """
-# Written again it says the same: by id. What ended first falls off first; an open one that must go may have lasted
-# until the newest time that is known of its stream.
+# Written again it says the same: by id. What ended first falls off first; an open one that must go
+# may have lasted until the newest time that is known of its stream.
 RECORD = (
     RAISE
     + """
@@ -48,7 +50,8 @@ end
 return 1
 """
 )
-# An origin gets one number, however often its label is written. What falls off is not known to have been said.
+# An origin gets one number, however often its label is written. What falls off is not known to have
+# been said.
 LABEL = (
     RAISE
     + """
@@ -77,18 +80,32 @@ class RedisJournal(Journal):
     """A Journal under a prefix of a Redis. StoreError if it does not answer."""
 
     def __init__(
-        self, section: Section, *, client: Client | None = None, kept: int = KEPT_INCIDENTS,
+        self,
+        section: Section,
+        *,
+        client: Client | None = None,
+        kept: int = KEPT_INCIDENTS,
         kept_labels: int = KEPT_LABELS,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._client = client or Client(section)
         self._kept, self._kept_labels = kept, kept_labels
         self._prefix = f"{section.prefix}!journal/"
 
     def record(self, incidents: Sequence[Incident]) -> None:
-        keys = [self._key(name) for name in ("incidents", "started", "ids", "ended", "newest", "forgotten")]
+        keys = [
+            self._key(name)
+            for name in ("incidents", "started", "ids", "ended", "newest", "forgotten")
+        ]
         for one in incidents:
             ended = "" if one.ended_s is None else repr(one.ended_s)
-            words = (one.alert_id, json.dumps(asdict(one)), repr(one.started_s), ended, one.stream, self._kept)
+            words = (
+                one.alert_id,
+                json.dumps(asdict(one)),
+                repr(one.started_s),
+                ended,
+                one.stream,
+                self._kept,
+            )
             self._client.ask("record", "incidents", "EVAL", RECORD, len(keys), *keys, *words)
 
     def forgotten(self, stream: str) -> float:
@@ -99,11 +116,17 @@ class RedisJournal(Journal):
         words = (f"[{alert_id}", f"[{alert_id}\xff", "LIMIT", 0, 2)
         ids = [name.decode() for name in self._read("ids", "ZRANGEBYLEX", *words)]
         if len(ids) > 1 and alert_id not in ids:
-            raise InputError(f"several alerts have ids that begin with {alert_id!r}; give more of it")
+            raise InputError(
+                f"several alerts have ids that begin with {alert_id!r}; give more of it"
+            )
         return next(iter(self._of(ids[:1])), None)
 
     def around(self, topic: str, partition: int, offset: int) -> Incident | None:
-        held = (one for one in reversed(self.incidents(limit=KEPT_INCIDENTS)) if one.holds(topic, partition, offset))
+        held = (
+            one
+            for one in reversed(self.incidents(limit=KEPT_INCIDENTS))
+            if one.holds(topic, partition, offset)
+        )
         return next(held, None)
 
     def incidents(self, *, since_s: float = -math.inf, limit: int = 100) -> Sequence[Incident]:
@@ -113,7 +136,9 @@ class RedisJournal(Journal):
 
     def label(self, label: Label) -> int:
         body = asdict(label) | {"end_s": None if math.isinf(label.end_s) else label.end_s}
-        origin = label.origin or json.dumps(body)  # repeated after a lost answer it must not count twice
+        origin = label.origin or json.dumps(
+            body
+        )  # repeated after a lost answer it must not count twice
         keys = [self._key(name) for name in ("labels", "origins", "last", "newest", "forgotten")]
         words = (origin, json.dumps(body), self._kept_labels)
         return int(self._client.ask("write", "a label", "EVAL", LABEL, len(keys), *keys, *words))
@@ -147,7 +172,9 @@ def _incident(body: bytes) -> Incident:
     try:
         return Incident(**json.loads(body))
     except (TypeError, ValueError) as exc:
-        raise StoreError(f"the journal holds an incident of another version: {exc}; delete its keys") from exc
+        raise StoreError(
+            f"the journal holds an incident of another version: {exc}; delete its keys"
+        ) from exc
 
 
 def _label(item: bytes) -> Label:
@@ -155,6 +182,10 @@ def _label(item: bytes) -> Label:
     try:
         found = json.loads(body)
         ended = math.inf if found["end_s"] is None else found["end_s"]
-        return Label(**found | {"kind": LabelKind(found["kind"]), "end_s": ended, "number": int(number)})
+        return Label(
+            **found | {"kind": LabelKind(found["kind"]), "end_s": ended, "number": int(number)}
+        )
     except (KeyError, TypeError, ValueError) as exc:
-        raise StoreError(f"the journal holds a label of another version: {exc}; delete its keys") from exc
+        raise StoreError(
+            f"the journal holds a label of another version: {exc}; delete its keys"
+        ) from exc

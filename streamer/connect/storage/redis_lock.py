@@ -1,7 +1,8 @@
-"""A lock with a fencing token: who held it and was overtaken may go on believing so, but can write nothing.
+"""A lock with a fencing token: who held it and was overtaken may go on believing so, but can write
+nothing.
 
-The lock expires by itself. Every holder gets a larger number than the one before, the fence; a write names its fence
-and is refused once there is a newer holder, however late it arrives.
+The lock expires by itself. Every holder gets a larger number than the one before, the fence; a
+write names its fence and is refused once there is a newer holder, however late it arrives.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ class HeldLock:
 class Lock:
     """A lock by its name. Any thread may call it; StoreError if Redis does not answer."""
 
-    def __init__(self, section: Section, name: str, *, ttl_s: float, client: Client | None = None) -> None:
+    def __init__(
+        self, section: Section, name: str, *, ttl_s: float, client: Client | None = None
+    ) -> None:
         """`ttl_s` after the last `acquire` or `extend` the lock is free again."""
         self._client = client or Client(section)
         self._prefix, self._name, self._ttl_ms = section.prefix, checked(name), round(ttl_s * 1e3)
@@ -61,22 +64,34 @@ class Lock:
         """The lock, or None if somebody else has it."""
         token = secrets.token_hex(16)
         keys = (self._lock, self._fence)
-        fence = int(self._client.ask("lock", self._name, "EVAL", ACQUIRE, 2, *keys, token, self._ttl_ms))
+        fence = int(
+            self._client.ask("lock", self._name, "EVAL", ACQUIRE, 2, *keys, token, self._ttl_ms)
+        )
         return HeldLock(token, fence) if fence else None
 
     def extend(self, held: HeldLock) -> bool:
         """Hold it for another `ttl_s`; False if it is lost."""
-        return bool(self._client.ask("lock", self._name, "EVAL", EXTEND, 1, self._lock, held.token, self._ttl_ms))
+        return bool(
+            self._client.ask(
+                "lock", self._name, "EVAL", EXTEND, 1, self._lock, held.token, self._ttl_ms
+            )
+        )
 
     def release(self, held: HeldLock) -> bool:
         """Let others have it; False if it was lost before."""
-        return bool(self._client.ask("unlock", self._name, "EVAL", RELEASE, 1, self._lock, held.token))
+        return bool(
+            self._client.ask("unlock", self._name, "EVAL", RELEASE, 1, self._lock, held.token)
+        )
 
     def write(self, held: HeldLock, name: str, blob: bytes) -> None:
-        """Write a blob of the store. StoreError, and nothing written, if the lock has had a newer holder."""
+        """Write a blob of the store. StoreError, and nothing written, if the lock has had a newer
+        holder.
+        """
         key = f"{self._prefix}:{checked(name)}"
         if not self._client.ask("write", key, "EVAL", WRITE, 2, self._fence, key, held.fence, blob):
-            raise StoreError(f"cannot write {key}: the lock {self._name!r} has a newer holder than {held.fence}")
+            raise StoreError(
+                f"cannot write {key}: the lock {self._name!r} has a newer holder than {held.fence}"
+            )
 
     def close(self) -> None:
         self._client.close()

@@ -1,7 +1,9 @@
-"""Models shared through Redis: bundles as bytes, one index of what is whole, and aliases moved by compare-and-set.
+"""Models shared through Redis: bundles as bytes, one index of what is whole, and aliases moved by
+compare-and-set.
 
-A publisher uploads under a token of its own, which expires; one script then makes all parts stay and enters them into
-the index. So a version is there whole or not at all, whoever is killed when, and nothing is left behind.
+A publisher uploads under a token of its own, which expires; one script then makes all parts stay
+and enters them into the index. So a version is there whole or not at all, whoever is killed when,
+and nothing is left behind.
 """
 
 from __future__ import annotations
@@ -38,8 +40,8 @@ for i = 2, #KEYS do redis.call('PERSIST', KEYS[i]) end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 return 1
 """
-# KEYS: aliases, trail, index; ARGV: the entry of the trail, how many it keeps, how many pairs of (alias, version or '')
-# are changes; those pairs; then the pairs that are expected.
+# KEYS: aliases, trail, index; ARGV: the entry of the trail, how many it keeps, how many pairs of
+# (alias, version or '') are changes; those pairs; then the pairs that are expected.
 MOVE = """
 local first, changes = 4, tonumber(ARGV[3])
 local expected = first + 2 * changes
@@ -52,7 +54,8 @@ end
 if holds(first, expected - 1) then return 1 end
 if not holds(expected, #ARGV) then return 0 end
 for i = first, expected - 1, 2 do
-  if ARGV[i + 1] ~= '' and redis.call('HEXISTS', KEYS[3], ARGV[i + 1]) == 0 then return -(i - first) / 2 - 1 end
+  if ARGV[i + 1] ~= '' and redis.call('HEXISTS', KEYS[3], ARGV[i + 1]) == 0 then
+    return -(i - first) / 2 - 1 end
 end
 for i = first, expected - 1, 2 do
   if ARGV[i + 1] == '' then redis.call('HDEL', KEYS[1], ARGV[i])
@@ -89,7 +92,9 @@ class StoredVersion:
 
 
 class Models:
-    """Bundles, aliases and their trail under a prefix. Any thread may call it; StoreError if Redis does not answer."""
+    """Bundles, aliases and their trail under a prefix. Any thread may call it; StoreError if Redis
+    does not answer.
+    """
 
     def __init__(self, section: Section, *, client: Client | None = None) -> None:
         self._client = client or Client(section)
@@ -98,7 +103,9 @@ class Models:
         self.trail = f"{self._prefix}!moves"
 
     def publish(self, version: str, files: Mapping[str, bytes], *, instead_of: bytes = b"") -> bool:
-        """Upload and enter a version; False, and nothing has changed, if another entry than that is there by then."""
+        """Upload and enter a version; False, and nothing has changed, if another entry than that is
+        there by then.
+        """
         token = secrets.token_hex(8)
         parts = {name: _told(blob) for name, blob in sorted(files.items())}
         try:
@@ -106,7 +113,9 @@ class Models:
                 self._upload(self._part(version, token, name), blob)
                 failpoint("during_publish")
             entry = StoredVersion(
-                token, int(self._ask("number", version, "INCR", f"{self._prefix}!models-published")), parts
+                token,
+                int(self._ask("number", version, "INCR", f"{self._prefix}!models-published")),
+                parts,
             )
             failpoint("before_publish")
             entered = self._enter(version, entry, tuple(parts), before=instead_of)
@@ -133,15 +142,24 @@ class Models:
         return bytes(self._ask("read", version, "HGET", self._index, version) or b"")
 
     def entry(self, version: str) -> StoredVersion | None:
-        """What there is of a version; CorruptBundle or SchemaMismatch if its entry cannot be read."""
+        """What there is of a version; CorruptBundle or SchemaMismatch if its entry
+        cannot be read.
+        """
         found = self.held(version)
         return entry_of(version, found) if found else None
 
     def versions(self) -> list[str]:
         """In the order of publication; entries that cannot be read come first."""
         found = self._ask("list", "models", "HGETALL", self._index)
-        pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
-        return [name for _, name in sorted((_number(raw), name.decode("utf-8", "replace")) for name, raw in pairs)]
+        pairs = (
+            found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
+        )
+        return [
+            name
+            for _, name in sorted(
+                (_number(raw), name.decode("utf-8", "replace")) for name, raw in pairs
+            )
+        ]
 
     def fetch(self, version: str, entry: StoredVersion) -> dict[str, bytes]:
         """All parts of a version, checked. CorruptBundle if one is not what it was."""
@@ -151,22 +169,40 @@ class Models:
         """One part of a version, checked as `fetch` does."""
         (digest, size), key = entry.parts[name], self._part(version, entry.token, name)
         starts = range(0, max(size, 1), PIECE_BYTES)
-        blob = b"".join(self._ask("read", key, "GETRANGE", key, at, at + PIECE_BYTES - 1) for at in starts)
+        blob = b"".join(
+            self._ask("read", key, "GETRANGE", key, at, at + PIECE_BYTES - 1) for at in starts
+        )
         if _told(blob) != (digest, size):
-            raise CorruptBundle(f"model {version}: its part {name} is missing or altered in Redis; publish it again")
+            raise CorruptBundle(
+                f"model {version}: its part {name} is missing or altered in Redis; publish it again"
+            )
         return blob
 
     def aliases(self) -> dict[str, str]:
         found = self._ask("read", "aliases", "HGETALL", self._aliases)
-        pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
+        pairs = (
+            found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
+        )
         return {alias.decode(): version.decode() for alias, version in pairs}
 
     def move(
-        self, changes: Mapping[str, str | None], expected: Mapping[str, str | None], told: Mapping[str, Any]
+        self,
+        changes: Mapping[str, str | None],
+        expected: Mapping[str, str | None],
+        told: Mapping[str, Any],
     ) -> bool:
-        """Move aliases if the expected ones point where they should; ModelError if there is no such version."""
-        words = [word for pair in (*changes.items(), *expected.items()) for word in (pair[0], pair[1] or "")]
-        keys, head = (self._aliases, self.trail, self._index), (json.dumps(told), MOVES_KEPT, len(changes))
+        """Move aliases if the expected ones point where they should; ModelError if there is no such
+        version.
+        """
+        words = [
+            word
+            for pair in (*changes.items(), *expected.items())
+            for word in (pair[0], pair[1] or "")
+        ]
+        keys, head = (
+            (self._aliases, self.trail, self._index),
+            (json.dumps(told), MOVES_KEPT, len(changes)),
+        )
         answer = int(self._ask("move", ", ".join(changes), "EVAL", MOVE, 3, *keys, *head, *words))
         if answer < 0:
             raise ModelError(f"the registry has no version {list(changes.values())[-answer - 1]!r}")
@@ -180,7 +216,9 @@ class Models:
     def remove(self, version: str) -> bool:
         """Forget a version; False if an alias points at it."""
         entry = _readable(version, self.held(version))
-        if not int(self._ask("remove", version, "EVAL", FORGET, 2, self._aliases, self._index, version)):
+        if not int(
+            self._ask("remove", version, "EVAL", FORGET, 2, self._aliases, self._index, version)
+        ):
             return False
         if entry is not None:
             self._discard(version, entry.token, entry.parts)
@@ -189,12 +227,18 @@ class Models:
     def close(self) -> None:
         self._client.close()
 
-    def _enter(self, version: str, entry: StoredVersion, names: tuple[str, ...], before: bytes) -> bool:
+    def _enter(
+        self, version: str, entry: StoredVersion, names: tuple[str, ...], before: bytes
+    ) -> bool:
         keys = [self._part(version, entry.token, name) for name in names]
         words = (version, before, entry.encoded)
-        answer = int(self._ask("publish", version, "EVAL", ENTER, 1 + len(keys), self._index, *keys, *words))
+        answer = int(
+            self._ask("publish", version, "EVAL", ENTER, 1 + len(keys), self._index, *keys, *words)
+        )
         if answer < 0:
-            raise StoreError(f"cannot publish {version}: its upload took longer than {UNFINISHED_S} s; try again")
+            raise StoreError(
+                f"cannot publish {version}: its upload took longer than {UNFINISHED_S} s; try again"
+            )
         return bool(answer)
 
     def _upload(self, key: str, blob: bytes) -> None:
@@ -204,7 +248,9 @@ class Models:
 
     def _discard(self, version: str, token: str, names: Mapping[str, object]) -> None:
         with suppress(StoreError):  # Redis is away: an upload expires
-            self._ask("clear", version, "UNLINK", *(self._part(version, token, name) for name in names))
+            self._ask(
+                "clear", version, "UNLINK", *(self._part(version, token, name) for name in names)
+            )
 
     def _part(self, version: str, token: str, name: str) -> str:
         return f"{self._prefix}!model/{version}/{token}/{name}"
@@ -230,10 +276,14 @@ def entry_of(version: str, raw: bytes) -> StoredVersion:
     try:
         told = json.loads(raw)
         check_format(f"model {version} in Redis", told["format"])
-        parts = {str(name): (str(digest), int(size)) for name, (digest, size) in told["parts"].items()}
+        parts = {
+            str(name): (str(digest), int(size)) for name, (digest, size) in told["parts"].items()
+        }
         return StoredVersion(str(told["token"]), int(told["number"]), parts)
     except (ValueError, TypeError, KeyError, AttributeError) as exc:
-        raise CorruptBundle(f"model {version}: its entry in Redis cannot be read; publish it again") from exc
+        raise CorruptBundle(
+            f"model {version}: its entry in Redis cannot be read; publish it again"
+        ) from exc
 
 
 def _readable(version: str, raw: bytes) -> StoredVersion | None:
@@ -244,7 +294,11 @@ def _readable(version: str, raw: bytes) -> StoredVersion | None:
 
 
 def _decoded(fields: Any) -> Any:
-    found = dict(fields) if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2], strict=True))
+    found = (
+        dict(fields)
+        if isinstance(fields, dict)
+        else dict(zip(fields[::2], fields[1::2], strict=True))
+    )
     try:
         return json.loads(found.get(b"move", b"null"))
     except ValueError:
@@ -258,7 +312,9 @@ LONGEST_S = 2.0  # of one blocking read: so long at most a stop has to wait
 
 
 class MoveNotices:
-    """Waits for aliases to move, with a client of its own: blocking reads keep a connection busy."""
+    """Waits for aliases to move, with a client of its own: blocking reads keep a
+    connection busy.
+    """
 
     def __init__(self, section: Section, models: Models) -> None:
         self._models = models
@@ -266,10 +322,11 @@ class MoveNotices:
         self._closed, self._asking = threading.Event(), threading.Lock()
 
     def wait(self, seen: Mapping[str, str], timeout_s: float) -> Mapping[str, str] | None:
-        """The aliases once they are others than `seen`; None after `timeout_s`, or LONGEST_S after `close`.
+        """The aliases once they are others than `seen`; None after `timeout_s`, or LONGEST_S after
+        `close`.
 
-        StoreError if Redis does not answer; while it is away that comes at once, so that the caller waits on its own
-        stop event.
+        StoreError if Redis does not answer; while it is away that comes at once, so that the caller
+        waits on its own stop event.
         """
         until, after = time.monotonic() + timeout_s, b""
         while True:
@@ -291,11 +348,21 @@ class MoveNotices:
             self._blocking.close()
 
     def _newest(self) -> bytes:
-        found: Any = self._blocking.ask("read", "moves", "XREVRANGE", self._models.trail, "+", "-", "COUNT", 1)
+        found: Any = self._blocking.ask(
+            "read", "moves", "XREVRANGE", self._models.trail, "+", "-", "COUNT", 1
+        )
         return bytes(found[0][0]) if found else b"0-0"
 
     def _block(self, after: bytes, timeout_s: float) -> bytes:
         """Until there is a newer entry than `after`; the newest one seen."""
-        words = ("COUNT", 64, "BLOCK", max(round(timeout_s * 1e3), 1), "STREAMS", self._models.trail, after)
+        words = (
+            "COUNT",
+            64,
+            "BLOCK",
+            max(round(timeout_s * 1e3), 1),
+            "STREAMS",
+            self._models.trail,
+            after,
+        )
         found: Any = self._blocking.ask("wait for", "moves", "XREAD", *words)
         return next((bytes(entries[-1][0]) for _, entries in found or ()), after)

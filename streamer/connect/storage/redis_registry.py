@@ -1,4 +1,6 @@
-"""A registry in the Redis of the group, with a verified copy of what was asked for on this machine."""
+"""A registry in the Redis of the group, with a verified copy of what was asked for on
+this machine.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +31,13 @@ KEPT_COPIES = 16  # of versions on this machine, the newest; a bundle has about 
 
 
 class RedisRegistry:
-    """A Registry that every member of a group shares. Opening it asks nothing: Redis may be down."""
+    """A Registry that every member of a group shares. Opening it asks nothing: Redis
+    may be down.
+    """
 
-    def __init__(self, section: Section, *, cache: Path | None = None, clock: Clock = time.time) -> None:
+    def __init__(
+        self, section: Section, *, cache: Path | None = None, clock: Clock = time.time
+    ) -> None:
         self._models, self._clock = Models(section), clock
         self._notices = MoveNotices(section, self._models)
         self._cache = cache or default_cache()
@@ -43,14 +49,20 @@ class RedisRegistry:
     def publish(self, bundle: Path) -> str:
         found = rules.publishable(bundle)
         held = self._models.held(found.version)
-        if not self._has_room(found, held) or not self._models.publish(found.version, found.files, instead_of=held):
+        if not self._has_room(found, held) or not self._models.publish(
+            found.version, found.files, instead_of=held
+        ):
             self._agree(found)
         return found.version
 
     def path(self, name: str) -> Path:
-        """As of the protocol. While Redis is away: what the name stood for when it was last asked for here."""
+        """As of the protocol. While Redis is away: what the name stood for when it was last asked
+        for here.
+        """
         try:
-            version = self.aliases().get(name) if name in ALIASES else artifact.checked_version(name)
+            version = (
+                self.aliases().get(name) if name in ALIASES else artifact.checked_version(name)
+            )
             entry = None if version is None else self._models.entry(version)
             if version is None or entry is None:
                 raise rules.no_version(name, version, self.versions())
@@ -66,7 +78,11 @@ class RedisRegistry:
         return self._models.aliases()
 
     def move(
-        self, changes: Mapping[str, str | None], *, expected: Mapping[str, str | None] = ANYWHERE, why: str = ""
+        self,
+        changes: Mapping[str, str | None],
+        *,
+        expected: Mapping[str, str | None] = ANYWHERE,
+        why: str = "",
     ) -> bool:
         for alias in (*changes, *expected):
             rules.known_alias(alias)
@@ -81,7 +97,9 @@ class RedisRegistry:
             raise rules.no_version(version, version, there)
         if not self._models.remove(version):
             holders = [alias for alias, held in self.aliases().items() if held == version]
-            raise ModelError(f"cannot remove {version}: it is the registry's {' and '.join(holders)}")
+            raise ModelError(
+                f"cannot remove {version}: it is the registry's {' and '.join(holders)}"
+            )
 
     def wait(self, seen: Mapping[str, str], timeout_s: float) -> Mapping[str, str] | None:
         return self._notices.wait(seen, timeout_s)
@@ -91,7 +109,9 @@ class RedisRegistry:
         self._models.close()
 
     def _has_room(self, bundle: Bundle, held: bytes) -> bool:
-        """Whether nothing is there, or the bundle itself, damaged; StoreError if another one is there, damaged."""
+        """Whether nothing is there, or the bundle itself, damaged; StoreError if another one is
+        there, damaged.
+        """
         if not held:
             return True
         try:
@@ -103,7 +123,9 @@ class RedisRegistry:
         return True
 
     def _is_same(self, bundle: Bundle, held: bytes) -> bool:
-        """By the manifest, else by the parts that decide a score; an entry that says nothing may have been any."""
+        """By the manifest, else by the parts that decide a score; an entry that says nothing may
+        have been any.
+        """
         try:
             entry = entry_of(bundle.version, held)
         except CorruptBundle:
@@ -112,7 +134,9 @@ class RedisRegistry:
             told = json.loads(self._models.part(bundle.version, entry, MANIFEST))
         except (CorruptBundle, KeyError):
             ours = {name: artifact.digest(blob) for name, blob in bundle.files.items()}
-            return _deciding(ours) == _deciding({name: digest for name, (digest, _) in entry.parts.items()})
+            return _deciding(ours) == _deciding(
+                {name: digest for name, (digest, _) in entry.parts.items()}
+            )
         return bool(told["sha256"] == bundle.sha256)
 
     def _agree(self, bundle: Bundle) -> None:
@@ -135,7 +159,8 @@ class RedisRegistry:
         make_folder(self._cache)
         files, beside = self._models.fetch(version, entry), self._cache / f".{secrets.token_hex(8)}"
         rules.write_files(beside, files)
-        # A copy that another process was faster to make is left where it is: somebody may be reading it.
+        # A copy that another process was faster to make is left where it is: somebody may be
+        # reading it.
         if not _is_sound(place, entry):
             with suppress(OSError):
                 place.rename(beside.with_suffix(".damaged"))
@@ -171,7 +196,11 @@ class RedisRegistry:
 
 def default_cache() -> Path:
     """The user's cache; a folder of this process alone where that cannot be written."""
-    place = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "streamer" / "models"
+    place = (
+        Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+        / "streamer"
+        / "models"
+    )
     try:
         make_folder(place)
     except OSError:
@@ -181,13 +210,18 @@ def default_cache() -> Path:
 
 def _deciding(digests: Mapping[str, str]) -> dict[str, str]:
     """Those of the parts that decide a score."""
-    return {name: told for name, told in digests.items() if name not in (*REPORTS, MANIFEST, SIGNATURE)}
+    return {
+        name: told for name, told in digests.items() if name not in (*REPORTS, MANIFEST, SIGNATURE)
+    }
 
 
 def _is_sound(place: Path, entry: StoredVersion) -> bool:
     """Whether the copy holds every part as the index has it."""
     try:
-        return all(artifact.digest((place / name).read_bytes()) == told for name, (told, _) in entry.parts.items())
+        return all(
+            artifact.digest((place / name).read_bytes()) == told
+            for name, (told, _) in entry.parts.items()
+        )
     except OSError:
         return False
 
@@ -198,4 +232,6 @@ def _errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        raise StoreError(f"cannot keep a copy at {path}: {exc.strerror or exc}; set XDG_CACHE_HOME") from exc
+        raise StoreError(
+            f"cannot keep a copy at {path}: {exc.strerror or exc}; set XDG_CACHE_HOME"
+        ) from exc

@@ -24,7 +24,8 @@ PIECE_BYTES = 2**20
 UNFINISHED_S = 120  # a blob that is not whole by then is forgotten
 PAGE = 1000  # keys looked at by one SCAN
 
-# Into its place, if it is whole. A key that had expired meanwhile, and was begun anew by a later piece, never expires.
+# Into its place, if it is whole. A key that had expired meanwhile, and was begun anew by a later
+# piece, never expires.
 FINISH = """
 if redis.call('STRLEN', KEYS[1]) == tonumber(ARGV[1]) and redis.call('PTTL', KEYS[1]) > 0 then
   redis.call('PERSIST', KEYS[1])
@@ -37,9 +38,13 @@ return 0
 
 
 class RedisStore:
-    """A Store under a prefix of a Redis. Any thread may call it; a call takes half a second at most if Redis hangs."""
+    """A Store under a prefix of a Redis. Any thread may call it; a call takes half a second at most
+    if Redis hangs.
+    """
 
-    def __init__(self, section: Section, *, clock: Clock = time.monotonic, client: Client | None = None) -> None:
+    def __init__(
+        self, section: Section, *, clock: Clock = time.monotonic, client: Client | None = None
+    ) -> None:
         self._client = client or Client(section, clock=clock)
         self._prefix = f"{section.prefix}:"
 
@@ -65,7 +70,8 @@ class RedisStore:
         key = self.key(name)
         if len(blob) > MOST_BYTES:
             raise StoreError(
-                f"cannot write {name}: {len(blob)} bytes are more than {MOST_BYTES}; use store.kind files, "
+                f"cannot write {name}: {len(blob)} bytes are more than {MOST_BYTES}; use "
+                f"store.kind files, "
                 "more partitions, or a lower detect.max_entities"
             )
         if len(blob) > PIECE_BYTES:
@@ -83,10 +89,14 @@ class RedisStore:
         pattern = self._prefix + re.sub(r"([][*?^\\])", r"\\\1", prefix) + "*"
         cursor, found = 0, set[str]()
         while True:
-            cursor, keys = self._client.ask("list", "keys", "SCAN", cursor, "MATCH", pattern, "COUNT", PAGE)
+            cursor, keys = self._client.ask(
+                "list", "keys", "SCAN", cursor, "MATCH", pattern, "COUNT", PAGE
+            )
             found |= {key.decode("utf-8", "replace").removeprefix(self._prefix) for key in keys}
             if not int(cursor):
-                return sorted(name for name in found if name.startswith(prefix) and not name.startswith("."))
+                return sorted(
+                    name for name in found if name.startswith(prefix) and not name.startswith(".")
+                )
 
     def delete(self, name: str) -> None:
         key = self.key(name)
@@ -99,7 +109,9 @@ class RedisStore:
         return self._prefix + checked(name)
 
     def _put_in_pieces(self, key: str, blob: bytes) -> None:
-        """Beside its place, piece by piece, and then renamed: a long write in one command would exceed its time."""
+        """Beside its place, piece by piece, and then renamed: a long write in one command would
+        exceed its time.
+        """
         beside = f"{self._prefix}.unfinished-{secrets.token_hex(8)}"
         try:
             self._client.ask("write", key, "SET", beside, b"", "EX", UNFINISHED_S)
@@ -112,4 +124,6 @@ class RedisStore:
                 self._client.ask("clear", beside, "UNLINK", beside)
             raise
         if not whole:
-            raise StoreError(f"cannot write {key}: it took longer than {UNFINISHED_S} s; it is tried again")
+            raise StoreError(
+                f"cannot write {key}: it took longer than {UNFINISHED_S} s; it is tried again"
+            )

@@ -1,4 +1,6 @@
-"""What every registry does alike: which bundles and moves are taken, and how the trail of moves is written."""
+"""What every registry does alike: which bundles and moves are taken, and how the trail of moves is
+written.
+"""
 
 from __future__ import annotations
 
@@ -21,30 +23,40 @@ MOVES_KEPT = 1000
 
 
 def publishable(directory: Path) -> Bundle:
-    """The bundle, verified; ModelError if it cannot be used, or its version is the name of an alias."""
+    """The bundle, verified; ModelError if it cannot be used, or its version is the name of an
+    alias.
+    """
     bundle = artifact.load(directory)
     if bundle.version in ALIASES:
-        raise ModelError(f"{bundle.version!r} is the name of an alias; give the model another version")
+        raise ModelError(
+            f"{bundle.version!r} is the name of an alias; give the model another version"
+        )
     return bundle
 
 
 def refuse_other(bundle: Bundle, there: Bundle) -> None:
-    """StoreError unless the bundle is the one that is there; the other's signature must be about the same manifest."""
+    """StoreError unless the bundle is the one that is there; the other's signature must be about
+    the same manifest.
+    """
     if there.sha256 != bundle.sha256:
         raise StoreError(
-            f"cannot publish {bundle.version}: there is another model of that version ({there.sha256[:12]}, this one "
+            f"cannot publish {bundle.version}: there is another model of that version "
+            f"({there.sha256[:12]}, this one "
             f"is {bundle.sha256[:12]}); give it a version of its own"
         )
     if adds_signature(bundle, there) and there.sealed != bundle.sealed:
         raise StoreError(
-            f"cannot add the signature to {bundle.version}: it is about another manifest; export the model, sign that "
+            f"cannot add the signature to {bundle.version}: it is about another manifest; export "
+            f"the model, sign that "
             "and import it"
         )
 
 
 def other_damaged(bundle: Bundle, damage: ModelError) -> StoreError:
     """What is said where another model of that version lies damaged."""
-    return StoreError(f"cannot publish {bundle.version}: another model of that version is damaged: {damage}")
+    return StoreError(
+        f"cannot publish {bundle.version}: another model of that version is damaged: {damage}"
+    )
 
 
 def adds_signature(bundle: Bundle, there: Bundle) -> bool:
@@ -69,9 +81,13 @@ def known_alias(alias: str) -> str:
 def no_version(name: str, version: str | None, there: Sequence[str]) -> ModelError:
     """What is said where a version, or that of an alias, is asked for and is not there."""
     if version is None:
-        return ModelError(f"the registry's {name} is not set; set it with: streamer model promote VERSION")
+        return ModelError(
+            f"the registry's {name} is not set; set it with: streamer model promote VERSION"
+        )
     held = "" if name == version else f", its {name}"
-    return ModelError(f"the registry has no version {version!r}{held}; there are: {', '.join(there) or 'none'}")
+    return ModelError(
+        f"the registry has no version {version!r}{held}; there are: {', '.join(there) or 'none'}"
+    )
 
 
 def in_place(aliases: Mapping[str, str], wanted: Mapping[str, str | None]) -> bool:
@@ -81,12 +97,16 @@ def in_place(aliases: Mapping[str, str], wanted: Mapping[str, str | None]) -> bo
 
 def moved(aliases: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
     """The aliases after a move."""
-    return {alias: version for alias, version in {**aliases, **changes}.items() if version is not None}
+    return {
+        alias: version for alias, version in {**aliases, **changes}.items() if version is not None
+    }
 
 
 def entry(changes: Mapping[str, str | None], why: str, now_s: float) -> dict[str, Any]:
     """A move as it is written into the trail."""
-    at = datetime.fromtimestamp(now_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    at = (
+        datetime.fromtimestamp(now_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    )
     return {"at": at, "changes": dict(changes), "why": why, "by": who()}
 
 
@@ -95,7 +115,9 @@ def move_of(raw: Any) -> Move:
     try:
         return Move(str(raw["at"]), dict(raw["changes"]), str(raw["why"]), str(raw.get("by", "")))
     except (TypeError, KeyError, ValueError) as exc:
-        raise StoreError(f"the registry's trail of moves holds something else: {str(raw)[:100]}") from exc
+        raise StoreError(
+            f"the registry's trail of moves holds something else: {str(raw)[:100]}"
+        ) from exc
 
 
 def who() -> str:
@@ -113,5 +135,9 @@ def check_format(where: object, found: object) -> None:
         return
     family, _, number = str(found).partition("/")
     newer = family == FORMAT.partition("/")[0] and number.isdecimal() and int(number) > 1
-    cure = "a newer streamer wrote it: upgrade this one" if newer else "is it a registry of streamer?"
-    raise SchemaMismatch(f"{where}: format is {str(found)[:60]!r}, this version reads {FORMAT!r}; {cure}")
+    cure = (
+        "a newer streamer wrote it: upgrade this one" if newer else "is it a registry of streamer?"
+    )
+    raise SchemaMismatch(
+        f"{where}: format is {str(found)[:60]!r}, this version reads {FORMAT!r}; {cure}"
+    )

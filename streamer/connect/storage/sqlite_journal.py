@@ -1,4 +1,5 @@
-"""The journal as one SQLite file, shared by the processes of a machine; or in memory, while the process lives.
+"""The journal as one SQLite file, shared by the processes of a machine; or in memory, while the
+process lives.
 
 Its incidents are bounded. Labels are not: people write few, and a training reads all of them.
 """
@@ -21,37 +22,47 @@ SCHEMA = 1
 BUSY_S = 5.0  # another process writes; a write takes milliseconds
 TABLES = """
 CREATE TABLE IF NOT EXISTS incidents (
-  alert_id TEXT PRIMARY KEY, stream TEXT NOT NULL, entity TEXT NOT NULL, started_s REAL NOT NULL, ended_s REAL,
-  severity TEXT NOT NULL, score REAL NOT NULL, summary TEXT NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL,
+  alert_id TEXT PRIMARY KEY, stream TEXT NOT NULL, entity TEXT NOT NULL, started_s REAL NOT NULL,
+  ended_s REAL,
+  severity TEXT NOT NULL, score REAL NOT NULL, summary TEXT NOT NULL, topic TEXT NOT NULL,
+  partition INTEGER NOT NULL,
   first_offset INTEGER NOT NULL, last_offset INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS incidents_started ON incidents (started_s);
-CREATE INDEX IF NOT EXISTS incidents_ended ON incidents (ended_s IS NULL, ended_s, started_s, alert_id);
+CREATE INDEX IF NOT EXISTS incidents_ended ON incidents
+  (ended_s IS NULL, ended_s, started_s, alert_id);
 CREATE INDEX IF NOT EXISTS incidents_offset ON incidents (topic, partition, last_offset);
 CREATE TABLE IF NOT EXISTS labels (
   kind TEXT NOT NULL, stream TEXT NOT NULL, entity TEXT NOT NULL, start_s REAL NOT NULL, end_s REAL,
-  alert_id TEXT NOT NULL, said_by TEXT NOT NULL, note TEXT NOT NULL, said_at_s REAL NOT NULL, origin TEXT NOT NULL,
+  alert_id TEXT NOT NULL, said_by TEXT NOT NULL, note TEXT NOT NULL, said_at_s REAL NOT NULL,
+  origin TEXT NOT NULL,
   number INTEGER PRIMARY KEY AUTOINCREMENT);
 CREATE UNIQUE INDEX IF NOT EXISTS labels_origin ON labels (origin) WHERE origin != '';
 CREATE TABLE IF NOT EXISTS places (source TEXT PRIMARY KEY, place INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS forgotten (stream TEXT PRIMARY KEY, until_s REAL NOT NULL) WITHOUT ROWID;
 """
-# What falls off. An open incident that must go may have lasted until the newest time that is known of its stream.
+# What falls off. An open incident that must go may have lasted until the newest time that is known
+# of its stream.
 OVER = "SELECT * FROM incidents ORDER BY ended_s IS NULL, ended_s, started_s, alert_id LIMIT ?"
 UNTIL = f"""
 INSERT INTO forgotten
-SELECT over.stream, MAX(IFNULL(over.ended_s, (SELECT MAX(IFNULL(ended_s, started_s)) FROM incidents AS one
+SELECT over.stream,
+  MAX(IFNULL(over.ended_s, (SELECT MAX(IFNULL(ended_s, started_s)) FROM incidents AS one
                                               WHERE one.stream = over.stream)))
 FROM ({OVER}) AS over WHERE true GROUP BY over.stream
 ON CONFLICT (stream) DO UPDATE SET until_s = MAX(until_s, excluded.until_s)
 """
 DROP = f"DELETE FROM incidents WHERE alert_id IN (SELECT alert_id FROM ({OVER}))"
-LAST = "\U0010ffff"  # behind every character: what begins with a text lies between it and it with this
+LAST = (
+    "\U0010ffff"  # behind every character: what begins with a text lies between it and it with this
+)
 RECORD = f"INSERT OR REPLACE INTO incidents VALUES ({', '.join('?' * len(fields(Incident)))})"
 LABEL = f"INSERT INTO labels VALUES ({', '.join('?' * (len(fields(Label)) - 1))}, NULL)"
 
 
 class SqliteJournal(Journal):
-    """A Journal in a file, written through (FULL); readable by its owner only. `path` None: in memory."""
+    """A Journal in a file, written through (FULL); readable by its owner only. `path` None: in
+    memory.
+    """
 
     def __init__(self, path: str | Path | None, *, kept: int = MOST_INCIDENTS) -> None:
         """StoreError if the file cannot be opened, is damaged, or was made by a later version."""
@@ -78,33 +89,52 @@ class SqliteJournal(Journal):
         return float(found[0][0]) if found else -math.inf
 
     def incident(self, alert_id: str) -> Incident | None:
-        found = self._incidents("alert_id BETWEEN ? AND ? ORDER BY alert_id LIMIT 2", alert_id, alert_id + LAST)
+        found = self._incidents(
+            "alert_id BETWEEN ? AND ? ORDER BY alert_id LIMIT 2", alert_id, alert_id + LAST
+        )
         exact = [one for one in found if one.alert_id == alert_id]
         if len(found) > 1 and not exact:
-            raise InputError(f"several alerts have ids that begin with {alert_id!r}; give more of it")
+            raise InputError(
+                f"several alerts have ids that begin with {alert_id!r}; give more of it"
+            )
         return next(iter(exact or found), None)
 
     def around(self, topic: str, partition: int, offset: int) -> Incident | None:
-        where = "topic = ? AND partition = ? AND first_offset <= ? AND last_offset >= ? ORDER BY started_s DESC LIMIT 1"
+        where = (
+            "topic = ? AND partition = ? AND first_offset <= ? AND last_offset >= ? ORDER BY "
+            "started_s DESC LIMIT 1"
+        )
         return next(iter(self._incidents(where, topic, partition, offset, offset)), None)
 
     def incidents(self, *, since_s: float = -math.inf, limit: int = 100) -> Sequence[Incident]:
-        return self._incidents("started_s >= ? ORDER BY started_s DESC, alert_id LIMIT ?", since_s, limit)[::-1]
+        return self._incidents(
+            "started_s >= ? ORDER BY started_s DESC, alert_id LIMIT ?", since_s, limit
+        )[::-1]
 
     def label(self, label: Label) -> int:
         with self._writing("write a label to"):
-            known = self._db.execute("SELECT number FROM labels WHERE origin = ? AND origin != ''", (label.origin,))
+            known = self._db.execute(
+                "SELECT number FROM labels WHERE origin = ? AND origin != ''", (label.origin,)
+            )
             if (row := known.fetchone()) is not None:
                 return int(row[0])
             row = (*astuple(replace(label, end_s=_stored(label.end_s)))[:-1],)
             return int(self._db.execute(LABEL, (label.kind.value, *row[1:])).lastrowid or 0)
 
     def labels(self, after: int = 0, limit: int = 1000) -> Sequence[Label]:
-        rows = self._rows("SELECT * FROM labels WHERE number > ? ORDER BY number LIMIT ?", after, limit)
+        rows = self._rows(
+            "SELECT * FROM labels WHERE number > ? ORDER BY number LIMIT ?", after, limit
+        )
         return [_label(row) for row in rows]
 
     def place(self, source: str) -> int | None:
-        return next((int(row[0]) for row in self._rows("SELECT place FROM places WHERE source = ?", source)), None)
+        return next(
+            (
+                int(row[0])
+                for row in self._rows("SELECT place FROM places WHERE source = ?", source)
+            ),
+            None,
+        )
 
     def move(self, source: str, place: int) -> None:
         with self._writing("write to"):
@@ -122,10 +152,15 @@ class SqliteJournal(Journal):
 
     def _found(self, version: int) -> None:
         if version > SCHEMA:
-            raise StoreError(f"{self._where}: a later version of streamer wrote it (schema {version}); use that one")
+            raise StoreError(
+                f"{self._where}: a later version of streamer wrote it (schema {version}); use "
+                f"that one"
+            )
 
     def _incidents(self, where: str, *values: Any) -> list[Incident]:
-        return [Incident(*row) for row in self._rows(f"SELECT * FROM incidents WHERE {where}", *values)]
+        return [
+            Incident(*row) for row in self._rows(f"SELECT * FROM incidents WHERE {where}", *values)
+        ]
 
     def _rows(self, query: str, *values: Any) -> list[Any]:
         with self._lock, self._errors("read"):
@@ -149,7 +184,8 @@ class SqliteJournal(Journal):
             yield
         except (sqlite3.Error, OSError) as exc:
             raise StoreError(
-                f"cannot {action} {self._where}: {exc}; check the disk and the permissions, or name another store.path"
+                f"cannot {action} {self._where}: {exc}; check the disk and the permissions, or "
+                f"name another store.path"
             ) from exc
 
 
@@ -165,4 +201,6 @@ def _stored(end_s: float) -> Any:
 
 def _label(row: Sequence[Any]) -> Label:
     kind, stream, entity, start_s, end_s, *rest = row
-    return Label(LabelKind(kind), stream, entity, start_s, math.inf if end_s is None else end_s, *rest)
+    return Label(
+        LabelKind(kind), stream, entity, start_s, math.inf if end_s is None else end_s, *rest
+    )

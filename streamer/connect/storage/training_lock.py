@@ -1,6 +1,8 @@
-"""Whose turn it is to train: one holder at a time, each with a larger number than the one before, and its notebook.
+"""Whose turn it is to train: one holder at a time, each with a larger number than the one before,
+and its notebook.
 
-On a folder by the kernel's lock, which ends with the process that holds it; through Redis by a lock that expires.
+On a folder by the kernel's lock, which ends with the process that holds it; through Redis by a lock
+that expires.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ class LockHold(Protocol):
         """Go on holding it; False if it is somebody else's now. Called at least every TTL_S / 2."""
 
     def note(self, blob: bytes) -> None:
-        """Write what all members read. StoreError, and nothing written, if the turn is not ours any more."""
+        """Write what all members read. StoreError, and nothing written, if the turn is not ours any
+        more.
+        """
 
     def end(self) -> None:
         """Let others have it. Idempotent."""
@@ -60,7 +64,9 @@ class FileTurns:
         try:
             handle = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as exc:
-            raise StoreError(f"cannot lock {self._lock}: {exc.strerror}; let the service's user write there") from exc
+            raise StoreError(
+                f"cannot lock {self._lock}: {exc.strerror}; let the service's user write there"
+            ) from exc
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -153,7 +159,9 @@ class RedisTurn:
 
 
 def open_turns(config: config.Config) -> TrainingLock:
-    """Where the configured members agree on whose turn it is: their Redis, or a hidden folder of the registry."""
+    """Where the configured members agree on whose turn it is: their Redis, or a hidden folder of
+    the registry.
+    """
     if config.store.kind == "redis":
         return RedisTurns(config.store)
     return FileTurns(Path(config.model.registry or ".") / ".retrain")

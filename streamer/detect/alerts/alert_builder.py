@@ -35,7 +35,9 @@ EXPECTED_SHARE = 0.005  # the rhythm's band leaves out so much on either side
 
 @dataclass(frozen=True, slots=True)
 class Wave:
-    """One judged wave: at most one event of each entity. Rows as in the arrays; `row` is the number in the batch."""
+    """One judged wave: at most one event of each entity. Rows as in the arrays; `row` is the number
+    in the batch.
+    """
 
     row: I64
     slots: I64
@@ -49,49 +51,112 @@ class Wave:
 
 
 class Reporter:
-    """Turns transitions of incidents into alerts. Reads everything, changes nothing but what has been told."""
+    """Turns transitions of incidents into alerts. Reads everything, changes nothing but what has
+    been told.
+    """
 
     def __init__(
-        self, settings: DetectSettings, lanes: Lanes, incidents: Incidents, evidences: tuple[str, ...], key: int
+        self,
+        settings: DetectSettings,
+        lanes: Lanes,
+        incidents: Incidents,
+        evidences: tuple[str, ...],
+        key: int,
     ) -> None:
         self._settings, self.lanes, self._incidents = settings, lanes, incidents
         self._evidences, self._key = evidences, key  # names in the order of Judgement.evidence
 
-    def alert(self, batch: EventBatch, wave: Wave, at: int, change: Change, entity: str, ref: ModelRef) -> Alert:
+    def alert(
+        self, batch: EventBatch, wave: Wave, at: int, change: Change, entity: str, ref: ModelRef
+    ) -> Alert:
         """The alert for row `at` of the wave. The ring must hold the event already."""
         slot, score = int(wave.slots[at]), float(wave.alarm[at])
         channels, rhythm = self._channels(wave, at), self._rhythm(wave, at)
         score = score if change is not Change.RESOLVED else float(wave.scaled[at])
         told = describe.sentence(entity, channels, rhythm, score, cause=self._strongest(wave, at))
         if change is Change.RESOLVED:
-            told = f"{entity} is back to normal after {describe.duration(self._age(slot, wave.time_s[at]))}"
+            told = (
+                f"{entity} is back to normal after "
+                f"{describe.duration(self._age(slot, wave.time_s[at]))}"
+            )
         return self._frame(
-            slot, batch, entity, change, float(wave.time_s[at]), ref,
-            score=score, level=float(wave.judged.level[at]), summary=told, channels=channels, rhythm=rhythm,
-            attention=[] if change is Change.RESOLVED else self._attention(slot), reasons=self._reasons(wave, at),
-            window=self._window(slot, batch), traceparent=_trace(batch, int(wave.row[at])),
-        )  # fmt: skip
+            slot,
+            batch,
+            entity,
+            change,
+            float(wave.time_s[at]),
+            ref,
+            score=score,
+            level=float(wave.judged.level[at]),
+            summary=told,
+            channels=channels,
+            rhythm=rhythm,
+            attention=[] if change is Change.RESOLVED else self._attention(slot),
+            reasons=self._reasons(wave, at),
+            window=self._window(slot, batch),
+            traceparent=_trace(batch, int(wave.row[at])),
+        )
 
     def gone(
-        self, slot: int, stream: str, topic: str, entity: str, ref: ModelRef, reason: str, summary: str = ""
+        self,
+        slot: int,
+        stream: str,
+        topic: str,
+        entity: str,
+        ref: ModelRef,
+        reason: str,
+        summary: str = "",
     ) -> Alert:
-        """The resolution of an incident without an event: its entity is forgotten, or somebody closed it."""
+        """The resolution of an incident without an event: its entity is forgotten, or somebody
+        closed it.
+        """
         at = float(self.lanes.ring.newest_s[slot])
         batch = EventBatch(
-            stream, topic, int(self._incidents.partition[slot]), (), np.zeros((0, 1), np.int32), np.zeros(0),
-            np.zeros((0, 0), np.float32), np.zeros(0, np.int64),
-        )  # fmt: skip
+            stream,
+            topic,
+            int(self._incidents.partition[slot]),
+            (),
+            np.zeros((0, 1), np.int32),
+            np.zeros(0),
+            np.zeros((0, 0), np.float32),
+            np.zeros(0, np.int64),
+        )
         return self._frame(
-            slot, batch, entity, Change.RESOLVED, at, ref,
-            score=0.0, level=0.0, summary=summary or f"{entity} is no longer watched", channels=[], rhythm=None,
-            attention=[], reasons=[reason], window=None,
-        )  # fmt: skip
+            slot,
+            batch,
+            entity,
+            Change.RESOLVED,
+            at,
+            ref,
+            score=0.0,
+            level=0.0,
+            summary=summary or f"{entity} is no longer watched",
+            channels=[],
+            rhythm=None,
+            attention=[],
+            reasons=[reason],
+            window=None,
+        )
 
     def _frame(
-        self, slot: int, batch: EventBatch, entity: str, change: Change, at_s: float, ref: ModelRef, *,
-        score: float, level: float, summary: str, channels: list[ChannelPart], rhythm: RhythmPart | None,
-        attention: list[AttentionStep], reasons: list[str], window: WindowSlice | None, traceparent: str | None = None,
-    ) -> Alert:  # fmt: skip
+        self,
+        slot: int,
+        batch: EventBatch,
+        entity: str,
+        change: Change,
+        at_s: float,
+        ref: ModelRef,
+        *,
+        score: float,
+        level: float,
+        summary: str,
+        channels: list[ChannelPart],
+        rhythm: RhythmPart | None,
+        attention: list[AttentionStep],
+        reasons: list[str],
+        window: WindowSlice | None,
+        traceparent: str | None = None,
+    ) -> Alert:
         s, incidents = self._settings, self._incidents
         partition, offset = int(incidents.partition[slot]), int(incidents.offset[slot])
         ended = change is Change.RESOLVED
@@ -100,7 +165,9 @@ class Reporter:
             incident_key=f"{s.stream}:{entity}",
             event=change.value,
             status="resolved" if ended else "open",
-            severity=severity(max(score, float(incidents.told[slot]) if ended else score), critical=s.critical),
+            severity=severity(
+                max(score, float(incidents.told[slot]) if ended else score), critical=s.critical
+            ),
             stream=s.stream,
             entity=entity,
             labels=dict(s.labels),
@@ -128,11 +195,16 @@ class Reporter:
         units = self._settings.units or (None,) * len(self._settings.channels)
         return [
             ChannelPart(
-                name, _known(wave.values[at, j]), _known(wave.outlook.forecast[at, j]),
-                _known(wave.judged.low[at, j]), _known(wave.judged.high[at, j]), units[j], float(share[j]),
+                name,
+                _known(wave.values[at, j]),
+                _known(wave.outlook.forecast[at, j]),
+                _known(wave.judged.low[at, j]),
+                _known(wave.judged.high[at, j]),
+                units[j],
+                float(share[j]),
             )
             for j, name in enumerate(self._settings.channels)
-        ]  # fmt: skip
+        ]
 
     def _rhythm(self, wave: Wave, at: int) -> RhythmPart | None:
         if not self.lanes.rhythm or np.isnan(wave.previous_s[at]):
@@ -171,10 +243,13 @@ class Reporter:
         values, time_s, offset, exists = self.lanes.ring.last(np.array([slot]), self._length)
         rows = exists[0]
         v, t, o = values[0][rows].tolist(), time_s[0][rows], offset[0][rows]
-        # Tuples of numbers are none of the garbage collector's business: a thousand kept alerts as lists cost it 30 ms.
+        # Tuples of numbers are none of the garbage collector's business: a thousand kept alerts as
+        # lists cost it 30 ms.
         table = tuple(tuple(_known(x) for x in row) for row in v)
         start, end = describe.rfc3339(float(t[0])), describe.rfc3339(float(t[-1]))
-        return WindowSlice(start, end, len(t), batch.topic, batch.partition, int(o[0]), int(o[-1]), table)
+        return WindowSlice(
+            start, end, len(t), batch.topic, batch.partition, int(o[0]), int(o[-1]), table
+        )
 
     @property
     def _length(self) -> int:
@@ -210,15 +285,20 @@ class Teller:
         self._storm, self._incidents = storm, incidents
         self._found: list[_Found] = []
         self._opened: list[int] = []  # rows, sorted
-        self._held: set[int] = set()  # slots whose incident will be held back, as far as can be seen
+        self._held: set[int] = (
+            set()
+        )  # slots whose incident will be held back, as far as can be seen
 
     def say(self, row: int, alert: Alert) -> None:
         """Tell this alert, whatever the storm."""
         self._found.append(_Found(row, -1, None, False, lambda: alert, alert))
 
-    def changed(self, row: int, slot: int, change: Change, time_s: float, build: Callable[[], Alert]) -> None:
-        """An incident changed. Its alert is built now, while lanes and ring stand at its event, unless it is held back:
-        in a storm of thousands the alerts that nobody gets would be what takes the time.
+    def changed(
+        self, row: int, slot: int, change: Change, time_s: float, build: Callable[[], Alert]
+    ) -> None:
+        """An incident changed. Its alert is built now, while lanes and ring stand at its event,
+        unless it is held back: in a storm of thousands the alerts that nobody gets would be what
+        takes the time.
         """
         if change is Change.OPENED:
             crowd = self._storm.opened_in(time_s) + bisect_left(self._opened, row)
@@ -229,7 +309,9 @@ class Teller:
         self._found.append(_Found(row, slot, change, muted, build, alert))
 
     def tell(self, batch: EventBatch, ref: ModelRef) -> list[Alert]:
-        """Everything found since the last call, in log order, as far as the storm lets it through."""
+        """Everything found since the last call, in log order, as far as the storm lets
+        it through.
+        """
         told: list[Alert] = []
         opened: dict[int, bool] = {}  # slot -> is the incident that opened in this chunk held back
         for found in sorted(self._found, key=lambda found: found.row):

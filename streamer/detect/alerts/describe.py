@@ -14,7 +14,11 @@ WORTH_A_WORD = 0.05
 def rfc3339(time_s: float) -> str:
     """UTC with milliseconds; times outside the calendar become the nearest that has a date."""
     bounded = min(max(time_s, 0.0), 253_402_300_799.0)
-    return datetime.fromtimestamp(bounded, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        datetime.fromtimestamp(bounded, UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )
 
 
 def number(value: float | None) -> str:
@@ -36,9 +40,15 @@ def duration(seconds: float) -> str:
 
 
 def sentence(
-    entity: str, channels: Sequence[ChannelPart], rhythm: RhythmPart | None, score: float, *, cause: str = ""
+    entity: str,
+    channels: Sequence[ChannelPart],
+    rhythm: RhythmPart | None,
+    score: float,
+    *,
+    cause: str = "",
 ) -> str:
-    """One sentence: the leading cause, observed against expected, score, and the split between value and rhythm.
+    """One sentence: the leading cause, observed against expected, score, and the split between
+    value and rhythm.
 
     `cause` names the strongest evidence: a value inside its band may be novel, or stuck.
     """
@@ -60,7 +70,11 @@ def _value(part: ChannelPart, cause: str) -> str:
         return f"{part.name} is stuck at {number(part.observed)}{unit}"
     expected = f"expected {number(part.low)} to {number(part.high)}"
     if part.low <= part.observed <= part.high:
-        why = "a value it has not shown before" if cause == "novelty" else "after a run of unusual values"
+        why = (
+            "a value it has not shown before"
+            if cause == "novelty"
+            else "after a run of unusual values"
+        )
         return f"{part.name} is {number(part.observed)}{unit}, {why} ({expected} now)"
     return f"{part.name} is {number(part.observed)}{unit}, {expected}"
 
@@ -76,5 +90,7 @@ def _gap(rhythm: RhythmPart) -> str:
 
 def _split(by_value: float, by_rhythm: float) -> str:
     said = [(by_value, "value"), (by_rhythm, "rhythm")]
-    words = [f"{share:.0%} {name}".replace("%", " %") for share, name in said if share >= WORTH_A_WORD]
+    words = [
+        f"{share:.0%} {name}".replace("%", " %") for share, name in said if share >= WORTH_A_WORD
+    ]
     return f"; {', '.join(words)}" if len(words) > 1 or by_rhythm >= WORTH_A_WORD else ""

@@ -1,7 +1,7 @@
 """What people say of an entity's incidents takes effect on its next event.
 
-A label acts once on every slot: the slot remembers the number of the last one that it heard, in its snapshot too, so
-labels may be told again after a restart, and to every member of a group.
+A label acts once on every slot: the slot remembers the number of the last one that it heard, in its
+snapshot too, so labels may be told again after a restart, and to every member of a group.
 """
 
 from __future__ import annotations
@@ -44,16 +44,28 @@ class Feedback:
     """The labels that each slot has heard, and what they do to it."""
 
     def __init__(
-        self, settings: DetectSettings, slots: Slots, profile: Profile, decider: Decider, incidents: Incidents, key: int
+        self,
+        settings: DetectSettings,
+        slots: Slots,
+        profile: Profile,
+        decider: Decider,
+        incidents: Incidents,
+        key: int,
     ) -> None:
         self._settings, self._key = settings, key
-        self._slots, self._profile, self._decider, self._incidents = slots, profile, decider, incidents
+        self._slots, self._profile, self._decider, self._incidents = (
+            slots,
+            profile,
+            decider,
+            incidents,
+        )
         self._labels_heard = np.zeros(settings.max_entities, np.int64)
 
     def apply_labels(
         self, label: Label, said: Sequence[Label], topic: str, reporter: Reporter, ref: ModelRef
-    ) -> Effect | None:  # fmt: skip
-        """Let a label act, if its entity is remembered here and has not heard it; what that changed.
+    ) -> Effect | None:
+        """Let a label act, if its entity is remembered here and has not heard it; what that
+        changed.
 
         `said` are the labels that are known, in their order: what `unsure` withdraws is among them.
         """
@@ -67,8 +79,13 @@ class Feedback:
         line, incident_penalty = zip(before, self._decider.factors(slot), strict=True)
         told = self._end(label, slot, topic, reporter, ref) if ends else None
         return Effect(
-            label, line, incident_penalty, label.kind is LabelKind.NEW_NORMAL, self._id(slot, topic) if ends else "", told
-        )  # fmt: skip
+            label,
+            line,
+            incident_penalty,
+            label.kind is LabelKind.NEW_NORMAL,
+            self._id(slot, topic) if ends else "",
+            told,
+        )
 
     def _calibrate(self, label: Label, said: Sequence[Label], slots: I64) -> None:
         kind = label.kind
@@ -85,7 +102,9 @@ class Feedback:
             self._decider.trust(slots, times=raised(label, said))
 
     def _is_open(self, label: Label, slot: int, topic: str) -> bool:
-        """Whether the label is about the incident that is open now, or about a time that reaches into it."""
+        """Whether the label is about the incident that is open now, or about a time that reaches
+        into it.
+        """
         if not self._incidents.open[slot]:
             return False
         if not label.alert_id:
@@ -96,16 +115,28 @@ class Feedback:
         partition, offset = int(self._incidents.partition[slot]), int(self._incidents.offset[slot])
         return alert_id(self._settings.stream, topic, partition, offset, self._key)
 
-    def _end(self, label: Label, slot: int, topic: str, reporter: Reporter, ref: ModelRef) -> Alert | None:
-        told = None if self._incidents.muted[slot] else self._ended(label, slot, topic, reporter, ref)
+    def _end(
+        self, label: Label, slot: int, topic: str, reporter: Reporter, ref: ModelRef
+    ) -> Alert | None:
+        told = (
+            None if self._incidents.muted[slot] else self._ended(label, slot, topic, reporter, ref)
+        )
         self._incidents.end(slot, float(reporter.lanes.ring.newest_s[slot]))
         return told
 
-    def _ended(self, label: Label, slot: int, topic: str, reporter: Reporter, ref: ModelRef) -> Alert:
+    def _ended(
+        self, label: Label, slot: int, topic: str, reporter: Reporter, ref: ModelRef
+    ) -> Alert:
         return reporter.gone(
-            slot, self._settings.stream, topic, label.entity, ref, f"LABELLED_{label.kind.upper()}",
-            summary=f"{label.entity}: closed as {label.kind.replace('_', ' ')}{f' by {label.by}' if label.by else ''}",
-        )  # fmt: skip
+            slot,
+            self._settings.stream,
+            topic,
+            label.entity,
+            ref,
+            f"LABELLED_{label.kind.upper()}",
+            summary=f"{label.entity}: closed as "
+            f"{label.kind.replace('_', ' ')}{f' by {label.by}' if label.by else ''}",
+        )
 
     def reset(self, slots: I64) -> None:
         self._labels_heard[slots] = 0
@@ -115,7 +146,9 @@ class Feedback:
 
 
 def raised(label: Label, said: Sequence[Label]) -> int:
-    """How many steps the labels before this one, of the same incident or stretch, have left an alarm line higher."""
+    """How many steps the labels before this one, of the same incident or stretch, have left an
+    alarm line higher.
+    """
     steps = 0
     for one in said:
         if one.number < label.number and one.about == label.about:

@@ -1,6 +1,8 @@
-"""One object per problem: an incident is opened, updated if it becomes materially worse, and resolved once.
+"""One object per problem: an incident is opened, updated if it becomes materially worse, and
+resolved once.
 
-State is one row per slot. Everything is decided from event time and the log, so a replay makes the same incidents.
+State is one row per slot. Everything is decided from event time and the log, so a replay makes the
+same incidents.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ import numpy as np
 from streamer.event import F32, F64, I64, Bool
 from streamer.settings import DetectSettings
 
-WORSE = 1.25  # an open incident is told again when the alarm exceeds the last told one by this factor
+WORSE = (
+    1.25  # an open incident is told again when the alarm exceeds the last told one by this factor
+)
 
 
 class Change(enum.StrEnum):
@@ -34,8 +38,12 @@ class Transition:
     change: Change
 
 
-def alert_id(stream: str, topic: str, partition: int, offset: int, key: int, kind: str = "score") -> str:
-    """Identity of an incident: no clock, no model version, no random. The same log gives the same id."""
+def alert_id(
+    stream: str, topic: str, partition: int, offset: int, key: int, kind: str = "score"
+) -> str:
+    """Identity of an incident: no clock, no model version, no random. The same log gives the same
+    id.
+    """
     text = f"{stream}\x1f{topic}\x1f{partition}\x1f{offset}\x1f{key}\x1f{kind}"
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
@@ -75,7 +83,11 @@ class Incidents:
         opened = fires & ~is_open
         worse = fires & is_open & self._is_worse(self.told[slots], alarm)
         resolved = is_open & ~fires & (self.quiet[slots] >= self._settings.close_events)
-        for mask, change in ((opened, self._open), (worse, self._worsen), (resolved, self._resolve)):
+        for mask, change in (
+            (opened, self._open),
+            (worse, self._worsen),
+            (resolved, self._resolve),
+        ):
             if mask.any():
                 change(slots[mask], alarm[mask], time_s[mask], offset[mask], partition)
         changed = opened | worse | resolved
@@ -114,6 +126,12 @@ class Incidents:
 
     def state(self) -> Mapping[str, np.ndarray]:
         return {
-            "open": self.open, "muted": self.muted, "started_s": self.started_s, "offset": self.offset,
-            "partition": self.partition, "told": self.told, "quiet": self.quiet, "resolved_s": self.resolved_s,
-        }  # fmt: skip
+            "open": self.open,
+            "muted": self.muted,
+            "started_s": self.started_s,
+            "offset": self.offset,
+            "partition": self.partition,
+            "told": self.told,
+            "quiet": self.quiet,
+            "resolved_s": self.resolved_s,
+        }

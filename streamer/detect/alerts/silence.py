@@ -1,4 +1,6 @@
-"""Silence is an anomaly too: the gap density says how long a silence is credible; a timer raises the alert."""
+"""Silence is an anomaly too: the gap density says how long a silence is credible; a timer raises
+the alert.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ class Silence:
         self._silent = np.zeros(settings.max_entities, np.bool_)
 
     def tick(self, now_s: float, slots: Slots, topic: str, ref: ModelRef) -> list[Alert]:
-        """Alerts for slots that have become silent by `now_s`, once per silence, who was heard longest ago first.
+        """Alerts for slots that have become silent by `now_s`, once per silence, who was heard
+        longest ago first.
 
         Not in the order of slots: after a restart an entity may live in another one.
         """
@@ -36,7 +39,8 @@ class Silence:
         ring, taken = self.lanes.ring, np.arange(len(slots))
         waited = now_s - ring.newest_s[taken]
         known = (ring.count[taken] >= self.lanes.spec.k_min) & ~self._silent[taken]
-        # Else a lane that was just rebuilt from a snapshot would have other units than one that waits for its event.
+        # Else a lane that was just rebuilt from a snapshot would have other units than one that
+        # waits for its event.
         self.lanes.anchor(taken[known])
         overdue = taken[known & (waited > AT_LEAST_GAPS * self.lanes.gap_unit_s[taken])]
         if not len(overdue):
@@ -45,64 +49,115 @@ class Silence:
         limit = np.maximum(AT_LEAST_GAPS, np.exp(density.gap_quantile(params, 1 - CREDIBLE))) * unit
         over = now_s - ring.newest_s[overdue] > limit
         self._silent[overdue[over]] = True
-        found = [(slots.names[slot] or "", int(slot), float(limit[i])) for i, slot in enumerate(overdue) if over[i]]
+        found = [
+            (slots.names[slot] or "", int(slot), float(limit[i]))
+            for i, slot in enumerate(overdue)
+            if over[i]
+        ]
         found.sort(key=lambda one: (ring.newest_s[one[1]], one[0]))
-        return [self._alert(slot, name, now_s, limit_s, topic, ref) for name, slot, limit_s in found]
+        return [
+            self._alert(slot, name, now_s, limit_s, topic, ref) for name, slot, limit_s in found
+        ]
 
     def heard(
-        self, batch: EventBatch, rows: I64, slots: I64, time_s: F64, names: Sequence[str | None], ref: ModelRef
+        self,
+        batch: EventBatch,
+        rows: I64,
+        slots: I64,
+        time_s: F64,
+        names: Sequence[str | None],
+        ref: ModelRef,
     ) -> list[tuple[int, Alert]]:
         """Resolutions, by batch row, for silent slots that have spoken again."""
         back = self._silent[slots]
         if not back.any():
             return []
         found = [
-            (int(rows[i]), self._resolved(int(slots[i]), names[slots[i]] or "", float(time_s[i]), batch.topic, ref))
+            (
+                int(rows[i]),
+                self._resolved(
+                    int(slots[i]), names[slots[i]] or "", float(time_s[i]), batch.topic, ref
+                ),
+            )
             for i in np.flatnonzero(back)
         ]
         self._silent[slots] = False
         return found
 
-    def forgotten(self, slot: int, entity: str, at_s: float, topic: str, ref: ModelRef, *, back: bool) -> list[Alert]:
-        """The resolution for a silent entity that leaves its slot, because it starts anew (`back`) or makes room."""
+    def forgotten(
+        self, slot: int, entity: str, at_s: float, topic: str, ref: ModelRef, *, back: bool
+    ) -> list[Alert]:
+        """The resolution for a silent entity that leaves its slot, because it starts anew (`back`)
+        or makes room.
+        """
         if not self._silent[slot]:
             return []
         return [self._resolved(slot, entity, at_s, topic, ref, back=back)]
 
-    def _resolved(self, slot: int, entity: str, at_s: float, topic: str, ref: ModelRef, *, back: bool = True) -> Alert:
+    def _resolved(
+        self, slot: int, entity: str, at_s: float, topic: str, ref: ModelRef, *, back: bool = True
+    ) -> Alert:
         waited = max(at_s - float(self.lanes.ring.newest_s[slot]), 0.0)
         again = f"{entity} is heard again after {describe.duration(waited)} of silence"
         told = again if back else f"{entity} is no longer watched"
         return self._frame(slot, entity, Change.RESOLVED, at_s, told, waited, 0.0, topic, ref)
 
-    def _alert(self, slot: int, entity: str, now_s: float, limit_s: float, topic: str, ref: ModelRef) -> Alert:
-        waited, unit = now_s - float(self.lanes.ring.newest_s[slot]), float(self.lanes.gap_unit_s[slot])
+    def _alert(
+        self, slot: int, entity: str, now_s: float, limit_s: float, topic: str, ref: ModelRef
+    ) -> Alert:
+        waited, unit = (
+            now_s - float(self.lanes.ring.newest_s[slot]),
+            float(self.lanes.gap_unit_s[slot]),
+        )
         told = (
-            f"{entity} is silent for {describe.duration(waited)}, typically an event every {describe.duration(unit)}, "
+            f"{entity} is silent for {describe.duration(waited)}, typically an event every "
+            f"{describe.duration(unit)}, "
             f"at most {describe.duration(limit_s)} is credible"
         )
         return self._frame(slot, entity, Change.OPENED, now_s, told, waited, limit_s, topic, ref)
 
     def _frame(
-        self, slot: int, entity: str, change: Change, at_s: float, told: str, waited_s: float, limit_s: float,
-        topic: str, ref: ModelRef,
-    ) -> Alert:  # fmt: skip
+        self,
+        slot: int,
+        entity: str,
+        change: Change,
+        at_s: float,
+        told: str,
+        waited_s: float,
+        limit_s: float,
+        topic: str,
+        ref: ModelRef,
+    ) -> Alert:
         ring, unit = self.lanes.ring, float(self.lanes.gap_unit_s[slot])
         offset = int(ring.offset[slot, (ring.count[slot] - 1) % ring.length])
         started = describe.rfc3339(float(ring.newest_s[slot]))
         ended = change is Change.RESOLVED
         # The ring does not know the partition of an offset, but the entity makes the place unique.
         return Alert(
-            alert_id=alert_id(self._settings.stream, topic, 0, offset, self._key, f"silence\x1f{entity}"),
+            alert_id=alert_id(
+                self._settings.stream, topic, 0, offset, self._key, f"silence\x1f{entity}"
+            ),
             incident_key=f"{self._settings.stream}:{entity}:silence",
-            event=change.value, status="resolved" if ended else "open", severity="warning",
-            stream=self._settings.stream, entity=entity, labels=dict(self._settings.labels),
-            started_at=started, detected_at=describe.rfc3339(at_s),
-            resolved_at=describe.rfc3339(at_s) if ended else None, summary=told,
-            score=0.0 if ended else round(waited_s / max(limit_s, 1e-9), 4), p_value=CREDIBLE, threshold=1.0,
-            channels=[], rhythm=RhythmPart(waited_s, unit, 0.0, limit_s, 1.0), attention=[], reasons=["SILENCE"],
-            window=None, model=ref,
-        )  # fmt: skip
+            event=change.value,
+            status="resolved" if ended else "open",
+            severity="warning",
+            stream=self._settings.stream,
+            entity=entity,
+            labels=dict(self._settings.labels),
+            started_at=started,
+            detected_at=describe.rfc3339(at_s),
+            resolved_at=describe.rfc3339(at_s) if ended else None,
+            summary=told,
+            score=0.0 if ended else round(waited_s / max(limit_s, 1e-9), 4),
+            p_value=CREDIBLE,
+            threshold=1.0,
+            channels=[],
+            rhythm=RhythmPart(waited_s, unit, 0.0, limit_s, 1.0),
+            attention=[],
+            reasons=["SILENCE"],
+            window=None,
+            model=ref,
+        )
 
     def reset(self, slots: I64) -> None:
         self._silent[slots] = False

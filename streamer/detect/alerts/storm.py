@@ -1,4 +1,6 @@
-"""A cap on opened alerts per window of event time. Beyond it they are counted and told in one summary: "N more"."""
+"""A cap on opened alerts per window of event time. Beyond it they are counted and told in one
+summary: "N more".
+"""
 
 from __future__ import annotations
 
@@ -42,10 +44,14 @@ class Storm:
         return [self.window, self.opened, self.held_back, self.held_back_total, *self._where]
 
     def restore(self, state: Sequence[int]) -> None:
-        self.window, self.opened, self.held_back, self.held_back_total, partition, offset = map(int, state)
+        self.window, self.opened, self.held_back, self.held_back_total, partition, offset = map(
+            int, state
+        )
         self._where = (partition, offset)
 
-    def admit(self, topic: str, partition: int, offset: int, time_s: float, ref: ModelRef) -> list[Alert]:
+    def admit(
+        self, topic: str, partition: int, offset: int, time_s: float, ref: ModelRef
+    ) -> list[Alert]:
         """Count an alert that opens now; what has to be told about the storm itself."""
         told = self.roll(topic, time_s, ref)
         self.opened += 1
@@ -56,8 +62,13 @@ class Storm:
         if self.held_back > 1:
             return told
         self._where = (partition, offset)
-        limit, window = self._settings.storm_alerts, describe.duration(self._settings.storm_window_s)
-        summary = f"alert storm: more than {limit} alerts in {window}; further ones are counted, not sent"
+        limit, window = (
+            self._settings.storm_alerts,
+            describe.duration(self._settings.storm_window_s),
+        )
+        summary = (
+            f"alert storm: more than {limit} alerts in {window}; further ones are counted, not sent"
+        )
         return [*told, self._alert(Change.OPENED, topic, time_s, summary, ref)]
 
     def roll(self, topic: str, time_s: float, ref: ModelRef) -> list[Alert]:
@@ -69,15 +80,33 @@ class Storm:
         summary = f"alert storm is over: {held} more alerts were held back"
         return [self._alert(Change.RESOLVED, topic, time_s, summary, ref)] if held else []
 
-    def _alert(self, change: Change, topic: str, time_s: float, summary: str, ref: ModelRef) -> Alert:
+    def _alert(
+        self, change: Change, topic: str, time_s: float, summary: str, ref: ModelRef
+    ) -> Alert:
         partition, offset = self._where
         now, ended = describe.rfc3339(time_s), change is Change.RESOLVED
         stream = self._settings.stream
         return Alert(
             alert_id=alert_id(stream, topic, partition, offset, self._key, "storm"),
-            incident_key=f"{stream}:storm", event=change.value, status="resolved" if ended else "open",
-            severity="critical", stream=stream, entity="*", labels=dict(self._settings.labels), started_at=now,
-            detected_at=now, resolved_at=now if ended else None, summary=summary, score=1.0, p_value=1.0, threshold=1.0,
-            channels=[], rhythm=None, attention=[], reasons=["STORM"], window=None, model=ref,
+            incident_key=f"{stream}:storm",
+            event=change.value,
+            status="resolved" if ended else "open",
+            severity="critical",
+            stream=stream,
+            entity="*",
+            labels=dict(self._settings.labels),
+            started_at=now,
+            detected_at=now,
+            resolved_at=now if ended else None,
+            summary=summary,
+            score=1.0,
+            p_value=1.0,
+            threshold=1.0,
+            channels=[],
+            rhythm=None,
+            attention=[],
+            reasons=["STORM"],
+            window=None,
+            model=ref,
             extra={"held_back": self.held_back_total},
-        )  # fmt: skip
+        )

@@ -1,7 +1,9 @@
-"""Evidences: each folds an entity's log into a bounded profile and says how strange the newest event is.
+"""Evidences: each folds an entity's log into a bounded profile and says how strange the newest
+event is.
 
-One small file each, one contract (`base.Evidence`), one list (`of_profile`). An evidence is -log10 of an exceedance,
-or a log-ratio in an absolute unit: 0 = nothing strange, 3 = once in a thousand events.
+One small file each, one contract (`base.Evidence`), one list (`of_profile`). An evidence is -log10
+of an exceedance, or a log-ratio in an absolute unit: 0 = nothing strange, 3 = once in a thousand
+events.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ from streamer.settings import DetectSettings
 __all__ = ["Evidence", "Observation", "of_profile"]
 
 
-def of_profile(settings: DetectSettings, prior: Mapping[str, Any], *, rhythm: bool) -> list[Evidence]:
+def of_profile(
+    settings: DetectSettings, prior: Mapping[str, Any], *, rhythm: bool
+) -> list[Evidence]:
     """The evidences that a stream's settings ask for, in the order of their snapshot."""
     slots, channels = settings.max_entities, len(settings.channels)
     chosen: list[Evidence] = [Surprise(slots, channels, prior.get("surprise", {}), settings)]

@@ -29,7 +29,9 @@ class Observation:
 
     slots: I64  # (N,)
     judged: I64  # (N,) how many events of the entity were judged before this one
-    age: I64  # (N,) how many of them since what is normal for it began: less, if somebody declared a new normal
+    # (N,) how many of them since what is normal for it began: less, if somebody declared a new
+    # normal
+    age: I64
     values: F32  # (N, C) NaN = missing
     time_s: F64  # (N,)
     outlook: Outlook
@@ -45,7 +47,8 @@ class Evidence(Protocol):
     name: str
 
     def fold(self, seen: Observation) -> tuple[F32, F32]:
-        """Evidence e (N,) >= 0, at most E_MAX, and its non-negative split (N, C + 1) over channels and rhythm.
+        """Evidence e (N,) >= 0, at most E_MAX, and its non-negative split (N, C + 1) over channels
+        and rhythm.
 
         Rows sum to 1.
         """
@@ -53,16 +56,20 @@ class Evidence(Protocol):
     def reset(self, slots: I64) -> None: ...
 
     def state(self) -> Mapping[str, np.ndarray]:
-        """Everything it remembers, by name, the slot as first axis. The arrays themselves, not copies."""
+        """Everything it remembers, by name, the slot as first axis. The arrays themselves, not
+        copies.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """Streaming tail of a positive statistic: its 95 % quantile q, as a log, and two moments of the excess x / q - 1.
+    """Streaming tail of a positive statistic: its 95 % quantile q, as a log, and two moments of the
+    excess x / q - 1.
 
-    The tail above q is a generalised Pareto law fitted by moments (Pickands, 1975; Hosking & Wallis, 1987), of a shape
-    between an exponential tail and SHAPE_MAX: light tails are trusted far out, heavy ones are not. All arrays are of
-    any one shape. Every step is continuous in its inputs, so that float rounding stays rounding.
+    The tail above q is a generalised Pareto law fitted by moments (Pickands, 1975; Hosking &
+    Wallis, 1987), of a shape between an exponential tail and SHAPE_MAX: light tails are trusted far
+    out, heavy ones are not. All arrays are of any one shape. Every step is continuous in its
+    inputs, so that float rounding stays rounding.
     """
 
     log_q: F32
@@ -70,19 +77,25 @@ class Tail:
     square: F32  # mean of its square
 
     def evidence(self, stat: F32) -> F32:
-        """-log10 of the share of past statistics that were as large; linear from 0 up to the 95 % quantile."""
+        """-log10 of the share of past statistics that were as large; linear from 0 up to the 95 %
+        quantile.
+        """
         ratio = np.minimum(stat * np.exp(-self.log_q), 1e9)
-        variation = self.square / (self.excess * self.excess) - 1  # squared coefficient of variation
+        variation = (
+            self.square / (self.excess * self.excess) - 1
+        )  # squared coefficient of variation
         shape = clip(0.5 - 0.5 / np.maximum(variation, 1e-3), SHAPE_MIN, SHAPE_MAX)
         beyond = np.maximum(ratio - 1, 0) / (self.excess * (1 - shape))
         above = np.log1p(shape * beyond) / (shape * LOG10)
         return np.minimum(TAIL_E * np.minimum(ratio, 1) + above, E_MAX)
 
     def learn(self, stat: F32, seen: F32, weight: F32) -> Tail:
-        """The tail after one more statistic; `seen` events so far, `weight` 0..1 says how much to trust it.
+        """The tail after one more statistic; `seen` events so far, `weight` 0..1 says how much to
+        trust it.
 
-        A Robbins-Monro step for the quantile (Robbins & Monro, 1951), scaled by the density of an exponential tail. An
-        excess teaches as if it were at most EXCESS_CAP means, so that one fault does not make a tail heavy.
+        A Robbins-Monro step for the quantile (Robbins & Monro, 1951), scaled by the density of an
+        exponential tail. An excess teaches as if it were at most EXCESS_CAP means, so that one
+        fault does not make a tail heavy.
         """
         rate = weight / np.minimum(seen + TAIL_PRIOR, TAIL_MEMORY)
         over = np.minimum(stat * np.exp(-self.log_q) - 1, EXCESS_CAP * self.excess)
@@ -96,7 +109,9 @@ class Tail:
 
     @staticmethod
     def prior(log_q: float, excess: float) -> tuple[float, float, float]:
-        """(log_q, excess, square) of a population's tail with the given mean excess, of shape 0.1."""
+        """(log_q, excess, square) of a population's tail with the given mean excess, of
+        shape 0.1.
+        """
         return log_q, excess, excess * excess * (1 + 1 / (1 - 2 * 0.1))
 
 
@@ -117,11 +132,15 @@ def total(evidence: F32 | F64) -> tuple[F64, F64]:
     """
     lifted = np.expm1(evidence.astype(np.float64) * LOG10)
     whole = lifted.sum(axis=0)
-    return np.log1p(whole) / LOG10, np.divide(lifted, whole, out=np.zeros_like(lifted), where=whole > 0)
+    return np.log1p(whole) / LOG10, np.divide(
+        lifted, whole, out=np.zeros_like(lifted), where=whole > 0
+    )
 
 
 def over_channels(split: F32 | F64) -> F32:
-    """A split (N, C) over channels as one over channels and rhythm (N, C + 1), of which the rhythm has nothing."""
+    """A split (N, C) over channels as one over channels and rhythm (N, C + 1), of which the rhythm
+    has nothing.
+    """
     parts = np.zeros((len(split), split.shape[1] + 1), np.float32)
     parts[:, :-1] = split
     return parts

@@ -1,8 +1,9 @@
-"""Value novelty: the distance of a value to the nearest one that the entity showed in its last MEMORY events.
+"""Value novelty: the distance of a value to the nearest one that the entity showed in its last
+MEMORY events.
 
-In an absolute unit (1.6 % of the trimmed past range): calibrating it by its own tail ruins it. The memory is a
-sketch: bins over a warped axis (asinh of the scaled value), each with the number of its last visit, so it is bounded
-and needs no history.
+In an absolute unit (1.6 % of the trimmed past range): calibrating it by its own tail ruins it. The
+memory is a sketch: bins over a warped axis (asinh of the scaled value), each with the number of its
+last visit, so it is bounded and needs no history.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from streamer.settings import DetectSettings
 BINS = 512
 MEMORY = 8000  # events after which a value is forgotten
 EDGE = 7.0
-WARP = 4.0  # the axis ends at +-sinh(EDGE) / WARP = +-137 scales; bins are 0.007 scales wide near the centre
+# the axis ends at +-sinh(EDGE) / WARP = +-137 scales; bins are 0.007 scales wide near the centre
+WARP = 4.0
 UNIT = 0.016  # of the trimmed range
 FAR = 100.0
 TYPICAL_RANGE = 4.0  # mean deviations; stands in for the range until it has been seen
@@ -29,7 +31,8 @@ UNTIMED_DAY = 2000  # events that stand for a day where events have no time
 REFRESH = 64  # events between looks at the range
 FIRST_FIT = 16  # events before the axis is laid; refitted at every doubling up to LAST_FIT
 LAST_FIT = 4096
-# The memory begins with the axis. With one value in it every other one is far: white noise alarmed at once.
+# The memory begins with the axis. With one value in it every other one is far: white noise alarmed
+# at once.
 JUDGE_FROM = 2 * FIRST_FIT
 # The distance that counts shrinks with the number of remembered values until they are so many.
 POOR = 512.0
@@ -43,11 +46,17 @@ class Novelty:
 
     def __init__(self, slots: int, channels: int, settings: DetectSettings) -> None:
         shape = (slots, channels)
-        self._visit = np.zeros((*shape, BINS), np.int32)  # judged events + 1 at the last visit, 0 = never
-        self._twice = np.zeros((*shape, BINS), np.bool_)  # visited more than once: part of the trimmed range
+        self._visit = np.zeros(
+            (*shape, BINS), np.int32
+        )  # judged events + 1 at the last visit, 0 = never
+        self._twice = np.zeros(
+            (*shape, BINS), np.bool_
+        )  # visited more than once: part of the trimmed range
         self._axis = np.zeros((slots, 2, channels), np.float32)  # centre and scale of the warp
         self._range = np.zeros((slots, 2, channels), np.float32)  # trimmed low and high
-        self._moments = np.zeros((slots, 2, channels), np.float32)  # running centre and mean deviation
+        self._moments = np.zeros(
+            (slots, 2, channels), np.float32
+        )  # running centre and mean deviation
         self._weight = np.array(settings.watched, np.float32)
         self._direction = settings.direction
         self._timed = settings.rhythm
@@ -68,9 +77,11 @@ class Novelty:
         return strength.astype(np.float32), over_channels(split)
 
     def _coarse(self, judged: I64, gap_s: F32) -> F32:
-        """The factor (N,) on the unit of distance while the memory is poor: few events, or a small part of a day.
+        """The factor (N,) on the unit of distance while the memory is poor: few events, or a small
+        part of a day.
 
-        What is a little beyond an hour's range is not new, only not yet seen; what is far beyond it is.
+        What is a little beyond an hour's range is not new, only not yet seen; what is far beyond it
+        is.
         """
         held = np.minimum(judged, MEMORY)
         day = np.minimum(held * gap_s / DAY_S if self._timed else held / UNTIMED_DAY, 1)
@@ -85,10 +96,14 @@ class Novelty:
         off = np.where(np.isnan(values), 0, values - centre)
         rate = (1 / np.minimum(judged + 1, MEMORY)).astype(np.float32)[:, None]
         self._moments[slots, 0] = centre + rate * off
-        self._moments[slots, 1] = np.where(np.isnan(values), spread, spread + rate * (np.abs(off) - spread))
+        self._moments[slots, 1] = np.where(
+            np.isnan(values), spread, spread + rate * (np.abs(off) - spread)
+        )
 
     def _fit(self, slots: I64, judged: I64) -> None:
-        """Lay the axis at FIRST_FIT judged events and again at every doubling; old bins move to their new places."""
+        """Lay the axis at FIRST_FIT judged events and again at every doubling; old bins move to
+        their new places.
+        """
         due = (judged >= FIRST_FIT) & (judged <= LAST_FIT) & (judged & (judged - 1) == 0)
         for slot in slots[due]:
             old = self._axis[slot].copy()
@@ -112,7 +127,9 @@ class Novelty:
         return _warp((value - self._axis[slots, 0]) / np.maximum(self._axis[slots, 1], 1e-12))
 
     def _distance(self, slots: I64, judged: I64, value: F32, at: I64, coarse: F32) -> F32:
-        """Evidence (N, C): 0 where the value's own bin was visited within MEMORY, else by the nearest that was."""
+        """Evidence (N, C): 0 where the value's own bin was visited within MEMORY, else by the
+        nearest that was.
+        """
         visit = self._visit[slots[:, None], np.arange(value.shape[1]), at]
         oldest = np.maximum(judged + 1 - MEMORY, 1)
         e = np.zeros(value.shape, np.float32)
@@ -122,7 +139,9 @@ class Novelty:
         return e
 
     def _far(self, slots: I64, channel: I64, value: F32, at: I64, oldest: I64, coarse: F32) -> F32:
-        """Evidence of M values (M,) whose own bins are not alive, in the given slots and channels."""
+        """Evidence of M values (M,) whose own bins are not alive, in the given slots
+        and channels.
+        """
         alive = self._visit[slots, channel] >= oldest[:, None]  # (M, BINS)
         above, below, has_above, has_below = _nearest(alive, at)
         centre, scale = self._axis[slots, 0, channel], self._axis[slots, 1, channel]
@@ -161,13 +180,17 @@ class Novelty:
 
     def state(self) -> Mapping[str, np.ndarray]:
         return {
-            "visit": self._visit, "twice": self._twice, "axis": self._axis, "range": self._range, "moments":
-            self._moments,
-        }  # fmt: skip
+            "visit": self._visit,
+            "twice": self._twice,
+            "axis": self._axis,
+            "range": self._range,
+            "moments": self._moments,
+        }
 
 
 def _nearest(mask: Bool, at: I64) -> tuple[I64, I64, Bool, Bool]:
-    """Columns of the first True of each row (M,) from column `at` on and of the last before it, and which there are.
+    """Columns of the first True of each row (M,) from column `at` on and of the last before it, and
+    which there are.
 
     In the list of all that is True, which is a third of the time of looking through every row.
     """

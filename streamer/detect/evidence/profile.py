@@ -1,8 +1,9 @@
-"""The profile of every entity: a deterministic, bounded fold of its log, and what it makes of the network's outputs.
+"""The profile of every entity: a deterministic, bounded fold of its log, and what it makes of the
+network's outputs.
 
-Evidences are combined in the log domain, so the parts of an explanation add up by construction: the level of an event
-is log10(1 + sum of (10^e - 1)), and each evidence's and channel's share is its part of that sum. The published score
-is the exponential mean of the level, part by part.
+Evidences are combined in the log domain, so the parts of an explanation add up by construction: the
+level of an event is log10(1 + sum of (10^e - 1)), and each evidence's and channel's share is its
+part of that sum. The published score is the exponential mean of the level, part by part.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ SMOOTH = halflife(8)
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """N events judged: the level of each (N,), its additive parts (N, P), and the smoothed parts (N, P)."""
+    """N events judged: the level of each (N,), its additive parts (N, P), and the smoothed parts
+    (N, P).
+    """
 
     level: F32
     parts: F32
@@ -37,7 +40,9 @@ class Judgement:
 
 
 class Profile:
-    """All evidences of a stream, folded together. They are those of its settings, whichever network judges."""
+    """All evidences of a stream, folded together. They are those of its settings, whichever network
+    judges.
+    """
 
     def __init__(self, settings: DetectSettings, prior: Mapping[str, Any], *, rhythm: bool) -> None:
         """`rhythm`: whether the network says anything about gaps."""
@@ -45,7 +50,9 @@ class Profile:
         self.evidences: list[Evidence] = of_profile(settings, prior, rhythm=settings.rhythm)
         self.names = tuple(e.name for e in self.evidences)
         self.judged = np.zeros(settings.max_entities, np.int64)
-        self._since = np.zeros(settings.max_entities, np.int64)  # of them, before what is normal now began
+        self._since = np.zeros(
+            settings.max_entities, np.int64
+        )  # of them, before what is normal now began
         self._smooth = np.zeros((settings.max_entities, len(settings.channels) + 1), np.float32)
 
     def fold(self, seen: Observation) -> Judgement:
@@ -56,7 +63,9 @@ class Profile:
         low, high = surprise.band(seen.slots, seen.outlook.forecast)
         e = stacked([strength for strength, _ in folded])  # (E, N)
         level, share = total(e)  # (N,), (E, N)
-        parts = sum(share[k][:, None] * split for k, (_, split) in enumerate(folded)) * level[:, None]
+        parts = (
+            sum(share[k][:, None] * split for k, (_, split) in enumerate(folded)) * level[:, None]
+        )
         parts = np.asarray(parts, np.float32)
         smooth = SMOOTH * self._smooth[seen.slots] + (1 - SMOOTH) * parts
         self._smooth[seen.slots] = smooth
@@ -71,7 +80,9 @@ class Profile:
         return np.zeros(n, np.float32), np.zeros((n, self._smooth.shape[1]), np.float32)
 
     def adopt(self, prior: Mapping[str, Any], *, rhythm: bool) -> None:
-        """Another network judges from now on: its population's prior is for new entities, what was learnt stays."""
+        """Another network judges from now on: its population's prior is for new entities, what was
+        learnt stays.
+        """
         self.rhythm = rhythm
         for evidence in self.evidences:
             if isinstance(evidence, Surprise | Rhythm):
@@ -82,8 +93,8 @@ class Profile:
         return np.asarray(self.judged[slots] - self._since[slots])
 
     def renew(self, slots: I64) -> None:
-        """From the next event on another state of affairs is normal: errors and rhythm are measured anew, from the
-        population's prior. The values that were seen stay known.
+        """From the next event on another state of affairs is normal: errors and rhythm are measured
+        anew, from the population's prior. The values that were seen stay known.
         """
         self._since[slots] = self.judged[slots]
         self._smooth[slots] = 0
@@ -99,8 +110,14 @@ class Profile:
 
     def state(self) -> dict[str, np.ndarray]:
         """Every array of the profile by name, the slot as first axis."""
-        own: dict[str, np.ndarray] = {"judged": self.judged, "since": self._since, "smooth": self._smooth}
-        nested = {f"{e.name}.{name}": array for e in self.evidences for name, array in e.state().items()}
+        own: dict[str, np.ndarray] = {
+            "judged": self.judged,
+            "since": self._since,
+            "smooth": self._smooth,
+        }
+        nested = {
+            f"{e.name}.{name}": array for e in self.evidences for name, array in e.state().items()
+        }
         return own | nested
 
     @property

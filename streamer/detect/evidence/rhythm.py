@@ -1,8 +1,8 @@
 """Rhythm: how strange the time gaps are. One gap says little, a run of them says much.
 
-The tails of the gap under the network's density are taken on both sides (too soon, too late); the last gap and runs
-of 4 and 8 on either side are each judged by the entity's own tail, because nominal probabilities are off by up to a
-factor of three.
+The tails of the gap under the network's density are taken on both sides (too soon, too late); the
+last gap and runs of 4 and 8 on either side are each judged by the entity's own tail, because
+nominal probabilities are off by up to a factor of three.
 """
 
 from __future__ import annotations
@@ -22,9 +22,12 @@ RUNS = (1, 4, 8)
 MEAN_TAIL = 1 / LOG10  # mean of -log10 of a uniform number
 LONGEST = max(RUNS)
 _LAST_OF_RUN, _ROOT_OF_RUN = np.array(RUNS) - 1, np.sqrt(np.array(RUNS, np.float32))
-PRIOR = {"runs": [[0.62, 0.35], [0.85, 0.3], [0.85, 0.3]]}  # [log_q, excess] of max(run statistic, 0) + 1, per run
-# The entity's own tail may sharpen a nominal exceedance, but not beyond twice its exponent: a clockwork entity
-# whose jitter is below the density's resolution has no tail of its own to speak of.
+PRIOR = {
+    "runs": [[0.62, 0.35], [0.85, 0.3], [0.85, 0.3]]
+}  # [log_q, excess] of max(run statistic, 0) + 1, per run
+# The entity's own tail may sharpen a nominal exceedance, but not beyond twice its exponent: a
+# clockwork entity whose jitter is below the density's resolution has no tail of its own to speak
+# of.
 SHARPEN = 2.0
 
 
@@ -62,13 +65,16 @@ class Rhythm:
         self._judged[seen.slots] += 1
         parts = np.zeros((len(seen.slots), self._parts), np.float32)
         parts[:, -1] = 1
-        # The runs overlap: the largest counts, which measured better than their sum, and their number is not a penalty.
+        # The runs overlap: the largest counts, which measured better than their sum, and their
+        # number is not a penalty.
         return e.max(axis=1).astype(np.float32), parts
 
     def adopt(self, prior: Mapping[str, Any]) -> None:
         """Entities that are judged for the first time from now on begin with this prior."""
         chosen = PRIOR | dict(prior)
-        self._prior = np.array([Tail.prior(*run) for run in chosen["runs"]], np.float32).T  # (3, len(RUNS))
+        self._prior = np.array(
+            [Tail.prior(*run) for run in chosen["runs"]], np.float32
+        ).T  # (3, len(RUNS))
 
     def tails(self) -> dict[str, list[list[float]]]:
         """Medians of the learnt tails, in the form of a prior."""
@@ -86,6 +92,10 @@ class Rhythm:
 
 
 def _runs(recent: F32) -> F32:
-    """Sum of the last k tails above their mean over sqrt(k), the larger of both sides, not below 0: (N, len(RUNS))."""
-    sums = np.add.accumulate(recent[:, :, ::-1] - MEAN_TAIL, axis=2)[:, :, _LAST_OF_RUN]  # (2, N, runs)
+    """Sum of the last k tails above their mean over sqrt(k), the larger of both sides, not below 0:
+    (N, len(RUNS)).
+    """
+    sums = np.add.accumulate(recent[:, :, ::-1] - MEAN_TAIL, axis=2)[
+        :, :, _LAST_OF_RUN
+    ]  # (2, N, runs)
     return np.maximum(sums.max(axis=0) / _ROOT_OF_RUN, 0).astype(np.float32, copy=False)

@@ -1,10 +1,11 @@
 """Stuck: a channel that repeats one value exactly, for longer than its past makes credible.
 
-A two-state chain per channel: how often a value repeats the one before it, and how often a repetition goes on. A run
-of k repetitions has the probability first * again^(k - 1); its evidence is minus the log of that. Sensors that hold or
-round their values repeat often and are believed; a live sensor that freezes is not. A run teaches only when it ends,
-a channel that hardly ever moved is constant, not stuck, and a run counts only once it is twice as long as any before.
-A freeze is news for some time: what stays frozen fades, or it would drown every other evidence for ever.
+A two-state chain per channel: how often a value repeats the one before it, and how often a
+repetition goes on. A run of k repetitions has the probability first * again^(k - 1); its evidence
+is minus the log of that. Sensors that hold or round their values repeat often and are believed; a
+live sensor that freezes is not. A run teaches only when it ends, a channel that hardly ever moved
+is constant, not stuck, and a run counts only once it is twice as long as any before. A freeze is
+news for some time: what stays frozen fades, or it would drown every other evidence for ever.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from streamer.settings import DetectSettings
 MEMORY = 4000
 # Beta priors: a repetition is expected once in 20 values, and to go on every second time.
 FIRST_PRIOR, AGAIN_PRIOR, PRIOR_EVENTS = 0.05, 0.5, 8.0
-STILL, LIVELY = 16.0, 64.0  # moves below which a channel is constant, and from which it is one that moves
+STILL, LIVELY = (
+    16.0,
+    64.0,
+)  # moves below which a channel is constant, and from which it is one that moves
 MOST = 8.0
 FADE = 256.0  # length of a run at which it is half as strange
 LAST, RUN, FIRST, AGAIN, MOVES, STAYS, LONGEST = range(7)
@@ -48,7 +52,11 @@ class Stuck:
         before = c[RUN].copy()
         c[RUN] = np.where(known, np.where(same, before + 1, 0), before)
         # Mostly nothing stands still.
-        e = np.where(known, _strangeness(c), 0) * self._weight if same.any() else np.zeros_like(seen.values)
+        e = (
+            np.where(known, _strangeness(c), 0) * self._weight
+            if same.any()
+            else np.zeros_like(seen.values)
+        )
         self._learn(c, before, known & ~same & ~new[:, None], seen.learn[:, None])
         c[LAST] = np.where(known, seen.values, c[LAST])
         self._block.scatter(seen.slots, c)
@@ -59,7 +67,8 @@ class Stuck:
     def _learn(c: F32, run: F32, moved: Bool, learn: F32) -> None:
         """A move teaches `first` whether a run of repetitions lies behind it.
 
-        And `again`, if there is one of k: k - 1 times yes, once no. What never moved has taught nothing.
+        And `again`, if there is one of k: k - 1 times yes, once no. What never moved has taught
+        nothing.
         """
         rate = learn / np.minimum(c[MOVES] + PRIOR_EVENTS, MEMORY)
         c[FIRST] += np.where(moved, rate, 0) * ((run > 0) - c[FIRST])

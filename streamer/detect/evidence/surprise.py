@@ -1,9 +1,10 @@
 """Surprise: the forecast error of every channel in units of that channel's own past error.
 
-Not the network's sigma: measured on many channels, the error in the channel's own past units detects far better. Two
-views are combined. *Sustained*: per channel the squared error is smoothed and rooted; the mean over channels and the
-largest channel's smoothed tail are multiplied, and the product is judged by the entity's own tail. *Sudden*: the tail
-of the newest error of each channel by itself, averaged over channels so that many channels do not make many alarms.
+Not the network's sigma: measured on many channels, the error in the channel's own past units
+detects far better. Two views are combined. *Sustained*: per channel the squared error is smoothed
+and rooted; the mean over channels and the largest channel's smoothed tail are multiplied, and the
+product is judged by the entity's own tail. *Sudden*: the tail of the newest error of each channel
+by itself, averaged over channels so that many channels do not make many alarms.
 """
 
 from __future__ import annotations
@@ -36,11 +37,13 @@ LEARN_CAP = 4.0  # an error teaches the unit as if it were at most so many units
 QUIET, LOUD = 1.5, 3.0  # mean surprise at which learning starts to fade and has faded
 FADED = 0.02
 PRIOR = {"channel": [0.75, 0.3], "product": [1.2, 0.6]}
-# Real series break out of their own tails more often than a fit says. On 29 public series 0.75 to 0.85 scored some 3
-# points better near the alarm line than 1, and the same at the best line: within the noise of one run.
+# Real series break out of their own tails more often than a fit says. On 29 public series 0.75 to
+# 0.85 scored some 3 points better near the alarm line than 1, and the same at the best line: within
+# the noise of one run.
 CAUTION = 0.8
 FLAG_WEIGHT = 0.03  # two-valued channels flip without meaning
-# Rows of the block: unit and spread of the error, location, smoothed squares, tail, and the values of a possible flag.
+# Rows of the block: unit and spread of the error, location, smoothed squares, tail, and the values
+# of a possible flag.
 UNIT, SPREAD, CENTRE, SQUARE, TAIL_SQUARE, FIRST, SECOND, KINDS = range(8)
 TAIL = slice(8, 11)
 ROWS = 11
@@ -49,12 +52,15 @@ ROWS = 11
 class Surprise:
     """See the module. Prior.
 
-    {"channel": [log_q, excess], "product": [log_q, excess]}, the tails of a channel's error and of the product.
+    {"channel": [log_q, excess], "product": [log_q, excess]}, the tails of a channel's error and of
+    the product.
     """
 
     name = "surprise"
 
-    def __init__(self, slots: int, channels: int, prior: Mapping[str, Any], settings: DetectSettings) -> None:
+    def __init__(
+        self, slots: int, channels: int, prior: Mapping[str, Any], settings: DetectSettings
+    ) -> None:
         self.adopt(prior)
         self._channels = Block(slots, ROWS, channels)
         self._entity = Block(slots, 4, 1)  # tail of the product, last mean surprise
@@ -83,7 +89,9 @@ class Surprise:
         c[SQUARE] = np.where(known, FAST * c[SQUARE] + (1 - FAST) * a * a, c[SQUARE])
         c[TAIL_SQUARE] = np.where(known, SLOW * c[TAIL_SQUARE] + (1 - SLOW) * t * t, c[TAIL_SQUARE])
 
-        weight = np.where(known, self._weight * np.where(c[KINDS] == 2, FLAG_WEIGHT, 1), 0).astype(np.float32)
+        weight = np.where(known, self._weight * np.where(c[KINDS] == 2, FLAG_WEIGHT, 1), 0).astype(
+            np.float32
+        )
         mean, largest = self._combine(c, weight)
         stat = (mean + 1e-3) * (largest + 1e-3)
         whole = Tail(*entity[:3])
@@ -93,11 +101,20 @@ class Surprise:
 
         judged = seen.age.astype(np.float32)
         self._learn_channels(
-            c, error, unit, values, tail.learn(a, judged[:, None], learn[:, None]), judged, learn, known
+            c,
+            error,
+            unit,
+            values,
+            tail.learn(a, judged[:, None], learn[:, None]),
+            judged,
+            learn,
+            known,
         )
         after = whole.learn(stat, judged, learn)
         self._channels.scatter(seen.slots, c)
-        self._entity.scatter(seen.slots, stacked([after.log_q, after.excess, after.square, mean])[:, :, None])
+        self._entity.scatter(
+            seen.slots, stacked([after.log_q, after.excess, after.square, mean])[:, :, None]
+        )
         split = share[0][:, None] * _split(c[SQUARE] * weight) + share[1][:, None] * sudden_split
         return e.astype(np.float32), over_channels(_split(split))
 
@@ -105,7 +122,11 @@ class Surprise:
         """Where 99.5 % of past errors lay around a forecast (N, C): (low, high)."""
         c = self._channels.gather(slots)
         log_q, excess, _ = c[TAIL]
-        half = self.unit(c[UNIT], c[SPREAD], c[CENTRE]) * np.exp(np.minimum(log_q, 3)) * (1 + excess * LOG10)
+        half = (
+            self.unit(c[UNIT], c[SPREAD], c[CENTRE])
+            * np.exp(np.minimum(log_q, 3))
+            * (1 + excess * LOG10)
+        )
         return forecast - half, forecast + half
 
     @staticmethod
@@ -132,7 +153,8 @@ class Surprise:
         if not new.any():
             return
         c[:, new] = 0
-        # A step's robust scale overstates a good forecast's mean error; 0.8 is exact for pure noise around its mean.
+        # A step's robust scale overstates a good forecast's mean error; 0.8 is exact for pure noise
+        # around its mean.
         c[UNIT, new] = 0.8 * seen.outlook.step[new] / 1.25
         c[SPREAD, new] = seen.outlook.step[new]
         c[CENTRE, new] = c[FIRST, new] = c[SECOND, new] = values[new]
@@ -144,7 +166,9 @@ class Surprise:
     @staticmethod
     def _combine(c: F32, weight: F32) -> tuple[F32, F32]:
         root = np.sqrt(c[SQUARE]) * weight
-        return root.sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-6), (np.sqrt(c[TAIL_SQUARE]) * weight).max(axis=1)
+        return root.sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-6), (
+            np.sqrt(c[TAIL_SQUARE]) * weight
+        ).max(axis=1)
 
     @staticmethod
     def _learn_channels(

@@ -1,14 +1,16 @@
 """One step of the dual-stream LSTM as a pure function over plain weights.
 
-Written once over a small array namespace, so that numpy (the reference), tf.function (the keras backend) and the LiteRT
-export run the same lines. The training network in models/network.py is held to it by test.
+Written once over a small array namespace, so that numpy (the reference), tf.function (the keras
+backend) and the LiteRT export run the same lines. The training network in models/network.py is held
+to it by test.
 
-Both streams stack L LSTMs: a layer reads the h that the layer below has after the same event, the first one the
-features. Heads and attention read the h of the top layer.
+Both streams stack L LSTMs: a layer reads the h that the layer below has after the same event, the
+first one the features. Heads and attention read the h of the top layer.
 
 Axes: N rows, C channels, H units, L layers, F features. State before the first event is all zeros.
   value state  (N, C, V): h (H), c (H) of every layer, last features (F1)               V = 2LH + F1
-  rhythm state (N, Q):    h (H), c (H) of every layer, attention sum (2H), its mass (1) Q = 2LH + 2H + 1
+  rhythm state (N, Q):    h (H), c (H) of every layer, attention sum (2H), its mass (1) Q = 2LH + 2H
+  + 1
 """
 
 from __future__ import annotations
@@ -29,14 +31,23 @@ LOGIT_BOUND = 10.0  # mixture logits are bounded, so that no softmax needs a max
 
 # What reads the top layers: name -> shape in terms of H units, A attention, D head, F1 features
 _HEADS = {
-    "attention_kernel": ("2H", "A"), "attention_bias": ("A",), "attention_vector": ("A", "1"),
-    "head_value": ("H+F1", "D"), "head_event": ("3H", "D"), "head_bias": ("D",),
-    "forecast_out": ("D", "1"), "forecast_out_bias": ("1",),
-    "value_out": ("D", "3M"), "value_out_bias": ("3M",),
-    "clock_kernel": ("3H", "D"), "clock_bias": ("D",),
-    "gap_out": ("D", "3G"), "gap_out_bias": ("3G",),
-    "hour_out": ("D", "24"), "hour_out_bias": ("24",),
-}  # fmt: skip
+    "attention_kernel": ("2H", "A"),
+    "attention_bias": ("A",),
+    "attention_vector": ("A", "1"),
+    "head_value": ("H+F1", "D"),
+    "head_event": ("3H", "D"),
+    "head_bias": ("D",),
+    "forecast_out": ("D", "1"),
+    "forecast_out_bias": ("1",),
+    "value_out": ("D", "3M"),
+    "value_out_bias": ("3M",),
+    "clock_kernel": ("3H", "D"),
+    "clock_bias": ("D",),
+    "gap_out": ("D", "3G"),
+    "gap_out_bias": ("3G",),
+    "hour_out": ("D", "24"),
+    "hour_out_bias": ("24",),
+}
 
 
 def suffixes(layers: int) -> list[str]:
@@ -45,7 +56,9 @@ def suffixes(layers: int) -> list[str]:
 
 
 def shapes(layers: int = 1) -> dict[str, tuple[str, ...]]:
-    """Name of every weight -> its shape in terms of H units, A attention, D head, F1 and F2 features."""
+    """Name of every weight -> its shape in terms of H units, A attention, D head, F1 and F2
+    features.
+    """
     return _encoder("value", "F1", layers) | _encoder("rhythm", "F2", layers) | _HEADS
 
 
@@ -53,7 +66,9 @@ def _encoder(stream: str, features: str, layers: int) -> dict[str, tuple[str, ..
     found: dict[str, tuple[str, ...]] = {}
     for suffix in suffixes(layers):
         layer = ("H" if suffix else features, "4H"), ("H", "4H"), ("4H",)
-        found |= {f"{stream}_{part}{suffix}": shape for part, shape in zip(LAYER, layer, strict=True)}
+        found |= {
+            f"{stream}_{part}{suffix}": shape for part, shape in zip(LAYER, layer, strict=True)
+        }
     return found
 
 
@@ -72,11 +87,16 @@ class Layout:
         end = 2 * self.layers * units
         self.top = slice(end - 2 * units, end - units)  # h of the top layer
         self.features = slice(end, None)  # of the value state
-        self.total, self.mass = slice(end, end + 2 * units), slice(end + 2 * units, None)  # of the rhythm state
+        self.total, self.mass = (
+            slice(end, end + 2 * units),
+            slice(end + 2 * units, None),
+        )  # of the rhythm state
 
 
 class Namespace(Protocol):
-    """The few array functions that a step needs; numpy and TensorFlow both offer them under these names."""
+    """The few array functions that a step needs; numpy and TensorFlow both offer them under these
+    names.
+    """
 
     def matmul(self, a: Any, b: Any) -> Any:
         """(..., F) by (F, D) -> (..., D)."""
@@ -120,7 +140,9 @@ class NumpyNamespace:
         return a.mean(axis=axis)
 
 
-def lstm(np_: Any, x: Any, h: Any, c: Any, kernel: Any, recurrent: Any, bias: Any) -> tuple[Any, Any]:
+def lstm(
+    np_: Any, x: Any, h: Any, c: Any, kernel: Any, recurrent: Any, bias: Any
+) -> tuple[Any, Any]:
     """One LSTM step (Hochreiter & Schmidhuber 1997; gate order i, f, g, o as in Keras).
 
     X (..., F), h and c (..., H).
@@ -134,24 +156,34 @@ def lstm(np_: Any, x: Any, h: Any, c: Any, kernel: Any, recurrent: Any, bias: An
 
 
 def stack(np_: Any, w: Mapping[str, Any], stream: str, x: Any, state: Any) -> list[Any]:
-    """One event through the LSTMs of a stream, x (..., F): [h, c] of every layer, the lowest first, each (..., H)."""
+    """One event through the LSTMs of a stream, x (..., F): [h, c] of every layer, the lowest first,
+    each (..., H).
+    """
     at = Layout(w)
     found: list[Any] = []
     for suffix in suffixes(at.layers):
         start = len(found) * at.units
-        h, c = state[..., start : start + at.units], state[..., start + at.units : start + 2 * at.units]
+        h, c = (
+            state[..., start : start + at.units],
+            state[..., start + at.units : start + 2 * at.units],
+        )
         kernel, recurrent, bias = (w[f"{stream}_{part}{suffix}"] for part in LAYER)
-        x, c = lstm(np_, x, h, c, kernel, recurrent, bias)  # what the layer above reads is this one's h
+        x, c = lstm(
+            np_, x, h, c, kernel, recurrent, bias
+        )  # what the layer above reads is this one's h
         found += [x, c]
     return found
 
 
-def step(np_: Any, w: Mapping[str, Any], value_state: Any, rhythm_state: Any, x: Any, r: Any) -> tuple[Any, ...]:
+def step(
+    np_: Any, w: Mapping[str, Any], value_state: Any, rhythm_state: Any, x: Any, r: Any
+) -> tuple[Any, ...]:
     """Judge an event from the state before it, then fold it in. x (N, C, F1), r (N, F2).
 
-    Returns (value_state', rhythm_state', delta (N, C), value (N, C, 3M), gap (N, 3G), hour (N, 24), attention (N,)).
-    The value density knows the event's own gap and calendar; gap and hour densities know the past alone.
-    `attention` is the logit of the *previous* event, which enters the context at this step.
+    Returns (value_state', rhythm_state', delta (N, C), value (N, C, 3M), gap (N, 3G), hour (N, 24),
+    attention (N,)). The value density knows the event's own gap and calendar; gap and hour
+    densities know the past alone. `attention` is the logit of the *previous* event, which enters
+    the context at this step.
     """
     at = Layout(w)
     h_v, h_r = value_state[..., at.top], rhythm_state[..., at.top]
@@ -162,21 +194,35 @@ def step(np_: Any, w: Mapping[str, Any], value_state: Any, rhythm_state: Any, x:
     gap = np_.matmul(clock, w["gap_out"]) + w["gap_out_bias"]
     hour = np_.matmul(clock, w["hour_out"]) + w["hour_out_bias"]
 
-    event = np_.matmul(np_.concat([after_rhythm[..., at.top], context], 1), w["head_event"]) + w["head_bias"]  # (N, D)
+    event = (
+        np_.matmul(np_.concat([after_rhythm[..., at.top], context], 1), w["head_event"])
+        + w["head_bias"]
+    )  # (N, D)
     past = np_.concat([h_v, value_state[..., at.features]], 2)  # (N, C, H + F1)
     hidden = np_.relu(np_.matmul(past, w["head_value"]) + event[:, None, :])  # (N, C, D)
-    # The forecast has its own output: it wants the median, and the mean of a density leans towards every rare jump.
+    # The forecast has its own output: it wants the median, and the mean of a density leans towards
+    # every rare jump.
     delta = (np_.matmul(hidden, w["forecast_out"]) + w["forecast_out_bias"])[:, :, 0]  # (N, C)
     value = np_.matmul(hidden, w["value_out"]) + w["value_out_bias"]  # (N, C, 3M)
     return after_value, after_rhythm, delta, value, gap, hour, logit
 
 
-def fold(np_: Any, w: Mapping[str, Any], value_state: Any, rhythm_state: Any, x: Any, r: Any) -> tuple[Any, Any, Any]:
-    """The states after an event, without judging it: (value_state', rhythm_state', attention (N,)), as in `step`."""
+def fold(
+    np_: Any, w: Mapping[str, Any], value_state: Any, rhythm_state: Any, x: Any, r: Any
+) -> tuple[Any, Any, Any]:
+    """The states after an event, without judging it: (value_state', rhythm_state', attention (N,)),
+    as in `step`.
+    """
     at = Layout(w)
-    # Attention over time (additive, Bahdanau et al. 2015) with bounded logits and no query: a running softmax.
-    joint = np_.concat([np_.mean(value_state[..., at.top], 1), rhythm_state[..., at.top]], 1)  # (N, 2H)
-    energy = np_.matmul(np_.tanh(np_.matmul(joint, w["attention_kernel"]) + w["attention_bias"]), w["attention_vector"])
+    # Attention over time (additive, Bahdanau et al. 2015) with bounded logits and no query: a
+    # running softmax.
+    joint = np_.concat(
+        [np_.mean(value_state[..., at.top], 1), rhythm_state[..., at.top]], 1
+    )  # (N, 2H)
+    energy = np_.matmul(
+        np_.tanh(np_.matmul(joint, w["attention_kernel"]) + w["attention_bias"]),
+        w["attention_vector"],
+    )
     logit = ATTENTION_BOUND * np_.tanh(energy / ATTENTION_BOUND)  # (N, 1)
     weight = np_.exp(logit)
     total = rhythm_state[..., at.total] + weight * joint
@@ -186,7 +232,9 @@ def fold(np_: Any, w: Mapping[str, Any], value_state: Any, rhythm_state: Any, x:
     return np_.concat([*stack(np_, w, "value", x, value_state), x], 2), after_rhythm, logit[:, 0]
 
 
-def replay(np_: Any, w: Mapping[str, Any], value_state: Any, rhythm_state: Any, x: Any, r: Any) -> tuple[Any, Any, Any]:
+def replay(
+    np_: Any, w: Mapping[str, Any], value_state: Any, rhythm_state: Any, x: Any, r: Any
+) -> tuple[Any, Any, Any]:
     """The states after a run of events, x (T, N, C, F1) and r (T, N, F2), T known and not 0.
 
     Returns (value_state', rhythm_state', attention (T, N)), the logits as `step` reports them.

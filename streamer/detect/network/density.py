@@ -1,7 +1,8 @@
 """Densities of the network's heads, closed form and numpy only.
 
-Value: a mixture of M logistic components over the scaled step. Gap: 3 logistic and 3 Weibull (Gumbel-min on the log
-gap) components over the log gap in the entity's unit. Parameters in order: logits, locations, log scales.
+Value: a mixture of M logistic components over the scaled step. Gap: 3 logistic and 3 Weibull
+(Gumbel-min on the log gap) components over the log gap in the entity's unit. Parameters in order:
+logits, locations, log scales.
 """
 
 from __future__ import annotations
@@ -68,10 +69,15 @@ def gap_tails(params: F32, log_gap: F32 | F64) -> tuple[F32, F32]:
 
 
 def gap_quantile(params: F32, p: float | F32) -> F32:
-    """Log gap below which a share `p` (one, or (N,)) lies, (N,), to 1e-3: the range is cut into parts three times, and
-    within the last part, a quarter of the narrowest component, a straight line is near enough.
+    """Log gap below which a share `p` (one, or (N,)) lies, (N,), to 1e-3: the range is cut into
+    parts three times, and within the last part, a quarter of the narrowest component, a straight
+    line is near enough.
     """
-    rows, low, width = np.arange(len(params)), np.full(len(params), GAP_RANGE[0]), GAP_RANGE[1] - GAP_RANGE[0]
+    rows, low, width = (
+        np.arange(len(params)),
+        np.full(len(params), GAP_RANGE[0]),
+        GAP_RANGE[1] - GAP_RANGE[0],
+    )
     gap, wanted = Gap.of(params[:, None]), np.broadcast_to(p, len(params))
     for _ in range(CUTS):
         width /= PARTS
@@ -80,7 +86,9 @@ def gap_quantile(params: F32, p: float | F32) -> F32:
         part = clip((lower < wanted[:, None]).sum(axis=1) - 1, 0, PARTS - 1)
         low = at[rows, part]
     begin, end = lower[rows, part], lower[rows, part + 1]
-    return (low + width * clip((wanted - begin) / np.maximum(end - begin, 1e-12), 0, 1)).astype(np.float32)
+    return (low + width * clip((wanted - begin) / np.maximum(end - begin, 1e-12), 0, 1)).astype(
+        np.float32
+    )
 
 
 def value_log_density(params: F32, step: F32) -> F32:

@@ -21,13 +21,16 @@ EPOCH_WEEKDAY = 3
 GAP_FLOOR_S = 1e-3
 LOG_GAP_LOW, LOG_GAP_HIGH = -5.0, 6.0
 STEP_CLIP = 30.0
-# Twice this over the smallest unit of a step (1e-14) is still a float32, so no feature can overflow.
+# Twice this over the smallest unit of a step (1e-14) is still a float32, so no feature can
+# overflow.
 VALUE_LIMIT = 1e24
 
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """The frozen unit of measure of one lane: robust location and scale per channel, and the entity's typical gap."""
+    """The frozen unit of measure of one lane: robust location and scale per channel, and the
+    entity's typical gap.
+    """
 
     loc: F32  # (B, C)
     scale: F32  # (B, C)
@@ -57,7 +60,9 @@ def anchor_of(values: F32, valid_rows: Bool, time_s: F64) -> Anchor:
 
 
 def _robust(v: F32) -> tuple[F32, F32]:
-    """Median and robust scale over axis 1 of (B, S, C), ignoring NaN; all-NaN columns give (NaN, 0)."""
+    """Median and robust scale over axis 1 of (B, S, C), ignoring NaN; all-NaN columns give (NaN,
+    0).
+    """
     ordered = np.sort(v, axis=1)  # NaN last
     n = np.sum(~np.isnan(v), axis=1)
     q25, q50, q75 = (_quantile(ordered, n, q) for q in (0.25, 0.5, 0.75))
@@ -86,10 +91,11 @@ def _typical_gap(valid_rows: Bool, time_s: F64) -> F32:
 
 
 def value_features(values: F32, last: F32, anchor: Anchor) -> tuple[F32, F32]:
-    """Features (..., C, VALUE_FEATURES) of values (..., C) that follow the last known `last`; and the scaled step.
+    """Features (..., C, VALUE_FEATURES) of values (..., C) that follow the last known `last`; and
+    the scaled step.
 
-    The step (value - last) / anchor.step, clipped, is also the training target. Missing values repeat the last one,
-    marked.
+    The step (value - last) / anchor.step, clipped, is also the training target. Missing values
+    repeat the last one, marked.
     """
     missing = np.isnan(values)
     filled = np.where(missing, last, values)
@@ -103,16 +109,27 @@ def value_features(values: F32, last: F32, anchor: Anchor) -> tuple[F32, F32]:
 
 
 def log_gap(gap_s: F64 | F32, unit_s: F32) -> F32:
-    """Log of a time gap in the entity's own unit, bounded; an unknown gap (NaN) counts as typical (0)."""
+    """Log of a time gap in the entity's own unit, bounded; an unknown gap (NaN) counts as typical
+    (0).
+    """
     ratio = (gap_s + 0.01 * unit_s) / (1.01 * unit_s)
     return known(clip(np.log(ratio), LOG_GAP_LOW, LOG_GAP_HIGH), 0.0).astype(np.float32)
 
 
 def rhythm_features(log_gaps: F32, previous: F32, time_s: F64) -> F32:
-    """Features (..., RHYTHM_FEATURES) of events at `time_s` (UTC), of log gaps in the entity's unit."""
+    """Features (..., RHYTHM_FEATURES) of events at `time_s` (UTC), of log gaps in the entity's
+    unit.
+    """
     day = (time_s / DAY_S) * (2 * np.pi)
     week = (time_s / WEEK_S + EPOCH_WEEKDAY / 7) * (2 * np.pi)
-    columns = (log_gaps / 2, (log_gaps - previous) / 2, np.sin(day), np.cos(day), np.sin(week), np.cos(week))
+    columns = (
+        log_gaps / 2,
+        (log_gaps - previous) / 2,
+        np.sin(day),
+        np.cos(day),
+        np.sin(week),
+        np.cos(week),
+    )
     return np.stack(columns, axis=-1).astype(np.float32)
 
 
@@ -122,7 +139,9 @@ def hour_of_day(time_s: F64) -> np.ndarray:
 
 
 def carry_forward(values: F32, first: F32) -> F32:
-    """The last known value before each row: values (B, T, C), first (B, C) before row 0; result (B, T, C)."""
+    """The last known value before each row: values (B, T, C), first (B, C) before row 0; result (B,
+    T, C).
+    """
     steps = values.shape[1]
     padded = np.concatenate([first[:, None, :], values[:, :-1]], axis=1)
     known = np.where(np.isnan(padded), 0, np.arange(steps)[None, :, None])

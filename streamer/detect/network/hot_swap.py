@@ -1,8 +1,10 @@
-"""Another network on its way in: its lanes stand beside those that judge until they know every entity.
+"""Another network on its way in: its lanes stand beside those that judge until they know every
+entity.
 
-They are rebuilt from the rings a slice at a time, so that judging goes on in between; a slot that is rebuilt steps
-along with every event from then on, so that the switch itself costs what is left over and no more. By the scoring law
-the lanes are then those of a detector that has run the new network over the same rings, wherever the slices fell.
+They are rebuilt from the rings a slice at a time, so that judging goes on in between; a slot that
+is rebuilt steps along with every event from then on, so that the switch itself costs what is left
+over and no more. By the scoring law the lanes are then those of a detector that has run the new
+network over the same rings, wherever the slices fell.
 """
 
 from __future__ import annotations
@@ -24,25 +26,41 @@ from streamer.protocols import Network
 def misfit(spec: ModelSpec, now: ModelSpec) -> str | None:
     """Why a network of this shape cannot take over from one of the shape `now`; None if it can."""
     if (spec.value_features, spec.rhythm_features) != (VALUE_FEATURES, RHYTHM_FEATURES):
-        return f"the new model reads {spec.value_features} + {spec.rhythm_features} features, not ours"
+        return (
+            f"the new model reads {spec.value_features} + {spec.rhythm_features} features, not ours"
+        )
     if spec.ring != now.ring:
         return f"the new model needs {spec.ring} past events, the rings hold {now.ring}"
-    return None if spec.k_min == now.k_min else f"the new model judges from event {spec.k_min} on, not {now.k_min}"
+    return (
+        None
+        if spec.k_min == now.k_min
+        else f"the new model judges from event {spec.k_min} on, not {now.k_min}"
+    )
 
 
 class Takeover:
     """The lanes of the network that comes. Owned by the detector's thread."""
 
     def __init__(
-        self, scorer: Network, spec: ModelSpec, prior: Mapping[str, Any] | None, now: Lanes, slots: I64, *, rhythm: bool
+        self,
+        scorer: Network,
+        spec: ModelSpec,
+        prior: Mapping[str, Any] | None,
+        now: Lanes,
+        slots: I64,
+        *,
+        rhythm: bool,
     ) -> None:
-        """`slots` are those in use. SchemaMismatch if the new network needs other rings than there are."""
+        """`slots` are those in use. SchemaMismatch if the new network needs other rings than there
+        are.
+        """
         problem = misfit(spec, now.spec)
         if problem is not None:
             raise SchemaMismatch(problem)
         self.lanes, self.prior = Lanes(scorer, spec, now.ring, rhythm=rhythm), prior
         self.lanes.phase[:] = now.phase
-        # A slot with too little past to be judged needs nothing: its lane is built at its first anchor.
+        # A slot with too little past to be judged needs nothing: its lane is built at its first
+        # anchor.
         self._todo = slots[now.ring.count[slots] >= spec.k_min]
         self._behind = np.zeros(len(now.phase), np.bool_)
         self._behind[self._todo] = True
@@ -63,7 +81,9 @@ class Takeover:
         return self.behind
 
     def step(self, slots: I64, values: F32, time_s: F64, previous_s: F64) -> None:
-        """Fold an event of each of the distinct slots in; those that are behind will find it in the ring."""
+        """Fold an event of each of the distinct slots in; those that are behind will find it in the
+        ring.
+        """
         rebuilt = ~self._behind[slots]
         if rebuilt.any():
             self.lanes.step(*select(rebuilt, slots, values, time_s, previous_s))

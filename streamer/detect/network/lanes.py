@@ -1,12 +1,14 @@
-"""Anchored lanes: the state of the network for every entity, always rebuildable from the ring and the count.
+"""Anchored lanes: the state of the network for every entity, always rebuildable from the ring and
+the count.
 
-A lane is re-anchored at fixed event counts: the units of measure are taken from the last S raw events, the state is
-rebuilt from zero by replaying the last W events in these units, and then steps on, event by event, until the next
-anchor. So a judged event has between W and W + stride events of history, every number is a pure function of (model,
-last R raw events, count), nothing drifts, and an entity costs 1 + W / stride steps an event.
+A lane is re-anchored at fixed event counts: the units of measure are taken from the last S raw
+events, the state is rebuilt from zero by replaying the last W events in these units, and then steps
+on, event by event, until the next anchor. So a judged event has between W and W + stride events of
+history, every number is a pure function of (model, last R raw events, count), nothing drifts, and
+an entity costs 1 + W / stride steps an event.
 
-Anchors stand at k_min, 2 k_min, ... W and then every `stride` events at a phase of the entity's own, which spreads the
-rebuilds of many entities evenly. Axes: N or M rows, C channels, T time.
+Anchors stand at k_min, 2 k_min, ... W and then every `stride` events at a phase of the entity's
+own, which spreads the rebuilds of many entities evenly. Axes: N or M rows, C channels, T time.
 """
 
 from __future__ import annotations
@@ -24,8 +26,17 @@ from streamer.protocols import Network
 
 REBUILD_ROWS = 1024
 _ARRAYS = (
-    "phase", "due", "value_state", "rhythm_state", "units", "gap_unit_s", "last", "last_log_gap", "begun", "logits",
-)  # fmt: skip
+    "phase",
+    "due",
+    "value_state",
+    "rhythm_state",
+    "units",
+    "gap_unit_s",
+    "last",
+    "last_log_gap",
+    "begun",
+    "logits",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +65,9 @@ class Outlook:
     @property
     def sound(self) -> Bool:
         """Rows (N,) whose every number is finite."""
-        return np.asarray(np.isfinite(self.forecast).all(axis=1) & np.isfinite(self.gap).all(axis=1))
+        return np.asarray(
+            np.isfinite(self.forecast).all(axis=1) & np.isfinite(self.gap).all(axis=1)
+        )
 
     def rows(self, chosen: Bool) -> Outlook:
         """The chosen rows."""
@@ -62,8 +75,12 @@ class Outlook:
 
 
 def next_anchor(count: I64, phase: I64, spec: ModelSpec) -> I64:
-    """The first anchor after `count`, all (N,): k_min doubling up to W, then W + phase, then every stride."""
-    growing = np.maximum(spec.k_min, 1) * 2 ** np.ceil(np.log2((count + 1) / spec.k_min)).clip(0).astype(np.int64)
+    """The first anchor after `count`, all (N,): k_min doubling up to W, then W + phase, then every
+    stride.
+    """
+    growing = np.maximum(spec.k_min, 1) * 2 ** np.ceil(np.log2((count + 1) / spec.k_min)).clip(
+        0
+    ).astype(np.int64)
     growing = np.minimum(growing, spec.window)
     since = np.maximum(count - spec.window - phase, -1)
     steady = spec.window + phase + (since // spec.stride + 1) * spec.stride
@@ -72,20 +89,28 @@ def next_anchor(count: I64, phase: I64, spec: ModelSpec) -> I64:
 
 def last_anchor(count: I64, phase: I64, spec: ModelSpec) -> I64:
     """The newest anchor at or before `count` (>= k_min), all (N,)."""
-    growing = spec.k_min * 2 ** np.floor(np.log2(np.maximum(count, spec.k_min) / spec.k_min)).astype(np.int64)
+    growing = spec.k_min * 2 ** np.floor(
+        np.log2(np.maximum(count, spec.k_min) / spec.k_min)
+    ).astype(np.int64)
     steady = spec.window + phase + ((count - spec.window - phase) // spec.stride) * spec.stride
-    return np.where(count < spec.window, growing, np.where(count < spec.window + phase, spec.window, steady))
+    return np.where(
+        count < spec.window, growing, np.where(count < spec.window + phase, spec.window, steady)
+    )
 
 
 def forward(gap_s: F64) -> F64:
-    """A gap that goes back in time (out of order, or a clock set back) says nothing about the rhythm: NaN."""
+    """A gap that goes back in time (out of order, or a clock set back) says nothing about the
+    rhythm: NaN.
+    """
     return np.where(gap_s < 0, np.nan, gap_s)
 
 
 class Lanes:
     """State, units and next anchor of every slot, over the ring that it was given."""
 
-    def __init__(self, scorer: Network, spec: ModelSpec, ring: Ring, *, rhythm: bool = True) -> None:
+    def __init__(
+        self, scorer: Network, spec: ModelSpec, ring: Ring, *, rhythm: bool = True
+    ) -> None:
         slots, channels = len(ring.count), ring.values.shape[2]
         self.scorer, self.spec, self.ring = scorer, spec, ring
         self.rhythm = rhythm and scorer.has_rhythm
@@ -98,7 +123,9 @@ class Lanes:
         self.last = np.zeros((slots, channels), np.float32)  # last known raw value
         self.last_log_gap = np.zeros(slots, np.float32)
         self.begun = np.zeros(slots, np.int64)  # number of the first event that the state knows
-        self.logits = np.zeros((slots, ring.length), np.float32)  # of attention, each at its event's place in the ring
+        self.logits = np.zeros(
+            (slots, ring.length), np.float32
+        )  # of attention, each at its event's place in the ring
 
     def reset(self, slots: I64, phase: I64) -> None:
         """Make room for new entities; their state is built at their first anchor."""
@@ -106,7 +133,9 @@ class Lanes:
         self.due[slots] = self.spec.k_min
 
     def step(self, slots: I64, values: F32, time_s: F64, previous_s: F64) -> Outlook:
-        """Judge one event of each of the distinct slots (each with k_min events behind it) and fold it in."""
+        """Judge one event of each of the distinct slots (each with k_min events behind it) and fold
+        it in.
+        """
         self.anchor(slots)
         units = self.units[slots]
         anchor = Anchor(units[:, 0], units[:, 1], units[:, 2], self.gap_unit_s[slots])
@@ -122,10 +151,14 @@ class Lanes:
         self.last[slots] = np.where(np.isnan(values), last, values)
         self.last_log_gap[slots] = log_gap
         origin = last if self.scorer.forecast_from == "last" else anchor.loc
-        return Outlook(origin + anchor.step * out.delta, anchor.step, log_gap, anchor.gap_s, out.gap, out.hour)
+        return Outlook(
+            origin + anchor.step * out.delta, anchor.step, log_gap, anchor.gap_s, out.gap, out.hour
+        )
 
     def anchor(self, slots: I64) -> None:
-        """Anchor those of the slots whose anchor is due; from then on they are a function of ring and count alone."""
+        """Anchor those of the slots whose anchor is due; from then on they are a function of ring
+        and count alone.
+        """
         due = slots[self.ring.count[slots] >= self.due[slots]]
         if len(due):
             self._rebuild_all(due, self.ring.count[due])
@@ -137,7 +170,9 @@ class Lanes:
         return self.scorer.step(self.value_state[slots], self.rhythm_state[slots], x, r).gap
 
     def restore(self, slots: I64) -> None:
-        """Rebuild the lanes of slots from ring and count alone (after a snapshot, or for a new model)."""
+        """Rebuild the lanes of slots from ring and count alone (after a snapshot, or for a new
+        model).
+        """
         self.due[slots] = self.spec.k_min
         ready = slots[self.ring.count[slots] >= self.spec.k_min]
         self._rebuild_all(ready, last_anchor(self.ring.count[ready], self.phase[ready], self.spec))
@@ -148,7 +183,8 @@ class Lanes:
             getattr(self, name)[mine] = getattr(other, name)[theirs]
 
     def attention(self, slot: int) -> tuple[I64, F32]:
-        """How much the last event's context listened to its history: (steps back, weights that sum to 1).
+        """How much the last event's context listened to its history: (steps back, weights that sum
+        to 1).
 
         Of an event that was judged, before the next one comes.
         """
@@ -180,7 +216,9 @@ class Lanes:
         self.due[slots] = next_anchor(anchor_at, self.phase[slots], self.spec)
 
     def _past(self, slots: I64, anchor_at: I64) -> _Past:
-        """The history of a lane anchored at event number `anchor_at` (M,): W events before it and all after it."""
+        """The history of a lane anchored at event number `anchor_at` (M,): W events before it and
+        all after it.
+        """
         spec, count = self.spec, self.ring.count[slots]
         span = int(np.max(count - anchor_at)) + max(spec.scale_window, spec.window)
         values, time_s, _, _ = self.ring.last(slots, span)
@@ -194,11 +232,22 @@ class Lanes:
         wide = Anchor(*(a[:, None] for a in (anchor.loc, anchor.scale, anchor.step, anchor.gap_s)))
         x, _ = features.value_features(values, before, wide)
         gaps = np.full(time_s.shape, np.nan)
-        np.subtract(time_s[:, 1:], time_s[:, :-1], out=gaps[:, 1:], where=known[:, 1:] & known[:, :-1])
+        np.subtract(
+            time_s[:, 1:], time_s[:, :-1], out=gaps[:, 1:], where=known[:, 1:] & known[:, :-1]
+        )
         log_gaps = features.log_gap(forward(gaps), wide.gap_s)
-        r = self._rhythm(log_gaps, np.concatenate([np.zeros((len(slots), 1), np.float32), log_gaps[:, :-1]], 1), time_s)
+        r = self._rhythm(
+            log_gaps,
+            np.concatenate([np.zeros((len(slots), 1), np.float32), log_gaps[:, :-1]], 1),
+            time_s,
+        )
         return _Past(
-            x, r, active, anchor, np.where(np.isnan(values[:, -1]), before[:, -1], values[:, -1]), log_gaps[:, -1]
+            x,
+            r,
+            active,
+            anchor,
+            np.where(np.isnan(values[:, -1]), before[:, -1], values[:, -1]),
+            log_gaps[:, -1],
         )
 
     def _remember(self, slots: I64, active: Bool, logits: F32) -> None:
@@ -210,11 +259,14 @@ class Lanes:
         self.logits[slots[row], number % self.ring.length] = logits[column + 1, row]
 
     def _replay(self, past: _Past) -> tuple[F32, F32, F32]:
-        """Final states of rows (M, T, ...) replayed from zero over their active columns, and the logits (T, M)."""
+        """Final states of rows (M, T, ...) replayed from zero over their active columns, and the
+        logits (T, M).
+        """
         x, r, active = past.x.swapaxes(0, 1), past.r.swapaxes(0, 1), past.active
         value_state, rhythm_state = self._empty(x.shape[1])
         logits = np.zeros(x.shape[:2], np.float32)
-        # Rows begin at different columns, but from the first column that all share they run together.
+        # Rows begin at different columns, but from the first column that all share they run
+        # together.
         together = int(active.all(axis=0).argmax())
         for t in range(int(active.any(axis=0).argmax()), together):
             on = active[:, t]

@@ -1,4 +1,5 @@
-"""Which entity lives in which slot. Slots are preallocated; the least recently seen entity makes room for a new one.
+"""Which entity lives in which slot. Slots are preallocated; the least recently seen entity makes
+room for a new one.
 
 The order of eviction is that of the log, so it does not depend on how the log was cut into batches.
 """
@@ -17,7 +18,8 @@ FEW = 256  # rows
 
 
 class Slots:
-    """Entity name <-> slot number. `fresh` slots of an assignment hold the remains of another entity.
+    """Entity name <-> slot number. `fresh` slots of an assignment hold the remains of another
+    entity.
 
     Reset them first.
     """
@@ -41,11 +43,11 @@ class Slots:
         return self._table.get(name)
 
     def assign(self, names: Sequence[str]) -> tuple[list[int], list[int], list[tuple[str, int]]]:
-        """Slots of distinct names in order of first appearance, those of them that are fresh, and who was evicted
-        from where.
+        """Slots of distinct names in order of first appearance, those of them that are fresh, and
+        who was evicted from where.
 
-        Stops before the first name for which only entities of this very call could be evicted: the result may be
-        shorter.
+        Stops before the first name for which only entities of this very call could be evicted: the
+        result may be shorter.
         """
         slots: list[int] = []
         fresh: list[int] = []
@@ -78,7 +80,9 @@ class Slots:
 
 
 class Block:
-    """`rows` float32 numbers per entity and channel, kept together so that one entity is one stretch of memory."""
+    """`rows` float32 numbers per entity and channel, kept together so that one entity is one
+    stretch of memory.
+    """
 
     def __init__(self, slots: int, rows: int, channels: int) -> None:
         self.array = np.zeros((slots, rows * channels), np.float32)
@@ -90,7 +94,9 @@ class Block:
         return np.ascontiguousarray(taken.transpose(1, 0, 2))
 
     def scatter(self, slots: I64, rows: F32 | Sequence[F32]) -> None:
-        stacked = np.stack(rows, axis=1) if not isinstance(rows, np.ndarray) else rows.transpose(1, 0, 2)
+        stacked = (
+            np.stack(rows, axis=1) if not isinstance(rows, np.ndarray) else rows.transpose(1, 0, 2)
+        )
         self.array[slots] = stacked.reshape(len(slots), self.array.shape[1])
 
     def reset(self, slots: I64) -> None:
@@ -102,7 +108,9 @@ class Block:
 
 
 def appearances(entity: I32) -> tuple[I32, I64, I64]:
-    """The distinct numbers of rows (N,) by first appearance, the row of that, and each row's (N,) place among them."""
+    """The distinct numbers of rows (N,) by first appearance, the row of that, and each row's (N,)
+    place among them.
+    """
     rows = np.arange(len(entity))
     if _few_and_distinct(entity):
         return entity, rows, rows
@@ -126,11 +134,12 @@ def by_last(place: I64, count: int) -> I64:
 
 
 def waves(slots: I64, left: I64) -> list[I64]:
-    """Row numbers (N,) in waves: each names an entity at most once, and every entity's events stay in their order.
+    """Row numbers (N,) in waves: each names an entity at most once, and every entity's events stay
+    in their order.
 
-    Wave k holds the k-th event of every entity, but anchoring is dear and costs little more for many than for one: who
-    has `left` (N,) events until the next anchor begins later, by less than the root of the number of waves, so that
-    many are anchored in one wave.
+    Wave k holds the k-th event of every entity, but anchoring is dear and costs little more for
+    many than for one: who has `left` (N,) events until the next anchor begins later, by less than
+    the root of the number of waves, so that many are anchored in one wave.
     """
     if _few_and_distinct(slots):
         return [np.arange(len(slots))]

@@ -31,7 +31,9 @@ class Ring:
         self.newest_s[slots] = np.maximum(self.newest_s[slots], time_s)
 
     def last(self, slots: I64, n: int) -> tuple[F32, F64, I64, Bool]:
-        """The last n events, oldest first: values (B, n, C), time (B, n), offset (B, n), exists (B, n). Copies."""
+        """The last n events, oldest first: values (B, n, C), time (B, n), offset (B, n), exists (B,
+        n). Copies.
+        """
         number = self.count[slots][:, None] + np.arange(-n, 0)  # (B, n)
         at, rows = number % self.length, slots[:, None]
         return self.values[rows, at], self.time_s[rows, at], self.offset[rows, at], number >= 0
@@ -48,4 +50,6 @@ class Ring:
 
     @property
     def nbytes(self) -> int:
-        return sum(a.nbytes for a in (self.values, self.time_s, self.offset, self.count, self.newest_s))
+        return sum(
+            a.nbytes for a in (self.values, self.time_s, self.offset, self.count, self.newest_s)
+        )

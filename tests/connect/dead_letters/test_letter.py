@@ -29,18 +29,29 @@ from streamer.protocols import DeadLetters, Letter
 names = st.one_of(st.sampled_from(NAMES), st.text(max_size=8))
 offsets = st.integers(0, 2**62)
 records = st.builds(
-    Rejected, offsets, st.text(min_size=1, max_size=8), st.text(max_size=40), st.binary(max_size=40),
+    Rejected,
+    offsets,
+    st.text(min_size=1, max_size=8),
+    st.text(max_size=40),
+    st.binary(max_size=40),
     st.none() | st.builds(Lease, st.text(min_size=1, max_size=8), st.integers(0, 1000), st.just(0)),
-    st.none() | st.binary(max_size=8), st.lists(st.tuples(names, st.binary(max_size=8)), max_size=4).map(tuple),
+    st.none() | st.binary(max_size=8),
+    st.lists(st.tuples(names, st.binary(max_size=8)), max_size=4).map(tuple),
     st.none() | offsets,
-)  # fmt: skip
-letters = st.builds(Letter, st.text(min_size=1, max_size=8), records, st.just("2026-01-01T00:00:00Z"))
+)
+letters = st.builds(
+    Letter, st.text(min_size=1, max_size=8), records, st.just("2026-01-01T00:00:00Z")
+)
 values = st.none() | st.binary(max_size=8) | st.integers(-9, 9).map(lambda n: str(n).encode())
 any_headers = st.lists(st.tuples(names, values), max_size=4).flatmap(
-    lambda more: st.tuples(*(st.tuples(st.just(name), values) for name in NAMES)).map(lambda ours: [*ours, *more])
+    lambda more: st.tuples(*(st.tuples(st.just(name), values) for name in NAMES)).map(
+        lambda ours: [*ours, *more]
+    )
 )
 PLAIN = Letter(
-    "s", Rejected(7, "bad_json", "d", b"{\x00", Lease("t", 3), b"k", (("a", b"1"),), 1_700_000_000_000), "at"
+    "s",
+    Rejected(7, "bad_json", "d", b"{\x00", Lease("t", 3), b"k", (("a", b"1"),), 1_700_000_000_000),
+    "at",
 )
 
 
@@ -56,10 +67,16 @@ def test_a_letter_comes_back_from_its_line(letter: Letter) -> None:
 
 def test_headers_are_readable_and_stand_behind_the_record_s_own() -> None:
     assert letter_headers(PLAIN) == (
-        ("a", b"1"), ("x-dlq-reason", b"bad_json"), ("x-dlq-detail", b"d"), ("x-dlq-stream", b"s"),
-        ("x-dlq-topic", b"t"), ("x-dlq-partition", b"3"), ("x-dlq-offset", b"7"),
-        ("x-dlq-timestamp", b"1700000000000"), ("x-dlq-at", b"at"),
-    )  # fmt: skip
+        ("a", b"1"),
+        ("x-dlq-reason", b"bad_json"),
+        ("x-dlq-detail", b"d"),
+        ("x-dlq-stream", b"s"),
+        ("x-dlq-topic", b"t"),
+        ("x-dlq-partition", b"3"),
+        ("x-dlq-offset", b"7"),
+        ("x-dlq-timestamp", b"1700000000000"),
+        ("x-dlq-at", b"at"),
+    )
 
 
 @given(any_headers)
@@ -82,7 +99,11 @@ def test_a_file_is_continued_and_read_in_order(tmp_path: Path) -> None:
         assert file.flush(0.0) == 0
         file.close()
         file.close()
-    assert [(line, letter.record.offset) for line, letter in read_letters(path)] == [(1, 0), (2, 1), (3, 2)]
+    assert [(line, letter.record.offset) for line, letter in read_letters(path)] == [
+        (1, 0),
+        (2, 1),
+        (3, 2),
+    ]
     assert json.loads(path.read_text().splitlines()[0])["value"] == "/w=="
 
 
@@ -108,13 +129,19 @@ def test_a_file_that_is_not_there_is_an_input_error(tmp_path: Path) -> None:
 
 
 def test_two_letters_about_one_record_have_one_origin() -> None:
-    again = Letter("s", replace(PLAIN.record, detail="other", lease=Lease("t", 3, epoch=9)), "later")
+    again = Letter(
+        "s", replace(PLAIN.record, detail="other", lease=Lease("t", 3, epoch=9)), "later"
+    )
     assert origin(again) == origin(PLAIN) == ("s", "t", 3, 7, 1_700_000_000_000)
     assert origin(Letter("s", replace(PLAIN.record, timestamp_ms=1), "at")) != origin(PLAIN)
 
 
 def test_what_was_cut_or_empty_cannot_be_sent_again() -> None:
     cut = replace(PLAIN.record, headers=(("a", b"1"), ("x-dlq-cut", b"99")))
-    for record in (cut, replace(PLAIN.record, reason="too_long"), replace(PLAIN.record, reason="tombstone")):
+    for record in (
+        cut,
+        replace(PLAIN.record, reason="too_long"),
+        replace(PLAIN.record, reason="tombstone"),
+    ):
         assert why_not_replayed(Letter("s", record, "at"))
     assert why_not_replayed(PLAIN) is None and own_headers(Letter("s", cut, "at")) == (("a", b"1"),)

@@ -86,13 +86,18 @@ def test_only_what_was_confirmed_is_noted_and_the_rest_goes_the_next_time(tmp_pa
 
 
 def test_a_topic_that_is_gone_ends_the_replay_with_its_reason(tmp_path: Path) -> None:
-    box, post = box_of(tmp_path, letter(1), letter(2, lease=Lease("old", 0)), letter(3)), Post(gone="old")
+    box, post = (
+        box_of(tmp_path, letter(1), letter(2, lease=Lease("old", 0)), letter(3)),
+        Post(gone="old"),
+    )
     outcome = carry_out(plan(box), box, post)
     assert (outcome.problem, outcome.sent) == ("no such topic", {"raw": 2})
 
 
 def test_what_cannot_be_sent_as_it_was_is_passed_over_with_the_reason(tmp_path: Path) -> None:
-    box = box_of(tmp_path, letter(1, "too_long"), letter(2, "tombstone"), letter(3, lease=None), letter(4))
+    box = box_of(
+        tmp_path, letter(1, "too_long"), letter(2, "tombstone"), letter(3, lease=None), letter(4)
+    )
     chosen = plan(box)
     assert {topic: len(each) for topic, each in chosen.letters.items()} == {"raw": 1}
     assert sorted(chosen.skipped) == [
@@ -107,7 +112,9 @@ def test_a_limit_takes_the_oldest_that_can_be_sent(tmp_path: Path) -> None:
     assert [each.record.offset for each in plan(box, limit=2).letters["raw"]] == [2, 3]
 
 
-origins = st.tuples(st.text(), st.text(), st.integers(0), st.integers(0, 2**62), st.none() | st.integers(0, 2**62))
+origins = st.tuples(
+    st.text(), st.text(), st.integers(0), st.integers(0, 2**62), st.none() | st.integers(0, 2**62)
+)
 
 
 @given(st.lists(origins))
@@ -115,6 +122,9 @@ def test_notes_come_back(found: list[tuple[str, str, int, int, int | None]]) -> 
     assert noted(note_of(found)) == found
 
 
-@given(st.binary(max_size=20) | st.sampled_from([b"[[1]]", b"[1]", b"{}", b"[[1,2,3,4,5],[1]]", b"[[[],2,3,4,5]]"]))
+@given(
+    st.binary(max_size=20)
+    | st.sampled_from([b"[[1]]", b"[1]", b"{}", b"[[1,2,3,4,5],[1]]", b"[[[],2,3,4,5]]"])
+)
 def test_a_damaged_note_notes_nothing_and_never_raises(note: bytes) -> None:
     assert noted(note) == []

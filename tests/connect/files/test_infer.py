@@ -12,7 +12,10 @@ from streamer.errors import InputError
 
 def table(header: str, row: str, n: int = 60) -> bytes:
     """n rows; in `row`, {i} counts, {t} is an epoch second, {m} one of three names, {x} a wave."""
-    lines = (row.format(i=i, t=1_700_000_000 + 5 * i, m=f"m{i % 3}", x=(i * 7) % 13 / 2) for i in range(n))
+    lines = (
+        row.format(i=i, t=1_700_000_000 + 5 * i, m=f"m{i % 3}", x=(i * 7) % 13 / 2)
+        for i in range(n)
+    )
     return (header + "\n" * bool(header) + "\n".join(lines) + "\n").encode()
 
 
@@ -21,8 +24,14 @@ def roles(guess: Guess) -> tuple[str | None, tuple[str, ...], tuple[str, ...]]:
 
 
 FOUND = {
-    "nab": (table("timestamp,value", "2014-04-01 00:{i:02d}:00,{x}"), ("timestamp", (), ("value",))),
-    "epoch by name": (table("ts,device_id,rms,temp", "{t},{m},{x},{x}"), ("ts", ("device_id",), ("rms", "temp"))),
+    "nab": (
+        table("timestamp,value", "2014-04-01 00:{i:02d}:00,{x}"),
+        ("timestamp", (), ("value",)),
+    ),
+    "epoch by name": (
+        table("ts,device_id,rms,temp", "{t},{m},{x},{x}"),
+        ("ts", ("device_id",), ("rms", "temp")),
+    ),
     "epoch by size": (table("a,b", "{t},{x}"), ("a", (), ("b",))),
     "small time by name": (table("Time,V1", "{i},{x}"), ("Time", (), ("V1",))),
     "no time": (table("a,b", "{x},{x}"), (None, (), ("a", "b"))),
@@ -33,9 +42,15 @@ FOUND = {
     ),
     "row counter": (table(",a,b", "{i},{x},{x}"), (None, (), ("a", "b"))),
     "only a counter": (table("value", "{i}"), (None, (), ("value",))),
-    "text names": (table("when,pumpe,x", "2020-01-01T00:00:{i:02d}Z,{m},{x}"), ("when", ("pumpe",), ("x",))),
+    "text names": (
+        table("when,pumpe,x", "2020-01-01T00:00:{i:02d}Z,{m},{x}"),
+        ("when", ("pumpe",), ("x",)),
+    ),
     "state is no name": (table("ts,state,x", "{t},ok,{x}"), ("ts", (), ("x",))),
-    "numbered entity": (table("ts,CustomerId,amount,tx_fraud", "{t},{m}7,{x},0"), ("ts", ("CustomerId",), ("amount",))),
+    "numbered entity": (
+        table("ts,CustomerId,amount,tx_fraud", "{t},{m}7,{x},0"),
+        ("ts", ("CustomerId",), ("amount",)),
+    ),
     "identifier": (table("ts,event_id,x", "{t},{i}9,{x}"), ("ts", (), ("x",))),
     "headless": (table("", "{t},{x},{x}"), ("column_1", (), ("column_2", "column_3"))),
     "tabs": (table("ts\ttemp", "{t}\t{x}"), ("ts", (), ("temp",))),
@@ -44,7 +59,7 @@ FOUND = {
         table("", '{{"ts":{t},"v":{{"rms":{x},"a.b":1,"l":[1]}},"host":"{m}"}}'),
         ("ts", ("host",), ("v.rms", r"v.a\.b")),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", FOUND)
@@ -71,7 +86,11 @@ def test_the_guess_is_said() -> None:
 
 def test_what_is_given_is_not_guessed() -> None:
     data = table("ts,device,a,b,label", "{t},{m},{x},{x},1")
-    assert roles(guess_fields(data, channels=["b", "label"], entity="a")) == ("ts", ("a",), ("b", "label"))
+    assert roles(guess_fields(data, channels=["b", "label"], entity="a")) == (
+        "ts",
+        ("a",),
+        ("b", "label"),
+    )
     assert roles(guess_fields(data, time=""))[0] is None
     assert guess_fields(table("a;b", "{x};{x},5"), separator=";").separator == ";"
 
@@ -84,7 +103,11 @@ REFUSED = {
     "no json objects": (b'{"a"\n{\n', {}, "none of its first 2 lines is a JSON object"),
     "json array": (b"[1]", {}, "jq"),
     "unknown column": (table("ts,temp", "{t},{x}"), {"channels": ["tmp"]}, "did you mean 'temp'"),
-    "no times": (table("ts,mode,x", "{t},{m},{x}"), {"time": "mode"}, "'mode' holds no times, for example 'm0'"),
+    "no times": (
+        table("ts,mode,x", "{t},{m},{x}"),
+        {"time": "mode"},
+        "'mode' holds no times, for example 'm0'",
+    ),
 }
 
 

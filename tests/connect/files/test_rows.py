@@ -1,4 +1,6 @@
-"""Laws of rows on their way into a topic: values keep their kind, times keep their form, nothing is lost silently."""
+"""Laws of rows on their way into a topic: values keep their kind, times keep their form, nothing is
+lost silently.
+"""
 
 from __future__ import annotations
 
@@ -35,13 +37,18 @@ def test_a_row_of_csv_is_an_object_with_numbers_as_numbers_and_names_as_names(pl
     first, second, third = rows.read()
     assert isinstance(first, Row)
     assert first.record == {"ts": "2024-03-01T00:00:00Z", "device": "007", "rms": 1.5, "note": "ok"}
-    assert isinstance(second, Row) and second.record["rms"] is None and second.record["note"] is None
+    assert (
+        isinstance(second, Row) and second.record["rms"] is None and second.record["note"] is None
+    )
     assert third == Skipped(3, "2 cells where 4 are named")
 
 
 def test_json_lines_pass_as_they_are_and_others_are_told(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    path.write_text('{"t": 17e8, "d": {"id": "a"}, "v": 1}\n[1]\n\n{"d": {"id": "b"}, "v": 2}\n{"t": 17e8, "v": 3}\n')
+    path.write_text(
+        '{"t": 17e8, "d": {"id": "a"}, "v": 1}\n[1]\n\n{"d": {"id": "b"}, "v": 2}\n{"t": 17e8, '
+        '"v": 3}\n'
+    )
     rows, _ = rows_of(path, RecordFields(("v",), ("d.id",), "t"))
     first, second, third, fourth = rows.read()
     assert isinstance(first, Row) and rows.key_of(first.record, "d.id") == "a"
@@ -62,7 +69,16 @@ def test_a_cell_of_a_channel_keeps_its_number(number: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cell", "value"), [("", None), ("nan", None), ("-inf", None), ("007", 7.0), ("+1", 1.0), ("7", 7), ("off", "off")]
+    ("cell", "value"),
+    [
+        ("", None),
+        ("nan", None),
+        ("-inf", None),
+        ("007", 7.0),
+        ("+1", 1.0),
+        ("7", 7),
+        ("off", "off"),
+    ],
 )
 def test_a_channel_holds_numbers_nothing_or_what_must_be_refused(cell: str, value: object) -> None:
     assert value_of(cell) == value
@@ -71,7 +87,9 @@ def test_a_channel_holds_numbers_nothing_or_what_must_be_refused(cell: str, valu
 @pytest.mark.parametrize(
     ("cell", "value"), [("007", "007"), ("7", 7), ("n/a", None), ("1e999", "1e999"), ("x y", "x y")]
 )
-def test_another_cell_is_a_number_only_where_json_would_write_it_so(cell: str, value: object) -> None:
+def test_another_cell_is_a_number_only_where_json_would_write_it_so(
+    cell: str, value: object
+) -> None:
     assert plain(cell) == value
 
 
@@ -82,7 +100,9 @@ def test_another_cell_is_a_number_only_where_json_would_write_it_so(cell: str, v
 )
 def test_a_later_time_has_its_old_form(unit: str, at_s: int, by_s: int) -> None:
     factor = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9, "iso": 0}[unit]
-    cell: str | int = at_s * factor if factor else f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    cell: str | int = (
+        at_s * factor if factor else f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    )
     moved = later(cell, by_s, unit)
     assert type(moved) is type(cell)
     assert seconds_of_cell(moved, unit) == at_s + by_s

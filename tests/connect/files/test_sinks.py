@@ -23,7 +23,10 @@ FULL = Path("/dev/full")
 def test_an_alert_is_one_plain_sentence() -> None:
     out = io.StringIO()
     StdoutSink(out).send(examples.alert())
-    assert out.getvalue() == "2026-01-01T00:00:05Z  WARNING   opened    a rms is 7.9 mm/s, expected 4.8 to 5.5\n"
+    assert (
+        out.getvalue()
+        == "2026-01-01T00:00:05Z  WARNING   opened    a rms is 7.9 mm/s, expected 4.8 to 5.5\n"
+    )
 
 
 def test_names_have_no_power_over_the_terminal() -> None:
@@ -117,10 +120,17 @@ def test_scores_have_the_promised_columns(tmp_path: Path) -> None:
 
 
 STATUS = {
-    Fate.SCORED: "scored", Fate.WARMING: "warming", Fate.MISSING: "missing", Fate.DUPLICATE: "rejected",
-    Fate.LATE: "rejected", Fate.DEAD_LETTERED: "rejected", Fate.EXPIRED: "rejected", Fate.SHED: "rejected",
-    Fate.REPLAYED: "rejected", Fate.RETURNED: "rejected",
-}  # fmt: skip
+    Fate.SCORED: "scored",
+    Fate.WARMING: "warming",
+    Fate.MISSING: "missing",
+    Fate.DUPLICATE: "rejected",
+    Fate.LATE: "rejected",
+    Fate.DEAD_LETTERED: "rejected",
+    Fate.EXPIRED: "rejected",
+    Fate.SHED: "rejected",
+    Fate.REPLAYED: "rejected",
+    Fate.RETURNED: "rejected",
+}
 
 
 @pytest.mark.parametrize("fate", Fate)
@@ -136,11 +146,17 @@ NASTY = 'a,"b"\n%s \u00e4'
 @pytest.mark.parametrize("kind", [ScoreCsv, ScoreJsonl])
 def test_nasty_names_come_back_as_they_were(tmp_path: Path, kind: type[ScoreFile]) -> None:
     batch = examples.batch(1)
-    batch = type(batch)("s", "t", 0, (NASTY, "b"), batch.entity, batch.time_s, batch.values, batch.offset)
+    batch = type(batch)(
+        "s", "t", 0, (NASTY, "b"), batch.entity, batch.time_s, batch.values, batch.offset
+    )
     sink = kind(tmp_path / "s", (NASTY, "y"))
     sink.write(batch, examples.scores(1), 0)
     text = (tmp_path / "s").read_text()
-    row = next(csv.DictReader(io.StringIO(text, newline=""))) if kind is ScoreCsv else json.loads(text)
+    row = (
+        next(csv.DictReader(io.StringIO(text, newline="")))
+        if kind is ScoreCsv
+        else json.loads(text)
+    )
     assert row["entity"] == NASTY and f"share_{NASTY}" in row
 
 
@@ -158,7 +174,9 @@ def test_scores_are_always_finite(tmp_path: Path) -> None:
     scores.score[:] = [np.nan, np.inf, -np.inf]
     sink = ScoreJsonl(tmp_path / "s.jsonl", ("x", "y"))
     sink.write(examples.batch(3), scores, 0)
-    numbers = [json.loads(line)["score"] for line in (tmp_path / "s.jsonl").read_text().splitlines()]
+    numbers = [
+        json.loads(line)["score"] for line in (tmp_path / "s.jsonl").read_text().splitlines()
+    ]
     assert numbers[0] == 0 and numbers[1] > 1e38 and numbers[2] == 0
 
 
@@ -193,4 +211,7 @@ def test_scores_of_other_channels_are_not_mixed_into_a_file(tmp_path: Path) -> N
 
 def test_times_have_a_fraction_only_where_one_needs_it() -> None:
     assert rfc3339(np.array([0.0, 1.0])) == ["1970-01-01T00:00:00Z", "1970-01-01T00:00:01Z"]
-    assert rfc3339(np.array([0.0, 0.25])) == ["1970-01-01T00:00:00.000Z", "1970-01-01T00:00:00.250Z"]
+    assert rfc3339(np.array([0.0, 0.25])) == [
+        "1970-01-01T00:00:00.000Z",
+        "1970-01-01T00:00:00.250Z",
+    ]

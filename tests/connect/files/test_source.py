@@ -1,4 +1,6 @@
-"""Files, pipes and stdin: packed, damaged, paced, without a header; every refusal says what to do."""
+"""Files, pipes and stdin: packed, damaged, paced, without a header; every refusal says
+what to do.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,9 @@ def test_the_cut_into_polls_changes_nothing(tmp_path: Path, size: int) -> None:
 
 
 def test_a_bom_windows_line_ends_and_blank_lines_are_no_data(tmp_path: Path) -> None:
-    path = write(tmp_path, b"\xef\xbb\xbf\r\n" + HEADER.replace(b"\n", b"\r\n") + b"\r\n1,a,2\r\n\r\n")
+    path = write(
+        tmp_path, b"\xef\xbb\xbf\r\n" + HEADER.replace(b"\n", b"\r\n") + b"\r\n1,a,2\r\n\r\n"
+    )
     assert values(FileSource(path, FIELDS)) == [2]
 
 
@@ -96,7 +100,10 @@ UNUSABLE = {
     "zstd": (b"\x28\xb5\x2f\xfdrest", "zstd -d"),
     "json array": (b'[{"x":1}]', "jq -c"),
     "doubled column": (b"ts,who,x,x\n1,a,2,3\n", "two columns are named 'x'"),
-    "other columns": (b"time,name,volts\n1,a,2\n", "there is no column 'who'; the columns are 'time, name, volts'"),
+    "other columns": (
+        b"time,name,volts\n1,a,2\n",
+        "there is no column 'who'; the columns are 'time, name, volts'",
+    ),
 }
 
 
@@ -185,10 +192,16 @@ def test_stdin_is_read_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
-def test_a_look_at_the_head_of_stdin_takes_nothing_away(monkeypatch: pytest.MonkeyPatch, pack: type[bytes]) -> None:
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(pack(HEADER + rows(2000))))))
+def test_a_look_at_the_head_of_stdin_takes_nothing_away(
+    monkeypatch: pytest.MonkeyPatch, pack: type[bytes]
+) -> None:
+    monkeypatch.setattr(
+        "sys.stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(pack(HEADER + rows(2000)))))
+    )
     guess = guess_fields("-")
-    assert values(FileSource("-", guess.fields, form=guess.form, separator=guess.separator)) == list(range(2000))
+    assert values(
+        FileSource("-", guess.fields, form=guess.form, separator=guess.separator)
+    ) == list(range(2000))
 
 
 def first_value(poll: Poll | None) -> float:
@@ -215,15 +228,22 @@ def test_at_its_pace_a_row_comes_when_it_is_due(tmp_path: Path) -> None:
     source = FileSource(path, FIELDS, pace=10.0, clock=time.clock, wait=time.wait)
     seen = []
     while (poll := source.poll(0.25)) is not None:
-        seen += [(round(time.now - 100, 6), float(v)) for batch in poll.batches for v in batch.values[:, 0]]
-    # One second after the first row comes the second, and with it the third, which is late in the file.
+        seen += [
+            (round(time.now - 100, 6), float(v))
+            for batch in poll.batches
+            for v in batch.values[:, 0]
+        ]
+    # One second after the first row comes the second, and with it the third, which is late in the
+    # file.
     assert seen == [(0.0, 0.0), (1.0, 1.0), (1.0, 2.0), (4.0, 3.0)]
 
 
 def test_a_pace_keeps_every_row_and_every_refusal(tmp_path: Path) -> None:
     time = Time()
     path = write(tmp_path, HEADER + rows(5) + b"bad\n" + rows(5))
-    batches, rejected = read(FileSource(path, FIELDS, pace=100.0, clock=time.clock, wait=time.wait, rows=4), 0.5)
+    batches, rejected = read(
+        FileSource(path, FIELDS, pace=100.0, clock=time.clock, wait=time.wait, rows=4), 0.5
+    )
     assert sum(map(len, batches)) == 10 and len(rejected) == 1
 
 
@@ -236,7 +256,11 @@ def test_a_pace_must_be_positive(tmp_path: Path, pace: float) -> None:
 def test_waiting_is_bounded_by_the_timeout(tmp_path: Path) -> None:
     time = Time()
     source = FileSource(
-        write(tmp_path, HEADER + b"0,a,1\n99,a,2\n"), FIELDS, pace=1.0, clock=time.clock, wait=time.wait
+        write(tmp_path, HEADER + b"0,a,1\n99,a,2\n"),
+        FIELDS,
+        pace=1.0,
+        clock=time.clock,
+        wait=time.wait,
     )
     source.poll(0.0)
     assert source.poll(2.0) == Poll() and time.now == 102.0

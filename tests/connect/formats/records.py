@@ -21,21 +21,40 @@ LEASE = Lease("raw", 3, 7)
 Record = dict[str, Any]
 MAYBE = ["null", "double"]
 SCHEMA: Record = {
-    "type": "record", "name": "Reading", "namespace": "plant", "fields": [
+    "type": "record",
+    "name": "Reading",
+    "namespace": "plant",
+    "fields": [
         {"name": "ts", "type": "double"},
         {"name": "who", "type": "string"},
-        {"name": "v", "type": ["null", {"type": "record", "name": "V", "fields": [{"name": "rms", "type": MAYBE}]}]},
+        {
+            "name": "v",
+            "type": [
+                "null",
+                {"type": "record", "name": "V", "fields": [{"name": "rms", "type": MAYBE}]},
+            ],
+        },
         {"name": "temp", "type": ["null", "double", "boolean", "long"]},
-        {"name": "tags", "type": {"type": "array", "items": ["null", "string", {"type": "map", "values": "bytes"}]}},
+        {
+            "name": "tags",
+            "type": {
+                "type": "array",
+                "items": ["null", "string", {"type": "map", "values": "bytes"}],
+            },
+        },
     ],
-}  # fmt: skip
+}
 
 
 class Registry:
-    """Schemas in memory, by the order in which they are registered; `down` makes it answer nothing."""
+    """Schemas in memory, by the order in which they are registered; `down` makes it
+    answer nothing.
+    """
 
     def __init__(self, *schemas: Any) -> None:
-        self.found: list[Record] = [s if "schema" in s else {"schema": json.dumps(s)} for s in schemas]
+        self.found: list[Record] = [
+            s if "schema" in s else {"schema": json.dumps(s)} for s in schemas
+        ]
         self.subjects: dict[tuple[str, int], Record] = {}
         self.asked: list[int] = []
         self.down = False

@@ -21,7 +21,10 @@ from streamer.event import EventBatch, Rejected
 
 FIELDS = RecordFields(("rms", "temp"), ("who",), "ts")
 COLUMNS = ("ts", "who", "rms", "temp")
-GOOD_CSV, GOOD_JSON = b"1700000000,pump,1.5,20", b'{"ts":1700000000,"who":"pump","rms":1.5,"temp":20}'
+GOOD_CSV, GOOD_JSON = (
+    b"1700000000,pump,1.5,20",
+    b'{"ts":1700000000,"who":"pump","rms":1.5,"temp":20}',
+)
 
 
 def csv_decoder(separator: str = ",", fields: RecordFields = FIELDS, limit: int = 1000) -> Decoder:
@@ -40,7 +43,9 @@ def names(batch: EventBatch) -> list[str]:
     return [batch.keys[i] for i in batch.entity[:, 0]]
 
 
-@pytest.mark.parametrize(("decoder", "line"), [(csv_decoder(), GOOD_CSV), (json_decoder(), GOOD_JSON)])
+@pytest.mark.parametrize(
+    ("decoder", "line"), [(csv_decoder(), GOOD_CSV), (json_decoder(), GOOD_JSON)]
+)
 def test_a_good_line_becomes_a_row(decoder: Decoder, line: bytes) -> None:
     batch, rejected = decode(decoder, line)
     assert rejected == [] and names(batch) == ["pump"]
@@ -79,7 +84,10 @@ BAD_JSON = {
     b'{"ts":1,"who":"p","rms":[1]}': ("wrong_type", "rms"),
     b'{"ts":1,"rms":1}': ("missing_field", "who: missing; the record has 'ts, rms'"),
     b'{"who":"p","rms":1}': ("missing_field", "ts: missing"),
-    b'{"ts":1,"who":"p","volts":1}': ("missing_field", "none of 'rms, temp' in it; it has 'ts, who, volts'"),
+    b'{"ts":1,"who":"p","volts":1}': (
+        "missing_field",
+        "none of 'rms, temp' in it; it has 'ts, who, volts'",
+    ),
     b'{"ts":1,"who":null,"rms":1}': ("wrong_type", "who: None is not a name"),
     b'{"ts":null,"who":"p","rms":1}': ("wrong_type", "ts: None is not a time"),
     b'{"ts":true,"who":"p","rms":1}': ("wrong_type", "ts: True"),
@@ -92,7 +100,10 @@ BAD_JSON = {
     b'{"ts":1,"who":"\xff","rms":1}': ("not_utf8", "0xff"),
     b'{"ts":1,"who":"\\ud800","rms":1}': ("bad_json", "surrogate"),
     b'{"ts":1,"who":"\\ud800","rms":NaN}': ("bad_json", ""),
-    b'{"ts":1,"who":"p","rms":1,"x":"' + b"y" * 1000 + b'"}': ("too_long", "longer than 1000 bytes"),
+    b'{"ts":1,"who":"p","rms":1,"x":"' + b"y" * 1000 + b'"}': (
+        "too_long",
+        "longer than 1000 bytes",
+    ),
 }
 
 
@@ -109,7 +120,9 @@ def test_a_bad_json_line_is_refused_with_its_reason(line: bytes) -> None:
 def check_refused(decoder: Decoder, good: bytes, line: bytes, reason: str, detail: str) -> None:
     batch, rejected = decode(decoder, good, line, good)
     assert batch.offset.tolist() == [0, 2]
-    assert [(record.offset, record.reason, record.raw) for record in rejected] == [(1, reason, line)]
+    assert [(record.offset, record.reason, record.raw) for record in rejected] == [
+        (1, reason, line)
+    ]
     assert detail in rejected[0].detail
 
 
@@ -143,7 +156,9 @@ def test_a_value_that_is_not_finite_is_missing_and_counted(number: str) -> None:
     assert decoder.counts["non_finite"] == 1
 
 
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e39", "1e999", "1" + "0" * 400])
+@pytest.mark.parametrize(
+    "number", ["NaN", "Infinity", "-Infinity", "1e39", "1e999", "1" + "0" * 400]
+)
 def test_a_json_value_that_is_not_finite_is_missing_and_counted(number: str) -> None:
     decoder = json_decoder()
     line = '{"ts":1,"who":"p","rms":' + number + ',"temp":2}'
@@ -154,7 +169,9 @@ def test_a_json_value_that_is_not_finite_is_missing_and_counted(number: str) -> 
 
 def test_null_and_an_absent_channel_are_missing_true_and_false_are_numbers() -> None:
     batch, rejected = decode(
-        json_decoder(), b'{"ts":1,"who":"p","rms":null}', b'{"ts":1,"who":"p","rms":true,"temp":false}'
+        json_decoder(),
+        b'{"ts":1,"who":"p","rms":null}',
+        b'{"ts":1,"who":"p","rms":true,"temp":false}',
     )
     assert rejected == [] and np.isnan(batch.values[0]).all() and batch.values[1].tolist() == [1, 0]
 
@@ -165,7 +182,11 @@ def test_the_last_of_doubled_json_keys_counts() -> None:
 
 
 def test_a_name_may_be_a_number_and_loses_its_spaces() -> None:
-    lines = [b'{"ts":1,"who":17,"rms":1}', b'{"ts":1,"who":"17","rms":1}', b'{"ts":1,"who":" 17 ","rms":1}']
+    lines = [
+        b'{"ts":1,"who":17,"rms":1}',
+        b'{"ts":1,"who":"17","rms":1}',
+        b'{"ts":1,"who":" 17 ","rms":1}',
+    ]
     batch, _ = decode(json_decoder(), *lines)
     assert batch.keys == ("17",) and batch.entity.tolist() == [[0], [0], [0]]
 
@@ -173,7 +194,9 @@ def test_a_name_may_be_a_number_and_loses_its_spaces() -> None:
 def test_nested_fields_are_read_by_their_path() -> None:
     fields = RecordFields(("v.rms", r"v.a\.b"), ("meta.who",), "meta.ts")
     line = b'{"meta":{"ts":1,"who":"p"},"v":{"rms":1.5,"a.b":2}}'
-    batch, rejected = decode(json_decoder(fields), line, b'{"meta":{"ts":1,"who":"p"}}', b'{"meta":3,"v":{"rms":1}}')
+    batch, rejected = decode(
+        json_decoder(fields), line, b'{"meta":{"ts":1,"who":"p"}}', b'{"meta":3,"v":{"rms":1}}'
+    )
     assert batch.values.tolist() == [[1.5, 2]] and names(batch) == ["p"]
     assert [record.reason for record in rejected] == ["missing_field", "missing_field"]
 
@@ -189,7 +212,9 @@ def test_without_entity_the_stream_is_one_entity_and_without_time_rows_are_secon
 
 
 def test_an_event_may_have_several_entities() -> None:
-    batch, _ = decode(json_decoder(RecordFields(("x",), ("card", "shop"))), b'{"card":"c","shop":"s","x":1}')
+    batch, _ = decode(
+        json_decoder(RecordFields(("x",), ("card", "shop"))), b'{"card":"c","shop":"s","x":1}'
+    )
     assert [batch.keys[i] for i in batch.entity[0]] == ["c", "s"]
 
 
@@ -210,11 +235,20 @@ def test_a_row_may_end_before_columns_that_nobody_reads() -> None:
 
 
 cells = st.one_of(st.floats(width=32), st.text(max_size=5), st.integers(-5, 5)).map(str)
-line_texts = st.lists(cells, min_size=1, max_size=6).map(",".join).map(lambda text: text.replace("\n", " ").encode())
+line_texts = (
+    st.lists(cells, min_size=1, max_size=6)
+    .map(",".join)
+    .map(lambda text: text.replace("\n", " ").encode())
+)
 records = st.dictionaries(
     st.sampled_from(["ts", "who", "rms", "temp", "other"]),
     st.one_of(
-        st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.lists(st.integers(), max_size=2)
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.text(max_size=5),
+        st.lists(st.integers(), max_size=2),
     ),
 )
 json_texts = st.one_of(records.map(json.dumps).map(str.encode), st.binary(max_size=30))
@@ -231,10 +265,14 @@ def test_json_conserves_records_and_every_line_is_judged_alone(lines: list[bytes
 
 
 def check_alone(make: object, lines: list[bytes]) -> None:
-    """The verdict over a line does not depend on its neighbours (fast and slow ways agree), and none is lost."""
+    """The verdict over a line does not depend on its neighbours (fast and slow ways agree), and
+    none is lost.
+    """
     assert callable(make)
     batch, rejected = decode(make(), *lines)
-    assert sorted([*batch.offset.tolist(), *(record.offset for record in rejected)]) == list(range(len(lines)))
+    assert sorted([*batch.offset.tolist(), *(record.offset for record in rejected)]) == list(
+        range(len(lines))
+    )
     row = 0
     for number, line in enumerate(lines):
         alone, refused = decode(make(), line)
@@ -250,10 +288,17 @@ def check_alone(make: object, lines: list[bytes]) -> None:
 
 MOMENT = datetime(2014, 4, 1, 12, 30, 15, 250_000, tzinfo=UTC)
 SPELLINGS = [
-    "1396355415.25", "1396355415250", "1396355415250000", "1396355415250000000", "2014-04-01T12:30:15.25Z",
-    "2014-04-01 12:30:15.25", "2014-04-01T14:30:15.250+02:00", "2014-04-01T07:30:15.25-0500", "2014/04/01 12:30:15.250",
+    "1396355415.25",
+    "1396355415250",
+    "1396355415250000",
+    "1396355415250000000",
+    "2014-04-01T12:30:15.25Z",
+    "2014-04-01 12:30:15.25",
+    "2014-04-01T14:30:15.250+02:00",
+    "2014-04-01T07:30:15.25-0500",
+    "2014/04/01 12:30:15.250",
     "20140401T123015.250",
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("text", SPELLINGS)
@@ -278,7 +323,18 @@ def test_every_time_survives_its_iso_spelling(seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "now", "today", "NaT", "2014-13-01", "2014-04-01 25:00", "12:30", "1_396_355_415", "April"]
+    "text",
+    [
+        "",
+        "now",
+        "today",
+        "NaT",
+        "2014-13-01",
+        "2014-04-01 25:00",
+        "12:30",
+        "1_396_355_415",
+        "April",
+    ],
 )
 def test_what_is_no_time_is_none(text: str) -> None:
     assert np.isnan(seconds_of_text([text], "auto")[0])
@@ -286,7 +342,9 @@ def test_what_is_no_time_is_none(text: str) -> None:
 
 def test_numbers_are_no_iso_times() -> None:
     assert np.isnan(seconds_of_text(["1700000000"], "iso")[0])
-    _, rejected = decode(json_decoder(RecordFields(("x",), (), "ts", "iso")), b'{"ts":1700000000,"x":1}')
+    _, rejected = decode(
+        json_decoder(RecordFields(("x",), (), "ts", "iso")), b'{"ts":1700000000,"x":1}'
+    )
     assert rejected[0].reason == "bad_time"
 
 
@@ -298,7 +356,9 @@ WRONG_FIELDS = [
 
 
 @pytest.mark.parametrize(("channels", "more", "problem"), WRONG_FIELDS)
-def test_a_wrong_mapping_is_refused_by_its_path(channels: tuple[str, ...], more: dict[str, str], problem: str) -> None:
+def test_a_wrong_mapping_is_refused_by_its_path(
+    channels: tuple[str, ...], more: dict[str, str], problem: str
+) -> None:
     with pytest.raises(ConfigError, match=problem):
         RecordFields(channels, **more)  # type: ignore[arg-type]
 

@@ -24,7 +24,17 @@ from streamer.connect.formats.json import JsonDecoder
 from streamer.connect.formats.msgpack import MsgpackDecoder
 from streamer.errors import ConfigError
 from streamer.event import EventBatch
-from tests.connect.formats.records import FIELDS, LEASE, SCHEMA, Record, Registry, avro, decode, framed, reasons
+from tests.connect.formats.records import (
+    FIELDS,
+    LEASE,
+    SCHEMA,
+    Record,
+    Registry,
+    avro,
+    decode,
+    framed,
+    reasons,
+)
 
 DECODERS: Mapping[str, Callable[[], Decoder]] = {
     "json": lambda: JsonDecoder(FIELDS, stream="s", lease=LEASE),
@@ -46,13 +56,15 @@ ENCODERS: Mapping[str, Callable[[Record], bytes]] = {
     "csv": csv_of,
 }
 numbers = st.none() | st.floats(width=32)
-readings = st.fixed_dictionaries({
-    "ts": st.floats(-1, 5e9) | st.just(float("nan")),
-    "who": st.text("abc ", max_size=3),
-    "v": st.none() | st.fixed_dictionaries({"rms": numbers}),
-    "temp": numbers,
-    "tags": st.just([]),
-})  # fmt: skip
+readings = st.fixed_dictionaries(
+    {
+        "ts": st.floats(-1, 5e9) | st.just(float("nan")),
+        "who": st.text("abc ", max_size=3),
+        "v": st.none() | st.fixed_dictionaries({"rms": numbers}),
+        "temp": numbers,
+        "tags": st.just([]),
+    }
+)
 
 
 @given(st.lists(readings, max_size=6))
@@ -61,7 +73,9 @@ def test_the_same_records_are_the_same_batch_in_every_format(records: list[Recor
     assert (first.lease, {one.lease for one in refused} - {LEASE}) == (LEASE, set())
     for name in ("msgpack", "avro"):
         batch, rejected = decode(DECODERS[name](), *map(ENCODERS[name], records))
-        assert [(r.offset, r.reason, r.detail) for r in rejected] == [(r.offset, r.reason, r.detail) for r in refused]
+        assert [(r.offset, r.reason, r.detail) for r in rejected] == [
+            (r.offset, r.reason, r.detail) for r in refused
+        ]
         check_same(batch, first)
 
 
@@ -85,13 +99,17 @@ def check_same(one: EventBatch, other: EventBatch) -> None:
 def test_what_is_not_finite_is_counted_in_every_format(name: str) -> None:
     nan, decoder = float("nan"), DECODERS[name]()
     record = {"ts": 1.0, "who": "p", "v": {"rms": nan}, "temp": float("inf"), "tags": []}
-    batch, rejected = decode(decoder, ENCODERS[name](record), ENCODERS[name](record | {"v": None, "temp": 1.0}))
+    batch, rejected = decode(
+        decoder, ENCODERS[name](record), ENCODERS[name](record | {"v": None, "temp": 1.0})
+    )
     assert not rejected and np.array_equal(batch.values, [[nan, nan], [nan, 1]], equal_nan=True)
     assert decoder.counts["non_finite"] == 2
 
 
 GOOD = {"ts": 1.0, "who": "p", "v": {"rms": 2.5}, "temp": 3.0, "tags": ["a", None, {"b": b""}]}
-SEEDS = {name: ENCODERS[name](GOOD if name == "avro" else GOOD | {"tags": ["a"]}) for name in ENCODERS}
+SEEDS = {
+    name: ENCODERS[name](GOOD if name == "avro" else GOOD | {"tags": ["a"]}) for name in ENCODERS
+}
 
 
 @st.composite
@@ -100,9 +118,13 @@ def damaged(draw: st.DrawFn, name: str) -> bytes:
     if draw(st.booleans()):
         return draw(st.sampled_from([b"", HEAD.pack(0, 0)])) + draw(st.binary(max_size=40))
     raw = bytearray(SEEDS[name])
-    for place, byte in draw(st.lists(st.tuples(st.integers(0, len(raw) - 1), st.integers(0, 255)), max_size=3)):
+    for place, byte in draw(
+        st.lists(st.tuples(st.integers(0, len(raw) - 1), st.integers(0, 255)), max_size=3)
+    ):
         raw[place] = byte
-    return bytes(raw[: draw(st.integers(0, len(raw)))]) + bytes(raw[: draw(st.sampled_from([0, 0, 1, len(raw)]))])
+    return bytes(raw[: draw(st.integers(0, len(raw)))]) + bytes(
+        raw[: draw(st.sampled_from([0, 0, 1, len(raw)]))]
+    )
 
 
 @pytest.mark.parametrize("name", DECODERS)
@@ -110,19 +132,25 @@ def damaged(draw: st.DrawFn, name: str) -> bytes:
 def test_any_bytes_end_as_a_row_or_refused_with_a_reason(name: str, data: st.DataObject) -> None:
     values = data.draw(st.lists(damaged(name), max_size=5))
     batch, rejected = decode(DECODERS[name](), *values)
-    assert sorted([*batch.offset.tolist(), *(one.offset for one in rejected)]) == list(range(len(values)))
+    assert sorted([*batch.offset.tolist(), *(one.offset for one in rejected)]) == list(
+        range(len(values))
+    )
     assert all(one.reason and one.detail and one.raw == values[one.offset] for one in rejected)
     for number, value in enumerate(values):
         alone = decode(DECODERS[name](), value)[1]
         together = [one for one in rejected if one.offset == number]
-        assert [(one.reason, one.detail) for one in alone] == [(one.reason, one.detail) for one in together]
+        assert [(one.reason, one.detail) for one in alone] == [
+            (one.reason, one.detail) for one in together
+        ]
 
 
 @pytest.mark.parametrize("name", ["json", "msgpack"])
 def test_a_broken_field_that_nobody_reads_never_raises(name: str) -> None:
     broken = b'{"ts":1,"who":"p","x":' + b"1" * 5000 + b"}"
     if name == "msgpack":
-        broken = msgspec.msgpack.encode({"ts": 1, "who": "p", "x": "ab"}).replace(b"ab", b"\xff\xff")
+        broken = msgspec.msgpack.encode({"ts": 1, "who": "p", "x": "ab"}).replace(
+            b"ab", b"\xff\xff"
+        )
     assert len(reasons(DECODERS[name](), broken)) == 1
 
 
@@ -134,13 +162,17 @@ def test_csv_records_are_rows_without_a_header_and_may_end_with_a_line_end() -> 
 
 def test_two_rows_in_one_csv_record_are_refused_and_shift_no_other() -> None:
     batch, rejected = decode(DECODERS["csv"](), b"1,p,2,3", b"1,p,2\n3", b"9,p,8,7")
-    assert batch.values.tolist() == [[2, 3], [8, 7]] and [one.reason for one in rejected] == ["bad_csv"]
+    assert batch.values.tolist() == [[2, 3], [8, 7]] and [one.reason for one in rejected] == [
+        "bad_csv"
+    ]
 
 
 def test_an_empty_csv_record_is_judged_the_same_alone_and_among_others() -> None:
     decoder = CsvDecoder(RecordFields(("x",)), ("x",), stream="s")
     assert (
-        reasons(decoder, b"") == reasons(decoder, b"1", b"", b"2") == [("missing_field", "x: the row has 0 of 1 cells")]
+        reasons(decoder, b"")
+        == reasons(decoder, b"1", b"", b"2")
+        == [("missing_field", "x: the row has 0 of 1 cells")]
     )
 
 
@@ -167,7 +199,10 @@ FORMATS = {"json": JsonDecoder, "msgpack": MsgpackDecoder, "csv": CsvDecoder, "a
 def test_the_format_of_a_source_chooses_the_decoder(name: str) -> None:
     columns = {"columns": ["ts", "who", "x"]} if name == "csv" else {}
     decoder = decoder_for(stream(format=name, max_record="2KiB", **columns), REGISTRY)(LEASE)
-    assert type(decoder) is FORMATS[name] and (decoder.lease, decoder.max_line_bytes) == (LEASE, 2048)
+    assert type(decoder) is FORMATS[name] and (decoder.lease, decoder.max_line_bytes) == (
+        LEASE,
+        2048,
+    )
     assert decoder.fields == RecordFields(("x",), ("who",), "ts", "ms") and decoder.stream == "s"
     assert decode(decoder, b"x" * 2049)[1][0].detail == "the record is longer than 2048 bytes"
 

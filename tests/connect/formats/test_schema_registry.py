@@ -12,7 +12,13 @@ from pathlib import Path
 import pytest
 
 from streamer.config import SchemaRegistry as Section
-from streamer.connect.formats.schema_registry import MAX_ANSWER, RETRY_S, UNKNOWN_S, SchemaRegistry, UnknownSchemaError
+from streamer.connect.formats.schema_registry import (
+    MAX_ANSWER,
+    RETRY_S,
+    UNKNOWN_S,
+    SchemaRegistry,
+    UnknownSchemaError,
+)
 from streamer.errors import ConfigError, RetryLater
 from tests.connect.formats.registry_server import Page, Server
 
@@ -73,7 +79,10 @@ BAD: dict[str, tuple[Page, str]] = {
     "deep nonsense": ((200, {}, b"[" * 100_000), "something else than a schema"),
     "an endless answer": ((200, {}, b"x" * (MAX_ANSWER + 1)), "longer than"),
     "half an answer": ((200, {"Content-Length": "100"}, LONG[:8]), "something else than a schema"),
-    "another host": ((302, {"Location": "http://localhost.example/schemas/ids/1"}, b""), "another host"),
+    "another host": (
+        (302, {"Location": "http://localhost.example/schemas/ids/1"}, b""),
+        "another host",
+    ),
     "a circle": ((302, {"Location": "/schemas/ids/1"}, b""), "HTTP 302"),
 }
 
@@ -94,7 +103,9 @@ def test_a_redirect_within_the_host_is_followed(server: Server) -> None:
 def test_nobody_there_is_said_with_the_fix() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        with pytest.raises(RetryLater, match="does not answer: Connection refused; start it, or check"):
+        with pytest.raises(
+            RetryLater, match="does not answer: Connection refused; start it, or check"
+        ):
             client(f"http://127.0.0.1:{free.getsockname()[1]}").schema(1)
 
 
@@ -131,10 +142,27 @@ def test_a_certificate_is_trusted_by_its_own_authority_only(server: Server, tmp_
 
     pem = tmp_path / "server.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1",
-         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", tmp_path / "key.pem", "-out", pem],
-        check=True, capture_output=True,
-    )  # fmt: skip
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "1",
+            "-subj",
+            "/CN=127.0.0.1",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-keyout",
+            tmp_path / "key.pem",
+            "-out",
+            pem,
+        ],
+        check=True,
+        capture_output=True,
+    )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem, tmp_path / "key.pem")
     server.http.socket = context.wrap_socket(server.http.socket, server_side=True)

@@ -15,7 +15,9 @@ from streamer.errors import ConfigError, InputError
 from streamer.event import EventBatch
 
 OBJECTS = st.dictionaries(
-    st.text(min_size=1, max_size=8), st.floats(allow_nan=False, allow_infinity=False) | st.text(), min_size=1
+    st.text(min_size=1, max_size=8),
+    st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    min_size=1,
 )
 
 
@@ -33,11 +35,15 @@ def test_any_bytes_have_a_format_or_none(value: bytes) -> None:
 @pytest.mark.parametrize(
     ("value", "form"),
     [
-        (b"\0\0\0\0\7abc", "avro"), (b"1700000000,pump 1,3.5", "csv"), (b"{broken", None), (b"", None),
+        (b"\0\0\0\0\7abc", "avro"),
+        (b"1700000000,pump 1,3.5", "csv"),
+        (b"{broken", None),
+        (b"", None),
         (b"hello", None),
-        (b"\xff\xfe\x00", None), (b"[1, 2]", "csv"),
+        (b"\xff\xfe\x00", None),
+        (b"[1, 2]", "csv"),
     ],
-)  # fmt: skip
+)
 def test_formats_by_their_first_bytes(value: bytes, form: str | None) -> None:
     assert format_of(value) == form
 
@@ -66,9 +72,15 @@ def test_only_commas_separate_the_rows_of_a_topic() -> None:
 def batch(entity: list[int], time_s: list[float], values: list[list[float]]) -> EventBatch:
     n = len(entity)
     return EventBatch(
-        "s", "t", 0, ("a", "b"), np.array(entity, np.int32)[:, None], np.array(time_s, np.float64),
-        np.array(values, np.float32), np.arange(n, dtype=np.int64),
-    )  # fmt: skip
+        "s",
+        "t",
+        0,
+        ("a", "b"),
+        np.array(entity, np.int32)[:, None],
+        np.array(time_s, np.float64),
+        np.array(values, np.float32),
+        np.arange(n, dtype=np.int64),
+    )
 
 
 def test_the_shape_is_told_per_entity() -> None:

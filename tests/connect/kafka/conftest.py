@@ -1,4 +1,6 @@
-"""Certificates and small servers for tests of the client's security; real sockets on the loopback."""
+"""Certificates and small servers for tests of the client's security; real sockets on
+the loopback.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """`serve(talk)` listens, lets `talk` have every connection, keeps it open until the test ends; its address."""
+    """`serve(talk)` listens, lets `talk` have every connection, keeps it open until the test ends;
+    its address.
+    """
     listeners: list[socket.socket] = []
     held: list[socket.socket] = []
 
@@ -39,7 +43,9 @@ def serve() -> Iterator[Serve]:
         each.close()
 
 
-def _accept(listener: socket.socket, talk: Callable[[socket.socket], None], held: list[socket.socket]) -> None:
+def _accept(
+    listener: socket.socket, talk: Callable[[socket.socket], None], held: list[socket.socket]
+) -> None:
     while True:
         try:
             peer, _ = listener.accept()
@@ -54,7 +60,9 @@ def say_nothing(peer: socket.socket) -> None:
 
 
 def tls(identity: Identity, ca: Path | None = None) -> Callable[[socket.socket], None]:
-    """A TLS peer that hangs after the handshake; with `ca` it demands a client certificate of that authority."""
+    """A TLS peer that hangs after the handshake; with `ca` it demands a client certificate of that
+    authority.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(identity.certificate, identity.key)
     if ca is not None:
@@ -74,7 +82,8 @@ def tls(identity: Identity, ca: Path | None = None) -> Callable[[socket.socket],
 def section(*servers: str, timeout: str = "1s", **security: Any) -> Kafka:
     """The section of a cluster."""
     return Kafka.model_validate(
-        {"bootstrap_servers": list(servers), "request_timeout": timeout, "security": security}, strict=False
+        {"bootstrap_servers": list(servers), "request_timeout": timeout, "security": security},
+        strict=False,
     )
 
 

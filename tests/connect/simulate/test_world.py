@@ -21,9 +21,12 @@ def take(world: World, events: int) -> EventBatch:
     while sum(map(len, parts)) < events:
         parts.append(world.advance())
     entity, time_s, values, offset = (
-        np.concatenate([getattr(part, name) for part in parts]) for name in ("entity", "time_s", "values", "offset")
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("entity", "time_s", "values", "offset")
     )
-    return EventBatch(parts[0].stream, parts[0].topic, 0, parts[0].keys, entity, time_s, values, offset)
+    return EventBatch(
+        parts[0].stream, parts[0].topic, 0, parts[0].keys, entity, time_s, values, offset
+    )
 
 
 def of(batch: EventBatch, entity: str) -> EventBatch:
@@ -36,7 +39,8 @@ def polled(kind: str, **more: int) -> EventBatch:
     while (poll := source.poll(0.0)) is not None:
         parts += poll.batches
     entity, time_s, values, offset = (
-        np.concatenate([getattr(part, name) for part in parts]) for name in ("entity", "time_s", "values", "offset")
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("entity", "time_s", "values", "offset")
     )
     return EventBatch("", "", 0, parts[0].keys, entity, time_s, values, offset)
 
@@ -66,7 +70,9 @@ def test_machines_beat_regularly_at_their_own_interval() -> None:
     batch = take(plant, 30_000)
     for name, interval_s in zip(plant.names, plant.interval_s, strict=True):
         gaps = np.diff(of(batch, name).time_s) / interval_s
-        assert np.median(gaps) == pytest.approx(1, abs=0.01) and gaps.min() > 0.7 and gaps.max() < 1.3
+        assert (
+            np.median(gaps) == pytest.approx(1, abs=0.01) and gaps.min() > 0.7 and gaps.max() < 1.3
+        )
     assert plant.interval_s.min() < 5 and plant.interval_s.max() > 20
 
 
@@ -83,7 +89,9 @@ def test_all_six_kinds_come_in_turn_and_every_fault_has_its_events() -> None:
     batch = take(plant, 80_000)
     faults = [fault for fault in plant.faults if fault.end_s < batch.time_s[-1]]
     assert len(faults) >= 12
-    assert {fault.kind for fault in faults[:6]} == {fault.kind for fault in faults[6:12]} == set(KINDS)
+    assert (
+        {fault.kind for fault in faults[:6]} == {fault.kind for fault in faults[6:12]} == set(KINDS)
+    )
     for fault in faults:
         covered = batch.offset[fault.covers(batch)]
         assert (fault.first_offset, fault.last_offset) == (covered[0], covered[-1])
@@ -95,21 +103,27 @@ def test_faults_of_one_machine_do_not_overlap() -> None:
     plant = Plant(2, seed=1, interval_s=(5.0, 10.0), fault_every_s=300.0, quiet_s=0.0)
     take(plant, 60_000)
     for name in plant.names:
-        mine = sorted((fault.start_s, fault.end_s) for fault in plant.faults if fault.entity == name)
+        mine = sorted(
+            (fault.start_s, fault.end_s) for fault in plant.faults if fault.entity == name
+        )
         assert len(mine) > 10 and all(end <= start for (_, end), (start, _) in pairwise(mine))
 
 
 def pair(kind: str, channel: str | None, seed: int = 3) -> tuple[Fault, EventBatch, EventBatch]:
     """One fault of pump-01, and its machine's events with it and without it, from an hour on."""
     fault = Fault(kind, "pump-01", START_S + 3600, START_S + 7200, channel)
-    plants = [Plant(3, seed=seed, interval_s=(10.0, 20.0), faults=faults) for faults in ([fault], False)]
+    plants = [
+        Plant(3, seed=seed, interval_s=(10.0, 20.0), faults=faults) for faults in ([fault], False)
+    ]
     sick, well = (of(take(plant, 3000), "pump-01") for plant in plants)
     return plants[0].faults[0], sick, well
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "rhythm"])
 @pytest.mark.parametrize("channel", CHANNELS)
-def test_a_fault_of_values_changes_its_channel_in_its_time_and_nothing_else(kind: str, channel: str) -> None:
+def test_a_fault_of_values_changes_its_channel_in_its_time_and_nothing_else(
+    kind: str, channel: str
+) -> None:
     fault, sick, well = pair(kind, channel)
     c = CHANNELS.index(channel)
     # Random numbers are drawn anew after a fault of noise, so compare up to its end.
@@ -196,7 +210,11 @@ def test_frauds_are_marked_payment_by_payment() -> None:
     assert 0.005 < marks.mean() < 0.5 and not marks[batch.time_s < START_S + 5 * DAY_S].any()
     assert (marks & ~labels_of(cards.faults, batch)).sum() == 0
     for fault in cards.faults:
-        assert marks[fault.first_offset] and marks[fault.last_offset] and fault.start_s >= START_S + 5 * DAY_S
+        assert (
+            marks[fault.first_offset]
+            and marks[fault.last_offset]
+            and fault.start_s >= START_S + 5 * DAY_S
+        )
 
 
 def test_a_stolen_card_is_a_burst_and_an_odd_hour_is_far_from_the_habit() -> None:
@@ -223,7 +241,11 @@ def test_an_unknown_world_is_refused() -> None:
 def test_a_world_at_its_pace_takes_its_time() -> None:
     now = [0.0]
     source = SyntheticSource(
-        "plant", events=200, pace=60.0, clock=lambda: now[0], wait=lambda s: now.__setitem__(0, now[0] + s)
+        "plant",
+        events=200,
+        pace=60.0,
+        clock=lambda: now[0],
+        wait=lambda s: now.__setitem__(0, now[0] + s),
     )
     times = []
     while (poll := source.poll(1.0)) is not None:

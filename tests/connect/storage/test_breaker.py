@@ -1,4 +1,6 @@
-"""The breaker: closed it lets everybody through, open it lets one ask at a time, and its success closes it."""
+"""The breaker: closed it lets everybody through, open it lets one ask at a time, and its success
+closes it.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ def test_a_success_in_between_starts_the_count_anew(clock: Time) -> None:
     assert breaker.admits() and not breaker.open
 
 
-def test_one_probe_is_let_through_after_the_wait_and_the_others_wait_for_it(opened: Breaker, clock: Time) -> None:
+def test_one_probe_is_let_through_after_the_wait_and_the_others_wait_for_it(
+    opened: Breaker, clock: Time
+) -> None:
     clock.now = 1.0
     assert [opened.admits() for _ in range(3)] == [True, False, False]
 
@@ -77,7 +81,9 @@ def test_a_probe_that_never_returns_is_followed_by_another(opened: Breaker, cloc
 
 # In parts of a second that add up exactly.
 @given(st.lists(st.integers(0, 3 * 1024).map(lambda n: n / 1024), max_size=60), st.integers(1, 5))
-def test_while_everything_fails_at_most_one_asks_per_wait(steps: list[float], opens_after: int) -> None:
+def test_while_everything_fails_at_most_one_asks_per_wait(
+    steps: list[float], opens_after: int
+) -> None:
     clock = Time()
     breaker = Breaker(opens_after=opens_after, wait_s=1.0, clock=clock)
     asked = []

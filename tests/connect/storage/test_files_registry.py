@@ -1,4 +1,6 @@
-"""A registry in a folder, beyond the contract: what others leave lying there, and what goes missing."""
+"""A registry in a folder, beyond the contract: what others leave lying there, and what goes
+missing.
+"""
 
 from __future__ import annotations
 
@@ -62,9 +64,13 @@ def test_a_version_that_was_renamed_is_refused(home: Path) -> None:
 
 Use = Callable[[DirectoryRegistry], object]
 USES: list[Use] = [
-    lambda r: r.aliases(), lambda r: r.moves(), lambda r: r.move({"edge": "v2"}), lambda r: r.remove("v2"),
-    lambda r: r.wait({}, 0.1), lambda r: r.path("champion"),
-]  # fmt: skip
+    lambda r: r.aliases(),
+    lambda r: r.moves(),
+    lambda r: r.move({"edge": "v2"}),
+    lambda r: r.remove("v2"),
+    lambda r: r.wait({}, 0.1),
+    lambda r: r.path("champion"),
+]
 
 
 @pytest.mark.parametrize(
@@ -72,13 +78,25 @@ USES: list[Use] = [
     [
         (None, StoreError, "is missing, so nobody knows what the aliases point at; restore it"),
         ("{", StoreError, "cannot be read"),
-        ('{"format": "streamer.registry/2"}', SchemaMismatch, "a newer streamer wrote it: upgrade this one"),
+        (
+            '{"format": "streamer.registry/2"}',
+            SchemaMismatch,
+            "a newer streamer wrote it: upgrade this one",
+        ),
         ('{"format": "other"}', SchemaMismatch, "is it a registry of streamer"),
-        ('{"format": "streamer.registry/1", "aliases": {"boss": "v1"}}', StoreError, "aliases or moves are none"),
-        ('{"format": "streamer.registry/1", "aliases": {"edge": 1}}', StoreError, "aliases or moves are none"),
+        (
+            '{"format": "streamer.registry/1", "aliases": {"boss": "v1"}}',
+            StoreError,
+            "aliases or moves are none",
+        ),
+        (
+            '{"format": "streamer.registry/1", "aliases": {"edge": 1}}',
+            StoreError,
+            "aliases or moves are none",
+        ),
         ('{"format": "streamer.registry/1", "moves": 3}', StoreError, "aliases or moves are none"),
     ],
-)  # fmt: skip
+)
 def test_an_index_that_is_missing_or_damaged_is_an_error_and_nothing_changes(
     home: Path, text: str | None, error: type[Exception], says: str
 ) -> None:
@@ -97,7 +115,9 @@ def test_the_cure_that_is_told_for_a_missing_index_works(home: Path) -> None:
     assert registry.move({"champion": "v2"})
 
 
-def test_a_damaged_version_is_made_good_by_publishing_the_same_again_and_by_no_other(home: Path) -> None:
+def test_a_damaged_version_is_made_good_by_publishing_the_same_again_and_by_no_other(
+    home: Path,
+) -> None:
     (home / "versions" / "v1" / "weights.npz").unlink()
     registry = DirectoryRegistry(home)
     with pytest.raises(StoreError, match="another model of that version is damaged"):
@@ -124,11 +144,14 @@ def test_many_processes_move_and_no_move_is_lost(home: Path) -> None:
     program = (
         "import sys; from streamer.connect.storage.files_registry import DirectoryRegistry\n"
         "r = DirectoryRegistry(sys.argv[1])\n"
-        "for i in range(10): assert r.move({'edge': ['v1', 'v2'][i % 2], 'challenger': None}, why=sys.argv[2]) or 1"
+        "for i in range(10): assert r.move({'edge': ['v1', 'v2'][i % 2], 'challenger': None}, "
+        "why=sys.argv[2]) or 1"
     )
 
     def mover(name: int) -> int:
-        return subprocess.run([sys.executable, "-c", program, str(home), str(name)], check=False).returncode
+        return subprocess.run(
+            [sys.executable, "-c", program, str(home), str(name)], check=False
+        ).returncode
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(mover, range(4))) == [0] * 4

@@ -1,4 +1,6 @@
-"""A store in a folder: nothing of a killed writer is seen, nobody else may read it, and what is wrong is said."""
+"""A store in a folder: nothing of a killed writer is seen, nobody else may read it, and what is
+wrong is said.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,17 @@ from streamer.connect.storage.files_store import UNFINISHED, FileStore
 from streamer.errors import StoreError
 
 WRITER = (
-    "import sys; from streamer.connect.storage.files_store import FileStore; FileStore(sys.argv[1]).put('a/b', b'new')"
+    "import sys; from streamer.connect.storage.files_store import FileStore; "
+    "FileStore(sys.argv[1]).put('a/b', b'new')"
 )
 
 
 def killed_while_writing(folder: Path) -> int:
     """The exit code of a writer that is killed between its write and its rename."""
     env = os.environ | {"STREAMER_FAILPOINT": "during_snapshot_put"}
-    return subprocess.run([sys.executable, "-c", WRITER, str(folder)], env=env, check=False).returncode
+    return subprocess.run(
+        [sys.executable, "-c", WRITER, str(folder)], env=env, check=False
+    ).returncode
 
 
 def unfinished(folder: Path) -> list[Path]:
@@ -74,7 +79,9 @@ def test_a_failed_write_leaves_nothing_and_keeps_the_old_one(tmp_path: Path) -> 
 def test_a_folder_that_may_not_be_written_says_what_to_do(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
-        with pytest.raises(StoreError, match=r"let the service's user write there, or set store.path"):
+        with pytest.raises(
+            StoreError, match=r"let the service's user write there, or set store.path"
+        ):
             FileStore(tmp_path).put("a", b"x")
     finally:
         tmp_path.chmod(0o700)

@@ -26,21 +26,29 @@ JUDGED = st.integers(0, 10**7)
 
 
 def line(gap_s: float, judged: int, budget: float, entities: int) -> float:
-    return float(alarm_line(f32(gap_s), np.array([judged]), budget_per_day=budget, entities=entities)[0])
+    return float(
+        alarm_line(f32(gap_s), np.array([judged]), budget_per_day=budget, entities=entities)[0]
+    )
 
 
 @given(GAPS, JUDGED, BUDGETS, st.integers(1, 10**6))
-def test_a_smaller_budget_never_lowers_the_line(gap_s: float, judged: int, budget: float, entities: int) -> None:
+def test_a_smaller_budget_never_lowers_the_line(
+    gap_s: float, judged: int, budget: float, entities: int
+) -> None:
     assert line(gap_s, judged, budget, entities) <= line(gap_s, judged, budget / 2, entities)
 
 
 @given(GAPS, JUDGED, BUDGETS, st.integers(1, 10**6))
-def test_more_entities_never_lower_the_line_of_one(gap_s: float, judged: int, budget: float, entities: int) -> None:
+def test_more_entities_never_lower_the_line_of_one(
+    gap_s: float, judged: int, budget: float, entities: int
+) -> None:
     assert line(gap_s, judged, budget, entities) <= line(gap_s, judged, budget, 2 * entities)
 
 
 @given(GAPS, JUDGED, BUDGETS, st.integers(1, 10**6))
-def test_faster_entities_never_have_a_lower_line(gap_s: float, judged: int, budget: float, entities: int) -> None:
+def test_faster_entities_never_have_a_lower_line(
+    gap_s: float, judged: int, budget: float, entities: int
+) -> None:
     assert line(2 * gap_s, judged, budget, entities) <= line(gap_s, judged, budget, entities)
 
 
@@ -54,12 +62,16 @@ def test_the_line_of_an_entity_comes_down_with_its_age_from_twice_to_once(
 
 
 @given(GAPS, JUDGED, BUDGETS, st.integers(1, 10**6))
-def test_a_generous_budget_is_no_quota(gap_s: float, judged: int, budget: float, entities: int) -> None:
+def test_a_generous_budget_is_no_quota(
+    gap_s: float, judged: int, budget: float, entities: int
+) -> None:
     assert MIN_EVIDENCE <= line(gap_s, judged, budget, entities) < 50
 
 
 @given(st.lists(st.floats(0, 100, width=32), min_size=1, max_size=9), st.data())
-def test_the_kth_largest_reaches_a_level_exactly_where_k_do(row: list[float], data: st.DataObject) -> None:
+def test_the_kth_largest_reaches_a_level_exactly_where_k_do(
+    row: list[float], data: st.DataObject
+) -> None:
     k = data.draw(st.integers(1, len(row)))
     level = data.draw(st.sampled_from(row))
     assert (kth_largest(f32(*row)[None], k)[0] >= level) == (sum(x >= level for x in row) >= k)
@@ -75,21 +87,28 @@ def off(value: float, expected: float, **chosen: object) -> bool:
     return bool(deviates(f32(value)[None], f32(expected)[None], of_stream)[0])
 
 
-@pytest.mark.parametrize(("direction", "above", "below"), [
-    ("both", True, True), ("above", True, False), ("below", False, True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("direction", "above", "below"),
+    [("both", True, True), ("above", True, False), ("below", False, True)],
+)
 def test_only_the_operators_direction_counts(direction: str, above: bool, below: bool) -> None:
     assert off(3, 1, direction=direction, min_deviation=1.0) is above
     assert off(-3, -1, direction=direction, min_deviation=1.0) is below
 
 
-@pytest.mark.parametrize(("value", "passes"), [(10.4, False), (10.5, True), (9.4, True), (9.8, False)])
+@pytest.mark.parametrize(
+    ("value", "passes"), [(10.4, False), (10.5, True), (9.4, True), (9.8, False)]
+)
 def test_a_deviation_must_reach_the_absolute_floor(value: float, passes: bool) -> None:
     assert off(value, 10, min_deviation=0.5) is passes
 
 
-@pytest.mark.parametrize(("value", "expected", "passes"), [(109, 100, False), (110, 100, True), (-90, -100, True)])
-def test_a_deviation_must_reach_the_fraction_of_the_expected(value: float, expected: float, passes: bool) -> None:
+@pytest.mark.parametrize(
+    ("value", "expected", "passes"), [(109, 100, False), (110, 100, True), (-90, -100, True)]
+)
+def test_a_deviation_must_reach_the_fraction_of_the_expected(
+    value: float, expected: float, passes: bool
+) -> None:
     assert off(value, expected, min_relative=0.1) is passes
 
 
@@ -108,7 +127,9 @@ def test_one_channel_beyond_the_floor_is_enough_but_only_a_watched_one() -> None
 
 
 class World:
-    """A decider of one old entity with an event a minute and a generous budget: the line is MIN_EVIDENCE."""
+    """A decider of one old entity with an event a minute and a generous budget: the line is
+    MIN_EVIDENCE.
+    """
 
     def __init__(self, **chosen: object) -> None:
         of_stream = {"max_entities": 2, "budget_per_day": 1e5} | chosen
@@ -148,7 +169,14 @@ def test_after_the_refractory_an_equal_level_fires_again() -> None:
 
 
 def test_k_of_n_fires_at_the_kth_event_of_a_lasting_fault() -> None:
-    assert (World(k_of=3, n_of=5).feed(0, 2, 2, 2, 2, 2) >= 1).tolist() == [False, False, False, True, False, False]
+    assert (World(k_of=3, n_of=5).feed(0, 2, 2, 2, 2, 2) >= 1).tolist() == [
+        False,
+        False,
+        False,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_k_of_n_needs_k_among_the_last_n() -> None:
@@ -163,7 +191,9 @@ def test_within_the_floors_only_the_rhythm_may_raise_an_alarm() -> None:
 
 
 @given(st.lists(st.floats(0, 6), min_size=1, max_size=200))
-def test_alarms_in_a_day_stay_within_the_budget_but_for_the_first_dozen(levels: list[float]) -> None:
+def test_alarms_in_a_day_stay_within_the_budget_but_for_the_first_dozen(
+    levels: list[float],
+) -> None:
     world = World(budget_per_day=0.001, refractory_events=1, refractory_factor=0.0)
     world.decider._pace = np.float32(0)
     assert (world.feed(*levels) >= 1).sum() <= np.log(6) / INCIDENT_PENALTY + 1

@@ -12,10 +12,23 @@ from streamer.detect.alerts import describe
 from streamer.event import ChannelPart, RhythmPart
 
 
-def channel(observed: float | None, low: float | None = 4.8, high: float | None = 5.5, *, share: float = 1.0,
-            name: str = "rms", unit: str | None = "mm/s") -> ChannelPart:  # fmt: skip
+def channel(
+    observed: float | None,
+    low: float | None = 4.8,
+    high: float | None = 5.5,
+    *,
+    share: float = 1.0,
+    name: str = "rms",
+    unit: str | None = "mm/s",
+) -> ChannelPart:
     return ChannelPart(
-        name, observed, None if low is None or high is None else (low + high) / 2, low, high, unit, share
+        name,
+        observed,
+        None if low is None or high is None else (low + high) / 2,
+        low,
+        high,
+        unit,
+        share,
     )
 
 
@@ -25,12 +38,18 @@ def rhythm(gap_s: float, share: float = 0.0) -> RhythmPart:
 
 def test_a_value_outside_its_band_is_told_against_the_band() -> None:
     told = describe.sentence("pump-17", [channel(7.9, share=0.81)], rhythm(60, 0.19), 2.41)
-    assert told == "pump-17 rms is 7.9 mm/s, expected 4.8 to 5.5 (score 2.41, alarm at 1.0); 81 % value, 19 % rhythm"
+    assert (
+        told
+        == "pump-17 rms is 7.9 mm/s, expected 4.8 to 5.5 (score 2.41, alarm at 1.0); 81 % value, "
+        "19 % rhythm"
+    )
 
 
 @pytest.mark.parametrize("observed", [7.9, 1.2])
 def test_above_and_below_read_alike(observed: float) -> None:
-    assert f"rms is {observed} mm/s, expected 4.8 to 5.5" in describe.sentence("p", [channel(observed)], None, 1.0)
+    assert f"rms is {observed} mm/s, expected 4.8 to 5.5" in describe.sentence(
+        "p", [channel(observed)], None, 1.0
+    )
 
 
 def test_a_value_inside_its_band_is_not_called_unexpected() -> None:
@@ -44,19 +63,26 @@ def test_a_missing_value_is_said_to_be_missing() -> None:
 
 
 def test_a_value_without_a_band_is_told_alone() -> None:
-    assert describe.sentence("p", [channel(3.0, None, None, unit=None)], None, 1.5).startswith("p rms is 3 (score 1.50")
+    assert describe.sentence("p", [channel(3.0, None, None, unit=None)], None, 1.5).startswith(
+        "p rms is 3 (score 1.50"
+    )
 
 
 def test_the_channel_with_the_largest_share_leads() -> None:
-    told = describe.sentence("p", [channel(1, share=0.2), channel(9, share=0.7, name="temp")], rhythm(60, 0.1), 1.5)
+    told = describe.sentence(
+        "p", [channel(1, share=0.2), channel(9, share=0.7, name="temp")], rhythm(60, 0.1), 1.5
+    )
     assert told.startswith("p temp is 9")
 
 
-@pytest.mark.parametrize(("gap_s", "said"), [
-    (0.5, "p is early: 0.5 s after the event before, expected 30 s to 2 min"),
-    (600.0, "p is late: 10 min after the event before, expected 30 s to 2 min"),
-    (61.0, "p keeps an unusual rhythm: events 61 s apart, typically 60 s"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("gap_s", "said"),
+    [
+        (0.5, "p is early: 0.5 s after the event before, expected 30 s to 2 min"),
+        (600.0, "p is late: 10 min after the event before, expected 30 s to 2 min"),
+        (61.0, "p keeps an unusual rhythm: events 61 s apart, typically 60 s"),
+    ],
+)
 def test_a_rhythm_is_early_late_or_unusual(gap_s: float, said: str) -> None:
     told = describe.sentence("p", [channel(5.0, share=0.3)], rhythm(gap_s, 0.7), 1.5)
     assert told.startswith(said)
@@ -64,18 +90,36 @@ def test_a_rhythm_is_early_late_or_unusual(gap_s: float, said: str) -> None:
 
 
 def test_a_share_too_small_for_a_word_is_left_out() -> None:
-    assert describe.sentence("p", [channel(9.0, share=0.99)], rhythm(60, 0.01), 1.0).endswith("alarm at 1.0)")
+    assert describe.sentence("p", [channel(9.0, share=0.99)], rhythm(60, 0.01), 1.0).endswith(
+        "alarm at 1.0)"
+    )
 
 
 def test_an_entity_without_channels_still_gets_a_sentence() -> None:
     assert describe.sentence("p", [], None, 1.0) == "p behaves unusually (score 1.00, alarm at 1.0)"
 
 
-@pytest.mark.parametrize(("value", "said"), [
-    (None, "missing"), (0.0, "0"), (-0.0, "0"), (7.9, "7.9"), (1234.56, "1235"), (98765.4, "98765"), (1e7, "1e+07"),
-    (1e-3, "0.001"), (1e-5, "1e-05"), (-3.14159, "-3.142"), (1e24, "1e+24"), (-1e-30, "-1e-30"), (9_999_999, "9999999"),
-])  # fmt: skip
-def test_numbers_have_four_digits_and_no_exponent_where_that_stays_short(value: float | None, said: str) -> None:
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (None, "missing"),
+        (0.0, "0"),
+        (-0.0, "0"),
+        (7.9, "7.9"),
+        (1234.56, "1235"),
+        (98765.4, "98765"),
+        (1e7, "1e+07"),
+        (1e-3, "0.001"),
+        (1e-5, "1e-05"),
+        (-3.14159, "-3.142"),
+        (1e24, "1e+24"),
+        (-1e-30, "-1e-30"),
+        (9_999_999, "9999999"),
+    ],
+)
+def test_numbers_have_four_digits_and_no_exponent_where_that_stays_short(
+    value: float | None, said: str
+) -> None:
     assert describe.number(value) == said
 
 
@@ -86,10 +130,22 @@ def test_every_number_reads_back_to_three_digits_and_is_short(value: float) -> N
     assert len(told) <= 10
 
 
-@pytest.mark.parametrize(("seconds", "said"), [
-    (0.0, "0 s"), (0.0042, "0.0042 s"), (0.8, "0.8 s"), (45, "45 s"), (119, "119 s"), (120, "2 min"), (720, "12 min"),
-    (7200, "2 h"), (12_600, "3.5 h"), (172_800, "2 d"), (86_400 * 365, "365 d"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.0, "0 s"),
+        (0.0042, "0.0042 s"),
+        (0.8, "0.8 s"),
+        (45, "45 s"),
+        (119, "119 s"),
+        (120, "2 min"),
+        (720, "12 min"),
+        (7200, "2 h"),
+        (12_600, "3.5 h"),
+        (172_800, "2 d"),
+        (86_400 * 365, "365 d"),
+    ],
+)
 def test_durations_are_told_as_people_say_them(seconds: float, said: str) -> None:
     assert describe.duration(seconds) == said
 
@@ -97,7 +153,9 @@ def test_durations_are_told_as_people_say_them(seconds: float, said: str) -> Non
 @given(st.floats(0, 1e10))
 def test_a_duration_is_short_and_names_a_unit(seconds: float) -> None:
     amount, unit = describe.duration(seconds).split()
-    assert float(amount) * {"s": 1, "min": 60, "h": 3600, "d": 86_400}[unit] == pytest.approx(seconds, rel=6e-3)
+    assert float(amount) * {"s": 1, "min": 60, "h": 3600, "d": 86_400}[unit] == pytest.approx(
+        seconds, rel=6e-3
+    )
 
 
 @given(st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 30)))

@@ -23,7 +23,9 @@ QUIET, EVENTS = 400, 600
 
 
 class Plant:
-    """Two entities whose values are noise around 0, except that pump's are `level` off when told so."""
+    """Two entities whose values are noise around 0, except that pump's are `level` off when told
+    so.
+    """
 
     def __init__(self, seed: int = 0, settings: DetectSettings = SETTINGS) -> None:
         self.detector = Detector(settings, baseline_scorer(ModelSpec()), ModelSpec())
@@ -36,7 +38,9 @@ class Plant:
         self._at += 2 * events
         entity = (number % 2).astype(np.int32)[:, None]
         time_s = 1e9 + number.astype(np.float64)
-        batch = EventBatch("stream", "t", 0, ("pump", "valve"), entity, time_s, values.astype(np.float32), number)
+        batch = EventBatch(
+            "stream", "t", 0, ("pump", "valve"), entity, time_s, values.astype(np.float32), number
+        )
         return self.detector.process(batch).alerts
 
     def fault(self) -> Alert:
@@ -66,7 +70,9 @@ def plant(seed: int = 0) -> Plant:
 
 
 @pytest.mark.parametrize("kind", [LabelKind.EXPECTED, LabelKind.FALSE_ALARM, LabelKind.NEW_NORMAL])
-def test_an_incident_that_is_none_ends_at_once_under_its_own_id_and_says_why(plant: Plant, kind: LabelKind) -> None:
+def test_an_incident_that_is_none_ends_at_once_under_its_own_id_and_says_why(
+    plant: Plant, kind: LabelKind
+) -> None:
     opened = plant.fault()
     (ended,) = plant.hear(kind, opened)
     assert (ended.alert_id, ended.event, ended.status) == (opened.alert_id, "resolved", "resolved")
@@ -99,7 +105,9 @@ def test_what_was_called_a_false_alarm_often_enough_does_not_fire_again() -> Non
     told, untold = Plant(), Plant()
     for world in (told, untold):
         world.run(QUIET)
-    told.detector.apply_labels([replace(SAID, kind=LabelKind.FALSE_ALARM, number=n) for n in range(1, 6)])
+    told.detector.apply_labels(
+        [replace(SAID, kind=LabelKind.FALSE_ALARM, number=n) for n in range(1, 6)]
+    )
     sizes = [level for level in (4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 12.0) if _fires(untold, level)]
     assert sizes, "no fault of these sizes fires"
     assert not _fires(told, sizes[0])
@@ -122,27 +130,39 @@ def test_a_confirmed_fault_takes_a_false_alarm_back_but_never_lowers_the_line(pl
     assert plant.line() == 0
 
 
-@pytest.mark.parametrize(("kinds", "steps"), [
-    (["false_alarm", "unsure"], 1), (["false_alarm", "false_alarm", "unsure"], 1), (["unsure"], 1),
-    (["false_alarm", "unsure", "unsure"], 1), (["false_alarm", "confirmed", "unsure"], 1),
-    (["false_alarm", "unsure", "false_alarm"], 2), (["confirmed", "false_alarm", "unsure"], 0),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kinds", "steps"),
+    [
+        (["false_alarm", "unsure"], 1),
+        (["false_alarm", "false_alarm", "unsure"], 1),
+        (["unsure"], 1),
+        (["false_alarm", "unsure", "unsure"], 1),
+        (["false_alarm", "confirmed", "unsure"], 1),
+        (["false_alarm", "unsure", "false_alarm"], 2),
+        (["confirmed", "false_alarm", "unsure"], 0),
+    ],
+)
 @pytest.mark.parametrize("at_once", [True, False])
 def test_who_is_unsure_takes_back_the_false_alarms_of_the_same_incident_and_no_others(
     plant: Plant, kinds: list[str], steps: int, at_once: bool
 ) -> None:
-    """Another incident was called a false alarm before: one step, that only a confirmed fault takes back."""
+    """Another incident was called a false alarm before: one step, that only a confirmed fault takes
+    back.
+    """
     opened = plant.fault()
     said = [replace(SAID, kind=LabelKind.FALSE_ALARM, alert_id="another")]
     said += [
-        replace(SAID, kind=LabelKind(kind), alert_id=opened.alert_id, number=2 + n) for n, kind in enumerate(kinds)
+        replace(SAID, kind=LabelKind(kind), alert_id=opened.alert_id, number=2 + n)
+        for n, kind in enumerate(kinds)
     ]
     for known in [said] if at_once else [said[: n + 1] for n in range(len(said))]:
         plant.detector.apply_labels(known)
     assert plant.line() == pytest.approx(steps * STRICTER)
 
 
-def test_what_a_label_changed_is_told_as_it_was_and_at_the_highest_line_it_is_nothing(plant: Plant) -> None:
+def test_what_a_label_changed_is_told_as_it_was_and_at_the_highest_line_it_is_nothing(
+    plant: Plant,
+) -> None:
     opened = plant.fault()
     effects: list[Effect] = []
     for number in range(1, 8):
@@ -189,7 +209,9 @@ def test_a_label_of_an_entity_that_is_not_here_waits_until_it_is(plant: Plant) -
 
 
 def test_a_new_normal_is_quiet_soon_and_without_it_the_fault_is_not_forgotten() -> None:
-    """Eight times the noise: the errors of the old normal never come back, and only a label makes them the unit."""
+    """Eight times the noise: the errors of the old normal never come back, and only a label makes
+    them the unit.
+    """
     told, untold = Plant(), Plant()
     for world in (told, untold):
         world.run(QUIET)
@@ -206,12 +228,16 @@ def _level(world: Plant) -> float:
     number = np.arange(world._at, world._at + 120)
     values = 8.0 * np.random.default_rng(3).normal(0, 1, (120, 1)).astype(np.float32)
     entity = (number % 2).astype(np.int32)[:, None]
-    batch = EventBatch("stream", "t", 0, ("pump", "valve"), entity, 1e9 + number.astype(np.float64), values, number)
+    batch = EventBatch(
+        "stream", "t", 0, ("pump", "valve"), entity, 1e9 + number.astype(np.float64), values, number
+    )
     return float(world.detector.process(batch).scores.score[::2].mean())
 
 
 def test_an_unresolved_anomaly_never_becomes_normal_by_itself(plant: Plant) -> None:
-    """Thousands of events of a state that nobody accepted leave the unit of errors near that of the old normal."""
+    """Thousands of events of a state that nobody accepted leave the unit of errors near that of the
+    old normal.
+    """
     plant.run(QUIET)
     surprise = plant.detector.profile.evidences[0].state()["channels"]
     slot = plant.detector.slots.find("pump")

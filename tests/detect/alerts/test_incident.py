@@ -27,7 +27,9 @@ class World:
         self.turn = 0
 
     def feed(self, *levels: float, fires: bool = True) -> list[Change | None]:
-        """Changes by event. A level of at least 1 is an alarm, unless the refractory (`fires`) holds it back."""
+        """Changes by event. A level of at least 1 is an alarm, unless the refractory (`fires`)
+        holds it back.
+        """
         return [self._event(level, level if fires and level >= 1 else 0.0) for level in levels]
 
     def _event(self, scaled: float, alarm: float) -> Change | None:
@@ -51,7 +53,12 @@ def test_an_incident_remembers_where_and_when_it_opened() -> None:
 
 def test_only_a_materially_worse_alarm_is_told_again() -> None:
     world = World(critical=100.0)
-    assert world.feed(1.0, WORSE * 0.99, WORSE * 1.01, WORSE * 1.02) == [OPENED, None, UPDATED, None]
+    assert world.feed(1.0, WORSE * 0.99, WORSE * 1.01, WORSE * 1.02) == [
+        OPENED,
+        None,
+        UPDATED,
+        None,
+    ]
     assert world.feed(WORSE**2 * 1.03) == [UPDATED]
 
 
@@ -69,7 +76,15 @@ def test_between_the_thresholds_nothing_changes() -> None:
 
 
 def test_one_event_that_is_not_quiet_starts_the_count_again() -> None:
-    assert World().feed(1.5, 0.1, 0.1, 0.6, 0.1, 0.1, 0.1) == [OPENED, None, None, None, None, None, RESOLVED]
+    assert World().feed(1.5, 0.1, 0.1, 0.6, 0.1, 0.1, 0.1) == [
+        OPENED,
+        None,
+        None,
+        None,
+        None,
+        None,
+        RESOLVED,
+    ]
 
 
 def test_a_level_held_back_by_the_refractory_keeps_the_incident_open() -> None:
@@ -133,15 +148,21 @@ def test_a_reset_slot_has_no_incident_and_is_not_cooling() -> None:
     assert world.feed(1.5) == [OPENED]
 
 
-@pytest.mark.parametrize(("alarm", "word"), [(1.0, "warning"), (1.99, "warning"), (2.0, "critical"), (9.0, "critical")])
+@pytest.mark.parametrize(
+    ("alarm", "word"), [(1.0, "warning"), (1.99, "warning"), (2.0, "critical"), (9.0, "critical")]
+)
 def test_severity_is_by_the_critical_level(alarm: float, word: str) -> None:
     assert severity(alarm, critical=2.0) == word
 
 
 PLACES = st.tuples(
-    st.text(max_size=5), st.text(max_size=5), st.integers(0, 99), st.integers(0, 2**60), st.integers(0, 3),
+    st.text(max_size=5),
+    st.text(max_size=5),
+    st.integers(0, 99),
+    st.integers(0, 2**60),
+    st.integers(0, 3),
     st.sampled_from(["score", "storm", "silence"]),
-)  # fmt: skip
+)
 
 
 @given(PLACES, PLACES)

@@ -1,4 +1,6 @@
-"""Silence is an anomaly too: told once, with what was credible, and resolved when the entity is heard again."""
+"""Silence is an anomaly too: told once, with what was credible, and resolved when the entity is
+heard again.
+"""
 
 from __future__ import annotations
 
@@ -148,4 +150,6 @@ def test_listening_changes_no_score() -> None:
     heard.tick(START_S + LAST_S + 5.0)
     second = run(heard, rows[60:], first_offset=60)
     expected = run(plain, rows).scores.score
-    np.testing.assert_allclose(np.concatenate([first.scores.score, second.scores.score]), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        np.concatenate([first.scores.score, second.scores.score]), expected, atol=1e-5
+    )

@@ -69,15 +69,20 @@ def test_two_storms_have_two_ids() -> None:
 
 
 def everyone_fails(at_s: float) -> list[Row]:
-    """Eight quiet entities that all jump within eight seconds; the first to jump has the longest past."""
+    """Eight quiet entities that all jump within eight seconds; the first to jump has the longest
+    past.
+    """
     parts = [
-        quiet(name, 360 - 7 * i, start_s=70.0 * i - 600, seed=i) + fault(name, at_s + i) for i, name in enumerate(NAMES)
+        quiet(name, 360 - 7 * i, start_s=70.0 * i - 600, seed=i) + fault(name, at_s + i)
+        for i, name in enumerate(NAMES)
     ]
     return in_order(*parts)
 
 
 def calm_after(at_s: float) -> list[Row]:
-    return in_order(*(quiet(name, 150, start_s=at_s + 10 + i / 10, seed=i) for i, name in enumerate(NAMES)))
+    return in_order(
+        *(quiet(name, 150, start_s=at_s + 10 + i / 10, seed=i) for i, name in enumerate(NAMES))
+    )
 
 
 def test_the_first_alerts_of_a_storm_are_sent_and_the_others_summed_up() -> None:
@@ -110,7 +115,9 @@ def test_a_storm_lives_through_a_restart() -> None:
     now_s = START_S + 3200 + 7200
     expected = run(whole, rows).alerts + whole.tick(now_s)
     found = first + run(after, rows[-3:], first_offset=len(rows) - 3).alerts + after.tick(now_s)
-    assert [(a.alert_id, a.event, a.summary) for a in found] == [(a.alert_id, a.event, a.summary) for a in expected]
+    assert [(a.alert_id, a.event, a.summary) for a in found] == [
+        (a.alert_id, a.event, a.summary) for a in expected
+    ]
     assert expected[-1].summary == "alert storm is over: 5 more alerts were held back"
 
 

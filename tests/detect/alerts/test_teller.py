@@ -40,7 +40,9 @@ class World:
 
     def changed(self, row: int, change: Change = Change.OPENED, slot: int | None = None) -> None:
         where = row if slot is None else slot
-        self.teller.changed(row, where, change, float(self.time_s[row]), self.writer(f"{change.value} {row}"))
+        self.teller.changed(
+            row, where, change, float(self.time_s[row]), self.writer(f"{change.value} {row}")
+        )
 
     def tell(self) -> list[str]:
         entity, values = np.zeros((ROWS, 1), np.int32), np.zeros((ROWS, 1), np.float32)
@@ -49,7 +51,9 @@ class World:
 
 
 @given(st.permutations(range(8)), st.integers(0, 8))
-def test_whatever_the_order_of_discovery_the_first_in_the_log_are_told(order: list[int], cap: int) -> None:
+def test_whatever_the_order_of_discovery_the_first_in_the_log_are_told(
+    order: list[int], cap: int
+) -> None:
     world = World(cap)
     for row in order:
         world.changed(row)

@@ -1,4 +1,6 @@
-"""The contract of every evidence: bounded, additive, forgetful on demand, one entity never another's business."""
+"""The contract of every evidence: bounded, additive, forgetful on demand, one entity never
+another's business.
+"""
 
 from __future__ import annotations
 
@@ -113,7 +115,9 @@ def test_judging_changes_no_state_of_entities_that_were_not_there(name: str) -> 
     evidence = make(name)
     before = {key: array[[1, 3]].copy() for key, array in evidence.state().items()}
     fold(evidence, awkward(5), np.array([0, 2, 4]))
-    assert all(np.array_equal(array[[1, 3]], before[key]) for key, array in evidence.state().items())
+    assert all(
+        np.array_equal(array[[1, 3]], before[key]) for key, array in evidence.state().items()
+    )
 
 
 @EVERY
@@ -127,7 +131,9 @@ def test_what_was_observed_is_not_written_to(name: str) -> None:
 @EVERY
 def test_no_events_are_no_work(name: str) -> None:
     empty = np.zeros((0, CHANNELS), np.float32)
-    e, split = make(name).fold(observation(np.zeros(0, np.int64), 0, empty, log_gap=np.zeros(0, np.float32)))
+    e, split = make(name).fold(
+        observation(np.zeros(0, np.int64), 0, empty, log_gap=np.zeros(0, np.float32))
+    )
     assert e.shape == (0,)
     assert split.shape == (0, CHANNELS + 1)
 
@@ -161,18 +167,31 @@ def test_an_affine_copy_of_a_stream_is_judged_alike(name: str, a: float) -> None
     plain, copy = make(name), make(name)
     for t, (value, expected) in enumerate(zip(values, forecast, strict=True)):
         one, _ = plain.fold(observation(slots, t, value, expected, log_gap=gaps[t]))
-        other, _ = copy.fold(observation(slots, t, a * value, a * expected, step=abs(a), log_gap=gaps[t]))
+        other, _ = copy.fold(
+            observation(slots, t, a * value, a * expected, step=abs(a), log_gap=gaps[t])
+        )
         np.testing.assert_allclose(other, one, rtol=1e-3, atol=2e-3, err_msg=f"event {t}")
 
 
 @pytest.mark.parametrize("name", ["surprise", "novelty"])
-@pytest.mark.parametrize(("direction", "above", "below"), [("above", True, False), ("below", False, True)])
-def test_a_one_sided_stream_cares_for_one_side(name: str, direction: str, above: bool, below: bool) -> None:
+@pytest.mark.parametrize(
+    ("direction", "above", "below"), [("above", True, False), ("below", False, True)]
+)
+def test_a_one_sided_stream_cares_for_one_side(
+    name: str, direction: str, above: bool, below: bool
+) -> None:
     found = []
     for jump in (40, -40):
         values, forecast, gaps = noise(10, 400, 1, CHANNELS)
         values[-1] += jump
-        found.append(bool(fold(make(name, direction=direction), (values, forecast, gaps), np.array([0]))[0][-1, 0] > 2))
+        found.append(
+            bool(
+                fold(make(name, direction=direction), (values, forecast, gaps), np.array([0]))[0][
+                    -1, 0
+                ]
+                > 2
+            )
+        )
     assert found == [above, below]
 
 
@@ -202,14 +221,22 @@ def test_an_event_without_values_is_not_strange_and_teaches_nothing_strange(name
 def test_a_lean_profile_is_smaller() -> None:
     of_stream = DetectSettings(channels=("a",), max_entities=100)
     full = of_profile(of_stream, {}, rhythm=True)
-    lean = of_profile(DetectSettings(channels=("a",), max_entities=100, profile="lean"), {}, rhythm=True)
+    lean = of_profile(
+        DetectSettings(channels=("a",), max_entities=100, profile="lean"), {}, rhythm=True
+    )
     assert [e.name for e in lean] == ["surprise", "rhythm"]
     assert [e.name for e in full] == NAMES
-    assert [e.name for e in of_profile(of_stream, {}, rhythm=False)] == ["surprise", "stuck", "novelty"]
+    assert [e.name for e in of_profile(of_stream, {}, rhythm=False)] == [
+        "surprise",
+        "stuck",
+        "novelty",
+    ]
 
 
 @given(st.lists(st.floats(0, 30), min_size=1, max_size=6))
-def test_the_total_is_at_least_the_largest_evidence_and_shares_add_up(evidence: list[float]) -> None:
+def test_the_total_is_at_least_the_largest_evidence_and_shares_add_up(
+    evidence: list[float],
+) -> None:
     whole, share = total(np.array(evidence, np.float32)[:, None])
     assert max(evidence) - 1e-5 <= whole[0] <= max(evidence) + np.log10(len(evidence)) + 1e-5
     assert (share >= 0).all()
@@ -221,4 +248,6 @@ def test_pooled_channels_are_never_louder_than_the_loudest(evidence: list[float]
     whole, split = pool(np.array(evidence, np.float32)[None, :])
     assert -1e-6 <= whole[0] <= max(evidence) + 1e-5
     assert split.sum() == pytest.approx(1)
-    assert int(split[0].argmax()) in [i for i, e in enumerate(evidence) if e >= max(evidence) - 1e-5]
+    assert int(split[0].argmax()) in [
+        i for i, e in enumerate(evidence) if e >= max(evidence) - 1e-5
+    ]

@@ -23,10 +23,16 @@ def judge(novelty: Novelty, values: Sequence[float] | np.ndarray, start: int = 0
     """Evidence (T,) of one channel's values, event by event."""
     one = np.zeros(1, np.int64)
     rows = (f32(value)[None] for value in values)
-    return np.array([novelty.fold(observation(one, start + t, row))[0][0] for t, row in enumerate(rows)])
+    return np.array(
+        [novelty.fold(observation(one, start + t, row))[0][0] for t, row in enumerate(rows)]
+    )
 
 
-@given(st.lists(st.tuples(st.lists(st.booleans(), min_size=5, max_size=5), st.integers(0, 4)), max_size=6))
+@given(
+    st.lists(
+        st.tuples(st.lists(st.booleans(), min_size=5, max_size=5), st.integers(0, 4)), max_size=6
+    )
+)
 def test_the_nearest_marks_on_either_side_are_those_that_a_look_through_every_row_finds(
     rows: list[tuple[list[bool], int]],
 ) -> None:
@@ -51,8 +57,13 @@ def test_the_first_other_value_after_a_long_constant_is_novel(constant: float) -
 
 
 @settings(max_examples=8)
-@given(st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=12, unique=True), st.integers(0, 2**31))
-def test_a_value_that_was_seen_is_no_alarm_when_it_comes_again(levels: list[float], seed: int) -> None:
+@given(
+    st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=12, unique=True),
+    st.integers(0, 2**31),
+)
+def test_a_value_that_was_seen_is_no_alarm_when_it_comes_again(
+    levels: list[float], seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     values = rng.choice(np.array(levels, np.float32), 700)
     values[: len(levels)] = values[FIRST_FIT : FIRST_FIT + len(levels)] = levels
@@ -96,7 +107,8 @@ def test_a_value_is_forgotten_after_so_many_events() -> None:
         novelty = make()
         judge(novelty, np.tile([0.0, 0.5, 1.0], 100))
         judge(novelty, [6.0], 300)
-        # Judged events are numbered: the entity's next one may come as number 301 + events without folding all of them.
+        # Judged events are numbered: the entity's next one may come as number 301 + events without
+        # folding all of them.
         judge(novelty, [0.0, 0.5, 1.0], 300 + events - 3)
         again.append(judge(novelty, [6.0], 300 + events)[0])
     assert again[0] == 0
@@ -112,9 +124,10 @@ def test_the_axis_is_laid_anew_at_every_doubling_and_keeps_what_it_knew() -> Non
     assert e.max() < MIN_EVIDENCE
 
 
-@pytest.mark.parametrize(("direction", "high", "low", "between"), [
-    ("both", True, True, True), ("above", True, False, False), ("below", False, True, False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("direction", "high", "low", "between"),
+    [("both", True, True, True), ("above", True, False, False), ("below", False, True, False)],
+)
 def test_a_one_sided_stream_cares_for_values_beyond_all_known_ones(
     direction: str, high: bool, low: bool, between: bool
 ) -> None:
@@ -135,12 +148,20 @@ def test_the_unit_of_a_channel_does_not_matter(seed: int, a: float) -> None:
 
 
 @settings(max_examples=6)
-@given(st.integers(0, 2**31), st.sampled_from([1e-9, 1e-3, -2.0, 1e9]), st.sampled_from([0.0, -3.0, 1000.0]))
+@given(
+    st.integers(0, 2**31),
+    st.sampled_from([1e-9, 1e-3, -2.0, 1e9]),
+    st.sampled_from([0.0, -3.0, 1000.0]),
+)
 @example(seed=294, a=1e-9, b=1000.0)
 @example(seed=191, a=-2.0, b=1000.0)
-def test_unit_and_zero_of_a_channel_do_not_matter_but_for_rounding(seed: int, a: float, b: float) -> None:
-    """Rounding may move one value in thousands over the edge of its bin. Beside a single visited bin far out, where
-    bins are wide (3 % of the distance from the centre), it is then new, or known, where it was not."""
+def test_unit_and_zero_of_a_channel_do_not_matter_but_for_rounding(
+    seed: int, a: float, b: float
+) -> None:
+    """Rounding may move one value in thousands over the edge of its bin. Beside a single visited
+    bin far out, where bins are wide (3 % of the distance from the centre), it is then new, or
+    known, where it was not.
+    """
     values = shifted_at_the_end(seed)
     apart = np.abs(judge(make(), values) - judge(make(), a * (values + b))) > 0.25 * MIN_EVIDENCE
     assert apart.sum() <= 2

@@ -32,7 +32,9 @@ def folded(profile: Profile, seed: int, events: int = 150) -> list[Judgement]:
 def test_parts_are_not_negative_and_add_up_to_the_level(seed: int) -> None:
     for judgement in folded(make(), seed):
         assert (judgement.parts >= 0).all()
-        np.testing.assert_allclose(judgement.parts.sum(axis=1), judgement.level, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            judgement.parts.sum(axis=1), judgement.level, rtol=1e-5, atol=1e-6
+        )
 
 
 def test_the_level_is_at_least_the_strongest_evidence_and_little_more() -> None:

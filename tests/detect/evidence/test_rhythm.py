@@ -51,7 +51,9 @@ def test_ordinary_gaps_are_rarely_strange() -> None:
 
 
 def test_an_entity_with_a_wider_rhythm_than_the_density_is_given_its_own_tail() -> None:
-    """The density says one gap in a million; the entity shows it all the time, so it is not strange for this entity."""
+    """The density says one gap in a million; the entity shows it all the time, so it is not strange
+    for this entity.
+    """
     rng = np.random.default_rng(1)
     rhythm = Rhythm(1, 1, {})
     judge(rhythm, rng.logistic(0, 4, 3000))

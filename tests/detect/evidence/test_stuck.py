@@ -50,7 +50,9 @@ def test_a_sensor_that_holds_its_values_is_believed() -> None:
 
 
 def test_a_coarse_sensor_is_believed_for_longer_than_a_fine_one() -> None:
-    coarse, fine = (judge(trained(np.round(lively(600), digits)), np.full(4, 0.0), 600)[-1] for digits in (0, 4))
+    coarse, fine = (
+        judge(trained(np.round(lively(600), digits)), np.full(4, 0.0), 600)[-1] for digits in (0, 4)
+    )
     assert coarse < 0.5 * fine
 
 

@@ -18,12 +18,18 @@ def make(channels: int = 1, **chosen: object) -> Surprise:
     return Surprise(1, channels, {}, DetectSettings(channels=names, max_entities=1, **chosen))  # type: ignore[arg-type]
 
 
-def judge(surprise: Surprise, errors: np.ndarray, start: int = 0, *, learn: float = 1.0, base: float = 0.0) -> F32:
+def judge(
+    surprise: Surprise, errors: np.ndarray, start: int = 0, *, learn: float = 1.0, base: float = 0.0
+) -> F32:
     """Evidence (T,) of forecast errors (T, C); values are noise-free around a base."""
     found = []
     for t, error in enumerate(np.atleast_2d(errors.T).T.astype(np.float32)):
         forecast = np.full((1, len(error)), base, np.float32)
-        found.append(surprise.fold(observation(ONE, start + t, forecast + error, forecast, learn=learn))[0][0])
+        found.append(
+            surprise.fold(observation(ONE, start + t, forecast + error, forecast, learn=learn))[0][
+                0
+            ]
+        )
     return np.array(found, np.float32)
 
 
@@ -32,7 +38,9 @@ def noise(seed: int, events: int, channels: int = 1) -> np.ndarray:
 
 
 def test_an_error_counts_in_units_of_the_channels_own_error() -> None:
-    """Twenty typical errors are strange for the precise channel, one typical error is not for the noisy one."""
+    """Twenty typical errors are strange for the precise channel, one typical error is not for the
+    noisy one.
+    """
     precise, noisy = make(), make()
     judge(precise, 0.05 * noise(0, 500))
     judge(noisy, noise(0, 500))

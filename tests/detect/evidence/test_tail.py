@@ -1,4 +1,6 @@
-"""The streaming tail: it learns where the largest 5 % begin and how they fall off, whatever the distribution."""
+"""The streaming tail: it learns where the largest 5 % begin and how they fall off, whatever the
+distribution.
+"""
 
 from __future__ import annotations
 
@@ -31,11 +33,17 @@ def tail_of(log_q: F32, excess: F32) -> Tail:
     return Tail(log_q, excess, np.float32(square) * excess * excess)
 
 
-def learnt(name: str, *, unit: float = 1.0, start: float = 1.0, events: int = 3000) -> tuple[Tail, F32]:
-    """ROWS tails that learnt `events` each from a start that is off by exp(start), and 600,000 fresh statistics."""
+def learnt(
+    name: str, *, unit: float = 1.0, start: float = 1.0, events: int = 3000
+) -> tuple[Tail, F32]:
+    """ROWS tails that learnt `events` each from a start that is off by exp(start), and 600,000
+    fresh statistics.
+    """
     draw, q = SAMPLES[name]
     rng = np.random.default_rng(3)
-    tail = tail_of(np.full(ROWS, np.log(q * unit) + start, np.float32), np.full(ROWS, 0.35, np.float32))
+    tail = tail_of(
+        np.full(ROWS, np.log(q * unit) + start, np.float32), np.full(ROWS, 0.35, np.float32)
+    )
     sure = np.ones(ROWS, np.float32)
     for seen in range(events):
         tail = tail.learn((unit * draw(rng, ROWS)).astype(np.float32), seen * sure, sure)
@@ -64,12 +72,19 @@ def test_exceedances_are_as_rare_as_promised_or_rarer(name: str) -> None:
 
 @EACH
 def test_the_unit_of_the_statistic_does_not_matter(name: str) -> None:
-    (plain, fresh), (scaled, scaled_fresh) = learnt(name, events=300), learnt(name, unit=1e4, events=300)
-    np.testing.assert_allclose(plain.evidence(fresh), scaled.evidence(scaled_fresh), rtol=1e-2, atol=1e-2)
+    (plain, fresh), (scaled, scaled_fresh) = (
+        learnt(name, events=300),
+        learnt(name, unit=1e4, events=300),
+    )
+    np.testing.assert_allclose(
+        plain.evidence(fresh), scaled.evidence(scaled_fresh), rtol=1e-2, atol=1e-2
+    )
 
 
 @given(st.floats(-20, 20), st.floats(0.05, 3), st.floats(0, 1e30), st.floats(0, 1e30))
-def test_evidence_is_bounded_and_rises_with_the_statistic(log_q: float, excess: float, a: float, b: float) -> None:
+def test_evidence_is_bounded_and_rises_with_the_statistic(
+    log_q: float, excess: float, a: float, b: float
+) -> None:
     tail = tail_of(f32(log_q), f32(excess))
     low, high = (tail.evidence(f32(x))[0] for x in sorted((a, b)))
     assert 0 <= low <= high <= E_MAX
@@ -89,7 +104,11 @@ def test_learning_stays_finite_and_without_weight_nothing_is_learnt(
 ) -> None:
     tail = tail_of(f32(log_q), f32(excess))
     same = tail.learn(f32(stat), f32(seen), f32(0))
-    assert (same.log_q[0], same.excess[0], same.square[0]) == (tail.log_q[0], tail.excess[0], tail.square[0])
+    assert (same.log_q[0], same.excess[0], same.square[0]) == (
+        tail.log_q[0],
+        tail.excess[0],
+        tail.square[0],
+    )
     after = tail.learn(f32(stat), f32(seen), f32(1))
     assert np.isfinite(after.log_q[0])
     assert after.excess[0] >= np.float32(EXCESS_MIN)

@@ -12,15 +12,32 @@ from hypothesis import strategies as st
 from streamer import artifact
 from streamer.artifact import ModelSpec
 from streamer.detect.network import cell
-from streamer.detect.network.cell import ATTENTION_BOUND, GAP_COMPONENTS, HOURS, MIXTURE, NumpyNamespace
+from streamer.detect.network.cell import (
+    ATTENTION_BOUND,
+    GAP_COMPONENTS,
+    HOURS,
+    MIXTURE,
+    NumpyNamespace,
+)
 from streamer.event import F32
 from tests.detect.conftest import BUNDLE
 
 # H = 5 units, A = 3, D = 4
 AXES = {
-    "H": 5, "4H": 20, "2H": 10, "3H": 15, "A": 3, "D": 4, "F1": 4, "F2": 6, "H+F1": 9, "1": 1, "3M": 3 * MIXTURE,
-    "3G": 3 * GAP_COMPONENTS, "24": HOURS,
-}  # fmt: skip
+    "H": 5,
+    "4H": 20,
+    "2H": 10,
+    "3H": 15,
+    "A": 3,
+    "D": 4,
+    "F1": 4,
+    "F2": 6,
+    "H+F1": 9,
+    "1": 1,
+    "3M": 3 * MIXTURE,
+    "3G": 3 * GAP_COMPONENTS,
+    "24": HOURS,
+}
 LAYERS = st.integers(1, 4)
 
 
@@ -49,12 +66,19 @@ def inputs(seed: int, n: int, channels: int, layers: int = 1) -> tuple[F32, F32,
 @pytest.mark.parametrize("n", [0, 1, 7])
 @pytest.mark.parametrize("channels", [1, 3, 38])
 @pytest.mark.parametrize("layers", [1, 4])
-def test_shapes_are_those_of_the_contract_for_any_rows_and_channels(n: int, channels: int, layers: int) -> None:
+def test_shapes_are_those_of_the_contract_for_any_rows_and_channels(
+    n: int, channels: int, layers: int
+) -> None:
     out = cell.step(NumpyNamespace, weights(0, layers), *inputs(1, n, channels, layers))
     assert [a.shape for a in out] == [
-        (n, channels, 2 * layers * 5 + 4), (n, 2 * layers * 5 + 2 * 5 + 1), (n, channels), (n, channels, 3 * MIXTURE),
-        (n, 3 * GAP_COMPONENTS), (n, HOURS), (n,),
-    ]  # fmt: skip
+        (n, channels, 2 * layers * 5 + 4),
+        (n, 2 * layers * 5 + 2 * 5 + 1),
+        (n, channels),
+        (n, channels, 3 * MIXTURE),
+        (n, 3 * GAP_COMPONENTS),
+        (n, HOURS),
+        (n,),
+    ]
     assert all(a.dtype == np.float32 for a in out)
 
 
@@ -104,7 +128,9 @@ def test_a_life_starts_from_zeros_and_its_attention_grows_with_every_event(layer
         out = cell.step(NumpyNamespace, w, value, rhythm, x, r)
         assert all(np.isfinite(a).all() for a in out)
         value, rhythm = out[0], out[1]
-        assert np.array_equal(value[:, :, -4:], x), "the state ends with the features of its last event"
+        assert np.array_equal(value[:, :, -4:], x), (
+            "the state ends with the features of its last event"
+        )
         assert 0 < rhythm[0, -1] - before <= np.exp(ATTENTION_BOUND) * 1.001
 
 
@@ -114,18 +140,33 @@ def written_out(w: Mapping[str, F32], value: F32, rhythm: F32, x: F32, r: F32) -
     h_v, c_v, past_x = value[:, :, :h], value[:, :, h : 2 * h], value[:, :, 2 * h :]
     h_r, c_r = rhythm[:, :h], rhythm[:, h : 2 * h]
     joint = np.concatenate([h_v.mean(axis=1), h_r], 1)
-    energy = np_.matmul(np.tanh(np_.matmul(joint, w["attention_kernel"]) + w["attention_bias"]), w["attention_vector"])
+    energy = np_.matmul(
+        np.tanh(np_.matmul(joint, w["attention_kernel"]) + w["attention_bias"]),
+        w["attention_vector"],
+    )
     logit = ATTENTION_BOUND * np.tanh(energy / ATTENTION_BOUND)
-    total, mass = rhythm[:, 2 * h : 4 * h] + np.exp(logit) * joint, rhythm[:, 4 * h :] + np.exp(logit)
+    total, mass = (
+        rhythm[:, 2 * h : 4 * h] + np.exp(logit) * joint,
+        rhythm[:, 4 * h :] + np.exp(logit),
+    )
     context = total / mass
     now_r, now_c_r = cell.lstm(np_, r, h_r, c_r, *(w[f"rhythm_{part}"] for part in cell.LAYER))
     now_v, now_c_v = cell.lstm(np_, x, h_v, c_v, *(w[f"value_{part}"] for part in cell.LAYER))
-    clock = np_.relu(np_.matmul(np.concatenate([h_r, context], 1), w["clock_kernel"]) + w["clock_bias"])
+    clock = np_.relu(
+        np_.matmul(np.concatenate([h_r, context], 1), w["clock_kernel"]) + w["clock_bias"]
+    )
     event = np_.matmul(np.concatenate([now_r, context], 1), w["head_event"]) + w["head_bias"]
-    hidden = np_.relu(np_.matmul(np.concatenate([h_v, past_x], 2), w["head_value"]) + event[:, None, :])
+    hidden = np_.relu(
+        np_.matmul(np.concatenate([h_v, past_x], 2), w["head_value"]) + event[:, None, :]
+    )
     delta, density, gap, hour = (
         np_.matmul(of, w[name]) + w[f"{name}_bias"]
-        for of, name in ((hidden, "forecast_out"), (hidden, "value_out"), (clock, "gap_out"), (clock, "hour_out"))
+        for of, name in (
+            (hidden, "forecast_out"),
+            (hidden, "value_out"),
+            (clock, "gap_out"),
+            (clock, "hour_out"),
+        )
     )
     after = np.concatenate([now_v, now_c_v, x], 2), np.concatenate([now_r, now_c_r, total, mass], 1)
     return *after, delta[:, :, 0], density, gap, hour, logit[:, 0]
@@ -148,8 +189,16 @@ def test_a_layer_reads_what_the_layer_below_says_of_the_same_event() -> None:
     value, rhythm, x, r = inputs(6, 3, 2, layers=2)
     w = weights(7, layers=2)
     after = cell.step(NumpyNamespace, w, value, rhythm, x, r)[0]
-    low, _ = cell.lstm(NumpyNamespace, x, value[..., :5], value[..., 5:10], *(w[f"value_{p}"] for p in cell.LAYER))
-    top = cell.lstm(NumpyNamespace, low, value[..., 10:15], value[..., 15:20], *(w[f"value_{p}_2"] for p in cell.LAYER))
+    low, _ = cell.lstm(
+        NumpyNamespace, x, value[..., :5], value[..., 5:10], *(w[f"value_{p}"] for p in cell.LAYER)
+    )
+    top = cell.lstm(
+        NumpyNamespace,
+        low,
+        value[..., 10:15],
+        value[..., 15:20],
+        *(w[f"value_{p}_2"] for p in cell.LAYER),
+    )
     np.testing.assert_array_equal(after[..., 10:20], np.concatenate(top, axis=-1))
 
 

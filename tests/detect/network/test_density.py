@@ -25,7 +25,11 @@ def gap_params(seed: int, n: int = 5) -> F32:
 def value_params(seed: int, n: int = 4) -> F32:
     rng = np.random.default_rng(seed)
     m = MIXTURE
-    parts = [rng.normal(0, 3, (n, 1, m)), rng.normal(0, 3, (n, 1, m)), rng.uniform(-2, 1.5, (n, 1, m))]
+    parts = [
+        rng.normal(0, 3, (n, 1, m)),
+        rng.normal(0, 3, (n, 1, m)),
+        rng.uniform(-2, 1.5, (n, 1, m)),
+    ]
     return np.concatenate(parts, axis=2).astype(np.float32)
 
 
@@ -51,7 +55,8 @@ def test_the_lower_tail_rises_from_0_to_1(seed: int) -> None:
 def test_the_quantile_inverts_the_lower_tail(seed: int, p: float) -> None:
     params = gap_params(seed)
     at = density.gap_quantile(params, p)
-    # A float32 location resolves a step of the narrowest component (e^-4) to about 1e-4 of the mass.
+    # A float32 location resolves a step of the narrowest component (e^-4) to about 1e-4 of the
+    # mass.
     below, _ = density.gap_tails(params, at - 1e-3)
     above, _ = density.gap_tails(params, at + 1e-3)
     assert (below <= p + 1e-3).all()

@@ -20,10 +20,14 @@ ABSURD = st.sampled_from(
 )
 
 
-def window(seed: int, rows: int = 40, entities: int = 3, channels: int = 2) -> tuple[F32, Bool, F64]:
+def window(
+    seed: int, rows: int = 40, entities: int = 3, channels: int = 2
+) -> tuple[F32, Bool, F64]:
     """Values with missing ones, rows that do not exist yet at the front, and times."""
     rng = np.random.default_rng(seed)
-    values = rng.normal(rng.normal(0, 100), rng.uniform(0.1, 50), (entities, rows, channels)).astype(np.float32)
+    values = rng.normal(
+        rng.normal(0, 100), rng.uniform(0.1, 50), (entities, rows, channels)
+    ).astype(np.float32)
     values[rng.random(values.shape) < 0.2] = np.nan
     valid: Bool = np.arange(rows)[None, :] >= rng.integers(0, rows - 4, (entities, 1))
     return values, valid, 1.7e9 + np.cumsum(rng.exponential(30, (entities, rows)), axis=1)
@@ -31,15 +35,21 @@ def window(seed: int, rows: int = 40, entities: int = 3, channels: int = 2) -> t
 
 def features_of(values: F32, anchor: Anchor) -> F32:
     """Value features (B, T, C, F1) of a whole window."""
-    wide = Anchor(anchor.loc[:, None], anchor.scale[:, None], anchor.step[:, None], anchor.gap_s[:, None])
+    wide = Anchor(
+        anchor.loc[:, None], anchor.scale[:, None], anchor.step[:, None], anchor.gap_s[:, None]
+    )
     return features.value_features(values, features.carry_forward(values, anchor.loc), wide)[0]
 
 
 def of(values: list[float], **anchor: float) -> tuple[F32, F32]:
-    """Features and step of one channel: (value after value) under one anchor, by default 0, 1, 1."""
+    """Features and step of one channel: (value after value) under one anchor, by
+    default 0, 1, 1.
+    """
     unit = {"loc": 0.0, "scale": 1.0, "step": 1.0, "gap_s": 1.0} | anchor
     a = Anchor(*(np.array([unit[name]], np.float32) for name in ("loc", "scale", "step", "gap_s")))
-    x, step = features.value_features(np.array([values[1]], np.float32), np.array([values[0]], np.float32), a)
+    x, step = features.value_features(
+        np.array([values[1]], np.float32), np.array([values[0]], np.float32), a
+    )
     return x[0], step
 
 
@@ -49,7 +59,9 @@ def test_location_is_the_median_of_the_rows_that_exist(seed: int) -> None:
     anchor = anchor_of(values, valid, time_s)
     seen = np.where(valid[:, :, None], values, np.nan)
     columns = [[_known(seen[b, :, c]) for c in range(2)] for b in range(3)]
-    expected = np.array([[np.median(column) if len(column) else 0 for column in row] for row in columns])
+    expected = np.array(
+        [[np.median(column) if len(column) else 0 for column in row] for row in columns]
+    )
     np.testing.assert_allclose(anchor.loc, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -83,7 +95,11 @@ def test_rows_that_do_not_exist_have_no_say(seed: int) -> None:
     values, valid, time_s = window(seed)
     poisoned, later = values.copy(), time_s.copy()
     poisoned[~valid], later[~valid] = 1e30, 0.0
-    for a, b in zip(_arrays(anchor_of(values, valid, time_s)), _arrays(anchor_of(poisoned, valid, later)), strict=True):
+    for a, b in zip(
+        _arrays(anchor_of(values, valid, time_s)),
+        _arrays(anchor_of(poisoned, valid, later)),
+        strict=True,
+    ):
         assert np.array_equal(a, b)
 
 
@@ -94,7 +110,9 @@ def _arrays(anchor: Anchor) -> tuple[F32, F32, F32, F32]:
 @given(SEEDS, st.sampled_from([1e-6, 0.02, 3.0, -7.0, 1e6]), st.floats(-20, 20))
 def test_features_do_not_change_with_the_unit_of_the_channel(seed: int, a: float, b: float) -> None:
     values, valid, time_s = window(seed)
-    values = ((values - np.nanmean(values)) / max(float(np.nanstd(values)), 1e-6)).astype(np.float32)
+    values = ((values - np.nanmean(values)) / max(float(np.nanstd(values)), 1e-6)).astype(
+        np.float32
+    )
     copy = (a * values + a * b).astype(np.float32)
     x, y = (features_of(v, anchor_of(v, valid, time_s)) for v in (values, copy))
     sign = np.array([np.sign(a), np.sign(a), 1, 1])
@@ -102,18 +120,24 @@ def test_features_do_not_change_with_the_unit_of_the_channel(seed: int, a: float
     seen = np.isfinite(np.where(valid[:, :, None], values, np.nan)).any(axis=1)
     moves = seen & (anchor_of(values, valid, time_s).scale > 0.01)
     shown = valid.reshape(3, -1, 1, 1) & moves.reshape(3, 1, -1, 1)
-    np.testing.assert_allclose(np.where(shown, y, 0), np.where(shown, x * sign, 0), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(
+        np.where(shown, y, 0), np.where(shown, x * sign, 0), rtol=1e-3, atol=1e-3
+    )
 
 
 @given(st.lists(ABSURD, min_size=2, max_size=40), ABSURD)
 @pytest.mark.filterwarnings("error")
 def test_absurd_magnitudes_give_finite_features(past: list[float], newest: float) -> None:
     values = features.bounded(np.array(past, np.float32)[None, :, None])
-    anchor = anchor_of(values, np.ones((1, len(past)), np.bool_), np.arange(len(past), dtype=float)[None])
+    anchor = anchor_of(
+        values, np.ones((1, len(past)), np.bool_), np.arange(len(past), dtype=float)[None]
+    )
     assert all(np.isfinite(a).all() for a in _arrays(anchor))
     assert all((a > 0).all() for a in _arrays(anchor)[1:])
     assert np.isfinite(features_of(values, anchor)).all()
-    x, step = features.value_features(features.bounded(np.array([[newest]], np.float32)), anchor.loc, anchor)
+    x, step = features.value_features(
+        features.bounded(np.array([[newest]], np.float32)), anchor.loc, anchor
+    )
     assert np.isfinite(x).all()
     assert np.abs(step).max() <= STEP_CLIP
 
@@ -158,7 +182,9 @@ def test_a_log_gap_is_bounded_and_grows_with_the_gap(gap_s: float, unit_s: float
 
 def test_the_typical_gap_is_zero_and_so_is_an_unknown_one() -> None:
     unit = np.array([20.0, 20.0], np.float32)
-    assert features.log_gap(np.array([20.0, np.nan]), unit).tolist() == pytest.approx([0, 0], abs=1e-6)
+    assert features.log_gap(np.array([20.0, np.nan]), unit).tolist() == pytest.approx(
+        [0, 0], abs=1e-6
+    )
 
 
 @given(SEEDS)
@@ -176,11 +202,16 @@ def test_hour_and_calendar_are_those_of_utc(time_s: int) -> None:
     r = features.rhythm_features(np.zeros(1, np.float32), np.zeros(1, np.float32), at)[0]
     day = 2 * np.pi * (when.hour * 3600 + when.minute * 60 + when.second) / 86_400
     week = (2 * np.pi * when.weekday() + day) / 7
-    # Monday 0:00 is the start of the week; float32 holds a sine to 1e-7, the turn of 50 years in float64 to 1e-9.
-    np.testing.assert_allclose(r[2:], [np.sin(day), np.cos(day), np.sin(week), np.cos(week)], atol=1e-5)
+    # Monday 0:00 is the start of the week; float32 holds a sine to 1e-7, the turn of 50 years in
+    # float64 to 1e-9.
+    np.testing.assert_allclose(
+        r[2:], [np.sin(day), np.cos(day), np.sin(week), np.cos(week)], atol=1e-5
+    )
 
 
-@given(st.lists(st.one_of(st.just(np.nan), st.floats(-100, 100, width=32)), min_size=1, max_size=30))
+@given(
+    st.lists(st.one_of(st.just(np.nan), st.floats(-100, 100, width=32)), min_size=1, max_size=30)
+)
 def test_the_last_known_value_is_carried_forward(values: list[float]) -> None:
     column = np.array(values, np.float32)[None, :, None]
     found = features.carry_forward(column, np.array([[7.0]], np.float32))[0, :, 0]

@@ -1,4 +1,6 @@
-"""A new network takes over a slice at a time: whenever the slices fell, it judges as if it had always been there."""
+"""A new network takes over a slice at a time: whenever the slices fell, it judges as if it had
+always been there.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ TURNS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 3)), min_size=1, m
 def taken_over(
     detector: Detector, batch: EventBatch, turns: list[tuple[int, int]], coming: Bundle
 ) -> tuple[list[Judged], int]:
-    """Judge from the start of the batch on while slots are rebuilt in between; what was judged, and how many events."""
+    """Judge from the start of the batch on while slots are rebuilt in between; what was judged, and
+    how many events.
+    """
     detector.prepare(NumpyScorer(coming), coming.spec, coming.calibration)
     found, at = [], 0
     for events, slots in turns:
@@ -130,11 +134,15 @@ def test_a_network_that_does_not_come_after_all_leaves_nothing_behind() -> None:
     assert left.memory_bytes > taken
     left.abandon()
     assert left.memory_bytes == taken
-    assert_same(plain.process(batch.rows(slice(300, None))), left.process(batch.rows(slice(300, None))))
+    assert_same(
+        plain.process(batch.rows(slice(300, None))), left.process(batch.rows(slice(300, None)))
+    )
 
 
 @pytest.mark.parametrize("change", [{"window": 256}, {"k_min": 8}, {"value_features": 5}])
-def test_a_network_that_needs_another_memory_is_refused_and_nothing_changes(change: dict[str, int]) -> None:
+def test_a_network_that_needs_another_memory_is_refused_and_nothing_changes(
+    change: dict[str, int],
+) -> None:
     detector = make_detector()
     with pytest.raises(SchemaMismatch):
         detector.swap(NEXT_SCORER, replace(NEXT.spec, **change))
@@ -149,11 +157,15 @@ def hasty(events: int, start: int) -> EventBatch:
     at = np.arange(start, start + events)
     values = rng.normal(0, 1, (events, 2)).astype(np.float32)
     zero = np.zeros((events, 1), np.int32)
-    return EventBatch("s", "t", 0, ("e0",), zero, 1.7e9 + 10.0 * start + np.cumsum(gaps), values, at)
+    return EventBatch(
+        "s", "t", 0, ("e0",), zero, 1.7e9 + 10.0 * start + np.cumsum(gaps), values, at
+    )
 
 
 def test_after_the_baseline_the_network_judges_the_rhythm_too() -> None:
-    """The baseline says nothing about gaps: what it left is no evidence, and the network begins with its own prior."""
+    """The baseline says nothing about gaps: what it left is no evidence, and the network begins
+    with its own prior.
+    """
     quiet, rush = hasty(600, 0).rows(slice(0, 580)), hasty(400, 580)
     late, always = make_detector("baseline"), make_detector("numpy")
     late.process(quiet), always.process(quiet)
@@ -176,7 +188,12 @@ def test_a_snapshot_of_the_baseline_goes_on_under_the_network() -> None:
 def test_new_entities_begin_with_the_prior_of_the_network_that_judges() -> None:
     prior = {"surprise": {"channel": [3.0, 0.3], "product": [6.0, 0.6]}}
     batch = stream(8, 500, entities=1, awkward=False)
-    swapped, straight = make_detector(), Detector(make_detector().settings, NumpyScorer(BUNDLE), BUNDLE.spec, prior)
+    swapped, straight = (
+        make_detector(),
+        Detector(make_detector().settings, NumpyScorer(BUNDLE), BUNDLE.spec, prior),
+    )
     swapped.swap(NumpyScorer(BUNDLE), BUNDLE.spec, prior)
     assert_same(swapped.process(batch), straight.process(batch))
-    assert not np.allclose(in_pieces(make_detector(), batch, [500]).scores.score, straight.process(batch).scores.score)
+    assert not np.allclose(
+        in_pieces(make_detector(), batch, [500]).scores.score, straight.process(batch).scores.score
+    )

@@ -35,7 +35,9 @@ def test_the_last_anchor_is_where_stepping_from_anchor_to_anchor_stands(name: st
         anchors = np.array(_anchors(spec, phase, 4 * (spec.window + spec.stride)))
         count = np.arange(spec.k_min, anchors[-1])
         newest = anchors[np.searchsorted(anchors, count, side="right") - 1]
-        assert np.array_equal(last_anchor(count, np.full_like(count, phase), spec), newest), f"phase {phase}"
+        assert np.array_equal(last_anchor(count, np.full_like(count, phase), spec), newest), (
+            f"phase {phase}"
+        )
 
 
 def _anchors(spec: ModelSpec, phase: int, limit: int) -> list[int]:
@@ -63,7 +65,15 @@ def test_an_anchor_never_stands_further_back_than_the_ring_remembers(name: str) 
 class World:
     """A ring with lanes over it, fed by one random stream per slot."""
 
-    def __init__(self, seed: int, spec: ModelSpec = SMALL, *, slots: int = 2, length: int = 0, layers: int = 1) -> None:
+    def __init__(
+        self,
+        seed: int,
+        spec: ModelSpec = SMALL,
+        *,
+        slots: int = 2,
+        length: int = 0,
+        layers: int = 1,
+    ) -> None:
         self.rng, self.spec = np.random.default_rng(seed), spec
         self.ring = Ring(slots, length or spec.ring, 2)
         self.lanes = Lanes(SCORERS[layers], spec, self.ring)
@@ -96,7 +106,9 @@ def assert_close(a: Outlook | None, b: Outlook | None, tolerance: float = 1e-5) 
     assert a is not None
     assert b is not None
     for name in Outlook.__slots__:
-        np.testing.assert_allclose(getattr(a, name), getattr(b, name), rtol=tolerance, atol=tolerance, err_msg=name)
+        np.testing.assert_allclose(
+            getattr(a, name), getattr(b, name), rtol=tolerance, atol=tolerance, err_msg=name
+        )
 
 
 @settings(max_examples=15)
@@ -112,7 +124,12 @@ def test_lanes_rebuilt_from_ring_and_count_equal_lanes_that_stepped(
     stepped, rebuilt = (World(seed, SPECS[name], layers=layers) for _ in range(2))
     stepped.run(events + SPECS[name].k_min)
     rebuilt.run(events + SPECS[name].k_min)
-    for array in (rebuilt.lanes.value_state, rebuilt.lanes.rhythm_state, rebuilt.lanes.units, rebuilt.lanes.last):
+    for array in (
+        rebuilt.lanes.value_state,
+        rebuilt.lanes.rhythm_state,
+        rebuilt.lanes.units,
+        rebuilt.lanes.last,
+    ):
         array[:] = 1e6
     rebuilt.lanes.restore(rebuilt.all)
     assert_close(stepped.run(3), rebuilt.run(3))
@@ -125,7 +142,10 @@ def test_nothing_older_than_the_ring_of_the_model_matters(seed: int, events: int
     plain.run(events)
     longer.run(events)
     keep = min(int(longer.ring.count[0]), SMALL.ring)
-    old = np.setdiff1d(np.arange(longer.ring.length), (longer.ring.count[0] - 1 - np.arange(keep)) % longer.ring.length)
+    old = np.setdiff1d(
+        np.arange(longer.ring.length),
+        (longer.ring.count[0] - 1 - np.arange(keep)) % longer.ring.length,
+    )
     longer.ring.values[:, old], longer.ring.time_s[:, old] = 1e20, 5.0
     longer.lanes.restore(longer.all)
     assert_close(plain.run(2), longer.run(2))
@@ -141,7 +161,9 @@ def test_a_slot_is_judged_alike_alone_and_among_others(seed: int, events: int) -
         one = alone.feed(np.array([1]), values[1:], time_s[1:])
     if both is not None and one is not None:
         for name in Outlook.__slots__:
-            np.testing.assert_allclose(getattr(both, name)[1:], getattr(one, name), rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(
+                getattr(both, name)[1:], getattr(one, name), rtol=1e-4, atol=1e-5
+            )
 
 
 def test_a_reset_slot_remembers_nothing_of_its_former_entity() -> None:
@@ -153,7 +175,9 @@ def test_a_reset_slot_remembers_nothing_of_its_former_entity() -> None:
     assert_close(used.run(12), new.run(12))
 
 
-def test_a_channel_that_is_always_missing_gives_finite_outlooks_and_leaves_its_units_usable() -> None:
+def test_a_channel_that_is_always_missing_gives_finite_outlooks_and_leaves_its_units_usable() -> (
+    None
+):
     world = World(1)
     for _ in range(40):
         values, time_s = world.event()
@@ -212,7 +236,9 @@ def test_looking_at_the_gap_changes_nothing() -> None:
 
 @settings(max_examples=10)
 @given(SEEDS, st.integers(3, 60))
-def test_attention_weights_add_up_to_1_over_the_steps_before_the_event(seed: int, events: int) -> None:
+def test_attention_weights_add_up_to_1_over_the_steps_before_the_event(
+    seed: int, events: int
+) -> None:
     world = World(seed)
     world.run(events)
     back, weight = world.lanes.attention(0)
@@ -233,7 +259,9 @@ def test_attention_is_over_the_history_that_judged_the_event(events: int) -> Non
 
 @settings(max_examples=10)
 @given(SEEDS, st.integers(3, 60), st.booleans())
-def test_attention_is_that_of_a_replay_of_the_same_history(seed: int, events: int, rebuilt: bool) -> None:
+def test_attention_is_that_of_a_replay_of_the_same_history(
+    seed: int, events: int, rebuilt: bool
+) -> None:
     world = World(seed)
     world.run(events - 1)
     if rebuilt:
@@ -245,7 +273,9 @@ def test_attention_is_that_of_a_replay_of_the_same_history(seed: int, events: in
     x, r = past.x.swapaxes(0, 1)[on], past.r.swapaxes(0, 1)[on]
     # The last event is judged by those before it; the first logit belongs to the empty state.
     logits = lanes.scorer.replay(*lanes._empty(1), x, r)[2][1:, 0]
-    np.testing.assert_allclose(lanes.attention(1)[1], np.exp(logits) / np.exp(logits).sum(), rtol=1e-4)
+    np.testing.assert_allclose(
+        lanes.attention(1)[1], np.exp(logits) / np.exp(logits).sum(), rtol=1e-4
+    )
 
 
 def test_attention_changes_nothing() -> None:

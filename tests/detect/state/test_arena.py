@@ -27,7 +27,9 @@ def one_by_one(log: Sequence[str], capacity: int) -> tuple[list[str], list[str]]
 
 
 def feed(slots: Slots, log: Sequence[str]) -> list[str]:
-    """One batch as the detector hands it over: distinct names, cut where no room is left; who was evicted."""
+    """One batch as the detector hands it over: distinct names, cut where no room is left; who was
+    evicted.
+    """
     gone: list[str] = []
     start = 0
     while start < len(log):
@@ -43,7 +45,9 @@ def feed(slots: Slots, log: Sequence[str]) -> list[str]:
 
 
 @given(NAMES, st.integers(1, 6), st.lists(st.integers(1, 20), min_size=1, max_size=4))
-def test_the_least_recently_seen_is_evicted_however_the_log_is_cut(log: list[str], room: int, cuts: list[int]) -> None:
+def test_the_least_recently_seen_is_evicted_however_the_log_is_cut(
+    log: list[str], room: int, cuts: list[int]
+) -> None:
     slots, gone, start, turn = Slots(room), list[str](), 0, 0
     while start < len(log):
         end = start + cuts[turn % len(cuts)]
@@ -83,8 +87,12 @@ def test_wave_k_holds_the_kth_event_of_every_entity_in_log_order(slots: list[int
     ]
 
 
-@given(st.lists(st.integers(0, 5), max_size=50), st.lists(st.integers(0, 130), min_size=6, max_size=6))
-def test_waves_name_each_row_once_no_entity_twice_and_keep_its_order(slots: list[int], left: list[int]) -> None:
+@given(
+    st.lists(st.integers(0, 5), max_size=50), st.lists(st.integers(0, 130), min_size=6, max_size=6)
+)
+def test_waves_name_each_row_once_no_entity_twice_and_keep_its_order(
+    slots: list[int], left: list[int]
+) -> None:
     at = np.array(slots, np.int64)
     found = waves(at, np.array(left)[at])
     rows = [int(row) for wave in found for row in wave]
@@ -99,14 +107,26 @@ def test_waves_name_each_row_once_no_entity_twice_and_keep_its_order(slots: list
 def test_entities_that_are_anchored_soon_after_each_other_are_anchored_together() -> None:
     slots = np.tile([0, 1, 2], 9)
     found = waves(slots, np.array([4, 5, 6])[slots])
-    before = [np.bincount(slots[np.concatenate(found[:k])], minlength=3).tolist() for k in range(1, len(found))]
+    before = [
+        np.bincount(slots[np.concatenate(found[:k])], minlength=3).tolist()
+        for k in range(1, len(found))
+    ]
     assert [4, 5, 6] in before
 
 
-@given(st.integers(1, 4), st.integers(1, 3), st.lists(st.integers(0, 6), min_size=1, max_size=5, unique=True))
+@given(
+    st.integers(1, 4),
+    st.integers(1, 3),
+    st.lists(st.integers(0, 6), min_size=1, max_size=5, unique=True),
+)
 def test_a_block_gives_back_what_was_scattered(rows: int, channels: int, slots: list[int]) -> None:
     block, at = Block(7, rows, channels), np.array(slots)
-    written = np.arange(rows * len(slots) * channels, dtype=np.float32).reshape(rows, len(slots), channels) + 1
+    written = (
+        np.arange(rows * len(slots) * channels, dtype=np.float32).reshape(
+            rows, len(slots), channels
+        )
+        + 1
+    )
     block.scatter(at, written)
     assert np.array_equal(block.gather(at), written)
     untouched = np.setdiff1d(np.arange(7), at)

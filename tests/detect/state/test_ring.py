@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from streamer.detect.state.ring import Ring
 
-EVENTS = st.lists(st.tuples(st.integers(0, 2), st.floats(-1e6, 1e6, width=32), st.floats(0, 1e9)), max_size=40)
+EVENTS = st.lists(
+    st.tuples(st.integers(0, 2), st.floats(-1e6, 1e6, width=32), st.floats(0, 1e9)), max_size=40
+)
 
 
 def pushed(ring: Ring, events: list[tuple[int, float, float]]) -> None:
@@ -37,7 +39,9 @@ def test_a_ring_is_a_bounded_queue_per_slot_in_arrival_order(
 
 
 @given(EVENTS)
-def test_count_and_newest_time_are_those_of_the_whole_log(events: list[tuple[int, float, float]]) -> None:
+def test_count_and_newest_time_are_those_of_the_whole_log(
+    events: list[tuple[int, float, float]],
+) -> None:
     ring = Ring(3, 2, 2)
     pushed(ring, events)
     for slot in range(3):

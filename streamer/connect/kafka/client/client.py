@@ -1,4 +1,6 @@
-"""One set of client arguments for consumer, producer and admin, and a client whose every wait has an end."""
+"""One set of client arguments for consumer, producer and admin, and a client whose every wait has
+an end.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +18,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 BACKOFF_MS = 50
-# The client's own 30 s kept producers silent for 24-29 s after their broker was back; with one second it is 3 s.
+# The client's own 30 s kept producers silent for 24-29 s after their broker was back; with one
+# second it is 3 s.
 MAX_BACKOFF_MS = 1000
 RETRY_MS = 100
 METADATA_AGE_MS = 60_000  # how late a new partition is seen
-KEEP_ALIVE = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+KEEP_ALIVE = [
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+]
 
 
 def options(kafka: Kafka) -> dict[str, Any]:
-    """Keyword arguments of kafka-python that consumer, producer and admin share. The log limit comes with them.
+    """Keyword arguments of kafka-python that consumer, producer and admin share. The log limit
+    comes with them.
 
     Its repr shows no secret. ConfigError if a file of `kafka.security` cannot be used.
     """
@@ -46,10 +53,12 @@ def options(kafka: Kafka) -> dict[str, Any]:
 
 
 def connect(make: Callable[..., T], kafka: Kafka, **more: Any) -> T:
-    """`make` is KafkaConsumer, KafkaProducer or KafkaAdminClient. If it fails, its error, and no thread left behind.
+    """`make` is KafkaConsumer, KafkaProducer or KafkaAdminClient. If it fails, its error, and no
+    thread left behind.
 
-    The client starts its thread before it looks for a broker, and forgets it when there is none. What it logs until it
-    is made is held back: a broker that is away is told by the error, and by nothing before it.
+    The client starts its thread before it looks for a broker, and forgets it when there is none.
+    What it logs until it is made is held back: a broker that is away is told by the error, and by
+    nothing before it.
     """
     made: list[Any] = []
 
@@ -68,7 +77,9 @@ def connect(make: Callable[..., T], kafka: Kafka, **more: Any) -> T:
 
 @cache
 def net_client() -> type:
-    """A KafkaNetClient that bounds the TLS handshake, and that asks for metadata where it would fail without end."""
+    """A KafkaNetClient that bounds the TLS handshake, and that asks for metadata where it would
+    fail without end.
+    """
     from kafka.errors import UnknownBrokerIdError
     from kafka.net.compat import KafkaNetClient
     from kafka.net.selector import NetworkSelector
@@ -84,17 +95,20 @@ def net_client() -> type:
             super().__init__(net=net, manager=_manager()(net, **configs, **limits))
 
         def maybe_connect(self, node_id: Any, **kwargs: Any) -> None:
-            """A leader that the metadata does not name made the sender raise, before it polled, for ever."""
+            """A leader that the metadata does not name made the sender raise, before it polled, for
+            ever.
+            """
             try:
                 super().maybe_connect(node_id, **kwargs)
             except UnknownBrokerIdError:
                 self.cluster.request_update()
 
         def connection_delay(self, node_id: Any) -> float:
-            """How long the caller waits for a node that is not ready, milliseconds; 0 in a consumer: not in backoff.
+            """How long the caller waits for a node that is not ready, milliseconds; 0 in a
+            consumer: not in backoff.
 
-            The producer's own loop waits so long. The library gives it seconds for milliseconds, and nothing for a node
-            that is being connected, so that it span through every outage.
+            The producer's own loop waits so long. The library gives it seconds for milliseconds,
+            and nothing for a node that is being connected, so that it span through every outage.
             """
             delay_ms = float(super().connection_delay(node_id)) * 1000
             drives_itself = self._net._io_thread is None
@@ -111,7 +125,9 @@ def _manager() -> type:
 
     class Manager(KafkaConnectionManager):  # type: ignore[misc] # the library has no types
         async def _build_transport(self, node: Any, timeout_at: float | None = None) -> Any:
-            """TCP and TLS within the connection's time: the library waits for a silent TLS peer without end."""
+            """TCP and TLS within the connection's time: the library waits for a silent TLS peer
+            without end.
+            """
             done, stock = Future(), super()._build_transport
 
             async def build() -> None:
@@ -123,7 +139,11 @@ def _manager() -> type:
             def give_up() -> None:
                 if not done.is_done:
                     self._net.cancel(task)
-                    done.failure(KafkaConnectionError(f"no TLS handshake with {node.host}:{node.port} in time"))
+                    done.failure(
+                        KafkaConnectionError(
+                            f"no TLS handshake with {node.host}:{node.port} in time"
+                        )
+                    )
 
             task = self._net.call_soon(build)
             limit_at = time.monotonic() + self.config["socket_connection_setup_timeout_ms"] / 1000

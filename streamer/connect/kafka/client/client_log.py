@@ -1,4 +1,5 @@
-"""The client's log, kept short: a few lines per place and minute, the rest counted; and the last causes remembered.
+"""The client's log, kept short: a few lines per place and minute, the rest counted; and the last
+causes remembered.
 
 A dead coordinator made it write 9,990 lines within seconds.
 """
@@ -24,7 +25,9 @@ MAX_TEXT = 500  # characters of a remembered cause
 ADVICE = "kafka.net.sasl"  # warns of logins in the clear: no cause of anything
 
 V = TypeVar("V")
-Place = tuple[str, int, int]  # logger, line of its code, level: one per message template, f-strings included
+Place = tuple[
+    str, int, int
+]  # logger, line of its code, level: one per message template, f-strings included
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +40,13 @@ class Complaint:
 
 
 class Captured(logging.Handler):
-    """Handler of the `kafka` logger: remembers warnings and errors, passes few of them on to the root's handlers."""
+    """Handler of the `kafka` logger: remembers warnings and errors, passes few of them on to the
+    root's handlers.
+    """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, passed: logging.Logger | None = None) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, passed: logging.Logger | None = None
+    ) -> None:
         super().__init__(logging.INFO)
         self._clock, self._passed = clock, logging.getLogger() if passed is None else passed
         self._guard = threading.Lock()
@@ -50,7 +57,9 @@ class Captured(logging.Handler):
 
     @contextmanager
     def hushed(self) -> Iterator[None]:
-        """Meanwhile lines are causes and nothing more: what goes wrong is told by an error of ours."""
+        """Meanwhile lines are causes and nothing more: what goes wrong is told by an
+        error of ours.
+        """
         with self._guard:
             self._hushed += 1
         try:
@@ -61,11 +70,19 @@ class Captured(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Never raises and never waits for anything but the handlers of the root."""
-        place, text, now = (record.name, record.lineno, record.levelno), _text(record), self._clock()
+        place, text, now = (
+            (record.name, record.lineno, record.levelno),
+            _text(record),
+            self._clock(),
+        )
         with self._guard:
             if record.levelno >= logging.WARNING and not record.name.startswith(ADVICE):
                 _put(self._causes, place, Complaint(now, record.name, text))
-            held_back = self._admit(place, now) if record.levelno >= self._passed.getEffectiveLevel() else None
+            held_back = (
+                self._admit(place, now)
+                if record.levelno >= self._passed.getEffectiveLevel()
+                else None
+            )
         if held_back is not None:
             self._passed.handle(_line(record, text, held_back))
 
@@ -80,7 +97,9 @@ class Captured(logging.Handler):
         return period.take(now)
 
     def causes(self, since_s: float = 60.0) -> list[str]:
-        """What the client complained about in the last `since_s` seconds, newest first, one for each place."""
+        """What the client complained about in the last `since_s` seconds, newest first, one for
+        each place.
+        """
         oldest = self._clock() - since_s
         with self._guard:
             return [cause.text for cause in reversed(self._causes.values()) if cause.at_s >= oldest]
@@ -117,7 +136,9 @@ def _put(table: OrderedDict[Place, V], place: Place, value: V) -> None:
 
 
 def _text(record: logging.LogRecord) -> str:
-    """The message and the exception's type and text: a traceback would be twenty lines, and shows what is in reach."""
+    """The message and the exception's type and text: a traceback would be twenty lines, and shows
+    what is in reach.
+    """
     try:
         text = record.getMessage()
     except (TypeError, ValueError):
@@ -128,7 +149,9 @@ def _text(record: logging.LogRecord) -> str:
 
 def _line(record: logging.LogRecord, text: str, held_back: int) -> logging.LogRecord:
     shown = f"{text} (and {held_back} more like it, held back)" if held_back else text
-    line = logging.LogRecord(record.name, record.levelno, record.pathname, record.lineno, shown, None, None)
+    line = logging.LogRecord(
+        record.name, record.levelno, record.pathname, record.lineno, shown, None, None
+    )
     line.funcName = record.funcName
     return line
 

@@ -1,6 +1,8 @@
-"""Records by columns: an override of the client's private unpacker, which makes an object of each record.
+"""Records by columns: an override of the client's private unpacker, which makes an object of each
+record.
 
-Only for the exact version it was written against; any other keeps the client's own way, with the same results.
+Only for the exact version it was written against; any other keeps the client's own way, with the
+same results.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ ONE_BYTE, TWO_BYTES = (1 << 7) - 1, (1 << 14) - 1  # largest numbers
 
 @dataclass(slots=True)
 class Chunk:
-    """Rows of one record batch. Few ask for what stands beside the values: it is read where a row begins."""
+    """Rows of one record batch. Few ask for what stands beside the values: it is read where a row
+    begins.
+    """
 
     offsets: I64
     values: Sequence[bytes | None]
@@ -51,7 +55,11 @@ class Chunk:
 def envelope(key: bytes | None, headers: Headers, timestamp_ms: int | None) -> dict[str, Any]:
     """As a Rejected names them; a time below zero is none."""
     kept = tuple((name, value or b"") for name, value in headers)
-    return {"key": key, "headers": kept, "timestamp_ms": None if (timestamp_ms or 0) < 0 else timestamp_ms}
+    return {
+        "key": key,
+        "headers": kept,
+        "timestamp_ms": None if (timestamp_ms or 0) < 0 else timestamp_ms,
+    }
 
 
 @dataclass(slots=True)
@@ -88,7 +96,9 @@ class Joined:
 
 
 class Taken:
-    """Chunks as the client hands them on: its length is in records, which is what the client counts."""
+    """Chunks as the client hands them on: its length is in records, which is what the client
+    counts.
+    """
 
     def __init__(self) -> None:
         self._chunks: list[Chunk] = []
@@ -106,7 +116,9 @@ class Taken:
 
 
 def install(consumer: Any) -> bool:
-    """Let a KafkaConsumer bring chunks instead of records; False, and nothing done, for another version."""
+    """Let a KafkaConsumer bring chunks instead of records; False, and nothing done, for another
+    version.
+    """
     import kafka
 
     if kafka.__version__ != WRITTEN_FOR:
@@ -116,7 +128,9 @@ def install(consumer: Any) -> bool:
 
 
 def chunk_of(batch: Any) -> tuple[Chunk, Exception | None]:
-    """The rows of a batch of format 2, up to the first that is not well formed, and what is wrong with that one."""
+    """The rows of a batch of format 2, up to the first that is not well formed, and what is wrong
+    with that one.
+    """
     from kafka.errors import CorruptRecordError
 
     batch._maybe_uncompress()
@@ -131,18 +145,26 @@ def chunk_of(batch: Any) -> tuple[Chunk, Exception | None]:
         problem = CorruptRecordError(f"a record of the batch at {base} is not well formed: {exc!r}")
     else:
         if pos != len(data):
-            problem = CorruptRecordError(f"{len(data) - pos} bytes are left after the records of the batch at {base}")
+            problem = CorruptRecordError(
+                f"{len(data) - pos} bytes are left after the records of the batch at {base}"
+            )
     offsets = np.array(deltas, np.int64) + base
     return Chunk(offsets, values, begins[: len(values)], Packed(batch, data)), problem
 
 
 def _unpack(
-    data: bytes, pos: int, count: int, begins: list[int], deltas: list[int], values: list[bytes | None]
-) -> int:  # fmt: skip
+    data: bytes,
+    pos: int,
+    count: int,
+    begins: list[int],
+    deltas: list[int],
+    values: list[bytes | None],
+) -> int:
     """Fill the columns row by row; where the last one ends.
 
-    Everything here is paid for by every record, so numbers of one and two bytes are read in place: half the time. A
-    number as it is written is even for 0, 1, 2 .. and odd for -1, -2 ..: half of it is a length, or there is none.
+    Everything here is paid for by every record, so numbers of one and two bytes are read in place:
+    half the time. A number as it is written is even for 0, 1, 2 .. and odd for -1, -2 ..: half of
+    it is a length, or there is none.
     """
     for _ in range(count):
         begins.append(pos)
@@ -196,12 +218,15 @@ def _check_headers(data: bytes, pos: int, end: int) -> None:
         raise ValueError(f"it is {pos - end} bytes longer than it says")
 
 
-# The client's own stands in its place at run time (`_columnar`): it is imported only where there is a Kafka.
+# The client's own stands in its place at run time (`_columnar`): it is imported only where there is
+# a Kafka.
 _PartitionRecords: Any = object
 
 
 class _Columnar(_PartitionRecords):  # type: ignore[misc] # the library has no types
-    """Same order, same offsets, same errors as the client's own; one step is a batch, not a record."""
+    """Same order, same offsets, same errors as the client's own; one step is a batch,
+    not a record.
+    """
 
     def __init__(self, fetch_offset: int, tp: Any, records: Any, **more: Any) -> None:
         super().__init__(fetch_offset, tp, records, **more)
@@ -210,9 +235,11 @@ class _Columnar(_PartitionRecords):  # type: ignore[misc] # the library has no t
         self.record_iterator = self._chunks(records)
 
     def take(self, n: int | None = None) -> Taken:
-        """Chunks of at most n records together. An error behind some records is raised by the next call.
+        """Chunks of at most n records together. An error behind some records is raised by the next
+        call.
 
-        After an error there is nothing left: the client would ask its own for more, in a loop without end.
+        After an error there is nothing left: the client would ask its own for more, in a loop
+        without end.
         """
         from kafka.errors import KafkaError
 
@@ -235,7 +262,9 @@ class _Columnar(_PartitionRecords):  # type: ignore[misc] # the library has no t
 
     def _advance(self) -> bool:
         if not self._left:
-            self._left.extend(chunk for chunk in [next(self.record_iterator, None)] if chunk is not None)
+            self._left.extend(
+                chunk for chunk in [next(self.record_iterator, None)] if chunk is not None
+            )
         return bool(self._left)
 
     def _take(self, taken: Taken, n: int | None) -> None:
@@ -257,7 +286,8 @@ class _Columnar(_PartitionRecords):  # type: ignore[misc] # the library has no t
             last = batch
             if self.check_crcs and not batch.validate_crc():
                 raise CorruptRecordError(
-                    f"the batch of {self.topic_partition} at offset {batch.base_offset} fails its checksum"
+                    f"the batch of {self.topic_partition} at offset {batch.base_offset} fails its "
+                    f"checksum"
                 )
             if batch.magic != 2:
                 yield from self._old(batch)
@@ -300,12 +330,15 @@ class _Columnar(_PartitionRecords):  # type: ignore[misc] # the library has no t
         for record in batch:
             if self.check_crcs and not record.validate_crc():
                 raise CorruptRecordError(
-                    f"the record of {self.topic_partition} at offset {record.offset} fails its checksum"
+                    f"the record of {self.topic_partition} at offset {record.offset} fails its "
+                    f"checksum"
                 )
             self.bytes_read += record.size_in_bytes
             kept: Envelope = record.key, record.headers, record.timestamp
             yield from self._wanted(
-                Chunk(np.array([record.offset], np.int64), [record.value], [kept], EnvelopeRecords())
+                Chunk(
+                    np.array([record.offset], np.int64), [record.value], [kept], EnvelopeRecords()
+                )
             )
 
 

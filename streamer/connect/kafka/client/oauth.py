@@ -1,4 +1,6 @@
-"""Tokens for OAUTHBEARER by the client-credentials grant (RFC 6749, 4.4): kept until shortly before its end."""
+"""Tokens for OAUTHBEARER by the client-credentials grant (RFC 6749, 4.4): kept until shortly before
+its end.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +24,16 @@ if TYPE_CHECKING:
 
 MAX_ANSWER = 256 * 1024  # bytes
 REFUSALS = {  # RFC 6749, 5.2
-    "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type",
+    "invalid_request",
+    "invalid_client",
+    "invalid_grant",
+    "unauthorized_client",
+    "unsupported_grant_type",
     "invalid_scope",
-}  # fmt: skip
+}
 DEFAULT_LIFE_S = 300.0  # where the endpoint names none
-# A broker ends the session with the token; the client logs in anew at 85-95 % of it, and needs a newer one by then.
+# A broker ends the session with the token; the client logs in anew at 85-95 % of it, and needs a
+# newer one by then.
 FRESH_SHARE = 0.75
 
 
@@ -43,15 +50,21 @@ class Token:
 
 
 class Tokens:
-    """The current token. One caller at a time asks for a new one; while the old one lives, a failure costs nothing."""
+    """The current token. One caller at a time asks for a new one; while the old one lives, a
+    failure costs nothing.
+    """
 
-    def __init__(self, ask: Callable[[], tuple[str, float]], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, ask: Callable[[], tuple[str, float]], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._ask, self._clock = ask, clock
         self._lock = threading.Lock()
         self._token: Token | None = None
 
     def current(self) -> str:
-        """A token that is valid now. BrokerError, without any secret in it, if there is none to be had."""
+        """A token that is valid now. BrokerError, without any secret in it, if there is none to be
+        had.
+        """
         with self._lock:
             token = self._token
             if token is None or self._clock() >= token.fresh_until_s:
@@ -86,19 +99,25 @@ def token_provider(endpoint: TokenEndpoint, *, timeout_s: float, ca: str | None 
     return Provider()
 
 
-def request_token(endpoint: TokenEndpoint, timeout_s: float, ca: str | None = None) -> tuple[str, float]:
+def request_token(
+    endpoint: TokenEndpoint, timeout_s: float, ca: str | None = None
+) -> tuple[str, float]:
     """A new token and its life in seconds; BrokerError says why not, within `timeout_s`."""
     where = url_text(endpoint.url)
     try:
         return _read(within(timeout_s, lambda: _post(endpoint, timeout_s, ca)))
     except (OSError, TimeoutError) as exc:
-        raise BrokerError(f"the token endpoint {where} does not answer: {getattr(exc, 'reason', exc)}") from None
+        raise BrokerError(
+            f"the token endpoint {where} does not answer: {getattr(exc, 'reason', exc)}"
+        ) from None
     except (ValueError, KeyError, TypeError):
         raise BrokerError(f"the token endpoint {where} answers without an access token") from None
 
 
 def _post(endpoint: TokenEndpoint, timeout_s: float, ca: str | None) -> bytes:
-    form = {"grant_type": "client_credentials"} | ({"scope": endpoint.scope} if endpoint.scope else {})
+    form = {"grant_type": "client_credentials"} | (
+        {"scope": endpoint.scope} if endpoint.scope else {}
+    )
     request = urllib.request.Request(
         endpoint.url, urllib.parse.urlencode(form).encode(), _headers(endpoint), method="POST"
     )
@@ -106,7 +125,9 @@ def _post(endpoint: TokenEndpoint, timeout_s: float, ca: str | None) -> bytes:
         with _opener(ca).open(request, timeout=timeout_s) as response:
             return bytes(response.read(MAX_ANSWER))
     except urllib.error.HTTPError as exc:
-        raise BrokerError(f"the token endpoint {url_text(endpoint.url)} refuses us: {_refusal(exc)}") from None
+        raise BrokerError(
+            f"the token endpoint {url_text(endpoint.url)} refuses us: {_refusal(exc)}"
+        ) from None
 
 
 def _opener(ca: str | None) -> urllib.request.OpenerDirector:

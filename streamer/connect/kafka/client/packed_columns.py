@@ -1,4 +1,6 @@
-"""What stands beside the values of records and few ask for: keys, times and headers, read where a row begins."""
+"""What stands beside the values of records and few ask for: keys, times and headers, read where a
+row begins.
+"""
 
 from __future__ import annotations
 
@@ -99,14 +101,20 @@ def varints(octets: U8, at: I64) -> tuple[I64, I64]:
     """Zigzag varints (N,) that begin at these places, and where they end."""
     value, more, shift = np.zeros(len(at), np.uint64), np.ones(len(at), bool), 0
     while more.any():
-        octet = octets[np.minimum(at, len(octets) - 1)]  # a number that ended may have ended everything
-        value |= np.where(more, (octet & 0x7F).astype(np.uint64) << np.uint64(shift), 0).astype(np.uint64)
+        octet = octets[
+            np.minimum(at, len(octets) - 1)
+        ]  # a number that ended may have ended everything
+        value |= np.where(more, (octet & 0x7F).astype(np.uint64) << np.uint64(shift), 0).astype(
+            np.uint64
+        )
         at, more, shift = at + more, more & (octet >= 0x80), shift + 7
     return (value >> np.uint64(1)).view(np.int64) ^ -(value & np.uint64(1)).view(np.int64), at
 
 
 def headers_at(data: bytes, pos: int) -> tuple[list[tuple[str, bytes | None]], int]:
-    """The headers that begin there, and where they end. ValueError or IndexError if they are not well formed."""
+    """The headers that begin there, and where they end. ValueError or IndexError if they are not
+    well formed.
+    """
     from kafka.record.util import decode_varint
 
     count, pos = decode_varint(data, pos)

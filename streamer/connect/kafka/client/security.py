@@ -1,4 +1,6 @@
-"""Security of the connection: TLS, client certificates and logins. Secrets go to the client and nowhere else."""
+"""Security of the connection: TLS, client certificates and logins. Secrets go to the client and
+nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ MASK = "***"
 
 
 class Hidden(str):
-    """A secret as the client wants it, a text; its repr is a mask, because the client may log its settings."""
+    """A secret as the client wants it, a text; its repr is a mask, because the client may log its
+    settings.
+    """
 
     __slots__ = ()
 
@@ -26,9 +30,11 @@ class Hidden(str):
 
 
 def options(kafka: Kafka) -> dict[str, Any]:
-    """The part of the client's keyword arguments that is about security; ConfigError if a file cannot be used.
+    """The part of the client's keyword arguments that is about security; ConfigError if a file
+    cannot be used.
 
-    Certificates are passed as paths: the client reads them for every connection, so a renewed one needs no restart.
+    Certificates are passed as paths: the client reads them for every connection, so a renewed one
+    needs no restart.
     """
     found: dict[str, Any] = {"security_protocol": kafka.security.protocol}
     if kafka.security.encrypted:
@@ -51,7 +57,9 @@ def _tls_options(security: KafkaSecurity) -> dict[str, Any]:
 
 def _login_options(kafka: Kafka, sasl: Sasl) -> dict[str, Any]:
     if sasl.token is not None:
-        provider = oauth.token_provider(sasl.token, timeout_s=kafka.request_timeout, ca=kafka.security.ca)
+        provider = oauth.token_provider(
+            sasl.token, timeout_s=kafka.request_timeout, ca=kafka.security.ca
+        )
         return {"sasl_mechanism": sasl.mechanism, "sasl_oauth_token_provider": provider}
     return {
         "sasl_mechanism": sasl.mechanism,
@@ -88,12 +96,17 @@ def _identify(context: ssl.SSLContext, security: KafkaSecurity, certificate: str
     try:
         context.load_cert_chain(certificate, key, _key_password(security))
     except (ssl.SSLError, ValueError) as exc:
-        problem = f"{key or certificate} does not fit {certificate}, or kafka.security.key_password is wrong"
+        problem = (
+            f"{key or certificate} does not fit {certificate}, or "
+            f"kafka.security.key_password is wrong"
+        )
         raise ConfigError("kafka.security.key", f"{problem} ({_reason(exc)})") from exc
 
 
 def _key_password(security: KafkaSecurity) -> Any:
-    """A function, so that nothing shows it. Never None: without one OpenSSL asks at the terminal and waits."""
+    """A function, so that nothing shows it. Never None: without one OpenSSL asks at the terminal
+    and waits.
+    """
     return _no_password if security.key_password is None else security.key_password.get_secret_value
 
 
@@ -115,17 +128,24 @@ def _reason(exc: Exception) -> str:
 
 
 def exposed(kafka: Kafka) -> bool:
-    """Whether records cross a network in the clear: no TLS, and a broker that is not on this machine."""
+    """Whether records cross a network in the clear: no TLS, and a broker that is not on this
+    machine.
+    """
     return bool(kafka.exposed)
 
 
 def exposure(kafka: Kafka, advertised: Sequence[str] = ()) -> str | None:
-    """What is said about it, of the bootstrap servers or else of the brokers that they name; None where nothing is."""
+    """What is said about it, of the bootstrap servers or else of the brokers that they name; None
+    where nothing is.
+    """
     where = kafka.exposed or kafka.in_the_clear(advertised)
     if not where:
         return None
     what = "records" if kafka.security.sasl is None else "records and the login"
-    return f"{what} travel in the clear to {', '.join(where)}: set kafka.security.protocol to SSL or SASL_SSL"
+    return (
+        f"{what} travel in the clear to {', '.join(where)}: set kafka.security.protocol to SSL "
+        f"or SASL_SSL"
+    )
 
 
 def scrub(kafka: Kafka, text: str) -> str:
@@ -138,5 +158,11 @@ def scrub(kafka: Kafka, text: str) -> str:
 def _secrets(kafka: Kafka) -> Iterator[str]:
     """Longest first: one may be a part of another."""
     sasl, token = kafka.security.sasl, kafka.security.sasl.token if kafka.security.sasl else None
-    found = (kafka.security.key_password, sasl.password if sasl else None, token.client_secret if token else None)
-    yield from sorted((secret.get_secret_value() for secret in found if secret), key=len, reverse=True)
+    found = (
+        kafka.security.key_password,
+        sasl.password if sasl else None,
+        token.client_secret if token else None,
+    )
+    yield from sorted(
+        (secret.get_secret_value() for secret in found if secret), key=len, reverse=True
+    )

@@ -1,4 +1,6 @@
-"""The past of a stream's topics as a source with an end: read without a group, by the stream's own decoder."""
+"""The past of a stream's topics as a source with an end: read without a group, by the stream's own
+decoder.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,9 @@ class PartitionLog(Peek):
     """Partitions from a time on, up to where they end now."""
 
     def begin(self, since_s: float, most: int) -> dict[Any, int]:
-        """Go to the first record written at or after a time; where that is more than `most` records in all, nearer to
-        the end by the same share of every partition. The offsets before which to read.
+        """Go to the first record written at or after a time; where that is more than `most` records
+        in all, nearer to the end by the same share of every partition. The offsets before which to
+        read.
         """
         self._timed(since_s)
         starts = {each: self._at(each) for each in self.partitions}
@@ -44,7 +47,9 @@ class PartitionLog(Peek):
     def fetch(self, timeout_s: float, most: int) -> Mapping[Any, Sequence[Any]]:
         """What came, per partition, as the client gives it."""
         with broker_errors(self._kafka):
-            found: Mapping[Any, Sequence[Any]] = self._consumer.poll(round(timeout_s * 1000), max_records=most)
+            found: Mapping[Any, Sequence[Any]] = self._consumer.poll(
+                round(timeout_s * 1000), max_records=most
+            )
         return found
 
     def behind(self, ends: Mapping[Any, int]) -> bool:
@@ -60,16 +65,25 @@ class PartitionLog(Peek):
 
 
 class Archive(WholeSource):
-    """protocols.Source with an end: what the topics hold now. Records that cannot be decoded are passed over, counted.
+    """protocols.Source with an end: what the topics hold now. Records that cannot be decoded are
+    passed over, counted.
 
     Nobody else's reading changes. BrokerError if the cluster cannot be used.
     """
 
     def __init__(
-        self, kafka: Kafka, section: KafkaSource, decoder: Callable[[Lease], Decoder], *, since_s: float, most: int,
+        self,
+        kafka: Kafka,
+        section: KafkaSource,
+        decoder: Callable[[Lease], Decoder],
+        *,
+        since_s: float,
+        most: int,
         clock: Clock = time.monotonic,
-    ) -> None:  # fmt: skip
-        """`since_s`, seconds since 1970, is of the records' own timestamps; `most` records are read in all."""
+    ) -> None:
+        """`since_s`, seconds since 1970, is of the records' own timestamps; `most` records are read
+        in all.
+        """
         self._make, self._decoders = decoder, dict[Lease, Decoder]()
         self._max_record, self._clock = int(section.max_record), clock
         self.channels = decoder(Lease("", 0)).fields.channels
@@ -114,4 +128,6 @@ class Archive(WholeSource):
         batch, rejected = decode(gathered(rows), self._decoders[lease], lease)
         self.rejected += len(rejected)
         before = slice(0, int(np.searchsorted(batch.offset, self._ends[partition])))
-        return replace(batch.rows(before), traces=None)  # who reads the past keeps it: the records need not stay
+        return replace(
+            batch.rows(before), traces=None
+        )  # who reads the past keeps it: the records need not stay

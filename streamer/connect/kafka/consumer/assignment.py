@@ -1,6 +1,8 @@
-"""Who holds which partition, and what of it is committed: pure book-keeping, without a client and without a clock.
+"""Who holds which partition, and what of it is committed: pure book-keeping, without a client and
+without a clock.
 
-The client's own thread takes partitions away while others ask, so every method may be called by any thread.
+The client's own thread takes partitions away while others ask, so every method may be called by any
+thread.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ OF_THIS_PROCESS = Epochs()
 
 
 class Leases:
-    """The partitions held now. Each assignment is a lease of its own; one that is dead stays dead."""
+    """The partitions held now. Each assignment is a lease of its own; one that is dead
+    stays dead.
+    """
 
     def __init__(self, epochs: Epochs = OF_THIS_PROCESS) -> None:
         self._epochs = epochs
@@ -93,7 +97,9 @@ class Commits:
                     self._wanted[lease] = position
 
     def due(self, now_s: float) -> dict[Lease, Position]:
-        """What to send now: nothing while a commit is on its way, or too early. It then counts as on its way."""
+        """What to send now: nothing while a commit is on its way, or too early. It then counts as
+        on its way.
+        """
         with self._lock:
             if self._flying or not self._wanted or now_s < self._next_s:
                 return {}
@@ -111,7 +117,9 @@ class Commits:
                     del self._wanted[lease]
 
     def fail(self) -> None:
-        """What was on its way did not arrive, or nobody knows: it is sent again when the next commit is due."""
+        """What was on its way did not arrive, or nobody knows: it is sent again when the next
+        commit is due.
+        """
         with self._lock:
             self._flying = False
 
@@ -128,11 +136,17 @@ class Commits:
 
 def ahead(new: Position, old: Position | None) -> bool:
     """Whether `new` tells the log more: a later offset, or another note at the same one."""
-    return old is None or new.offset > old.offset or (new.offset == old.offset and new.note != old.note)
+    return (
+        old is None
+        or new.offset > old.offset
+        or (new.offset == old.offset and new.note != old.note)
+    )
 
 
 def fitting(note: str) -> str:
-    """The note as a broker takes it; one that is too long is left out, because the position matters more."""
+    """The note as a broker takes it; one that is too long is left out, because the position matters
+    more.
+    """
     return note if len(note.encode()) <= NOTE_BYTES else ""
 
 
@@ -141,6 +155,8 @@ def offsets_of(positions: Mapping[Lease, Position]) -> dict[Any, Any]:
     from kafka.structs import OffsetAndMetadata, TopicPartition
 
     return {
-        TopicPartition(lease.topic, lease.partition): OffsetAndMetadata(position.offset, fitting(position.note), -1)
+        TopicPartition(lease.topic, lease.partition): OffsetAndMetadata(
+            position.offset, fitting(position.note), -1
+        )
         for lease, position in positions.items()
     }

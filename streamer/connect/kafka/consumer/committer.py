@@ -1,4 +1,6 @@
-"""Positions on their way into the log: sent beside the polling, answered inside it, the last ones waited for."""
+"""Positions on their way into the log: sent beside the polling, answered inside it, the last ones
+waited for.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,15 @@ LAST_TRY_S = 1.0
 class Committer:
     """Sends what `commits` holds due. Only the reader's thread uses it."""
 
-    def __init__(self, consumer: Any, commits: Commits, timeout_s: float, clock: Clock = time.monotonic) -> None:
-        self._consumer, self._commits, self._timeout_s, self._clock = consumer, commits, timeout_s, clock
+    def __init__(
+        self, consumer: Any, commits: Commits, timeout_s: float, clock: Clock = time.monotonic
+    ) -> None:
+        self._consumer, self._commits, self._timeout_s, self._clock = (
+            consumer,
+            commits,
+            timeout_s,
+            clock,
+        )
         self._sent: dict[Lease, Position] = {}
         self._sent_s = 0.0
         self._failing_since_s: float | None = None
@@ -39,7 +48,9 @@ class Committer:
         failpoint("before_commit")
         self._sent, self._sent_s = due, self._clock()
         try:
-            self._consumer.commit_async(offsets_of(due), callback=lambda _, answer: self._answered(due, answer))
+            self._consumer.commit_async(
+                offsets_of(due), callback=lambda _, answer: self._answered(due, answer)
+            )
         except KafkaError as exc:
             self._failed(worded(exc), exc)
 
@@ -52,7 +63,9 @@ class Committer:
         return Ailment(what, self._problem, self._cause)
 
     def last(self, turn: Callable[[], None]) -> str | None:
-        """Commit all that is owed and wait for it; what went wrong, or None. `turn` lets a rebalance go on."""
+        """Commit all that is owed and wait for it; what went wrong, or None. `turn` lets a
+        rebalance go on.
+        """
         from kafka.errors import KafkaError
 
         end_s = self._clock() + self._timeout_s
@@ -62,7 +75,9 @@ class Committer:
                 return self._problem or "no time left"
             failpoint("before_commit")
             try:
-                self._consumer.commit(offsets_of(owed), timeout_ms=round(1000 * min(left_s, LAST_TRY_S)))
+                self._consumer.commit(
+                    offsets_of(owed), timeout_ms=round(1000 * min(left_s, LAST_TRY_S))
+                )
             except KafkaError as exc:
                 self._failed(worded(exc), exc)
                 turn()

@@ -1,4 +1,6 @@
-"""Records of one partition to a batch and to what was refused, which keeps its key, headers and time."""
+"""Records of one partition to a batch and to what was refused, which keeps its key, headers and
+time.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +18,27 @@ from streamer.event import EventBatch, Lease, Rejected
 
 def decode(records: Records, decoder: Decoder, lease: Lease) -> tuple[EventBatch, list[Rejected]]:
     """What the decoder makes of the values. Records without a value are refused as tombstones."""
-    values, offsets, beside = records.values, records.offsets, _beside(records, decoder.fields.outside, lease)
+    values, offsets, beside = (
+        records.values,
+        records.offsets,
+        _beside(records, decoder.fields.outside, lease),
+    )
     tombstones: list[Rejected] = []
     if None in values:
         empty = np.array([value is None for value in values], dtype=bool)
-        tombstones = [Rejected(int(o), "tombstone", "the record has no value", b"") for o in offsets[empty]]
+        tombstones = [
+            Rejected(int(o), "tombstone", "the record has no value", b"") for o in offsets[empty]
+        ]
         values, offsets = [value for value in values if value is not None], offsets[~empty]
         beside = None if beside is None else beside.rows(~empty)
     batch, rejected = decoder.decode(values, offsets, beside)  # type: ignore[arg-type] # no None is left
-    batch = replace(batch, topic=lease.topic, partition=lease.partition, epoch=lease.epoch, traces=Traces.of(records))
+    batch = replace(
+        batch,
+        topic=lease.topic,
+        partition=lease.partition,
+        epoch=lease.epoch,
+        traces=Traces.of(records),
+    )
     return batch, [_addressed(one, records, lease) for one in _merged(tombstones, rejected)]
 
 

@@ -16,7 +16,9 @@ from streamer.event import EventBatch, Lease, Rejected
 class Undecoded:
     """One decoder per lease. What cannot be decoded now waits, and all that came after it."""
 
-    def __init__(self, make: Callable[[Lease], Decoder], max_line_bytes: int, holds: Callable[[Lease], bool]) -> None:
+    def __init__(
+        self, make: Callable[[Lease], Decoder], max_line_bytes: int, holds: Callable[[Lease], bool]
+    ) -> None:
         """Records of leases that are not held any more are passed over."""
         self._waits_for = ""  # what decoding waits for
         self._make, self._max_line_bytes, self._holds = make, max_line_bytes, holds

@@ -1,4 +1,5 @@
-"""A thread that asks the brokers, twice a second, where the logs end: a proof of life, and of having read everything.
+"""A thread that asks the brokers, twice a second, where the logs end: a proof of life, and of
+having read everything.
 
 The client says nothing about a broker that is away, and waiting for it would hold up the reader.
 """
@@ -17,7 +18,8 @@ from streamer.protocols import Clock
 EVERY_S = 0.5
 ASK_S = 1.0  # an answer later than that is none
 SILENT_S = 1.5  # without an answer: an outage is known within 3 s
-# While records come, a late answer means a busy machine; but another broker may be away behind them.
+# While records come, a late answer means a busy machine; but another broker may be away behind
+# them.
 SILENT_WHILE_READING_S = 5.0
 
 Ends = Mapping[Any, int]  # by partition of the client
@@ -35,7 +37,11 @@ class Pulse:
     """`ask(timeout_s)` returns the ends of all assigned partitions, or raises one of `errors`."""
 
     def __init__(
-        self, ask: Callable[[float], Ends], errors: tuple[type[Exception], ...], *, clock: Clock = time.monotonic
+        self,
+        ask: Callable[[float], Ends],
+        errors: tuple[type[Exception], ...],
+        *,
+        clock: Clock = time.monotonic,
     ) -> None:
         self._ask, self._errors, self._clock = ask, errors, clock
         self._stop = threading.Event()
@@ -89,7 +95,9 @@ class Pulse:
 
 
 def ends_of(consumer: Any) -> Callable[[float], Ends]:
-    """Where all that is assigned ends; a member without partitions asks its coordinator for a sign of life."""
+    """Where all that is assigned ends; a member without partitions asks its coordinator for a sign
+    of life.
+    """
     from kafka.structs import TopicPartition
 
     def ask(timeout_s: float) -> Ends:

@@ -38,12 +38,16 @@ def open_topics(
     joins: bool = True,
     clock: Clock = time.monotonic,
 ) -> KafkaSource:
-    """The source; one that does not join its group reads all partitions beside it and commits nothing.
+    """The source; one that does not join its group reads all partitions beside it and commits
+    nothing.
 
-    `decoder` makes one per lease; `restore` is called on the reader's thread, `earned` on the client's own.
-    BrokerError if the cluster cannot be used.
+    `decoder` makes one per lease; `restore` is called on the reader's thread, `earned` on the
+    client's own. BrokerError if the cluster cannot be used.
     """
-    name, channels = f"kafka {', '.join(kafka.bootstrap_servers)}", decoder(Lease("", 0)).fields.channels
+    name, channels = (
+        f"kafka {', '.join(kafka.bootstrap_servers)}",
+        decoder(Lease("", 0)).fields.channels,
+    )
     start, commits = parse_start(section.start, time.time()), Commits(float(section.commit_every))
     share = Share(commits, earned)
     access = (group_member.join if joins else standalone.look_on)(kafka, section, share)
@@ -53,10 +57,15 @@ def open_topics(
     lookup = Lookup(access.consumer, start, access.known, commits=access.commits, clock=clock)
     admission = PartitionInit(share, lookup, restore, undecoded.admit, clock)
     committer = Committer(access.consumer, commits, float(kafka.request_timeout), clock)
-    beat = end_offsets.Pulse(end_offsets.ends_of(access.consumer), end_offsets.client_errors(), clock=clock)
-    # A rebalance is known at the next heartbeat, a third of the session later: only after that is quiet quiet.
+    beat = end_offsets.Pulse(
+        end_offsets.ends_of(access.consumer), end_offsets.client_errors(), clock=clock
+    )
+    # A rebalance is known at the next heartbeat, a third of the session later: only after that is
+    # quiet quiet.
     quiet_s = section.session_timeout / 2
-    inquiry = Inquiry(lambda causes: reason(kafka, causes, access.topics, section.group), clock=clock)
+    inquiry = Inquiry(
+        lambda causes: reason(kafka, causes, access.topics, section.group), clock=clock
+    )
 
     def others() -> Iterator[Ailment]:
         if section.pattern is not None and access.unmatched:

@@ -22,13 +22,16 @@ log = structlog.get_logger()
 
 # How long a broker waits for records. Other questions to the same broker wait behind it.
 FETCH_WAIT_MS = 250
-# The reader polls always, also while the scorer hangs; only a dead reader loses its partitions to this.
+# The reader polls always, also while the scorer hangs; only a dead reader loses its partitions to
+# this.
 MAX_POLL_INTERVAL_MS = 300_000
 METADATA_AGE_MS = 30_000  # how late new partitions, and new topics of a pattern, are seen
 
 
 class Told(Protocol):
-    """Who is told that partitions moved. All run on the client's own thread, while the reader waits in a poll."""
+    """Who is told that partitions moved. All run on the client's own thread, while the reader waits
+    in a poll.
+    """
 
     def came(self, partitions: Collection[Any]) -> None: ...
 
@@ -66,7 +69,9 @@ class Access(Protocol):
 
 
 class Member:
-    """One of a consumer group: it shares the partitions with the others, and commits for all of them."""
+    """One of a consumer group: it shares the partitions with the others, and commits for all of
+    them.
+    """
 
     commits = True
 
@@ -96,13 +101,18 @@ class Member:
 def join(kafka: Kafka, section: KafkaSource, told: Told) -> Member:
     """A member that has subscribed and not yet polled. BrokerError says why not, and what to do."""
     with connected(kafka, section, **_membership(section)) as (consumer, known):
-        consumer.subscribe(topics=section.named_topics, pattern=section.pattern, listener=_listener()(told))
+        consumer.subscribe(
+            topics=section.named_topics, pattern=section.pattern, listener=_listener()(told)
+        )
         return Member(consumer, known)
 
 
 @contextmanager
-def connected(kafka: Kafka, section: KafkaSource, **more: Any) -> Iterator[tuple[Any, frozenset[Place]]]:
-    """A KafkaConsumer, and the partitions that there are now; closed again if what is done with it fails.
+def connected(
+    kafka: Kafka, section: KafkaSource, **more: Any
+) -> Iterator[tuple[Any, frozenset[Place]]]:
+    """A KafkaConsumer, and the partitions that there are now; closed again if what is done with it
+    fails.
 
     BrokerError says why, and what to do.
     """
@@ -123,12 +133,21 @@ def connected(kafka: Kafka, section: KafkaSource, **more: Any) -> Iterator[tuple
 
 
 def leave(consumer: Any, timeout_s: float) -> None:
-    """Close the client, in bounded time. Dynamic members leave their group; static ones keep their place in it."""
+    """Close the client, in bounded time. Dynamic members leave their group; static ones keep their
+    place in it.
+    """
     from kafka.errors import KafkaError
 
     try:
-        within(timeout_s + 1.0, lambda: consumer.close(autocommit=False, timeout_ms=round(timeout_s * 1000)))
-    except (KafkaError, RuntimeError, OSError) as exc:  # it goes anyway; the session's end tells the others
+        within(
+            timeout_s + 1.0,
+            lambda: consumer.close(autocommit=False, timeout_ms=round(timeout_s * 1000)),
+        )
+    except (
+        KafkaError,
+        RuntimeError,
+        OSError,
+    ) as exc:  # it goes anyway; the session's end tells the others
         log.warning("consumer_close_failed", problem=str(exc))
 
 
@@ -141,8 +160,10 @@ def is_settled(consumer: Any) -> bool:
 
 
 def keep_joining(consumer: Any) -> None:
-    """Call after every poll. A join that is answered between two polls is not taken up by the client, and where the
-    leader joined because of new metadata it then forgets that it must join: no heartbeats, no partitions, for ever."""
+    """Call after every poll. A join that is answered between two polls is not taken up by the
+    client, and where the leader joined because of new metadata it then forgets that it must join:
+    no heartbeats, no partitions, for ever.
+    """
     from kafka.structs import MemberState
 
     if consumer.group_metadata().state == MemberState.REBALANCING:
@@ -150,14 +171,18 @@ def keep_joining(consumer: Any) -> None:
 
 
 def partitions(consumer: Any, section: KafkaSource) -> frozenset[Place]:
-    """Every partition that there is of what is read; UnknownTopicOrPartitionError for a topic that is not there."""
+    """Every partition that there is of what is read; UnknownTopicOrPartitionError for a topic that
+    is not there.
+    """
     from kafka.errors import UnknownTopicOrPartitionError
 
     there = consumer.topics()
     missing = [topic for topic in section.named_topics if topic not in there]
     if missing:
         raise UnknownTopicOrPartitionError(", ".join(missing))
-    return frozenset((t, p) for t in there if section.reads(t) for p in consumer.partitions_for_topic(t))
+    return frozenset(
+        (t, p) for t in there if section.reads(t) for p in consumer.partitions_for_topic(t)
+    )
 
 
 def _membership(section: KafkaSource) -> dict[str, Any]:

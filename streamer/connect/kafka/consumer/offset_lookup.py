@@ -1,4 +1,6 @@
-"""What the cluster knows of partitions that just came, and where each is read from. Asked on the reader's thread."""
+"""What the cluster knows of partitions that just came, and where each is read from. Asked on the
+reader's thread.
+"""
 
 from __future__ import annotations
 
@@ -51,12 +53,19 @@ class RestartPoint:
 
 
 class Lookup:
-    """Asks a consumer; every question is bounded, and one partition without an answer does not hold up the others."""
+    """Asks a consumer; every question is bounded, and one partition without an answer does not hold
+    up the others.
+    """
 
     def __init__(
-        self, consumer: KafkaConsumer, start: Start, known: Collection[Place], *, commits: bool = True,
+        self,
+        consumer: KafkaConsumer,
+        start: Start,
+        known: Collection[Place],
+        *,
+        commits: bool = True,
         clock: Clock = time.monotonic,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """`commits`: whether a first position may be committed, as `origin` promises."""
         self._consumer, self._start, self._known, self._clock = consumer, start, known, clock
         self._commits = commits
@@ -73,30 +82,41 @@ class Lookup:
         return {tp: OffsetRange(low[tp], max(low[tp], high[tp])) for tp in high}
 
     def partitions(self, tp: TopicPartition) -> int:
-        """How many its topic has. The client asks without end if it does not know; then we do not know either."""
+        """How many its topic has. The client asks without end if it does not know; then we do not
+        know either.
+        """
         try:
             known = within(ONE_S, lambda: self._consumer.partitions_for_topic(tp.topic))
         except TimeoutError as exc:
             raise Unanswered(f"the partitions of {tp.topic}") from exc
         return max(len(known), tp.partition + 1)
 
-    def origin(self, tp: TopicPartition, bounds: OffsetRange, restart: int | None = None) -> RestartPoint:
-        """The committed position, or where a group without one begins. Unanswered if the cluster does not say.
+    def origin(
+        self, tp: TopicPartition, bounds: OffsetRange, restart: int | None = None
+    ) -> RestartPoint:
+        """The committed position, or where a group without one begins. Unanswered if the cluster
+        does not say.
 
-        A start that moves with the clock is committed before it is used: a crash before the first commit skips nothing.
-        The same for `restart`, where the committed position is of a log that is gone: it may fit again some day.
+        A start that moves with the clock is committed before it is used: a crash before the first
+        commit skips nothing. The same for `restart`, where the committed position is of a log that
+        is gone: it may fit again some day.
         """
         if restart is not None:
             return self._kept(tp, min(max(restart, bounds.low), bounds.high), bounds)
         found = self._asked(
-            lambda ms: self._consumer.committed(tp, metadata=True, timeout_ms=ms), f"the position of {_name(tp)}"
+            lambda ms: self._consumer.committed(tp, metadata=True, timeout_ms=ms),
+            f"the position of {_name(tp)}",
         )
         if found is not None:
             committed = Position(found.offset, found.metadata or "")
             return RestartPoint(found.offset, committed, bounds)
         start = start_of((tp.topic, tp.partition), self._start, self._known)
         position = self._initial(tp, start, bounds)
-        return self._kept(tp, position, bounds) if start.moves else RestartPoint(position, None, bounds)
+        return (
+            self._kept(tp, position, bounds)
+            if start.moves
+            else RestartPoint(position, None, bounds)
+        )
 
     def _initial(self, tp: TopicPartition, start: Start, bounds: OffsetRange) -> int:
         if start.kind == "earliest":
@@ -104,7 +124,8 @@ class Lookup:
         if start.kind == "latest":
             return bounds.high
         asked = self._asked(
-            lambda ms: self._consumer.offsets_for_times({tp: start.at_ms}, timeout_ms=ms), f"a time in {_name(tp)}"
+            lambda ms: self._consumer.offsets_for_times({tp: start.at_ms}, timeout_ms=ms),
+            f"a time in {_name(tp)}",
         )
         return bounds.high if asked[tp] is None else int(asked[tp].offset)
 
@@ -115,18 +136,23 @@ class Lookup:
             return RestartPoint(position, None, bounds)
         offsets = {tp: OffsetAndMetadata(position, "", -1)}
         self._asked(
-            lambda ms: self._consumer.commit(offsets, timeout_ms=ms), f"the commit of a first position of {_name(tp)}"
+            lambda ms: self._consumer.commit(offsets, timeout_ms=ms),
+            f"the commit of a first position of {_name(tp)}",
         )
         return RestartPoint(position, Position(position), bounds)
 
     def _each(
-        self, ask: Callable[..., Mapping[TopicPartition, int]], partitions: Collection[TopicPartition]
+        self,
+        ask: Callable[..., Mapping[TopicPartition, int]],
+        partitions: Collection[TopicPartition],
     ) -> dict[TopicPartition, int]:
         """All at once; where that fails, one by one, and only those that answer."""
         if not partitions:
             return {}
         try:
-            return dict(self._asked(lambda ms: ask(list(partitions), timeout_ms=ms), "the logs", ALL_S))
+            return dict(
+                self._asked(lambda ms: ask(list(partitions), timeout_ms=ms), "the logs", ALL_S)
+            )
         except Unanswered:
             pass
         found: dict[TopicPartition, int] = {}
@@ -145,11 +171,16 @@ class Lookup:
             raise Unanswered(f"{what}: no time left")
         try:
             return ask(round(left_s * 1000))
-        except (KafkaError, KeyError) as exc:  # the client's KeyError: the partition has no leader now
+        except (
+            KafkaError,
+            KeyError,
+        ) as exc:  # the client's KeyError: the partition has no leader now
             raise Unanswered(f"{what}: {type(exc).__name__}: {exc}") from exc
 
 
-def _one(ask: Callable[..., Mapping[TopicPartition, int]], tp: TopicPartition, timeout_ms: int) -> Any:
+def _one(
+    ask: Callable[..., Mapping[TopicPartition, int]], tp: TopicPartition, timeout_ms: int
+) -> Any:
     return ask([tp], timeout_ms=timeout_ms)
 
 

@@ -1,4 +1,6 @@
-"""Partitions that came, and partitions whose log is not where we are: each is asked about, then it goes on."""
+"""Partitions that came, and partitions whose log is not where we are: each is asked about, then it
+goes on.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,18 @@ RETRY_S = 2.0  # between two rounds of questions where some had no answer
 
 
 class PartitionInit:
-    """Runs on the reader's thread, after each of the client's polls. What it finds out waits in two lists."""
+    """Runs on the reader's thread, after each of the client's polls. What it finds out waits in two
+    lists.
+    """
 
     def __init__(
-        self, share: Share, lookup: Lookup, restore: Restorer, admitted: Callable[[Lease], None],
+        self,
+        share: Share,
+        lookup: Lookup,
+        restore: Restorer,
+        admitted: Callable[[Lease], None],
         clock: Clock = time.monotonic,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """`admitted` is told of every lease just before it is announced."""
         self.assigned: list[Assigned] = []
         self.expired: list[Expired] = []
@@ -36,15 +44,23 @@ class PartitionInit:
         self._clock = clock
         self._unanswered: Unanswered | None = None  # what the cluster did not say
         self._retry_s = clock()
-        self._origins: dict[Lease, int] = {}  # where judging begins: below, retention takes nothing unjudged
+        self._origins: dict[
+            Lease, int
+        ] = {}  # where judging begins: below, retention takes nothing unjudged
 
     @property
     def problem(self) -> Ailment | None:
         cause = self._unanswered
-        return None if cause is None else Ailment("a new partition waits", f"no answer about {cause}", cause)
+        return (
+            None
+            if cause is None
+            else Ailment("a new partition waits", f"no answer about {cause}", cause)
+        )
 
     def turn(self) -> None:
-        """Ask about all that waits. One partition without an answer is asked about later; the others go on."""
+        """Ask about all that waits. One partition without an answer is asked about later; the
+        others go on.
+        """
         waiting = [*self._share.outside, *self._share.fresh]
         if not waiting:
             self._unanswered = None
@@ -66,7 +82,9 @@ class PartitionInit:
             self._share.set_outside(tp, offset)
 
     def set_truncated(self, divergent: Mapping[Any, Any]) -> None:
-        """The log was cut before our position; it differs from there on, or nobody knows from where (None)."""
+        """The log was cut before our position; it differs from there on, or nobody knows from where
+        (None).
+        """
         for tp, place in divergent.items():
             self._truncated(tp, 0 if place is None else place.offset)
 
@@ -82,12 +100,16 @@ class PartitionInit:
             self._begin(tp, self._share.fresh[tp], bounds)
 
     def _begin(self, tp: Any, fresh: Fresh, bounds: OffsetRange) -> None:
-        """Announce a partition, with the memory that is found for it, and what retention took of it."""
+        """Announce a partition, with the memory that is found for it, and what retention took of
+        it.
+        """
         origin = self._lookup.origin(tp, bounds, fresh.restart)
         of_topic = self._lookup.partitions(tp)
         note = origin.committed.note if origin.committed else ""
         restored = self._restore(
-            FoundPosition(tp.topic, tp.partition, origin.first, note, bounds.low, bounds.high, of_topic)
+            FoundPosition(
+                tp.topic, tp.partition, origin.first, note, bounds.low, bounds.high, of_topic
+            )
         )
         failpoint("before_admit")
         start = min(max(restored.start, bounds.low), origin.first)
@@ -99,7 +121,9 @@ class PartitionInit:
         self._expire(fresh.lease, origin.position, bounds.low)
 
     def _mend(self, tp: Any, bounds: OffsetRange) -> None:
-        """Retention overtook us: the hole is told. Or the log is shorter than what we read: it is another one."""
+        """Retention overtook us: the hole is told. Or the log is shorter than what we read: it is
+        another one.
+        """
         offset, lease = self._share.outside[tp], self._share.leases.of(tp.topic, tp.partition)
         if offset > bounds.high or lease is None:
             self._truncated(tp, bounds.low)
@@ -113,8 +137,9 @@ class PartitionInit:
             self.expired.append(Expired(lease, first, until))
 
     def _truncated(self, tp: Any, restart: int) -> None:
-        """A new lease from there on. To read a little again repeats alerts under the same ids; to go on at the end
-        would lose what the new log holds before it."""
+        """A new lease from there on. To read a little again repeats alerts under the same ids; to
+        go on at the end would lose what the new log holds before it.
+        """
         if self._share.renew(tp, restart):
             self.truncations += 1
             log.error("log_truncated", topic=tp.topic, partition=tp.partition, restart=restart)

@@ -1,4 +1,6 @@
-"""Topics read from outside: no group is joined, nothing is committed, nobody else's reading changes."""
+"""Topics read from outside: no group is joined, nothing is committed, nobody else's reading
+changes.
+"""
 
 from __future__ import annotations
 
@@ -41,18 +43,28 @@ class PeekedRecord:
 
 
 class Peek:
-    """Reads all partitions of some topics. Starts at their ends until told otherwise. Used by one thread."""
+    """Reads all partitions of some topics. Starts at their ends until told otherwise. Used by one
+    thread.
+    """
 
-    def __init__(self, kafka: Kafka, topics: Sequence[str] = (), pattern: str | None = None) -> None:
-        """Topics by name, or all that match the pattern. BrokerError: not reachable, no such topic, not allowed."""
+    def __init__(
+        self, kafka: Kafka, topics: Sequence[str] = (), pattern: str | None = None
+    ) -> None:
+        """Topics by name, or all that match the pattern. BrokerError: not reachable, no such topic,
+        not allowed.
+        """
         from kafka import KafkaConsumer
 
         self._kafka, self._timeout_ms = kafka, round(kafka.request_timeout * 1000)
         with broker_errors(kafka):
             self._consumer = connect(
-                KafkaConsumer, kafka, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest",
+                KafkaConsumer,
+                kafka,
+                group_id=None,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
                 allow_auto_create_topics=False,
-            )  # fmt: skip
+            )
         try:
             with broker_errors(kafka):
                 self.partitions = self._find(topics, pattern)
@@ -72,7 +84,9 @@ class Peek:
         self._seek({each: max(starts[each], end - back) for each, end in ends.items()})
 
     def from_offsets(self, offsets: Mapping[int, int]) -> None:
-        """Go to these offsets, by partition of the only topic, but not before what its log still has."""
+        """Go to these offsets, by partition of the only topic, but not before what its log still
+        has.
+        """
         starts, _ = self._bounds()
         each = {at.partition: at for at in self.partitions}
         self._seek({each[n]: max(offset, starts[each[n]]) for n, offset in offsets.items()})
@@ -83,16 +97,26 @@ class Peek:
             asked = dict.fromkeys(self.partitions, round(time_s * 1000))
             found = self._consumer.offsets_for_times(asked, timeout_ms=self._timeout_ms)
         _, ends = self._bounds()
-        self._seek({each: at.offset if (at := found.get(each)) else end for each, end in ends.items()})
+        self._seek(
+            {each: at.offset if (at := found.get(each)) else end for each, end in ends.items()}
+        )
 
     def poll(self, timeout_s: float, most: int = 500) -> list[PeekedRecord]:
         """What came, oldest first by timestamp; [] if nothing did."""
         with broker_errors(self._kafka):
-            polled: Mapping[Any, Sequence[Any]] = self._consumer.poll(round(timeout_s * 1000), max_records=most)
-        return sorted(map(_record, (r for records in polled.values() for r in records)), key=_in_time)
+            polled: Mapping[Any, Sequence[Any]] = self._consumer.poll(
+                round(timeout_s * 1000), max_records=most
+            )
+        return sorted(
+            map(_record, (r for records in polled.values() for r in records)), key=_in_time
+        )
 
-    def latest(self, count: int, within_s: float, clock: Clock = time.monotonic) -> list[PeekedRecord]:
-        """About the `count` newest records, oldest first; waits for some, at most so long, where there are none."""
+    def latest(
+        self, count: int, within_s: float, clock: Clock = time.monotonic
+    ) -> list[PeekedRecord]:
+        """About the `count` newest records, oldest first; waits for some, at most so long, where
+        there are none.
+        """
         self.from_end(back=-(-count // len(self.partitions)))
         end, found = clock() + within_s, list[PeekedRecord]()
         while len(found) < count and (left := end - clock()) > 0:
@@ -103,7 +127,9 @@ class Peek:
         return sorted(found, key=_in_time)[-count:]
 
     def whole(self) -> Iterator[PeekedRecord]:
-        """Every record there is now, poll by poll. BrokerError if nothing more comes before the end."""
+        """Every record there is now, poll by poll. BrokerError if nothing more comes before the
+        end.
+        """
         ends, silent_s = self._bounds()[1], 0.0
         self.from_start()
         while self._behind(ends):
@@ -111,14 +137,22 @@ class Peek:
             yield from came
             silent_s = 0.0 if came else silent_s + POLL_S
             if silent_s > SILENT_S:
-                raise BrokerError(f"{self._kafka.bootstrap_servers[0]}: stopped answering before the end of the topic")
+                raise BrokerError(
+                    f"{self._kafka.bootstrap_servers[0]}: stopped answering before the end of the "
+                    f"topic"
+                )
 
     def _behind(self, ends: Mapping[Any, int]) -> bool:
         with broker_errors(self._kafka):
-            return any(self._consumer.position(each, timeout_ms=self._timeout_ms) < end for each, end in ends.items())
+            return any(
+                self._consumer.position(each, timeout_ms=self._timeout_ms) < end
+                for each, end in ends.items()
+            )
 
     def problem(self, within_s: float) -> str | None:
-        """What the client complained about last, if it did lately: polls of a broker that is gone only stay empty."""
+        """What the client complained about last, if it did lately: polls of a broker that is gone
+        only stay empty.
+        """
         return next(iter(tame().causes(within_s)), None)
 
     def close(self) -> None:
@@ -132,14 +166,22 @@ class Peek:
         from streamer.connect.kafka.diagnosis.explain import explain
 
         there = self._consumer.topics()
-        wanted = [name for name in sorted(there) if re.match(pattern, name)] if pattern is not None else list(topics)
+        wanted = (
+            [name for name in sorted(there) if re.match(pattern, name)]
+            if pattern is not None
+            else list(topics)
+        )
         if pattern is not None and not wanted:
             raise BrokerError(f"no topic matches {pattern}; {_listed(there)}")
         missing = [name for name in wanted if name not in there]
         if missing:
             cause = explain(self._kafka, UnknownTopicOrPartitionError(missing[0]))
             raise BrokerError(f"{cause}. At {self._kafka.bootstrap_servers[0]}, {_listed(there)}")
-        return [TopicPartition(t, p) for t in wanted for p in sorted(self._consumer.partitions_for_topic(t) or ())]
+        return [
+            TopicPartition(t, p)
+            for t in wanted
+            for p in sorted(self._consumer.partitions_for_topic(t) or ())
+        ]
 
     def _bounds(self) -> tuple[dict[Any, int], dict[Any, int]]:
         with broker_errors(self._kafka):
@@ -172,14 +214,24 @@ def broker_errors(kafka: Kafka) -> Iterator[None]:
 def _listed(topics: Collection[str]) -> str:
     own = sorted(topic for topic in topics if not topic.startswith("__"))
     more = f" and {len(own) - MOST_LISTED} more" if len(own) > MOST_LISTED else ""
-    return f"there are: {', '.join(own[:MOST_LISTED])}{more}" if own else "there are no topics that we may see"
+    return (
+        f"there are: {', '.join(own[:MOST_LISTED])}{more}"
+        if own
+        else "there are no topics that we may see"
+    )
 
 
 def _record(record: Any) -> PeekedRecord:
     headers = tuple((str(name), bytes(value or b"")) for name, value in record.headers)
     return PeekedRecord(
-        record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, headers
-    )  # fmt: skip
+        record.topic,
+        record.partition,
+        record.offset,
+        record.timestamp,
+        record.key,
+        record.value,
+        headers,
+    )
 
 
 def _in_time(record: PeekedRecord) -> tuple[int, int, int]:

@@ -1,4 +1,6 @@
-"""What a poll brought of one partition, by columns: our chunks, or the client's records one by one."""
+"""What a poll brought of one partition, by columns: our chunks, or the client's records
+one by one.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,9 @@ class Listed:
         return [row.key for row in self.rows]
 
     def times_ms(self) -> I64:
-        return np.array([-1 if row.timestamp is None else row.timestamp for row in self.rows], np.int64)
+        return np.array(
+            [-1 if row.timestamp is None else row.timestamp for row in self.rows], np.int64
+        )
 
     def mentions(self, header: str) -> bool:
         return any(name == header for row in self.rows for name, _ in row.headers)

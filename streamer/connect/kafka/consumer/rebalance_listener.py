@@ -1,4 +1,6 @@
-"""A member's share of the partitions, as rebalances bring and take it: told on the client's thread, read by ours."""
+"""A member's share of the partitions, as rebalances bring and take it: told on the client's thread,
+read by ours.
+"""
 
 from __future__ import annotations
 
@@ -19,23 +21,28 @@ REVOKE_S = 2.0  # for the commit inside a revocation: the whole group waits for 
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """A partition that came, before anything is known of it. `restart`: go on there, whatever is committed."""
+    """A partition that came, before anything is known of it. `restart`: go on there, whatever is
+    committed.
+    """
 
     lease: Lease
     restart: int | None = None
 
 
 class Share:
-    """Leases from the moment they come to the moment they go. A partition that came is paused until it is admitted.
+    """Leases from the moment they come to the moment they go. A partition that came is paused until
+    it is admitted.
 
-    Rebalances happen only inside the reader's poll, so nothing here is touched by two threads at a time; `leases`
-    and `commits` may be asked by any thread at any time.
+    Rebalances happen only inside the reader's poll, so nothing here is touched by two threads at a
+    time; `leases` and `commits` may be asked by any thread at any time.
     """
 
     def __init__(self, commits: Commits, earned: Callable[[], Mapping[Lease, Position]]) -> None:
         """`earned` is called on the client's thread and must not block."""
         self.leases, self.commits = Leases(), commits
-        self.fresh: dict[Any, Fresh] = {}  # by the client's partition, in the order they are asked about
+        self.fresh: dict[
+            Any, Fresh
+        ] = {}  # by the client's partition, in the order they are asked about
         self.outside: dict[Any, int] = {}  # partitions whose next offset is not in the log
         self.consumer: Any = None  # set before the first poll
         self.closing = False
@@ -62,7 +69,9 @@ class Share:
         self._forget(self._dropped(partitions))
 
     def renew(self, tp: Any, restart: int) -> bool:
-        """The partition's log is another one: its lease dies, and a new one begins. False if we do not have it."""
+        """The partition's log is another one: its lease dies, and a new one begins. False if we do
+        not have it.
+        """
         self._forget(self._dropped([tp]))
         if tp not in self.consumer.assignment():
             return False
@@ -108,10 +117,16 @@ class Share:
 
     def ready(self) -> list[Any]:
         """Assigned partitions that may be read."""
-        return [tp for tp in self.consumer.assignment() if tp not in self.fresh and tp not in self.outside]
+        return [
+            tp
+            for tp in self.consumer.assignment()
+            if tp not in self.fresh and tp not in self.outside
+        ]
 
     def _hold(self, tp: Any, restart: int | None) -> None:
-        """A position of our own keeps the client from looking for one; being paused, it is never fetched from."""
+        """A position of our own keeps the client from looking for one; being paused, it is never
+        fetched from.
+        """
         self.moves += 1
         self.consumer.pause(tp)
         self.consumer.seek(tp, 0)
@@ -135,8 +150,11 @@ class Share:
         from kafka.errors import KafkaError
 
         try:
-            # A JoinGroup follows on the same connection: even unanswered, the commit is in before the next owner asks.
-            sent = self.consumer.commit_async(offsets_of(owed), callback=lambda offsets, answer: None)
+            # A JoinGroup follows on the same connection: even unanswered, the commit is in before
+            # the next owner asks.
+            sent = self.consumer.commit_async(
+                offsets_of(owed), callback=lambda offsets, answer: None
+            )
             await self.consumer._manager.wait_for(sent, REVOKE_S * 1000)
         except KafkaError as exc:
             log.warning("revoke_commit_failed", partitions=len(owed), problem=str(exc))

@@ -1,7 +1,8 @@
-"""A consumer group's share of its topics as a Source: leases, restored beginnings, commits, the truth about trouble.
+"""A consumer group's share of its topics as a Source: leases, restored beginnings, commits, the
+truth about trouble.
 
-The reader's thread polls, asks and commits. The client's own thread tells of rebalances while the reader waits in a
-poll (`Share`). A third thread asks the brokers where the logs end (`Pulse`).
+The reader's thread polls, asks and commits. The client's own thread tells of rebalances while the
+reader waits in a poll (`Share`). A third thread asks the brokers where the logs end (`Pulse`).
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 SHORTEST_POLL_S = 0.001  # with less the client gives up before it looks
-JOIN_POLL_S = 0.5  # a join that is answered between two polls must be begun again, by the whole group
+JOIN_POLL_S = (
+    0.5  # a join that is answered between two polls must be begun again, by the whole group
+)
 REST_S = 0.05  # a poll that came back early with nothing rests so long at most
 LEAVE_S = 2.0
 
@@ -54,7 +57,8 @@ class SourceParts:
 
 
 class KafkaSource:
-    """protocols.Source. No poll takes longer than its time and a few bounded questions about partitions that came.
+    """protocols.Source. No poll takes longer than its time and a few bounded questions about
+    partitions that came.
 
     A broker that is away is `trouble`, never an error.
     """
@@ -98,7 +102,9 @@ class KafkaSource:
         return self._admission.truncations
 
     def poll(self, timeout_s: float) -> Poll | None:
-        """Records, and what happened to the partitions; None once closed. What an error leaves behind comes next."""
+        """Records, and what happened to the partitions; None once closed. What an error leaves
+        behind comes next.
+        """
         with self._guard:
             if self._closed:
                 return None
@@ -128,8 +134,8 @@ class KafkaSource:
         return self._share.leases.holds(lease)
 
     def commit(self, positions: Mapping[Lease, Position]) -> None:
-        """Sent at most every `commit_every`; the newest per lease wins, and leases that are gone are passed over. An
-        onlooker sends nothing.
+        """Sent at most every `commit_every`; the newest per lease wins, and leases that are gone
+        are passed over. An onlooker sends nothing.
         """
         with self._guard:
             if self._closed or not self._access.commits:
@@ -141,7 +147,9 @@ class KafkaSource:
         return self._commits.confirmed(lease) if self.holds(lease) else None
 
     def close(self) -> None:
-        """Commit what is owed, within the request timeout, and leave. InputError if the last commit failed."""
+        """Commit what is owed, within the request timeout, and leave. InputError if the last commit
+        failed.
+        """
         with self._guard:
             if self._closed:
                 return
@@ -153,19 +161,24 @@ class KafkaSource:
             self._share.end()
         if problem is not None:
             raise InputError(
-                f"{self._name}: the last positions of group {self._section.group} could not be committed "
+                f"{self._name}: the last positions of group {self._section.group} could not be "
+                f"committed "
                 f"({problem}); what lies behind the committed ones will be read again"
             )
 
     def _last_commit(self) -> str | None:
-        """What went wrong, or None. Polls between the tries bring no records, but let a rebalance go on."""
+        """What went wrong, or None. Polls between the tries bring no records, but let a rebalance
+        go on.
+        """
         try:
             return self._committer.last(lambda: self._fetch(0.1))
         except InputError as exc:
             return str(exc)
 
     def _fetch(self, timeout_s: float) -> None:
-        """What the client brings waits to be decoded. What it raises is about offsets, or trouble that may pass."""
+        """What the client brings waits to be decoded. What it raises is about offsets, or trouble
+        that may pass.
+        """
         from kafka import errors
 
         shortest_s = SHORTEST_POLL_S if self._access.settled else JOIN_POLL_S
@@ -204,7 +217,9 @@ class KafkaSource:
         return Poll(tuple(batches), tuple(rejected), gone, tuple(assigned), tuple(expired))
 
     def _keep_back(self) -> None:
-        """While paused, and while records wait to be decoded, the client leaves all partitions alone."""
+        """While paused, and while records wait to be decoded, the client leaves all partitions
+        alone.
+        """
         with self._guard:
             held_back = self._paused or self._closed or self._undecoded.pending
             if held_back != self._admission.held_back:

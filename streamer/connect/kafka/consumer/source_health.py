@@ -1,4 +1,6 @@
-"""What others may know of a source: how far it lags, whether it is at its end, and what is wrong."""
+"""What others may know of a source: how far it lags, whether it is at its end, and what
+is wrong.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +20,24 @@ AT_END_S = 2.0  # how old our knowledge of the ends may be
 
 
 class Vitals:
-    """Looked at after every poll, on the reader's thread; `trouble`, `at_end` and `lags` are for any thread."""
+    """Looked at after every poll, on the reader's thread; `trouble`, `at_end` and `lags` are for
+    any thread.
+    """
 
     def __init__(
-        self, name: str, access: Access, share: Share, pulse: Pulse, quiet_s: float,
-        others: Callable[[], Iterator[Ailment]], inquiry: Inquiry, clock: Clock = time.monotonic,
-    ) -> None:  # fmt: skip
-        """`quiet_s`: how long a group must be settled to be believed; `others` says what else is wrong."""
+        self,
+        name: str,
+        access: Access,
+        share: Share,
+        pulse: Pulse,
+        quiet_s: float,
+        others: Callable[[], Iterator[Ailment]],
+        inquiry: Inquiry,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        """`quiet_s`: how long a group must be settled to be believed; `others` says what else is
+        wrong.
+        """
         self.problem: str | None = None
         self.at_end = False
         self.lags: Mapping[Lease, int] = {}  # records not read yet, as of the brokers' last answer
@@ -50,7 +63,13 @@ class Vitals:
         if answer is not None and answer is not self._answer:
             self._answer, self.lags = answer, self._measured(answer)
         hindered = busy or self._complaining or self._access.unmatched
-        self.at_end = poll.empty and not hindered and answer is not None and self._quiet() and self._all_read()
+        self.at_end = (
+            poll.empty
+            and not hindered
+            and answer is not None
+            and self._quiet()
+            and self._all_read()
+        )
         self.problem = self._find_trouble()
 
     def _watch_group(self) -> None:

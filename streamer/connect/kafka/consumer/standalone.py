@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from streamer.connect.base.deadline import within
 from streamer.connect.kafka.consumer.assignment import Place
-from streamer.connect.kafka.consumer.group_member import METADATA_AGE_MS, Told, connected, partitions
+from streamer.connect.kafka.consumer.group_member import (
+    METADATA_AGE_MS,
+    Told,
+    connected,
+    partitions,
+)
 from streamer.protocols import Clock
 
 if TYPE_CHECKING:
@@ -24,7 +29,12 @@ class Onlooker:
     settled = True
 
     def __init__(
-        self, consumer: Any, known: frozenset[Place], section: KafkaSource, told: Told, clock: Clock = time.monotonic
+        self,
+        consumer: Any,
+        known: frozenset[Place],
+        section: KafkaSource,
+        told: Told,
+        clock: Clock = time.monotonic,
     ) -> None:
         self.consumer, self.known = consumer, known
         self._section, self._told, self._clock = section, told, clock

@@ -35,10 +35,14 @@ def parse_start(text: str, now_s: float) -> Start:
         return EARLIEST
     at_s = started_at(text, now_s)
     if at_s is None:
-        raise ConfigError("source.start", "must be earliest, latest, an RFC 3339 time, or as -2h", text)
+        raise ConfigError(
+            "source.start", "must be earliest, latest, an RFC 3339 time, or as -2h", text
+        )
     return Start("time", max(0, round(at_s * 1000)))
 
 
 def start_of(place: Place, start: Start, known: Collection[Place]) -> Start:
-    """A partition made after we began is read from its beginning: `latest` would jump over its first records."""
+    """A partition made after we began is read from its beginning: `latest` would jump over its
+    first records.
+    """
     return EARLIEST if start.kind == "latest" and place not in known else start

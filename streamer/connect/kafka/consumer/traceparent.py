@@ -10,13 +10,16 @@ import numpy as np
 from streamer.connect.kafka.consumer.polled_records import Records
 
 HEADER = "traceparent"
-# W3C Trace Context: version, trace id, parent id, flags; neither id is all zeros, and later versions may say more.
+# W3C Trace Context: version, trace id, parent id, flags; neither id is all zeros, and later
+# versions may say more.
 IDS = rb"-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 VALID = re.compile(rb"00" + IDS + rb"|(?!00|ff)[0-9a-f]{2}" + IDS + rb"(-[!-~]*)?")
 
 
 class Traces(Mapping[int, str]):
-    """traceparent by offset, of those records that have a valid one. It keeps the records while it lives."""
+    """traceparent by offset, of those records that have a valid one. It keeps the records while it
+    lives.
+    """
 
     def __init__(self, records: Records) -> None:
         self._records = records

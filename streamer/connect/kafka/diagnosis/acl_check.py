@@ -1,4 +1,6 @@
-"""What the cluster lets us do: topics and the consumer group. It is asked; nothing is written, created or joined."""
+"""What the cluster lets us do: topics and the consumer group. It is asked; nothing is written,
+created or joined.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +25,17 @@ Ask = Callable[[Connection], Any]
 
 
 def topics(kafka: Kafka, at: BrokerAddress, names: Iterable[str] | None) -> dict[str, Any]:
-    """What the broker says about each topic, or about all that we may see: error_code, partitions, is_internal,
-    authorized_operations. Broken on the way.
+    """What the broker says about each topic, or about all that we may see: error_code, partitions,
+    is_internal, authorized_operations. Broken on the way.
     """
     told = _ask(kafka, at, lambda connection: connection.ask(_about(names)))
     return {topic.name: topic for topic in told.topics}
 
 
 def topic_trouble(kafka: Kafka, topic: Any, operation: int) -> Diagnosis | None:
-    """Why a topic cannot be read or written; None if it can. A broker that keeps no rules allows everything."""
+    """Why a topic cannot be read or written; None if it can. A broker that keeps no rules allows
+    everything.
+    """
     allowed = topic.authorized_operations
     if topic.error_code == MISSING:
         return diagnosis(Cause.TOPIC_MISSING, **words(kafka, name=topic.name))
@@ -44,16 +48,25 @@ def group_trouble(kafka: Kafka, at: BrokerAddress, group: str) -> Diagnosis | No
     """Why the group cannot be joined; None if it can. Broken on the way."""
     coordinator = _coordinator(kafka, at, group)
     error = coordinator if isinstance(coordinator, int) else _heartbeat(kafka, coordinator, group)
-    return diagnosis(Cause.GROUP_DENIED, **words(kafka, name=group)) if error == GROUP_DENIED else None
+    return (
+        diagnosis(Cause.GROUP_DENIED, **words(kafka, name=group)) if error == GROUP_DENIED else None
+    )
 
 
 def _about(topics: Iterable[str] | None) -> Any:
     from kafka.protocol.metadata import MetadataRequest
 
-    named = None if topics is None else [MetadataRequest.MetadataRequestTopic(name=name) for name in topics]
+    named = (
+        None
+        if topics is None
+        else [MetadataRequest.MetadataRequestTopic(name=name) for name in topics]
+    )
     return MetadataRequest(
-        version=8, topics=named, allow_auto_topic_creation=False, include_topic_authorized_operations=True,
-    )  # fmt: skip
+        version=8,
+        topics=named,
+        allow_auto_topic_creation=False,
+        include_topic_authorized_operations=True,
+    )
 
 
 def _coordinator(kafka: Kafka, at: BrokerAddress, group: str) -> BrokerAddress | int:
@@ -73,7 +86,9 @@ def _coordinator(kafka: Kafka, at: BrokerAddress, group: str) -> BrokerAddress |
 
 
 def _heartbeat(kafka: Kafka, at: BrokerAddress, group: str) -> int:
-    """The error of a heartbeat of nobody: it changes nothing, and is refused as a member's would be."""
+    """The error of a heartbeat of nobody: it changes nothing, and is refused as a member's would
+    be.
+    """
     from kafka.protocol.consumer import HeartbeatRequest
 
     beat = HeartbeatRequest(version=1, group_id=group, generation_id=-1, member_id="streamer-probe")
@@ -82,5 +97,7 @@ def _heartbeat(kafka: Kafka, at: BrokerAddress, group: str) -> int:
 
 def _ask(kafka: Kafka, at: BrokerAddress, ask: Ask) -> Any:
     """The address was reached a moment ago, so that its name is known to this machine."""
-    with Connection(kafka, at, security.options(kafka), end_s=time.monotonic() + step_s(kafka)) as connection:
+    with Connection(
+        kafka, at, security.options(kafka), end_s=time.monotonic() + step_s(kafka)
+    ) as connection:
         return ask(connection)

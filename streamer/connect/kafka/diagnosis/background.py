@@ -1,5 +1,6 @@
-"""What ails a source, and why: asked on a thread of its own, because a look at a broker that says nothing takes
-seconds."""
+"""What ails a source, and why: asked on a thread of its own, because a look at a broker that says
+nothing takes seconds.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ from streamer.protocols import Clock
 
 log = structlog.get_logger()
 
-EVERY_S = 10.0  # between two looks while it lasts: each is a connection to every broker, and a login
+EVERY_S = (
+    10.0  # between two looks while it lasts: each is a connection to every broker, and a login
+)
 
 
 class Ailment(NamedTuple):
@@ -41,7 +44,12 @@ class Inquiry:
     `words` and `well` belong to one thread.
     """
 
-    def __init__(self, look: Callable[[Sequence[BaseException]], str | None], *, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self,
+        look: Callable[[Sequence[BaseException]], str | None],
+        *,
+        clock: Clock = time.monotonic,
+    ) -> None:
         self._look, self._clock = look, clock
         self._again_s = float("-inf")
         self._spell = 0  # what was found in one is nothing to the next
@@ -70,13 +78,17 @@ class Inquiry:
         if self._clock() < self._again_s or (self._thread is not None and self._thread.is_alive()):
             return
         self._again_s = self._clock() + EVERY_S
-        self._thread = threading.Thread(target=self._run, args=(self._spell, causes), name="kafka-why", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, args=(self._spell, causes), name="kafka-why", daemon=True
+        )
         self._thread.start()
 
     def _run(self, spell: int, causes: Sequence[BaseException]) -> None:
         try:
             found = self._look(causes)
-        except Exception as exc:  # the edge of the thread: without a reason the client's words must do
+        except (
+            Exception
+        ) as exc:  # the edge of the thread: without a reason the client's words must do
             log.warning("source_not_explained", problem=worded(exc))
             found = None
         if found is not None and (spell, found) != self._found:

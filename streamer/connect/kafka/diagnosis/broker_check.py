@@ -1,4 +1,6 @@
-"""Connections of our own to every broker, as far as a client gets, and the words for what was met."""
+"""Connections of our own to every broker, as far as a client gets, and the words for
+what was met.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ NAME_SERVICE_S = 0.5  # beyond a leg's own limit, for calls that have none
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """What a connection of our own to one broker met: the brokers it names, or the cause why there are none."""
+    """What a connection of our own to one broker met: the brokers it names, or the cause why there
+    are none.
+    """
 
     address: BrokerAddress
     brokers: tuple[BrokerAddress, ...] = ()
@@ -29,7 +33,9 @@ class Visit:
 
 
 def visit_all(kafka: Kafka, where: Sequence[BrokerAddress], limit_s: float) -> list[Visit]:
-    """Connect to all at once, as far as a client gets; ConfigError if a file of `kafka.security` cannot be used."""
+    """Connect to all at once, as far as a client gets; ConfigError if a file of `kafka.security`
+    cannot be used.
+    """
     options = security.options(kafka)
     end_s = time.monotonic() + limit_s
     works = [lambda at=at: _brokers(kafka, at, options, end_s) for at in where]
@@ -59,7 +65,9 @@ def words(kafka: Kafka, **more: object) -> dict[str, str]:
         "protocol": kafka.security.protocol,
     }
     return (
-        told | {"mechanism": sasl.mechanism if sasl else "no login"} | {key: str(value) for key, value in more.items()}
+        told
+        | {"mechanism": sasl.mechanism if sasl else "no login"}
+        | {key: str(value) for key, value in more.items()}
     )
 
 
@@ -71,7 +79,9 @@ def user(kafka: Kafka) -> str:
     return "ANONYMOUS" if kafka.security.certificate is None else "<name in the client certificate>"
 
 
-def _brokers(kafka: Kafka, at: BrokerAddress, options: dict[str, object], end_s: float) -> tuple[BrokerAddress, ...]:
+def _brokers(
+    kafka: Kafka, at: BrokerAddress, options: dict[str, object], end_s: float
+) -> tuple[BrokerAddress, ...]:
     from kafka.protocol.metadata import MetadataRequest
 
     with Connection(kafka, at, options, end_s=end_s) as connection:
@@ -83,7 +93,9 @@ def _visit(kafka: Kafka, at: BrokerAddress, answer: object) -> Visit:
     try:
         return Visit(at, brokers=answer())  # type: ignore[operator]
     except Broken as exc:
-        return Visit(at, problem=diagnosis(exc.cause, **words(kafka, address=at, detail=exc.detail)))
+        return Visit(
+            at, problem=diagnosis(exc.cause, **words(kafka, address=at, detail=exc.detail))
+        )
     except TimeoutError:
         told = words(kafka, address=at, detail="no answer of the name service in time")
         return Visit(at, problem=diagnosis(Cause.HOST_UNKNOWN, **told))
@@ -92,7 +104,10 @@ def _visit(kafka: Kafka, at: BrokerAddress, answer: object) -> Visit:
 def worst(visits: Sequence[Visit]) -> Diagnosis:
     """Of several troubles the one that was met farthest on the way."""
     order = list(Cause)
-    return max((v.problem for v in visits if v.problem is not None), key=lambda problem: order.index(problem.cause))
+    return max(
+        (v.problem for v in visits if v.problem is not None),
+        key=lambda problem: order.index(problem.cause),
+    )
 
 
 def lost_brokers(kafka: Kafka, good: Sequence[Visit]) -> Diagnosis | None:
@@ -102,5 +117,7 @@ def lost_brokers(kafka: Kafka, good: Sequence[Visit]) -> Diagnosis | None:
     for visit in visit_all(kafka, named, step_s(kafka)):
         if visit.problem is not None:
             detail = f"{visit.address}: {visit.problem.problem}"
-            return diagnosis(Cause.ADVERTISED, **words(kafka, address=good[0].address, detail=detail))
+            return diagnosis(
+                Cause.ADVERTISED, **words(kafka, address=good[0].address, detail=detail)
+            )
     return None

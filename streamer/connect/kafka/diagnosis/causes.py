@@ -15,24 +15,29 @@ class Cause(Enum):
     )
     UNREACHABLE = (
         "no broker answers at {address} ({detail})",
-        "start the broker, correct host and port in kafka.bootstrap_servers, or open the firewall between",
+        "start the broker, correct host and port in kafka.bootstrap_servers, or open the firewall "
+        "between",
     )
     SILENT = (
         "{address} accepts connections and says nothing ({detail})",
-        "look at the broker's own log, and whether the port is a broker's; a slow one needs a longer "
+        "look at the broker's own log, and whether the port is a broker's; a slow one needs a "
+        "longer "
         "kafka.request_timeout",
     )
     NOT_KAFKA = (
-        "what answers at {address} does not speak as a Kafka broker of protocol {protocol} does ({detail})",
+        "what answers at {address} does not speak as a Kafka broker of protocol {protocol} does "
+        "({detail})",
         "correct the port in kafka.bootstrap_servers, or kafka.security.protocol",
     )
     UNKNOWN_CA = (
-        "the certificate of {address} is signed by an authority that is not trusted here ({detail})",
+        "the certificate of {address} is signed by an authority that is not trusted here "
+        "({detail})",
         "set kafka.security.ca to the PEM file of the authority that signed it",
     )
     WRONG_NAME = (
         "the certificate of {address} is for another host ({detail})",
-        "use a name that the certificate holds in kafka.bootstrap_servers and in the broker's advertised.listeners, "
+        "use a name that the certificate holds in kafka.bootstrap_servers and in the broker's "
+        "advertised.listeners, "
         "or have one made with this name",
     )
     BAD_DATE = (
@@ -45,7 +50,8 @@ class Cause(Enum):
     )
     NOT_TLS = (
         "{address} does not speak TLS, and kafka.security.protocol is {protocol}",
-        "use the port of the broker's TLS listener, or set kafka.security.protocol to PLAINTEXT or SASL_PLAINTEXT",
+        "use the port of the broker's TLS listener, or set kafka.security.protocol to PLAINTEXT "
+        "or SASL_PLAINTEXT",
     )
     NEEDS_TLS = (
         "{address} speaks TLS only, and kafka.security.protocol is {protocol}",
@@ -57,7 +63,8 @@ class Cause(Enum):
     )
     CERTIFICATE_REFUSED = (
         "{address} refuses the client certificate ({detail})",
-        "use one signed by an authority in the broker's trust store, valid today, in kafka.security.certificate",
+        "use one signed by an authority in the broker's trust store, valid today, in "
+        "kafka.security.certificate",
     )
     LOGIN_MISSING = (
         "{address} asks for a login, and kafka.security.protocol is {protocol}",
@@ -65,7 +72,8 @@ class Cause(Enum):
     )
     LOGIN_UNWANTED = (
         "{address} takes no login, and kafka.security.protocol is {protocol}",
-        "set kafka.security.protocol to SSL or PLAINTEXT, or use the port of the broker's SASL listener",
+        "set kafka.security.protocol to SSL or PLAINTEXT, or use the port of the broker's SASL "
+        "listener",
     )
     MECHANISM = (
         "{address} has not enabled {mechanism} (it offers {detail})",
@@ -73,11 +81,13 @@ class Cause(Enum):
     )
     LOGIN_REFUSED = (
         "{address} refuses the login of {user} by {mechanism} ({detail})",
-        "correct kafka.security.sasl.username and password; SCRAM passwords are kept by the broker for each mechanism",
+        "correct kafka.security.sasl.username and password; SCRAM passwords are kept by the "
+        "broker for each mechanism",
     )
     TOKEN_REFUSED = (
         "{address} refuses the token of {user} ({detail})",
-        "compare issuer, audience and scope of kafka.security.sasl.token with what the broker expects, and the clocks",
+        "compare issuer, audience and scope of kafka.security.sasl.token with what the broker "
+        "expects, and the clocks",
     )
     NO_TOKEN = (
         "there is no token to log in with ({detail})",
@@ -85,11 +95,13 @@ class Cause(Enum):
     )
     ADVERTISED = (
         "{address} answers, but sends us on to {detail}, where nothing answers",
-        "correct advertised.listeners of that broker to an address that this machine reaches, or start it",
+        "correct advertised.listeners of that broker to an address that this machine reaches, or "
+        "start it",
     )
     TOPIC_MISSING = (
         "there is no topic {name}",
-        "create it (kafka-topics --create --topic {name}), or correct the name in the configuration",
+        "create it (kafka-topics --create --topic {name}), or correct the name in the "
+        "configuration",
     )
     TOPIC_READ = (
         "{user} may not read the topic {name}",
@@ -106,7 +118,8 @@ class Cause(Enum):
     )
     PATTERN_EMPTY = (
         "no topic that {user} may see matches {name}",
-        "create one, correct source.pattern, or allow it: kafka-acls --add --allow-principal User:{user} "
+        "create one, correct source.pattern, or allow it: kafka-acls --add --allow-principal "
+        "User:{user} "
         "--operation READ --topic <how their names begin> --resource-pattern-type prefixed",
     )
     GROUP_DENIED = (
@@ -115,21 +128,20 @@ class Cause(Enum):
     )
     CLUSTER_DENIED = (
         "{user} may not write to any topic here",
-        "allow it: kafka-acls --add --allow-principal User:{user} --operation WRITE --topic <the sink's topic>",
+        "allow it: kafka-acls --add --allow-principal User:{user} --operation WRITE --topic <the "
+        "sink's topic>",
     )
     CODEC = (
         "records are compressed in a way that this installation cannot read ({name})",
-        "pip install 'streamer[compression]', or use the image, which has it; what could not be read is read then",
+        "pip install 'streamer[compression]', or use the image, which has it; what could not be "
+        "read is read then",
     )
     UNCLEAR = (
         "{address} answers and accepts us now; what failed was: {detail}",
         "try again; if it comes back, look at the broker's log of this moment",
     )
 
-    NONE = (
-        "{address} answers and accepts {user}",
-        "nothing is to be done here",
-    )
+    NONE = ("{address} answers and accepts {user}", "nothing is to be done here")
 
     @property
     def problem(self) -> str:

@@ -1,4 +1,6 @@
-"""What works and what does not between us and the cluster, thing by thing: brokers, topics, permissions, the group."""
+"""What works and what does not between us and the cluster, thing by thing: brokers, topics,
+permissions, the group.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from streamer.connect.kafka.client import security
 from streamer.connect.kafka.diagnosis import acl_check
-from streamer.connect.kafka.diagnosis.broker_check import Visit, lost_brokers, step_s, user, visit_all, words
+from streamer.connect.kafka.diagnosis.broker_check import (
+    Visit,
+    lost_brokers,
+    step_s,
+    user,
+    visit_all,
+    words,
+)
 from streamer.connect.kafka.diagnosis.causes import Broken, Cause, Diagnosis, diagnosis
 from streamer.connect.kafka.diagnosis.connection import BrokerAddress, addresses
 from streamer.errors import ConfigError
@@ -29,22 +38,41 @@ class ConnectFinding:
 
 
 def probe(
-    kafka: Kafka, topics: Sequence[str] = (), group: str | None = None, *, writes: Sequence[str] = (),
+    kafka: Kafka,
+    topics: Sequence[str] = (),
+    group: str | None = None,
+    *,
+    writes: Sequence[str] = (),
     patterns: Sequence[str] = (),
-) -> list[ConnectFinding]:  # fmt: skip
-    """Findings about the brokers, then each topic to read, each to write, what patterns match, the group. Never raises,
-    no secrets.
+) -> list[ConnectFinding]:
+    """Findings about the brokers, then each topic to read, each to write, what patterns match, the
+    group. Never raises, no secrets.
 
-    At most about four steps of min(4 s, `kafka.request_timeout`). Without a broker the rest is not asked for.
+    At most about four steps of min(4 s, `kafka.request_timeout`). Without a broker the rest is not
+    asked for.
     """
     try:
-        return [_scrubbed(kafka, finding) for finding in _findings(kafka, topics, group, writes, patterns)]
+        return [
+            _scrubbed(kafka, finding)
+            for finding in _findings(kafka, topics, group, writes, patterns)
+        ]
     except ConfigError as exc:
-        return [ConnectFinding("security", ok=False, detail=security.scrub(kafka, str(exc)), fix=f"correct {exc.path}")]
+        return [
+            ConnectFinding(
+                "security",
+                ok=False,
+                detail=security.scrub(kafka, str(exc)),
+                fix=f"correct {exc.path}",
+            )
+        ]
 
 
 def _findings(
-    kafka: Kafka, topics: Sequence[str], group: str | None, writes: Sequence[str], patterns: Sequence[str]
+    kafka: Kafka,
+    topics: Sequence[str],
+    group: str | None,
+    writes: Sequence[str],
+    patterns: Sequence[str],
 ) -> Iterator[ConnectFinding]:
     visits = visit_all(kafka, addresses(kafka), step_s(kafka))
     yield from (_broker(kafka, visit) for visit in visits)
@@ -71,28 +99,40 @@ def _broker(kafka: Kafka, visit: Visit) -> ConnectFinding:
     return ConnectFinding(what, ok=True, detail=f"reached over {how} as {user(kafka)}")
 
 
-def _topics(kafka: Kafka, at: BrokerAddress, reads: Sequence[str], writes: Sequence[str]) -> Iterator[ConnectFinding]:
+def _topics(
+    kafka: Kafka, at: BrokerAddress, reads: Sequence[str], writes: Sequence[str]
+) -> Iterator[ConnectFinding]:
     try:
         told = acl_check.topics(kafka, at, dict.fromkeys([*reads, *writes]))
     except Broken as exc:
         yield _bad("topics", _at(kafka, at, exc))
         return
-    wanted = [("read", acl_check.READ, name) for name in reads] + [("write", acl_check.WRITE, name) for name in writes]
+    wanted = [("read", acl_check.READ, name) for name in reads] + [
+        ("write", acl_check.WRITE, name) for name in writes
+    ]
     for verb, operation, name in wanted:
         problem = acl_check.topic_trouble(kafka, told[name], operation)
-        well = ConnectFinding(f"{verb} topic {name}", ok=True, detail=f"{len(told[name].partitions)} partitions")
+        well = ConnectFinding(
+            f"{verb} topic {name}", ok=True, detail=f"{len(told[name].partitions)} partitions"
+        )
         yield well if problem is None else _bad(well.what, problem)
 
 
 def _patterns(kafka: Kafka, at: BrokerAddress, patterns: Sequence[str]) -> Iterator[ConnectFinding]:
-    """What each matches, as the client sees it: topics that it may not see are none, internal ones are not read."""
+    """What each matches, as the client sees it: topics that it may not see are none, internal ones
+    are not read.
+    """
     try:
-        told = [topic for topic in acl_check.topics(kafka, at, None).values() if not topic.is_internal]
+        told = [
+            topic for topic in acl_check.topics(kafka, at, None).values() if not topic.is_internal
+        ]
     except Broken as exc:
         yield _bad("topics", _at(kafka, at, exc))
         return
     for pattern in patterns:
-        yield from _matched(kafka, pattern, [topic for topic in told if re.match(pattern, topic.name)])
+        yield from _matched(
+            kafka, pattern, [topic for topic in told if re.match(pattern, topic.name)]
+        )
 
 
 def _matched(kafka: Kafka, pattern: str, found: Sequence[Any]) -> Iterator[ConnectFinding]:
@@ -100,9 +140,13 @@ def _matched(kafka: Kafka, pattern: str, found: Sequence[Any]) -> Iterator[Conne
     if not found:
         yield _bad(what, diagnosis(Cause.PATTERN_EMPTY, **words(kafka, name=pattern)))
         return
-    troubles = [(topic.name, acl_check.topic_trouble(kafka, topic, acl_check.READ)) for topic in found]
+    troubles = [
+        (topic.name, acl_check.topic_trouble(kafka, topic, acl_check.READ)) for topic in found
+    ]
     bad = [_bad(f"read topic {name}", problem) for name, problem in troubles if problem is not None]
-    yield from bad or [ConnectFinding(what, ok=True, detail=f"{len(found)} topics, {count} partitions")]
+    yield from bad or [
+        ConnectFinding(what, ok=True, detail=f"{len(found)} topics, {count} partitions")
+    ]
 
 
 def _group(kafka: Kafka, at: BrokerAddress, group: str) -> ConnectFinding:
@@ -111,7 +155,11 @@ def _group(kafka: Kafka, at: BrokerAddress, group: str) -> ConnectFinding:
         problem = acl_check.group_trouble(kafka, at, group)
     except Broken as exc:
         problem = _at(kafka, at, exc)
-    return ConnectFinding(what, ok=True, detail="may be joined") if problem is None else _bad(what, problem)
+    return (
+        ConnectFinding(what, ok=True, detail="may be joined")
+        if problem is None
+        else _bad(what, problem)
+    )
 
 
 def _at(kafka: Kafka, at: BrokerAddress, exc: Broken) -> Diagnosis:
@@ -124,5 +172,8 @@ def _bad(what: str, problem: Diagnosis) -> ConnectFinding:
 
 def _scrubbed(kafka: Kafka, finding: ConnectFinding) -> ConnectFinding:
     return ConnectFinding(
-        finding.what, finding.ok, security.scrub(kafka, finding.detail), security.scrub(kafka, finding.fix)
+        finding.what,
+        finding.ok,
+        security.scrub(kafka, finding.detail),
+        security.scrub(kafka, finding.fix),
     )

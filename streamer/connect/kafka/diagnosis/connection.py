@@ -1,4 +1,6 @@
-"""A connection of our own to one broker, step by step, so that the step that fails says why. Every wait has an end."""
+"""A connection of our own to one broker, step by step, so that the step that fails says why. Every
+wait has an end.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,13 @@ if TYPE_CHECKING:
 DATES = {9, 10}
 NAMES = {62, 63, 64}
 # What a broker says that wants a client certificate, or another one, as OpenSSL spells it.
-ALERTS_ABOUT_US = ("CERTIFICATE_REQUIRED", "BAD_CERTIFICATE", "CERTIFICATE_UNKNOWN", "UNKNOWN_CA", "HANDSHAKE_FAILURE")
+ALERTS_ABOUT_US = (
+    "CERTIFICATE_REQUIRED",
+    "BAD_CERTIFICATE",
+    "CERTIFICATE_UNKNOWN",
+    "UNKNOWN_CA",
+    "HANDSHAKE_FAILURE",
+)
 TLS_ALERT = b"\x15\x03"  # the first bytes of a TLS peer that was not spoken to in TLS
 MIN_LEFT_S = 0.5  # for one more look after the time is up
 UNSUPPORTED_MECHANISM, OUT_OF_PLACE, LOGIN_FAILED = 33, 34, 58  # Kafka's error codes
@@ -38,13 +46,19 @@ class BrokerAddress:
 
 def addresses(kafka: Kafka) -> list[BrokerAddress]:
     """The bootstrap servers."""
-    return [BrokerAddress(*pair) for pair in map(split_host, kafka.bootstrap_servers) if pair is not None]
+    return [
+        BrokerAddress(*pair)
+        for pair in map(split_host, kafka.bootstrap_servers)
+        if pair is not None
+    ]
 
 
 class Connection:
     """Connected, encrypted and logged in, or Broken. One request at a time."""
 
-    def __init__(self, kafka: Kafka, address: BrokerAddress, options: Mapping[str, Any], *, end_s: float) -> None:
+    def __init__(
+        self, kafka: Kafka, address: BrokerAddress, options: Mapping[str, Any], *, end_s: float
+    ) -> None:
         from kafka.protocol.parser import KafkaProtocol
 
         self._kafka, self._address, self._options, self._end_s = kafka, address, options, end_s
@@ -95,7 +109,8 @@ class Connection:
                 responses = self._protocol.receive_bytes(data)
             except KafkaProtocolError:
                 raise Broken(
-                    Cause.NEEDS_TLS if data.startswith(TLS_ALERT) else Cause.NOT_KAFKA, "no answer of Kafka's"
+                    Cause.NEEDS_TLS if data.startswith(TLS_ALERT) else Cause.NOT_KAFKA,
+                    "no answer of Kafka's",
                 ) from None
             if responses:
                 return responses[0][1]
@@ -108,7 +123,9 @@ class Connection:
 
     def _dialled(self) -> socket.socket:
         try:
-            return socket.create_connection((self._address.host, self._address.port), self._left_s())
+            return socket.create_connection(
+                (self._address.host, self._address.port), self._left_s()
+            )
         except (socket.gaierror, UnicodeError) as exc:
             raise Broken(Cause.HOST_UNKNOWN, getattr(exc, "strerror", "not a host name")) from None
         except TimeoutError:
@@ -122,7 +139,9 @@ class Connection:
         context = security.tls_context(self._kafka.security)
         try:
             self._socket.settimeout(self._left_s())
-            self._socket = context.wrap_socket(self._socket, server_hostname=self._address.host.rstrip("."))
+            self._socket = context.wrap_socket(
+                self._socket, server_hostname=self._address.host.rstrip(".")
+            )
         except TimeoutError:
             raise Broken(Cause.SILENT, "no TLS handshake in time") from None
         except ssl.SSLCertVerificationError as exc:
@@ -136,22 +155,34 @@ class Connection:
         reason = exc.reason or str(exc)
         if "ALERT" in reason and any(alert in reason for alert in ALERTS_ABOUT_US):
             return self._refused_after_tls(reason)
-        if reason in {"WRONG_VERSION_NUMBER", "UNEXPECTED_EOF_WHILE_READING", "RECORD_LAYER_FAILURE"}:
+        if reason in {
+            "WRONG_VERSION_NUMBER",
+            "UNEXPECTED_EOF_WHILE_READING",
+            "RECORD_LAYER_FAILURE",
+        }:
             return Broken(Cause.NOT_TLS, _words(reason))
         return Broken(Cause.TLS_FAILED, _words(reason))
 
     def _refused_after_tls(self, reason: str) -> Broken:
         ours = self._kafka.security.certificate
-        return Broken(Cause.CERTIFICATE_MISSING if ours is None else Cause.CERTIFICATE_REFUSED, _words(reason))
+        return Broken(
+            Cause.CERTIFICATE_MISSING if ours is None else Cause.CERTIFICATE_REFUSED, _words(reason)
+        )
 
     def _hung_up(self, detail: str) -> Broken:
-        """The broker closed the connection without a word: what that means depends on how far we were."""
+        """The broker closed the connection without a word: what that means depends on how far we
+        were.
+        """
         if self._greeted:
-            return Broken(Cause.LOGIN_MISSING if self._kafka.security.sasl is None else Cause.SILENT, detail)
+            return Broken(
+                Cause.LOGIN_MISSING if self._kafka.security.sasl is None else Cause.SILENT, detail
+            )
         if self._kafka.security.encrypted:
             return self._refused_after_tls(detail)
         left_s = max(MIN_LEFT_S, self._end_s - time.monotonic())
-        return Broken(Cause.NEEDS_TLS if _speaks_tls(self._address, left_s) else Cause.NOT_KAFKA, detail)
+        return Broken(
+            Cause.NEEDS_TLS if _speaks_tls(self._address, left_s) else Cause.NOT_KAFKA, detail
+        )
 
     def _greet(self) -> None:
         from kafka.protocol.metadata import ApiVersionsRequest
@@ -205,7 +236,9 @@ def _about_certificate(code: int) -> Cause:
 
 
 def _speaks_tls(address: BrokerAddress, timeout_s: float) -> bool:
-    """Whether the peer answers a TLS greeting in TLS, whatever it thinks of us. Nothing is sent over it."""
+    """Whether the peer answers a TLS greeting in TLS, whatever it thinks of us. Nothing is sent
+    over it.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:

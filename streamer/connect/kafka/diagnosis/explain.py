@@ -1,6 +1,8 @@
-"""Why the brokers are not at our service, and what to do: unreachable, TLS, login, topic, permission.
+"""Why the brokers are not at our service, and what to do: unreachable, TLS, login, topic,
+permission.
 
-The client says "unable to bootstrap" for most of them. We connect ourselves, step by step, and name what failed.
+The client says "unable to bootstrap" for most of them. We connect ourselves, step by step, and name
+what failed.
 """
 
 from __future__ import annotations
@@ -10,7 +12,13 @@ from typing import TYPE_CHECKING
 
 from streamer.connect.kafka.client import client_log, security
 from streamer.connect.kafka.diagnosis import acl_check
-from streamer.connect.kafka.diagnosis.broker_check import lost_brokers, step_s, visit_all, words, worst
+from streamer.connect.kafka.diagnosis.broker_check import (
+    lost_brokers,
+    step_s,
+    visit_all,
+    words,
+    worst,
+)
 from streamer.connect.kafka.diagnosis.causes import Broken, Cause, Diagnosis, diagnosis
 from streamer.connect.kafka.diagnosis.connection import BrokerAddress, addresses
 from streamer.errors import ConfigError
@@ -31,7 +39,9 @@ ERRORS = {
 
 
 def explain(kafka: Kafka, exc: BaseException | None = None) -> str:
-    """The cause and its fix, in one sentence without secrets, within about ten seconds. Never raises."""
+    """The cause and its fix, in one sentence without secrets, within about ten seconds. Never
+    raises.
+    """
     try:
         found = _from_error(kafka, exc) or _from_visits(kafka, exc)
     except ConfigError as wrong:
@@ -40,9 +50,13 @@ def explain(kafka: Kafka, exc: BaseException | None = None) -> str:
 
 
 def reason(
-    kafka: Kafka, causes: Sequence[BaseException], topics: Collection[str] = (), group: str | None = None
+    kafka: Kafka,
+    causes: Sequence[BaseException],
+    topics: Collection[str] = (),
+    group: str | None = None,
 ) -> str | None:
-    """The cause and its fix, where something is wrong with the cluster, with these topics to read, or with the group.
+    """The cause and its fix, where something is wrong with the cluster, with these topics to read,
+    or with the group.
 
     As `explain`; None where all is well now.
     """
@@ -55,12 +69,19 @@ def reason(
 
 
 def _met(kafka: Kafka, topics: Collection[str], group: str | None) -> Diagnosis | None:
-    """What a look at every broker met, rights before a broker that is away: the others may do without it."""
+    """What a look at every broker met, rights before a broker that is away: the others may do
+    without it.
+    """
     visits = visit_all(kafka, addresses(kafka), step_s(kafka))
-    good, bad = [v for v in visits if v.problem is None], [v for v in visits if v.problem is not None]
+    good, bad = (
+        [v for v in visits if v.problem is None],
+        [v for v in visits if v.problem is not None],
+    )
     if not good:
         return worst(bad)
-    return _refused(kafka, good[0].address, topics, group) or (worst(bad) if bad else lost_brokers(kafka, good))
+    return _refused(kafka, good[0].address, topics, group) or (
+        worst(bad) if bad else lost_brokers(kafka, good)
+    )
 
 
 def _from_error(kafka: Kafka, exc: BaseException | None) -> Diagnosis | None:
@@ -72,7 +93,9 @@ def _from_error(kafka: Kafka, exc: BaseException | None) -> Diagnosis | None:
 
 
 def _is(exc: BaseException, name: str) -> bool:
-    """By its class, or by the one that the client wrote into another error's text, as its producer does."""
+    """By its class, or by the one that the client wrote into another error's text, as its producer
+    does.
+    """
     return any(kind.__name__ == name for kind in type(exc).__mro__) or str(exc).endswith(name)
 
 
@@ -100,23 +123,36 @@ def _from_visits(kafka: Kafka, exc: BaseException | None) -> Diagnosis:
 
 
 def _hidden(kafka: Kafka, at: BrokerAddress, exc: BaseException | None) -> Diagnosis | None:
-    """A topic that the client does not find may be missing or forbidden: lists leave out what we may not see."""
-    names = [name for each in _chain(exc) if _is(each, MISSING) for name in _named(each).split(", ")]
+    """A topic that the client does not find may be missing or forbidden: lists leave out what we
+    may not see.
+    """
+    names = [
+        name for each in _chain(exc) if _is(each, MISSING) for name in _named(each).split(", ")
+    ]
     return _refused(kafka, at, names, None)
 
 
-def _refused(kafka: Kafka, at: BrokerAddress, names: Collection[str], group: str | None) -> Diagnosis | None:
+def _refused(
+    kafka: Kafka, at: BrokerAddress, names: Collection[str], group: str | None
+) -> Diagnosis | None:
     try:
         told = acl_check.topics(kafka, at, names) if names else {}
         found = (acl_check.topic_trouble(kafka, topic, acl_check.READ) for topic in told.values())
         problem = next((each for each in found if each is not None), None)
-        return problem if problem is not None or group is None else acl_check.group_trouble(kafka, at, group)
+        return (
+            problem
+            if problem is not None or group is None
+            else acl_check.group_trouble(kafka, at, group)
+        )
     except Broken:
         return None
 
 
 def _unclear(kafka: Kafka, at: BrokerAddress, exc: BaseException | None) -> Diagnosis:
     """All is well now: what the client wrote down, or its error, is the only trace."""
-    trace = [*client_log.tame().causes(LOG_S), *(str(each) or type(each).__name__ for each in _chain(exc))]
+    trace = [
+        *client_log.tame().causes(LOG_S),
+        *(str(each) or type(each).__name__ for each in _chain(exc)),
+    ]
     cause = Cause.UNCLEAR if trace else Cause.NONE
     return diagnosis(cause, **words(kafka, address=at, detail=next(iter(trace), "")))

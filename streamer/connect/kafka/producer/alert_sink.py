@@ -16,21 +16,31 @@ from streamer.protocols import Clock
 if TYPE_CHECKING:
     from streamer import config
 
-OMITTED = "x-omitted"  # header that names what was left out of an alert that the topic found too large
+OMITTED = (
+    "x-omitted"  # header that names what was left out of an alert that the topic found too large
+)
 
 
 class KafkaSink:
-    """Every alert is acknowledged by all in-sync replicas, or still counted by `flush`. `send` never waits.
+    """Every alert is acknowledged by all in-sync replicas, or still counted by `flush`. `send`
+    never waits.
 
-    A replay or a broker's failure may repeat a message; its `ce_id` tells. An alert too large for the topic is sent
-    without the raw values of its window. SinkError at the start if the topic is not there or no broker answers.
+    A replay or a broker's failure may repeat a message; its `ce_id` tells. An alert too large for
+    the topic is sent without the raw values of its window. SinkError at the start if the topic is
+    not there or no broker answers.
     """
 
-    def __init__(self, kafka: config.Kafka, section: config.KafkaSink, *, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self, kafka: config.Kafka, section: config.KafkaSink, *, clock: Clock = time.monotonic
+    ) -> None:
         self._producer = DeliveringProducer(
-            kafka, section.topic, compression=section.compression, clock=clock, shrink=without_window_values,
+            kafka,
+            section.topic,
+            compression=section.compression,
+            clock=clock,
+            shrink=without_window_values,
             delivery_timeout_s=float(section.delivery_timeout),
-        )  # fmt: skip
+        )
 
     def send(self, message: Message) -> None:
         made = model_record(message) if isinstance(message, ModelEvent) else alert_record(message)
@@ -45,12 +55,16 @@ class KafkaSink:
 
 def alert_record(alert: Alert) -> OutgoingRecord:
     """An entity's alerts stay in order: its name is the key."""
-    return OutgoingRecord(alert.entity.encode(errors="replace"), alert_json(alert), alert_headers(alert))
+    return OutgoingRecord(
+        alert.entity.encode(errors="replace"), alert_json(alert), alert_headers(alert)
+    )
 
 
 def model_record(event: ModelEvent) -> OutgoingRecord:
     """Keyed by the version that judges now."""
-    return OutgoingRecord(event.model.version.encode(errors="replace"), model_json(event), model_headers(event))
+    return OutgoingRecord(
+        event.model.version.encode(errors="replace"), model_json(event), model_headers(event)
+    )
 
 
 def without_window_values(record: OutgoingRecord) -> OutgoingRecord | None:
@@ -59,4 +73,6 @@ def without_window_values(record: OutgoingRecord) -> OutgoingRecord | None:
     if not alert.get("window") or not alert["window"]["values"]:
         return None
     alert["window"]["values"] = []
-    return record._replace(value=msgspec.json.encode(alert), headers=(*record.headers, (OMITTED, b"window.values")))
+    return record._replace(
+        value=msgspec.json.encode(alert), headers=(*record.headers, (OMITTED, b"window.values"))
+    )

@@ -19,19 +19,29 @@ MAX_REQUEST_BYTES = 16 << 20
 ASK_MS = 1000  # for a broker to answer at all, before its topic is asked about
 
 
-def open_producer(kafka: config.Kafka, topic: str, compression: str, delivery_timeout_s: float) -> Any:
-    """An idempotent KafkaProducer that knows its topic; SinkAway if it cannot be had within two request timeouts."""
+def open_producer(
+    kafka: config.Kafka, topic: str, compression: str, delivery_timeout_s: float
+) -> Any:
+    """An idempotent KafkaProducer that knows its topic; SinkAway if it cannot be had within two
+    request timeouts.
+    """
     from kafka import KafkaProducer
 
     from streamer.connect.kafka.client.client import connect
 
     try:
         producer = connect(
-            KafkaProducer, kafka, acks="all", enable_idempotence=True, allow_auto_create_topics=False,
-            compression_type=None if compression == "none" else compression, max_request_size=MAX_REQUEST_BYTES,
-            delivery_timeout_ms=round(delivery_timeout_s * 1000), max_block_ms=round(kafka.request_timeout * 1000),
+            KafkaProducer,
+            kafka,
+            acks="all",
+            enable_idempotence=True,
+            allow_auto_create_topics=False,
+            compression_type=None if compression == "none" else compression,
+            max_request_size=MAX_REQUEST_BYTES,
+            delivery_timeout_ms=round(delivery_timeout_s * 1000),
+            max_block_ms=round(kafka.request_timeout * 1000),
             metrics_enabled=False,
-        )  # fmt: skip
+        )
     except Exception as exc:
         raise SinkAway(explained(kafka, topic, exc)) from exc
     try:
@@ -69,15 +79,23 @@ def is_too_large(error: BaseException) -> bool:
 
 
 def explained(kafka: config.Kafka, topic: str, error: BaseException | None) -> str:
-    """Why nothing reaches the topic, and what to do. Takes up to three request timeouts where nobody answers."""
+    """Why nothing reaches the topic, and what to do. Takes up to three request timeouts where
+    nobody answers.
+    """
     from kafka.errors import KafkaTimeoutError
 
     from streamer.connect.kafka.diagnosis.explain import explain
 
     if error is not None and is_too_large(error):
-        return f"kafka topic {topic}: a record is larger than the topic allows: raise its max.message.bytes ({error})"
+        return (
+            f"kafka topic {topic}: a record is larger than the topic allows: raise its "
+            f"max.message.bytes ({error})"
+        )
     vague = error is None or isinstance(error, KafkaTimeoutError)
-    return f"kafka topic {topic}: {explain(kafka, (topic_error(kafka, topic) if vague else None) or error)}"
+    return (
+        f"kafka topic {topic}: "
+        f"{explain(kafka, (topic_error(kafka, topic) if vague else None) or error)}"
+    )
 
 
 def topic_error(kafka: config.Kafka, topic: str) -> Exception | None:

@@ -1,4 +1,6 @@
-"""The headers of an alert as a CloudEvent 1.0 in Kafka's binary mode: attributes in `ce_*`, the value is the alert."""
+"""The headers of an alert as a CloudEvent 1.0 in Kafka's binary mode: attributes in `ce_*`, the
+value is the alert.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,8 @@ def model_headers(event: ModelEvent) -> Headers:
 
 
 def message_id(alert: Alert) -> str:
-    """Names this message and no other, the same in every replay: the incident, what happened to it, and at which event.
+    """Names this message and no other, the same in every replay: the incident, what happened to it,
+    and at which event.
 
     An incident opens once and ends once, but may be updated often, even twice at one time.
     """

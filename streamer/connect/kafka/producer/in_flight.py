@@ -1,8 +1,9 @@
-"""Which records a topic has not confirmed yet, and which of them to hand to the client next. Pure book-keeping.
+"""Which records a topic has not confirmed yet, and which of them to hand to the client next. Pure
+book-keeping.
 
-The order of a key's records must be right at the end: after a failure nothing new is handed over until everything in
-flight is decided; then the oldest record goes alone, and once it is confirmed the others follow. What was confirmed
-behind a failure of its own key is sent once more.
+The order of a key's records must be right at the end: after a failure nothing new is handed over
+until everything in flight is decided; then the oldest record goes alone, and once it is confirmed
+the others follow. What was confirmed behind a failure of its own key is sent once more.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ class _Entry(Generic[R]):
 
 
 class Outstanding(Generic[R]):
-    """Records in the order they were added, from the oldest one that is not delivered. Times are the caller's clock."""
+    """Records in the order they were added, from the oldest one that is not delivered. Times are
+    the caller's clock.
+    """
 
     def __init__(self) -> None:
         self._entries: dict[int, _Entry[R]] = {}
@@ -64,13 +67,17 @@ class Outstanding(Generic[R]):
 
     def waited_s(self, now: float) -> float:
         """How long the oldest record in flight has been without an answer; 0 if none is."""
-        return now - next((e.handed_at for e in self._entries.values() if e.state is _State.FLYING), now)
+        return now - next(
+            (e.handed_at for e in self._entries.values() if e.state is _State.FLYING), now
+        )
 
     def add(self, key: Hashable, record: R) -> None:
         self._entries[self._end] = _Entry(key, record)
 
     def next(self) -> tuple[SendTicket, R] | None:
-        """The record to hand over now; None if there is none, or if something must be decided first."""
+        """The record to hand over now; None if there is none, or if something must be decided
+        first.
+        """
         if self._failing and not self._rewind():
             return None
         if self._probing and self._cursor > self._first:
@@ -108,7 +115,9 @@ class Outstanding(Generic[R]):
         return True
 
     def change_client(self) -> None:
-        """Another client takes over: what the old one had not confirmed is sent again, and its answers are ignored."""
+        """Another client takes over: what the old one had not confirmed is sent again, and its
+        answers are ignored.
+        """
         self._client += 1
         self._flying = 0
         for entry in self._entries.values():
@@ -145,7 +154,9 @@ class Outstanding(Generic[R]):
         self._cursor = max(self._cursor, self._first)
 
     def _waiting_from(self, number: int) -> int:
-        """The first waiting record from `number` on, else the end: after a rewind some need not go again."""
+        """The first waiting record from `number` on, else the end: after a rewind some need not go
+        again.
+        """
         while number < self._end and self._entries[number].state is not _State.WAITING:
             number += 1
         return number

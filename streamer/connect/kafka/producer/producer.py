@@ -1,7 +1,9 @@
-"""Delivery to a topic: every record is kept until its own confirmation came, and sent again until it does.
+"""Delivery to a topic: every record is kept until its own confirmation came, and sent again until
+it does.
 
-The client's `flush` returns although records failed, and its producer can die (a refused record is fatal to an
-idempotent one) or hang; so each future is watched, and the producer is replaced when it is spent or stalls.
+The client's `flush` returns although records failed, and its producer can die (a refused record is
+fatal to an idempotent one) or hang; so each future is watched, and the producer is replaced when it
+is spent or stalls.
 """
 
 from __future__ import annotations
@@ -15,7 +17,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 
-from streamer.connect.kafka.producer.client_factory import discard, explained, is_retriable, is_too_large, open_producer
+from streamer.connect.kafka.producer.client_factory import (
+    discard,
+    explained,
+    is_retriable,
+    is_too_large,
+    open_producer,
+)
 from streamer.connect.kafka.producer.in_flight import Outstanding, SendTicket
 from streamer.errors import SinkError
 from streamer.failpoints import failpoint
@@ -30,8 +38,12 @@ Headers = tuple[tuple[str, bytes], ...]
 
 TICK_S = 0.25  # how often the producer is looked after while nothing happens
 BURST = 256  # records handed to the client before answers are looked at
-FIRST_PAUSE_S, LAST_PAUSE_S = 0.25, 4.0  # between attempts after failures: doubled; alerts are to flow within 5 s
-# A leader's failure costs 8-15 s without any fault of the producer; a producer silent for longer is replaced.
+FIRST_PAUSE_S, LAST_PAUSE_S = (
+    0.25,
+    4.0,
+)  # between attempts after failures: doubled; alerts are to flow within 5 s
+# A leader's failure costs 8-15 s without any fault of the producer; a producer silent for longer is
+# replaced.
 STALLED_S = 20.0
 
 
@@ -53,29 +65,42 @@ def whole(record: OutgoingRecord) -> None:
 
 
 class DeliveringProducer:
-    """Records to one topic, at least once each; the last copies of a key's records lie in the order of `send`.
+    """Records to one topic, at least once each; the last copies of a key's records lie in the order
+    of `send`.
 
-    `send` and `flush` may be called by one thread, `undelivered` by any. A thread of its own owns the client, so that
-    `send` never waits. A record costs its bytes twice and about 3 KB until it is confirmed: the caller bounds them.
+    `send` and `flush` may be called by one thread, `undelivered` by any. A thread of its own owns
+    the client, so that `send` never waits. A record costs its bytes twice and about 3 KB until it
+    is confirmed: the caller bounds them.
     """
 
     def __init__(
-        self, kafka: config.Kafka, topic: str, *, compression: str = "none", delivery_timeout_s: float = 120.0,
-        shrink: Shrink = whole, stalled_s: float = STALLED_S, clock: Clock = time.monotonic,
-    ) -> None:  # fmt: skip
+        self,
+        kafka: config.Kafka,
+        topic: str,
+        *,
+        compression: str = "none",
+        delivery_timeout_s: float = 120.0,
+        shrink: Shrink = whole,
+        stalled_s: float = STALLED_S,
+        clock: Clock = time.monotonic,
+    ) -> None:
         """SinkError if no broker answers within the request timeout, or the topic is not there."""
         self._kafka, self._topic, self._shrink, self._clock = kafka, topic, shrink, clock
         self._stalled_s = max(stalled_s, 4 * kafka.request_timeout)
         self._open = partial(open_producer, kafka, topic, compression, delivery_timeout_s)
         self._client = self._open()
         self._outstanding: Outstanding[OutgoingRecord] = Outstanding()
-        self._answers: deque[tuple[SendTicket, BaseException | None]] = deque()  # filled by the client's own thread
+        self._answers: deque[tuple[SendTicket, BaseException | None]] = (
+            deque()
+        )  # filled by the client's own thread
         self._changed = threading.Condition()  # guards `_outstanding` and `_problem`
         self._bell = threading.Event()
         self._problem: str | None = None
         self._deliveries = 0
         self._explaining: threading.Thread | None = None
-        self._cause: BaseException | None = None  # of the first failure since the last confirmation, to be explained
+        self._cause: BaseException | None = (
+            None  # of the first failure since the last confirmation, to be explained
+        )
         self._spent = False  # the client is to be replaced before anything else is sent
         self._pause_s, self._again_at = FIRST_PAUSE_S, float("-inf")
         self._closing = threading.Event()
@@ -96,9 +121,13 @@ class DeliveringProducer:
         self._bell.set()
 
     def flush(self, timeout_s: float) -> int:
-        """Wait for confirmations; return `undelivered`. SinkError says why nothing arrives now; all is kept."""
+        """Wait for confirmations; return `undelivered`. SinkError says why nothing arrives now; all
+        is kept.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: not self.undelivered or self._problem is not None, timeout_s)
+            self._changed.wait_for(
+                lambda: not self.undelivered or self._problem is not None, timeout_s
+            )
             if self.undelivered and self._problem is not None:
                 raise SinkError(self._problem)
             return self.undelivered
@@ -109,7 +138,9 @@ class DeliveringProducer:
             return
         limit_s = float(self._kafka.request_timeout)
         with self._changed:
-            self._changed.wait_for(lambda: not self.undelivered or self._problem is not None, limit_s)
+            self._changed.wait_for(
+                lambda: not self.undelivered or self._problem is not None, limit_s
+            )
         self._closing.set()
         self._bell.set()
         self._thread.join(limit_s)
@@ -122,7 +153,9 @@ class DeliveringProducer:
             try:
                 self._turn()
             except Exception as exc:  # the edge of the thread: a client that surprises is replaced
-                log.warning("producer_failed", topic=self._topic, problem=f"{type(exc).__name__}: {exc}")
+                log.warning(
+                    "producer_failed", topic=self._topic, problem=f"{type(exc).__name__}: {exc}"
+                )
                 self._cause, self._spent = self._cause or exc, True
                 self._wait_longer()
 
@@ -148,7 +181,9 @@ class DeliveringProducer:
             self._deliveries += 1
 
     def _failed(self, ticket: SendTicket, error: BaseException) -> None:
-        """The first failure names the cause; those that follow are other records, given up with it."""
+        """The first failure names the cause; those that follow are other records, given
+        up with it.
+        """
         first = not self._outstanding.failing
         if not self._outstanding.failed(ticket):
             return
@@ -170,31 +205,42 @@ class DeliveringProducer:
     def _mend(self) -> None:
         """Explain what is wrong, and replace a producer that is spent, or silent for too long."""
         silent_s = self._outstanding.waited_s(self._clock())
-        if self._problem is None and (self._cause is not None or silent_s > self._kafka.request_timeout):
+        if self._problem is None and (
+            self._cause is not None or silent_s > self._kafka.request_timeout
+        ):
             self._explain()
         due = self._clock() >= self._again_at
         if due and (self._spent or silent_s > self._stalled_s):
             self._replace()
 
     def _explain(self) -> None:
-        """On a thread of its own: to look at a broker that says nothing takes seconds, in which answers may come."""
+        """On a thread of its own: to look at a broker that says nothing takes seconds, in which
+        answers may come.
+        """
         if self._explaining is None or not self._explaining.is_alive():
             look = partial(self._look, self._cause, self._deliveries)
-            self._explaining = threading.Thread(target=look, name=f"kafka-about-{self._topic}", daemon=True)
+            self._explaining = threading.Thread(
+                target=look, name=f"kafka-about-{self._topic}", daemon=True
+            )
             self._explaining.start()
 
     def _look(self, cause: BaseException | None, deliveries: int) -> None:
         try:
             problem = explained(self._kafka, self._topic, cause)
         except Exception as exc:  # the edge of the thread: without an explanation the cause must do
-            problem = f"kafka topic {self._topic}: {cause or 'no answer'} ({type(exc).__name__} while asking why)"
+            problem = (
+                f"kafka topic {self._topic}: {cause or 'no answer'} ({type(exc).__name__} "
+                f"while asking why)"
+            )
         with self._changed:
             if self._deliveries == deliveries:
                 self._problem = problem
                 self._changed.notify_all()
 
     def _replace(self) -> None:
-        """A new producer first: where none can be had, the old one may still come back by itself."""
+        """A new producer first: where none can be had, the old one may still come back
+        by itself.
+        """
         try:
             fresh = self._open()
         except SinkError as exc:

@@ -1,4 +1,6 @@
-"""A plain producer for bounded work: every record's fate is looked at, and only so many are on their way at once."""
+"""A plain producer for bounded work: every record's fate is looked at, and only so many are on
+their way at once.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ LOOK_S = 0.02
 class Push:
     """Sends to one topic. Always sent = acked + failed + pending; used by one thread."""
 
-    def __init__(self, kafka: Kafka, topic: str, *, most: int = ON_THEIR_WAY, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self, kafka: Kafka, topic: str, *, most: int = ON_THEIR_WAY, clock: Clock = time.monotonic
+    ) -> None:
         """BrokerError if the broker cannot be reached or has no such topic."""
         from kafka import KafkaProducer
 
@@ -33,16 +37,23 @@ class Push:
         with broker_errors(kafka):
             require_topic(kafka, topic)
             self._producer = connect(
-                KafkaProducer, kafka, linger_ms=LINGER_MS, batch_size=BATCH_BYTES, delivery_timeout_ms=DELIVERY_MS,
-                max_block_ms=round(kafka.request_timeout * 1000), allow_auto_create_topics=False,
-            )  # fmt: skip
+                KafkaProducer,
+                kafka,
+                linger_ms=LINGER_MS,
+                batch_size=BATCH_BYTES,
+                delivery_timeout_ms=DELIVERY_MS,
+                max_block_ms=round(kafka.request_timeout * 1000),
+                allow_auto_create_topics=False,
+            )
 
     @property
     def pending(self) -> int:
         return len(self._pending)
 
     def send(self, value: bytes, key: bytes | None = None, timestamp_ms: int | None = None) -> bool:
-        """Hand one record over; False, and nothing done, where too many are on their way: look again a little later."""
+        """Hand one record over; False, and nothing done, where too many are on their way: look
+        again a little later.
+        """
         from kafka.errors import KafkaError
 
         self.settle()
@@ -51,7 +62,9 @@ class Push:
             return False
         self.sent += 1
         try:
-            self._pending.append(self._producer.send(self.topic, value, key, timestamp_ms=timestamp_ms))
+            self._pending.append(
+                self._producer.send(self.topic, value, key, timestamp_ms=timestamp_ms)
+            )
         except KafkaError as exc:  # too large, or no metadata in time
             self._fail(exc)
         return True

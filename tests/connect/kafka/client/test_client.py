@@ -19,7 +19,9 @@ SLACK_S = 6.0  # two shared cores
 
 
 @pytest.mark.parametrize("make", CLIENTS)
-def test_every_option_is_known_to_consumer_producer_and_admin(make: Any, certificates: Certificates) -> None:
+def test_every_option_is_known_to_consumer_producer_and_admin(
+    make: Any, certificates: Certificates
+) -> None:
     login = {"mechanism": "PLAIN", "username": "a", "password": "b"}
     kafka = section("localhost:9092", protocol="SASL_SSL", ca=str(certificates.ca), sasl=login)
     assert set(client.options(kafka)) <= set(make.DEFAULT_CONFIG)
@@ -40,7 +42,9 @@ def test_a_client_that_finds_no_broker_fails_in_time_and_leaves_no_thread_behind
     assert set(threading.enumerate()) <= before
 
 
-def test_a_tls_peer_that_says_nothing_is_given_up_in_time(serve: Serve, certificates: Certificates) -> None:
+def test_a_tls_peer_that_says_nothing_is_given_up_in_time(
+    serve: Serve, certificates: Certificates
+) -> None:
     """The library waits for the handshake without a limit: it would stand here for ever."""
     kafka = section(serve(say_nothing), protocol="SSL", ca=str(certificates.ca))
     failed: list[Exception] = []
@@ -58,7 +62,9 @@ def test_a_tls_peer_that_says_nothing_is_given_up_in_time(serve: Serve, certific
 
 
 def test_a_leader_that_the_metadata_does_not_name_is_asked_for() -> None:
-    """It raised in the sender's loop before it polled, 180,000 times a minute, and nothing was sent again."""
+    """It raised in the sender's loop before it polled, 180,000 times a minute, and nothing was sent
+    again.
+    """
     net = client.net_client()(**client.options(section("localhost:9092")))
     net.cluster._need_update = False
     net.maybe_connect(7, wakeup=False)
@@ -68,7 +74,9 @@ def test_a_leader_that_the_metadata_does_not_name_is_asked_for() -> None:
 
 
 def test_the_sender_waits_in_milliseconds_for_a_node_that_is_not_ready() -> None:
-    """It was given seconds for milliseconds, and nothing for a node being connected: it span through an outage."""
+    """It was given seconds for milliseconds, and nothing for a node being connected: it span
+    through an outage.
+    """
     net = client.net_client()(**client.options(section("localhost:9092")))
     node = net.cluster.bootstrap_brokers()[0].node_id
     connecting_ms = net.connection_delay(node)

@@ -1,4 +1,6 @@
-"""The client's log: a few lines in any flood, every suppressed one counted, the last causes kept."""
+"""The client's log: a few lines in any flood, every suppressed one counted, the last
+causes kept.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def captured(now: list[float]) -> tuple[Captured, Lines]:
     return Captured(lambda: now[0], root), lines
 
 
-def record(place: int, text: str, level: int = logging.WARNING, name: str = "kafka.coordinator") -> logging.LogRecord:
+def record(
+    place: int, text: str, level: int = logging.WARNING, name: str = "kafka.coordinator"
+) -> logging.LogRecord:
     return logging.LogRecord(name, level, "base.py", place, text, (), None)
 
 
@@ -42,7 +46,10 @@ def test_a_dead_coordinator_told_9990_times_is_a_few_lines() -> None:
     assert len(lines.texts) == client_log.BURST
     now[0] += client_log.PERIOD_S
     handler.emit(record(876, "Marking the coordinator dead"))
-    assert lines.texts[-1] == f"Marking the coordinator dead (and {9990 - client_log.BURST} more like it, held back)"
+    assert (
+        lines.texts[-1]
+        == f"Marking the coordinator dead (and {9990 - client_log.BURST} more like it, held back)"
+    )
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.floats(0, 30)), max_size=300))
@@ -57,7 +64,9 @@ def test_every_line_is_passed_or_counted(steps: list[tuple[int, float]]) -> None
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.floats(0, 2)), max_size=300))
-def test_any_outage_of_two_minutes_stays_under_a_hundred_lines(steps: list[tuple[int, float]]) -> None:
+def test_any_outage_of_two_minutes_stays_under_a_hundred_lines(
+    steps: list[tuple[int, float]],
+) -> None:
     now, passed_at = [0.0], []
     handler, lines = captured(now)
     for place, wait_s in steps:
@@ -84,7 +93,9 @@ def test_a_traceback_becomes_one_line() -> None:
     try:
         raise ConnectionResetError("the peer is gone")
     except ConnectionResetError as exc:
-        line = logging.LogRecord("kafka.net", logging.ERROR, "t.py", 1, "read %s", ("x",), (type(exc), exc, None))
+        line = logging.LogRecord(
+            "kafka.net", logging.ERROR, "t.py", 1, "read %s", ("x",), (type(exc), exc, None)
+        )
         handler.emit(line)
     assert lines.texts == ["read x (ConnectionResetError: the peer is gone)"]
 
@@ -120,7 +131,9 @@ def test_a_record_whose_text_cannot_be_made_is_written_as_it_is() -> None:
     assert lines.texts == ["%d of %s"]
 
 
-def test_debug_lines_which_hold_the_bytes_of_the_login_never_come(caplog: pytest.LogCaptureFixture) -> None:
+def test_debug_lines_which_hold_the_bytes_of_the_login_never_come(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     caplog.set_level(logging.DEBUG)
     client_log.tame()
     logging.getLogger("kafka.net.connection").debug("Request 1: auth_bytes=b'secret'")

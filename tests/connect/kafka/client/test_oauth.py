@@ -1,4 +1,6 @@
-"""Tokens: asked for once, renewed before their end, never at the price of a secret or an endless wait."""
+"""Tokens: asked for once, renewed before their end, never at the price of a secret or an endless
+wait.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def endpoint(url: str, secret: str = SECRET) -> TokenEndpoint:
-    return TokenEndpoint.model_validate({"url": url, "client_id": "alice", "client_secret": secret, "scope": "kafka"})
+    return TokenEndpoint.model_validate(
+        {"url": url, "client_id": "alice", "client_secret": secret, "scope": "kafka"}
+    )
 
 
 class Issuer:
@@ -90,13 +94,17 @@ def test_the_grant_of_the_endpoint_is_understood(server: Server) -> None:
 
 
 def test_a_refusal_names_endpoint_and_reason_and_no_secret(server: Server) -> None:
-    with pytest.raises(BrokerError, match=r"127\.0\.0\.1.*refuses us: 401 invalid_client") as refused:
+    with pytest.raises(
+        BrokerError, match=r"127\.0\.0\.1.*refuses us: 401 invalid_client"
+    ) as refused:
         oauth.request_token(endpoint(server.url, "wrong-secret"), 5.0)
     assert "wrong-secret" not in str(refused.value)
 
 
 def test_an_endpoint_that_is_not_there_is_named() -> None:
-    with pytest.raises(BrokerError, match=r"token endpoint http://127\.0\.0\.1:.* does not answer: .*refused"):
+    with pytest.raises(
+        BrokerError, match=r"token endpoint http://127\.0\.0\.1:.* does not answer: .*refused"
+    ):
         oauth.request_token(endpoint(f"http://{closed_port()}/token"), 5.0)
 
 
@@ -110,7 +118,8 @@ def answering(status: str, body: str, *headers: str) -> Callable[[socket.socket]
 
 
 @pytest.mark.parametrize(
-    "body", ["", "hello", "[]", "{}", '{"access_token": 3}', '{"access_token": "x", "expires_in": []}']
+    "body",
+    ["", "hello", "[]", "{}", '{"access_token": 3}', '{"access_token": "x", "expires_in": []}'],
 )
 def test_an_answer_without_a_token_is_an_error_of_ours(serve: Serve, body: str) -> None:
     with pytest.raises(BrokerError, match="without an access token"):
@@ -120,7 +129,9 @@ def test_an_answer_without_a_token_is_an_error_of_ours(serve: Serve, body: str) 
 def test_an_answer_that_repeats_the_secret_is_not_repeated(serve: Serve) -> None:
     body = f'{{"error": "{SECRET}"}}'
     with pytest.raises(BrokerError) as refused:
-        oauth.request_token(endpoint(f"http://{serve(answering('400 Bad Request', body))}/token"), 5.0)
+        oauth.request_token(
+            endpoint(f"http://{serve(answering('400 Bad Request', body))}/token"), 5.0
+        )
     assert SECRET not in str(refused.value)
 
 
@@ -145,7 +156,9 @@ def drip(peer: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("talk", [say_nothing, drip])
-def test_no_endpoint_holds_us_beyond_the_time_out(serve: Serve, talk: Callable[[socket.socket], None]) -> None:
+def test_no_endpoint_holds_us_beyond_the_time_out(
+    serve: Serve, talk: Callable[[socket.socket], None]
+) -> None:
     start_s = time.monotonic()
     with pytest.raises(BrokerError, match="does not answer"):
         oauth.request_token(endpoint(f"http://{serve(talk)}/token"), 0.3)

@@ -36,11 +36,15 @@ def packed(records: list[tuple[int, bytes | None, bytes | None]]) -> Chunk:
 
 
 @given(rows)
-def test_keys_and_times_are_those_of_each_record(records: list[tuple[int, bytes | None, bytes | None]]) -> None:
+def test_keys_and_times_are_those_of_each_record(
+    records: list[tuple[int, bytes | None, bytes | None]],
+) -> None:
     chunk = packed(records)
     assert chunk.beside.keys(chunk.begins) == [key for _, key, _ in records]
     assert chunk.beside.times_ms(chunk.begins).tolist() == [at_ms for at_ms, _, _ in records]
-    assert [chunk.beside.envelope(at) for at in chunk.begins] == [(key, [("h", b"x")], t) for t, key, _ in records]
+    assert [chunk.beside.envelope(at) for at in chunk.begins] == [
+        (key, [("h", b"x")], t) for t, key, _ in records
+    ]
 
 
 def test_where_the_topic_keeps_the_brokers_time_every_record_has_it() -> None:

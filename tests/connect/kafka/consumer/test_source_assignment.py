@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    precondition,
+    rule,
+)
 
 from streamer.connect.kafka.consumer.assignment import NOTE_BYTES, Commits, Epochs, Leases, fitting
 from streamer.event import Lease, Position
@@ -53,7 +60,9 @@ class LeaseLaws(RuleBasedStateMachine):
 
 
 class CommitLaws(RuleBasedStateMachine):
-    """A broker that takes, loses or answers late what is sent to it, and leases that end at any time."""
+    """A broker that takes, loses or answers late what is sent to it, and leases that end at any
+    time.
+    """
 
     leases = Bundle("leases")
 
@@ -86,7 +95,11 @@ class CommitLaws(RuleBasedStateMachine):
         best = self.newest.get(lease)
         position = Position((best.offset if best else 1) + step, note)
         self.commits.put({lease: position, Lease("gone", 0, 7): position})
-        if best is None or position.offset > best.offset or (position[0] == best[0] and position != best):
+        if (
+            best is None
+            or position.offset > best.offset
+            or (position[0] == best[0] and position != best)
+        ):
             self.newest[lease] = position
 
     @rule(seconds=st.sampled_from([0.0, 0.5, 1.0, 2.0]))
@@ -113,18 +126,25 @@ class CommitLaws(RuleBasedStateMachine):
     def confirmed_is_what_the_log_has_and_only_of_the_living(self) -> None:
         for lease in self.newest:
             confirmed = self.commits.confirmed(lease)
-            assert confirmed is None or (lease in self.alive and confirmed <= self.log[lease].offset)
+            assert confirmed is None or (
+                lease in self.alive and confirmed <= self.log[lease].offset
+            )
 
     @invariant()
     def the_log_never_goes_back_and_what_is_owed_is_the_newest(self) -> None:
         assert all(at.offset <= self.newest[lease].offset for lease, at in self.log.items())
-        assert all(at == self.newest[lease] and lease in self.alive for lease, at in self.commits.owed().items())
+        assert all(
+            at == self.newest[lease] and lease in self.alive
+            for lease, at in self.commits.owed().items()
+        )
 
     @invariant()
     def nothing_wanted_is_forgotten(self) -> None:
         owed = self.commits.owed()
         for lease in self.alive & self.newest.keys():
-            assert owed.get(lease) == self.newest[lease] or self.log.get(lease) == self.newest[lease]
+            assert (
+                owed.get(lease) == self.newest[lease] or self.log.get(lease) == self.newest[lease]
+            )
 
     def teardown(self) -> None:
         """Once the broker answers, everything arrives."""

@@ -1,4 +1,6 @@
-"""The parts of a Kafka source that need no broker: where it starts, its pulse, records to batches."""
+"""The parts of a Kafka source that need no broker: where it starts, its pulse, records
+to batches.
+"""
 
 from __future__ import annotations
 
@@ -115,10 +117,17 @@ VALUES = st.one_of(
 )
 
 
-@given(st.lists(st.tuples(VALUES, st.integers(1, 3), st.none() | st.binary(max_size=3)), max_size=30))
-def test_every_record_is_an_event_or_a_refusal_with_its_own_key(rows: list[tuple[bytes | None, int, bytes]]) -> None:
+@given(
+    st.lists(st.tuples(VALUES, st.integers(1, 3), st.none() | st.binary(max_size=3)), max_size=30)
+)
+def test_every_record_is_an_event_or_a_refusal_with_its_own_key(
+    rows: list[tuple[bytes | None, int, bytes]],
+) -> None:
     offsets = np.cumsum([0, *(step for _, step, _ in rows)])[1:].tolist()  # logs have holes
-    records = [Row(o, value, key, (("h", None),), o) for o, (value, _, key) in zip(offsets, rows, strict=True)]
+    records = [
+        Row(o, value, key, (("h", None),), o)
+        for o, (value, _, key) in zip(offsets, rows, strict=True)
+    ]
     lease = Lease("t", 3, 5)
     decoder = JsonDecoder(RecordFields(("x",), (), "ts"), stream="s", max_line_bytes=200)
     batch, rejected = decode(Listed.of(records), decoder, lease)
@@ -128,6 +137,10 @@ def test_every_record_is_an_event_or_a_refusal_with_its_own_key(rows: list[tuple
     by_offset = {record.offset: record for record in records}
     for bad in rejected:
         record = by_offset[bad.offset]
-        assert (bad.key, bad.headers, bad.timestamp_ms) == (record.key, (("h", b""),), record.offset)
+        assert (bad.key, bad.headers, bad.timestamp_ms) == (
+            record.key,
+            (("h", b""),),
+            record.offset,
+        )
         assert (bad.reason == "tombstone") == (record.value is None) and bad.lease == lease
         assert bad.raw == (record.value or b"")

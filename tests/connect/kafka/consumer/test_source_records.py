@@ -1,4 +1,6 @@
-"""Records by columns against the client's own unpacker: the same records, offsets and errors from the same bytes."""
+"""Records by columns against the client's own unpacker: the same records, offsets and errors from
+the same bytes.
+"""
 
 from __future__ import annotations
 
@@ -34,18 +36,28 @@ record = st.tuples(st.integers(0, 2**45), blobs, blobs, headers, st.integers(1, 
 
 @dataclass
 class Log:
-    """Batches one after the other, as a fetch brings them, and the transactions that were aborted."""
+    """Batches one after the other, as a fetch brings them, and the transactions that
+    were aborted.
+    """
 
     data: bytes = b""
     next: int = START
     aborted: list[Any] = field(default_factory=list)
 
-    def batch(self, records: list[Any], codec: int = NONE, producer: int = -1, magic: int = 2) -> None:
+    def batch(
+        self, records: list[Any], codec: int = NONE, producer: int = -1, magic: int = 2
+    ) -> None:
         epoch = 0 if producer >= 0 else -1
         builder = MemoryRecordsBuilder(
-            magic, codec, 1 << 23, offset=self.next, transactional=producer >= 0, producer_id=producer,
-            producer_epoch=epoch, base_sequence=epoch,
-        )  # fmt: skip
+            magic,
+            codec,
+            1 << 23,
+            offset=self.next,
+            transactional=producer >= 0,
+            producer_id=producer,
+            producer_epoch=epoch,
+            base_sequence=epoch,
+        )
         for at_ms, key, value, head, step in records:
             builder.append(at_ms, key, value, head if magic == 2 else None)
             builder.skip(step - 1)
@@ -82,7 +94,10 @@ def _seal(batch: bytearray) -> None:
 def logs(draw: st.DrawFn) -> Log:
     log = Log()
     for _ in range(draw(st.integers(0, 5))):
-        records, codec = draw(st.lists(record, min_size=1, max_size=6)), draw(st.sampled_from(CODECS))
+        records, codec = (
+            draw(st.lists(record, min_size=1, max_size=6)),
+            draw(st.sampled_from(CODECS)),
+        )
         producer = draw(st.sampled_from([-1, 1, 2]))
         began = log.next
         log.batch(records, codec, producer)
@@ -94,7 +109,14 @@ def logs(draw: st.DrawFn) -> Log:
 def _unpacker(kind: type, log: Log, fetch_offset: int, level: Any, crcs: bool = True) -> Any:
     records = MemoryRecords(log.data)
     aborted = list(log.aborted)
-    return kind(fetch_offset, TP, records, check_crcs=crcs, isolation_level=level, aborted_transactions=aborted)
+    return kind(
+        fetch_offset,
+        TP,
+        records,
+        check_crcs=crcs,
+        isolation_level=level,
+        aborted_transactions=aborted,
+    )
 
 
 def _rows(taken: Any) -> list[tuple[Any, ...]]:
@@ -102,7 +124,9 @@ def _rows(taken: Any) -> list[tuple[Any, ...]]:
     if not len(taken):
         return []
     got = gathered(list(taken))
-    return [(int(got.offsets[i]), got.values[i], *got.envelope(i).values()) for i in range(len(got))]
+    return [
+        (int(got.offsets[i]), got.values[i], *got.envelope(i).values()) for i in range(len(got))
+    ]
 
 
 def _all(part: Any, sizes: list[int]) -> list[Any]:
@@ -120,8 +144,15 @@ def _all(part: Any, sizes: list[int]) -> list[Any]:
     return found
 
 
-@given(logs(), st.integers(0, 40), st.lists(st.integers(1, 7), max_size=40), st.sampled_from(list(IsolationLevel)))
-def test_by_columns_or_one_by_one_the_records_are_the_same(log: Log, skip: int, sizes: list[int], level: Any) -> None:
+@given(
+    logs(),
+    st.integers(0, 40),
+    st.lists(st.integers(1, 7), max_size=40),
+    st.sampled_from(list(IsolationLevel)),
+)
+def test_by_columns_or_one_by_one_the_records_are_the_same(
+    log: Log, skip: int, sizes: list[int], level: Any
+) -> None:
     takes = [*sizes, 10_000, 10_000]
     stock = _unpacker(Fetcher.PartitionRecords, log, START + skip, level)
     ours = _unpacker(_columnar(), log, START + skip, level)
@@ -130,7 +161,9 @@ def test_by_columns_or_one_by_one_the_records_are_the_same(log: Log, skip: int, 
 
 
 @given(st.lists(record, min_size=1, max_size=6), st.data())
-def test_a_batch_that_is_not_well_formed_is_an_error_both_ways(records: list[Any], data: st.DataObject) -> None:
+def test_a_batch_that_is_not_well_formed_is_an_error_both_ways(
+    records: list[Any], data: st.DataObject
+) -> None:
     log = Log()
     log.batch(records)
     batch = bytearray(log.data)
@@ -142,9 +175,13 @@ def test_a_batch_that_is_not_well_formed_is_an_error_both_ways(records: list[Any
         _unpacker(_columnar(), torn, START, IsolationLevel.READ_UNCOMMITTED).take(100)
     _seal(batch)
     sealed = Log(bytes(batch))
-    stock = _all(_unpacker(Fetcher.PartitionRecords, sealed, 0, IsolationLevel.READ_UNCOMMITTED), [100, 100])
+    stock = _all(
+        _unpacker(Fetcher.PartitionRecords, sealed, 0, IsolationLevel.READ_UNCOMMITTED), [100, 100]
+    )
     ours = _all(_unpacker(_columnar(), sealed, 0, IsolationLevel.READ_UNCOMMITTED), [100, 100])
-    if _may_differ(stock) or any(batch[place] & 0x80 for place in _attributes(bytes(batch)) if place < len(batch)):
+    if _may_differ(stock) or any(
+        batch[place] & 0x80 for place in _attributes(bytes(batch)) if place < len(batch)
+    ):
         return
     assert ours == stock
 
@@ -152,22 +189,32 @@ def test_a_batch_that_is_not_well_formed_is_an_error_both_ways(records: list[Any
 @pytest.mark.parametrize("size", [63, 64, 8191, 8192, 70_000, 1_100_000])
 def test_lengths_of_one_two_three_and_four_bytes_are_read(size: int) -> None:
     log = Log()
-    log.batch([(1, b"k" * (size % 10_000), b"v" * (size - 5), [], 1), (1, b"k" * size, b"v" * size, [], 20_000)])
+    log.batch(
+        [
+            (1, b"k" * (size % 10_000), b"v" * (size - 5), [], 1),
+            (1, b"k" * size, b"v" * size, [], 20_000),
+        ]
+    )
     log.batch([(1, None, b"last", [], 1)])
     stock, ours = (
-        _unpacker(kind, log, START, IsolationLevel.READ_UNCOMMITTED) for kind in (Fetcher.PartitionRecords, _columnar())
+        _unpacker(kind, log, START, IsolationLevel.READ_UNCOMMITTED)
+        for kind in (Fetcher.PartitionRecords, _columnar())
     )
     assert _all(ours, [100, 100]) == _all(stock, [100, 100])
 
 
 def _attributes(batch: bytes) -> set[int]:
-    """Where the attributes of each record stand: a byte without a meaning, which the client reads as a varint."""
+    """Where the attributes of each record stand: a byte without a meaning, which the client reads
+    as a varint.
+    """
     chunk, _ = chunk_of(DefaultRecordBatch(batch))
     return {decode_varint(batch, begin)[1] for begin in chunk.begins}
 
 
 def _may_differ(found: list[Any]) -> bool:
-    """Offsets that do not rise are no log, and what stands behind them is not looked for in the same order."""
+    """Offsets that do not rise are no log, and what stands behind them is not looked for in the
+    same order.
+    """
     offsets = [row[0] for each in found if isinstance(each, tuple) for row in each[0]]
     return any(a >= b for a, b in itertools.pairwise(offsets))
 
@@ -214,4 +261,8 @@ def test_records_one_by_one_are_gathered_as_they_are() -> None:
     log.batch([(1, b"k", b"v", [("h", None)], 1)])
     taken = _unpacker(Fetcher.PartitionRecords, log, START, IsolationLevel.READ_UNCOMMITTED).take(1)
     got = gathered(taken)
-    assert isinstance(got, Listed) and got.envelope(0) == {"key": b"k", "headers": (("h", b""),), "timestamp_ms": 1}
+    assert isinstance(got, Listed) and got.envelope(0) == {
+        "key": b"k",
+        "headers": (("h", b""),),
+        "timestamp_ms": 1,
+    }

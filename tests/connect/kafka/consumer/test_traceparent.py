@@ -1,4 +1,6 @@
-"""The trace context of records: which events have one, and that nothing is looked up before somebody asks."""
+"""The trace context of records: which events have one, and that nothing is looked up before
+somebody asks.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +22,27 @@ from tests.connect.kafka.consumer.test_source_parts import Row
 
 TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 NOT_ONE = [
-    b"", b"\xff", TRACE.upper(), TRACE + b"-x", b"ff" + TRACE[2:], TRACE[:3] + b"0" * 32 + TRACE[35:],
+    b"",
+    b"\xff",
+    TRACE.upper(),
+    TRACE + b"-x",
+    b"ff" + TRACE[2:],
+    TRACE[:3] + b"0" * 32 + TRACE[35:],
     TRACE[:36] + b"0" * 16 + TRACE[52:],
-]  # fmt: skip
+]
 headers = st.lists(
-    st.tuples(st.sampled_from([HEADER, "other", "é"]), st.none() | st.sampled_from([TRACE, b"", b"no"])), max_size=3
+    st.tuples(
+        st.sampled_from([HEADER, "other", "é"]), st.none() | st.sampled_from([TRACE, b"", b"no"])
+    ),
+    max_size=3,
 )
 VALUE = b'{"x": 1}'
 
 
 def packed(rows: list[list[tuple[str, bytes | None]]], first: int = 0, cut: int = 0) -> Joined:
-    """Records with these headers as the broker sends them, in two batches, without the first `cut`."""
+    """Records with these headers as the broker sends them, in two batches, without the
+    first `cut`.
+    """
     chunks, at = [], first
     for part in (rows[::2], rows[1::2]):
         builder = MemoryRecordsBuilder(2, 0, 1 << 20, offset=at)
@@ -46,7 +58,9 @@ def packed(rows: list[list[tuple[str, bytes | None]]], first: int = 0, cut: int 
 
 
 def listed(rows: list[list[tuple[str, bytes | None]]]) -> Listed:
-    return Listed.of([Row(at, VALUE, headers=tuple(head)) for at, head in enumerate([*rows[::2], *rows[1::2]])])
+    return Listed.of(
+        [Row(at, VALUE, headers=tuple(head)) for at, head in enumerate([*rows[::2], *rows[1::2]])]
+    )
 
 
 def expected(rows: list[list[tuple[str, bytes | None]]]) -> dict[int, str]:
@@ -62,7 +76,9 @@ def test_an_event_has_the_trace_of_its_record(rows: list[list[tuple[str, bytes |
 
 
 @given(st.lists(headers, min_size=2, max_size=8), st.integers(0, 3))
-def test_a_part_of_a_batch_keeps_its_offsets(rows: list[list[tuple[str, bytes | None]]], cut: int) -> None:
+def test_a_part_of_a_batch_keeps_its_offsets(
+    rows: list[list[tuple[str, bytes | None]]], cut: int
+) -> None:
     part = packed(rows, cut=cut)
     left = {at: trace for at, trace in expected(rows).items() if at in part.offsets}
     assert dict(Traces.of(part) or {}) == left if len(part) else True

@@ -71,5 +71,7 @@ def test_what_says_its_own_reason_is_not_asked_about() -> None:
 
 def test_a_look_knows_the_causes_of_all_that_ails_it() -> None:
     asked, refused = Asked(), Ailment("polls fail", "denied", PermissionError("denied"))
-    assert asked.words(SILENT, refused, Ailment("the group has not settled")).startswith("no answer")
+    assert asked.words(SILENT, refused, Ailment("the group has not settled")).startswith(
+        "no answer"
+    )
     assert asked.causes == [[SILENT.cause, refused.cause]]

@@ -1,4 +1,6 @@
-"""Each trouble on the way to a broker has its own message; peers of our own on the loopback, nothing pretended."""
+"""Each trouble on the way to a broker has its own message; peers of our own on the loopback,
+nothing pretended.
+"""
 
 from __future__ import annotations
 
@@ -44,22 +46,30 @@ def test_a_peer_that_says_nothing_is_told_from_one_that_is_not_there(serve: Serv
     assert "accepts connections and says nothing" in explain(section(serve(say_nothing)))
 
 
-def test_a_silent_peer_behind_tls_is_waited_for_no_longer(serve: Serve, certificates: Certificates) -> None:
+def test_a_silent_peer_behind_tls_is_waited_for_no_longer(
+    serve: Serve, certificates: Certificates
+) -> None:
     start_s = time.monotonic()
     told = explain(section(serve(say_nothing), protocol="SSL", ca=str(certificates.ca)))
     assert "says nothing (no TLS handshake in time)" in told
     assert time.monotonic() - start_s < 6
 
 
-def test_an_unknown_authority_is_named_with_its_setting(serve: Serve, certificates: Certificates) -> None:
+def test_an_unknown_authority_is_named_with_its_setting(
+    serve: Serve, certificates: Certificates
+) -> None:
     server = serve(tls(certificates.server))
     told = explain(section(server, protocol="SSL", ca=str(certificates.foreign_ca)))
     assert f"the certificate of {server} is signed by an authority that is not trusted here" in told
     assert "kafka.security.ca" in told
 
 
-def test_a_certificate_for_another_host_is_no_question_of_trust(serve: Serve, certificates: Certificates) -> None:
-    told = explain(section(serve(tls(certificates.misnamed_server)), protocol="SSL", ca=str(certificates.ca)))
+def test_a_certificate_for_another_host_is_no_question_of_trust(
+    serve: Serve, certificates: Certificates
+) -> None:
+    told = explain(
+        section(serve(tls(certificates.misnamed_server)), protocol="SSL", ca=str(certificates.ca))
+    )
     assert "is for another host" in told
 
 
@@ -69,12 +79,18 @@ def test_an_expired_certificate_is_a_question_of_time(serve: Serve, tmp_path: Pa
     assert "is not valid at this machine's time" in told
 
 
-def test_a_missing_client_certificate_is_told_from_a_refused_one(serve: Serve, certificates: Certificates) -> None:
+def test_a_missing_client_certificate_is_told_from_a_refused_one(
+    serve: Serve, certificates: Certificates
+) -> None:
     server = serve(tls(certificates.server, ca=certificates.ca))
     theirs = certificates.foreign_client
     without = section(server, protocol="SSL", ca=str(certificates.ca))
     foreign = section(
-        server, protocol="SSL", ca=str(certificates.ca), certificate=str(theirs.certificate), key=str(theirs.key)
+        server,
+        protocol="SSL",
+        ca=str(certificates.ca),
+        certificate=str(theirs.certificate),
+        key=str(theirs.key),
     )
     assert "asks for a client certificate, and there is none" in explain(without)
     assert "refuses the client certificate" in explain(foreign)
@@ -82,7 +98,9 @@ def test_a_missing_client_certificate_is_told_from_a_refused_one(serve: Serve, c
 
 def test_the_wrong_protocol_is_said_both_ways(serve: Serve, certificates: Certificates) -> None:
     encrypted, plain = serve(tls(certificates.server)), serve(lambda peer: peer.close())
-    assert "speaks TLS only, and kafka.security.protocol is PLAINTEXT" in explain(section(encrypted))
+    assert "speaks TLS only, and kafka.security.protocol is PLAINTEXT" in explain(
+        section(encrypted)
+    )
     assert "does not speak TLS, and kafka.security.protocol is SSL" in explain(
         section(plain, protocol="SSL", ca=str(certificates.ca))
     )
@@ -93,7 +111,9 @@ def test_a_web_server_is_not_a_broker(serve: Serve) -> None:
     assert "does not speak as a Kafka broker" in told
 
 
-def test_of_several_brokers_the_trouble_that_lies_farthest_is_told(serve: Serve, certificates: Certificates) -> None:
+def test_of_several_brokers_the_trouble_that_lies_farthest_is_told(
+    serve: Serve, certificates: Certificates
+) -> None:
     server = serve(tls(certificates.server))
     assert f"the certificate of {server}" in explain(
         section(closed_port(), server, protocol="SSL", ca=str(certificates.foreign_ca))
@@ -103,11 +123,21 @@ def test_of_several_brokers_the_trouble_that_lies_farthest_is_told(serve: Serve,
 @pytest.mark.parametrize(
     ("error", "problem", "fix"),
     [
-        (TopicAuthorizationFailedError({"alerts"}), "lacks a permission on the topic alerts", "--topic alerts"),
-        (GroupAuthorizationFailedError("streamer"), "may not use the consumer group streamer", "--group streamer"),
+        (
+            TopicAuthorizationFailedError({"alerts"}),
+            "lacks a permission on the topic alerts",
+            "--topic alerts",
+        ),
+        (
+            GroupAuthorizationFailedError("streamer"),
+            "may not use the consumer group streamer",
+            "--group streamer",
+        ),
     ],
 )
-def test_a_missing_permission_is_known_from_the_answer_alone(error: Exception, problem: str, fix: str) -> None:
+def test_a_missing_permission_is_known_from_the_answer_alone(
+    error: Exception, problem: str, fix: str
+) -> None:
     login = {"mechanism": "PLAIN", "username": "alice", "password": "hunter-two"}
     told = explain(section(closed_port(), protocol="SASL_PLAINTEXT", sasl=login), error)
     assert f"alice {problem}" in told
@@ -115,7 +145,10 @@ def test_a_missing_permission_is_known_from_the_answer_alone(error: Exception, p
 
 
 def test_a_codec_that_is_not_installed_is_named_with_what_brings_it() -> None:
-    told = explain(section(closed_port()), UnsupportedCodecError("Libraries for zstd compression codec not found"))
+    told = explain(
+        section(closed_port()),
+        UnsupportedCodecError("Libraries for zstd compression codec not found"),
+    )
     assert "zstd" in told and "streamer[compression]" in told
 
 
@@ -160,9 +193,34 @@ def expired(directory: Path) -> Identity:
         "default_md=sha256\npolicy=any\nx509_extensions=names\n[any]\ncommonName=supplied\n"
         "[names]\nsubjectAltName=IP:127.0.0.1\nbasicConstraints=CA:true\n"
     )
-    openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=old", "-keyout", files.key, "-out", request)
     openssl(
-        "ca", "-batch", "-selfsign", "-config", settings, "-keyfile", files.key, "-in", request,
-        "-startdate", "20200101000000Z", "-enddate", "20200102000000Z", "-notext", "-out", files.certificate,
-    )  # fmt: skip
+        "req",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-subj",
+        "/CN=old",
+        "-keyout",
+        files.key,
+        "-out",
+        request,
+    )
+    openssl(
+        "ca",
+        "-batch",
+        "-selfsign",
+        "-config",
+        settings,
+        "-keyfile",
+        files.key,
+        "-in",
+        request,
+        "-startdate",
+        "20200101000000Z",
+        "-enddate",
+        "20200102000000Z",
+        "-notext",
+        "-out",
+        files.certificate,
+    )
     return files

@@ -1,4 +1,6 @@
-"""An alert as a CloudEvent in Kafka's binary mode, a letter as a record, and what becomes of those too large."""
+"""An alert as a CloudEvent in Kafka's binary mode, a letter as a record, and what becomes of those
+too large.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,11 @@ def headers(alert: Alert) -> dict[str, str]:
 def test_an_alert_has_the_attributes_of_a_cloud_event(event: str) -> None:
     assert headers(examples.alert(7, event=event, window=window(9), stream="plant a/ü")) == {
         "ce_specversion": "1.0",
-        "ce_id": {"opened": "id-7-opened", "updated": "id-7-updated-9", "resolved": "id-7-resolved"}[event],
+        "ce_id": {
+            "opened": "id-7-opened",
+            "updated": "id-7-updated-9",
+            "resolved": "id-7-resolved",
+        }[event],
         "ce_source": "/streams/plant%20a%2F%C3%BC",
         "ce_type": f"io.streamer.alert.{event}.v1",
         "ce_time": "2026-01-01T00:00:05Z",
@@ -54,13 +60,17 @@ def test_messages_of_one_incident_have_different_ids_even_at_one_time() -> None:
 
 def test_a_repeated_message_has_the_same_id() -> None:
     alert = examples.alert(event="updated", window=window(4))
-    changed = examples.alert(event="updated", window=window(4), score=1.0, summary="another model", replayed=True)
+    changed = examples.alert(
+        event="updated", window=window(4), score=1.0, summary="another model", replayed=True
+    )
     assert message_id(alert) == message_id(changed)
 
 
 @pytest.mark.parametrize("entity", ["pump-17", "Pumpe ü", "\ud800 half", "line\nbreak \x1b[2J"])
 def test_any_entity_makes_headers_that_can_be_read(entity: str) -> None:
-    record = OutgoingRecord(entity.encode(errors="replace"), b"", alert_headers(examples.alert(entity=entity)))
+    record = OutgoingRecord(
+        entity.encode(errors="replace"), b"", alert_headers(examples.alert(entity=entity))
+    )
     assert record.key
     assert dict(record.headers)["ce_subject"].decode().isprintable()
 
@@ -83,7 +93,9 @@ def test_an_alert_that_is_too_large_goes_without_the_values_of_its_window_and_sa
 
 
 def letter(raw: bytes, *others: tuple[str, bytes]) -> Letter:
-    record = Rejected(41, "bad_json", "byte 3: ü", raw, Lease("sensors", 2), b"key", others, 1_700_000_000_000)
+    record = Rejected(
+        41, "bad_json", "byte 3: ü", raw, Lease("sensors", 2), b"key", others, 1_700_000_000_000
+    )
     return Letter("plant", record, "2026-01-01T00:00:00Z")
 
 
@@ -99,7 +111,9 @@ def test_a_letter_without_key_and_lease_is_a_letter() -> None:
     assert letter_record(plain) == (None, b"{", letter_headers(plain))
 
 
-def test_a_letter_that_is_too_large_is_cut_until_it_cannot_be_smaller_and_says_how_long_it_was() -> None:
+def test_a_letter_that_is_too_large_is_cut_until_it_cannot_be_smaller_and_says_how_long_it_was() -> (
+    None
+):
     record, sizes = letter_record(letter(b"x" * 1000, ("own", b"y" * 500))), []
     while (smaller := cut(record)) is not None:
         assert dict(smaller.headers)[CUT_HEADER] == b"1000"

@@ -1,4 +1,6 @@
-"""Whatever a topic confirms, refuses or forgets to answer: nothing is dropped, and every key ends in order."""
+"""Whatever a topic confirms, refuses or forgets to answer: nothing is dropped, and every key ends
+in order.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +14,18 @@ KEYS = st.sampled_from("abc")
 
 
 class Delivery(RuleBasedStateMachine):
-    """A client that hands records to a log as it likes, and a model: the list of what was added, and that log."""
+    """A client that hands records to a log as it likes, and a model: the list of what was added,
+    and that log.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.books: Outstanding[int] = Outstanding()
         self.keys: list[str] = []  # of record 0, 1, 2 ...
         self.log: list[int] = []
-        self.flying: dict[SendTicket, float] = {}  # when each was handed to the present client, in that order
+        self.flying: dict[
+            SendTicket, float
+        ] = {}  # when each was handed to the present client, in that order
         self.lost: list[SendTicket] = []  # held by clients that were given up
         self.confirmed: set[int] = set()
         self.troubled = False
@@ -61,7 +67,9 @@ class Delivery(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def change_client(self, data: st.DataObject) -> None:
-        """What the old client had in hand reached the log or not; its answers come later, or never."""
+        """What the old client had in hand reached the log or not; its answers come
+        later, or never.
+        """
         for ticket in self.flying:
             if data.draw(st.booleans()):
                 self._written(ticket)
@@ -82,7 +90,10 @@ class Delivery(RuleBasedStateMachine):
 
     @invariant()
     def without_trouble_undelivered_counts_from_the_oldest_unconfirmed(self) -> None:
-        oldest = next((record for record in range(len(self.keys)) if record not in self.confirmed), len(self.keys))
+        oldest = next(
+            (record for record in range(len(self.keys)) if record not in self.confirmed),
+            len(self.keys),
+        )
         assert self.troubled or self.books.undelivered == len(self.keys) - oldest
 
     @invariant()
@@ -91,7 +102,9 @@ class Delivery(RuleBasedStateMachine):
         assert self.books.waited_s(self.now) == self.now - oldest
 
     def teardown(self) -> None:
-        """From now on all is well. It ends, the log holds everything, and the last copies of each key are in order."""
+        """From now on all is well. It ends, the log holds everything, and the last copies of each
+        key are in order.
+        """
         self.hand_over(1)
         while self.flying:
             for ticket in list(self.flying):
@@ -107,7 +120,9 @@ class Delivery(RuleBasedStateMachine):
 
     def _landed(self, data: st.DataObject) -> SendTicket:
         """Keys overtake each other, as partitions do; the records of a key do not."""
-        key = data.draw(st.sampled_from(sorted({self.keys[ticket.number] for ticket in self.flying})))
+        key = data.draw(
+            st.sampled_from(sorted({self.keys[ticket.number] for ticket in self.flying}))
+        )
         ticket = next(ticket for ticket in self.flying if self.keys[ticket.number] == key)
         del self.flying[ticket]
         return ticket
