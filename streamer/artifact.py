@@ -1,9 +1,10 @@
-"""The model bundle: the contract between models/ (which writes it) and streamer/ (which runs it).
+"""The model bundle: the format that models/ writes and streamer/ runs.
 
-A bundle is a directory of plain data, no code: manifest.json, weights.npz, step and replay graphs
-of LiteRT (f32 and int8), golden.npz; optionally what the gate and the distillation reported, and a
-signature of the manifest. The manifest carries the SHA-256 of every part; parts are hashed before
-they are parsed, because a corrupt .tflite can crash the process or give silently wrong scores.
+A bundle is a directory of plain data without code: manifest.json, weights.npz, step and replay
+graphs of LiteRT (f32 and int8), golden.npz. It may also hold reports of the gate and of the
+distillation, and a signature of the manifest. The manifest carries the SHA-256 of every part. Parts
+are hashed before they are parsed, because a corrupt .tflite can crash the process or give wrong
+scores.
 """
 
 from __future__ import annotations
@@ -25,25 +26,25 @@ from streamer.event import F32
 
 FORMAT = "streamer.bundle/1"
 MANIFEST, SIGNATURE, WEIGHTS = "manifest.json", "signature.json", "weights.npz"
-# Told about a model, not part of what judges: hashed by the manifest, but not part of the model's
-# own SHA-256.
+# Reports about a model. The manifest hashes them, but they decide no score and are not part of the
+# model's SHA-256.
 REPORTS = ("distil.json", "gate.html", "gate.json")
-# What the columns of the network's inputs mean (detect.features); another meaning under the same
-# width is refused.
+# Meaning of the columns of the network's inputs (detect.network.features). A bundle whose columns
+# have another meaning is refused, even with the same width.
 SCHEMA = {
     "value": ["scaled value", "scaled step", "log step scale", "missing"],
     "rhythm": ["log gap", "its change", "sin hour", "cos hour", "sin weekday", "cos weekday"],
 }
 MAX_PART_BYTES = 256 * 2**20
 MAX_MANIFEST_BYTES = 2**20
-MAX_SPEC = 2**20  # of any number of a spec: whatever is larger is damage
+MAX_SPEC = 2**20  # bound of every number of a spec; a larger one is damage
 MAX_LAYERS = 4
 PRETRAINED = Path(__file__).resolve().parent.parent / "models" / "pretrained"
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
-# Where the manifest was read, its bytes, and the bytes of the signature, if there is one; raises
-# what is refused.
+# Directory of the bundle, bytes of the manifest, bytes of the signature if there is one. Raises if
+# it refuses the bundle.
 Check = Callable[[Path, bytes, bytes | None], None]
 
 
@@ -56,32 +57,33 @@ class ModelSpec:
     head: int = 32  # D
     value_features: int = 4  # F1
     rhythm_features: int = 6  # F2
-    window: int = 64  # W: replayed at every anchor
-    stride: int = 128  # an anchor holds for so many events
-    scale_window: int = 128  # S: events that an anchor measures
-    k_min: int = 16  # first event that is judged, at most W
+    window: int = 64  # W: events replayed at every anchor
+    stride: int = 128  # events for which an anchor holds
+    scale_window: int = 128  # S: events from which an anchor measures the units
+    k_min: int = 16  # first event that is judged; at most W
     layers: int = 1  # L of each encoder, 1..MAX_LAYERS; a manifest without it means 1
 
     @property
     def ring(self) -> int:
-        """R: raw events an entity must remember so that its state can be rebuilt at any moment."""
+        """R: raw events kept per entity, enough to rebuild its state at any time."""
         return self.stride + max(self.window, self.scale_window)
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A verified bundle in memory: `parts` are raw bytes by file name, `sha256` hashes all that
-    decides a score.
+    """A verified bundle in memory.
+
+    `parts` holds raw bytes by file name; `sha256` covers all that decides a score.
     """
 
     version: str
     sha256: str
     spec: ModelSpec
     weights: dict[str, F32]
-    calibration: dict[str, Any]  # population prior of the profile, see detect.calibrate
+    calibration: dict[str, Any]  # population prior of the profile, see detect.evidence.profile
     parts: dict[str, bytes]
     manifest: dict[str, Any] = field(default_factory=dict)
-    sealed: bytes = b""  # the manifest as it was read, which a signature is about
+    sealed: bytes = b""  # bytes of the manifest as read; the signature covers them
     signature: bytes | None = None
 
     @property
@@ -98,18 +100,14 @@ def digest(blob: bytes) -> str:
 def bundle_digest(
     hashes: Mapping[str, str], spec: Mapping[str, Any], calibration: Mapping[str, Any]
 ) -> str:
-    """One hash for all that decides a score: names and hashes of the parts, the spec, the
-    population prior.
-    """
+    """Hash all that decides a score: names and hashes of parts, spec, population prior."""
     deciding = {name: told for name, told in hashes.items() if name not in REPORTS}
     whole = {"parts": deciding, "spec": dict(spec), "calibration": dict(calibration)}
     return digest(json.dumps(whole, sort_keys=True).encode())
 
 
 def arrays_digest(arrays: Mapping[str, Any]) -> str:
-    """One hash for named arrays, their types and shapes: what `training.data_sha256` says about the
-    rows.
-    """
+    """Hash named arrays with their types and shapes; `training.data_sha256` holds it for rows."""
     whole = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
@@ -128,10 +126,10 @@ def save(
     parts: Mapping[str, bytes],
     training: Mapping[str, Any],
 ) -> str:
-    """Write a bundle; return its SHA-256. `parts` are the files beside weights.npz (name -> bytes).
+    """Write a bundle and return its SHA-256.
 
-    `training` says where the model comes from: parent, created_by, created_at, cause, rows, span,
-    data_sha256, metrics.
+    `parts` are the files beside weights.npz (name -> bytes). `training` records the origin of the
+    model: parent, created_by, created_at, cause, rows, span, data_sha256, metrics.
     """
     blobs = dict(parts) | {WEIGHTS: pack_arrays(weights)}
     hashes = {name: digest(blob) for name, blob in blobs.items()}
@@ -154,11 +152,10 @@ def save(
 def attach(
     directory: Path, reports: Mapping[str, bytes], training: Mapping[str, Any] | None = None
 ) -> Bundle:
-    """Add REPORTS, and facts about the training, to a bundle; its SHA-256 stays, a signature would
-    no longer hold.
+    """Add REPORTS and facts about the training to a bundle.
 
-    CorruptBundle or SchemaMismatch if the bundle cannot be used, ModelError for another name than a
-    report's.
+    Its SHA-256 stays, an existing signature is removed. CorruptBundle or SchemaMismatch if the
+    bundle cannot be used. ModelError for a name that is not in REPORTS.
     """
     strangers = sorted(set(reports) - set(REPORTS))
     if strangers:
@@ -171,10 +168,10 @@ def attach(
 
 
 def load(directory: Path, check: Check | None = None) -> Bundle:
-    """Read and verify a bundle. CorruptBundle if a part is missing or altered, SchemaMismatch if of
-    another format.
+    """Read and verify a bundle.
 
-    `check` may refuse the manifest by its signature before any part is read (see signing.Trust).
+    CorruptBundle if a part is missing or altered, SchemaMismatch if it has another format. `check`
+    may refuse the manifest by its signature before any part is read (see signing.Trust).
     """
     sealed, signature = _sealed(directory), _signature(directory)
     manifest = _manifest(directory, sealed)
@@ -208,7 +205,7 @@ def load(directory: Path, check: Check | None = None) -> Bundle:
 
 
 def unpack(bundle: Bundle, directory: Path) -> Path:
-    """Write every file of a bundle, as it was read, into a new directory; return that."""
+    """Write every file of a bundle, as it was read, into a new directory; return the directory."""
     directory.mkdir(parents=True)
     for name, blob in bundle.files.items():
         (directory / name).write_bytes(blob)
@@ -216,14 +213,15 @@ def unpack(bundle: Bundle, directory: Path) -> Path:
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
-    """What a bundle says of itself; its parts are not looked at. CorruptBundle or SchemaMismatch,
-    as `load`.
+    """Return the manifest of a bundle without reading its parts.
+
+    CorruptBundle or SchemaMismatch, as in `load`.
     """
     return _manifest(directory, _sealed(directory))
 
 
 def checked_version(version: object) -> str:
-    """The version itself; ModelError if it cannot be the name of a directory and of a key."""
+    """Return the version; ModelError if it cannot name a directory and a registry key."""
     if not isinstance(version, str) or not _VERSION.fullmatch(version):
         raise ModelError(
             f"{version!r} cannot be a version: write 1 to 100 letters, digits or ._-, a letter "
@@ -239,7 +237,7 @@ def _listed(blobs: Mapping[str, bytes]) -> dict[str, dict[str, Any]]:
 
 
 def _write(directory: Path, blobs: Mapping[str, bytes], manifest: Mapping[str, Any]) -> None:
-    """The manifest last; without it the directory is no bundle."""
+    """Write parts, then the manifest: without a manifest the directory is no bundle."""
     for stale in (MANIFEST, SIGNATURE):
         (directory / stale).unlink(missing_ok=True)
     for name, blob in blobs.items():
@@ -300,7 +298,7 @@ def _manifest(directory: Path, sealed: bytes) -> dict[str, Any]:
 
 
 def _cure(found: object) -> str:
-    """What to do about another format."""
+    """What to do about a bundle of another format."""
     family, _, number = str(found).partition("/")
     ours, _, newest = FORMAT.partition("/")
     if family == ours and number.isdecimal() and int(number) > int(newest):
@@ -309,7 +307,7 @@ def _cure(found: object) -> str:
 
 
 def _check_types(path: Path, manifest: Mapping[str, Any]) -> None:
-    """CorruptBundle unless everything that is used later has the type that it must have."""
+    """CorruptBundle unless every value used later has the required type."""
     parts, spec = manifest["parts"], manifest["spec"]
     if (
         not isinstance(parts, dict)
@@ -380,7 +378,7 @@ def pack_arrays(arrays: Mapping[str, Any]) -> bytes:
 
 
 def unpack_arrays(blob: bytes, where: object = "bundle") -> dict[str, Any]:
-    """Arrays of an npz; never unpickles, and never more than MAX_PART_BYTES of them."""
+    """Read the arrays of an npz; never unpickle, and never unpack more than MAX_PART_BYTES."""
     try:
         with zipfile.ZipFile(io.BytesIO(blob)) as archive:
             if sum(member.file_size for member in archive.infolist()) > MAX_PART_BYTES:

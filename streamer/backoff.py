@@ -1,6 +1,4 @@
-"""How long to wait after a failure: doubling, bounded, and due or not as a pure question of the
-clock.
-"""
+"""Delays after failures: doubling and bounded, as pure functions of the clock."""
 
 from __future__ import annotations
 
@@ -11,18 +9,20 @@ from streamer.protocols import Clock
 
 
 def delay_s(failures: int, *, first_s: float, most_s: float) -> float:
-    """Wait after the n-th failure in a row: first_s, 2 first_s, 4 first_s ... at most most_s; 0
-    after none.
+    """Return the wait after the n-th failure in a row: first_s, 2 first_s, ... up to most_s.
+
+    0 after none.
     """
     if failures <= 0:
         return 0.0
-    # 2**60 of any first_s is beyond every sensible bound; more would overflow a float.
+    # 2**60 times any first_s is beyond every sensible bound; a larger factor could overflow a
+    # float.
     return min(most_s, first_s * 2.0 ** min(failures - 1, 60))
 
 
 @dataclass(slots=True)
 class Backoff:
-    """Counts failures in a row and says when the next attempt is due."""
+    """A counter of failures in a row that says when the next attempt is due."""
 
     first_s: float = 0.05
     most_s: float = 5.0
@@ -35,7 +35,7 @@ class Backoff:
         return self.clock() >= self._due_at
 
     def fail(self) -> float:
-        """Note a failure; return the seconds to wait."""
+        """Count a failure and return the seconds to wait."""
         self.failures += 1
         wait_s = delay_s(self.failures, first_s=self.first_s, most_s=self.most_s)
         self._due_at = self.clock() + wait_s

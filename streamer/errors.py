@@ -38,17 +38,18 @@ class ConfigError(StreamerError):
 
 
 class InputError(StreamerError):
-    """An input cannot be opened or understood as a whole; single bad records never raise."""
+    """An input cannot be opened or understood as a whole; single bad records do not raise it."""
 
 
 class RetryLater(InputError):
-    """Something that decoding needs does not answer, as a schema registry: the records are good,
-    and must be kept.
+    """A service that decoding needs, such as a schema registry, does not answer.
+
+    The records may be good and must be kept.
     """
 
 
 class NotKnown(InputError):
-    """An input speaks of something that is not known; it may become known later."""
+    """An input refers to something that is not known yet."""
 
 
 class ModelError(StreamerError):
@@ -56,17 +57,15 @@ class ModelError(StreamerError):
 
 
 class CorruptBundle(ModelError):
-    """A part of the bundle is missing, unreadable or not what its hash says."""
+    """A part of the bundle is missing, unreadable or does not match its hash."""
 
 
 class UntrustedBundle(ModelError):
-    """The bundle is not signed although it must be, or not by a key that may, or its signature does
-    not hold.
-    """
+    """The bundle lacks a required signature, or its signature is foreign or invalid."""
 
 
 class SchemaMismatch(ModelError):
-    """The bundle is sound but made for another format version, shape or stream."""
+    """The bundle is intact but made for another format version, shape or stream."""
 
 
 class BackendError(StreamerError):
@@ -76,18 +75,19 @@ class BackendError(StreamerError):
 
 
 class BrokerError(StreamerError):
-    """A message broker cannot be reached or refuses us; the message says why and what to do."""
+    """A message broker cannot be reached or refuses access; the message says why and what to do."""
 
     exit_code = 5
 
 
 class SinkError(StreamerError):
-    """A sink refused or lost what it was given."""
+    """A sink refused or lost an item."""
 
 
 class SinkAway(SinkError):
-    """What a sink would write to cannot be reached, or refuses us; the message says why and what to
-    do.
+    """The server of a sink cannot be reached or refuses access.
+
+    The message says why and what to do.
     """
 
     exit_code = 5

@@ -1,4 +1,4 @@
-"""What flows: columnar batches of events in, scores and alerts out. Imports nothing of ours.
+"""Columnar batches of events, their scores and alerts; imports no other module of streamer.
 
 Axes: N events of a batch, C channels, K entity keys of a stream, P = C + 1 parts of an explanation
 (channels, rhythm).
@@ -23,8 +23,9 @@ Bool = NDArray[np.bool_]
 
 
 class Lease(NamedTuple):
-    """One assignment of a partition to this process. What was read under an older epoch no longer
-    counts.
+    """One assignment of a partition to this process.
+
+    Records read under an older epoch no longer count.
     """
 
     topic: str
@@ -40,49 +41,50 @@ class Position(NamedTuple):
 
 
 class Fate(enum.IntEnum):
-    """What became of a record. In = the sum of the fates + in flight, always (DESIGN:
-    conservation).
+    """The outcome of a record.
+
+    Conservation law: records in = the sum of all fates + records in flight.
     """
 
     SCORED = 0
-    WARMING = 1  # accepted into the ring, too little past to be judged
+    WARMING = 1  # accepted into the ring, with too little history to be judged
     DUPLICATE = 2  # same entity, time and values as the entity's previous event
     LATE = 3  # older than the entity's newest event by more than the allowed lateness
     MISSING = 4  # no channel has a value and the policy is `drop`
     DEAD_LETTERED = 5  # could not be decoded or has an absurd time
     EXPIRED = 6  # retention removed it before it was read
     SHED = 7  # dropped on purpose under overload, by configuration
-    REPLAYED = 8  # already judged before a restart; read again, silently, to rebuild the memory
-    RETURNED = 9  # read, but its partition went to another member before it was judged there
+    REPLAYED = 8  # judged before a restart, read again without alerts to rebuild the memory
+    RETURNED = 9  # read, but its partition moved to another member before it was judged
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A record that cannot become an event: where it stood, why, and its original bytes."""
+    """A record that cannot become an event: its position, the reason and its original bytes."""
 
     offset: int
     reason: str  # a constant token, e.g. "bad_json", "missing_field", "bad_time"
     detail: str  # names the field and the value
     raw: bytes
-    lease: Lease | None = None  # None: of a source without partitions
+    lease: Lease | None = None  # None for a source without partitions
     key: bytes | None = None
     headers: tuple[tuple[str, bytes], ...] = ()
-    timestamp_ms: int | None = None  # of the record in its log, not of the event
+    timestamp_ms: int | None = None  # time of the record in its log, not of the event
 
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """A partition came to this reader. Records before `position` are read again only to rebuild the
-    memory.
+    """A partition assigned to this reader.
+
+    Records before `position` are only read to rebuild the memory.
     """
 
     lease: Lease
     position: int  # first offset whose judgement counts
     start: int  # first offset that will be read, <= position
-    memory: tuple[
-        bytes, ...
-    ] = ()  # the detectors' snapshots at `start`, one per entity key; empty: none
-    partitions: int = 1  # of its topic
+    # snapshots of the detectors at `start`, one per entity key; empty if there are none
+    memory: tuple[bytes, ...] = ()
+    partitions: int = 1  # number of partitions of the topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,22 +102,21 @@ class Expired:
 
 @dataclass(frozen=True, slots=True)
 class EventBatch:
-    """Events of one source partition in log order, by columns. Arrays are owned by the batch: do
-    not write to them.
+    """Events of one source partition in log order, by columns.
+
+    The batch owns the arrays: do not write to them.
     """
 
     stream: str
     topic: str
     partition: int
-    keys: tuple[str, ...]  # dictionary of entity names of this batch
+    keys: tuple[str, ...]  # entity names of this batch
     entity: I32  # (N, K) index into `keys`, one column per entity key of the stream
     time_s: F64  # (N,) event time, seconds since 1970
     values: F32  # (N, C), NaN = missing
     offset: I64  # (N,) position in the log
     epoch: int = 0  # of the partition's assignment to this process
-    traces: Mapping[int, str] | None = (
-        None  # W3C traceparent by offset; None where no record has one
-    )
+    traces: Mapping[int, str] | None = None  # W3C traceparent by offset; None if no record has one
 
     @property
     def lease(self) -> Lease:
@@ -142,8 +143,9 @@ class EventBatch:
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """What one poll of a source brought, in this order: partitions that went, partitions that came,
-    gaps, records.
+    """The result of one poll of a source.
+
+    Apply it in this order: revoked partitions, assigned partitions, gaps, records.
     """
 
     batches: tuple[EventBatch, ...] = ()
@@ -154,9 +156,7 @@ class Poll:
 
     @property
     def records(self) -> int:
-        """Everything that went through the log: read, good and bad, and what was gone before it
-        could be read.
-        """
+        """Number of records taken from the log: accepted, rejected and expired."""
         return (
             sum(map(len, self.batches))
             + len(self.rejected)
@@ -170,8 +170,9 @@ class Poll:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """The judgement of one batch, row by row in its order. Where fate is not SCORED, numbers are 0
-    / NaN.
+    """The judgement of a batch, one row per event, in its order.
+
+    Where fate is not SCORED, numbers are 0 or NaN.
     """
 
     fate: U8  # (N,) of Fate
@@ -181,7 +182,7 @@ class Scores:
     expected: F32  # (N, C) forecast in the channel's unit, NaN where none
     low: F32  # (N, C) expected band
     high: F32  # (N, C)
-    model: ModelRef | None = None  # that judged all rows
+    model: ModelRef | None = None  # the model that judged all rows
 
     def shares(self) -> F32:
         """Parts as fractions of the score (N, P); rows sum to 1 where score > 0, else to 0."""
@@ -191,7 +192,7 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class ModelRef:
-    """Which model judged."""
+    """The model that judged."""
 
     version: str
     backend: str
@@ -224,7 +225,7 @@ class RhythmPart:
 
 @dataclass(frozen=True, slots=True)
 class AttentionStep:
-    """How much the fused context listened to the event `offset` steps back."""
+    """Attention weight of the event `offset` steps back."""
 
     offset: int
     weight: float
@@ -232,7 +233,7 @@ class AttentionStep:
 
 @dataclass(frozen=True, slots=True)
 class WindowSlice:
-    """The raw window an alert was raised on, with its place in the log."""
+    """The raw window that raised an alert, and its position in the log."""
 
     start: str
     end: str
@@ -246,8 +247,9 @@ class WindowSlice:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One message about an incident: opened, updated or resolved. Times are RFC 3339 of
-    event time.
+    """One message about an incident: opened, updated or resolved.
+
+    Times are RFC 3339 of event time.
     """
 
     alert_id: str
@@ -262,7 +264,7 @@ class Alert:
     detected_at: str
     resolved_at: str | None
     summary: str
-    score: float  # on the alarm's scale: 1.0 = the alarm line
+    score: float  # on the alarm scale: 1.0 = the alarm line
     p_value: float
     threshold: float
     channels: list[ChannelPart]
@@ -278,13 +280,14 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class ModelEvent:
-    """Another network judges from now on. Every replica tells it; the same move has the same id in
-    all of them.
+    """A change of the model that judges.
+
+    Every replica sends it; the same change has the same id in all of them.
     """
 
     event_id: str
     event: str  # "promoted" | "rolledback"
-    at: str  # RFC 3339, by the wall clock of who tells it
+    at: str  # RFC 3339, by the wall clock of the sender
     streams: list[str]
     model: ModelRef
     previous: ModelRef

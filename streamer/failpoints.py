@@ -1,10 +1,9 @@
-"""Named places where a test may kill the process: `STREAMER_FAILPOINT=after_send:3` dies, as by
-kill -9, at the third.
+"""Named places where a test may kill or stop the process.
 
-With a duration, `after_score:3:60s`, the thread that comes by hangs for so long instead.
-
-Without the variable a failpoint costs one comparison. Every durable step has one; docs/delivery.md
-lists them.
+`STREAMER_FAILPOINT=after_send:3` sends SIGKILL to the process when `after_send` is reached the
+third time. With a duration, `after_score:3:60s`, the calling thread sleeps for that long instead.
+Without the variable a failpoint costs one comparison. Every durable step has a failpoint;
+docs/delivery.md lists them.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ _NAME, _left, _HANG_S = _parse(os.environ.get("STREAMER_FAILPOINT", ""))
 
 
 def failpoint(name: str) -> None:
-    """Die here, without any cleaning up, or hang, if this is the place and the time."""
-    global _left  # noqa: PLW0603 - one process, one death
+    """Kill the process without cleanup, or sleep, if this is the configured place and count."""
+    global _left  # noqa: PLW0603 - one count per process
     if name != _NAME:
         return
     _left -= 1

@@ -1,9 +1,8 @@
-"""Logging: constant event names, values as fields. JSON unless on a terminal; secrets scrubbed
-last; repeats counted.
+"""Logging: constant event names with values as fields, JSON unless on a terminal.
 
-Call `setup` once, early in a command. Modules hold `log = structlog.get_logger()`:
-`log.info("model_swapped", ...)`. Lines of libraries (uvicorn, kafka, tensorflow) arrive as event
-`library_message`.
+Secrets are masked last; repeated lines are counted. Call `setup` once, early in a command. Modules
+hold `log = structlog.get_logger()` and call `log.info("model_swapped", ...)`. Lines of libraries
+(uvicorn, kafka, tensorflow) arrive as event `library_message`.
 """
 
 from __future__ import annotations
@@ -32,26 +31,23 @@ LEVELS = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
-# Libraries that bring handlers of their own; their lines go through ours.
+# Libraries that bring handlers of their own, which are removed.
 LIBRARIES = ("uvicorn", "uvicorn.error", "uvicorn.access", "kafka", "tensorflow", "absl", "asyncio")
 MAX_DEPTH = 6
-MAX_TEXT = 8192  # of one field
-MAX_EVENTS = 1000  # names remembered by the limiter
+MAX_TEXT = 8192  # characters of one field
+MAX_EVENTS = 1000  # event names kept by the limiter
 
 
 class Limiter:
-    """A processor that lets `burst` lines of one event pass per `period_s`, and says how many it
-    held back.
-    """
+    """A processor that passes `burst` lines per event and `period_s`, and counts the rest."""
 
     def __init__(
         self, burst: int = 10, period_s: float = 60.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.burst, self.period_s, self.clock = burst, period_s, clock
         self._lock = threading.Lock()
-        self._seen: OrderedDict[str, tuple[float, int]] = (
-            OrderedDict()
-        )  # event -> start of its period, lines in it
+        # event -> start of its period, lines in it
+        self._seen: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     def __call__(self, logger: Any, method: str, event: EventDict) -> EventDict:
         with self._lock:
@@ -61,7 +57,7 @@ class Limiter:
         return {**event, "suppressed": suppressed} if suppressed else event
 
     def _admit(self, name: str) -> int | None:
-        """How many lines were held back before this one; None holds this one back."""
+        """Return how many lines were held back before this one; None to hold this one back."""
         now = self.clock()
         start, lines = self._seen.get(name, (-math.inf, 0))
         if now - start >= self.period_s:
@@ -77,7 +73,7 @@ class Limiter:
             self._seen.popitem(last=False)
 
     def held_back(self) -> dict[str, int]:
-        """Lines held back and not yet told, by event; forgets them."""
+        """Return the lines held back and not yet reported, by event, and reset the counts."""
         with self._lock:
             counts = {
                 name: lines - self.burst
@@ -90,7 +86,10 @@ class Limiter:
 
 
 class LineLogger:
-    """Writes whole lines. A stream that is gone costs the line, never the thread that logs."""
+    """A writer of whole lines.
+
+    If the stream is closed or full the line is lost; the caller does not fail.
+    """
 
     def __init__(self, stream: TextIO, lock: threading.Lock) -> None:
         self._stream, self._lock = stream, lock
@@ -101,13 +100,13 @@ class LineLogger:
                 self._stream.write(f"{message}\n")
                 self._stream.flush()
             except (OSError, ValueError):
-                return  # closed or full: there is nowhere left to say so
+                return  # closed or full: there is nowhere to report it
 
     debug = info = warning = error = critical = exception = log = msg
 
 
 class Bridge(logging.Handler):
-    """Lines of the standard library's loggers, as events."""
+    """A handler that turns lines of the standard library's loggers into events."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -120,7 +119,7 @@ class Bridge(logging.Handler):
 
 
 class Dropped(logging.NullHandler):
-    """Lines of libraries in a command whose own errors tell what is wrong."""
+    """A handler that drops the lines of libraries, for commands that report errors themselves."""
 
 
 def setup(
@@ -133,10 +132,11 @@ def setup(
     libraries: bool = True,
     clock: Callable[[], float] = time.monotonic,
 ) -> Limiter:
-    """Configure all logging of the process. `stream` None is standard error.
+    """Configure all logging of the process.
 
-    `secrets` are texts that never appear, `always` are fields of every line, of every thread.
-    Without `libraries` the lines of others are dropped.
+    `stream` None means standard error. `secrets` are texts that are masked in every line. `always`
+    holds fields of every line, in every thread. Without `libraries` the lines of libraries are
+    dropped.
     """
     stream = sys.stderr if stream is None else stream
     console = format == "console" or (format == "auto" and _is_terminal(stream))
@@ -148,7 +148,7 @@ def setup(
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=_Factory(stream),
-        cache_logger_on_first_use=False,  # a second set-up reaches loggers that modules hold
+        cache_logger_on_first_use=False,  # a second setup also reaches loggers that modules hold
     )
     _bridge(level, Bridge() if libraries else Dropped())
     atexit.unregister(tell_held_back)
@@ -169,7 +169,7 @@ class _Factory:
 
 
 def tell_held_back(limiter: Limiter) -> None:
-    """One last line about the lines that never were."""
+    """Log the number of lines held back and not yet reported."""
     counts = limiter.held_back()
     if counts:
         structlog.get_logger().warning("lines_suppressed", counts=counts)
@@ -183,7 +183,7 @@ def _processors(
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-        structlog.processors.format_exc_info,  # plain text: no locals
+        structlog.processors.format_exc_info,  # plain text, without local variables
         Scrubber(secrets),
     ]
     if not console:
@@ -215,8 +215,9 @@ def _is_terminal(stream: TextIO) -> bool:
 
 
 class Scrubber:
-    """A processor: no value of a secret name, no known secret, no credential inside a text; long
-    texts are cut.
+    """A processor that masks secrets and cuts long texts.
+
+    It masks values of secret names, known secrets and credentials inside texts.
     """
 
     def __init__(self, secrets: tuple[str, ...] = ()) -> None:
@@ -236,9 +237,8 @@ class Scrubber:
             return {str(k): self._clean(str(k), v, depth + 1) for k, v in value.items()}
         if isinstance(value, list | tuple | set | frozenset):
             return [self._clean("", item, depth + 1) for item in value]
-        value = (
-            value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
-        )  # numpy scalars
+        # numpy scalars
+        value = value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
         return (
             value
             if value is None or isinstance(value, bool | int | float)
@@ -259,7 +259,10 @@ def _plain(value: Any) -> str:
 
 
 def escape_controls(logger: Any, method: str, event: EventDict) -> EventDict:
-    """No control character reaches a terminal; a traceback keeps its line breaks, but indented."""
+    """Escape control characters for a terminal.
+
+    Tracebacks keep their line breaks and are indented.
+    """
     clean = {
         key: _escaped(value, keep="\n" if key == "exception" else "")
         for key, value in event.items()
@@ -280,5 +283,5 @@ def _escaped(value: Any, keep: str) -> Any:
 
 
 def render_json(logger: Any, method: str, event: EventDict) -> str:
-    """One line of JSON; NaN and infinity become null."""
+    """Return one line of JSON; NaN and infinity become null."""
     return msgspec.json.encode(event, enc_hook=str).decode()

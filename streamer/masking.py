@@ -1,4 +1,4 @@
-"""Secrets out of what people read: source lines, listings, logs."""
+"""Masking of secrets in source lines, listings and logs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
-_LOGIN = re.compile(
-    r"""[^\s"'@,/:{}\[\]]{1,64}:[^\s"'@,/]{1,128}@"""
-)  # user:password@host without a scheme
-# Prefixes are bounded: a long line of word characters must not cost its square.
+# user:password@host without a scheme
+_LOGIN = re.compile(r"""[^\s"'@,/:{}\[\]]{1,64}:[^\s"'@,/]{1,128}@""")
+# Prefixes are bounded: the time for a long line of word characters would be quadratic otherwise.
 _WORD = (
     r"(?:[A-Za-z0-9_.-]{0,40}(?:password|passphrase|passwd|secret|token|credentials?"
     r"|(?:api|private|access)[_.-]?key))"
@@ -25,16 +24,16 @@ _BEARER = re.compile(r"\b((?:Bearer|Basic)\s+)[A-Za-z0-9._~+/=-]{4,}", re.IGNORE
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a setting, field or variable of that name holds what must not be shown."""
+    """Whether a setting, field or variable of that name holds a secret."""
     return SECRET_NAME.search(name) is not None
 
 
 def conceal_yaml(line: str) -> str:
-    """A line of YAML without the values of secrets and the credentials of addresses."""
+    """Return a line of YAML without the values of secrets and the credentials of addresses."""
     return _LOGIN.sub(f"{MASK}@", USERINFO.sub(f"{MASK}@", _YAML.sub(rf"\1{MASK}", line)))
 
 
 def conceal(text: str) -> str:
-    """Free text without `password=x`, bearer tokens and the credentials of addresses."""
+    """Return text without `password=x`, bearer tokens and the credentials of addresses."""
     text = _ASSIGNED.sub(rf"\1{MASK}", _BEARER.sub(rf"\1{MASK}", text))
     return USERINFO.sub(f"{MASK}@", text)

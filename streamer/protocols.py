@@ -1,6 +1,6 @@
-"""The five seams: Source, Sink, Scorer, Store, Registry, and the Clock alias.
+"""The seams between the parts: Source, Sink, Network, Store and Registry, and the Clock alias.
 
-Each has one contract suite in tests/contracts.
+tests/contracts holds one contract suite per seam.
 """
 
 from __future__ import annotations
@@ -30,62 +30,67 @@ Clock = Callable[[], float]
 
 @runtime_checkable
 class Source(Protocol):
-    """Brings records in log order. Used by one thread; `close`, `holds` and the attributes may come
-    from another.
+    """A stream of records in log order.
+
+    One thread polls it; `close`, `holds` and the attributes may be used from another thread.
     """
 
     channels: tuple[str, ...]
 
     @property
     def problem(self) -> str | None:
-        """Why nothing comes although something may be there; None where all is well. It goes on
-        being polled.
+        """The reason why records may be waiting and none arrive; None if all is well.
+
+        The source is still polled.
         """
 
     @property
     def at_end(self) -> bool:
-        """Whether everything there was has been brought; never while partitions are moving between
-        members.
-        """
+        """Whether every record has been read; False while partitions move between members."""
 
     @property
     def lags(self) -> Mapping[Lease, int]:
-        """Records that are there and not read yet, per lease, as far as known. None of sources
-        without partitions.
+        """Records available but not yet read, per lease, as far as known.
+
+        Empty for sources without partitions.
         """
 
     @property
     def truncations(self) -> int:
-        """How often a log turned out to end before our position, and was read anew. 0 of sources
-        without partitions.
+        """How often a log ended before the reader's position and was read again from a valid
+        offset.
+
+        0 for sources without partitions.
         """
 
     def poll(self, timeout_s: float) -> Poll | None:
-        """Wait at most `timeout_s` for records. An empty Poll means nothing yet, None means the end
-        for ever.
+        """Wait at most `timeout_s` for records.
+
+        An empty Poll means that nothing has arrived yet, None that the source has ended.
         """
 
     def pause(self) -> None:
-        """Bring nothing until `resume`; poll keeps returning empty Polls and must go on being
-        called.
+        """Stop delivering records until `resume`.
+
+        `poll` returns empty Polls meanwhile and must still be called.
         """
 
     def resume(self) -> None: ...
 
     def holds(self, lease: Lease) -> bool:
-        """Whether what was read under this lease still counts. Always, for sources without
-        partitions.
-        """
+        """Whether records read under this lease still count; always True without partitions."""
 
     def commit(self, positions: Mapping[Lease, Position]) -> None:
-        """Remember, per lease, the first offset still needed; leases that are gone are passed over.
+        """Store, per lease, the first offset still needed; skip leases that are gone.
 
-        It may be done a little later and is done at `close`. Sources without memory ignore it.
+        The commit may happen later, at the latest in `close`. Sources that store no positions
+        ignore it.
         """
 
     def committed(self, lease: Lease) -> int | None:
-        """The position that the log has confirmed; None before the first. Sources without memory
-        never have one.
+        """The position confirmed by the log; None before the first commit.
+
+        Always None for sources that store no positions.
         """
 
     def close(self) -> None:
@@ -94,12 +99,12 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FoundPosition:
-    """What a log knows of a partition that just came: positions are offsets."""
+    """What a log knows of a newly assigned partition; positions are offsets."""
 
     topic: str
     partition: int
-    position: int  # the committed one, or where the configuration starts a group without one
-    note: str  # kept beside the committed position; "" if there is none
+    position: int  # the committed one, or the configured start of a group without one
+    note: str  # stored beside the committed position; "" if there is none
     log_start: int
     log_end: int
     partitions: int = 1  # of the topic
@@ -107,9 +112,7 @@ class FoundPosition:
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """How a partition's memory is rebuilt: read from `start` <= position on, after loading `memory`
-    (if any).
-    """
+    """How to rebuild a partition's memory: load `memory`, then read from `start` <= position."""
 
     start: int
     memory: tuple[bytes, ...] = ()
@@ -121,15 +124,17 @@ Item_contra = TypeVar("Item_contra", contravariant=True)
 
 @runtime_checkable
 class Outgoing(Protocol[Item_contra]):
-    """Takes items to deliver, in order. `send` never blocks for long; `flush` tells the truth about
-    delivery.
+    """A destination that takes items in order.
+
+    `send` does not block for long; `flush` reports what is delivered.
     """
 
     def send(self, item: Item_contra, /) -> None: ...
 
     def flush(self, timeout_s: float) -> int:
-        """Wait for delivery; return how many items, from the oldest undelivered one on, are not
-        acknowledged yet.
+        """Wait for delivery; return the number of items that are not acknowledged.
+
+        The count starts at the oldest undelivered item.
         """
 
     def close(self) -> None:
@@ -142,7 +147,7 @@ class Letter:
 
     stream: str
     record: Rejected
-    at: str  # RFC 3339, when it was rejected
+    at: str  # RFC 3339 time of the rejection
 
 
 Sink = Outgoing[Message]
@@ -151,7 +156,7 @@ DeadLetters = Outgoing[Letter]
 
 @runtime_checkable
 class ScoreSink(Protocol):
-    """Takes the continuous score of every event, a batch at a time."""
+    """A destination for the continuous score of every event, one batch at a time."""
 
     def write(self, batch: EventBatch, scores: Scores, key: int) -> None: ...
 
@@ -160,10 +165,10 @@ class ScoreSink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StepOut:
-    """What the network says about one event per row, before it learns of the event.
+    """The network's prediction of one event per row, made before it reads the event.
 
-    delta (N, C): forecast of the scaled value, relative to `Scorer.forecast_from`.
-    value (N, C, 3M), gap (N, 3G), hour (N, 24): density parameters (see detect.density).
+    delta (N, C): forecast of the scaled value, relative to `Network.forecast_from`.
+    value (N, C, 3M), gap (N, 3G), hour (N, 24): density parameters (see detect.network.density).
     attention (N,): logit of the event.
     """
 
@@ -178,7 +183,7 @@ class StepOut:
 
 @runtime_checkable
 class Network(Protocol):
-    """One step of a network for a batch of rows: a pure function of its arguments."""
+    """One step of a network for a batch of rows; a pure function of its arguments."""
 
     ref: ModelRef
     value_width: int  # V
@@ -187,23 +192,22 @@ class Network(Protocol):
     has_rhythm: bool
 
     def step(self, value_state: F32, rhythm_state: F32, x: F32, r: F32) -> StepOut:
-        """x (N, C, F1) value features, r (N, F2) rhythm features of the event. Results are owned by
-        the caller.
+        """Return the prediction and the new states for one event per row.
+
+        x (N, C, F1) are the value features, r (N, F2) the rhythm features of the event. The caller
+        owns the results.
         """
 
     def replay(self, value_state: F32, rhythm_state: F32, x: F32, r: F32) -> tuple[F32, F32, F32]:
-        """The states after T events, x (T, N, C, F1) and r (T, N, F2), and the attention logits (T,
-        N) of their steps.
+        """Return the states after T events and the attention logits (T, N) of their steps.
 
-        No event is judged.
+        x is (T, N, C, F1), r is (T, N, F2). No event is judged.
         """
 
 
 @runtime_checkable
 class Store(Protocol):
-    """Small named blobs, written whole: a reader sees the old one or the new one, never
-    a mixture.
-    """
+    """Named blobs written atomically: a reader sees the old one or the new one."""
 
     def put(self, name: str, blob: bytes) -> None: ...
 
@@ -220,8 +224,9 @@ ANYWHERE: Mapping[str, str | None] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One entry of an audit trail: when (RFC 3339), which aliases went where (None: nowhere), why,
-    by whom.
+    """One entry of the audit trail of a registry.
+
+    `at` is RFC 3339. `changes` holds the new version by alias, None for an alias that was removed.
     """
 
     at: str
@@ -232,32 +237,31 @@ class Move:
 
 @runtime_checkable
 class Registry(Protocol):
-    """Immutable model versions and the aliases (ALIASES) that point at them. Any thread may call
-    it.
+    """Immutable model versions and the aliases (ALIASES) that point at them.
 
-    StoreError where it cannot be read or written; it says what to do, and nothing has changed then.
+    Any thread may call it. StoreError if it cannot be read or written: the message says what to do,
+    and nothing has changed.
     """
 
     def versions(self) -> Sequence[str]:
-        """Every version that is whole, in the order of publication, oldest first."""
+        """Every complete version in the order of publication, oldest first."""
 
     def publish(self, bundle: Path) -> str:
-        """Take a bundle directory in, verified, and return its version. Never visible half-written.
+        """Verify a bundle directory, store it and return its version.
 
-        The same version with the same SHA-256 changes nothing, but for a signature that was
-        lacking: it is added. ModelError if the bundle cannot be used or its name is an alias,
-        StoreError if the version is there with another SHA-256.
+        A half-written version is never visible. The same version with the same SHA-256 changes
+        nothing, except that a missing signature is added. ModelError if the bundle cannot be used
+        or its name is an alias. StoreError if the version exists with another SHA-256.
         """
 
     def path(self, name: str) -> Path:
-        """Directory of a version or alias, on this machine, its parts as their hashes say; it is
-        only read.
+        """Return the local directory of a version or alias, with verified hashes.
 
-        ModelError if there is none, or what is there is damaged.
+        The caller only reads it. ModelError if there is none or it is damaged.
         """
 
     def aliases(self) -> Mapping[str, str]:
-        """Version by alias, for the aliases that point anywhere."""
+        """Version by alias, for aliases that point at a version."""
 
     def move(
         self,
@@ -266,43 +270,40 @@ class Registry(Protocol):
         expected: Mapping[str, str | None] = ANYWHERE,
         why: str = "",
     ) -> bool:
-        """Let aliases point at versions (None: nowhere), all at once, if those in `expected` point
-        where it says.
+        """Set aliases to versions (None removes one) atomically, if `expected` still holds.
 
-        False, and nothing has changed, if they do not. True also if everything was in place
-        already. What moved is in `moves`. ModelError if there is no such alias or version.
+        Return False, with nothing changed, if it does not hold. Return True also if every alias was
+        in place already. Each change is recorded in `moves`. ModelError if there is no such alias
+        or version.
         """
 
     def moves(self) -> Sequence[Move]:
-        """The audit trail, newest last; it holds the last thousand at least."""
+        """The audit trail, newest last; at least the last thousand entries."""
 
     def remove(self, version: str) -> None:
-        """Forget a version. ModelError if there is none or an alias points at it."""
+        """Delete a version. ModelError if there is none or an alias points at it."""
 
     def wait(self, seen: Mapping[str, str], timeout_s: float) -> Mapping[str, str] | None:
-        """The aliases as soon as they differ from `seen`; None after `timeout_s` at the latest, or
-        once closed.
+        """Return the aliases as soon as they differ from `seen`.
+
+        None after `timeout_s`, or once the registry is closed.
         """
 
     def close(self) -> None:
-        """Release everything, and let who waits go on. Idempotent."""
+        """Release everything and end every `wait`. Idempotent."""
 
 
 class BackgroundTask(Protocol):
-    """A loop beside the flow, in a thread of its own: it may fail and hang, and costs the flow
-    nothing.
-    """
+    """A loop in a thread of its own; if it fails or hangs, scoring continues."""
 
     name: str
 
     def run(self, stop: threading.Event) -> None:
-        """Until the event; then leave within a second or two, and release everything."""
+        """Run until the event is set; then release everything and return within two seconds."""
 
 
 class JudgedBatch(Protocol):
-    """Scores of a batch, row by row, and the alerts that it raised (see
-    streamer.detect.pipeline.Judged).
-    """
+    """The scores of a batch, row by row, and the alerts raised (see detect.pipeline.Judged)."""
 
     @property
     def scores(self) -> Scores: ...

@@ -1,8 +1,7 @@
-"""Ed25519 signatures (RFC 8032) of manifests. A manifest holds the hashes of all parts, so one
-signature covers them.
+"""Ed25519 signatures (RFC 8032) of manifests.
 
-`cryptography` does the arithmetic; it comes with the extra `sign` and is needed only where keys are
-configured.
+A manifest holds the hashes of all parts, so one signature covers them. The package `cryptography`
+comes with the extra `sign`; it is needed only where keys are configured.
 """
 
 from __future__ import annotations
@@ -19,15 +18,16 @@ from typing import Any
 from streamer.errors import BackendError, ConfigError, ModelError, UntrustedBundle
 
 FORMAT = "streamer.signature/1"
-CONTEXT = FORMAT.encode() + b"\n"  # signed before the manifest: the same key may sign other things
+# signed before the manifest, because the key may also sign other things
+CONTEXT = FORMAT.encode() + b"\n"
 KEY_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Whose signatures count. Without keys nothing is looked at; with keys what is signed must be
-    signed by one.
+    """Which signatures count.
 
+    Without keys no signature is checked. With keys every signature present must be of one of them.
     An instance is a `check` of artifact.load: UntrustedBundle if it refuses the bundle.
     """
 
@@ -67,17 +67,16 @@ ANYBODY = Trust()
 
 
 def trust_of(keys: Sequence[str], *, required: bool) -> Trust:
-    """The trust that model.keys and model.require_signature express; ConfigError names the key that
-    is none.
-    """
+    """The trust set by model.keys and model.require_signature; ConfigError names an invalid key."""
     if keys:
         _ed25519()
     return Trust(tuple(_named_key(i, key) for i, key in enumerate(keys)), required)
 
 
 def public_key(text: str) -> bytes:
-    """The raw public key that a text holds (base64) or names (a PEM file); ValueError says what is
-    wrong.
+    """Return the raw public key given as base64 or as the path of a PEM file.
+
+    ValueError says what is wrong.
     """
     raw = _base64(text)
     if raw is not None and len(raw) == KEY_BYTES:
@@ -92,8 +91,9 @@ def public_key(text: str) -> bytes:
 
 
 def sign(manifest: bytes, private: Path) -> bytes:
-    """The contents of signature.json for a manifest. ModelError if the PEM file holds no Ed25519
-    private key.
+    """Return the contents of signature.json for a manifest.
+
+    ModelError if the PEM file holds no Ed25519 private key.
     """
     key = _private(private)
     told = {"key": _raw(key.public_key()), "signature": key.sign(CONTEXT + manifest)}
@@ -105,8 +105,9 @@ def sign(manifest: bytes, private: Path) -> bytes:
 
 
 def generate(private: Path) -> str:
-    """Write a new private key (PEM, mode 0600, never over another file) and return its public key
-    as base64.
+    """Write a new private key and return its public key as base64.
+
+    The file is PEM, mode 0600, and never overwrites another.
     """
     from cryptography.hazmat.primitives import serialization
 
@@ -124,7 +125,7 @@ def generate(private: Path) -> str:
 
 
 def signer(signature: bytes | None) -> str | None:
-    """Whose signature it says it is, as base64; None without one. Nothing is verified."""
+    """Return the public key named in a signature as base64; None without one. Not verified."""
     return None if signature is None else shown(_told(Path("signature.json"), signature)["key"])
 
 
@@ -140,7 +141,7 @@ def _named_key(i: int, text: str) -> bytes:
 
 
 def _told(where: Path, signature: bytes) -> dict[str, bytes]:
-    """Key and signature, as signature.json has them."""
+    """The key and the signature stored in signature.json."""
     try:
         told = json.loads(signature)
         if told["format"] != FORMAT:
