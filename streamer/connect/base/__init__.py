@@ -1,1 +1,1 @@
-"""What the rooms beside it stand on: time limits, paces, TLS, files that are on disk."""
+"""Helpers shared by the packages of connect: deadlines, pacing, TLS, durable files."""

@@ -1,6 +1,4 @@
-"""A limit in time for calls that have none of their own: name look-ups, a server that answers drop
-by drop.
-"""
+"""Time limits for calls that have none of their own, such as name look-ups or slow servers."""
 
 from __future__ import annotations
 
@@ -13,15 +11,17 @@ T = TypeVar("T")
 
 
 def within(timeout_s: float, work: Callable[[], T]) -> T:
-    """What `work` returns or raises; TimeoutError after `timeout_s`, the work going on by itself to
-    no effect.
+    """Return or raise what `work` does; TimeoutError after `timeout_s`.
+
+    After a timeout the call continues in its thread and its result is dropped.
     """
     return together(timeout_s, [work])[0]()
 
 
 def together(timeout_s: float, works: Sequence[Callable[[], T]]) -> list[Callable[[], T]]:
-    """Start all at once and wait at most `timeout_s`; each answer, when called, returns or raises
-    what its work did.
+    """Start all calls at once and wait at most `timeout_s` for them.
+
+    Each returned function returns or raises what its call did.
     """
     answers: list[Callable[[], T]] = [_late(timeout_s)] * len(works)
     done = [threading.Event() for _ in works]
@@ -49,7 +49,7 @@ def _wait(done: Sequence[threading.Event], timeout_s: float) -> None:
 def _answer(work: Callable[[], T]) -> Callable[[], T]:
     try:
         result = work()
-    except Exception as exc:  # raised again where the answer is asked for
+    except Exception as exc:  # raised again by the returned function
         return _raiser(exc)
     return lambda: result
 

@@ -1,4 +1,4 @@
-"""Files and folders that are on disk when a call returns, and whole whenever somebody looks."""
+"""Files and folders that are on disk when a call returns, and never visible half-written."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def make_folder(path: Path) -> None:
-    """The folder and those above it, on disk, for its owner alone."""
+    """Create a folder and its missing parents, synced to disk, accessible to the owner only."""
     if path.is_dir():
         return
     if path.parent != path:
@@ -25,7 +25,7 @@ def sync_folder(path: Path) -> None:
 
 
 def write_synced(path: Path, blob: bytes) -> None:
-    """A new file, on disk when this returns; nobody may know its name yet."""
+    """Write a new file and sync it; the caller must choose a name that is not in use."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "wb") as file:
         file.write(blob)

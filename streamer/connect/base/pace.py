@@ -1,4 +1,4 @@
-"""Events at the speed at which they happened: a poll is held back until its event times are due."""
+"""Replay at recorded speed: a poll is held back until its event times are due."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ Wait = Callable[[float], object]
 
 
 class Pacer:
-    """Releases what it holds when due: `speed` seconds of event time pass per second of the clock;
-    None = at once.
+    """Holds a poll and releases its rows when they are due.
 
-    Time zero is the first event released. Events out of order are due with the latest event before
-    them.
+    `speed` is seconds of event time per second of the clock; None releases at once. Time zero is
+    the first event released. Events out of order are due with the latest event before them.
     """
 
     def __init__(
@@ -44,15 +43,15 @@ class Pacer:
         self._held = poll
 
     def rest(self, timeout_s: float) -> None:
-        """Wait without releasing: what a paused source does in a poll."""
+        """Wait without releasing, as a paused source does in a poll."""
         self._wait(timeout_s)
 
     def wake(self) -> None:
-        """End every wait, now and later."""
+        """End every wait, now and in future."""
         self._stop.set()
 
     def release(self, timeout_s: float) -> Poll:
-        """Everything due now, or due within the timeout (then after waiting for it); else an empty
+        """Return all rows that are due now or within the timeout, waiting for them; else an empty
         Poll.
         """
         if self._held is None:
@@ -80,7 +79,10 @@ class Pacer:
         return poll or Poll()
 
     def _take_due(self) -> Poll:
-        """Rows are due up to a time; refused records leave with the first rows of their poll."""
+        """Split the held poll at the current event time.
+
+        Rejected records leave with the first rows of their poll.
+        """
         assert self._held is not None
         assert self._origin is not None
         assert self._speed is not None
@@ -101,7 +103,7 @@ class Pacer:
 
 
 class PacedSource(WholeSource, ABC):
-    """The part of a Source that a pacer makes: what `_fetch` brings is held until it is due."""
+    """Base of sources that hold the polls of `_fetch` until they are due."""
 
     def __init__(self, pacer: Pacer) -> None:
         self._pacer = pacer
@@ -132,6 +134,7 @@ class PacedSource(WholeSource, ABC):
 
     @abstractmethod
     def _fetch(self, timeout_s: float) -> Poll | None:
-        """What comes next; an empty Poll if nothing came within the timeout, None at the end for
-        ever.
+        """Return the next poll.
+
+        An empty Poll means that nothing came within the timeout, None that the source has ended.
         """

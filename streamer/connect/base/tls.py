@@ -1,6 +1,4 @@
-"""Whose certificates are believed: the authorities of a PEM file, or those that this machine
-trusts.
-"""
+"""TLS contexts: trusted authorities of a PEM file, or those of the system."""
 
 from __future__ import annotations
 
@@ -10,8 +8,9 @@ from streamer.errors import ConfigError
 
 
 def trusting(ca: str | None, setting: str) -> ssl.SSLContext:
-    """A context for a client; None = the system's authorities. ConfigError, naming `setting`, for
-    an unusable file.
+    """A client context; `ca` None means the system's authorities.
+
+    ConfigError for an unusable file, naming `setting`.
     """
     try:
         return ssl.create_default_context(cafile=ca)

@@ -1,6 +1,4 @@
-"""What sources without partitions have in common: one log that nobody shares, and no memory of
-positions.
-"""
+"""Base of sources without partitions and without stored positions."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ from streamer.event import Lease, Position
 
 
 class WholeSource:
-    """The partition part of a Source, for one that has none."""
+    """The partition part of Source for a source without partitions."""
 
     problem: str | None = None
     at_end: bool = True
@@ -22,7 +20,7 @@ class WholeSource:
         return True
 
     def commit(self, positions: Mapping[Lease, Position]) -> None:
-        """Nothing to remember: such a source starts anew."""
+        """Do nothing: such a source starts from the beginning."""
 
     def committed(self, lease: Lease) -> int | None:
         return None

@@ -1,1 +1,1 @@
-"""Bytes of a record to columns: decoders, and what an unknown format seems to be."""
+"""Decoders from bytes of records to columns, and detection of unknown formats."""

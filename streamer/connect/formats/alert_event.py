@@ -13,19 +13,20 @@ _ENCODE = msgspec.json.Encoder().encode
 
 
 def alert_json(alert: Alert) -> bytes:
-    """The alert event of INTERFACES as one line of JSON without its end; numbers that are not
-    finite become null.
-    """
+    """Return an alert as one line of JSON without line end; non-finite numbers become null."""
     return _ENCODE(alert)
 
 
 def model_json(event: ModelEvent) -> bytes:
-    """A model event as one line of JSON without its end; `type` tells it from an alert."""
+    """Return a model event as one line of JSON without line end.
+
+    Its field `type` distinguishes it from an alert.
+    """
     return _ENCODE({"type": MODEL_TYPE.format(event=event.event), **asdict(event)})
 
 
 def is_model_event(line: bytes) -> bool:
-    """Whether a line of a file of alerts tells of a model instead."""
+    """Whether a line of an alert file is a model event."""
     return line.startswith(b'{"type":"io.streamer.model.')
 
 
@@ -34,9 +35,7 @@ def message_json(message: Message) -> bytes:
 
 
 def sentence(message: Message) -> str:
-    """One line for a person: when, how grave, what happened to the incident, and the alert's own
-    sentence.
-    """
+    """Return one line for a person: time, severity, event and the alert's summary."""
     if isinstance(message, ModelEvent):
         return printable(f"{message.at}  {'MODEL':<8}  {message.event:<10}  {message.summary}")
     alert = message
@@ -48,9 +47,7 @@ def sentence(message: Message) -> str:
 
 
 def printable(text: str) -> str:
-    """Text of other people without power over a terminal: control characters are written out as
-    escapes.
-    """
+    """Escape control characters, so that foreign text cannot control a terminal."""
     return text if text.isprintable() else "".join(map(_escaped, text))
 
 

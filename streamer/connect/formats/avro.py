@@ -1,5 +1,6 @@
-"""Avro records to columns: a zero, the id of the writer's schema in four bytes, and the record
-itself.
+"""Avro records to columns.
+
+A record is a zero byte, the id of the writer's schema in four bytes, and the Avro body.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ HEAD = struct.Struct(">bI")
 
 
 class SchemaLookup(Protocol):
-    """What is asked of a schema registry."""
+    """The requests that a decoder sends to a schema registry."""
 
     def schema(self, number: int, /) -> Answer: ...
 
@@ -31,22 +32,20 @@ class SchemaLookup(Protocol):
 
 
 class Schemas:
-    """How records of each schema id are read for one field mapping; the decoders of a stream share
-    it.
-    """
+    """Reading plans by schema id for one field mapping, shared by the decoders of a stream."""
 
     def __init__(self, registry: SchemaLookup, fields: RecordFields) -> None:
-        self._registry, self._plans = (
-            registry,
-            dict[int, AvroPlan | str](),
-        )  # a text: what is wrong with the schema
+        # a str value is the problem of an unusable schema
+        self._registry, self._plans = (registry, dict[int, AvroPlan | str]())
         self._paths: dict[Path, str | None] = {split_path(name): None for name in fields.own.names}
         if fields.own.time is not None:
             self._paths[split_path(fields.own.time)] = fields.time_unit
 
     def plan(self, number: int) -> AvroPlan:
-        """Unreadable where there is no such schema or it is of no use; RetryLater where nobody can
-        tell.
+        """Return the plan of a schema id.
+
+        Unreadable if the schema does not exist or cannot be used. RetryLater if the registry does
+        not answer.
         """
         plan = self._plans.get(number)
         if plan is None:
@@ -65,18 +64,18 @@ class Schemas:
 
 
 class AvroDecoder(ObjectDecoder):
-    """A record per message in the registry's framing, each read with the schema of its writer.
+    """Decoder of Avro records in the registry's framing, each read with its writer's schema.
 
-    Fields are found by name, so that every schema of a topic's history is read; a channel that a
-    schema lacks is missing. Times with a logical type need no unit, decimals are numbers, enums and
-    texts are names. A record of a schema that the registry does not know is refused as
-    unknown_schema, what is not framed or not of its schema as bad_avro. ConfigError without
+    Fields are found by name, so every schema of a topic's history is read; a channel that a schema
+    lacks is missing. Times with a logical type need no unit, decimals are numbers, enums and texts
+    are names. A record whose schema the registry does not know is rejected as unknown_schema. A
+    record without framing, or not of its schema, is rejected as bad_avro. ConfigError without
     fastavro.
 
-    `decode` raises RetryLater, before it has judged or counted anything, while the registry does
-    not answer. The source then keeps the records, reads nothing behind them, tells the error as its
-    `trouble`, and gives the same records first at its next poll: nothing of a good record is lost,
-    committed or dead-lettered meanwhile.
+    `decode` raises RetryLater before it has counted anything, while the registry does not answer.
+    The source then keeps the records, reads no further, reports the error as its `problem` and
+    offers the same records at its next poll. No good record is lost, committed or dead-lettered
+    meanwhile.
     """
 
     malformed = "bad_avro"
@@ -104,7 +103,7 @@ class AvroDecoder(ObjectDecoder):
             record = self._read(body, plan.schema, None)
         except (UnicodeDecodeError, RecursionError):
             raise
-        except Exception:  # whatever a foreign reader raises, the bytes are at fault
+        except Exception:  # any exception of the foreign reader means bad bytes
             raise Unreadable(
                 self.malformed, f"is no record of schema {number}: {shown(line[:80])}"
             ) from None

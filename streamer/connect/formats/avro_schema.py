@@ -1,9 +1,8 @@
-"""Avro schemas from the registry: how records written with one are read, and what of them must be
-made plain.
+"""Avro schemas of the registry: plans for reading records and converting logical types.
 
-Logical types are not left to fastavro, which would raise for a time out of range in a field that
-nobody reads: values come as they were written, and those of our own fields are converted by what
-their schema says.
+fastavro does not convert logical types here: it would raise for a time out of range in a field that
+is not read. Values are read as written, and only the configured fields are converted by their
+schema.
 """
 
 from __future__ import annotations
@@ -18,34 +17,34 @@ from typing import Any
 from streamer.connect.formats.objects import Path, as_float, lookup, time_cell
 
 Convert = Callable[[Any], Any]
-Referenced = Callable[
-    [str, int], Mapping[str, Any]
-]  # subject and version to what the registry keeps
+# from subject and version to the registry's answer
+Referenced = Callable[[str, int], Mapping[str, Any]]
 SCALES = {"millis": 1e3, "micros": 1e6, "nanos": 1e9}
 KINDS = ("timestamp", "local-timestamp")
-# Seconds are the number times the first, divided by the second.
+# Seconds = number * first / second.
 TIMES = {f"{kind}-{unit}": (1.0, per_s) for unit, per_s in SCALES.items() for kind in KINDS} | {
     "date": (86_400.0, 1.0)
 }
-MAX_SCALE = 1000  # digits behind the point of a decimal: more is no measurement
+MAX_SCALE = 1000  # digits after the point of a decimal; a measurement has fewer
 MAX_REFERENCES = 100
 
 
 class UnusableSchemaError(ValueError):
-    """The registry has it, and nothing can be read with it."""
+    """The registry has the schema, but it cannot be used to read records."""
 
 
 @dataclass(frozen=True, slots=True)
 class AvroPlan:
-    """How records of one schema are read: fastavro's parsed schema, then conversions, parents
-    before their fields.
+    """How records of one schema are read.
+
+    `schema` is fastavro's parsed schema. `fixes` are conversions, parents before their fields.
     """
 
     schema: Any
     fixes: tuple[tuple[Path, str, Convert], ...]
 
     def plain(self, record: Any) -> Any:
-        """The record, changed in place where a field of ours needs it."""
+        """Convert the configured fields of a record in place and return it."""
         for parent, name, convert in self.fixes:
             holder = lookup(record, parent)
             if isinstance(holder, dict) and name in holder:
@@ -56,10 +55,10 @@ class AvroPlan:
 def plan_for(
     found: Mapping[str, Any], referenced: Referenced, paths: Mapping[Path, str | None]
 ) -> AvroPlan:
-    """How to read records of a schema as the registry keeps it; `paths` are ours, with the time
-    unit for the time.
+    """Return the plan for a schema as stored in the registry.
 
-    UnusableSchemaError if it is no Avro or damaged; what `referenced` raises passes.
+    `paths` are the configured fields, with the time unit for the time. UnusableSchemaError if it is
+    not Avro or is damaged; exceptions of `referenced` pass.
     """
     kind = found.get("schemaType", "AVRO")
     if kind != "AVRO":
@@ -69,7 +68,7 @@ def plan_for(
         return _plan(texts, paths)
     except UnusableSchemaError:
         raise
-    except Exception as exc:  # whatever a foreign parser raises, the schema is at fault
+    except Exception as exc:  # any exception of the foreign parser means a bad schema
         raise UnusableSchemaError(
             f"cannot be read: {type(exc).__name__}: {str(exc)[:200]}"
         ) from None
@@ -88,7 +87,7 @@ def _plan(texts: list[str], paths: Mapping[Path, str | None]) -> AvroPlan:
 def _with_references(
     found: Mapping[str, Any], referenced: Referenced, seen: set[tuple[str, int]]
 ) -> Iterator[str]:
-    """The texts of a schema and of all that it names, in an order in which they can be parsed."""
+    """The texts of a schema and of its references, in an order in which they can be parsed."""
     for reference in found.get("references") or ():
         try:
             place = str(reference["subject"]), int(reference["version"])
@@ -101,7 +100,7 @@ def _with_references(
 
 
 def _parsed(texts: list[str], prepare: Convert) -> tuple[Any, dict[str, Any]]:
-    """The last of the schemas parsed, and every named type by its full name."""
+    """Return the last schema parsed, and every named type by its full name."""
     import fastavro
 
     names: dict[str, Any] = {}
@@ -112,7 +111,7 @@ def _parsed(texts: list[str], prepare: Convert) -> tuple[Any, dict[str, Any]]:
 
 
 def _json(text: str) -> Any:
-    """A schema; the name of a primitive type may come without quotes."""
+    """Parse a schema; a primitive type may be a name without quotes."""
     try:
         return json.loads(text)
     except json.JSONDecodeError:
@@ -136,7 +135,7 @@ def _without_logical_types(schema: Any) -> Any:
 
 
 def _branches(schema: Any, names: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The types that a value of the schema may have; a union has several."""
+    """The types that a value of the schema may have: several for a union."""
     if isinstance(schema, list):
         for part in schema:
             yield from _branches(part, names)
@@ -180,7 +179,7 @@ def _fixes(
 
 
 def _never_null(value: Any) -> Any:
-    """A parent that is null holds nothing: said here, it costs no second look."""
+    """Replace a null parent by an empty object, so that no second parse is needed."""
     return {} if value is None else value
 
 
@@ -210,8 +209,9 @@ def _decimal(value: Any, scale: int) -> Any:
 
 
 def _may_explode(schema: Any, names: Mapping[str, Any], seen: set[str]) -> bool:
-    """Whether a list in it may have items of no bytes: a count of 2**60 of them is nine
-    bytes long.
+    """Whether it has a list whose items take no bytes.
+
+    A count of 2**60 such items is nine bytes long.
     """
     for branch in _branches(schema, names):
         name = branch.get("name", "")
@@ -230,7 +230,7 @@ def _may_explode(schema: Any, names: Mapping[str, Any], seen: set[str]) -> bool:
 def _empty(schema: Any, names: Mapping[str, Any], above: frozenset[str]) -> bool:
     """Whether values of the schema take no bytes."""
     if isinstance(schema, list):
-        return False  # which branch it is takes one
+        return False  # the index of the branch takes one
     branch = next(_branches(schema, names))
     name = branch.get("name", "")
     if name and name in above:

@@ -1,6 +1,4 @@
-"""The words of decoding: which fields of a record are what, records by columns, and lines that are
-refused.
-"""
+"""Types of decoding: the roles of fields, records by columns, and refused lines."""
 
 from __future__ import annotations
 
@@ -15,12 +13,12 @@ from streamer.event import F64, I64
 
 @dataclass(frozen=True, slots=True)
 class RecordFields:
-    """Which fields of a record are what. Dots in a name step into nested JSON; `\\.` is a dot of
-    the name itself.
+    """The roles of the fields of a record.
 
-    No entity: one constant entity named after the stream. No time: the row number, in seconds (then
-    switch rhythm off). `outside` names those that stand beside the record's value, as `envelope`
-    has them.
+    A dot in a name steps into nested JSON; `\\.` is a dot of the name itself. Without `entity`, the
+    only entity is named after the stream. Without `time`, the time is the row number in seconds,
+    and rhythm should be off. `outside` names the fields that belong to the record but not to its
+    value, see record_metadata.
     """
 
     channels: tuple[str, ...]
@@ -47,7 +45,7 @@ class RecordFields:
 
     @property
     def own(self) -> RecordFields:
-        """Those of the value itself."""
+        """The same roles, restricted to fields of the value."""
         entity = tuple(name for name in self.entity if name not in self.outside)
         return replace(
             self,
@@ -59,14 +57,12 @@ class RecordFields:
 
 @dataclass(slots=True)
 class Columns:
-    """Records by columns, before names and times are checked. `line` says which of the given lines
-    a row came from.
-    """
+    """Records by columns, before names and times are checked."""
 
-    line: I64  # (N,)
+    line: I64  # (N,) index of the given line
     entity: Sequence[Sequence[str | int]]  # K columns of N names
     time_s: F64 | None  # (N,), NaN = no time; None = there is no time field
-    time_shown: Sequence[object]  # the time cells as they came, for messages
+    time_shown: Sequence[object]  # the time cells as received, for messages
     values: F64  # (N, C), NaN = missing, +-inf = not finite
 
 

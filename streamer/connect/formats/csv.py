@@ -1,6 +1,4 @@
-"""CSV records to columns: whole blocks at once where they are regular, cell by cell only where they
-are not.
-"""
+"""CSV records to columns: regular blocks at once, irregular ones cell by cell."""
 
 from __future__ import annotations
 
@@ -18,14 +16,15 @@ from streamer.connect.formats.times import seconds_of_cell, seconds_of_text
 from streamer.errors import InputError
 from streamer.event import F64, I64, Lease
 
-NOTHING = frozenset({"", "na", "n/a", "null", "none", "-", "?"})  # cells that say "no value"
+NOTHING = frozenset({"", "na", "n/a", "null", "none", "-", "?"})  # cells that mean "no value"
 SEPARATORS = (",", ";", "\t", "|")
 Row = list[str]
 
 
 class CsvDecoder(Decoder):
-    """One CSV record per line; `columns` names its cells, in order. A record may hold a quoted line
-    break.
+    """Decoder of one CSV record per line; `columns` names its cells, in order.
+
+    A record may hold a quoted line break.
     """
 
     def __init__(
@@ -66,8 +65,7 @@ class CsvDecoder(Decoder):
             values[:, c] = (
                 self._cell_by_cell(name, column, numbers, refused) if whole is None else whole
             )
-            # An empty cell is just missing, one that says NaN is a value that is not finite: only
-            # that is counted.
+            # An empty cell is missing. A cell "nan" is not finite; only that is counted.
             self.counts["non_finite"] += (
                 0 if whole is None else int(np.isnan(whole).sum()) - column.count("")
             )
@@ -89,13 +87,11 @@ class CsvDecoder(Decoder):
         return out
 
     def _regular(self, lines: Sequence[bytes]) -> tuple[list[Row] | None, I64 | None]:
-        """All cells by column if every line has exactly one plain cell per column; else (None,
-        None).
-        """
+        """All cells by column if every line has one plain cell per column; else (None, None)."""
         block = b"\n".join(lines)
         width, separator = len(self.columns), self.separator.encode()
         try:
-            # A record of a topic may hold line ends or nothing at all; a line of a file cannot.
+            # A record of a topic may hold line ends or be empty; a line of a file cannot.
             if (
                 b'"' in block
                 or b"\r" in block
@@ -151,7 +147,7 @@ class CsvDecoder(Decoder):
         return row
 
     def _short_row(self, number: int, row: Row, refused: Refusals) -> Row | None:
-        """A row that ends early may lack columns that nobody reads."""
+        """Fill up a row that is too short, if no field that is read is among the absent cells."""
         gone = [name for name in self.own.names if self._place[name] >= len(row)]
         if gone:
             refused.add(
@@ -164,7 +160,7 @@ class CsvDecoder(Decoder):
 
 
 def place_of(name: str, columns: Sequence[str]) -> int:
-    """Index of the column; InputError names the nearest."""
+    """Return the index of a column; InputError suggests the nearest name."""
     if name in columns:
         return columns.index(name)
     near = get_close_matches(name, columns, 1)
@@ -173,13 +169,13 @@ def place_of(name: str, columns: Sequence[str]) -> int:
 
 
 def parse_row(text: str, separator: str) -> Row:
-    """Cells of one record; csv.Error if its quotes do not close or it breaks off."""
+    """Return the cells of one record; csv.Error if its quotes do not close."""
     rows = list(csv.reader([text.removesuffix("\r")], delimiter=separator, strict=True))
     return rows[0] if rows else []
 
 
 def floats(column: Sequence[str]) -> F64 | None:
-    """The column as numbers, empty cells as NaN; None if a cell is something else."""
+    """Return a column as numbers, empty cells as NaN; None if a cell is not a number."""
     try:
         numbers = np.fromiter(map(float, column), np.float64, len(column))
     except ValueError:
@@ -189,13 +185,13 @@ def floats(column: Sequence[str]) -> F64 | None:
             )
         except ValueError:
             return None
-    # float() takes 1_000 and digits of any script; a sensor that writes so does not mean a number.
+    # float() accepts 1_000 and digits of any script; neither is a number in CSV.
     joined = "".join(column)
     return numbers if "_" not in joined and joined.isascii() else None
 
 
 def number_of(cell: str) -> float | None:
-    """The number in a cell, or None. Thousands separators make it no number."""
+    """The number in a cell, or None; thousands separators are not accepted."""
     if "_" in cell or not cell.isascii():
         return None
     try:
@@ -207,8 +203,9 @@ def number_of(cell: str) -> float | None:
 def join_quoted(
     lines: Sequence[bytes], separator: bytes, limit: int
 ) -> tuple[list[bytes], list[bytes]]:
-    """Physical lines to records: (records, lines of a last one still open). One over `limit` bytes
-    stays apart.
+    """Join physical lines to records; return (records, lines of a record still open).
+
+    A record over `limit` bytes stays split.
     """
     records: list[bytes] = []
     held: list[bytes] = []
@@ -237,9 +234,7 @@ def opens_quote(line: bytes, separator: bytes) -> bool:
 
 
 def sniff_separator(lines: Sequence[bytes]) -> str:
-    """The separator that cuts most lines into the same number of cells (two or more); comma if none
-    does.
-    """
+    """The separator that splits most lines into the same number (>= 2) of cells; else comma."""
 
     def regularity(separator: str) -> tuple[float, int]:
         widths = [len(row) for row in (cells_of(line, separator) for line in lines[:100]) if row]
@@ -250,7 +245,7 @@ def sniff_separator(lines: Sequence[bytes]) -> str:
 
 
 def cells_of(line: bytes, separator: str) -> list[str]:
-    """Stripped cells of a line, none if it is no CSV."""
+    """Stripped cells of a line; empty if it is not CSV."""
     try:
         return [cell.strip() for cell in parse_row(line.decode(errors="replace"), separator)]
     except csv.Error:
@@ -258,10 +253,10 @@ def cells_of(line: bytes, separator: str) -> list[str]:
 
 
 def is_header(row: Sequence[str]) -> bool:
-    """Whether a first row can be names: none of its cells is a number or a time."""
+    """Whether a first row can be names: no cell is a number or a time."""
     return bool(row) and not any(map(is_value, row))
 
 
 def is_value(cell: str) -> bool:
-    """A number or a time."""
+    """Whether a cell is a number or a time."""
     return number_of(cell) is not None or not math.isnan(seconds_of_cell(cell, "iso"))

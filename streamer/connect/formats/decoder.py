@@ -1,9 +1,8 @@
-"""Bytes to columns: lines or records become one EventBatch and the list of what was refused, each
-with a reason.
+"""Base of decoders: bytes of records to one EventBatch and a list of rejected records.
 
 Reasons: too_long, not_utf8, too_deep, bad_json, bad_csv, bad_msgpack, bad_avro, unknown_schema,
 missing_field, wrong_type, bad_time, bad_entity. A value that is empty, null or not finite is
-missing (NaN), not a reason; `Decoder.counts["non_finite"]` counts those not finite.
+missing (NaN), not rejected. `Decoder.counts["non_finite"]` counts the values that are not finite.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from streamer.event import F32, F64, I32, I64, EventBatch, Lease, Rejected
 
 MAX_LINE_BYTES = 1 << 20
 MAX_NAME = 256
-RAW_KEPT = 1 << 16  # of an overlong line; all of any other
+RAW_KEPT = 1 << 16  # bytes kept of an overlong line; other lines are kept whole
 SHOWN = 60
 
 
 class Decoder(abc.ABC):
-    """Records of one stream to batches, of a file's lines or of one lease of a partition.
+    """Decodes the records of one stream, from lines of a file or one lease of a partition.
 
-    Holds no state but `counts`, so the cut into batches changes nothing.
+    `counts` is its only state, so the split into batches changes nothing.
     """
 
     def __init__(
@@ -45,11 +44,11 @@ class Decoder(abc.ABC):
     def decode(
         self, lines: Sequence[bytes], offsets: I64, beside: RecordMetadata | None = None
     ) -> tuple[EventBatch, list[Rejected]]:
-        """One record per line; `offsets` (len(lines),) are their places in the log. Rows keep the
-        order of lines.
+        """Decode one record per line; rows keep the order of the lines.
 
-        `beside` is needed where some of the fields are outside of the value. RetryLater where what
-        decoding needs does not answer: nothing is judged yet, give the same lines again later.
+        `offsets` (len(lines),) are positions in the log. `beside` is required if a field is outside
+        of the value. RetryLater if a service that decoding needs does not answer: nothing is
+        counted, pass the same lines again later.
         """
         refused = Refusals()
         columns = self._columns(self._short(lines, refused), refused)
@@ -67,8 +66,9 @@ class Decoder(abc.ABC):
 
     @abc.abstractmethod
     def _columns(self, lines: Sequence[bytes], refused: Refusals) -> Columns:
-        """Parse the lines not yet refused, by `own` fields; add those that cannot be parsed to
-        `refused`.
+        """Parse the lines not yet refused, by `own` fields.
+
+        Add those that cannot be parsed to `refused`.
         """
 
     def _short(self, lines: Sequence[bytes], refused: Refusals) -> Sequence[bytes]:
@@ -138,7 +138,7 @@ def _kept(line: bytes, reason: str) -> bytes:
 
 
 def entity_codes(columns: Sequence[Sequence[str | int]], n: int) -> tuple[tuple[str, ...], I32]:
-    """Names of K columns as one dictionary of stripped names and codes (N, K)."""
+    """Return the distinct stripped names of K columns, and codes (N, K) into them."""
     keys: dict[str, int] = {}
     codes = np.empty((n, len(columns)), dtype=np.int32)
     for k, column in enumerate(columns):
@@ -150,6 +150,6 @@ def entity_codes(columns: Sequence[Sequence[str | int]], n: int) -> tuple[tuple[
 
 
 def shown(value: object) -> str:
-    """A value for a message: quoted, escaped, short."""
+    """Return a value for a message: quoted, escaped, shortened."""
     text = ascii(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

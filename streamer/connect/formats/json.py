@@ -10,13 +10,12 @@ import msgspec
 
 from streamer.connect.formats.objects import ObjectDecoder, Unreadable
 
-# Python's own reader takes these where JSON has no such number; producers written in Python send
-# them.
+# Python's json module writes and reads these, though JSON has no such numbers.
 LENIENT = (b"NaN", b"Infinity")
 
 
 class JsonDecoder(ObjectDecoder):
-    """A JSON object per record; NaN and Infinity are values that are not finite."""
+    """Decoder of one JSON object per record; NaN and Infinity count as not finite."""
 
     malformed = "bad_json"
 

@@ -11,8 +11,9 @@ from streamer.connect.formats.objects import ObjectDecoder
 
 
 class MsgpackDecoder(ObjectDecoder):
-    """A map per record, with texts as keys. Its timestamps (extension -1) are times, whatever the
-    unit of others.
+    """Decoder of one map per record, with texts as keys.
+
+    MessagePack timestamps (extension -1) are times, independent of the configured unit.
     """
 
     malformed = "bad_msgpack"

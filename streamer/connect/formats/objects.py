@@ -1,5 +1,7 @@
-"""Objects to columns, whatever they are written in: a typed look at each, and a patient second one
-where it fails.
+"""Objects to columns, independent of their encoding.
+
+Each record is parsed with a typed struct; if that fails, it is parsed again as plain values to
+accept it or to name its fault.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ ABSENT = object()
 
 
 class Unreadable(ValueError):
-    """Bytes that are no object: a reason of the codec, and what is wrong if it is known."""
+    """Bytes that cannot be parsed: a reason of the decoder, and a detail if known."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(detail)
@@ -44,14 +46,14 @@ FAULTS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Unreadable)
 
 
 class ObjectDecoder(Decoder):
-    """An object per record. Unknown fields are ignored, an absent channel is missing, true and
-    false are 1 and 0.
+    """Decoder of one object per record.
 
-    A parent that is null holds nothing. Subclasses say how bytes become a typed record, and how
-    they become plain dictionaries, numbers and texts.
+    Unknown fields are ignored, an absent channel is missing, true and false are 1 and 0. A null
+    parent has no fields. Subclasses parse bytes to a typed record, and to plain dictionaries,
+    numbers and texts.
     """
 
-    malformed = "bad_object"  # the reason for what is none
+    malformed = "bad_object"  # reason for bytes that are no object
 
     def __init__(
         self,
@@ -72,11 +74,11 @@ class ObjectDecoder(Decoder):
 
     @abc.abstractmethod
     def _typed_parser(self, record: type) -> Callable[[bytes], Any]:
-        """What makes a record of bytes, or raises one of FAULTS."""
+        """Return a parser from bytes to a record; it raises one of FAULTS."""
 
     @abc.abstractmethod
     def _plain(self, line: bytes) -> Any:
-        """The bytes as plain values, or one of FAULTS."""
+        """Parse bytes to plain values; raise one of FAULTS."""
 
     def _columns(self, lines: Sequence[bytes], refused: Refusals) -> Columns:
         numbers, records = self._records(lines, refused)
@@ -111,14 +113,16 @@ class ObjectDecoder(Decoder):
             return refused.add(number, *self._verdict(exc, line))
 
     def _deserves_another(self, exc: Exception, line: bytes) -> bool:
-        """Whether a record refused with this error may be one after all, or can be told better what
-        it lacks.
+        """Whether to parse a refused record again as plain values.
+
+        It may be valid after all, or its fault can be named more precisely.
         """
         return isinstance(exc, msgspec.ValidationError)
 
     def _second_look(self, number: int, line: bytes, problem: str, refused: Refusals) -> Any:
-        """The record after all (a number too large for a float, a null parent), or None and what is
-        wrong in it.
+        """Return the record if it is valid after all; else refuse it with its fault.
+
+        Valid are a number too large for a float and a null parent.
         """
         try:
             parsed = self._plain(line)
@@ -130,7 +134,7 @@ class ObjectDecoder(Decoder):
         return msgspec.convert(self._mended(parsed), self._record)
 
     def _verdict(self, exc: Exception, line: bytes, problem: str = "") -> tuple[str, str]:
-        """Reason and detail of bytes that are no object at all."""
+        """Reason and detail of bytes that are not an object."""
         if isinstance(exc, Unreadable) and exc.detail:
             return exc.reason, exc.detail
         if isinstance(exc, RecursionError):
@@ -178,7 +182,7 @@ class ObjectDecoder(Decoder):
         return "a time (text or number)" if name == self.own.time else "a number"
 
     def _mended(self, parsed: dict[str, Any]) -> dict[str, Any]:
-        """The fields that are read, as the typed record takes them."""
+        """The fields that are read, as the typed record accepts them."""
         mended: dict[str, Any] = {}
         for name, path in self._paths.items():
             value, holder = lookup(parsed, path), mended
@@ -201,16 +205,16 @@ class ObjectDecoder(Decoder):
     def _refuse_strangers(
         self, lines: Sequence[bytes], numbers: Sequence[int], values: F64, refused: Refusals
     ) -> None:
-        """A record that has none of the channels, not even as null, is of another kind: say so
-        instead of `missing`.
+        """Refuse records that have none of the channels, not even as null.
+
+        They are of another kind, so `missing` would mislead.
         """
         for row in np.flatnonzero(np.isnan(values).all(axis=1)).tolist():
             number = numbers[row]
+            # broken in a field that is not read; the typed parser skipped it
             try:
                 parsed = self._plain(lines[number])
-            except (
-                FAULTS
-            ) as exc:  # a field that nobody reads is broken: the typed look passed over it
+            except FAULTS as exc:
                 refused.add(
                     number, *self._verdict(exc, lines[number], "broken in a field that is not read")
                 )
@@ -224,9 +228,7 @@ class ObjectDecoder(Decoder):
 
 
 def channel(cells: Sequence[float | None]) -> F64:
-    """Cells (N,) as numbers: NaN where there is none, infinite where there is one that is not
-    finite.
-    """
+    """Return cells (N,) as numbers: NaN for None, infinity for a number that is not finite."""
     column = np.array(cells, dtype=np.float64)
     nan = np.isnan(column)
     if nan.any() and np.count_nonzero(nan) > cells.count(None):
@@ -235,7 +237,7 @@ def channel(cells: Sequence[float | None]) -> F64:
 
 
 def time_cell(seconds: float, unit: str) -> float | str:
-    """A moment that is known, as a cell of the unit in which the times of a stream are read."""
+    """Return a known time as a cell in the unit in which the times of the stream are read."""
     if not 0 <= seconds <= LATEST_S:
         return math.nan
     if unit == "iso":
@@ -244,7 +246,7 @@ def time_cell(seconds: float, unit: str) -> float | str:
 
 
 def seconds_of_mixed(cells: Sequence[str | float], unit: str) -> F64:
-    """Seconds (N,) of times, NaN where a cell is no time: numbers, texts, or a mixture of both."""
+    """Seconds (N,) of times given as numbers, texts or both; NaN where a cell is no time."""
     kinds = set(map(type, cells))
     if str not in kinds:
         return (
@@ -265,7 +267,7 @@ def _as_floats(cells: Sequence[Any]) -> F64:
 
 
 def as_float(cell: Any) -> float:
-    """The number; infinite where it is too large for a float."""
+    """The number as float; infinite if it is too large."""
     try:
         return float(cell)
     except OverflowError:
@@ -273,7 +275,7 @@ def as_float(cell: Any) -> float:
 
 
 def split_path(name: str) -> Path:
-    """Steps into nested objects: `a.b` -> (a, b), `a\\.b` -> (a.b,)."""
+    """Split a name into steps of nested objects: `a.b` -> (a, b), `a\\.b` -> (a.b,)."""
     parts = name.replace("\\.", "\0").split(".")
     if not all(parts):
         raise ConfigError("fields", "a field name has an empty step between dots", name)
@@ -290,9 +292,7 @@ def lookup(parsed: Any, path: Path) -> Any:
 
 
 def record_type(kinds: Mapping[Path, Any]) -> tuple[type, dict[Path, str]]:
-    """A msgspec struct that reads the given paths, and the attribute (dotted) under which it keeps
-    each of them.
-    """
+    """A msgspec struct that reads the given paths, and the dotted attribute of each path."""
     leaves = {path[0]: kind for path, kind in kinds.items() if len(path) == 1}
     below: dict[str, dict[Path, Any]] = {}
     for path, kind in kinds.items():

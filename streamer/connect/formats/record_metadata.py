@@ -1,5 +1,6 @@
-"""Fields beside the value of a record in its log: `@key`, `@topic`, `@partition` as entity,
-`@timestamp` as time.
+"""Fields of a record outside its value.
+
+`@key`, `@topic` and `@partition` can be the entity, `@timestamp` the time.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ SHOWN = 40
 
 @dataclass(frozen=True, slots=True)
 class RecordMetadata:
-    """What stands beside N values, by columns; a column that nobody reads may be empty."""
+    """Metadata of N records by columns; a column that is not read may be empty."""
 
     lease: Lease
     keys: Sequence[bytes | None] = ()  # (N,)
-    times_ms: I64 | None = None  # (N,), below zero: none
+    times_ms: I64 | None = None  # (N,), negative if there is none
 
     def rows(self, kept: Bool) -> RecordMetadata:
-        """Only the rows (N,) that are kept."""
+        """Keep only the marked rows (N,)."""
         keys = (
             [key for key, keep in zip(self.keys, kept.tolist(), strict=True) if keep]
             if self.keys
@@ -42,7 +43,7 @@ class RecordMetadata:
 def filled(
     columns: Columns, fields: RecordFields, beside: RecordMetadata, refused: Refusals
 ) -> Columns:
-    """The columns of a value's own fields, and among them those that stand beside it."""
+    """Add the fields outside the value to the columns of the value's own fields."""
     own = iter(columns.entity)
     entity = [
         _entity(name, columns, beside, refused) if name in fields.outside else next(own)
@@ -79,7 +80,7 @@ def _entity(
 
 
 def name_of(key: bytes | None) -> str | None:
-    """The key as a name; None where it is none, such as a number in binary."""
+    """The key as a name; None if it is not text, such as a binary number."""
     try:
         text = (key or b"").decode()
     except UnicodeDecodeError:
@@ -92,10 +93,10 @@ def _problem(key: bytes | None) -> str:
 
 
 def plain(name: str) -> str:
-    """A name of the configuration as it stands in the value."""
+    """Return the field name in the value for a name of the configuration."""
     return name[1:] if name.startswith("\\@") else name
 
 
 def written(name: str) -> str:
-    """A name of the value as the configuration has to say it."""
+    """Return the configuration's spelling of a field name in the value."""
     return f"\\{name}" if name.startswith("@") else name

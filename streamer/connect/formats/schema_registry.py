@@ -1,7 +1,7 @@
-"""A client of a Confluent schema registry: what a schema id means, asked once.
+"""Client of a Confluent schema registry: the schema of an id, requested once.
 
-One attempt with a bounded wait per question; after a failure nothing is asked for RETRY_S, so that
-a poll with many partitions waits once. Whoever decodes gets RetryLater and asks again.
+One attempt with a bounded wait per request. After a failure no request is sent for RETRY_S, so a
+poll with many partitions waits once. The decoder gets RetryLater and asks again.
 """
 
 from __future__ import annotations
@@ -24,13 +24,11 @@ from streamer.protocols import Clock
 if TYPE_CHECKING:
     from streamer import config
 
-TIMEOUT_S = 3.0  # a thread that polls must not stand still for longer
+TIMEOUT_S = 3.0  # bound of the wait in the polling thread
 RETRY_S = 1.0
-UNKNOWN_S = (
-    60.0  # how long "there is no such schema" is believed: a registry may lag behind its producers
-)
+UNKNOWN_S = 60.0  # time for which "no such schema" is kept; a registry may lag behind its producers
 MAX_ANSWER = 4 << 20
-NOT_THERE = {404, 422}  # 422: it says the id cannot be one
+NOT_THERE = {404, 422}  # 422: the id is not valid
 MAX_UNKNOWN = 10_000
 ADVICE = {
     401: "check schema_registry.username and password",
@@ -47,10 +45,10 @@ class UnknownSchemaError(LookupError):
 
 
 class SchemaRegistry:
-    """Schemas by id, kept for ever: the registry never changes one. Used by one thread.
+    """Schemas by id, cached forever, because the registry never changes one.
 
-    RetryLater while it does not answer, ConfigError if the section cannot be right. No secret is in
-    any message.
+    Used by one thread. RetryLater while the registry does not answer, ConfigError if the section is
+    invalid. No message contains a secret.
     """
 
     def __init__(
@@ -65,17 +63,15 @@ class SchemaRegistry:
         self._headers = _headers(section)
         self._opener = _opener(self.url, section.ca)
         self._known: dict[str, Answer] = {}  # by path
-        self._unknown: dict[str, float] = {}  # path -> believed until
+        self._unknown: dict[str, float] = {}  # path -> time until which it counts as unknown
         self._down: tuple[float, str] = (0.0, "")
 
     def schema(self, number: int) -> Answer:
-        """What the registry keeps under an id: `schema` (text), perhaps `schemaType` and
-        `references`.
-        """
+        """The registry's answer for an id: `schema` (text), optional `schemaType` and `references`."""
         return self._once(f"/schemas/ids/{number:d}")
 
     def version(self, subject: str, version: int) -> Answer:
-        """One version of a subject, as a schema's `references` name them."""
+        """The answer for one version of a subject, as named in `references` of a schema."""
         return self._once(f"/subjects/{quote(subject, safe='')}/versions/{version:d}?deleted=true")
 
     def _once(self, path: str) -> Answer:
@@ -177,7 +173,7 @@ def _opener(url: str, ca: str | None) -> urllib.request.OpenerDirector:
 
 
 class _SameHost(urllib.request.HTTPRedirectHandler):
-    """Follows redirects within one host and scheme only: credentials go nowhere else."""
+    """Follows redirects only within one host and scheme, so credentials reach no other host."""
 
     def redirect_request(
         self,
@@ -197,7 +193,7 @@ class _SameHost(urllib.request.HTTPRedirectHandler):
 
 
 def _read(answer: Any, deadline: float) -> bytes:
-    """The body, if it is not too long and does not only trickle in."""
+    """Read the body; OSError if it is too long or does not end in time."""
     parts, size = [], 0
     while block := answer.read1(1 << 16):
         parts.append(block)

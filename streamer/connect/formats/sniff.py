@@ -1,6 +1,4 @@
-"""Unknown records: in which format they are written, as lines that can be guessed from, and what
-their rows show.
-"""
+"""Detection of unknown records: their format, their text lines and the shape of their rows."""
 
 from __future__ import annotations
 
@@ -20,13 +18,13 @@ from streamer.event import F64, EventBatch
 if TYPE_CHECKING:
     from streamer.config import SchemaRegistry
 
-FRAME = struct.Struct(">bI")  # of the schema registry: a zero and the id of the schema
+FRAME = struct.Struct(">bI")  # header of the schema registry: a zero and the id of the schema
 MAPS = frozenset({*range(0x80, 0x90), 0xDE, 0xDF})  # first bytes of a map in MessagePack
 FORMATS = ("json", "msgpack", "avro", "csv")
 
 
 def format_of(value: bytes) -> str | None:
-    """`json`, `msgpack`, `avro` or `csv` of one record; None if it is none of these."""
+    """The format of one record: `json`, `msgpack`, `avro` or `csv`; None if it is none of these."""
     if len(value) > FRAME.size and value[0] == 0:
         return "avro"
     if value.lstrip()[:1] == b"{":
@@ -37,7 +35,7 @@ def format_of(value: bytes) -> str | None:
 
 
 def common_format(values: Sequence[bytes]) -> str:
-    """The format of most records. InputError where no record can be understood."""
+    """The format of most records; InputError if no record can be understood."""
     found = Counter(map(format_of, values))
     best = max(FORMATS, key=lambda name: found[name])
     if not found[best]:
@@ -49,8 +47,9 @@ def common_format(values: Sequence[bytes]) -> str:
 
 
 def lines_of(values: Sequence[bytes], form: str, registry: SchemaRegistry | None) -> bytes:
-    """The records of that format as lines of JSON, or of CSV. ConfigError: Avro whose schemas
-    cannot be asked for.
+    """Return the records of that format as lines of JSON, or of CSV.
+
+    ConfigError for Avro without a usable schema registry.
     """
     if form == "csv":
         rows = [value.strip() for value in values if format_of(value) == form]
@@ -137,19 +136,19 @@ def _avro_reader(
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What rows in their order show. Seconds; NaN where nothing can be said."""
+    """Statistics of rows in their order. Seconds; NaN if unknown."""
 
     rows: int
     entities: int
-    gap_s: float  # usual, between two events of one entity
-    long_gap_s: float  # 99 of 100 are shorter
-    late_s: float  # the most that an event lay behind the newest of its entity
+    gap_s: float  # median, between two events of one entity
+    long_gap_s: float  # 99th percentile
+    late_s: float  # largest delay of an event behind the newest of its entity
     span_s: float
     silent: tuple[str, ...]  # channels without a value in more than half of the rows
 
 
 def shape_of(batches: Sequence[EventBatch], channels: Sequence[str]) -> Shape:
-    """The shape of a sample, by the first entity key."""
+    """Return the shape of a sample, by the first entity key."""
     rows = sum(map(len, batches))
     if rows == 0:
         raise InputError("no record of the sample can be read")

@@ -1,5 +1,6 @@
-"""Time columns to seconds since 1970: numbers of any unit, ISO 8601, RFC 3339. What cannot be a
-time becomes NaN.
+"""Time columns to seconds since 1970: numbers of any unit, ISO 8601, RFC 3339.
+
+A cell that is no time becomes NaN.
 """
 
 from __future__ import annotations
@@ -14,15 +15,18 @@ from streamer.event import F64
 
 UNITS = ("auto", "s", "ms", "us", "ns", "iso")
 PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
-LATEST_S = 4_102_444_800.0  # 2100-01-01: a later time is a mistake, not an event
+LATEST_S = 4_102_444_800.0  # 2100-01-01: a later time is treated as an error
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# An epoch number tells its unit: 1e11 s is the year 5138, 1e11 ms is 1973, and so on by thousands.
+# The size of an epoch number gives its unit: 1e11 s is the year 5138, 1e11 ms is 1973.
 AUTO_LIMITS = (1e11, 1e14, 1e17)
 MIN_ISO = len("2014-04-01")
 
 
 def seconds_of_numbers(numbers: NDArray[np.float64], unit: str) -> F64:
-    """Seconds (N,) of epoch numbers (N,); NaN where not finite, before 1970 or after 2100."""
+    """Return seconds (N,) of epoch numbers (N,).
+
+    NaN if not finite, before 1970 or after 2100.
+    """
     divisor = _auto_divisor(numbers) if unit == "auto" else PER_SECOND.get(unit, 1.0)
     seconds = numbers / divisor
     with np.errstate(invalid="ignore"):
@@ -35,8 +39,9 @@ def _auto_divisor(numbers: NDArray[np.float64]) -> F64:
 
 
 def unit_of(cells: Sequence[str]) -> str:
-    """The unit of time cells: `iso` of dates, s, ms, us or ns of numbers by their size; `auto` if
-    they do not agree.
+    """Return the unit of time cells: `iso` for dates, s, ms, us or ns for numbers by size.
+
+    `auto` if the cells do not agree.
     """
     units = {_unit(cell) for cell in cells}
     return units.pop() if len(units) == 1 else "auto"
@@ -52,8 +57,9 @@ def _unit(cell: str) -> str:
 
 
 def seconds_of_text(cells: Sequence[str], unit: str) -> F64:
-    """Seconds (N,) of text cells; naive times are read as UTC. NaN where a cell is no
-    time at all.
+    """Return seconds (N,) of text cells; times without a zone are UTC.
+
+    NaN where a cell is no time.
     """
     if unit != "iso":
         numbers = _numbers(cells)
@@ -66,7 +72,7 @@ def seconds_of_text(cells: Sequence[str], unit: str) -> F64:
 
 
 def seconds_of_cell(cell: str | float, unit: str) -> float:
-    """One time as seconds, NaN if it is none: the slow and thorough way."""
+    """Return one time as seconds, NaN if it is none; slow but complete."""
     if unit != "iso" and (number := _number(cell)) is not None:
         return float(seconds_of_numbers(np.array([number]), unit)[0])
     if unit in ("iso", "auto") and isinstance(cell, str):
