@@ -1,1 +1,1 @@
-"""Records that were refused: kept with their reason, looked at, and sent again."""
+"""Dead letters: rejected records with their reason, kept for inspection and replay."""

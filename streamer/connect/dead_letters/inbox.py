@@ -1,6 +1,4 @@
-"""Where dead letters lie, to be looked through and sent back: a file, or (in `kafka.letter_topic`)
-a topic.
-"""
+"""Stored dead letters: a LetterBox per kind of storage; the one for topics is in kafka_inbox."""
 
 from __future__ import annotations
 
@@ -22,8 +20,10 @@ from streamer.protocols import Letter
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A letter and where it lies: the line of a file, `worker@line` of several, or
-    `partition@offset` of a topic.
+    """A letter and its place.
+
+    The place is the line of a file, `worker@line` of several files, or `partition@offset` of a
+    topic.
     """
 
     place: str
@@ -31,25 +31,26 @@ class Stored:
 
 
 class LetterBox(Protocol):
-    """Letters that are kept, and which of them were sent back."""
+    """Stored letters, and which of them were replayed."""
 
     name: str
-    damaged: int  # lines or records passed over that are no letters; known after a reading
+    # number of lines or records skipped because they are no letters; known after reading
+    damaged: int
 
     def letters(self) -> Iterator[Stored]:
-        """All there are now, oldest first. InputError if they cannot be read."""
+        """Yield all letters, oldest first; InputError if they cannot be read."""
 
     def replayed(self) -> set[Origin]:
-        """What is noted as sent back; known after a reading."""
+        """Origins of the letters that were replayed; known after reading."""
 
     def note(self, origins: Iterable[Origin]) -> None:
-        """Note that these were sent back. SinkError if that cannot be written."""
+        """Record letters as replayed; SinkError if that cannot be written."""
 
     def close(self) -> None: ...
 
 
 class FileBox:
-    """Letters in a file; what was sent back is noted in a file beside it, `<path>.replayed`."""
+    """Letters in a file; replayed ones are recorded beside it, in `<path>.replayed`."""
 
     def __init__(self, path: str | Path, notes: str | Path | None = None) -> None:
         self.name, self.damaged = str(path), 0
@@ -79,17 +80,17 @@ class FileBox:
             file.close()
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is held open."""
 
     def _on_damage(self, line: int) -> None:
         self.damaged += 1
 
 
 class WorkerBox(FileBox):
-    """Letters in the files of several workers, whose numbers stand where the path has `mark`; notes
-    for all of them.
+    """Letters in the files of several workers, with one file of notes for all.
 
-    Letters come in the order of their times, so that those of a partition that moved keep theirs.
+    The number of a worker replaces `mark` in the path. Letters come in the order of their times, so
+    a moved partition keeps its order.
     """
 
     def __init__(self, path: str, mark: str) -> None:
@@ -115,22 +116,24 @@ class WorkerBox(FileBox):
 
 
 def numbered(path: str, mark: str) -> dict[int, Path]:
-    """The files whose path is `path` with one number wherever it has `mark`, by that number."""
+    """Files by worker number: paths equal to `path` with a number in place of `mark`."""
     first, *others = path.split(mark)
     name = re.escape(first) + "([0-9]+)" + r"\1".join(map(re.escape, others))
     wanted = "*".join(map(glob.escape, (first, *others)))
-    found = ((re.fullmatch(name, one), one) for one in glob.glob(wanted))  # noqa: PTH207  a mark may stand in folders
+    # glob.glob, because the mark may be part of folder names.
+    found = ((re.fullmatch(name, one), one) for one in glob.glob(wanted))  # noqa: PTH207
     return {int(match[1]): Path(one) for match, one in found if match}
 
 
 def note_of(origins: Iterable[Origin]) -> bytes:
-    """Origins as one line of JSON."""
+    """Return origins as one line of JSON."""
     return msgspec.json.encode(list(origins))
 
 
 def noted(note: bytes) -> list[Origin]:
-    """The origins of a note; none where it is damaged: what is not known as sent will be sent
-    again.
+    """Return the origins of a note.
+
+    Empty if the note is damaged: those letters will be sent again.
     """
     try:
         return msgspec.json.decode(note, type=list[Origin])
@@ -139,7 +142,7 @@ def noted(note: bytes) -> list[Origin]:
 
 
 def unique(letters: Iterable[Stored]) -> Iterator[Stored]:
-    """One letter a record: a daemon that restarts may write a second one about it."""
+    """Yield one letter per record: a restarted daemon may write a second one about it."""
     seen: set[Origin] = set()
     for stored in letters:
         about = origin(stored.letter)

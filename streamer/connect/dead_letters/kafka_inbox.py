@@ -1,6 +1,4 @@
-"""Dead letters in a topic, read from outside; and their records on the way back to where they came
-from.
-"""
+"""Dead letters in a topic, and the sender that returns records to their topic."""
 
 from __future__ import annotations
 
@@ -18,17 +16,16 @@ from streamer.errors import SinkError
 if TYPE_CHECKING:
     from streamer import config
 
-NOTE = (
-    PREFIX + "replayed"
-)  # header of a record that is no letter but says which letters were sent back
+# header of a record that holds notes about replayed letters
+NOTE = PREFIX + "replayed"
 DELIVERY_S = 60.0
 
 
 class TopicBox:
-    """Letters in a topic. What was sent back is noted in the topic itself, in records that no
-    reader takes for letters.
+    """Letters in a topic.
 
-    BrokerError, with its fix, if the topic is not there or cannot be read.
+    Replayed letters are recorded in the topic itself, in records that readers do not take for
+    letters. BrokerError, with a fix, if the topic does not exist or cannot be read.
     """
 
     def __init__(self, kafka: config.Kafka, topic: str) -> None:
@@ -69,8 +66,9 @@ class TopicBox:
 
 
 class TopicSender:
-    """Sends a few hundred records at a time and waits for each; idempotent, so its own retries
-    repeat nothing.
+    """Sends a few hundred records at a time and waits for each.
+
+    The producer is idempotent, so its retries create no duplicates.
     """
 
     def __init__(self, kafka: config.Kafka, timeout_s: float = DELIVERY_S) -> None:
@@ -78,7 +76,7 @@ class TopicSender:
         self._producers: dict[str, Any] = {}
 
     def send(self, topic: str, parcels: Sequence[Parcel]) -> Sent:
-        """SinkError if the topic cannot be reached at all."""
+        """Send records and wait for them; SinkError if the topic cannot be reached."""
         if topic not in self._producers:
             self._producers[topic] = open_producer(self._kafka, topic, "none", self._timeout_s)
         producer, end = self._producers[topic], time.monotonic() + self._timeout_s
@@ -87,23 +85,22 @@ class TopicSender:
         problems = [_problem(future, max(0.0, end - time.monotonic())) for future in futures]
         first = next(filter(None, problems), None)
         if first is not None:
-            discard(self._producers.pop(topic))  # to an idempotent producer most errors are fatal
+            discard(self._producers.pop(topic))  # most errors are fatal to an idempotent producer
         problem = None if first is None else explained(self._kafka, topic, first)
         return Sent([each is None for each in problems], problem)
 
     def close(self) -> None:
-        """Let go of the connections. Idempotent."""
+        """Close the connections. Idempotent."""
         while self._producers:
             discard(self._producers.popitem()[1])
 
 
 def _handed(producer: Any, topic: str, parcel: Parcel, there: Collection[int]) -> Any:
-    """The future of a record, or the error that met it at once."""
+    """Return the future of a record, or the exception raised by `send`."""
     from kafka.errors import KafkaError
 
-    where = (
-        parcel.partition if parcel.partition in there else None
-    )  # a topic made anew may have fewer
+    # a recreated topic may have fewer partitions
+    where = parcel.partition if parcel.partition in there else None
     try:
         return producer.send(
             topic,

@@ -1,6 +1,4 @@
-"""Dead letters to a Kafka topic: the original bytes, key and headers, and in headers `x-dlq-*` what
-was wrong.
-"""
+"""Dead letters to a Kafka topic: original bytes, key and headers, plus headers `x-dlq-*`."""
 
 from __future__ import annotations
 
@@ -14,15 +12,15 @@ from streamer.protocols import Clock, Letter
 if TYPE_CHECKING:
     from streamer import config
 
-_SMALLER = 4  # each refusal leaves a quarter: a megabyte fits into a topic of 64 KiB after two
+_SMALLER = 4  # each refusal keeps a quarter: a megabyte fits into a topic of 64 KiB after two
 
 
 class LetterTopic:
-    """Every letter is acknowledged by all in-sync replicas, or still counted by `flush`. `send`
-    never waits.
+    """Dead letters to a topic, acknowledged by all in-sync replicas.
 
-    A letter too large for the topic is cut, and says so. SinkError at the start if the topic is not
-    there or no broker answers.
+    `flush` counts those that are not. `send` never waits. A letter too large for the topic is cut,
+    with a header that says so. SinkError at the start if the topic does not exist or no broker
+    answers.
     """
 
     def __init__(
@@ -45,8 +43,9 @@ def letter_record(letter: Letter) -> OutgoingRecord:
 
 
 def cut(record: OutgoingRecord) -> OutgoingRecord | None:
-    """The first quarter of the value, with a header saying how long it was; then without foreign
-    headers; then None.
+    """Keep the first quarter of the value, with its original length in a header.
+
+    An empty value loses its foreign headers next; None if nothing is left to cut.
     """
     if record.value:
         whole = dict(record.headers).get(CUT_HEADER, str(len(record.value)).encode())

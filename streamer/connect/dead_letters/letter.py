@@ -1,8 +1,7 @@
-"""Dead letters: what could not be decoded, with its original bytes and why, as headers of a record
-or lines of a file.
+"""Dead letters as records with headers or as lines of a file.
 
-A record with these headers, or a line, becomes the same letter again, but for the epoch of its
-lease.
+A record with these headers, or a line, is parsed back to the same letter, except for the epoch of
+its lease.
 """
 
 from __future__ import annotations
@@ -19,22 +18,21 @@ from streamer.protocols import Letter
 
 Headers = tuple[tuple[str, bytes], ...]
 # Stream, topic ("" if none), partition, offset and time of the record that a letter is about. The
-# time is there because a topic made anew has its offsets anew.
+# time distinguishes records of a recreated topic, whose offsets start again.
 Origin = tuple[str, str, int, int, int | None]
 PREFIX = "x-dlq-"
 NAMES = tuple(
     PREFIX + name
     for name in ["reason", "detail", "stream", "topic", "partition", "offset", "timestamp", "at"]
 )
-CUT = "too_long"  # of such records only the start is kept,
-CUT_HEADER = (
-    PREFIX + "cut"
-)  # and of letters with this header, which were larger than their topic allows
-TOMBSTONE = "tombstone"  # the record has no value at all
+CUT = "too_long"  # reason of records of which only the start is kept
+# header of letters that were larger than their topic allows and were cut
+CUT_HEADER = PREFIX + "cut"
+TOMBSTONE = "tombstone"  # reason of a record without a value
 
 
 def letter_headers(letter: Letter) -> Headers:
-    """The record's own headers, then the eight of `NAMES`; empty where there is nothing to say."""
+    """The record's own headers, then the eight of `NAMES`; empty if unknown."""
     record, lease = letter.record, letter.record.lease
     topic, partition = ("", "") if lease is None else (lease.topic, str(lease.partition))
     timestamp = "" if record.timestamp_ms is None else str(record.timestamp_ms)
@@ -58,8 +56,9 @@ def letter_headers(letter: Letter) -> Headers:
 def letter_of(
     value: bytes, key: bytes | None, headers: Iterable[tuple[str, bytes | None]]
 ) -> Letter | None:
-    """The letter that a record with such headers is; None if it is none. Of doubled names the last
-    is ours.
+    """Parse a record with such headers; None if it is no letter.
+
+    Of doubled names the last was set by streamer.
     """
     ours, others = _parted(headers)
     if len(ours) < len(NAMES):
@@ -87,8 +86,9 @@ def _parted(headers: Iterable[tuple[str, bytes | None]]) -> tuple[dict[str, str]
 
 
 def origin(letter: Letter) -> Origin:
-    """Which record a letter is about. A restarted daemon may write a second letter about the same
-    one.
+    """Identify the record that a letter is about.
+
+    Two letters may have the same origin, written before and after a restart.
     """
     lease = letter.record.lease or Lease("", 0)
     return (
@@ -115,7 +115,7 @@ def own_headers(letter: Letter) -> Headers:
 
 
 class LetterLine(msgspec.Struct, frozen=True):
-    """A letter as an object of JSON; bytes are base64."""
+    """A letter as a JSON object; bytes are base64."""
 
     stream: str
     topic: str | None
@@ -131,7 +131,7 @@ class LetterLine(msgspec.Struct, frozen=True):
 
 
 def line_of(letter: Letter) -> bytes:
-    """The letter as one line of JSON, without its end."""
+    """Return the letter as one line of JSON, without line end."""
     record, lease = letter.record, letter.record.lease
     topic, partition = (None, None) if lease is None else (lease.topic, lease.partition)
     line = LetterLine(
@@ -151,7 +151,7 @@ def line_of(letter: Letter) -> bytes:
 
 
 def letter_of_line(text: bytes) -> Letter:
-    """The letter of a line; msgspec.DecodeError or UnicodeDecodeError if it is none."""
+    """Parse a line; msgspec.DecodeError or UnicodeDecodeError if it is no letter."""
     line = msgspec.json.decode(text, type=LetterLine)
     lease = None if line.topic is None else Lease(line.topic, line.partition or 0)
     record = Rejected(
@@ -168,8 +168,9 @@ def letter_of_line(text: bytes) -> Letter:
 
 
 class LetterFile(LineFile):
-    """Letters appended to a file, one JSON object a line. `flush` returns when the disk has them;
-    SinkError if not.
+    """Letters appended to a file, one JSON object per line.
+
+    `flush` returns when they are on disk; SinkError otherwise.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -182,9 +183,9 @@ class LetterFile(LineFile):
 def read_letters(
     path: str | Path, on_damage: Callable[[int], None] = lambda line: None
 ) -> Iterator[tuple[int, Letter]]:
-    """(line number from 1, letter) of a letter file, oldest first; InputError if it cannot be read.
+    """Yield (line number from 1, letter) of a letter file; InputError if it cannot be read.
 
-    A line that is no letter, such as one torn by a crash, is told to `on_damage` and passed over.
+    A line that is no letter, such as one cut by a crash, is passed to `on_damage` and skipped.
     """
     try:
         with Path(path).open("rb") as file:

@@ -1,6 +1,4 @@
-"""Dead letters back to where their records came from: what is sent, what is passed over, what the
-broker confirmed.
-"""
+"""Replay of dead letters: what is sent, skipped and confirmed."""
 
 from __future__ import annotations
 
@@ -21,37 +19,35 @@ from streamer.connect.dead_letters.letter import (
 from streamer.errors import StreamerError
 from streamer.protocols import Letter
 
-CHUNK = 500  # records on their way at once: so many are repeated at most after an interruption
+CHUNK = 500  # records in flight at once; at most these are repeated after an interruption
 
 
 class Parcel(NamedTuple):
-    """A record on its way back."""
+    """A record to be sent again."""
 
-    partition: int | None  # None: wherever its key belongs
+    partition: int | None  # None: chosen by its key
     key: bytes | None
     value: bytes
     headers: Headers
-    timestamp_ms: int | None = None  # None: the moment of sending
+    timestamp_ms: int | None = None  # None: the time of sending
 
 
 class Sent(NamedTuple):
-    """Which records are in the topic for certain, and why the first of the others is not."""
+    """Which records are confirmed by the broker, and why the first of the others is not."""
 
     confirmed: Sequence[bool]
     problem: str | None
 
 
 class Sender(Protocol):
-    """Sends records and waits for each; its own retries repeat nothing."""
+    """Sends records and waits for each; its retries create no duplicates."""
 
     def send(self, topic: str, parcels: Sequence[Parcel]) -> Sent: ...
 
 
 @dataclass(frozen=True, slots=True)
 class LetterReplayPlan:
-    """Which letters go to which topic, in the order in which they lie, and how many are passed over
-    and why.
-    """
+    """Letters to send by topic, in stored order, and counts of skipped ones by reason."""
 
     letters: dict[str, list[Letter]]
     skipped: Counter[str]
@@ -63,7 +59,7 @@ class LetterReplayPlan:
 
 @dataclass(slots=True)
 class LettersReplayed:
-    """What became of a plan."""
+    """The result of a plan."""
 
     sent: Counter[str] = field(default_factory=Counter)  # by topic
     problem: str | None = None
@@ -77,8 +73,9 @@ def plan(
     again: bool = False,
     limit: int | None = None,
 ) -> LetterReplayPlan:
-    """Read the box and decide about each of its records, once. `to` is another topic than their own
-    for all of them.
+    """Read the box and decide about each record once.
+
+    `to` overrides the topic of all of them.
     """
     found = [stored.letter for stored in unique(filter(wanted, box.letters()))]
     done: set[Origin] = set() if again else box.replayed()
@@ -105,11 +102,10 @@ def _addressed(
 def carry_out(
     plan: LetterReplayPlan, box: LetterBox, sender: Sender, dated: Collection[str] = ()
 ) -> LettersReplayed:
-    """Send, and note what is confirmed, chunk by chunk; the first that fails ends it.
+    """Send the letters in chunks and record what is confirmed; stop at the first failure.
 
-    `dated` are the streams whose events happened when their records say. Only their records keep
-    their time: any other is sent as of now, so that its topic does not delete what it takes for
-    old.
+    `dated` names the streams whose event time is the record time. Only their records keep their
+    time. Others are sent as of now, so that retention does not delete them.
     """
     outcome = LettersReplayed()
     for topic, letters in plan.letters.items():
@@ -141,8 +137,9 @@ def _note(
 
 
 def parcel(letter: Letter, topic: str, dated: Collection[str] = ()) -> Parcel:
-    """The record of a letter as it was; for its own partition where it goes back to its
-    own topic.
+    """Return the record of a letter as it was.
+
+    It keeps its partition if it returns to its own topic.
     """
     record, lease = letter.record, letter.record.lease
     partition = lease.partition if lease is not None and lease.topic == topic else None

@@ -1,1 +1,1 @@
-"""Files, pipes and standard input: as sources, as rows, and as places for alerts and scores."""
+"""Files, pipes and standard input as sources and as rows; files for alerts and scores."""

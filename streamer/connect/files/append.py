@@ -1,6 +1,4 @@
-"""An append-only file that never keeps half a write: what could not be written whole is
-taken back.
-"""
+"""Append-only files without partial writes: an incomplete write is truncated away."""
 
 from __future__ import annotations
 
@@ -14,11 +12,11 @@ from streamer.errors import SinkError
 
 
 class AppendFile:
-    """A file opened for appending, or emptied first; its directory is made. Not buffered.
+    """A file opened for appending, or truncated first; its directory is created. Not buffered.
 
-    SinkError, with the path and what to do, wherever the disk refuses. A write that failed left the
-    file as it was, so it may be tried again. Pipes and devices are written too, but nothing can be
-    taken back from them.
+    SinkError, with the path and a fix, if the disk refuses. A failed write leaves the file
+    unchanged, so it may be retried. Pipes and devices are accepted, but writes to them cannot be
+    undone.
     """
 
     def __init__(self, path: str | Path, *, append: bool = True) -> None:
@@ -32,7 +30,7 @@ class AppendFile:
         self.size = state.st_size if self.regular else 0
 
     def write(self, data: bytes) -> None:
-        """All of the data, or SinkError and none of it."""
+        """Write all of the data, or raise SinkError and write none of it."""
         file = self._open()
         try:
             with self._errors("cannot be written"):
@@ -43,13 +41,13 @@ class AppendFile:
         self.size += len(data)
 
     def sync(self) -> None:
-        """Wait until the disk has it."""
+        """Wait until the data is on disk."""
         if self.regular:
             with self._errors("cannot be synced"):
                 os.fsync(self._open())
 
     def close(self) -> None:
-        """Idempotent."""
+        """Close the file. Idempotent."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
@@ -73,29 +71,31 @@ class AppendFile:
 
 
 class LineFile:
-    """Lines appended to a file; with `fsync`, `flush` returns when the disk has them. SinkError as
-    AppendFile.
+    """Lines appended to a file; with `fsync`, `flush` returns when they are on disk.
+
+    SinkError as in AppendFile.
     """
 
     def __init__(self, path: str | Path, *, fsync: bool) -> None:
         self._file, self._fsync, self._unsynced = AppendFile(path), fsync, 0
         if _torn(self._file):
-            self._file.write(b"\n")  # a crash left half a line: it must not swallow the next one
+            # a crash left half a line; the next line must not be joined to it
+            self._file.write(b"\n")
 
     def write(self, line: bytes) -> None:
-        """A line without its end: whole, or SinkError and none of it."""
+        """Write a line, given without its end; SinkError if it cannot be written whole."""
         self._file.write(line + b"\n")
         self._unsynced += self._fsync
 
     def flush(self, timeout_s: float) -> int:
-        """How many lines the disk still lacks: none."""
+        """Sync if needed; return 0, the number of lines not on disk."""
         if self._unsynced:
             self._file.sync()
             self._unsynced = 0
         return 0
 
     def close(self) -> None:
-        """Idempotent."""
+        """Flush and close. Idempotent."""
         try:
             self.flush(0.0)
         finally:
@@ -103,7 +103,7 @@ class LineFile:
 
 
 def _torn(file: AppendFile) -> bool:
-    """Whether the last line has no end; of a file that may only be written nobody knows."""
+    """Whether the last line has no end; False for a file that cannot be read."""
     if not file.size or not os.access(file.path, os.R_OK):
         return False
     with file.path.open("rb") as reader:

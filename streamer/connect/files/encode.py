@@ -1,6 +1,4 @@
-"""Rows of a file as the bytes of records, in the format that a stream reads: what
-`replay` pushes.
-"""
+"""Rows of a file as bytes of records in the format of a stream, for `replay`."""
 
 from __future__ import annotations
 
@@ -22,9 +20,7 @@ ToBytes = Callable[[dict[str, Any]], bytes]
 
 
 def refuse_unwritable(source: KafkaSource, stream: str) -> None:
-    """ConfigError where nobody can know the bytes: the schema of Avro records is their
-    producer's.
-    """
+    """ConfigError for Avro: only the producer of the records knows their schema."""
     if source.format == "avro":
         fix = (
             "push with its producer's serializer, or choose a topic of JSON records with --to "
@@ -37,7 +33,7 @@ def refuse_unwritable(source: KafkaSource, stream: str) -> None:
 
 
 def to_bytes(rows: FileRows, source: KafkaSource | None) -> ToBytes:
-    """From a row to the bytes of its record; JSON where no source says how it reads them."""
+    """Return the function from a row to the bytes of its record; JSON without a source."""
     if source is not None and source.format == "msgpack":
         return msgspec.msgpack.Encoder().encode
     if source is not None and source.format == "csv":
@@ -46,7 +42,7 @@ def to_bytes(rows: FileRows, source: KafkaSource | None) -> ToBytes:
 
 
 def _csv_record(rows: FileRows, columns: Sequence[str], record: dict[str, Any]) -> bytes:
-    """One cell for each of the columns, empty where the row has no such field."""
+    """One cell per column, empty where the row has no such field."""
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow([rows.key_of(record, name) for name in columns])
     return line.getvalue().encode()

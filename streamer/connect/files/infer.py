@@ -1,6 +1,4 @@
-"""What the columns of an unknown file mean, from its first rows, and the guess in words for the
-person who sees it.
-"""
+"""Inference of column roles from the first rows of an unknown file, with notes for people."""
 
 from __future__ import annotations
 
@@ -34,7 +32,7 @@ from streamer.event import F64
 SPOKEN = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 ROWS_LOOKED_AT = 2000
 MOSTLY = 0.95
-EPOCH_FROM_S = 3e8  # an unnamed number is a time only if it lies after 1979
+EPOCH_FROM_S = 3e8  # an unnamed number counts as a time only from 1979 on
 LABEL = re.compile(
     r"(^|_)(label|labels|anomaly|anomalous|outlier|fraud|fraudulent|changepoint|groundtruth|attack)(_|$)"
 )
@@ -58,8 +56,9 @@ LABEL_VALUES = 20
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """How to read a file, and sentences that say so. `columns` is set where the file
-    has no header.
+    """How to read a file, and notes that explain it.
+
+    `columns` is set if the file has no header.
     """
 
     fields: RecordFields
@@ -67,26 +66,26 @@ class Guess:
     separator: str
     columns: tuple[str, ...] | None
     notes: tuple[str, ...]
-    time_unit: str = "auto"  # as its cells say
+    time_unit: str = "auto"  # inferred from its cells
 
     @property
     def has_time(self) -> bool:
-        """False: times are row numbers, so switch rhythm off."""
+        """False if times are row numbers; rhythm should then be off."""
         return self.fields.time is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of the first rows, with what can be told from it alone."""
+    """One column of the first rows, with statistics of its own."""
 
     name: str
-    cells: Sequence[str]  # stripped; "" = nothing
-    numbers: F64  # (N,), NaN = none
-    share: float  # of the cells that say something, how many are numbers
+    cells: Sequence[str]  # stripped; "" if there is no value
+    numbers: F64  # (N,), NaN if there is none
+    share: float  # fraction of the non-empty cells that are numbers
 
     @property
     def plain_name(self) -> str:
-        """snake_case, so that `DeviceId`, `device-id` and `device.id` look alike."""
+        """The name in snake_case, so that `DeviceId`, `device-id` and `device.id` are equal."""
         snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", self.name)
         return re.sub(r"[^a-z0-9]+", "_", snake.lower()).strip("_")
 
@@ -107,10 +106,10 @@ def guess_fields(
     channels: Sequence[str] | None = None,
     separator: str | None = None,
 ) -> Guess:
-    """Guess from a path or from the first bytes; what is given is not guessed (time "" = there is
-    none).
+    """Infer the roles from a path or from the first bytes; given roles are kept.
 
-    InputError if nothing in it can be a channel, or a given name is no column.
+    `time` "" means that there is none. InputError if no column can be a channel, or a given name is
+    not a column.
     """
     lines = head_lines(source)
     name = "input" if isinstance(source, bytes) else str(source)
@@ -135,11 +134,11 @@ def _must_exist(wanted: str, table: Sequence[Column], name: str) -> None:
 
 
 def head_lines(source: str | Path | bytes) -> list[bytes]:
-    """The first whole lines that are not blank, at least one."""
+    """The first complete lines that are not blank, at least one."""
     head = source if isinstance(source, bytes) else head_of(source)
     lines = head.split(b"\n")
     if len(lines) > 2:
-        lines.pop()  # it may be cut off
+        lines.pop()  # it may be incomplete
     lines = [line for line in lines if line.strip()][: ROWS_LOOKED_AT + 1]
     if not lines:
         raise InputError(
@@ -151,7 +150,7 @@ def head_lines(source: str | Path | bytes) -> list[bytes]:
 def csv_table(
     lines: Sequence[bytes], separator: str, name: str
 ) -> tuple[list[Column], tuple[str, ...] | None, list[str]]:
-    """Columns of the first rows, names if there is no header, and the note about the form."""
+    """Columns of the first rows, names if there is no header, and the note about the format."""
     rows = [cells_of(line, separator) for line in lines]
     headed = has_header(rows)
     width = len(rows[0])
@@ -171,7 +170,7 @@ def csv_table(
 
 
 def has_header(rows: Sequence[Sequence[str]]) -> bool:
-    """A first row is a header if none of its cells is a value and some cell below it is one."""
+    """Whether the first row is a header: none of its cells is a value, and some cell below is."""
     return is_header(rows[0]) and any(is_value(cell) for row in rows[1:50] for cell in row)
 
 
@@ -210,7 +209,7 @@ def _text(value: Any) -> str:
 
 
 def column_of(name: str, cells: Sequence[str]) -> Column:
-    """A column with its cells read as numbers."""
+    """Return a column with its cells read as numbers."""
     plain = ["" if cell.strip().lower() in NOTHING else cell.strip() for cell in cells]
     numbers = np.array([_float(cell) for cell in plain], dtype=np.float64)
     said = sum(map(bool, plain))
@@ -223,8 +222,9 @@ def _float(cell: str) -> float:
 
 
 class _Roles:
-    """One pass over the columns: time first, then labels, entity, channels; every decision leaves a
-    note.
+    """Assigns roles to columns: time, then labels, entity, channels.
+
+    Every decision adds a note.
     """
 
     def __init__(self, table: Sequence[Column], name: str, notes: Sequence[str]) -> None:
@@ -282,7 +282,7 @@ class _Roles:
         return few and (column.plain_name in LABEL_EXACT or bool(LABEL.search(column.plain_name)))
 
     def _entity(self, columns: Sequence[Column]) -> tuple[str, ...]:
-        """The best of the columns whose names repeat, or none."""
+        """Return the best of the columns whose names repeat, or none."""
         rated = [
             (entity_rating(column, self.time_s), -i, column) for i, column in enumerate(columns)
         ]
@@ -308,8 +308,9 @@ class _Roles:
 
 
 def time_rating(column: Column) -> float:
-    """How much a column looks like the time of its rows; 0 = not at all. Dates before numbers,
-    named before unnamed.
+    """How much a column looks like the time of its rows; 0 = not at all.
+
+    Dates rank before numbers, named before unnamed.
     """
     values = column.values
     if len(values) < MOSTLY * len(column.cells) or not values:
@@ -327,13 +328,13 @@ def time_rating(column: Column) -> float:
 
 
 def _forward(seconds: F64) -> float:
-    """Share of the steps that do not go back."""
+    """Fraction of the steps that do not go back."""
     steps = np.diff(seconds)
     return float((steps >= 0).mean()) if len(steps) else 1.0
 
 
 def entity_rating(column: Column, time_s: F64 | None) -> float:
-    """How much a column looks like the name of what a row is about; 0 = not at all."""
+    """How much a column looks like an entity name; 0 = not at all."""
     names, n = column.values, len(column.cells)
     distinct = len(set(names))
     if len(names) < MOSTLY * n or distinct < 2 or distinct > MOSTLY * n:
@@ -348,8 +349,9 @@ def entity_rating(column: Column, time_s: F64 | None) -> float:
 
 
 def _interleaved(names: Sequence[str], time_s: F64 | None) -> bool:
-    """Several series in one file take turns, share moments, or start the clock anew; a state of one
-    does not.
+    """Whether names alternate, share times or restart the clock, as several series do.
+
+    The values of a state column do none of these.
     """
     changes = np.array([a != b for a, b in pairwise(names)])
     if changes.mean() >= 0.5:
@@ -361,7 +363,7 @@ def _interleaved(names: Sequence[str], time_s: F64 | None) -> bool:
 
 
 def is_identifier(column: Column) -> bool:
-    """A number that names something: called ..._id, and whole."""
+    """Whether a number is an identifier: named ..._id and whole."""
     known = column.numbers[np.isfinite(column.numbers)]
     return bool(re.search(r"(^|_)(id|uuid|guid)$", column.plain_name)) and bool(
         np.all(known % 1 == 0)
@@ -369,7 +371,7 @@ def is_identifier(column: Column) -> bool:
 
 
 def is_counter(column: Column) -> bool:
-    """A number that goes up by one at every row."""
+    """Whether a number increases by one at every row."""
     return len(column.numbers) > 2 and bool(np.all(np.diff(column.numbers) == 1))
 
 
@@ -386,7 +388,7 @@ def _spacing(time_s: F64) -> str:
 
 
 def spoken_seconds(seconds: float) -> str:
-    """A duration for people: 5 min, 1 h, 250 ms."""
+    """Return a duration for people: 5 min, 1 h, 250 ms."""
     for size, unit in ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s")):
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"

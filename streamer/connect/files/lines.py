@@ -1,6 +1,4 @@
-"""Bytes of a file, a pipe or stdin to lines: unpacked by their magic bytes, bounded in length,
-never long waiting.
-"""
+"""Bytes of a file, a pipe or stdin to lines: decompressed, bounded in length and in waiting."""
 
 from __future__ import annotations
 
@@ -36,13 +34,13 @@ FOREIGN = {
 
 
 class ByteReader(Protocol):
-    """What is read from: at most n bytes, as soon as there are some; b"" at the end."""
+    """The input: at most n bytes as soon as some are available; b"" at the end."""
 
     def read1(self, size: int, /) -> bytes: ...
 
 
 def open_bytes(path: str | Path) -> IO[bytes]:
-    """The file, or stdin for "-", opened. InputError says what to do."""
+    """Open the file, or stdin for "-"; InputError says what to do."""
     if str(path) == "-":
         return sys.stdin.buffer
     try:
@@ -58,8 +56,9 @@ def open_bytes(path: str | Path) -> IO[bytes]:
 
 
 def unpacked(raw: IO[bytes], name: str | Path) -> tuple[ByteReader, str]:
-    """The reader of its plain bytes, and how it was packed ("" if not). InputError if it is empty
-    or no text at all.
+    """Return a reader of plain bytes, and the compression ("" if none).
+
+    InputError if the input is empty or not text.
     """
     try:
         head = cast(Any, raw).peek(16)[:16]
@@ -77,8 +76,9 @@ def unpacked(raw: IO[bytes], name: str | Path) -> tuple[ByteReader, str]:
 
 
 class LineBuffer:
-    """Lines of a reader, by portions. A line over `limit` bytes is cut to limit + 1 (so that a
-    decoder refuses it).
+    """Lines of a reader, read in portions.
+
+    A line over `limit` bytes is cut to limit + 1, so that a decoder refuses it.
     """
 
     def __init__(self, path: str | Path, limit: int) -> None:
@@ -91,8 +91,9 @@ class LineBuffer:
         self._broken: InputError | None = None
 
     def take(self, n: int, timeout_s: float = 0.0) -> list[bytes]:
-        """Up to n lines; fewer when no more come within the timeout, at the end, or
-        before damage.
+        """Return up to n lines.
+
+        Fewer if the timeout, the end or damage is reached.
         """
         while (
             len(self._lines) < n
@@ -113,14 +114,15 @@ class LineBuffer:
             self._raw.close()
 
     def _ready(self, timeout_s: float) -> bool:
-        """Files are always ready, pipes and terminals when they have bytes. What is packed may wait
-        longer.
+        """Whether bytes can be read; always True for files.
+
+        Compressed input may block longer than the timeout.
         """
-        if self.packed or not self._started:  # bytes may wait in a buffer that select does not see
+        if self.packed or not self._started:  # bytes may be in a buffer that select does not see
             return True
         try:
             return bool(select.select([self._raw], [], [], timeout_s)[0])
-        except (OSError, ValueError):  # stdin replaced by an object without a descriptor
+        except (OSError, ValueError):  # stdin was replaced by an object without a descriptor
             return True
 
     def _read(self) -> None:
@@ -161,10 +163,10 @@ class LineBuffer:
 
 
 def head_of(path: str | Path, size: int = 1 << 18) -> bytes:
-    """The first plain bytes of a file. InputError as when opening it.
+    """Return the first plain bytes of a file; InputError as in `open_bytes`.
 
-    Of standard input only what its buffer holds (a few KiB), and that stays in it: it will be read
-    again.
+    Of standard input only the buffered bytes (a few KiB) are returned, and they are read again
+    later.
     """
     if str(path) == "-":
         raw = open_bytes(path)
@@ -191,6 +193,6 @@ def _read_some(reader: ByteReader, size: int, name: str) -> bytes:
 
 
 def is_pipe(path: str | Path) -> bool:
-    """Whether reading it twice would lose data: standard input, pipes, devices."""
+    """Whether the input cannot be read twice: standard input, pipes, devices."""
     there = Path(path)
     return str(path) == "-" or (there.exists() and not there.is_file() and not there.is_dir())

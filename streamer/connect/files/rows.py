@@ -1,6 +1,4 @@
-"""Rows of a CSV or JSON lines file as JSON objects, with their times: what `replay` pushes into a
-topic.
-"""
+"""Rows of a CSV or JSON lines file as JSON objects with their times, for `replay`."""
 
 from __future__ import annotations
 
@@ -41,12 +39,12 @@ class Row:
 
     line: int
     record: dict[str, Any]
-    time_s: float  # NaN: the file has no time
+    time_s: float  # NaN if the file has no time
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A record that is no row: it cannot be read, or has no time where the others have one."""
+    """A record that cannot be read, or lacks the time that the file has."""
 
     line: int
     why: str
@@ -60,10 +58,10 @@ class FileRows:
     fields: RecordFields
     form: str  # "csv" | "jsonl"
     separator: str
-    columns: tuple[str, ...] | None  # None: the CSV has a header
+    columns: tuple[str, ...] | None  # None if the CSV has a header
 
     def read(self) -> Iterator[Row | Skipped]:
-        """Every record in order. InputError where the file cannot be read on."""
+        """Yield every record in order; InputError if the file cannot be read on."""
         parse = self._json if self.form == "jsonl" else self._csv
         lines = LineBuffer(self.path, MAX_LINE_BYTES)
         try:
@@ -73,12 +71,12 @@ class FileRows:
             lines.close()
 
     def key_of(self, record: Mapping[str, Any], field: str) -> str | None:
-        """The value of a field as text, None where there is none."""
+        """The value of a field as text; None if there is none."""
         value = self._value(record, field)
         return None if value is ABSENT or value is None else str(value).strip()
 
     def retimed(self, record: dict[str, Any], by_s: float) -> dict[str, Any]:
-        """The same record that much later, its time in the form that it had."""
+        """Shift the time of a record by `by_s`, keeping its format; return the record."""
         assert self.fields.time is not None
         *parents, name = self._path(self.fields.time)
         home = lookup(record, tuple(parents))
@@ -142,8 +140,9 @@ class FileRows:
 
 
 def rows_of(path: Path, fields: RecordFields | None = None) -> tuple[FileRows, tuple[str, ...]]:
-    """The rows of a file; roles of its columns are guessed, and the guess is said, where they are
-    not given.
+    """Return the rows of a file, and notes about inferred roles.
+
+    Roles are inferred only if `fields` is None.
     """
     if is_pipe(path):
         raise InputError(f"{path}: is a pipe, which cannot be read twice; save it to a file first")
@@ -154,8 +153,9 @@ def rows_of(path: Path, fields: RecordFields | None = None) -> tuple[FileRows, t
 
 
 def _layout(path: Path, fields: RecordFields) -> tuple[str, str, tuple[str, ...] | None]:
-    """Form, separator and, where there is no header, names of the columns. InputError if a field is
-    none of them.
+    """Form, separator and, without a header, the column names.
+
+    InputError if a field is not a column.
     """
     lines = head_lines(path)
     form = form_of(lines[0], str(path))
@@ -172,8 +172,9 @@ def _layout(path: Path, fields: RecordFields) -> tuple[str, str, tuple[str, ...]
 
 
 def value_of(cell: str) -> Any:
-    """The JSON value of a cell of a channel; text where it holds no number, so that its reader can
-    refuse it.
+    """Return the JSON value of a channel's cell.
+
+    Text if it holds no number, so that its reader can refuse it.
     """
     cell = cell.strip()
     if JSON_NUMBER.fullmatch(cell) and math.isfinite(float(cell)):
@@ -183,8 +184,9 @@ def value_of(cell: str) -> Any:
 
 
 def plain(cell: str) -> Any:
-    """The JSON value of any other cell: a number only if JSON would write it so, as `007` is a
-    name.
+    """Return the JSON value of any other cell.
+
+    A number only if JSON would write it so: `007` is a name.
     """
     cell = cell.strip()
     if JSON_NUMBER.fullmatch(cell) and math.isfinite(float(cell)):
@@ -193,7 +195,7 @@ def plain(cell: str) -> Any:
 
 
 def later(cell: str | float, by_s: float, unit: str) -> str | float:
-    """A time that much later, in the form that it had: number, text of a number, or date."""
+    """Return a time shifted by `by_s` in the same format: number, text of a number, or date."""
     if isinstance(cell, str) and number_of(cell) is None:
         return _later_date(cell, by_s)
     per_s = _per_second(float(cell), unit)
@@ -237,12 +239,12 @@ def _records(lines: LineBuffer, separator: str) -> Iterator[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class FileSurvey:
-    """What a whole file holds; times are NaN where it has none."""
+    """Statistics of a whole file; times are NaN if it has none."""
 
     rows: int
     first_s: float
     last_s: float
-    gap_s: float  # usual distance of one moment from the next
+    gap_s: float  # mean distance between consecutive times
 
     @property
     def span_s(self) -> float:
@@ -250,7 +252,7 @@ class FileSurvey:
 
 
 def survey(rows: FileRows, limit: int | None = None) -> FileSurvey:
-    """One pass over a file, or over its first `limit` rows."""
+    """Read a file, or its first `limit` rows, once and return its statistics."""
     count, moments, first_s, last_s = 0, 0, math.inf, -math.inf
     for row in rows.read():
         if isinstance(row, Skipped):

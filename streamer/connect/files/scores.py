@@ -1,9 +1,8 @@
-"""The continuous score of every event to a file: one CSV or JSON line a row, in the order of the
-batches.
+"""The continuous score of every event in a file: one CSV or JSON line per row.
 
 Columns: row, time, entity, score, alarm, status, share_<channel>..., share_rhythm. `row` is the
-offset in the log, `status` is scored, warming, missing or rejected, shares are fractions of the
-score. Several entity keys: a column `key` after `entity`, and one line per key.
+offset in the log. `status` is scored, warming, missing or rejected. Shares are fractions of the
+score. With several entity keys there is a column `key` after `entity`, and one line per key.
 """
 
 from __future__ import annotations
@@ -45,8 +44,9 @@ def score_columns(channels: Sequence[str], keys: Sequence[str] = ()) -> list[str
 
 
 def rfc3339(time_s: F64) -> list[str]:
-    """Times as RFC 3339 in UTC, to the millisecond, without a fraction where none has one; 1970 for
-    NaN.
+    """Times as RFC 3339 in UTC; 1970 for NaN.
+
+    With milliseconds if any time has a fraction.
     """
     known = np.isfinite(time_s)
     moments = np.round(np.where(known, time_s, 0) * 1e3).astype(np.int64).astype("datetime64[ms]")
@@ -58,15 +58,15 @@ def rfc3339(time_s: F64) -> list[str]:
 
 
 class ScoreFile(abc.ABC):
-    """A ScoreSink that writes one line a row into a file: emptied first, or appended to (`append`).
+    """A ScoreSink that writes one line per row to a file, truncated first or appended to.
 
-    `keys` names the entity keys of the stream; without `clock` times are row numbers and are
-    written as numbers. With `model`, a last column holds the SHA-256 of the model that judged the
-    row ("" of the baseline).
+    `keys` names the entity keys of the stream. Without `clock`, times are row numbers and written
+    as numbers. With `model`, a last column holds the SHA-256 of the model that judged the row (""
+    for the baseline).
     """
 
-    _nothing: str  # no time
-    _mark: str  # around a time
+    _nothing: str  # text for a missing time
+    _mark: str  # quotation mark of a time
 
     def __init__(
         self,
@@ -88,12 +88,12 @@ class ScoreFile(abc.ABC):
         self._begin(self._head())
 
     def write(self, batch: EventBatch, scores: Scores, key: int) -> None:
-        """All rows of the batch, or SinkError and none of them."""
+        """Write all rows of the batch, or raise SinkError and write none."""
         rows = zip(*self._by_column(batch, scores, key), strict=True)
         self._file.write("".join(map(self._line.__mod__, rows)).encode())
 
     def close(self) -> None:
-        """Idempotent."""
+        """Close the file. Idempotent."""
         self._file.close()
 
     def _by_column(self, batch: EventBatch, scores: Scores, key: int) -> list[Column]:
@@ -132,9 +132,7 @@ class ScoreFile(abc.ABC):
         return [f"{mark}{text}{mark}" for text in texts] if mark else texts
 
     def _begin(self, head: bytes) -> None:
-        """Write the head of a new file; an old one must have the same, or rows of two kinds would
-        mix.
-        """
+        """Write the head of a new file; SinkError if an existing file has another head."""
         if not self._file.size:
             self._file.write(head)
         elif self._head_of_file(len(head)) != head:
@@ -150,11 +148,11 @@ class ScoreFile(abc.ABC):
 
     @abc.abstractmethod
     def _quoted(self, text: str) -> str:
-        """A name as the format wants it."""
+        """Quote a name for the format."""
 
     @abc.abstractmethod
     def _template(self, columns: Sequence[str]) -> str:
-        """The %-template of a line."""
+        """Return the %-template of a line."""
 
     def _head(self) -> bytes:
         return b""
@@ -178,7 +176,7 @@ class ScoreCsv(ScoreFile):
 
 
 class ScoreJsonl(ScoreFile):
-    """Scores as JSON lines, one flat object a row."""
+    """Scores as JSON lines, one flat object per row."""
 
     _nothing, _mark = "null", '"'
 
@@ -193,6 +191,6 @@ class ScoreJsonl(ScoreFile):
 
 
 def _finite(column: F32) -> list[float]:
-    """Infinite as the largest number, none as 0: a score is always finite."""
+    """Replace infinity by the largest number and NaN by 0: a score is always finite."""
     numbers: list[float] = np.nan_to_num(column, nan=0.0, posinf=LARGEST, neginf=0.0).tolist()
     return numbers

@@ -1,6 +1,4 @@
-"""Sinks for alerts and model events: standard output in plain sentences, or a file of
-JSON lines.
-"""
+"""Sinks for alerts and model events: sentences on standard output, or JSON lines in a file."""
 
 from __future__ import annotations
 
@@ -15,8 +13,9 @@ from streamer.event import Message
 
 
 class StdoutSink:
-    """One plain sentence per alert. A reader who went away is a SinkError; a slow one makes `send`
-    wait.
+    """Writes one sentence per alert.
+
+    SinkError if the reader is gone; a slow reader blocks `send`.
     """
 
     def __init__(self, stream: IO[str] | None = None) -> None:
@@ -35,18 +34,18 @@ class StdoutSink:
             raise SinkError(f"stdout: cannot be written: {exc}") from exc
 
     def flush(self, timeout_s: float) -> int:
-        """Always 0: `send` delivers."""
+        """Return 0: `send` delivers."""
         return 0
 
     def close(self) -> None:
-        """Leaves the stream itself open: it is not ours."""
+        """Stop writing; the stream stays open because the caller owns it."""
         self._closed = True
 
 
 class JsonlSink(LineFile):
-    """Alerts appended to a file, one JSON object a line; readers of the file see them at once.
+    """Alerts appended to a file, one JSON object per line, visible at once.
 
-    With `fsync`, an alert counts as delivered only when the disk has it. A line is written whole or
+    With `fsync`, an alert counts as delivered only when it is on disk. A line is written whole or
     not at all.
     """
 

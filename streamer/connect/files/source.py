@@ -1,6 +1,4 @@
-"""A CSV or JSON lines file, or stdin, as a source: flat out, or at the speed at which it was
-recorded.
-"""
+"""A CSV or JSON lines file, or stdin, as a source, at full or recorded speed."""
 
 from __future__ import annotations
 
@@ -26,16 +24,16 @@ from streamer.errors import InputError
 from streamer.event import Poll
 from streamer.protocols import Clock
 
-SNIFFED = 100  # lines looked at for the separator
+SNIFFED = 100  # lines from which the separator is inferred
 
 
 class FileSource(PacedSource):
-    """Data rows of a file in order; offsets are row numbers from 0, without the header and without
-    blank lines.
+    """Data rows of a file in order.
 
-    `form` is auto, csv or jsonl; `columns` names the cells of a CSV without header (default:
-    column_1, ...). Unpacks gz, xz, bz2; "-" is stdin. Damage in the middle raises InputError after
-    everything before it came. Ends with None.
+    Offsets are row numbers from 0, without the header and blank lines. `form` is auto, csv or
+    jsonl. `columns` names the cells of a CSV without header (default: column_1, ...). Decompresses
+    gz, xz, bz2; "-" is stdin. Damage raises InputError after all records before it were delivered.
+    Ends with None.
     """
 
     def __init__(
@@ -61,13 +59,13 @@ class FileSource(PacedSource):
         self._separator, self._columns, self._form = separator, columns, form
         self._lines = LineBuffer(path, max_line_bytes)
         self._decoder: Decoder | None = None
-        self._open: list[bytes] = []  # lines of a record whose quotes have not closed yet
+        self._open: list[bytes] = []  # lines of a record whose quotes are still open
         if not is_pipe(path):
             self._prepare(0.0)
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """What was repaired on the way: `non_finite` values that became missing."""
+        """Counts of repaired values: `non_finite` values that became missing."""
         return self._decoder.counts if self._decoder else {}
 
     def close(self) -> None:
@@ -89,7 +87,7 @@ class FileSource(PacedSource):
         return Poll((batch,) if len(batch) else (), tuple(rejected))
 
     def _records(self, lines: list[bytes]) -> list[bytes]:
-        """Whole records among the lines; the lines of one that goes on wait in `_open`."""
+        """Whole records among the lines; lines of an unfinished record stay in `_open`."""
         if isinstance(self._decoder, CsvDecoder) and (
             self._open or any(b'"' in line for line in lines)
         ):
@@ -99,8 +97,9 @@ class FileSource(PacedSource):
         return [line for line in lines if line and not line.isspace()]
 
     def _prepare(self, timeout_s: float) -> bool:
-        """Read up to the first line that is not blank and choose the decoder by it; False if it has
-        not come yet.
+        """Read up to the first line that is not blank and choose the decoder.
+
+        False if that line has not arrived.
         """
         while lines := self._lines.take(1, timeout_s):
             if lines[0].strip():
@@ -141,7 +140,7 @@ class FileSource(PacedSource):
 
 
 def form_of(line: bytes, name: str) -> str:
-    """`jsonl` or `csv`, from the first line."""
+    """Return `jsonl` or `csv`, from the first line."""
     start = line.lstrip()[:1]
     if start == b"[":
         raise InputError(f"{name}: is one JSON array; make lines of it with `jq -c '.[]'`")
@@ -149,8 +148,9 @@ def form_of(line: bytes, name: str) -> str:
 
 
 def names_of(line: bytes, separator: str, name: str) -> tuple[str, ...]:
-    """Column names from the first line: its cells if they can be names, else column_1, column_2,
-    ...
+    """Return column names from the first line: its cells, or column_1, column_2, ...
+
+    Cells that are values cannot be names.
     """
     cells = header_cells(line, separator)
     if not cells:
@@ -164,7 +164,7 @@ def numbered(width: int) -> tuple[str, ...]:
 
 
 def header_of(line: bytes, separator: str, name: str) -> tuple[str, ...]:
-    """Column names of a header line, empty ones as column_N; InputError if two are the same."""
+    """Column names of a header line, empty ones as column_N; InputError if two are equal."""
     columns = header_cells(line, separator)
     twice = {column for column in columns if columns.count(column) > 1}
     if twice:
