@@ -1,4 +1,4 @@
-"""This machine's own figures as a source, so that a newcomer has real data at once."""
+"""Metrics of this machine as a source: real data without any setup."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ UNITS = ("%", "%", "B/s", "B/s", "B/s", "B/s", "")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the machine says at a moment. Counters only rise (until a reboot); NaN = this machine
-    does not say.
+    """The machine's metrics at one time.
+
+    Counters only rise (until a reboot); NaN if the metric is not available.
     """
 
-    cpu_busy_s: float  # counter: seconds of all cores together that were not idle
-    cpu_total_s: float  # counter: seconds of all cores together
+    cpu_busy_s: float  # counter: busy seconds, summed over all cores
+    cpu_total_s: float  # counter: seconds, summed over all cores
     memory_percent: float
     disk_read: float  # counters: bytes
     disk_written: float
@@ -52,7 +53,7 @@ Reader = Callable[[], Reading]
 
 
 def read_host() -> Reading:
-    """The figures of this machine (psutil)."""
+    """Read the metrics of this machine (psutil)."""
     import psutil
 
     cpu, disk, net = psutil.cpu_times(), psutil.disk_io_counters(), psutil.net_io_counters()
@@ -73,8 +74,9 @@ def read_host() -> Reading:
 
 
 def figures(now: Reading, before: Reading | None, elapsed_s: float) -> list[float]:
-    """The channels of one sample. What needs two readings is NaN at the first, and after a counter
-    went back.
+    """Return the channels of one sample.
+
+    Rates are NaN at the first reading, and after a counter went back.
     """
     if before is None or elapsed_s <= 0:
         rates, cpu = [float("nan")] * 4, float("nan")
@@ -86,13 +88,14 @@ def figures(now: Reading, before: Reading | None, elapsed_s: float) -> list[floa
 
 
 def percent(part: float, whole: float) -> float:
-    """Between 0 and 100; NaN of nothing."""
+    """Percentage between 0 and 100; NaN if `whole` is not positive."""
     return min(max(100.0 * part / whole, 0.0), 100.0) if whole > 0 else float("nan")
 
 
 class HostSource(WholeSource):
-    """One event every `every_s` about this machine, for ever. Offsets count from 0; missed beats
-    are not made up.
+    """One event about this machine every `every_s`, endless.
+
+    Offsets count from 0; missed samples are skipped.
     """
 
     channels: tuple[str, ...] = CHANNELS
@@ -110,7 +113,7 @@ class HostSource(WholeSource):
         beat: Clock = time.monotonic,
         wait: Wait | None = None,
     ) -> None:
-        """`clock` gives the event times; `beat` says when a sample is due and never jumps."""
+        """Create the source; `clock` gives event times, `beat` is monotonic and schedules samples."""
         if not every_s > 0:
             raise ConfigError("source.every", "must be above 0", every_s)
         self._every_s, self._stream, self._reader = every_s, stream, reader

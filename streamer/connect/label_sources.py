@@ -1,6 +1,4 @@
-"""Where labels come from besides the command line: a JSONL file that somebody appends to, or a
-topic.
-"""
+"""Sources of labels besides the command line: a JSONL file that grows, or a topic."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ Place = Callable[[str], int | None]
 
 @dataclass(frozen=True, slots=True)
 class LabelLine:
-    """One label as it was read; `place` is where its source goes on behind it."""
+    """One label as read; `place` is the position of its source after it."""
 
     text: bytes
     origin: str
@@ -34,14 +32,15 @@ class LabelSource(Protocol):
     """Labels in the order of their source. Used by one thread."""
 
     def poll(self, timeout_s: float) -> list[LabelLine]:
-        """What came; InputError or BrokerError if the source cannot be read now."""
+        """Return new labels; InputError or BrokerError if the source cannot be read now."""
 
     def close(self) -> None: ...
 
 
 class LabelFile:
-    """Whole lines appended to a file since the place that is remembered. A file that is not there
-    is empty.
+    """Whole lines appended to a file since the stored position.
+
+    A missing file counts as empty.
     """
 
     def __init__(self, path: str | Path, place: Place) -> None:
@@ -60,11 +59,11 @@ class LabelFile:
         ]
 
     def close(self) -> None:
-        """Nothing stays open."""
+        """Do nothing: no file is held open."""
 
     def _new(self) -> bytes:
         with suppress(FileNotFoundError), self._path.open("rb") as file:
-            if file.seek(0, 2) < self._at:  # somebody began it anew
+            if file.seek(0, 2) < self._at:  # the file was truncated or replaced
                 self._at = 0
             file.seek(self._at)
             data = file.read(MOST_BYTES)
@@ -77,8 +76,9 @@ class LabelFile:
         return b""
 
     def _line(self, text: bytes) -> LabelLine:
-        """The same words at the same place are the same label, whatever became of the file
-        meanwhile.
+        """Return the label of a line.
+
+        The same text at the same position has the same origin, even if the file was replaced.
         """
         origin = f"{self._source}@{self._at}:{hashlib.sha256(text).hexdigest()[:12]}"
         self._at += len(text)
@@ -86,12 +86,13 @@ class LabelFile:
 
 
 class LabelTopic:
-    """The records of a topic from the places that are remembered, else from its beginning; no group
-    is joined.
+    """The records of a topic from the stored positions, else from its beginning.
+
+    It joins no group.
     """
 
     def __init__(self, kafka: Kafka, topic: str, place: Place) -> None:
-        """BrokerError if it cannot be reached or is not there."""
+        """Open the topic; BrokerError if it cannot be reached or does not exist."""
         from streamer.connect.kafka.consumer.peek import Peek
 
         self._peek = Peek(kafka, [topic])
@@ -120,7 +121,7 @@ def _places(topic: str, partitions: list[tuple[str, int]], place: Place) -> Mapp
 
 
 def open_labels(section: Labels, kafka: Kafka, place: Place) -> LabelSource:
-    """The source of labels, opened. BrokerError if it cannot be."""
+    """Open the source of labels; BrokerError if it cannot be opened."""
     if section.kind == "kafka":
         return LabelTopic(kafka, section.topic, place)
     return LabelFile(section.path, place)

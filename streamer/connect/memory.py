@@ -1,7 +1,6 @@
-"""Sources, sinks and a store in memory: real ones, for tests, for embedding, and to see what a
-daemon would have sent.
+"""Sources, sinks and a store in memory, for tests, embedding and dry runs.
 
-Faults are data: an exception among the items of a MemorySource is raised when its turn comes.
+Faults are data: an exception among the items of a MemorySource is raised when it is due.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ Item = EventBatch | Rejected | Poll | Exception
 
 
 class MemorySource:
-    """Brings its items one poll at a time, in order: a batch, a rejected record, a Poll; an
-    exception is raised.
+    """Delivers its items one poll at a time, in order.
 
-    `revoke` takes a lease away at once, as another member's joining does; `trouble`, `at_end`,
-    `lags` and `truncations` are set from outside.
+    An item is a batch, a rejected record or a Poll; an exception is raised. `revoke` takes a lease
+    away at once, as a rebalance does. `problem`, `at_end`, `lags` and `truncations` are set from
+    outside.
     """
 
     def __init__(
@@ -60,8 +59,9 @@ class MemorySource:
         self._items.append(item)
 
     def poll(self, timeout_s: float) -> Poll | None:
-        """The next item. Without one: None, or an empty Poll if the source is endless.
-        Never waits.
+        """Return the next item; never waits.
+
+        Without one: None, or an empty Poll if the source is endless.
         """
         if self.closed:
             return None
@@ -78,7 +78,7 @@ class MemorySource:
         self.paused = False
 
     def revoke(self, lease: Lease) -> None:
-        """The lease counts no more; any thread may call it."""
+        """Make a lease invalid; any thread may call it."""
         self.revoked.add(lease)
 
     def holds(self, lease: Lease) -> bool:
@@ -106,9 +106,9 @@ def _as_poll(item: Item) -> Poll:
 
 
 class MemorySink:
-    """Keeps alerts in `alerts`, model events in `events`.
+    """Keeps alerts in `alerts` and model events in `events`.
 
-    `hold()` makes it acknowledge nothing until `release()`; `fail` is raised by send.
+    After `hold()` it acknowledges nothing until `release()`. If `fail` is set, `send` raises it.
     """
 
     def __init__(self, *, fail: SinkError | None = None) -> None:
@@ -131,14 +131,14 @@ class MemorySink:
         self._waiting += 1
 
     def hold(self) -> None:
-        """From now on nothing is acknowledged."""
+        """Stop acknowledging."""
         self._held = True
 
     def release(self) -> None:
         self._held = False
 
     def flush(self, timeout_s: float) -> int:
-        """Never waits: what is held stays undelivered."""
+        """Return the number of held items; never waits."""
         if not self._held:
             self._waiting = 0
         return self._waiting
@@ -149,7 +149,7 @@ class MemorySink:
 
 @dataclass(slots=True)
 class MemoryScores:
-    """A ScoreSink that keeps what it is given."""
+    """A ScoreSink that keeps the written batches."""
 
     written: list[tuple[EventBatch, Scores, int]] = field(default_factory=list)
     closed: bool = False
@@ -162,8 +162,9 @@ class MemoryScores:
 
 
 class MemoryStore:
-    """A Store in `blobs`. While `fail` is set every call raises it, as a store that is
-    down does.
+    """A Store in `blobs`.
+
+    While `fail` is set every call raises it, as if the store were down.
     """
 
     def __init__(self) -> None:

@@ -1,1 +1,1 @@
-"""Simulated plants and cards with known faults."""
+"""Simulated plants and card payments with known faults."""

@@ -1,9 +1,8 @@
-"""Simulated card payments: customers at terminals, habits of amount and hour, and four labelled
-kinds of fraud.
+"""Simulated card payments with four labelled kinds of fraud.
 
-After the ideas of the Fraud Detection Handbook's simulator (Le Borgne et al., 2022), with habitual
-hours added: customers and terminals lie on a square, a customer pays at terminals nearby, amounts
-are log-normal per customer. Every event belongs to a customer (key 0) and to a terminal (key 1).
+After the Fraud Detection Handbook's simulator (Le Borgne et al., 2022), with habitual hours added.
+Customers and terminals lie on a square. A customer pays at terminals nearby, amounts are log-normal
+per customer. Every event belongs to a customer (key 0) and to a terminal (key 1).
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from streamer.event import F64, I64, EventBatch
 CHANNELS, UNITS, KEYS = ("amount",), ("EUR",), ("customer", "terminal")
 KINDS = ("amount", "terminal", "stolen", "odd_hour")
 NEARBY = 12  # terminals that a customer uses
-AMOUNT_SIGMA = 0.45  # of the log of a customer's amounts
-REGULAR = 0.6  # of the customers keep to their hour, with this deviation in hours
+AMOUNT_SIGMA = 0.45  # standard deviation of the log of a customer's amounts
+REGULAR = 0.6  # fraction of customers with a regular hour, whose deviation is REGULAR_SD_H
 REGULAR_SD_H, LOOSE_SD_H = 1.5, 4.5
 DETAIL = {
     "amount": "one payment of many times the usual amount",
@@ -34,9 +33,7 @@ DETAIL = {
 
 @dataclass(slots=True)
 class _Extra:
-    """Fraudulent payments that are still to come: (time, customer, terminal, amount) rows of one
-    fault.
-    """
+    """Future payments of one fault, as columns: time, customer, terminal, amount."""
 
     fault: Fault
     time_s: F64
@@ -46,11 +43,10 @@ class _Extra:
 
 
 class Cards:
-    """`customers` at a fifth as many terminals (ten at least) from `start_s` on, `faults`: with
-    some `per_day` frauds.
+    """A world of `customers` and a fifth as many terminals (at least ten), from `start_s` on.
 
-    Faults cannot be given one by one: a fraud is made of payments of its own. `fraudulent(batch)`
-    marks them exactly.
+    `faults` adds `per_day` frauds on average. Faults cannot be given one by one, because a fraud
+    consists of payments of its own. `fraudulent(batch)` marks them exactly.
     """
 
     channels: tuple[str, ...] = CHANNELS
@@ -69,7 +65,7 @@ class Cards:
         start_s: float = START_S,
         stream: str = "cards",
     ) -> None:
-        """Nothing is wrong for the first `quiet_s`: habits must be known before they are broken."""
+        """Create the world; the first `quiet_s` are without fraud, so habits can be learnt."""
         if not isinstance(faults, bool):
             raise ConfigError("faults", "frauds cannot be given one by one; use true or false")
         if customers < 1:
@@ -92,11 +88,11 @@ class Cards:
         return tuple(self._faults)
 
     def fraudulent(self, batch: EventBatch) -> np.ndarray:
-        """Which events (N,) of a batch of this world are frauds."""
+        """Mark the events (N,) of a batch of this world that are frauds."""
         return np.isin(batch.offset, self._fraud)
 
     def advance(self) -> EventBatch:
-        """One day."""
+        """Return the events of the next day."""
         rng = np.random.default_rng([self.seed, 1, self._day])
         from_s = self.start_s + self._day * DAY_S
         self._day += 1
@@ -144,7 +140,7 @@ class Cards:
         )
 
     def _settle(self, owner: I64, offset: I64, until_s: float) -> None:
-        """Note what was paid of each fraud, and keep what is still to come."""
+        """Record the payments made for each fraud, and keep its future ones."""
         self._fraud = np.concatenate([self._fraud, offset[owner >= 0]])
         for i, extra in enumerate(self._extras):
             fresh = extra.fault.first_offset < 0
@@ -160,7 +156,7 @@ class Cards:
 
 
 class _People:
-    """Customers and their habits. All arrays are by customer."""
+    """Customers and their habits; all arrays are by customer."""
 
     def __init__(self, customers: int, payments_a_day: tuple[float, float], rng: Generator) -> None:
         self.terminals = max(10, customers // 5)
@@ -177,7 +173,7 @@ class _People:
         return np.array(rows, dtype=np.int64)
 
     def day(self, from_s: float, rng: Generator) -> tuple[F64, I64, I64, F64]:
-        """Honest payments of one day: (time, customer, terminal, amount), in no order."""
+        """Honest payments of one day: (time, customer, terminal, amount), unordered."""
         customer = np.repeat(np.arange(len(self.rate)), rng.poisson(self.rate))
         n = len(customer)
         hour = (self.hour[customer] + rng.normal(size=n) * self.spread_h[customer]) % 24
@@ -191,7 +187,7 @@ class _People:
         return amounts
 
     def anyone(self, rng: Generator, regular: bool = False) -> int:
-        """A customer; one who keeps to an hour, if there is one, where it matters."""
+        """Draw a customer; with `regular`, one with a regular hour if there is one."""
         known = np.flatnonzero(self.spread_h == REGULAR_SD_H) if regular else np.zeros(0, np.int64)
         return int(rng.choice(known)) if len(known) else int(rng.integers(len(self.rate)))
 
@@ -211,9 +207,7 @@ def _amount(people: _People, from_s: float, rng: Generator) -> _Extra:
 
 
 def _terminal(people: _People, from_s: float, rng: Generator) -> _Extra:
-    """Three days of payments by cards from everywhere at one terminal, at all hours, about 40 a
-    day.
-    """
+    """Three days of payments at one terminal, at all hours, about 40 a day, by random cards."""
     n = int(rng.poisson(120)) + 10
     customer = rng.integers(0, len(people.rate), n)
     terminal = np.full(n, rng.integers(0, people.terminals))
@@ -226,9 +220,7 @@ def _terminal(people: _People, from_s: float, rng: Generator) -> _Extra:
 
 
 def _stolen(people: _People, from_s: float, rng: Generator) -> _Extra:
-    """6 to 12 payments within an hour, two to four times as large, at terminals that the customer
-    never used.
-    """
+    """6 to 12 payments within an hour, two to four times as large, at random terminals."""
     n = int(rng.integers(6, 13))
     customer = np.full(n, people.anyone(rng))
     time_s = from_s + rng.uniform(0, DAY_S - 3600) + np.sort(rng.uniform(0, 3600, n))
@@ -237,7 +229,7 @@ def _stolen(people: _People, from_s: float, rng: Generator) -> _Extra:
 
 
 def _odd_hour(people: _People, from_s: float, rng: Generator) -> _Extra:
-    """4 to 6 payments over three days at usual places and of usual amounts, twelve hours off."""
+    """4 to 6 usual payments over three days, twelve hours off the usual hour."""
     n = int(rng.integers(4, 7))
     customer = np.full(n, people.anyone(rng, regular=True))
     hour = (people.hour[customer] + 12 + rng.normal(size=n)) % 24

@@ -1,8 +1,7 @@
-"""A simulated plant: machines with four sensors each, a daily rhythm, load regimes, heartbeats, six
-kinds of faults.
+"""A simulated plant: machines with four sensors, a daily cycle and six kinds of faults.
 
-Axes: M machines, N events, S sensors, G points of a time grid. Events of a machine come about every
-`interval` seconds with jitter; sensors follow the machine's load (steps, smoothed), the ambient
+Axes: M machines, N events, S sensors, G points of a time grid. A machine reports about every
+`interval` seconds with jitter. Sensors follow the machine's load (steps, smoothed), the ambient
 temperature (a daily sine), and noise.
 """
 
@@ -24,19 +23,18 @@ KINDS = ("spike", "shift", "drift", "stuck", "noise", "rhythm")
 MACHINES = ("pump", "fan", "compressor", "mixer")
 
 NOISE = np.array([0.12, 0.25, 0.04, 0.35])  # (S,) one sigma of the sensors
-WANDER = 0.5 * NOISE  # (S,) slow wandering, over about ten minutes
-LOAD_EFFECT = np.array(
-    [0.8, 0.0, 0.15, 12.0]
-)  # (S,) per unit of load; the temperature follows the slow load
+WANDER = 0.5 * NOISE  # (S,) slow random drift with a time constant of ten minutes
+# (S,) per unit of load; the temperature follows the slow load instead
+LOAD_EFFECT = np.array([0.8, 0.0, 0.15, 12.0])
 HEAT = 10.0  # °C per unit of slow load
 AMBIENT = 3.0  # °C, amplitude over the day
 GRID_S = 30.0
 LOAD_LAG_S, HEAT_LAG_S, WANDER_S = 180.0, 1500.0, 600.0
 REGIME_MEAN_S = 2 * 3600.0
-JITTER = 0.03  # of the heartbeat
+JITTER = 0.03  # of the interval between reports
 EVENTS_A_STRETCH = 8192
-# How long a fault lasts in heartbeats of its machine, and its size in sigmas of its sensor (or
-# times the heart rate).
+# Length of a fault in intervals of its machine, and its size in sigmas of its sensor (or as a
+# factor of the report rate).
 LENGTH = {
     "spike": (1.2, 2.5), "shift": (60, 120), "drift": (150, 250),
     "stuck": (80, 140), "noise": (50, 90), "rhythm": (50, 90),
@@ -60,20 +58,20 @@ STRIKES = {
 
 @dataclass(slots=True)
 class _Active:
-    """A fault with what it needs while it is at work."""
+    """A fault and its state while it is active."""
 
     fault: Fault
     machine: int
-    channel: int  # -1: the rhythm
+    channel: int  # -1 for the rhythm
     size: float
-    frozen: float = np.nan  # the value at which a stuck sensor stands
+    frozen: float = np.nan  # the value of a stuck sensor
 
 
 class Plant:
-    """M machines from `start_s` on. `faults`: True = one every `fault_every_s`, kinds in turn; or
-    the very faults.
+    """A world of M machines from `start_s` on.
 
-    Given faults need kind, entity, start_s, end_s, and a channel (but not `rhythm`).
+    `faults` True draws one every `fault_every_s`, of alternating kinds; a sequence gives the exact
+    faults. Given faults need kind, entity, start_s, end_s, and a channel (except `rhythm`).
     """
 
     channels: tuple[str, ...] = CHANNELS
@@ -92,8 +90,9 @@ class Plant:
         start_s: float = START_S,
         stream: str = "plant",
     ) -> None:
-        """`quiet_s`: so long nothing is wrong, for the detector to learn. Heartbeats are drawn from
-        `interval_s`.
+        """Create the plant; no fault starts within `quiet_s`, so the detector can learn.
+
+        Intervals are drawn from `interval_s`.
         """
         if machines < 1:
             raise ConfigError("source.entities", "must be at least 1", machines)
@@ -103,7 +102,8 @@ class Plant:
         low, high = np.log(interval_s[0]), np.log(interval_s[1])
         self.interval_s = np.exp(rng.uniform(low, high, machines))  # (M,)
         self._base = rng.uniform([2, 45, 4, 20], [5, 70, 8, 60], (machines, len(CHANNELS)))
-        self._hour = rng.uniform(0, 3, machines) * 3600  # shifts begin at each machine's own minute
+        # start of shifts, different for each machine
+        self._hour = rng.uniform(0, 3, machines) * 3600
         self._clock = _Clock(self.interval_s, start_s)
         self._grid = _Grid(machines, self._hour, start_s, rng)
         self._stretch_s = _stretch(self.interval_s)
@@ -131,7 +131,7 @@ class Plant:
     def _sensors(
         self, time_s: F64, machine: I64, load: F64, heat: F64, wander: F64, rng: Generator
     ) -> F64:
-        """Values (N, S) of a plant in which nothing is wrong."""
+        """Return values (N, S) without faults."""
         at = (time_s - self._now_s) / GRID_S
         values: F64 = self._base[machine] + _between(load, at, machine)[:, None] * LOAD_EFFECT
         values += _between(wander, at, machine) + rng.normal(size=(len(at), len(CHANNELS))) * NOISE
@@ -167,7 +167,7 @@ def _stretch(interval_s: F64) -> float:
 
 
 def _between(grid: F64, at: F64, machine: I64) -> F64:
-    """Values of the grid (G, M, ...) at fractional grid times `at` (N,) of each event's machine."""
+    """Interpolate the grid (G, M, ...) at fractional grid times `at` (N,) of each machine."""
     left = np.minimum(at.astype(np.int64), len(grid) - 2)
     share = (at - left).reshape(-1, *[1] * (grid.ndim - 2))
     result: F64 = grid[left, machine] * (1 - share) + grid[left + 1, machine] * share
@@ -175,21 +175,18 @@ def _between(grid: F64, at: F64, machine: I64) -> F64:
 
 
 class _Clock:
-    """When each machine reports: regular beats with jitter, on a phase that a rhythm fault speeds
-    up or slows.
-    """
+    """Report times of machines: regular with jitter, on a phase that rhythm faults distort."""
 
     def __init__(self, interval_s: F64, start_s: float) -> None:
         self.interval_s = interval_s
-        self._phase = np.zeros(len(interval_s))  # beats until now
-        self._next = (
-            np.arange(len(interval_s)) * 0.618
-        ) % 1  # phase of the next event: not all at once
+        self._phase = np.zeros(len(interval_s))  # reports so far, fractional
+        # phase of the next event, spread over the machines
+        self._next = (np.arange(len(interval_s)) * 0.618) % 1
 
     def beats(
         self, from_s: float, until_s: float, active: list[_Active], rng: Generator
     ) -> tuple[F64, I64]:
-        """Event times (N,) of the stretch in order, and their machines (N,)."""
+        """Return event times (N,) of the stretch in order, and their machines (N,)."""
         end = self._phase + (until_s - from_s) / self.interval_s
         warps = {
             item.machine: warp_of(item, self, from_s, until_s)
@@ -225,8 +222,9 @@ class _Clock:
 
 
 def warp_of(item: _Active, clock: _Clock, from_s: float, until_s: float) -> tuple[F64, F64]:
-    """How phase and time belong together (two broken lines) where the heart beats `size` times as
-    fast for a while.
+    """Return phases and times as a piecewise linear map.
+
+    The phase runs `size` times as fast during the fault.
     """
     edges = [min(max(edge, from_s), until_s) for edge in (item.fault.start_s, item.fault.end_s)]
     times = np.array([from_s, *edges, until_s])
@@ -238,7 +236,7 @@ def warp_of(item: _Active, clock: _Clock, from_s: float, until_s: float) -> tupl
 
 
 class _Grid:
-    """What changes slowly: load, heat and wandering of every machine on a grid of GRID_S."""
+    """Slow quantities of every machine on a grid of GRID_S: load, heat and drift."""
 
     def __init__(self, machines: int, hour: F64, start_s: float, rng: Generator) -> None:
         self._hour = hour
@@ -248,9 +246,7 @@ class _Grid:
         self._wander = rng.normal(size=(machines, len(CHANNELS))) * WANDER
 
     def follow(self, from_s: float, until_s: float, rng: Generator) -> tuple[F64, F64, F64]:
-        """Load (G, M), heat (G, M) and wandering (G, M, S) at both ends and at every grid point
-        between.
-        """
+        """Return load (G, M), heat (G, M) and drift (G, M, S) at all grid points, ends included."""
         steps, machines = round((until_s - from_s) / GRID_S), len(self._load)
         load, heat = np.empty((steps + 1, machines)), np.empty((steps + 1, machines))
         wander = np.empty((steps + 1, machines, len(CHANNELS)))
@@ -269,16 +265,14 @@ class _Grid:
         return load, heat, wander
 
     def _target(self, now_s: float) -> F64:
-        """More by day than by night, with a slope of about an hour, and the regime of the moment on
-        top.
-        """
+        """Target load: higher by day, with slopes of about an hour, plus the current regime."""
         hour = ((now_s - self._hour) % DAY_S) / 3600
         day = 1 / (1 + np.exp(-(hour - 6) * 4)) - 1 / (1 + np.exp(-(hour - 20) * 4))
         return 0.45 + 0.25 * day + self._regime
 
 
 class _Plan:
-    """Which faults happen when: drawn one after the other, kinds in turn, or as given."""
+    """The schedule of faults: drawn one by one with alternating kinds, or given."""
 
     def __init__(
         self,
@@ -298,7 +292,7 @@ class _Plan:
         self._busy_s = np.zeros(len(names))
 
     def between(self, from_s: float, until_s: float) -> list[_Active]:
-        """The faults at work in the stretch."""
+        """Return the faults that are active in the stretch."""
         while self._endless and self._next_s < until_s:
             self._draw()
         fresh = [item for item in self._waiting if item.fault.start_s < until_s]
@@ -319,8 +313,8 @@ class _Plan:
         end_s = start_s + float(rng.uniform(*LENGTH[kind]) * self._interval_s[machine])
         channel = int(rng.choice(STRIKES[kind])) if kind in STRIKES else -1
         self._waiting.append(_active(kind, machine, start_s, end_s, channel, self._names, rng))
-        # A machine is left alone for as long again, so that one fault's alarms end before the next
-        # begins.
+        # A machine then has no fault for as long again, so that the alarms of one fault end before
+        # the next.
         self._busy_s[machine] = end_s + (end_s - start_s) + 100 * self._interval_s[machine]
         self._drawn, self._next_s = (
             self._drawn + 1,

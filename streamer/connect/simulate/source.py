@@ -1,6 +1,4 @@
-"""A simulated world as a source: endless or so many events, flat out or at its own pace, ground
-truth beside it.
-"""
+"""A simulated world as a source, endless or limited, with its ground truth."""
 
 from __future__ import annotations
 
@@ -19,11 +17,10 @@ from streamer.protocols import Clock
 
 
 class SyntheticSource(PacedSource):
-    """`kind`: plant | cards. `world` may be given instead of it, made by hand. Offsets count from
-    0.
+    """Source of a simulated world; `kind` is plant or cards, or a `world` is given.
 
-    The same arguments give the same events, whatever `rows` and `pace`. `faults` grows as the
-    stream goes on.
+    Offsets count from 0. The same arguments give the same events, for any `rows` and `pace`.
+    `faults` grows with the stream.
     """
 
     def __init__(
@@ -51,7 +48,7 @@ class SyntheticSource(PacedSource):
 
     @property
     def faults(self) -> Sequence[Fault]:
-        """Ground truth of all events made so far (a little ahead of what was polled)."""
+        """Ground truth of all events made so far, slightly ahead of the events polled."""
         return self.world.faults
 
     def _fetch(self, timeout_s: float) -> Poll | None:
@@ -69,7 +66,7 @@ class SyntheticSource(PacedSource):
 def make_world(
     kind: str, entities: int, seed: int, faults: bool | Sequence[Fault], start_s: float, stream: str
 ) -> World:
-    """The plant with so many machines, or the cards of so many customers."""
+    """Create a plant of `entities` machines, or cards of `entities` customers."""
     if kind == "plant":
         return Plant(entities, seed=seed, faults=faults, start_s=start_s, stream=stream or kind)
     if kind == "cards":
@@ -78,7 +75,7 @@ def make_world(
 
 
 def labels_of(faults: Sequence[Fault], batch: EventBatch) -> np.ndarray:
-    """Which events (N,) of the batch belong to a fault."""
+    """Mark the events (N,) of the batch that belong to a fault."""
     covered = np.zeros(len(batch), dtype=bool)
     for fault in faults:
         covered |= fault.covers(batch)

@@ -1,6 +1,4 @@
-"""What the simulated worlds share: a fault that was put in on purpose, and what a world has to
-offer.
-"""
+"""Shared parts of the simulated worlds: injected faults and the World protocol."""
 
 from __future__ import annotations
 
@@ -18,8 +16,7 @@ DAY_S = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Ground truth: one thing that is wrong with one entity from `start_s` to before `end_s` of
-    event time.
+    """Ground truth: a fault of one entity over start_s <= event time < end_s.
 
     Offsets are those of its first and last event so far, -1 while there is none. `key` is the
     entity key of the stream that the entity belongs to. Faults of the rhythm have no channel: all
@@ -44,7 +41,7 @@ class Fault:
         return replace(self, first_offset=first, last_offset=int(offsets[-1]))
 
     def covers(self, batch: EventBatch) -> Bool:
-        """Which events (N,) of the batch are its entity's within its time."""
+        """Mark the events (N,) of the batch that are its entity's within its time."""
         if self.entity not in batch.keys:
             return np.zeros(len(batch), dtype=bool)
         mine: Bool = batch.entity[:, self.key] == batch.keys.index(self.entity)
@@ -53,8 +50,9 @@ class Fault:
 
 
 class World(Protocol):
-    """An endless stream of events with known faults, the same for the same arguments, whatever the
-    cut into batches.
+    """An endless stream of events with known faults.
+
+    The same arguments give the same events, for any split into batches.
     """
 
     channels: tuple[str, ...]
@@ -63,11 +61,10 @@ class World(Protocol):
 
     @property
     def faults(self) -> Sequence[Fault]:
-        """All faults that began before the end of what was advanced to, in order of their
-        appearance.
-        """
+        """All faults that began so far, in order of appearance."""
 
     def advance(self) -> EventBatch:
-        """The next stretch of time: events in order of their time, offsets going on; it may be
-        empty.
+        """Return the next stretch of time: events in order of time, possibly none.
+
+        Offsets continue.
         """

@@ -1,1 +1,1 @@
-"""Where snapshots, models, incidents and labels are kept: a folder, SQLite or Redis."""
+"""Storage of snapshots, models, incidents and labels: a folder, SQLite or Redis."""

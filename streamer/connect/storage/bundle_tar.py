@@ -1,5 +1,6 @@
-"""A bundle as one .tar file, to be carried from one registry to another. Nothing of it is trusted
-but plain bytes.
+"""A bundle as one .tar file, to copy it from one registry to another.
+
+Only plain files are accepted from a tar.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ MOST_FILES = 64
 
 
 def pack(files: Mapping[str, bytes], path: Path) -> None:
-    """Write the files of a bundle; the same files give the same bytes. StoreError if it cannot be
-    written.
+    """Write the files of a bundle; the same files give the same bytes.
+
+    StoreError if the tar cannot be written.
     """
     try:
         with tarfile.open(path, "x") as tar:
@@ -30,15 +32,15 @@ def pack(files: Mapping[str, bytes], path: Path) -> None:
 
 
 def unpack(path: Path, directory: Path) -> Path:
-    """Write the plain files of a tar, which may stand in one folder, into a directory; return it.
+    """Write the plain files of a tar into a directory and return it; folder names are dropped.
 
-    CorruptBundle if it is no tar, or holds anything else than a few plain files of bounded size.
+    CorruptBundle if it is not a tar, or holds anything but a few plain files of bounded size.
     """
     try:
         with tarfile.open(path, "r:") as tar:
             for member in _members(path, tar):
                 content = tar.extractfile(member)
-                assert content is not None  # a plain file has some
+                assert content is not None  # a plain file has content
                 (directory / Path(member.name).name).write_bytes(content.read())
     except (tarfile.TarError, EOFError) as exc:
         raise CorruptBundle(f"{path}: cannot be read as a tar: {exc}") from exc

@@ -1,9 +1,8 @@
-"""A registry in a folder: versions/NAME holds a bundle each, registry.json the aliases and how they
-moved.
+"""A model registry in a folder.
 
-A version is written beside its place, synced, and renamed into it; so is registry.json, which one
-writer at a time replaces while it holds .lock. What a killed writer left unfinished is removed by
-the next.
+versions/NAME holds one bundle each, registry.json the aliases and the audit trail. A version is
+written under a temporary name, synced, and renamed; so is registry.json. One writer at a time holds
+.lock. The next writer removes unfinished files of a killed one.
 """
 
 from __future__ import annotations
@@ -30,16 +29,18 @@ from streamer.protocols import ALIASES, ANYWHERE, Clock, Move
 
 INDEX = "registry.json"
 UNFINISHED = ".unfinished-"
-POLL_S = 0.2  # how often who waits looks: a stat, and a page of JSON if it changed
+POLL_S = 0.2  # interval of `wait`; a poll is a stat, and a read of registry.json if it changed
 _numbers = itertools.count(1)
 
 
 class DirectoryRegistry:
-    """A Registry in a folder of this machine, which any number of processes may share."""
+    """A Registry in a folder of this machine, shared by any number of processes."""
 
     def __init__(self, root: str | Path, *, create: bool = False, clock: Clock = time.time) -> None:
-        """ConfigError if there is no such folder and it may not be made; StoreError if it cannot
-        be.
+        """Open the folder.
+
+        ConfigError if it does not exist and `create` is not set; StoreError if it cannot be
+        created.
         """
         self._root, self._clock, self._closed = Path(root), clock, threading.Event()
         self._versions = self._root / "versions"
@@ -136,12 +137,8 @@ class DirectoryRegistry:
     def close(self) -> None:
         self._closed.set()
 
-    # -- versions
-    # ----------------------------------------------------------------------------------------------
     def _found(self) -> list[str]:
-        """Folders that hold a manifest, in the order of its time of modification; what else lies
-        there is passed by.
-        """
+        """Names of folders that hold a manifest, ordered by its modification time."""
         if not self._versions.is_dir():
             return []
         manifests = (
@@ -157,8 +154,9 @@ class DirectoryRegistry:
         ]
 
     def _is_there(self, bundle: Bundle) -> bool:
-        """Whether the version is there already and sound; its signature is added if only that was
-        lacking.
+        """Whether the version exists and is intact.
+
+        Adds the signature if only that is missing.
         """
         directory = self._versions / bundle.version
         if not directory.is_dir():
@@ -175,7 +173,7 @@ class DirectoryRegistry:
         return True
 
     def _clear(self, directory: Path, bundle: Bundle, damage: ModelError) -> None:
-        """Make room for the bundle where it lies damaged; StoreError if another one does."""
+        """Move a damaged version out of the way; StoreError if it is another model."""
         with suppress(ModelError):
             if artifact.read_manifest(directory)["sha256"] != bundle.sha256:
                 raise rules.other_damaged(bundle, damage)
@@ -193,8 +191,9 @@ class DirectoryRegistry:
         failpoint("after_publish")
 
     def _date(self, manifest: Path) -> None:
-        """Later than all others, whatever the clock says: versions are listed in the order of
-        publication.
+        """Give the manifest a later time than all others, even if the clock is wrong.
+
+        Versions are listed in the order of publication.
         """
         others = [(self._versions / name / MANIFEST).stat().st_mtime_ns for name in self._found()]
         when_ns = max([manifest.stat().st_mtime_ns, *(other + 1 for other in others)])
@@ -206,8 +205,6 @@ class DirectoryRegistry:
             if version is not None and version not in there:
                 raise rules.no_version(version, version, there)
 
-    # -- files
-    # ----------------------------------------------------------------------------------------------
     def _index(self) -> dict[str, Any]:
         path = self._root / INDEX
         with _errors("read", path):
@@ -227,7 +224,7 @@ class DirectoryRegistry:
         return {"format": rules.FORMAT, "aliases": aliases, "moves": moves}
 
     def _no_index(self) -> dict[str, Any]:
-        """Of a folder that is not used yet. Where there are versions, somebody removed it."""
+        """The index of an unused folder; StoreError if versions exist without an index."""
         if self._found():
             raise StoreError(
                 f"{self._root / INDEX}: is missing, so nobody knows what the aliases point at; "
@@ -241,7 +238,7 @@ class DirectoryRegistry:
             self._put(self._root / INDEX, (json.dumps(index, indent=1) + "\n").encode())
 
     def _prepare(self) -> None:
-        """The folder as the first writer makes it, without what killed writers left."""
+        """Create the folder and its index; remove unfinished files of killed writers."""
         index = self._index()
         with _errors("write", self._root):
             make_folder(self._versions)
@@ -267,7 +264,7 @@ class DirectoryRegistry:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """One writer at a time; a killed one lets go by itself."""
+        """Hold the lock of the writer; the kernel releases the lock of a killed process."""
         path = self._root / ".lock"
         with _errors("lock", path):
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -286,7 +283,7 @@ def _are_aliases(found: Any) -> bool:
 
 @contextmanager
 def _errors(action: str, path: Path) -> Iterator[None]:
-    """Foreign errors in our words."""
+    """Translate errors of the operating system to StoreError."""
     try:
         yield
     except OSError as exc:

@@ -1,4 +1,4 @@
-"""Blobs as files of a folder: written beside their place, synced, and renamed into it."""
+"""Blobs as files of a folder: written under a temporary name, synced, and renamed."""
 
 from __future__ import annotations
 
@@ -15,26 +15,29 @@ from streamer.connect.base.durable import make_folder, sync_folder
 from streamer.errors import StoreError
 from streamer.failpoints import failpoint
 
-UNFINISHED = ".unfinished-"  # no blob's name has a part that begins with a dot
+UNFINISHED = ".unfinished-"  # no part of a blob's name begins with a dot
 _numbers = itertools.count(1)
 
 
 class FileStore:
-    """A Store in a folder of this machine, which several processes may share. Folders are 0700,
-    files 0600.
+    """A Store in a folder of this machine, shared by several processes.
 
-    Any thread may call it. What a killed process left unfinished is removed when a store is opened.
+    Folders have mode 0700, files 0600. Any thread may call it. Opening a store removes unfinished
+    files of killed processes.
     """
 
     def __init__(self, path: str | Path) -> None:
-        """StoreError if the folder cannot be made."""
+        """Open the store; StoreError if the folder cannot be created."""
         self._root = Path(path)
         with _errors("open", self._root):
             make_folder(self._root)
             _clean(self._root)
 
     def put(self, name: str, blob: bytes) -> None:
-        """Whole and on disk when it returns. The one before stays if it fails."""
+        """Write a blob; it is on disk when this returns.
+
+        If it fails, the previous blob stays.
+        """
         path = self._root / checked(name)
         with _errors("write", path):
             make_folder(path.parent)
@@ -82,7 +85,7 @@ def _write(path: Path, blob: bytes) -> None:
     handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(handle, "wb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # who finds it locked knows that its writer lives
+            fcntl.flock(file, fcntl.LOCK_EX)  # a locked file has a living writer
             file.write(blob)
             file.flush()
             os.fsync(handle)
@@ -101,9 +104,8 @@ def _is_blob(path: Path) -> bool:
 def _clean(root: Path) -> None:
     for path in root.rglob(f"{UNFINISHED}*"):
         with suppress(OSError), path.open("rb") as file:
-            fcntl.flock(
-                file, fcntl.LOCK_EX | fcntl.LOCK_NB
-            )  # BlockingIOError: somebody is writing it
+            # BlockingIOError: its writer is alive
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink()
 
 
@@ -112,7 +114,7 @@ LONGEST = 900
 
 
 def checked(name: str) -> str:
-    """The name itself; StoreError if it may not be used."""
+    """Return the name; StoreError if it is not allowed."""
     if len(name) > LONGEST or not all(_PART.fullmatch(part) for part in name.split("/")):
         raise StoreError(
             f"{name[:200]!r} cannot be the name of a blob: parts between slashes are 1 to 200 "

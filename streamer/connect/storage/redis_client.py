@@ -1,8 +1,7 @@
-"""One way to send a command to Redis: bounded in time, tried twice at most, refused at once while
-Redis is away.
+"""Redis client: commands with bounded time, at most two attempts, and a circuit breaker.
 
-Only commands whose repetition changes nothing are sent, because an answer that is lost says nothing
-about its command.
+Only idempotent commands are sent, because after a lost answer it is unknown whether the command was
+executed.
 """
 
 from __future__ import annotations
@@ -21,13 +20,14 @@ if TYPE_CHECKING:
     from streamer.config import RedisStore as Section
 
 Word = str | bytes | int
-# of an ACL: what we ask for, and no more rights than that
+# ACL categories that are required
 RIGHTS = "+@read +@write +@scripting +@connection +time"
 
 
 class Client:
-    """Any thread may call it. Opening it asks nothing: a Redis that is down is no reason not to
-    start.
+    """Sends commands to Redis.
+
+    Any thread may call it. Opening it sends nothing, so the daemon starts while Redis is down.
     """
 
     def __init__(
@@ -38,9 +38,9 @@ class Client:
         breaker: Breaker | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
-        """`timeout_s` of one answer, the section's by default; a command takes two of them at most.
+        """Create a client; `timeout_s` per answer, by default that of the section.
 
-        ConfigError if `store.ca` cannot be read.
+        A command takes at most twice that. ConfigError if `store.ca` cannot be read.
         """
         from redis import exceptions
 
@@ -51,23 +51,24 @@ class Client:
         self._breaker = breaker or Breaker(clock=clock)
         self._errors = exceptions
         self._secret = section.password.get_secret_value() if section.password else ""
-        self._refused: dict[str, str] = {}  # verbs that were answered by an error, and it
-        self._cause = ""  # of the newest failure
+        self._refused: dict[str, str] = {}  # verb -> error that Redis answered
+        self._cause = ""  # of the latest failure
         self._redis = _connect(section, self._secret, self._timeout_s)
 
     @property
     def up(self) -> bool:
-        """Whether the newest command of every kind was carried out."""
+        """Whether the latest command of every kind succeeded."""
         return not self._breaker.failures and not self._refused
 
     @property
     def problem(self) -> str | None:
-        """What is wrong and how to mend it; None if all is well."""
+        """The problem and its fix; None if all is well."""
         return self._cause if self._breaker.failures else next(iter(self._refused.values()), None)
 
     def ask(self, verb: str, what: str, *words: Word) -> Any:
-        """The answer to a command. StoreError, with cause and fix, if there is none: cannot `verb`
-        `what`.
+        """Return the answer to a command; StoreError with cause and fix if there is none.
+
+        The message says that it cannot `verb` `what`.
         """
         if not self._breaker.admits():
             raise StoreError(
@@ -76,9 +77,8 @@ class Client:
         try:
             answer = self._sent(words)
         except self._errors.RedisError as exc:
-            raise StoreError(
-                f"cannot {verb} {what}: {self._failed(verb, exc)}"
-            ) from None  # its text may hold secrets
+            # the text of the exception may hold secrets
+            raise StoreError(f"cannot {verb} {what}: {self._failed(verb, exc)}") from None
         self._breaker.succeed()
         self._refused.pop(verb, None)
         return answer
@@ -88,13 +88,14 @@ class Client:
         self.ask("reach", "it", "PING")
 
     def close(self) -> None:
-        """Release the connections. Idempotent."""
+        """Close the connections. Idempotent."""
         with suppress(self._errors.RedisError, OSError):
             self._redis.close()
 
     def _sent(self, words: tuple[Word, ...]) -> Any:
-        """A connection that broke since its last use is opened anew, once; an answer that is late
-        is not waited for.
+        """Send a command; reconnect once if the connection broke since its last use.
+
+        A timeout is not retried.
         """
         try:
             return self._redis.execute_command(*words)
@@ -104,8 +105,9 @@ class Client:
             return self._redis.execute_command(*words)
 
     def _failed(self, verb: str, exc: Exception) -> str:
-        """Note a failure; its cause and fix. An error that was answered is no reason to stop
-        asking.
+        """Record a failure; return its cause and fix.
+
+        An error that Redis answers does not open the breaker.
         """
         cause = f"Redis at {self.address} {self._explained(exc)}"
         cause = cause.replace(self._secret, "***") if self._secret else cause
@@ -156,8 +158,8 @@ def _connect(section: Section, secret: str, timeout_s: float) -> Any:
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 
-    # Retries are ours: redis-py's would repeat what timed out, and its handshake asks three
-    # questions we do not need.
+    # Client handles retries: redis-py's would repeat commands that timed out, and its handshake
+    # sends three commands that are not needed.
     return Redis.from_url(
         section.url,
         username=section.username,
@@ -173,8 +175,9 @@ def _connect(section: Section, secret: str, timeout_s: float) -> Any:
 
 
 def _trust(ca: str | None) -> dict[str, str]:
-    """Read once before a connection is tried: redis-py would call a missing file a server that
-    cannot be reached.
+    """Read the CA file before connecting.
+
+    redis-py would report a missing file as an unreachable server.
     """
     if ca is None:
         return {}
@@ -183,12 +186,14 @@ def _trust(ca: str | None) -> dict[str, str]:
 
 
 OPENS_AFTER = 3  # failures in a row
-WAIT_S = 1.0  # between probes while it is open
+WAIT_S = 1.0  # between probes while the breaker is open
 
 
 class Breaker:
-    """Closed, it admits everybody; open, one caller per `wait_s`, whose success closes it. Any
-    thread may ask.
+    """Circuit breaker.
+
+    Closed, it admits every call. Open, it admits one call per `wait_s`, whose success closes it.
+    Any thread may use it.
     """
 
     def __init__(
@@ -208,15 +213,13 @@ class Breaker:
         return self.failures >= self._opens_after
 
     def admits(self) -> bool:
-        """Whether the caller may ask now. Whoever is admitted says how it went: `succeed` or
-        `fail`.
-        """
+        """Whether the caller may send now; if so, it must report `succeed` or `fail`."""
         with self._lock:
             if not self.open:
                 return True
             if self._clock() < self._probe_at:
                 return False
-            self._probe_at = self._clock() + self._wait_s  # the others wait for this one
+            self._probe_at = self._clock() + self._wait_s  # other callers wait for this probe
             return True
 
     def succeed(self) -> None:

@@ -1,5 +1,6 @@
-"""The journal in Redis, shared by all members of a group. It is bounded, and knows up to when it
-has forgotten.
+"""The journal in Redis, shared by all members of a group.
+
+It is bounded, and stores up to which time it has dropped entries.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ local function raise(key, stream, at)
   if not was or tonumber(was) < tonumber(at) then redis.call('HSET', key, stream, at) end
 end
 """
-# Written again it says the same: by id. What ended first falls off first; an open one that must go
-# may have lasted until the newest time that is known of its stream.
+# Idempotent by id. Incidents that ended first are dropped first. A dropped open incident counts as
+# lasting until the newest known time of its stream.
 RECORD = (
     RAISE
     + """
@@ -50,8 +51,8 @@ end
 return 1
 """
 )
-# An origin gets one number, however often its label is written. What falls off is not known to have
-# been said.
+# An origin gets one number, however often its label is written. Dropped labels raise the forgotten
+# time of their stream.
 LABEL = (
     RAISE
     + """
@@ -77,7 +78,7 @@ return number
 
 
 class RedisJournal(Journal):
-    """A Journal under a prefix of a Redis. StoreError if it does not answer."""
+    """A Journal under a prefix of a Redis; StoreError if it does not answer."""
 
     def __init__(
         self,
@@ -136,9 +137,8 @@ class RedisJournal(Journal):
 
     def label(self, label: Label) -> int:
         body = asdict(label) | {"end_s": None if math.isinf(label.end_s) else label.end_s}
-        origin = label.origin or json.dumps(
-            body
-        )  # repeated after a lost answer it must not count twice
+        # a repetition after a lost answer must not count twice
+        origin = label.origin or json.dumps(body)
         keys = [self._key(name) for name in ("labels", "origins", "last", "newest", "forgotten")]
         words = (origin, json.dumps(body), self._kept_labels)
         return int(self._client.ask("write", "a label", "EVAL", LABEL, len(keys), *keys, *words))

@@ -1,7 +1,6 @@
-"""A lock with a fencing token: who held it and was overtaken may go on believing so, but can write
-nothing.
+"""A lock with a fencing token: a holder that lost it can write nothing.
 
-The lock expires by itself. Every holder gets a larger number than the one before, the fence; a
+The lock expires by itself. Every holder gets a larger number than the one before, the fence. A
 write names its fence and is refused once there is a newer holder, however late it arrives.
 """
 
@@ -18,7 +17,7 @@ from streamer.errors import StoreError
 if TYPE_CHECKING:
     from streamer.config import RedisStore as Section
 
-# Asked again by the same holder (an answer was lost) it says the same.
+# Idempotent: the same token gets the same fence after a lost answer.
 ACQUIRE = """
 local holder = redis.call('GET', KEYS[1])
 if holder == ARGV[1] then return tonumber(redis.call('GET', KEYS[2])) end
@@ -43,25 +42,25 @@ return 1
 
 @dataclass(frozen=True, slots=True)
 class HeldLock:
-    """One holding of a lock, until it expires, is released, or somebody else gets it."""
+    """One holding of a lock: valid until it expires, is released, or is taken by another."""
 
     token: str
     fence: int
 
 
 class Lock:
-    """A lock by its name. Any thread may call it; StoreError if Redis does not answer."""
+    """A named lock. Any thread may call it; StoreError if Redis does not answer."""
 
     def __init__(
         self, section: Section, name: str, *, ttl_s: float, client: Client | None = None
     ) -> None:
-        """`ttl_s` after the last `acquire` or `extend` the lock is free again."""
+        """Create the lock; it is free again `ttl_s` after the last `acquire` or `extend`."""
         self._client = client or Client(section)
         self._prefix, self._name, self._ttl_ms = section.prefix, checked(name), round(ttl_s * 1e3)
         self._lock, self._fence = f"{section.prefix}!lock/{name}", f"{section.prefix}!fence/{name}"
 
     def acquire(self) -> HeldLock | None:
-        """The lock, or None if somebody else has it."""
+        """Return the holding, or None if another process has the lock."""
         token = secrets.token_hex(16)
         keys = (self._lock, self._fence)
         fence = int(
@@ -78,15 +77,13 @@ class Lock:
         )
 
     def release(self, held: HeldLock) -> bool:
-        """Let others have it; False if it was lost before."""
+        """Release it; False if it was lost before."""
         return bool(
             self._client.ask("unlock", self._name, "EVAL", RELEASE, 1, self._lock, held.token)
         )
 
     def write(self, held: HeldLock, name: str, blob: bytes) -> None:
-        """Write a blob of the store. StoreError, and nothing written, if the lock has had a newer
-        holder.
-        """
+        """Write a blob of the store; StoreError, with nothing written, if there is a newer holder."""
         key = f"{self._prefix}:{checked(name)}"
         if not self._client.ask("write", key, "EVAL", WRITE, 2, self._fence, key, held.fence, blob):
             raise StoreError(

@@ -1,9 +1,8 @@
-"""Models shared through Redis: bundles as bytes, one index of what is whole, and aliases moved by
-compare-and-set.
+"""Models in Redis: bundles as bytes, an index of complete versions, and aliases.
 
-A publisher uploads under a token of its own, which expires; one script then makes all parts stay
-and enters them into the index. So a version is there whole or not at all, whoever is killed when,
-and nothing is left behind.
+A publisher uploads the parts under its own token, with an expiry. One script then makes all parts
+permanent and adds them to the index. So a version is complete or absent even if a process is
+killed, and nothing is left behind. Aliases move by compare-and-set.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ from streamer.failpoints import failpoint
 if TYPE_CHECKING:
     from streamer.config import RedisStore as Section
 
-PIECE_BYTES = 2**20  # a quarter of a second suffices at 4 MiB/s
-UNFINISHED_S = 600  # an upload that is not entered by then is forgotten
+PIECE_BYTES = 2**20  # 0.25 s per piece suffices at 4 MiB/s
+UNFINISHED_S = 600  # expiry of an upload that is not in the index yet
 
-# Every script says the same when it is repeated after a lost answer.
-# KEYS: index, parts; ARGV: version, the entry that was there (or ''), the new one.
+# Every script returns the same when repeated after a lost answer. KEYS: index, parts; ARGV:
+# version, the previous entry (or ''), the new one.
 ENTER = """
 local now = redis.call('HGET', KEYS[1], ARGV[1]) or ''
 if now == ARGV[3] then return 1 end
@@ -40,8 +39,8 @@ for i = 2, #KEYS do redis.call('PERSIST', KEYS[i]) end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 return 1
 """
-# KEYS: aliases, trail, index; ARGV: the entry of the trail, how many it keeps, how many pairs of
-# (alias, version or '') are changes; those pairs; then the pairs that are expected.
+# KEYS: aliases, trail, index; ARGV: the entry of the trail, how many entries it keeps, the number
+# of changes, pairs of (alias, version or '') to change, then the pairs that are expected.
 MOVE = """
 local first, changes = 4, tonumber(ARGV[3])
 local expected = first + 2 * changes
@@ -74,10 +73,13 @@ return 1
 
 @dataclass(frozen=True, slots=True)
 class StoredVersion:
-    """A whole version: its parts lie under `token`; `parts` are (SHA-256, bytes) by file name."""
+    """A complete version.
+
+    Its parts are stored under `token`; `parts` are (SHA-256, bytes) by file name.
+    """
 
     token: str
-    number: int  # in the order of publication
+    number: int  # position in the order of publication
     parts: dict[str, tuple[str, int]]
     format: str = FORMAT
 
@@ -87,13 +89,14 @@ class StoredVersion:
 
     @property
     def digest(self) -> str:
-        """One hash for all parts."""
+        """One hash of all parts."""
         return hashlib.sha256(json.dumps(sorted(self.parts.items())).encode()).hexdigest()
 
 
 class Models:
-    """Bundles, aliases and their trail under a prefix. Any thread may call it; StoreError if Redis
-    does not answer.
+    """Bundles, aliases and their trail under a prefix.
+
+    Any thread may call it; StoreError if Redis does not answer.
     """
 
     def __init__(self, section: Section, *, client: Client | None = None) -> None:
@@ -103,8 +106,9 @@ class Models:
         self.trail = f"{self._prefix}!moves"
 
     def publish(self, version: str, files: Mapping[str, bytes], *, instead_of: bytes = b"") -> bool:
-        """Upload and enter a version; False, and nothing has changed, if another entry than that is
-        there by then.
+        """Upload a version and add it to the index.
+
+        Return False, with nothing changed, if the entry is no longer `instead_of`.
         """
         token = secrets.token_hex(8)
         parts = {name: _told(blob) for name, blob in sorted(files.items())}
@@ -138,18 +142,19 @@ class Models:
         return self._enter(version, now, (name,), before=before)
 
     def held(self, version: str) -> bytes:
-        """The entry of a version as it was written; nothing where there is none."""
+        """The entry of a version as stored; b"" if there is none."""
         return bytes(self._ask("read", version, "HGET", self._index, version) or b"")
 
     def entry(self, version: str) -> StoredVersion | None:
-        """What there is of a version; CorruptBundle or SchemaMismatch if its entry
-        cannot be read.
+        """The parsed entry of a version; None if there is none.
+
+        CorruptBundle or SchemaMismatch if it cannot be read.
         """
         found = self.held(version)
         return entry_of(version, found) if found else None
 
     def versions(self) -> list[str]:
-        """In the order of publication; entries that cannot be read come first."""
+        """Versions in the order of publication; unreadable entries come first."""
         found = self._ask("list", "models", "HGETALL", self._index)
         pairs = (
             found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
@@ -162,11 +167,11 @@ class Models:
         ]
 
     def fetch(self, version: str, entry: StoredVersion) -> dict[str, bytes]:
-        """All parts of a version, checked. CorruptBundle if one is not what it was."""
+        """Return all parts of a version, verified; CorruptBundle if one is altered."""
         return {name: self.part(version, entry, name) for name in entry.parts}
 
     def part(self, version: str, entry: StoredVersion, name: str) -> bytes:
-        """One part of a version, checked as `fetch` does."""
+        """Return one part of a version, verified as in `fetch`."""
         (digest, size), key = entry.parts[name], self._part(version, entry.token, name)
         starts = range(0, max(size, 1), PIECE_BYTES)
         blob = b"".join(
@@ -191,9 +196,7 @@ class Models:
         expected: Mapping[str, str | None],
         told: Mapping[str, Any],
     ) -> bool:
-        """Move aliases if the expected ones point where they should; ModelError if there is no such
-        version.
-        """
+        """Move aliases if the expected ones hold; ModelError if a version does not exist."""
         words = [
             word
             for pair in (*changes.items(), *expected.items())
@@ -209,12 +212,12 @@ class Models:
         return bool(answer)
 
     def moves(self) -> list[Any]:
-        """The trail as it was written, newest last."""
+        """The trail as stored, newest last."""
         found = self._ask("read", "moves", "XREVRANGE", self.trail, "+", "-", "COUNT", MOVES_KEPT)
         return [_decoded(fields) for _, fields in reversed(found)]
 
     def remove(self, version: str) -> bool:
-        """Forget a version; False if an alias points at it."""
+        """Remove a version; False if an alias points at it."""
         entry = _readable(version, self.held(version))
         if not int(
             self._ask("remove", version, "EVAL", FORGET, 2, self._aliases, self._index, version)
@@ -247,7 +250,7 @@ class Models:
             self._ask("write", key, "SETRANGE", key, at, blob[at : at + PIECE_BYTES])
 
     def _discard(self, version: str, token: str, names: Mapping[str, object]) -> None:
-        with suppress(StoreError):  # Redis is away: an upload expires
+        with suppress(StoreError):  # if Redis is down, an upload expires
             self._ask(
                 "clear", version, "UNLINK", *(self._part(version, token, name) for name in names)
             )
@@ -272,7 +275,7 @@ def _number(raw: bytes) -> int:
 
 
 def entry_of(version: str, raw: bytes) -> StoredVersion:
-    """An entry as it was written; CorruptBundle or SchemaMismatch if it cannot be read."""
+    """Parse an entry; CorruptBundle or SchemaMismatch if it cannot be read."""
     try:
         told = json.loads(raw)
         check_format(f"model {version} in Redis", told["format"])
@@ -287,7 +290,7 @@ def entry_of(version: str, raw: bytes) -> StoredVersion:
 
 
 def _readable(version: str, raw: bytes) -> StoredVersion | None:
-    """As `entry_of`; None for one that is damaged, whose parts nobody can name."""
+    """Parse an entry as `entry_of`; None if it is damaged."""
     with suppress(CorruptBundle):
         return entry_of(version, raw)
     return None
@@ -308,12 +311,13 @@ def _decoded(fields: Any) -> Any:
 if TYPE_CHECKING:
     from streamer.config import RedisStore as Section
 
-LONGEST_S = 2.0  # of one blocking read: so long at most a stop has to wait
+LONGEST_S = 2.0  # bound of one blocking read, and so of a stop
 
 
 class MoveNotices:
-    """Waits for aliases to move, with a client of its own: blocking reads keep a
-    connection busy.
+    """Waits for changes of aliases, with a client of its own.
+
+    A blocking read occupies its connection.
     """
 
     def __init__(self, section: Section, models: Models) -> None:
@@ -322,11 +326,10 @@ class MoveNotices:
         self._closed, self._asking = threading.Event(), threading.Lock()
 
     def wait(self, seen: Mapping[str, str], timeout_s: float) -> Mapping[str, str] | None:
-        """The aliases once they are others than `seen`; None after `timeout_s`, or LONGEST_S after
-        `close`.
+        """Return the aliases once they differ from `seen`.
 
-        StoreError if Redis does not answer; while it is away that comes at once, so that the caller
-        waits on its own stop event.
+        None after `timeout_s`, or within LONGEST_S after `close`. StoreError, at once, if Redis
+        does not answer: the caller then waits on its own stop event.
         """
         until, after = time.monotonic() + timeout_s, b""
         while True:
@@ -344,7 +347,7 @@ class MoveNotices:
 
     def close(self) -> None:
         self._closed.set()
-        with self._asking:  # a connection that somebody reads from cannot be closed
+        with self._asking:  # a connection cannot be closed while it is being read
             self._blocking.close()
 
     def _newest(self) -> bytes:
@@ -354,7 +357,7 @@ class MoveNotices:
         return bytes(found[0][0]) if found else b"0-0"
 
     def _block(self, after: bytes, timeout_s: float) -> bytes:
-        """Until there is a newer entry than `after`; the newest one seen."""
+        """Wait for an entry newer than `after`; return the id of the newest one seen."""
         words = (
             "COUNT",
             64,

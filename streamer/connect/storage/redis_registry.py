@@ -1,6 +1,4 @@
-"""A registry in the Redis of the group, with a verified copy of what was asked for on
-this machine.
-"""
+"""A model registry in the group's Redis, with verified copies of used models on this machine."""
 
 from __future__ import annotations
 
@@ -27,12 +25,13 @@ from streamer.protocols import ALIASES, ANYWHERE, Clock, Move
 if TYPE_CHECKING:
     from streamer.config import RedisStore as Section
 
-KEPT_COPIES = 16  # of versions on this machine, the newest; a bundle has about a MiB
+KEPT_COPIES = 16  # newest copies on this machine; a bundle has about 1 MiB
 
 
 class RedisRegistry:
-    """A Registry that every member of a group shares. Opening it asks nothing: Redis
-    may be down.
+    """A Registry shared by every member of a group.
+
+    Opening it sends nothing, so Redis may be down.
     """
 
     def __init__(
@@ -56,8 +55,9 @@ class RedisRegistry:
         return found.version
 
     def path(self, name: str) -> Path:
-        """As of the protocol. While Redis is away: what the name stood for when it was last asked
-        for here.
+        """Return the directory as the protocol says.
+
+        While Redis is down, return the copy that the name last had here.
         """
         try:
             version = (
@@ -109,8 +109,9 @@ class RedisRegistry:
         self._models.close()
 
     def _has_room(self, bundle: Bundle, held: bytes) -> bool:
-        """Whether nothing is there, or the bundle itself, damaged; StoreError if another one is
-        there, damaged.
+        """Whether there is no version yet, or a damaged copy of the bundle itself.
+
+        StoreError if another model is there and is damaged.
         """
         if not held:
             return True
@@ -123,8 +124,9 @@ class RedisRegistry:
         return True
 
     def _is_same(self, bundle: Bundle, held: bytes) -> bool:
-        """By the manifest, else by the parts that decide a score; an entry that says nothing may
-        have been any.
+        """Compare by manifest, else by the parts that decide a score.
+
+        An unreadable entry counts as the same.
         """
         try:
             entry = entry_of(bundle.version, held)
@@ -140,14 +142,14 @@ class RedisRegistry:
         return bool(told["sha256"] == bundle.sha256)
 
     def _agree(self, bundle: Bundle) -> None:
-        """Compare with the version that is there, and add the signature if only that is lacking."""
+        """Compare with the stored version; add the signature if only that is missing."""
         there = artifact.load(self.path(bundle.version))
         rules.refuse_other(bundle, there)
         if bundle.signature is not None and rules.adds_signature(bundle, there):
             self._models.add(bundle.version, SIGNATURE, bundle.signature)
 
     def _copy(self, version: str, entry: StoredVersion) -> Path:
-        """A sound copy on this machine; fetched unless there is one."""
+        """Return a verified copy on this machine; fetch it if needed."""
         place = self._cache / f"{version}@{entry.digest[:32]}"
         if not _is_sound(place, entry):
             with _errors(place):
@@ -159,8 +161,7 @@ class RedisRegistry:
         make_folder(self._cache)
         files, beside = self._models.fetch(version, entry), self._cache / f".{secrets.token_hex(8)}"
         rules.write_files(beside, files)
-        # A copy that another process was faster to make is left where it is: somebody may be
-        # reading it.
+        # A copy that another process made first stays: it may be in use.
         if not _is_sound(place, entry):
             with suppress(OSError):
                 place.rename(beside.with_suffix(".damaged"))
@@ -195,7 +196,7 @@ class RedisRegistry:
 
 
 def default_cache() -> Path:
-    """The user's cache; a folder of this process alone where that cannot be written."""
+    """The user's cache; a temporary folder of this process if that is not writable."""
     place = (
         Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
         / "streamer"
@@ -209,14 +210,14 @@ def default_cache() -> Path:
 
 
 def _deciding(digests: Mapping[str, str]) -> dict[str, str]:
-    """Those of the parts that decide a score."""
+    """Only the parts that decide a score."""
     return {
         name: told for name, told in digests.items() if name not in (*REPORTS, MANIFEST, SIGNATURE)
     }
 
 
 def _is_sound(place: Path, entry: StoredVersion) -> bool:
-    """Whether the copy holds every part as the index has it."""
+    """Whether the copy holds every part with the hash in the index."""
     try:
         return all(
             artifact.digest((place / name).read_bytes()) == told
@@ -228,7 +229,7 @@ def _is_sound(place: Path, entry: StoredVersion) -> bool:
 
 @contextmanager
 def _errors(path: Path) -> Iterator[None]:
-    """Errors of this machine's disk in our words."""
+    """Translate errors of the local disk to StoreError."""
     try:
         yield
     except OSError as exc:

@@ -18,14 +18,14 @@ from streamer.protocols import Clock
 if TYPE_CHECKING:
     from streamer.config import RedisStore as Section
 
-MOST_BYTES = 256 * 2**20  # of one blob; Redis ends at 512 MiB
-# Sent in one piece: a quarter of a second suffices at 4 MiB/s, and Redis serves others in between.
+MOST_BYTES = 256 * 2**20  # of one blob; the limit of Redis is 512 MiB
+# Largest single write: 0.25 s suffices at 4 MiB/s, and Redis serves other clients in between.
 PIECE_BYTES = 2**20
-UNFINISHED_S = 120  # a blob that is not whole by then is forgotten
-PAGE = 1000  # keys looked at by one SCAN
+UNFINISHED_S = 120  # expiry of an incomplete blob
+PAGE = 1000  # keys per SCAN
 
-# Into its place, if it is whole. A key that had expired meanwhile, and was begun anew by a later
-# piece, never expires.
+# Rename the blob if it is complete. A key that had expired and was recreated by a later piece has
+# no expiry and is refused.
 FINISH = """
 if redis.call('STRLEN', KEYS[1]) == tonumber(ARGV[1]) and redis.call('PTTL', KEYS[1]) > 0 then
   redis.call('PERSIST', KEYS[1])
@@ -38,8 +38,9 @@ return 0
 
 
 class RedisStore:
-    """A Store under a prefix of a Redis. Any thread may call it; a call takes half a second at most
-    if Redis hangs.
+    """A Store under a prefix of a Redis.
+
+    Any thread may call it. If Redis hangs, a command takes two timeouts of the section at most.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class RedisStore:
 
     @property
     def exposed(self) -> bool:
-        """Whether what it holds, and the password, cross a network in the clear."""
+        """Whether blobs and the password cross a network in plain text."""
         return self._client.exposed
 
     def ping(self) -> None:
@@ -66,7 +67,7 @@ class RedisStore:
         self._client.ping()
 
     def put(self, name: str, blob: bytes) -> None:
-        """Whole when it returns; the one before stays if it fails."""
+        """Write a blob atomically; the previous blob stays if it fails."""
         key = self.key(name)
         if len(blob) > MOST_BYTES:
             raise StoreError(
@@ -109,8 +110,9 @@ class RedisStore:
         return self._prefix + checked(name)
 
     def _put_in_pieces(self, key: str, blob: bytes) -> None:
-        """Beside its place, piece by piece, and then renamed: a long write in one command would
-        exceed its time.
+        """Write a large blob in pieces under a temporary key, then rename it.
+
+        One command with all of it would exceed its timeout.
         """
         beside = f"{self._prefix}.unfinished-{secrets.token_hex(8)}"
         try:
@@ -120,7 +122,7 @@ class RedisStore:
             failpoint("during_snapshot_put")
             whole = self._client.ask("write", key, "EVAL", FINISH, 2, beside, key, len(blob))
         except StoreError:
-            with suppress(StoreError):  # a Redis that is full would stay so until it expires
+            with suppress(StoreError):  # if Redis refuses, the temporary key expires
                 self._client.ask("clear", beside, "UNLINK", beside)
             raise
         if not whole:

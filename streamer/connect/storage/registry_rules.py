@@ -1,6 +1,4 @@
-"""What every registry does alike: which bundles and moves are taken, and how the trail of moves is
-written.
-"""
+"""Rules shared by all registries: accepted bundles and moves, and entries of the audit trail."""
 
 from __future__ import annotations
 
@@ -23,8 +21,9 @@ MOVES_KEPT = 1000
 
 
 def publishable(directory: Path) -> Bundle:
-    """The bundle, verified; ModelError if it cannot be used, or its version is the name of an
-    alias.
+    """Load and verify a bundle; ModelError if it cannot be used.
+
+    ModelError also if its version is the name of an alias.
     """
     bundle = artifact.load(directory)
     if bundle.version in ALIASES:
@@ -35,8 +34,9 @@ def publishable(directory: Path) -> Bundle:
 
 
 def refuse_other(bundle: Bundle, there: Bundle) -> None:
-    """StoreError unless the bundle is the one that is there; the other's signature must be about
-    the same manifest.
+    """StoreError unless the stored bundle is the same.
+
+    A signature to be added must cover the same manifest.
     """
     if there.sha256 != bundle.sha256:
         raise StoreError(
@@ -53,7 +53,7 @@ def refuse_other(bundle: Bundle, there: Bundle) -> None:
 
 
 def other_damaged(bundle: Bundle, damage: ModelError) -> StoreError:
-    """What is said where another model of that version lies damaged."""
+    """The error for another model of that version that is damaged."""
     return StoreError(
         f"cannot publish {bundle.version}: another model of that version is damaged: {damage}"
     )
@@ -64,7 +64,7 @@ def adds_signature(bundle: Bundle, there: Bundle) -> bool:
 
 
 def write_files(directory: Path, files: Mapping[str, bytes]) -> None:
-    """The files of a bundle in a new folder, on disk when this returns."""
+    """Write the files of a bundle into a new folder, synced to disk."""
     directory.mkdir(mode=0o700)
     for name, blob in files.items():
         write_synced(directory / name, blob)
@@ -79,7 +79,7 @@ def known_alias(alias: str) -> str:
 
 
 def no_version(name: str, version: str | None, there: Sequence[str]) -> ModelError:
-    """What is said where a version, or that of an alias, is asked for and is not there."""
+    """The error for a version, or an alias's version, that does not exist."""
     if version is None:
         return ModelError(
             f"the registry's {name} is not set; set it with: streamer model promote VERSION"
@@ -91,7 +91,7 @@ def no_version(name: str, version: str | None, there: Sequence[str]) -> ModelErr
 
 
 def in_place(aliases: Mapping[str, str], wanted: Mapping[str, str | None]) -> bool:
-    """Whether the aliases point where it is wanted."""
+    """Whether the aliases already have the wanted versions."""
     return all(aliases.get(alias) == version for alias, version in wanted.items())
 
 
@@ -103,7 +103,7 @@ def moved(aliases: Mapping[str, str], changes: Mapping[str, str | None]) -> dict
 
 
 def entry(changes: Mapping[str, str | None], why: str, now_s: float) -> dict[str, Any]:
-    """A move as it is written into the trail."""
+    """An entry of the audit trail."""
     at = (
         datetime.fromtimestamp(now_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     )
@@ -111,7 +111,7 @@ def entry(changes: Mapping[str, str | None], why: str, now_s: float) -> dict[str
 
 
 def move_of(raw: Any) -> Move:
-    """A move as it was written; StoreError if it is none."""
+    """Parse an entry of the audit trail; StoreError if it is invalid."""
     try:
         return Move(str(raw["at"]), dict(raw["changes"]), str(raw["why"]), str(raw.get("by", "")))
     except (TypeError, KeyError, ValueError) as exc:
@@ -121,7 +121,7 @@ def move_of(raw: Any) -> Move:
 
 
 def who() -> str:
-    """user@machine, or the number of a user without a name."""
+    """user@machine; the user id if the user has no name."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
@@ -130,7 +130,7 @@ def who() -> str:
 
 
 def check_format(where: object, found: object) -> None:
-    """SchemaMismatch unless a registry is written as this version reads it."""
+    """SchemaMismatch unless the registry has the format of this version."""
     if found == FORMAT:
         return
     family, _, number = str(found).partition("/")

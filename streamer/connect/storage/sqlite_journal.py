@@ -1,7 +1,6 @@
-"""The journal as one SQLite file, shared by the processes of a machine; or in memory, while the
-process lives.
+"""The journal as one SQLite file, shared by the processes of a machine, or in memory.
 
-Its incidents are bounded. Labels are not: people write few, and a training reads all of them.
+Incidents are bounded. Labels are not: people write few, and a training reads all of them.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from streamer.errors import InputError, StoreError
 from streamer.journal import MOST_INCIDENTS, Incident, Journal, Label, LabelKind
 
 SCHEMA = 1
-BUSY_S = 5.0  # another process writes; a write takes milliseconds
+BUSY_S = 5.0  # wait for another writer; a write takes milliseconds
 TABLES = """
 CREATE TABLE IF NOT EXISTS incidents (
   alert_id TEXT PRIMARY KEY, stream TEXT NOT NULL, entity TEXT NOT NULL, started_s REAL NOT NULL,
@@ -40,8 +39,8 @@ CREATE UNIQUE INDEX IF NOT EXISTS labels_origin ON labels (origin) WHERE origin 
 CREATE TABLE IF NOT EXISTS places (source TEXT PRIMARY KEY, place INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS forgotten (stream TEXT PRIMARY KEY, until_s REAL NOT NULL) WITHOUT ROWID;
 """
-# What falls off. An open incident that must go may have lasted until the newest time that is known
-# of its stream.
+# Incidents to drop. A dropped open incident counts as lasting until the newest known time of its
+# stream.
 OVER = "SELECT * FROM incidents ORDER BY ended_s IS NULL, ended_s, started_s, alert_id LIMIT ?"
 UNTIL = f"""
 INSERT INTO forgotten
@@ -52,20 +51,22 @@ FROM ({OVER}) AS over WHERE true GROUP BY over.stream
 ON CONFLICT (stream) DO UPDATE SET until_s = MAX(until_s, excluded.until_s)
 """
 DROP = f"DELETE FROM incidents WHERE alert_id IN (SELECT alert_id FROM ({OVER}))"
-LAST = (
-    "\U0010ffff"  # behind every character: what begins with a text lies between it and it with this
-)
+LAST = "\U0010ffff"  # the last code point: strings with prefix P lie between P and P + LAST
 RECORD = f"INSERT OR REPLACE INTO incidents VALUES ({', '.join('?' * len(fields(Incident)))})"
 LABEL = f"INSERT INTO labels VALUES ({', '.join('?' * (len(fields(Label)) - 1))}, NULL)"
 
 
 class SqliteJournal(Journal):
-    """A Journal in a file, written through (FULL); readable by its owner only. `path` None: in
-    memory.
+    """A Journal in a file (synchronous FULL), readable by its owner only.
+
+    `path` None keeps it in memory.
     """
 
     def __init__(self, path: str | Path | None, *, kept: int = MOST_INCIDENTS) -> None:
-        """StoreError if the file cannot be opened, is damaged, or was made by a later version."""
+        """Open the journal.
+
+        StoreError if the file cannot be opened, is damaged, or is of a later version.
+        """
         self._where, self._lock = str(path or "the journal in memory"), threading.Lock()
         self._kept = kept
         with self._errors("open"):
@@ -168,7 +169,7 @@ class SqliteJournal(Journal):
 
     @contextmanager
     def _writing(self, action: str) -> Iterator[None]:
-        """One transaction."""
+        """Run one transaction."""
         with self._lock, self._errors(action):
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -195,7 +196,7 @@ def _make(path: Path) -> None:
 
 
 def _stored(end_s: float) -> Any:
-    """SQLite has no infinity."""
+    """Encode infinity as NULL: SQLite has no infinity."""
     return None if math.isinf(end_s) else end_s
 
 

@@ -1,8 +1,7 @@
-"""Whose turn it is to train: one holder at a time, each with a larger number than the one before,
-and its notebook.
+"""The lock that lets one process train at a time, and the note of its last holder.
 
-On a folder by the kernel's lock, which ends with the process that holds it; through Redis by a lock
-that expires.
+In a folder it is a lock of the kernel, which ends with its process. In Redis it is a lock that
+expires. Each holder gets a larger fence.
 """
 
 from __future__ import annotations
@@ -25,37 +24,44 @@ TTL_S = 60.0
 
 
 class LockHold(Protocol):
-    """One holding. `fence` grows from holder to holder."""
+    """One holding of the lock; `fence` grows from holder to holder."""
 
     fence: int
 
     def keep(self) -> bool:
-        """Go on holding it; False if it is somebody else's now. Called at least every TTL_S / 2."""
+        """Extend the holding; False if it is lost.
+
+        Call it at least every TTL_S / 2.
+        """
 
     def note(self, blob: bytes) -> None:
-        """Write what all members read. StoreError, and nothing written, if the turn is not ours any
-        more.
+        """Write the note that all members read.
+
+        StoreError, with nothing written, if the lock was lost.
         """
 
     def end(self) -> None:
-        """Let others have it. Idempotent."""
+        """Release the lock. Idempotent."""
 
 
 class TrainingLock(Protocol):
-    """Any process may ask. StoreError if the folder or Redis cannot be used."""
+    """The lock, usable by any process.
+
+    StoreError if the folder or Redis cannot be used.
+    """
 
     def take(self) -> LockHold | None:
-        """The turn, or None while somebody else has it."""
+        """Return the holding, or None while another process has it."""
 
     def read(self) -> bytes | None:
-        """What the last holder noted."""
+        """The note of the last holder."""
 
     def close(self) -> None:
-        """Release everything but a turn that is held. Idempotent."""
+        """Close everything except a holding. Idempotent."""
 
 
 class FileTurns:
-    """Turns between processes of one machine, in a folder."""
+    """Training lock between processes of one machine, in a folder."""
 
     def __init__(self, folder: str | Path) -> None:
         self._store, self._lock = FileStore(folder), Path(folder) / "lock"
@@ -78,11 +84,11 @@ class FileTurns:
         return self._store.get(NOTE)
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """Do nothing: no file is held open."""
 
 
 class FileTurn:
-    """A held lock file; its content is the number of its holders so far."""
+    """A held lock file; it contains the number of holders so far."""
 
     def __init__(self, path: Path, store: FileStore, handle: int) -> None:
         self._path, self._store, self._handle = path, store, handle
@@ -91,7 +97,7 @@ class FileTurn:
         os.fsync(handle)
 
     def keep(self) -> bool:
-        """The kernel keeps it; unless somebody removed or replaced the file."""
+        """Whether the lock file is still in place; the kernel keeps the lock itself."""
         with suppress(OSError):
             mine, there = os.fstat(self._handle), self._path.stat()
             return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
@@ -109,7 +115,7 @@ class FileTurn:
 
 
 class RedisTurns:
-    """Turns between all members that reach one Redis."""
+    """Training lock between all members that use one Redis."""
 
     def __init__(self, section: config.RedisStore, *, ttl_s: float = TTL_S) -> None:
         from streamer.connect.storage.redis_client import Client
@@ -159,9 +165,7 @@ class RedisTurn:
 
 
 def open_turns(config: config.Config) -> TrainingLock:
-    """Where the configured members agree on whose turn it is: their Redis, or a hidden folder of
-    the registry.
-    """
+    """Open the configured lock: in Redis, or in a hidden folder of the registry."""
     if config.store.kind == "redis":
         return RedisTurns(config.store)
     return FileTurns(Path(config.model.registry or ".") / ".retrain")
