@@ -113,7 +113,10 @@ class HostSource(WholeSource):
         beat: Clock = time.monotonic,
         wait: Wait | None = None,
     ) -> None:
-        """Create the source; `clock` gives event times, `beat` is monotonic and schedules samples."""
+        """Create the source.
+
+        `clock` gives event times; `beat` is monotonic and schedules samples.
+        """
         if not every_s > 0:
             raise ConfigError("source.every", "must be above 0", every_s)
         self._every_s, self._stream, self._reader = every_s, stream, reader

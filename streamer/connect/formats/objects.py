@@ -211,7 +211,6 @@ class ObjectDecoder(Decoder):
         """
         for row in np.flatnonzero(np.isnan(values).all(axis=1)).tolist():
             number = numbers[row]
-            # broken in a field that is not read; the typed parser skipped it
             try:
                 parsed = self._plain(lines[number])
             except FAULTS as exc:

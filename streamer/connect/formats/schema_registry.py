@@ -67,7 +67,7 @@ class SchemaRegistry:
         self._down: tuple[float, str] = (0.0, "")
 
     def schema(self, number: int) -> Answer:
-        """The registry's answer for an id: `schema` (text), optional `schemaType` and `references`."""
+        """The answer for an id: `schema` (text), optional `schemaType` and `references`."""
         return self._once(f"/schemas/ids/{number:d}")
 
     def version(self, subject: str, version: int) -> Answer:

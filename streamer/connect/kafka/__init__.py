@@ -1,3 +1,4 @@
-"""Kafka: records in, alerts and dead letters out. The client library is imported where it is used,
-never here.
+"""Kafka: sources, alert sinks and dead letters.
+
+The client library is imported where it is used, not here.
 """

@@ -83,7 +83,10 @@ class Lock:
         )
 
     def write(self, held: HeldLock, name: str, blob: bytes) -> None:
-        """Write a blob of the store; StoreError, with nothing written, if there is a newer holder."""
+        """Write a blob of the store.
+
+        StoreError, with nothing written, if there is a newer holder.
+        """
         key = f"{self._prefix}:{checked(name)}"
         if not self._client.ask("write", key, "EVAL", WRITE, 2, self._fence, key, held.fence, blob):
             raise StoreError(

@@ -1,1 +1,1 @@
-"""The Kafka client: settings, logins, and the parts of it that are replaced by faster ones."""
+"""The Kafka client: settings, security, log limits, and patches for speed."""

@@ -1,6 +1,4 @@
-"""One set of client arguments for consumer, producer and admin, and a client whose every wait has
-an end.
-"""
+"""Shared arguments of consumer, producer and admin client, and a client with bounded waits."""
 
 from __future__ import annotations
 
@@ -18,11 +16,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 BACKOFF_MS = 50
-# The client's own 30 s kept producers silent for 24-29 s after their broker was back; with one
-# second it is 3 s.
+# With the client's own 30 s, producers were silent for 24-29 s after their broker was back; with 1
+# s it is 3 s.
 MAX_BACKOFF_MS = 1000
 RETRY_MS = 100
-METADATA_AGE_MS = 60_000  # how late a new partition is seen
+METADATA_AGE_MS = 60_000  # delay until a new partition is seen
 KEEP_ALIVE = [
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -30,10 +28,10 @@ KEEP_ALIVE = [
 
 
 def options(kafka: Kafka) -> dict[str, Any]:
-    """Keyword arguments of kafka-python that consumer, producer and admin share. The log limit
-    comes with them.
+    """Keyword arguments of kafka-python for consumer, producer and admin client.
 
-    Its repr shows no secret. ConfigError if a file of `kafka.security` cannot be used.
+    Their repr shows no secret. Also installs the log limit. ConfigError if a file of
+    `kafka.security` cannot be used.
     """
     client_log.tame()
     timeout_ms = max(1, round(kafka.request_timeout * 1000))
@@ -53,12 +51,11 @@ def options(kafka: Kafka) -> dict[str, Any]:
 
 
 def connect(make: Callable[..., T], kafka: Kafka, **more: Any) -> T:
-    """`make` is KafkaConsumer, KafkaProducer or KafkaAdminClient. If it fails, its error, and no
-    thread left behind.
+    """Return make(...), where `make` is KafkaConsumer, KafkaProducer or KafkaAdminClient.
 
-    The client starts its thread before it looks for a broker, and forgets it when there is none.
-    What it logs until it is made is held back: a broker that is away is told by the error, and by
-    nothing before it.
+    If it fails, its error is raised and its thread is stopped: the client starts a thread before it
+    looks for a broker, and leaks it on failure. Log lines of the client are held back meanwhile,
+    because the error reports an unreachable broker.
     """
     made: list[Any] = []
 
@@ -77,8 +74,9 @@ def connect(make: Callable[..., T], kafka: Kafka, **more: Any) -> T:
 
 @cache
 def net_client() -> type:
-    """A KafkaNetClient that bounds the TLS handshake, and that asks for metadata where it would
-    fail without end.
+    """Return a KafkaNetClient with a bounded TLS handshake that survives unknown leaders.
+
+    It requests metadata when the metadata lacks a leader, instead of failing forever.
     """
     from kafka.errors import UnknownBrokerIdError
     from kafka.net.compat import KafkaNetClient
@@ -95,8 +93,9 @@ def net_client() -> type:
             super().__init__(net=net, manager=_manager()(net, **configs, **limits))
 
         def maybe_connect(self, node_id: Any, **kwargs: Any) -> None:
-            """A leader that the metadata does not name made the sender raise, before it polled, for
-            ever.
+            """Request metadata if the metadata does not name the node.
+
+            The library raises in that case, so the sender would fail before every poll.
             """
             try:
                 super().maybe_connect(node_id, **kwargs)
@@ -104,11 +103,10 @@ def net_client() -> type:
                 self.cluster.request_update()
 
         def connection_delay(self, node_id: Any) -> float:
-            """How long the caller waits for a node that is not ready, milliseconds; 0 in a
-            consumer: not in backoff.
+            """Milliseconds to wait for a node that is not ready; 0 in a consumer outside backoff.
 
-            The producer's own loop waits so long. The library gives it seconds for milliseconds,
-            and nothing for a node that is being connected, so that it span through every outage.
+            The producer's loop waits that long. The library returns seconds where milliseconds are
+            expected, and 0 for a node that is connecting, so the loop would spin during an outage.
             """
             delay_ms = float(super().connection_delay(node_id)) * 1000
             drives_itself = self._net._io_thread is None
@@ -125,15 +123,16 @@ def _manager() -> type:
 
     class Manager(KafkaConnectionManager):  # type: ignore[misc] # the library has no types
         async def _build_transport(self, node: Any, timeout_at: float | None = None) -> Any:
-            """TCP and TLS within the connection's time: the library waits for a silent TLS peer
-            without end.
+            """Connect TCP and TLS within the connection's timeout.
+
+            The library waits forever for a silent TLS peer.
             """
             done, stock = Future(), super()._build_transport
 
             async def build() -> None:
                 try:
                     done.success(await stock(node, timeout_at=timeout_at))
-                except Exception as exc:  # handed on to who waits for it
+                except Exception as exc:  # raised in the waiting coroutine
                     done.failure(exc)
 
             def give_up() -> None:

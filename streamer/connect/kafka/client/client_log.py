@@ -1,7 +1,7 @@
-"""The client's log, kept short: a few lines per place and minute, the rest counted; and the last
-causes remembered.
+"""Rate limit of the client's log, and its recent warnings for diagnosis.
 
-A dead coordinator made it write 9,990 lines within seconds.
+A few lines per place and minute pass, the rest is counted. A dead coordinator made the client write
+9,990 lines within seconds.
 """
 
 from __future__ import annotations
@@ -16,23 +16,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-BURST = 2  # lines of one place in the code per period
+BURST = 2  # lines per period of one place in the code
 PERIOD_S = 60.0
-MAX_LINES = 20  # of all places together per period: an outage of two minutes stays under 100
+MAX_LINES = 20  # lines per period of all places: an outage of two minutes stays under 100
 MAX_PLACES = 256
-MAX_TEXT = 500  # characters of a remembered cause
+MAX_TEXT = 500  # characters of a stored cause
 
-ADVICE = "kafka.net.sasl"  # warns of logins in the clear: no cause of anything
+ADVICE = "kafka.net.sasl"  # warns of logins in plain text; never a cause
 
 V = TypeVar("V")
-Place = tuple[
-    str, int, int
-]  # logger, line of its code, level: one per message template, f-strings included
+# logger, line of code, level: one per message template, f-strings included
+Place = tuple[str, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """Something the client complained about."""
+    """A warning or error of the client."""
 
     at_s: float  # monotonic
     logger: str
@@ -40,8 +39,9 @@ class Complaint:
 
 
 class Captured(logging.Handler):
-    """Handler of the `kafka` logger: remembers warnings and errors, passes few of them on to the
-    root's handlers.
+    """Handler of the `kafka` logger: stores warnings and errors, passes few lines on.
+
+    Lines go to the handlers of the root logger.
     """
 
     def __init__(
@@ -57,8 +57,9 @@ class Captured(logging.Handler):
 
     @contextmanager
     def hushed(self) -> Iterator[None]:
-        """Meanwhile lines are causes and nothing more: what goes wrong is told by an
-        error of ours.
+        """Store lines as causes without passing them on.
+
+        The caller reports the failure as an error of its own.
         """
         with self._guard:
             self._hushed += 1
@@ -69,7 +70,7 @@ class Captured(logging.Handler):
                 self._hushed -= 1
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Never raises and never waits for anything but the handlers of the root."""
+        """Handle a line; never raises, and waits only for the handlers of the root."""
         place, text, now = (
             (record.name, record.lineno, record.levelno),
             _text(record),
@@ -87,7 +88,7 @@ class Captured(logging.Handler):
             self._passed.handle(_line(record, text, held_back))
 
     def _admit(self, place: Place, now: float) -> int | None:
-        """How many lines of the place were held back before this one; None holds it back."""
+        """Return how many lines of the place were held back so far; None to hold this one back."""
         period = self._places.get(place) or BurstLimit(BURST)
         _put(self._places, place, period)
         if self._hushed or not (period.has_room(now) and self._all.has_room(now)):
@@ -97,15 +98,13 @@ class Captured(logging.Handler):
         return period.take(now)
 
     def causes(self, since_s: float = 60.0) -> list[str]:
-        """What the client complained about in the last `since_s` seconds, newest first, one for
-        each place.
-        """
+        """Warnings and errors of the last `since_s` seconds, newest first, one per place."""
         oldest = self._clock() - since_s
         with self._guard:
             return [cause.text for cause in reversed(self._causes.values()) if cause.at_s >= oldest]
 
     def held_back(self) -> int:
-        """Lines held back and not yet told."""
+        """Number of lines held back and not yet reported."""
         with self._guard:
             return sum(period.held_back for period in self._places.values())
 
@@ -116,7 +115,8 @@ class BurstLimit:
     __slots__ = ("_taken", "held_back")
 
     def __init__(self, burst: int) -> None:
-        self._taken = deque([-math.inf] * burst, maxlen=burst)  # when the last lines passed
+        # times of the last lines that passed
+        self._taken = deque([-math.inf] * burst, maxlen=burst)
         self.held_back = 0
 
     def has_room(self, now: float) -> bool:
@@ -136,8 +136,9 @@ def _put(table: OrderedDict[Place, V], place: Place, value: V) -> None:
 
 
 def _text(record: logging.LogRecord) -> str:
-    """The message and the exception's type and text: a traceback would be twenty lines, and shows
-    what is in reach.
+    """The message, with type and text of the exception.
+
+    A traceback would take twenty lines, and may show secrets.
     """
     try:
         text = record.getMessage()
@@ -160,9 +161,10 @@ _installed = Captured()
 
 
 def tame() -> Captured:
-    """Put the limit on all loggers of the client, once or again; the same object every time.
+    """Install the limit on all loggers of the client; return its handler.
 
-    Level INFO at least: what the client writes at DEBUG contains the bytes of the login.
+    Idempotent. The level is at least INFO, because the client's DEBUG lines contain the bytes of
+    the login.
     """
     logger = logging.getLogger("kafka")
     logger.setLevel(logging.INFO)

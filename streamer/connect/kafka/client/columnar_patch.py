@@ -1,8 +1,7 @@
-"""Records by columns: an override of the client's private unpacker, which makes an object of each
-record.
+"""Records by columns: an override of the client's private unpacker of record batches.
 
-Only for the exact version it was written against; any other keeps the client's own way, with the
-same results.
+The client's own unpacker makes one object per record. The override is installed only for the exact
+version it was written for. Other versions use the client's unpacker, with the same results.
 """
 
 from __future__ import annotations
@@ -25,14 +24,15 @@ from streamer.connect.kafka.client.packed_columns import (
 )
 from streamer.event import I64
 
-WRITTEN_FOR = "3.0.12"  # of kafka-python
-ONE_BYTE, TWO_BYTES = (1 << 7) - 1, (1 << 14) - 1  # largest numbers
+WRITTEN_FOR = "3.0.12"  # version of kafka-python
+ONE_BYTE, TWO_BYTES = (1 << 7) - 1, (1 << 14) - 1  # largest numbers of one and two bytes
 
 
 @dataclass(slots=True)
 class Chunk:
-    """Rows of one record batch. Few ask for what stands beside the values: it is read where a row
-    begins.
+    """Rows of one record batch.
+
+    Metadata beside the values is read on demand, from where a row begins.
     """
 
     offsets: I64
@@ -48,12 +48,12 @@ class Chunk:
         return Chunk(self.offsets[part], self.values[part], self.begins[part], self.beside)
 
     def envelope(self, row: int) -> dict[str, Any]:
-        """Key, headers and timestamp_ms of a row, as a Rejected names them."""
+        """Key, headers and timestamp_ms of a row, named as in Rejected."""
         return envelope(*self.beside.envelope(self.begins[row]))
 
 
 def envelope(key: bytes | None, headers: Headers, timestamp_ms: int | None) -> dict[str, Any]:
-    """As a Rejected names them; a time below zero is none."""
+    """Metadata of a record, named as in Rejected; a negative time means none."""
     kept = tuple((name, value or b"") for name, value in headers)
     return {
         "key": key,
@@ -64,7 +64,7 @@ def envelope(key: bytes | None, headers: Headers, timestamp_ms: int | None) -> d
 
 @dataclass(slots=True)
 class Joined:
-    """Chunks of one partition as one: `decode.Records`."""
+    """Chunks of one partition, joined; implements polled_records.Records."""
 
     chunks: Sequence[Chunk]
     offsets: I64
@@ -96,8 +96,9 @@ class Joined:
 
 
 class Taken:
-    """Chunks as the client hands them on: its length is in records, which is what the client
-    counts.
+    """Chunks in the form the client passes on.
+
+    Its length is in records, because the client counts records.
     """
 
     def __init__(self) -> None:
@@ -116,8 +117,9 @@ class Taken:
 
 
 def install(consumer: Any) -> bool:
-    """Let a KafkaConsumer bring chunks instead of records; False, and nothing done, for another
-    version.
+    """Make a KafkaConsumer return chunks instead of records.
+
+    Return False, with nothing changed, for another version.
     """
     import kafka
 
@@ -128,9 +130,7 @@ def install(consumer: Any) -> bool:
 
 
 def chunk_of(batch: Any) -> tuple[Chunk, Exception | None]:
-    """The rows of a batch of format 2, up to the first that is not well formed, and what is wrong
-    with that one.
-    """
+    """Rows of a batch of format 2 before the first malformed record, and that record's error."""
     from kafka.errors import CorruptRecordError
 
     batch._maybe_uncompress()
@@ -160,22 +160,22 @@ def _unpack(
     deltas: list[int],
     values: list[bytes | None],
 ) -> int:
-    """Fill the columns row by row; where the last one ends.
+    """Fill the columns row by row; return where the last row ends.
 
-    Everything here is paid for by every record, so numbers of one and two bytes are read in place:
-    half the time. A number as it is written is even for 0, 1, 2 .. and odd for -1, -2 ..: half of
-    it is a length, or there is none.
+    This loop runs for every record, so numbers of one and two bytes are decoded inline, which
+    halves its time. A zigzag number is even for 0, 1, 2 .. and odd for -1, -2 ..: a length is half
+    of it, and an odd one means null.
     """
     for _ in range(count):
         begins.append(pos)
-        number, pos = data[pos], pos + 1  # bytes behind it
+        number, pos = data[pos], pos + 1  # bytes of the record after this number
         if number > ONE_BYTE:
             number, pos = number + (data[pos] << 7) - 128, pos + 1
             if number > TWO_BYTES:
                 number, pos = _longer(data, pos)
         end = pos + (number >> 1 ^ -(number & 1))
         pos += 1  # attributes: none are defined
-        while data[pos] > ONE_BYTE:  # the time, which few ask for
+        while data[pos] > ONE_BYTE:  # the time, decoded on demand
             pos += 1
         number, pos = data[pos + 1], pos + 2  # offset
         if number > ONE_BYTE:
@@ -205,7 +205,7 @@ def _unpack(
 
 
 def _longer(data: bytes, pos: int) -> tuple[int, int]:
-    """The number, as it is written, whose third byte is at `pos`, and where it ends."""
+    """Decode the zigzag number whose third byte is at `pos`; return it and where it ends."""
     from kafka.record.util import decode_varint
 
     number, pos = decode_varint(data, pos - 2)
@@ -218,15 +218,13 @@ def _check_headers(data: bytes, pos: int, end: int) -> None:
         raise ValueError(f"it is {pos - end} bytes longer than it says")
 
 
-# The client's own stands in its place at run time (`_columnar`): it is imported only where there is
-# a Kafka.
+# `_columnar` replaces this base by the client's class at run time, so that Kafka is imported only
+# when used.
 _PartitionRecords: Any = object
 
 
 class _Columnar(_PartitionRecords):  # type: ignore[misc] # the library has no types
-    """Same order, same offsets, same errors as the client's own; one step is a batch,
-    not a record.
-    """
+    """Same order, offsets and errors as the client's class, but one step is a batch."""
 
     def __init__(self, fetch_offset: int, tp: Any, records: Any, **more: Any) -> None:
         super().__init__(fetch_offset, tp, records, **more)
@@ -235,11 +233,10 @@ class _Columnar(_PartitionRecords):  # type: ignore[misc] # the library has no t
         self.record_iterator = self._chunks(records)
 
     def take(self, n: int | None = None) -> Taken:
-        """Chunks of at most n records together. An error behind some records is raised by the next
-        call.
+        """Take chunks of at most n records together.
 
-        After an error there is nothing left: the client would ask its own for more, in a loop
-        without end.
+        An error after some records is raised by the next call. After an error nothing is left: the
+        client would otherwise ask for more forever.
         """
         from kafka.errors import KafkaError
 
@@ -278,7 +275,7 @@ class _Columnar(_PartitionRecords):  # type: ignore[misc] # the library has no t
         self.next_fetch_offset = int(chunk.offsets[-1]) + 1
 
     def _chunks(self, records: Any) -> Iterator[Chunk]:
-        """What the client's `_unpack_records` does, a batch at a time."""
+        """Yield chunks as the client's `_unpack_records` yields records."""
         from kafka.errors import CorruptRecordError
 
         last, batch = None, records.next_batch()
@@ -305,7 +302,7 @@ class _Columnar(_PartitionRecords):  # type: ignore[misc] # the library has no t
         self.drain()
 
     def _is_for_us(self, batch: Any) -> bool:
-        """Neither a marker nor of an aborted transaction."""
+        """Whether a batch holds records to return: no marker, not of an aborted transaction."""
         from kafka.protocol.consumer import IsolationLevel
 
         self.leader_epoch = batch.leader_epoch
@@ -318,13 +315,13 @@ class _Columnar(_PartitionRecords):  # type: ignore[misc] # the library has no t
         return not batch.is_control_batch
 
     def _wanted(self, chunk: Chunk) -> Iterator[Chunk]:
-        """A batch may begin before the offset that was asked for."""
+        """Drop rows before the requested offset; a batch may begin before it."""
         first = int(np.searchsorted(chunk.offsets, self.fetch_offset))
         if first < len(chunk):
             yield chunk.rows(first, len(chunk)) if first else chunk
 
     def _old(self, batch: Any) -> Iterator[Chunk]:
-        """Formats 0 and 1, of logs begun before 2017: record by record, as the client does."""
+        """Unpack formats 0 and 1, of logs begun before 2017, record by record."""
         from kafka.errors import CorruptRecordError
 
         for record in batch:
@@ -344,7 +341,7 @@ class _Columnar(_PartitionRecords):  # type: ignore[misc] # the library has no t
 
 @cache
 def _columnar() -> type:
-    """The class with its base, which is imported only where there is a Kafka."""
+    """Return the class with the client's base, which is imported here."""
     from kafka.consumer.fetcher import Fetcher
 
     return type("Columnar", (_Columnar, Fetcher.PartitionRecords), {})

@@ -1,5 +1,6 @@
-"""Tokens for OAUTHBEARER by the client-credentials grant (RFC 6749, 4.4): kept until shortly before
-its end.
+"""Tokens for OAUTHBEARER by the client-credentials grant (RFC 6749, 4.4), cached.
+
+A token is renewed before it expires.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ REFUSALS = {  # RFC 6749, 5.2
     "unsupported_grant_type",
     "invalid_scope",
 }
-DEFAULT_LIFE_S = 300.0  # where the endpoint names none
-# A broker ends the session with the token; the client logs in anew at 85-95 % of it, and needs a
-# newer one by then.
+DEFAULT_LIFE_S = 300.0  # if the endpoint names none
+# A broker ends the session with the token. The client logs in again at 85-95 % of its life, and
+# needs a newer token by then.
 FRESH_SHARE = 0.75
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token and its span on the caller's clock."""
+    """A token and its validity on the caller's clock."""
 
     text: str
     fresh_until_s: float
@@ -50,8 +51,9 @@ class Token:
 
 
 class Tokens:
-    """The current token. One caller at a time asks for a new one; while the old one lives, a
-    failure costs nothing.
+    """The current token, renewed by one caller at a time.
+
+    While the old token is valid, a failure to renew raises nothing.
     """
 
     def __init__(
@@ -62,8 +64,9 @@ class Tokens:
         self._token: Token | None = None
 
     def current(self) -> str:
-        """A token that is valid now. BrokerError, without any secret in it, if there is none to be
-        had.
+        """Return a token that is valid now.
+
+        BrokerError, without any secret in it, if there is none.
         """
         with self._lock:
             token = self._token
@@ -78,15 +81,15 @@ class Tokens:
         except BrokerError:
             if old is None or start_s >= old.valid_until_s:
                 raise
-            # Not again with every connection: each attempt may cost the whole timeout.
+            # Not again with every connection: each attempt may take the whole timeout.
             return Token(old.text, start_s + (old.valid_until_s - start_s) / 2, old.valid_until_s)
         return Token(text, start_s + FRESH_SHARE * life_s, start_s + life_s)
 
 
 def token_provider(endpoint: TokenEndpoint, *, timeout_s: float, ca: str | None = None) -> Any:
-    """A token provider as kafka-python wants it.
+    """Return a token provider for kafka-python.
 
-    `ca` is a PEM file of authorities trusted beside the system's.
+    `ca` is a PEM file of authorities trusted in addition to the system's.
     """
     from kafka.net.sasl.oauth import AbstractTokenProvider
 
@@ -102,7 +105,7 @@ def token_provider(endpoint: TokenEndpoint, *, timeout_s: float, ca: str | None 
 def request_token(
     endpoint: TokenEndpoint, timeout_s: float, ca: str | None = None
 ) -> tuple[str, float]:
-    """A new token and its life in seconds; BrokerError says why not, within `timeout_s`."""
+    """Return a new token and its life in seconds; BrokerError, within `timeout_s`, if refused."""
     where = url_text(endpoint.url)
     try:
         return _read(within(timeout_s, lambda: _post(endpoint, timeout_s, ca)))
@@ -138,7 +141,7 @@ def _opener(ca: str | None) -> urllib.request.OpenerDirector:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """The credentials go to the configured address only."""
+    """Refuses redirects, so that credentials reach only the configured address."""
 
     def redirect_request(self, *args: Any, **kwargs: Any) -> None:
         return None
@@ -165,7 +168,7 @@ def _read(body: bytes) -> tuple[str, float]:
 
 
 def _refusal(exc: urllib.error.HTTPError) -> str:
-    """The status and the error's name; never the body, which may repeat what was sent."""
+    """Return the status and the error's name, not the body, which may repeat secrets."""
     try:
         name = json.loads(exc.read(MAX_ANSWER))["error"]
     except (ValueError, KeyError, TypeError, OSError):
@@ -174,7 +177,7 @@ def _refusal(exc: urllib.error.HTTPError) -> str:
 
 
 def url_text(url: str) -> str:
-    """Scheme, host and path: no credentials, no query."""
+    """Return scheme, host and path, without credentials and query."""
     parts = urllib.parse.urlsplit(url)
     port = f":{parts.port}" if parts.port else ""
     return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"

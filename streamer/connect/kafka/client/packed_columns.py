@@ -1,6 +1,4 @@
-"""What stands beside the values of records and few ask for: keys, times and headers, read where a
-row begins.
-"""
+"""Metadata of records decoded on demand: keys, times and headers, from where a row begins."""
 
 from __future__ import annotations
 
@@ -17,24 +15,27 @@ Envelope = tuple[bytes | None, Headers, int | None]  # key, headers, time in ms
 
 
 class PackedMetadata(Protocol):
-    """The rest of the records of a batch; `begins` are the marks of some of its rows."""
+    """Metadata of the records of a batch; `begins` are the marks of some of its rows."""
 
     def envelope(self, begin: Any) -> Envelope: ...
 
     def keys(self, begins: Sequence[Any]) -> list[bytes | None]: ...
 
     def times_ms(self, begins: Sequence[Any]) -> I64:
-        """(N,), below zero: none."""
+        """Times (N,); negative if there is none."""
 
     def mentions(self, header: bytes) -> bool:
-        """Whether some record may have a header of that name. False is certain."""
+        """Whether a record may have a header of that name; False is certain."""
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A batch of format 2: a row's mark is the place in `data` where its record begins."""
+    """Metadata of a batch of format 2.
 
-    batch: Any  # of the client
+    A row's mark is the index in `data` where its record begins.
+    """
+
+    batch: Any  # the client's batch
     data: bytes
 
     def envelope(self, begin: int) -> Envelope:
@@ -68,12 +69,12 @@ class Packed:
         return np.frombuffer(self.data, np.uint8)
 
     def _late(self, begins: Sequence[int]) -> tuple[I64, I64]:
-        """How much later than their batch records are, ms, and where that ends."""
+        """Milliseconds of each record after its batch's first time, and where the number ends."""
         _, at = varints(self._octets(), np.array(begins, np.int64))
-        return varints(self._octets(), at + 1)  # behind the attributes
+        return varints(self._octets(), at + 1)  # after the attributes
 
     def _appended_ms(self) -> int | None:
-        """When the broker took the batch, if that is what its topic keeps."""
+        """When the broker appended the batch, if the topic stores that time; else None."""
         batch = self.batch
         return int(batch.max_timestamp) if batch.timestamp_type == batch.LOG_APPEND_TIME else None
 
@@ -82,7 +83,10 @@ class Packed:
 
 
 class EnvelopeRecords:
-    """Records of formats 0 and 1, which know no headers: a row's mark is its envelope."""
+    """Metadata of records of formats 0 and 1, which have no headers.
+
+    A row's mark is its envelope.
+    """
 
     def envelope(self, begin: Envelope) -> Envelope:
         return begin
@@ -98,12 +102,11 @@ class EnvelopeRecords:
 
 
 def varints(octets: U8, at: I64) -> tuple[I64, I64]:
-    """Zigzag varints (N,) that begin at these places, and where they end."""
+    """Decode zigzag varints (N,) at these indices; return them and where they end."""
     value, more, shift = np.zeros(len(at), np.uint64), np.ones(len(at), bool), 0
     while more.any():
-        octet = octets[
-            np.minimum(at, len(octets) - 1)
-        ]  # a number that ended may have ended everything
+        # the index may be past the end once a number has ended
+        octet = octets[np.minimum(at, len(octets) - 1)]
         value |= np.where(more, (octet & 0x7F).astype(np.uint64) << np.uint64(shift), 0).astype(
             np.uint64
         )
@@ -112,8 +115,9 @@ def varints(octets: U8, at: I64) -> tuple[I64, I64]:
 
 
 def headers_at(data: bytes, pos: int) -> tuple[list[tuple[str, bytes | None]], int]:
-    """The headers that begin there, and where they end. ValueError or IndexError if they are not
-    well formed.
+    """Headers at an index, and where they end.
+
+    ValueError or IndexError if they are malformed.
     """
     from kafka.record.util import decode_varint
 

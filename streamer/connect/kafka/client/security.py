@@ -1,6 +1,4 @@
-"""Security of the connection: TLS, client certificates and logins. Secrets go to the client and
-nowhere else.
-"""
+"""Security of the connection: TLS, client certificates and logins, without exposing secrets."""
 
 from __future__ import annotations
 
@@ -19,8 +17,9 @@ MASK = "***"
 
 
 class Hidden(str):
-    """A secret as the client wants it, a text; its repr is a mask, because the client may log its
-    settings.
+    """A secret as str for the client.
+
+    Its repr is a mask, because the client may log its settings.
     """
 
     __slots__ = ()
@@ -30,8 +29,7 @@ class Hidden(str):
 
 
 def options(kafka: Kafka) -> dict[str, Any]:
-    """The part of the client's keyword arguments that is about security; ConfigError if a file
-    cannot be used.
+    """Security arguments of the client; ConfigError if a file cannot be used.
 
     Certificates are passed as paths: the client reads them for every connection, so a renewed one
     needs no restart.
@@ -69,7 +67,10 @@ def _login_options(kafka: Kafka, sasl: Sasl) -> dict[str, Any]:
 
 
 def tls_context(security: KafkaSecurity) -> ssl.SSLContext:
-    """TLS 1.2 or newer, the broker verified; ConfigError names the file that cannot be used."""
+    """A context with TLS 1.2 or newer that verifies the broker.
+
+    ConfigError names a file that cannot be used.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.check_hostname = security.verify_hostname
@@ -104,8 +105,9 @@ def _identify(context: ssl.SSLContext, security: KafkaSecurity, certificate: str
 
 
 def _key_password(security: KafkaSecurity) -> Any:
-    """A function, so that nothing shows it. Never None: without one OpenSSL asks at the terminal
-    and waits.
+    """Return a function, so that no repr shows the password.
+
+    Never None: OpenSSL would then prompt at the terminal and wait.
     """
     return _no_password if security.key_password is None else security.key_password.get_secret_value
 
@@ -128,15 +130,14 @@ def _reason(exc: Exception) -> str:
 
 
 def exposed(kafka: Kafka) -> bool:
-    """Whether records cross a network in the clear: no TLS, and a broker that is not on this
-    machine.
-    """
+    """Whether records cross a network in plain text: no TLS, and a remote broker."""
     return bool(kafka.exposed)
 
 
 def exposure(kafka: Kafka, advertised: Sequence[str] = ()) -> str | None:
-    """What is said about it, of the bootstrap servers or else of the brokers that they name; None
-    where nothing is.
+    """A warning about plain text, for the bootstrap servers or the brokers they name.
+
+    None if nothing crosses a network in plain text.
     """
     where = kafka.exposed or kafka.in_the_clear(advertised)
     if not where:
@@ -149,14 +150,14 @@ def exposure(kafka: Kafka, advertised: Sequence[str] = ()) -> str | None:
 
 
 def scrub(kafka: Kafka, text: str) -> str:
-    """The text without any secret of the section."""
+    """Mask every secret of the section in a text."""
     for secret in _secrets(kafka):
         text = text.replace(secret, MASK)
     return text
 
 
 def _secrets(kafka: Kafka) -> Iterator[str]:
-    """Longest first: one may be a part of another."""
+    """Secrets, longest first, because one may be part of another."""
     sasl, token = kafka.security.sasl, kafka.security.sasl.token if kafka.security.sasl else None
     found = (
         kafka.security.key_password,

@@ -1,1 +1,1 @@
-"""Reading topics: a group member or a standalone reader, partitions, offsets, health."""
+"""Reading topics as a group member or standalone: assignment, offsets, decoding, health."""

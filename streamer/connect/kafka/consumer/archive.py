@@ -1,6 +1,4 @@
-"""The past of a stream's topics as a source with an end: read without a group, by the stream's own
-decoder.
-"""
+"""Recent history of a stream's topics as a finite source, read without a group."""
 
 from __future__ import annotations
 
@@ -28,12 +26,13 @@ POLL_RECORDS = 5000
 
 
 class PartitionLog(Peek):
-    """Partitions from a time on, up to where they end now."""
+    """Partitions from a time on, up to their end at the start."""
 
     def begin(self, since_s: float, most: int) -> dict[Any, int]:
-        """Go to the first record written at or after a time; where that is more than `most` records
-        in all, nearer to the end by the same share of every partition. The offsets before which to
-        read.
+        """Seek to the first record written at or after a time; return the end offsets.
+
+        If that is more than `most` records in total, start later, by the same fraction in every
+        partition.
         """
         self._timed(since_s)
         starts = {each: self._at(each) for each in self.partitions}
@@ -45,7 +44,7 @@ class PartitionLog(Peek):
         return ends
 
     def fetch(self, timeout_s: float, most: int) -> Mapping[Any, Sequence[Any]]:
-        """What came, per partition, as the client gives it."""
+        """Return new records per partition, as the client returns them."""
         with broker_errors(self._kafka):
             found: Mapping[Any, Sequence[Any]] = self._consumer.poll(
                 round(timeout_s * 1000), max_records=most
@@ -53,7 +52,7 @@ class PartitionLog(Peek):
         return found
 
     def behind(self, ends: Mapping[Any, int]) -> bool:
-        """Whether any partition is still to be read up to its end."""
+        """Whether a partition is not yet read up to its end."""
         return self._behind(ends)
 
     def _timed(self, since_s: float) -> None:
@@ -65,10 +64,10 @@ class PartitionLog(Peek):
 
 
 class Archive(WholeSource):
-    """protocols.Source with an end: what the topics hold now. Records that cannot be decoded are
-    passed over, counted.
+    """A finite Source: the records that the topics hold now.
 
-    Nobody else's reading changes. BrokerError if the cluster cannot be used.
+    Records that cannot be decoded are skipped and counted. It joins no group and commits nothing.
+    BrokerError if the cluster cannot be used.
     """
 
     def __init__(
@@ -81,8 +80,10 @@ class Archive(WholeSource):
         most: int,
         clock: Clock = time.monotonic,
     ) -> None:
-        """`since_s`, seconds since 1970, is of the records' own timestamps; `most` records are read
-        in all.
+        """Open the topics.
+
+        `since_s`, seconds since 1970, refers to the records' own timestamps. About `most` records
+        are read in total.
         """
         self._make, self._decoders = decoder, dict[Lease, Decoder]()
         self._max_record, self._clock = int(section.max_record), clock
@@ -97,7 +98,7 @@ class Archive(WholeSource):
             raise
 
     def poll(self, timeout_s: float) -> Poll | None:
-        """Records of any partitions; None once all that was there at the start is read."""
+        """Return records of any partitions; None once all records present at the start are read."""
         if self._closed or not self._log.behind(self._ends):
             return None
         found = self._log.fetch(timeout_s, POLL_RECORDS)
@@ -109,10 +110,10 @@ class Archive(WholeSource):
         return Poll(tuple(batch for batch in batches if len(batch)))
 
     def pause(self) -> None:
-        """Nothing comes unasked."""
+        """Do nothing: records only come when polled."""
 
     def resume(self) -> None:
-        """Nothing was held back."""
+        """Do nothing."""
 
     def close(self) -> None:
         if not self._closed:
@@ -120,7 +121,7 @@ class Archive(WholeSource):
             self._log.close()
 
     def _batch(self, partition: Any, rows: Sequence[Any]) -> EventBatch:
-        """The decoded records before the end that the partition had at the start."""
+        """Decoded records before the end that the partition had at the start."""
         lease = Lease(partition.topic, partition.partition)
         if lease not in self._decoders:
             self._decoders[lease] = self._make(lease)
@@ -128,6 +129,5 @@ class Archive(WholeSource):
         batch, rejected = decode(gathered(rows), self._decoders[lease], lease)
         self.rejected += len(rejected)
         before = slice(0, int(np.searchsorted(batch.offset, self._ends[partition])))
-        return replace(
-            batch.rows(before), traces=None
-        )  # who reads the past keeps it: the records need not stay
+        # a batch is kept long, and traces would keep its records
+        return replace(batch.rows(before), traces=None)

@@ -1,8 +1,6 @@
-"""Who holds which partition, and what of it is committed: pure book-keeping, without a client and
-without a clock.
+"""Leases of partitions and their commits: state without a client and without a clock.
 
-The client's own thread takes partitions away while others ask, so every method may be called by any
-thread.
+The client's thread takes partitions away while others ask, so any thread may call every method.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from typing import Any
 from streamer.event import Lease, Position
 
 Place = tuple[str, int]  # topic, partition
-NOTE_BYTES = 4000  # brokers refuse more than 4096 by default, and then no commit would ever pass
+NOTE_BYTES = 4000  # brokers refuse more than 4096 by default, and then every commit would fail
 
 
 class Epochs:
@@ -35,8 +33,9 @@ OF_THIS_PROCESS = Epochs()
 
 
 class Leases:
-    """The partitions held now. Each assignment is a lease of its own; one that is dead
-    stays dead.
+    """The partitions held now.
+
+    Each assignment is a new lease; an ended lease never becomes valid again.
     """
 
     def __init__(self, epochs: Epochs = OF_THIS_PROCESS) -> None:
@@ -44,13 +43,13 @@ class Leases:
         self._held: dict[Place, Lease] = {}
 
     def grant(self, topic: str, partition: int) -> Lease:
-        """A new lease; one that was held for the same partition is dead."""
+        """Create a lease; a previous lease of the partition ends."""
         place = (str(topic), int(partition))
         lease = self._held[place] = Lease(*place, self._epochs.following(place))
         return lease
 
     def drop(self, topic: str, partition: int) -> Lease | None:
-        """The lease that was held, dead from now on; None if there was none."""
+        """End the lease of a partition and return it; None if there was none."""
         return self._held.pop((topic, partition), None)
 
     def of(self, topic: str, partition: int) -> Lease | None:
@@ -64,32 +63,32 @@ class Leases:
 
 
 class Commits:
-    """The newest position wanted per lease, what is on its way, and what the log has confirmed.
+    """The newest wanted position per lease, the commit in flight, and confirmed positions.
 
-    One commit is on its way at a time, so that an older one can never arrive behind a newer one.
+    Only one commit is in flight at a time, so an older one never arrives after a newer one.
     """
 
     def __init__(self, every_s: float) -> None:
         self._every_s = every_s
         self._lock = threading.Lock()
         self._wanted: dict[Lease, Position] = {}
-        self._confirmed: dict[Lease, Position | None] = {}  # its keys are the leases that count
+        self._confirmed: dict[Lease, Position | None] = {}  # its keys are the valid leases
         self._flying = False
         self._next_s = float("-inf")
 
     def grant(self, lease: Lease, confirmed: Position | None) -> None:
-        """From now on positions of this lease are taken; `confirmed` stands in the log already."""
+        """Accept positions of this lease; `confirmed` is the position in the log."""
         with self._lock:
             self._confirmed[lease] = confirmed
 
     def drop(self, lease: Lease) -> None:
-        """The lease is gone, with all that was wanted for it."""
+        """Forget a lease and its wanted positions."""
         with self._lock:
             self._wanted.pop(lease, None)
             self._confirmed.pop(lease, None)
 
     def put(self, positions: Mapping[Lease, Position]) -> None:
-        """Want these; leases that do not count and positions that are not ahead are passed over."""
+        """Set wanted positions; skip invalid leases and positions that are not ahead."""
         with self._lock:
             for lease, position in positions.items():
                 best = self._wanted.get(lease) or self._confirmed.get(lease)
@@ -97,8 +96,9 @@ class Commits:
                     self._wanted[lease] = position
 
     def due(self, now_s: float) -> dict[Lease, Position]:
-        """What to send now: nothing while a commit is on its way, or too early. It then counts as
-        on its way.
+        """Return what to send now, and count it as in flight.
+
+        Empty while a commit is in flight, or before the interval has passed.
         """
         with self._lock:
             if self._flying or not self._wanted or now_s < self._next_s:
@@ -107,7 +107,7 @@ class Commits:
             return dict(self._wanted)
 
     def confirm(self, sent: Mapping[Lease, Position]) -> None:
-        """The log has it. What was wanted meanwhile goes with the next one."""
+        """Record positions as confirmed; newer wanted positions go with the next commit."""
         with self._lock:
             self._flying = False
             for lease, position in sent.items():
@@ -117,14 +117,15 @@ class Commits:
                     del self._wanted[lease]
 
     def fail(self) -> None:
-        """What was on its way did not arrive, or nobody knows: it is sent again when the next
-        commit is due.
+        """Record that the commit failed or has no answer.
+
+        Its positions are sent again when the next commit is due.
         """
         with self._lock:
             self._flying = False
 
     def owed(self, leases: Iterable[Lease] | None = None) -> dict[Lease, Position]:
-        """Wanted and not confirmed, of these leases or of all."""
+        """Wanted and not yet confirmed positions, of these leases or of all."""
         with self._lock:
             chosen = self._wanted if leases is None else self._wanted.keys() & set(leases)
             return {lease: self._wanted[lease] for lease in chosen}
@@ -135,7 +136,7 @@ class Commits:
 
 
 def ahead(new: Position, old: Position | None) -> bool:
-    """Whether `new` tells the log more: a later offset, or another note at the same one."""
+    """Whether `new` has a later offset, or another note at the same offset."""
     return (
         old is None
         or new.offset > old.offset
@@ -144,14 +145,12 @@ def ahead(new: Position, old: Position | None) -> bool:
 
 
 def fitting(note: str) -> str:
-    """The note as a broker takes it; one that is too long is left out, because the position matters
-    more.
-    """
+    """Return the note; "" if it is too long for a broker, because the position matters more."""
     return note if len(note.encode()) <= NOTE_BYTES else ""
 
 
 def offsets_of(positions: Mapping[Lease, Position]) -> dict[Any, Any]:
-    """As the client takes them: offsets and metadata by partition."""
+    """Offsets and metadata by partition, as the client expects them."""
     from kafka.structs import OffsetAndMetadata, TopicPartition
 
     return {

@@ -1,6 +1,4 @@
-"""Positions on their way into the log: sent beside the polling, answered inside it, the last ones
-waited for.
-"""
+"""Sends commits without blocking the poll, and waits for the last one."""
 
 from __future__ import annotations
 
@@ -14,12 +12,12 @@ from streamer.event import Lease, Position
 from streamer.failpoints import failpoint
 from streamer.protocols import Clock
 
-FAILING_S = 2.0  # a rebalance fails commits for a moment; longer is trouble
+FAILING_S = 2.0  # a rebalance fails commits briefly; longer is reported as a problem
 LAST_TRY_S = 1.0
 
 
 class Committer:
-    """Sends what `commits` holds due. Only the reader's thread uses it."""
+    """Sends due commits. Used by the reader's thread only."""
 
     def __init__(
         self, consumer: Any, commits: Commits, timeout_s: float, clock: Clock = time.monotonic
@@ -63,8 +61,9 @@ class Committer:
         return Ailment(what, self._problem, self._cause)
 
     def last(self, turn: Callable[[], None]) -> str | None:
-        """Commit all that is owed and wait for it; what went wrong, or None. `turn` lets a
-        rebalance go on.
+        """Commit everything owed and wait; return the problem, or None.
+
+        `turn` lets a rebalance proceed between the attempts.
         """
         from kafka.errors import KafkaError
 
@@ -86,7 +85,7 @@ class Committer:
         return None
 
     def _answered(self, sent: Mapping[Lease, Position], answer: object) -> None:
-        """Called inside the reader's next poll, or inside a revocation."""
+        """Handle the answer; called inside the reader's next poll, or inside a revocation."""
         if isinstance(answer, Exception):
             self._failed(worded(answer), answer)
             return

@@ -1,6 +1,4 @@
-"""Records of one partition to a batch and to what was refused, which keeps its key, headers and
-time.
-"""
+"""Records of one partition to a batch and rejected records with their metadata."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ from streamer.event import EventBatch, Lease, Rejected
 
 
 def decode(records: Records, decoder: Decoder, lease: Lease) -> tuple[EventBatch, list[Rejected]]:
-    """What the decoder makes of the values. Records without a value are refused as tombstones."""
+    """Decode the values of records; records without a value are rejected as tombstones."""
     values, offsets, beside = (
         records.values,
         records.offsets,
@@ -43,7 +41,7 @@ def decode(records: Records, decoder: Decoder, lease: Lease) -> tuple[EventBatch
 
 
 def _beside(records: Records, outside: Collection[str], lease: Lease) -> RecordMetadata | None:
-    """The columns that are read, and no others."""
+    """The metadata columns that the fields need."""
     if not outside:
         return None
     keys = records.keys() if KEY in outside else ()

@@ -1,4 +1,4 @@
-"""Records between the client and the batches they become, in the order they came."""
+"""A queue of fetched records that are not decoded yet, in order of arrival."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from streamer.event import EventBatch, Lease, Rejected
 
 
 class Undecoded:
-    """One decoder per lease. What cannot be decoded now waits, and all that came after it."""
+    """A decode queue with one decoder per lease.
+
+    If a record cannot be decoded now, it and all later records wait.
+    """
 
     def __init__(
         self, make: Callable[[Lease], Decoder], max_line_bytes: int, holds: Callable[[Lease], bool]
     ) -> None:
-        """Records of leases that are not held any more are passed over."""
-        self._waits_for = ""  # what decoding waits for
+        """Create the queue; records of leases that are no longer held are skipped."""
+        self._waits_for = ""  # reason why decoding waits
         self._make, self._max_line_bytes, self._holds = make, max_line_bytes, holds
         self._decoders: dict[Lease, Decoder] = {}
         self._records: list[tuple[Lease, Records]] = []
@@ -35,7 +38,7 @@ class Undecoded:
         return bool(self._records)
 
     def admit(self, lease: Lease) -> None:
-        """Before its first records."""
+        """Create the decoder of a lease, before its first records."""
         decoder = self._decoders[lease] = self._make(lease)
         decoder.max_line_bytes = self._max_line_bytes
 
@@ -43,11 +46,11 @@ class Undecoded:
         self._decoders.pop(lease, None)
 
     def add(self, lease: Lease, rows: Sequence[Any]) -> None:
-        """What the client brought of one partition."""
+        """Add records of one partition, as the client returned them."""
         self._records.append((lease, gathered(rows)))
 
     def decode(self) -> None:
-        """As far as it goes now."""
+        """Decode until the queue is empty or a record has to wait."""
         batches, rejected = self._decoded
         self._waits_for = ""
         while self._records:
@@ -63,6 +66,6 @@ class Undecoded:
             self._records.pop(0)
 
     def take(self) -> tuple[list[EventBatch], list[Rejected]]:
-        """What was decoded since the last call."""
+        """Return what was decoded since the last call."""
         taken, self._decoded = self._decoded, ([], [])
         return taken

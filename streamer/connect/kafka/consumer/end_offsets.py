@@ -1,7 +1,7 @@
-"""A thread that asks the brokers, twice a second, where the logs end: a proof of life, and of
-having read everything.
+"""A thread that asks the brokers for end offsets twice a second.
 
-The client says nothing about a broker that is away, and waiting for it would hold up the reader.
+It detects silent brokers and the end of the topics. The client does not report a broker that is
+away, and asking in the reader would block it.
 """
 
 from __future__ import annotations
@@ -16,25 +16,27 @@ from streamer.connect.kafka.diagnosis.background import Ailment, worded
 from streamer.protocols import Clock
 
 EVERY_S = 0.5
-ASK_S = 1.0  # an answer later than that is none
-SILENT_S = 1.5  # without an answer: an outage is known within 3 s
-# While records come, a late answer means a busy machine; but another broker may be away behind
-# them.
+ASK_S = 1.0  # a later answer counts as none
+SILENT_S = 1.5  # silence after which an outage is reported, so within 3 s
+# While records come, a late answer usually means a busy machine; but another broker may be down.
 SILENT_WHILE_READING_S = 5.0
 
-Ends = Mapping[Any, int]  # by partition of the client
+Ends = Mapping[Any, int]  # by the client's partition
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Where the logs ended, and when we asked."""
+    """End offsets of the logs, and the time of the request."""
 
     asked_s: float
     ends: Ends
 
 
 class Pulse:
-    """`ask(timeout_s)` returns the ends of all assigned partitions, or raises one of `errors`."""
+    """Polls end offsets; `ask(timeout_s)` returns them for all assigned partitions.
+
+    `ask` may raise one of `errors`.
+    """
 
     def __init__(
         self,
@@ -56,11 +58,11 @@ class Pulse:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask no more; does not wait for a question on its way."""
+        """Stop asking; does not wait for a request in flight."""
         self._stop.set()
 
     def records_came(self) -> None:
-        """Some broker lives."""
+        """Record that a broker answered a fetch."""
         self._read_s = self._clock()
 
     def beat(self) -> None:
@@ -75,7 +77,7 @@ class Pulse:
 
     @property
     def problem(self) -> Ailment | None:
-        """What the brokers do not answer, once they have been silent too long."""
+        """The problem, once the brokers have been silent too long; else None."""
         now_s = self._clock()
         silent_s = now_s - self._heard_s
         limit_s = SILENT_WHILE_READING_S if now_s - self._read_s < SILENT_S else SILENT_S
@@ -84,7 +86,7 @@ class Pulse:
         return Ailment(f"no answer for {silent_s:.0f} s", self._problem, self._cause)
 
     def fresh(self, within_s: float) -> Answer | None:
-        """The last answer, unless it is older than that."""
+        """Return the last answer, unless it is older than `within_s`."""
         answer = self.answer
         return answer if answer is not None and self._clock() - answer.asked_s <= within_s else None
 
@@ -95,8 +97,9 @@ class Pulse:
 
 
 def ends_of(consumer: Any) -> Callable[[float], Ends]:
-    """Where all that is assigned ends; a member without partitions asks its coordinator for a sign
-    of life.
+    """Return a function that asks for end offsets of the assignment.
+
+    A member without partitions asks its coordinator instead, as a check that it answers.
     """
     from kafka.structs import TopicPartition
 
@@ -114,7 +117,7 @@ def ends_of(consumer: Any) -> Callable[[float], Ends]:
 
 
 def client_errors() -> tuple[type[Exception], ...]:
-    """What a question to the cluster may raise: its KeyError is a partition without a leader."""
+    """Exceptions of a request to the cluster; KeyError means a partition without a leader."""
     from kafka.errors import KafkaError
 
     return KafkaError, KeyError, RuntimeError

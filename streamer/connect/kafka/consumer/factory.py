@@ -1,4 +1,4 @@
-"""From a section to the source that reads it: its parts, put together."""
+"""Builds a KafkaSource from its configuration section."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def open_topics(
     joins: bool = True,
     clock: Clock = time.monotonic,
 ) -> KafkaSource:
-    """The source; one that does not join its group reads all partitions beside it and commits
-    nothing.
+    """Build the source.
 
-    `decoder` makes one per lease; `restore` is called on the reader's thread, `earned` on the
-    client's own. BrokerError if the cluster cannot be used.
+    With `joins` False it reads all partitions without joining the group, and commits nothing.
+    `decoder` makes one decoder per lease. `restore` is called on the reader's thread, `earned` on
+    the client's thread. BrokerError if the cluster cannot be used.
     """
     name, channels = (
         f"kafka {', '.join(kafka.bootstrap_servers)}",
@@ -60,8 +60,8 @@ def open_topics(
     beat = end_offsets.Pulse(
         end_offsets.ends_of(access.consumer), end_offsets.client_errors(), clock=clock
     )
-    # A rebalance is known at the next heartbeat, a third of the session later: only after that is
-    # quiet quiet.
+    # A rebalance is seen at the next heartbeat, a third of the session later. Only a longer calm
+    # counts as settled.
     quiet_s = section.session_timeout / 2
     inquiry = Inquiry(
         lambda causes: reason(kafka, causes, access.topics, section.group), clock=clock

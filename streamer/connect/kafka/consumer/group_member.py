@@ -1,4 +1,4 @@
-"""One member of a consumer group: the client with our settings, and its listener of rebalances."""
+"""A member of a consumer group: client settings, rebalance listener, joining and leaving."""
 
 from __future__ import annotations
 
@@ -20,58 +20,57 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# How long a broker waits for records. Other questions to the same broker wait behind it.
+# Time that a broker waits for records. Other requests to the same broker wait behind it.
 FETCH_WAIT_MS = 250
-# The reader polls always, also while the scorer hangs; only a dead reader loses its partitions to
+# The reader keeps polling while the scorer hangs, so only a dead reader loses its partitions by
 # this.
 MAX_POLL_INTERVAL_MS = 300_000
-METADATA_AGE_MS = 30_000  # how late new partitions, and new topics of a pattern, are seen
+METADATA_AGE_MS = 30_000  # delay until new partitions, and new topics of a pattern, are seen
 
 
 class Told(Protocol):
-    """Who is told that partitions moved. All run on the client's own thread, while the reader waits
-    in a poll.
+    """Callbacks of a rebalance.
+
+    They run on the client's thread, while the reader waits in a poll.
     """
 
     def came(self, partitions: Collection[Any]) -> None: ...
 
     async def went(self, partitions: Collection[Any]) -> None:
-        """They go to other members; what was earned may still be committed."""
+        """Partitions are revoked; owed positions may still be committed."""
 
     def lost(self, partitions: Collection[Any]) -> None:
-        """They went while we were away; nothing of them may be committed."""
+        """Partitions were lost; nothing of them may be committed."""
 
 
 class Access(Protocol):
-    """How a source comes to its partitions."""
+    """How a source gets its partitions: as a group member or standalone."""
 
     consumer: Any  # a KafkaConsumer
-    known: frozenset[Place]  # the partitions that there were at the start
+    known: frozenset[Place]  # the partitions that existed at the start
     commits: bool  # whether positions may be committed
 
     @property
     def topics(self) -> Collection[str]:
-        """What is read, as far as it is known; any thread may ask."""
+        """The topics that are read, as far as known; any thread may ask."""
 
     @property
     def unmatched(self) -> bool:
-        """Whether the source's pattern matches no topic that we may see."""
+        """Whether the source's pattern matches no visible topic."""
 
     @property
     def settled(self) -> bool:
-        """Whether no partitions are moving, as far as is known."""
+        """Whether no partitions are moving, as far as known."""
 
     def begin(self) -> None:
-        """Call once before the first poll."""
+        """Begin; call once before the first poll."""
 
     def turn(self) -> None:
-        """Call after every poll."""
+        """Do periodic work; call after every poll."""
 
 
 class Member:
-    """One of a consumer group: it shares the partitions with the others, and commits for all of
-    them.
-    """
+    """A member of a consumer group: shares partitions with others and commits for the group."""
 
     commits = True
 
@@ -84,7 +83,7 @@ class Member:
 
     @property
     def unmatched(self) -> bool:
-        """Known once it has joined: that waits for the list of topics."""
+        """Whether the pattern matches no topic; known once the member has joined."""
         return not self.topics and self.settled
 
     @property
@@ -92,14 +91,17 @@ class Member:
         return is_settled(self.consumer)
 
     def begin(self) -> None:
-        """Partitions come with the polls."""
+        """Do nothing: partitions come with the polls."""
 
     def turn(self) -> None:
         keep_joining(self.consumer)
 
 
 def join(kafka: Kafka, section: KafkaSource, told: Told) -> Member:
-    """A member that has subscribed and not yet polled. BrokerError says why not, and what to do."""
+    """Subscribe a new member; BrokerError with cause and fix if that fails.
+
+    It has not polled yet.
+    """
     with connected(kafka, section, **_membership(section)) as (consumer, known):
         consumer.subscribe(
             topics=section.named_topics, pattern=section.pattern, listener=_listener()(told)
@@ -111,10 +113,9 @@ def join(kafka: Kafka, section: KafkaSource, told: Told) -> Member:
 def connected(
     kafka: Kafka, section: KafkaSource, **more: Any
 ) -> Iterator[tuple[Any, frozenset[Place]]]:
-    """A KafkaConsumer, and the partitions that there are now; closed again if what is done with it
-    fails.
+    """Yield a KafkaConsumer and the partitions that exist now.
 
-    BrokerError says why, and what to do.
+    If opening or the body fails, the consumer is closed and BrokerError gives cause and fix.
     """
     from kafka import KafkaConsumer
     from kafka.errors import KafkaError
@@ -133,8 +134,9 @@ def connected(
 
 
 def leave(consumer: Any, timeout_s: float) -> None:
-    """Close the client, in bounded time. Dynamic members leave their group; static ones keep their
-    place in it.
+    """Close the client in bounded time.
+
+    Dynamic members leave their group; static members keep their place in it.
     """
     from kafka.errors import KafkaError
 
@@ -143,16 +145,13 @@ def leave(consumer: Any, timeout_s: float) -> None:
             timeout_s + 1.0,
             lambda: consumer.close(autocommit=False, timeout_ms=round(timeout_s * 1000)),
         )
-    except (
-        KafkaError,
-        RuntimeError,
-        OSError,
-    ) as exc:  # it goes anyway; the session's end tells the others
+    except (KafkaError, RuntimeError, OSError) as exc:
+        # the session timeout then tells the other members
         log.warning("consumer_close_failed", problem=str(exc))
 
 
 def is_settled(consumer: Any) -> bool:
-    """Whether the member has joined and no partitions are moving, as far as it knows."""
+    """Whether the member has joined and no partitions are moving, as far as known."""
     from kafka.structs import MemberState
 
     stable = consumer.group_metadata().state == MemberState.STABLE
@@ -160,9 +159,11 @@ def is_settled(consumer: Any) -> bool:
 
 
 def keep_joining(consumer: Any) -> None:
-    """Call after every poll. A join that is answered between two polls is not taken up by the
-    client, and where the leader joined because of new metadata it then forgets that it must join:
-    no heartbeats, no partitions, for ever.
+    """Request the join again if needed; call after every poll.
+
+    The client misses a join that is answered between two polls. If the leader joined because of new
+    metadata, the client then forgets that it must join. It would stay without heartbeats and
+    partitions forever.
     """
     from kafka.structs import MemberState
 
@@ -171,8 +172,9 @@ def keep_joining(consumer: Any) -> None:
 
 
 def partitions(consumer: Any, section: KafkaSource) -> frozenset[Place]:
-    """Every partition that there is of what is read; UnknownTopicOrPartitionError for a topic that
-    is not there.
+    """Every existing partition of the topics to read.
+
+    UnknownTopicOrPartitionError for a topic that does not exist.
     """
     from kafka.errors import UnknownTopicOrPartitionError
 

@@ -1,6 +1,4 @@
-"""What the cluster knows of partitions that just came, and where each is read from. Asked on the
-reader's thread.
-"""
+"""Offsets of newly assigned partitions, asked on the reader's thread."""
 
 from __future__ import annotations
 
@@ -21,18 +19,18 @@ if TYPE_CHECKING:
 else:
     KafkaConsumer = TopicPartition = Any
 
-ALL_S = 1.0  # for one question about many partitions
+ALL_S = 1.0  # bound of one request about many partitions
 ONE_S = 0.5
-TURN_S = 2.0  # of questions in one poll; what is left waits for another one
+TURN_S = 2.0  # bound of all requests in one poll; the rest waits for the next one
 
 
 class Unanswered(Exception):
-    """The cluster did not answer; the message says what. Ask again."""
+    """The cluster did not answer; the message says what was asked. Ask again later."""
 
 
 @dataclass(frozen=True, slots=True)
 class OffsetRange:
-    """The log of a partition reaches from `low` to before `high`."""
+    """The log of a partition holds offsets low <= o < high."""
 
     low: int
     high: int
@@ -40,7 +38,7 @@ class OffsetRange:
 
 @dataclass(frozen=True, slots=True)
 class RestartPoint:
-    """Where a partition goes on, and what its group had committed there, if anything."""
+    """The position of a partition, and what its group has committed, if anything."""
 
     position: int
     committed: Position | None
@@ -48,13 +46,14 @@ class RestartPoint:
 
     @property
     def first(self) -> int:
-        """The position, or the beginning of the log where that lies behind it."""
+        """The position, or the start of the log if that is later."""
         return max(self.position, self.bounds.low)
 
 
 class Lookup:
-    """Asks a consumer; every question is bounded, and one partition without an answer does not hold
-    up the others.
+    """Sends bounded requests to a consumer.
+
+    A partition without an answer does not block the others.
     """
 
     def __init__(
@@ -66,24 +65,28 @@ class Lookup:
         commits: bool = True,
         clock: Clock = time.monotonic,
     ) -> None:
-        """`commits`: whether a first position may be committed, as `origin` promises."""
+        """Create a lookup.
+
+        `commits`: whether a first position may be committed, as `origin` does.
+        """
         self._consumer, self._start, self._known, self._clock = consumer, start, known, clock
         self._commits = commits
         self._deadline_s = 0.0
 
     def begin(self) -> None:
-        """A new turn of questions."""
+        """Start a new time budget."""
         self._deadline_s = self._clock() + TURN_S
 
     def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, OffsetRange]:
-        """Of those that answer."""
+        """Log ranges of the partitions that answer."""
         low = self._each(self._consumer.beginning_offsets, partitions)
         high = self._each(self._consumer.end_offsets, list(low))
         return {tp: OffsetRange(low[tp], max(low[tp], high[tp])) for tp in high}
 
     def partitions(self, tp: TopicPartition) -> int:
-        """How many its topic has. The client asks without end if it does not know; then we do not
-        know either.
+        """Number of partitions of the topic.
+
+        The client waits forever if it does not know, so Unanswered is raised after ONE_S.
         """
         try:
             known = within(ONE_S, lambda: self._consumer.partitions_for_topic(tp.topic))
@@ -94,12 +97,11 @@ class Lookup:
     def origin(
         self, tp: TopicPartition, bounds: OffsetRange, restart: int | None = None
     ) -> RestartPoint:
-        """The committed position, or where a group without one begins. Unanswered if the cluster
-        does not say.
+        """Return the committed position, or the start of a group without one.
 
-        A start that moves with the clock is committed before it is used: a crash before the first
-        commit skips nothing. The same for `restart`, where the committed position is of a log that
-        is gone: it may fit again some day.
+        Unanswered if the cluster does not answer. A start that depends on the clock is committed
+        before it is used, so a crash before the first commit skips nothing. The same holds for
+        `restart`, where the committed position belongs to a log that is gone.
         """
         if restart is not None:
             return self._kept(tp, min(max(restart, bounds.low), bounds.high), bounds)
@@ -146,7 +148,10 @@ class Lookup:
         ask: Callable[..., Mapping[TopicPartition, int]],
         partitions: Collection[TopicPartition],
     ) -> dict[TopicPartition, int]:
-        """All at once; where that fails, one by one, and only those that answer."""
+        """Ask about all partitions at once; if that fails, one by one.
+
+        Only those that answer are returned.
+        """
         if not partitions:
             return {}
         try:
@@ -171,10 +176,8 @@ class Lookup:
             raise Unanswered(f"{what}: no time left")
         try:
             return ask(round(left_s * 1000))
-        except (
-            KafkaError,
-            KeyError,
-        ) as exc:  # the client's KeyError: the partition has no leader now
+        except (KafkaError, KeyError) as exc:
+            # the client raises KeyError if the partition has no leader now
             raise Unanswered(f"{what}: {type(exc).__name__}: {exc}") from exc
 
 

@@ -1,6 +1,4 @@
-"""Partitions that came, and partitions whose log is not where we are: each is asked about, then it
-goes on.
-"""
+"""Start of newly assigned partitions, and recovery of those whose offset left the log."""
 
 from __future__ import annotations
 
@@ -19,12 +17,13 @@ from streamer.protocols import Clock, FoundPosition, Restorer
 
 log = structlog.get_logger()
 
-RETRY_S = 2.0  # between two rounds of questions where some had no answer
+RETRY_S = 2.0  # between two rounds of requests after a missing answer
 
 
 class PartitionInit:
-    """Runs on the reader's thread, after each of the client's polls. What it finds out waits in two
-    lists.
+    """Initialises partitions on the reader's thread, after each of the client's polls.
+
+    Its results are collected in `assigned` and `expired`.
     """
 
     def __init__(
@@ -35,18 +34,17 @@ class PartitionInit:
         admitted: Callable[[Lease], None],
         clock: Clock = time.monotonic,
     ) -> None:
-        """`admitted` is told of every lease just before it is announced."""
+        """Create it; `admitted` is called with every lease just before it is announced."""
         self.assigned: list[Assigned] = []
         self.expired: list[Expired] = []
         self.truncations = 0
-        self.held_back = False  # whether who goes on is to be left paused
+        self.held_back = False  # whether initialised partitions stay paused
         self._share, self._lookup, self._restore, self._admitted = share, lookup, restore, admitted
         self._clock = clock
-        self._unanswered: Unanswered | None = None  # what the cluster did not say
+        self._unanswered: Unanswered | None = None  # the question without an answer
         self._retry_s = clock()
-        self._origins: dict[
-            Lease, int
-        ] = {}  # where judging begins: below, retention takes nothing unjudged
+        # first offset to judge, per lease; records below it are judged already
+        self._origins: dict[Lease, int] = {}
 
     @property
     def problem(self) -> Ailment | None:
@@ -58,8 +56,9 @@ class PartitionInit:
         )
 
     def turn(self) -> None:
-        """Ask about all that waits. One partition without an answer is asked about later; the
-        others go on.
+        """Ask about all waiting partitions.
+
+        One without an answer is asked about later; the others proceed.
         """
         waiting = [*self._share.outside, *self._share.fresh]
         if not waiting:
@@ -77,13 +76,14 @@ class PartitionInit:
                 self._share.later(tp)
 
     def set_outside(self, offsets: Mapping[Any, int]) -> None:
-        """The brokers say that these next offsets are not in the log."""
+        """Record next offsets that the brokers report as out of range."""
         for tp, offset in offsets.items():
             self._share.set_outside(tp, offset)
 
     def set_truncated(self, divergent: Mapping[Any, Any]) -> None:
-        """The log was cut before our position; it differs from there on, or nobody knows from where
-        (None).
+        """Handle logs that were cut before our position.
+
+        The value is where the logs diverge, None if unknown.
         """
         for tp, place in divergent.items():
             self._truncated(tp, 0 if place is None else place.offset)
@@ -100,9 +100,7 @@ class PartitionInit:
             self._begin(tp, self._share.fresh[tp], bounds)
 
     def _begin(self, tp: Any, fresh: Fresh, bounds: OffsetRange) -> None:
-        """Announce a partition, with the memory that is found for it, and what retention took of
-        it.
-        """
+        """Announce a partition with its restored memory, and what retention removed of it."""
         origin = self._lookup.origin(tp, bounds, fresh.restart)
         of_topic = self._lookup.partitions(tp)
         note = origin.committed.note if origin.committed else ""
@@ -121,8 +119,10 @@ class PartitionInit:
         self._expire(fresh.lease, origin.position, bounds.low)
 
     def _mend(self, tp: Any, bounds: OffsetRange) -> None:
-        """Retention overtook us: the hole is told. Or the log is shorter than what we read: it is
-        another one.
+        """Recover a partition whose next offset is out of range.
+
+        If retention overtook the reader, the gap is reported. If the log is shorter than what was
+        read, it is another log.
         """
         offset, lease = self._share.outside[tp], self._share.leases.of(tp.topic, tp.partition)
         if offset > bounds.high or lease is None:
@@ -137,8 +137,10 @@ class PartitionInit:
             self.expired.append(Expired(lease, first, until))
 
     def _truncated(self, tp: Any, restart: int) -> None:
-        """A new lease from there on. To read a little again repeats alerts under the same ids; to
-        go on at the end would lose what the new log holds before it.
+        """Start a new lease at `restart`.
+
+        Reading some records again repeats alerts under the same ids. Continuing at the end would
+        lose the new log's records before it.
         """
         if self._share.renew(tp, restart):
             self.truncations += 1

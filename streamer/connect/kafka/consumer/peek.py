@@ -1,6 +1,4 @@
-"""Topics read from outside: no group is joined, nothing is committed, nobody else's reading
-changes.
-"""
+"""Reading of topics without a group: nothing is committed, no other reader is affected."""
 
 from __future__ import annotations
 
@@ -21,12 +19,12 @@ if TYPE_CHECKING:
 
 MOST_LISTED = 8
 POLL_S = 0.25
-SILENT_S = 15.0  # a new leader is there by then
+SILENT_S = 15.0  # a new leader is elected by then
 
 
 @dataclass(frozen=True, slots=True)
 class PeekedRecord:
-    """One record as it stands in its log."""
+    """One record as stored in its log."""
 
     topic: str
     partition: int
@@ -38,20 +36,22 @@ class PeekedRecord:
 
     @property
     def timestamp(self) -> int:
-        """As the client calls it."""
+        """The timestamp under the client's name."""
         return self.timestamp_ms
 
 
 class Peek:
-    """Reads all partitions of some topics. Starts at their ends until told otherwise. Used by one
-    thread.
+    """Reader of all partitions of some topics.
+
+    Starts at their ends unless told otherwise. Used by one thread.
     """
 
     def __init__(
         self, kafka: Kafka, topics: Sequence[str] = (), pattern: str | None = None
     ) -> None:
-        """Topics by name, or all that match the pattern. BrokerError: not reachable, no such topic,
-        not allowed.
+        """Open topics by name, or all that match the pattern.
+
+        BrokerError if a topic cannot be reached, does not exist or is not allowed.
         """
         from kafka import KafkaConsumer
 
@@ -75,7 +75,7 @@ class Peek:
             raise
 
     def from_start(self) -> None:
-        """Go to the oldest record that every partition still has."""
+        """Go to the oldest record of every partition."""
         self._seek(self._bounds()[0])
 
     def from_end(self, back: int = 0) -> None:
@@ -84,8 +84,9 @@ class Peek:
         self._seek({each: max(starts[each], end - back) for each, end in ends.items()})
 
     def from_offsets(self, offsets: Mapping[int, int]) -> None:
-        """Go to these offsets, by partition of the only topic, but not before what its log still
-        has.
+        """Go to these offsets, by partition of the only topic.
+
+        Offsets before the start of the log are raised to it.
         """
         starts, _ = self._bounds()
         each = {at.partition: at for at in self.partitions}
@@ -102,7 +103,7 @@ class Peek:
         )
 
     def poll(self, timeout_s: float, most: int = 500) -> list[PeekedRecord]:
-        """What came, oldest first by timestamp; [] if nothing did."""
+        """Return new records, oldest first by timestamp; [] if there are none."""
         with broker_errors(self._kafka):
             polled: Mapping[Any, Sequence[Any]] = self._consumer.poll(
                 round(timeout_s * 1000), max_records=most
@@ -114,8 +115,9 @@ class Peek:
     def latest(
         self, count: int, within_s: float, clock: Clock = time.monotonic
     ) -> list[PeekedRecord]:
-        """About the `count` newest records, oldest first; waits for some, at most so long, where
-        there are none.
+        """Return about the `count` newest records, oldest first.
+
+        If there are none, wait for some, at most `within_s`.
         """
         self.from_end(back=-(-count // len(self.partitions)))
         end, found = clock() + within_s, list[PeekedRecord]()
@@ -127,8 +129,9 @@ class Peek:
         return sorted(found, key=_in_time)[-count:]
 
     def whole(self) -> Iterator[PeekedRecord]:
-        """Every record there is now, poll by poll. BrokerError if nothing more comes before the
-        end.
+        """Yield every record present now.
+
+        BrokerError if records stop coming before the end.
         """
         ends, silent_s = self._bounds()[1], 0.0
         self.from_start()
@@ -150,13 +153,14 @@ class Peek:
             )
 
     def problem(self, within_s: float) -> str | None:
-        """What the client complained about last, if it did lately: polls of a broker that is gone
-        only stay empty.
+        """The client's latest warning, if recent; None otherwise.
+
+        Polls of an unreachable broker only stay empty.
         """
         return next(iter(tame().causes(within_s)), None)
 
     def close(self) -> None:
-        """Release the connection. Idempotent."""
+        """Close the connection. Idempotent."""
         self._consumer.close(autocommit=False, timeout_ms=1000)
 
     def _find(self, topics: Sequence[str], pattern: str | None) -> list[Any]:
@@ -194,13 +198,16 @@ class Peek:
 
 
 def require_topic(kafka: Kafka, topic: str) -> None:
-    """BrokerError if there is no such topic: a producer would wait for it, or make it unasked."""
+    """BrokerError if the topic does not exist.
+
+    A producer would wait for it, or create it.
+    """
     Peek(kafka, [topic]).close()
 
 
 @contextmanager
 def broker_errors(kafka: Kafka) -> Iterator[None]:
-    """Errors of the client as BrokerError, with the cause and its fix."""
+    """Translate errors of the client to BrokerError, with cause and fix."""
     from kafka.errors import KafkaError
 
     from streamer.connect.kafka.diagnosis.explain import explain

@@ -1,6 +1,4 @@
-"""What a poll brought of one partition, by columns: our chunks, or the client's records
-one by one.
-"""
+"""Records of one partition from one poll, by columns."""
 
 from __future__ import annotations
 
@@ -26,20 +24,20 @@ class Records(Protocol):
     def __len__(self) -> int: ...
 
     def envelope(self, row: int) -> dict[str, Any]:
-        """Key, headers and timestamp_ms of a row, as a Rejected names them."""
+        """Key, headers and timestamp_ms of a row, named as in Rejected."""
 
     def keys(self) -> list[bytes | None]: ...
 
     def times_ms(self) -> I64:
-        """(N,) of the records in their log; below zero: none."""
+        """Record times (N,); negative if there is none."""
 
     def mentions(self, header: str) -> bool:
-        """Whether some record may have a header of that name. False is certain."""
+        """Whether a record may have a header of that name; False is certain."""
 
 
 @dataclass(slots=True)
 class Listed:
-    """Records as the client gives them, one object each."""
+    """Records as the client returns them, one object each."""
 
     rows: Sequence[Any]
     offsets: I64
@@ -70,5 +68,5 @@ class Listed:
 
 
 def gathered(rows: Sequence[Any]) -> Records:
-    """What the client brought of one partition: its records, or our chunks of them."""
+    """Wrap records of one partition, given as the client's objects or as chunks."""
     return Joined.of(rows) if isinstance(rows[0], Chunk) else Listed.of(rows)

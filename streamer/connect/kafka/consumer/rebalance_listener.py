@@ -1,6 +1,4 @@
-"""A member's share of the partitions, as rebalances bring and take it: told on the client's thread,
-read by ours.
-"""
+"""The assigned partitions of a reader, changed by rebalances on the client's thread."""
 
 from __future__ import annotations
 
@@ -21,8 +19,9 @@ REVOKE_S = 2.0  # for the commit inside a revocation: the whole group waits for 
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """A partition that came, before anything is known of it. `restart`: go on there, whatever is
-    committed.
+    """A newly assigned partition, not initialised yet.
+
+    `restart` overrides the committed position.
     """
 
     lease: Lease
@@ -30,19 +29,17 @@ class Fresh:
 
 
 class Share:
-    """Leases from the moment they come to the moment they go. A partition that came is paused until
-    it is admitted.
+    """The partitions of a reader, with their leases.
 
-    Rebalances happen only inside the reader's poll, so nothing here is touched by two threads at a
-    time; `leases` and `commits` may be asked by any thread at any time.
+    A new partition is paused until it is admitted. Rebalances happen only inside the reader's poll,
+    so no two threads change this at once. Any thread may use `leases` and `commits` at any time.
     """
 
     def __init__(self, commits: Commits, earned: Callable[[], Mapping[Lease, Position]]) -> None:
-        """`earned` is called on the client's thread and must not block."""
+        """Create it; `earned` is called on the client's thread and must not block."""
         self.leases, self.commits = Leases(), commits
-        self.fresh: dict[
-            Any, Fresh
-        ] = {}  # by the client's partition, in the order they are asked about
+        # by the client's partition, in the order of initialisation
+        self.fresh: dict[Any, Fresh] = {}
         self.outside: dict[Any, int] = {}  # partitions whose next offset is not in the log
         self.consumer: Any = None  # set before the first poll
         self.closing = False
@@ -56,7 +53,7 @@ class Share:
             self._hold(tp, None)
 
     async def went(self, partitions: Collection[Any]) -> None:
-        """What was earned is known before the leases die, and committed after."""
+        """Revoke partitions: collect earned positions, end the leases, then commit."""
         self.commits.put(self._earned())
         leases = self._dropped(partitions)
         failpoint("during_revoke")
@@ -69,8 +66,9 @@ class Share:
         self._forget(self._dropped(partitions))
 
     def renew(self, tp: Any, restart: int) -> bool:
-        """The partition's log is another one: its lease dies, and a new one begins. False if we do
-        not have it.
+        """Replace the lease of a partition whose log is another one.
+
+        False if the partition is not assigned to this reader.
         """
         self._forget(self._dropped([tp]))
         if tp not in self.consumer.assignment():
@@ -79,39 +77,39 @@ class Share:
         return True
 
     def set_outside(self, tp: Any, offset: int) -> None:
-        """It waits, paused, until it is known where its log is."""
+        """Pause a partition until the range of its log is known."""
         if tp in self.consumer.assignment() and tp not in self.fresh:
             self.consumer.pause(tp)
             self.outside[tp] = offset
 
     def go_on(self, tp: Any, offset: int, *, paused: bool) -> None:
-        """It is read from `offset` on, at once or when all are resumed."""
+        """Read a partition from `offset` on; it stays paused if `paused`."""
         self.consumer.seek(tp, offset)
         (self.consumer.pause if paused else self.consumer.resume)(tp)
 
     def admit(self, tp: Any, confirmed: Position | None) -> None:
-        """The partition is announced; its commits count from now on."""
+        """Announce a partition; its commits count from now on."""
         lease = self.fresh.pop(tp).lease
         self.commits.grant(lease, confirmed)
         self._announced.add(lease)
 
     def later(self, tp: Any) -> None:
-        """It did not answer: the others come first."""
+        """Move a partition without an answer behind the others."""
         if tp in self.fresh:
             self.fresh[tp] = self.fresh.pop(tp)
 
     def take_gone(self) -> tuple[Lease, ...]:
-        """Announced leases that died since the last call."""
+        """Return announced leases that ended since the last call."""
         gone, self._gone = self._gone, []
         return tuple(gone)
 
     @property
     def waiting(self) -> bool:
-        """Whether some partition is not read because too little is known of it."""
+        """Whether a partition is not read because it is not initialised."""
         return bool(self.fresh or self.outside)
 
     def end(self) -> None:
-        """Nothing is held any more."""
+        """End all leases."""
         for lease in self.leases.held():
             self.leases.drop(lease.topic, lease.partition)
 
@@ -124,8 +122,10 @@ class Share:
         ]
 
     def _hold(self, tp: Any, restart: int | None) -> None:
-        """A position of our own keeps the client from looking for one; being paused, it is never
-        fetched from.
+        """Lease and pause a partition.
+
+        A position set here keeps the client from looking for one; it is not fetched from while
+        paused.
         """
         self.moves += 1
         self.consumer.pause(tp)
@@ -150,8 +150,8 @@ class Share:
         from kafka.errors import KafkaError
 
         try:
-            # A JoinGroup follows on the same connection: even unanswered, the commit is in before
-            # the next owner asks.
+            # A JoinGroup follows on the same connection, so the commit is stored before the next
+            # owner asks, even without an answer.
             sent = self.consumer.commit_async(
                 offsets_of(owed), callback=lambda offsets, answer: None
             )

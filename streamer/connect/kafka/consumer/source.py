@@ -1,8 +1,7 @@
-"""A consumer group's share of its topics as a Source: leases, restored beginnings, commits, the
-truth about trouble.
+"""The Kafka source: leases, restored positions, commits and health of a reader.
 
-The reader's thread polls, asks and commits. The client's own thread tells of rebalances while the
-reader waits in a poll (`Share`). A third thread asks the brokers where the logs end (`Pulse`).
+The reader's thread polls, asks and commits. The client's thread reports rebalances while the reader
+waits in a poll (`Share`). A third thread asks the brokers for end offsets (`Pulse`).
 """
 
 from __future__ import annotations
@@ -34,17 +33,15 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-SHORTEST_POLL_S = 0.001  # with less the client gives up before it looks
-JOIN_POLL_S = (
-    0.5  # a join that is answered between two polls must be begun again, by the whole group
-)
-REST_S = 0.05  # a poll that came back early with nothing rests so long at most
+SHORTEST_POLL_S = 0.001  # with less, the client gives up before it looks
+JOIN_POLL_S = 0.5  # a join that is answered between two polls must be repeated by the whole group
+REST_S = 0.05  # longest sleep after an empty poll that returned early
 LEAVE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class SourceParts:
-    """What a source is made of; `reading` puts them together."""
+    """The parts of a source; factory.open_topics builds them."""
 
     access: Access
     share: Share
@@ -57,10 +54,10 @@ class SourceParts:
 
 
 class KafkaSource:
-    """protocols.Source. No poll takes longer than its time and a few bounded questions about
-    partitions that came.
+    """A Source over Kafka topics.
 
-    A broker that is away is `trouble`, never an error.
+    A poll takes at most its timeout and a few bounded requests about new partitions. An unreachable
+    broker is reported in `problem`, not raised.
     """
 
     def __init__(
@@ -71,7 +68,7 @@ class KafkaSource:
         parts: SourceParts,
         clock: Clock = time.monotonic,
     ) -> None:
-        """`name` is of the cluster, in messages."""
+        """Create the source; `name` is the cluster's name in messages."""
         self.channels = channels
         self._name, self._section, self._clock = name, section, clock
         self._access, self._consumer = parts.access, parts.access.consumer
@@ -84,7 +81,7 @@ class KafkaSource:
 
     @property
     def problem(self) -> str | None:
-        """None once closed: all that was owed is committed then, however its group fares."""
+        """The problem; None once closed, because everything owed is committed then."""
         return None if self._closed else self._vitals.problem
 
     @property
@@ -93,17 +90,18 @@ class KafkaSource:
 
     @property
     def lags(self) -> Mapping[Lease, int]:
-        """Records not read yet, per lease, as of half a second ago."""
+        """Records not read yet, per lease, about half a second old."""
         return self._vitals.lags
 
     @property
     def truncations(self) -> int:
-        """How often a log turned out to end before our position."""
+        """How often a log ended before the reader's position."""
         return self._admission.truncations
 
     def poll(self, timeout_s: float) -> Poll | None:
-        """Records, and what happened to the partitions; None once closed. What an error leaves
-        behind comes next.
+        """Return records and changes of partitions; None once closed.
+
+        Changes found before an error are returned by the next poll.
         """
         with self._guard:
             if self._closed:
@@ -134,8 +132,9 @@ class KafkaSource:
         return self._share.leases.holds(lease)
 
     def commit(self, positions: Mapping[Lease, Position]) -> None:
-        """Sent at most every `commit_every`; the newest per lease wins, and leases that are gone
-        are passed over. An onlooker sends nothing.
+        """Commit at most every `commit_every`; the newest position per lease wins.
+
+        Leases that are gone are skipped. A standalone reader sends nothing.
         """
         with self._guard:
             if self._closed or not self._access.commits:
@@ -147,8 +146,9 @@ class KafkaSource:
         return self._commits.confirmed(lease) if self.holds(lease) else None
 
     def close(self) -> None:
-        """Commit what is owed, within the request timeout, and leave. InputError if the last commit
-        failed.
+        """Commit what is owed, within the request timeout, and leave the group.
+
+        InputError if the last commit failed.
         """
         with self._guard:
             if self._closed:
@@ -167,8 +167,9 @@ class KafkaSource:
             )
 
     def _last_commit(self) -> str | None:
-        """What went wrong, or None. Polls between the tries bring no records, but let a rebalance
-        go on.
+        """Commit what is owed; return the problem, or None.
+
+        Polls between the attempts return no records, but let a rebalance proceed.
         """
         try:
             return self._committer.last(lambda: self._fetch(0.1))
@@ -176,8 +177,9 @@ class KafkaSource:
             return str(exc)
 
     def _fetch(self, timeout_s: float) -> None:
-        """What the client brings waits to be decoded. What it raises is about offsets, or trouble
-        that may pass.
+        """Poll the client and queue its records for decoding.
+
+        Its errors are about offsets, or problems that may pass.
         """
         from kafka import errors
 
@@ -206,7 +208,7 @@ class KafkaSource:
         )
 
     def _brought(self) -> Poll:
-        """All that was found out since the last poll."""
+        """Collect everything found since the last poll."""
         batches, rejected = self._undecoded.take()
         assigned, self._admission.assigned = self._admission.assigned, []
         expired, self._admission.expired = self._admission.expired, []
@@ -217,9 +219,7 @@ class KafkaSource:
         return Poll(tuple(batches), tuple(rejected), gone, tuple(assigned), tuple(expired))
 
     def _keep_back(self) -> None:
-        """While paused, and while records wait to be decoded, the client leaves all partitions
-        alone.
-        """
+        """Pause all partitions while paused or while records wait to be decoded."""
         with self._guard:
             held_back = self._paused or self._closed or self._undecoded.pending
             if held_back != self._admission.held_back:
@@ -227,6 +227,6 @@ class KafkaSource:
                 (self._consumer.pause if held_back else self._consumer.resume)(*self._share.ready())
 
     def _rest(self, left_s: float) -> None:
-        """The client returns at once, many times in a row, while it looks for its coordinator."""
+        """Sleep briefly: the client returns at once while it looks for its coordinator."""
         if left_s > 0:
             time.sleep(min(left_s, REST_S))

@@ -1,6 +1,4 @@
-"""What others may know of a source: how far it lags, whether it is at its end, and what
-is wrong.
-"""
+"""Health of a source: its lags, whether it is at the end, and its problem."""
 
 from __future__ import annotations
 
@@ -14,14 +12,15 @@ from streamer.connect.kafka.diagnosis.background import Ailment, Inquiry, worded
 from streamer.event import Lease, Poll
 from streamer.protocols import Clock
 
-UNSETTLED_S = 3.0  # a group that takes longer to settle is trouble
-COMPLAINT_S = 2.0  # so long what a poll raised counts as trouble
-AT_END_S = 2.0  # how old our knowledge of the ends may be
+UNSETTLED_S = 3.0  # a group that takes longer to settle is reported as a problem
+COMPLAINT_S = 2.0  # time for which an exception of a poll counts as a problem
+AT_END_S = 2.0  # largest age of known end offsets
 
 
 class Vitals:
-    """Looked at after every poll, on the reader's thread; `trouble`, `at_end` and `lags` are for
-    any thread.
+    """Health of a source, updated after every poll on the reader's thread.
+
+    Any thread may read `problem`, `at_end` and `lags`.
     """
 
     def __init__(
@@ -35,8 +34,9 @@ class Vitals:
         inquiry: Inquiry,
         clock: Clock = time.monotonic,
     ) -> None:
-        """`quiet_s`: how long a group must be settled to be believed; `others` says what else is
-        wrong.
+        """Create it.
+
+        A group counts as settled after `quiet_s` of calm. `others` yields further problems.
         """
         self.problem: str | None = None
         self.at_end = False
@@ -45,17 +45,20 @@ class Vitals:
         self._quiet_s, self._others, self._inquiry, self._clock = quiet_s, others, inquiry, clock
         self._answer: Answer | None = None
         self._moves = 0
-        self._unsettled_s = clock()  # since when it is not settled; now, while it is
-        self._settled_s: float | None = None  # since when it is
+        self._unsettled_s = clock()  # last time the group was not known to be settled
+        self._settled_s: float | None = None  # start of the settled time; None while unsettled
         self._complaint: BaseException | None = None
         self._complained_s = float("-inf")
 
     def complain(self, problem: BaseException) -> None:
-        """A poll of the client raised this."""
+        """Record an exception of the client's poll."""
         self._complaint, self._complained_s = problem, self._clock()
 
     def look(self, poll: Poll, *, busy: bool) -> None:
-        """`busy`: partitions wait to be admitted, or records to be decoded."""
+        """Update after a poll.
+
+        `busy`: partitions wait to be admitted, or records to be decoded.
+        """
         if poll.records:
             self._pulse.records_came()
         self._watch_group()
@@ -88,7 +91,7 @@ class Vitals:
         return self.lags.keys() == set(self._share.leases.held()) and not any(self.lags.values())
 
     def _measured(self, answer: Answer) -> dict[Lease, int]:
-        """How much of every readable partition is not read yet."""
+        """Number of unread records of every readable partition."""
         from kafka.errors import KafkaError
 
         lags: dict[Lease, int] = {}

@@ -1,4 +1,4 @@
-"""All partitions, read beside a group: from its committed positions on, without being one of it."""
+"""Reading of all partitions from a group's committed positions, without joining it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from streamer.protocols import Clock
 if TYPE_CHECKING:
     from streamer.config import Kafka, KafkaSource
 
-LOOK_S = 1.0  # for a look at all topics; it holds up the reader
+LOOK_S = 1.0  # bound of one listing of all topics, which blocks the reader
 
 
 class Onlooker:
-    """Takes nothing away from the members of the group, and moves none of its positions."""
+    """A standalone reader: takes no partition from the group and commits nothing."""
 
     commits = False
     settled = True
@@ -52,7 +52,7 @@ class Onlooker:
         self._take(self.known)
 
     def turn(self) -> None:
-        """Look for partitions that were made meanwhile, as often as a member does."""
+        """Look for new partitions, as often as a member does."""
         from kafka.errors import KafkaError
 
         if self._clock() < self._look_s:
@@ -61,7 +61,7 @@ class Onlooker:
         try:
             self._take(within(LOOK_S, lambda: partitions(self.consumer, self._section)))
         except (KafkaError, OSError):
-            return  # what is held tells of the trouble
+            return  # the source reports this problem itself
 
     def _take(self, places: Collection[Place]) -> None:
         from kafka.structs import TopicPartition
@@ -74,6 +74,9 @@ class Onlooker:
 
 
 def look_on(kafka: Kafka, section: KafkaSource, told: Told) -> Onlooker:
-    """An onlooker that has not yet begun. BrokerError says why not, and what to do."""
+    """Open a standalone reader; BrokerError with cause and fix if that fails.
+
+    It has not begun yet.
+    """
     with connected(kafka, section) as (consumer, known):
         return Onlooker(consumer, known, section, told)

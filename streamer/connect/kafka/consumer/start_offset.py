@@ -1,4 +1,4 @@
-"""Where a group without a committed position begins."""
+"""The start of a group without a committed position."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from streamer.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The beginning of the log, its end, or the first record written at a time."""
+    """The start or end of the log, or the first record written at a time."""
 
     kind: Literal["earliest", "latest", "time"]
-    at_ms: int = 0  # of a time, since 1970
+    at_ms: int = 0  # milliseconds since 1970, for kind "time"
 
     @property
     def moves(self) -> bool:
-        """Whether asking again later gives another place: then it is committed at once."""
+        """Whether a later lookup gives another offset; it is then committed at once."""
         return self.kind != "earliest"
 
 
@@ -28,7 +28,7 @@ EARLIEST = Start("earliest")
 
 
 def parse_start(text: str, now_s: float) -> Start:
-    """`earliest`, `latest`, an RFC 3339 time, or `-2h` from now; ConfigError for anything else."""
+    """Parse `earliest`, `latest`, an RFC 3339 time, or `-2h` from now; else ConfigError."""
     if text == "latest":
         return Start("latest")
     if text == "earliest":
@@ -42,7 +42,9 @@ def parse_start(text: str, now_s: float) -> Start:
 
 
 def start_of(place: Place, start: Start, known: Collection[Place]) -> Start:
-    """A partition made after we began is read from its beginning: `latest` would jump over its
-    first records.
+    """The start of a partition.
+
+    With `latest`, partitions created after this reader started are read from their beginning, so
+    that no record is skipped.
     """
     return EARLIEST if start.kind == "latest" and place not in known else start

@@ -1,4 +1,4 @@
-"""W3C trace context of records: looked up where an alert asks for it, and nothing per event."""
+"""W3C trace context of records, parsed only when an alert asks for it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ import numpy as np
 from streamer.connect.kafka.consumer.polled_records import Records
 
 HEADER = "traceparent"
-# W3C Trace Context: version, trace id, parent id, flags; neither id is all zeros, and later
-# versions may say more.
+# W3C Trace Context: version, trace id, parent id, flags. No id is all zeros; later versions may
+# append fields.
 IDS = rb"-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 VALID = re.compile(rb"00" + IDS + rb"|(?!00|ff)[0-9a-f]{2}" + IDS + rb"(-[!-~]*)?")
 
 
 class Traces(Mapping[int, str]):
-    """traceparent by offset, of those records that have a valid one. It keeps the records while it
-    lives.
+    """traceparent by offset, for records with a valid one.
+
+    It keeps the records alive.
     """
 
     def __init__(self, records: Records) -> None:
@@ -26,7 +27,7 @@ class Traces(Mapping[int, str]):
 
     @classmethod
     def of(cls, records: Records) -> Traces | None:
-        """None where no record can have one."""
+        """Traces of the records; None if no record has the header."""
         return cls(records) if records.mentions(HEADER) else None
 
     def __getitem__(self, offset: int) -> str:

@@ -1,1 +1,1 @@
-"""Why Kafka does not answer as it should: the cause in words, and the fix."""
+"""Diagnosis of Kafka problems: the cause in words, and the fix."""

@@ -1,6 +1,4 @@
-"""What the cluster lets us do: topics and the consumer group. It is asked; nothing is written,
-created or joined.
-"""
+"""Checks of permissions on topics and the consumer group, without writing or joining."""
 
 from __future__ import annotations
 
@@ -19,22 +17,24 @@ if TYPE_CHECKING:
 READ, WRITE = 3, 4  # operations by number
 DENIALS = {READ: Cause.TOPIC_READ, WRITE: Cause.TOPIC_WRITE}
 MISSING, NO_COORDINATOR, TOPIC_DENIED, GROUP_DENIED = 3, 15, 29, 30  # Kafka's error codes
-SETTLE_S = 0.1  # a new cluster makes the topic of its groups when first asked for a coordinator
+SETTLE_S = 0.1  # a new cluster creates the topic of its groups when first asked for a coordinator
 
 Ask = Callable[[Connection], Any]
 
 
 def topics(kafka: Kafka, at: BrokerAddress, names: Iterable[str] | None) -> dict[str, Any]:
-    """What the broker says about each topic, or about all that we may see: error_code, partitions,
-    is_internal, authorized_operations. Broken on the way.
+    """Metadata of each topic, or of all visible ones; Broken on failure.
+
+    Metadata: error_code, partitions, is_internal, authorized_operations.
     """
     told = _ask(kafka, at, lambda connection: connection.ask(_about(names)))
     return {topic.name: topic for topic in told.topics}
 
 
 def topic_trouble(kafka: Kafka, topic: Any, operation: int) -> Diagnosis | None:
-    """Why a topic cannot be read or written; None if it can. A broker that keeps no rules allows
-    everything.
+    """Why a topic cannot be read or written; None if it can.
+
+    A broker without ACLs allows everything.
     """
     allowed = topic.authorized_operations
     if topic.error_code == MISSING:
@@ -45,7 +45,10 @@ def topic_trouble(kafka: Kafka, topic: Any, operation: int) -> Diagnosis | None:
 
 
 def group_trouble(kafka: Kafka, at: BrokerAddress, group: str) -> Diagnosis | None:
-    """Why the group cannot be joined; None if it can. Broken on the way."""
+    """Why the group cannot be joined; None if it can.
+
+    Broken if the connection fails.
+    """
     coordinator = _coordinator(kafka, at, group)
     error = coordinator if isinstance(coordinator, int) else _heartbeat(kafka, coordinator, group)
     return (
@@ -70,7 +73,7 @@ def _about(topics: Iterable[str] | None) -> Any:
 
 
 def _coordinator(kafka: Kafka, at: BrokerAddress, group: str) -> BrokerAddress | int:
-    """Where the group is kept, or the error code why that is not known."""
+    """The group's coordinator, or the error code of the lookup."""
     from kafka.protocol.metadata import FindCoordinatorRequest
 
     def ask(connection: Connection) -> Any:
@@ -86,8 +89,9 @@ def _coordinator(kafka: Kafka, at: BrokerAddress, group: str) -> BrokerAddress |
 
 
 def _heartbeat(kafka: Kafka, at: BrokerAddress, group: str) -> int:
-    """The error of a heartbeat of nobody: it changes nothing, and is refused as a member's would
-    be.
+    """The error code of a heartbeat with an unknown member id.
+
+    It changes nothing, and needs the same permission as a member's heartbeat.
     """
     from kafka.protocol.consumer import HeartbeatRequest
 
@@ -96,7 +100,10 @@ def _heartbeat(kafka: Kafka, at: BrokerAddress, group: str) -> int:
 
 
 def _ask(kafka: Kafka, at: BrokerAddress, ask: Ask) -> Any:
-    """The address was reached a moment ago, so that its name is known to this machine."""
+    """Ask a broker.
+
+    It was reached before, so its name resolves without a long wait.
+    """
     with Connection(
         kafka, at, security.options(kafka), end_s=time.monotonic() + step_s(kafka)
     ) as connection:

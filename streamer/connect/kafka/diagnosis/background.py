@@ -1,6 +1,4 @@
-"""What ails a source, and why: asked on a thread of its own, because a look at a broker that says
-nothing takes seconds.
-"""
+"""Diagnosis on a thread of its own, because asking a silent broker takes seconds."""
 
 from __future__ import annotations
 
@@ -15,33 +13,31 @@ from streamer.protocols import Clock
 
 log = structlog.get_logger()
 
-EVERY_S = (
-    10.0  # between two looks while it lasts: each is a connection to every broker, and a login
-)
+EVERY_S = 10.0  # between two diagnoses of one problem: each connects and logs in to every broker
 
 
 class Ailment(NamedTuple):
-    """Something that is wrong, before anybody has asked why."""
+    """A problem before its cause is diagnosed."""
 
     what: str
     detail: str = ""  # in the client's words
     cause: BaseException | None = None
-    known: bool = False  # `what` says why
+    known: bool = False  # `what` already names the cause
 
     def __str__(self) -> str:
         return f"{self.what} ({self.detail})" if self.detail else self.what
 
 
 def worded(exc: BaseException) -> str:
-    """With its class, which some errors of the client name themselves."""
+    """The error's text with its class, unless the text begins with the class."""
     name, text = type(exc).__name__, str(exc)
     return text if text.startswith(name) else f"{name}: {text}" if text else name
 
 
 class Inquiry:
-    """`look(causes)` says why, in words, or None where nothing is found; it may take its time.
+    """Runs `look(causes)` in the background, and adds its result to problems.
 
-    `words` and `well` belong to one thread.
+    `look` returns the reason in words, or None. `words` and `well` belong to one thread.
     """
 
     def __init__(
@@ -52,16 +48,16 @@ class Inquiry:
     ) -> None:
         self._look, self._clock = look, clock
         self._again_s = float("-inf")
-        self._spell = 0  # what was found in one is nothing to the next
+        self._spell = 0  # number of the current problem; a result of an earlier one is ignored
         self._found: tuple[int, str | None] = (0, None)
         self._thread: threading.Thread | None = None
 
     def well(self) -> None:
-        """Nothing ails it."""
+        """Record that there is no problem."""
         self._spell += 1
 
     def words(self, ailments: Sequence[Ailment]) -> str:
-        """The first, with the reason of all as far as it is known by now."""
+        """The first problem, with the reason of all as far as known now."""
         first = ailments[0]
         if first.known:
             return str(first)
@@ -70,7 +66,7 @@ class Inquiry:
         return f"{first.what}: {found}" if found and spell == self._spell else str(first)
 
     def join(self, timeout_s: float) -> None:
-        """Wait for the look that is on its way, if one is."""
+        """Wait for the diagnosis that is running, if any."""
         if self._thread is not None:
             self._thread.join(timeout_s)
 
@@ -86,9 +82,8 @@ class Inquiry:
     def _run(self, spell: int, causes: Sequence[BaseException]) -> None:
         try:
             found = self._look(causes)
-        except (
-            Exception
-        ) as exc:  # the edge of the thread: without a reason the client's words must do
+        except Exception as exc:
+            # outermost edge of the thread: the client's words are used instead
             log.warning("source_not_explained", problem=worded(exc))
             found = None
         if found is not None and (spell, found) != self._found:

@@ -1,6 +1,4 @@
-"""Connections of our own to every broker, as far as a client gets, and the words for
-what was met.
-"""
+"""Test connections to every broker, and the words for their results."""
 
 from __future__ import annotations
 
@@ -17,15 +15,13 @@ from streamer.connect.kafka.diagnosis.connection import BrokerAddress, Connectio
 if TYPE_CHECKING:
     from streamer.config import Kafka
 
-MAX_STEP_S = 4.0  # one leg of the way; there are two, bootstrap servers and the brokers they name
-NAME_SERVICE_S = 0.5  # beyond a leg's own limit, for calls that have none
+MAX_STEP_S = 4.0  # of one step; there are two: bootstrap servers, then the brokers they name
+NAME_SERVICE_S = 0.5  # beyond a step's own limit, for name look-ups, which have none
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """What a connection of our own to one broker met: the brokers it names, or the cause why there
-    are none.
-    """
+    """The result of a test connection: the brokers that it names, or the problem."""
 
     address: BrokerAddress
     brokers: tuple[BrokerAddress, ...] = ()
@@ -33,8 +29,9 @@ class Visit:
 
 
 def visit_all(kafka: Kafka, where: Sequence[BrokerAddress], limit_s: float) -> list[Visit]:
-    """Connect to all at once, as far as a client gets; ConfigError if a file of `kafka.security`
-    cannot be used.
+    """Connect to all addresses at once.
+
+    ConfigError if a file of `kafka.security` cannot be used.
     """
     options = security.options(kafka)
     end_s = time.monotonic() + limit_s
@@ -44,18 +41,18 @@ def visit_all(kafka: Kafka, where: Sequence[BrokerAddress], limit_s: float) -> l
 
 
 def advertised(kafka: Kafka) -> list[str]:
-    """The brokers (host:port) that the bootstrap servers send us on to, as far as these answer."""
+    """The brokers (host:port) that the reachable bootstrap servers advertise."""
     visits = visit_all(kafka, addresses(kafka), step_s(kafka))
     return sorted({str(broker) for visit in visits for broker in visit.brokers})
 
 
 def step_s(kafka: Kafka) -> float:
-    """Time for one leg, seconds."""
+    """Seconds for one step."""
     return min(MAX_STEP_S, kafka.request_timeout)
 
 
 def words(kafka: Kafka, **more: object) -> dict[str, str]:
-    """What a cause may name, taken from the section and from `more`."""
+    """The words that a cause may use, from the section and from `more`."""
     sasl = kafka.security.sasl
     told = {
         "address": "the broker",
@@ -72,7 +69,7 @@ def words(kafka: Kafka, **more: object) -> dict[str, str]:
 
 
 def user(kafka: Kafka) -> str:
-    """Who we are to the broker's rules."""
+    """The principal that the broker's ACLs see."""
     sasl = kafka.security.sasl
     if sasl is not None:
         return sasl.username or (sasl.token.client_id if sasl.token else "ANONYMOUS")
@@ -102,7 +99,7 @@ def _visit(kafka: Kafka, at: BrokerAddress, answer: object) -> Visit:
 
 
 def worst(visits: Sequence[Visit]) -> Diagnosis:
-    """Of several troubles the one that was met farthest on the way."""
+    """The problem that occurred latest in the order of connecting."""
     order = list(Cause)
     return max(
         (v.problem for v in visits if v.problem is not None),
@@ -111,7 +108,7 @@ def worst(visits: Sequence[Visit]) -> Diagnosis:
 
 
 def lost_brokers(kafka: Kafka, good: Sequence[Visit]) -> Diagnosis | None:
-    """A broker that the others send us on to and that we do not reach."""
+    """The first advertised broker that cannot be reached, as a diagnosis; None if all can."""
     known = {visit.address for visit in good}
     named = sorted({broker for visit in good for broker in visit.brokers} - known, key=str)
     for visit in visit_all(kafka, named, step_s(kafka)):

@@ -1,4 +1,4 @@
-"""What can be wrong between us and a broker, in words: the problem and its fix."""
+"""Causes of connection problems, each with its description and its fix."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class Cause(Enum):
-    """Each cause with its problem and its fix; the words in braces are given by who finds it."""
+    """A cause with its description and fix; the finder fills in the words in braces."""
 
     HOST_UNKNOWN = (
         "the host name of {address} cannot be resolved ({detail})",
@@ -154,7 +154,7 @@ class Cause(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """One cause where it was found; as text the problem, then the fix."""
+    """A cause with its words filled in; as text the problem, then the fix."""
 
     cause: Cause
     problem: str
@@ -165,7 +165,7 @@ class Diagnosis:
 
 
 class Broken(Exception):
-    """A step towards the broker failed; carries why."""
+    """A step of connecting failed; carries the cause."""
 
     def __init__(self, cause: Cause, detail: object = "") -> None:
         super().__init__(f"{cause.name} {detail}")
@@ -173,5 +173,5 @@ class Broken(Exception):
 
 
 def diagnosis(cause: Cause, **words: str) -> Diagnosis:
-    """The cause with its words filled in."""
+    """Return the cause with its words filled in."""
     return Diagnosis(cause, cause.problem.format_map(words), cause.fix.format_map(words))

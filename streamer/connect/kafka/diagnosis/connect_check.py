@@ -1,6 +1,4 @@
-"""What works and what does not between us and the cluster, thing by thing: brokers, topics,
-permissions, the group.
-"""
+"""Checks of brokers, topics, permissions and the group, one finding each."""
 
 from __future__ import annotations
 
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ConnectFinding:
-    """One thing and whether it is well; `fix` is empty where it is."""
+    """One checked item; `fix` is empty if it is fine."""
 
     what: str
     ok: bool
@@ -45,11 +43,10 @@ def probe(
     writes: Sequence[str] = (),
     patterns: Sequence[str] = (),
 ) -> list[ConnectFinding]:
-    """Findings about the brokers, then each topic to read, each to write, what patterns match, the
-    group. Never raises, no secrets.
+    """Findings about brokers, topics to read, topics to write, patterns and the group.
 
-    At most about four steps of min(4 s, `kafka.request_timeout`). Without a broker the rest is not
-    asked for.
+    Never raises; texts hold no secrets. Takes at most about four steps of min(4 s,
+    `kafka.request_timeout`). If no broker answers, the rest is not checked.
     """
     try:
         return [
@@ -119,9 +116,7 @@ def _topics(
 
 
 def _patterns(kafka: Kafka, at: BrokerAddress, patterns: Sequence[str]) -> Iterator[ConnectFinding]:
-    """What each matches, as the client sees it: topics that it may not see are none, internal ones
-    are not read.
-    """
+    """What each pattern matches, as the client sees it: visible topics that are not internal."""
     try:
         told = [
             topic for topic in acl_check.topics(kafka, at, None).values() if not topic.is_internal

@@ -1,5 +1,6 @@
-"""A connection of our own to one broker, step by step, so that the step that fails says why. Every
-wait has an end.
+"""A test connection to one broker, step by step, so that the failing step is known.
+
+Every wait is bounded.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from streamer.errors import BrokerError
 if TYPE_CHECKING:
     from streamer.config import Kafka, Sasl
 
-# OpenSSL's numbers of what is wrong with a certificate (x509_vfy.h).
+# OpenSSL's codes of certificate errors (x509_vfy.h).
 DATES = {9, 10}
 NAMES = {62, 63, 64}
-# What a broker says that wants a client certificate, or another one, as OpenSSL spells it.
+# TLS alerts of a broker that wants a client certificate, or another one, as OpenSSL spells them.
 ALERTS_ABOUT_US = (
     "CERTIFICATE_REQUIRED",
     "BAD_CERTIFICATE",
@@ -30,8 +31,8 @@ ALERTS_ABOUT_US = (
     "UNKNOWN_CA",
     "HANDSHAKE_FAILURE",
 )
-TLS_ALERT = b"\x15\x03"  # the first bytes of a TLS peer that was not spoken to in TLS
-MIN_LEFT_S = 0.5  # for one more look after the time is up
+TLS_ALERT = b"\x15\x03"  # first bytes of a TLS peer that received plain text
+MIN_LEFT_S = 0.5  # for one more check after the time is up
 UNSUPPORTED_MECHANISM, OUT_OF_PLACE, LOGIN_FAILED = 33, 34, 58  # Kafka's error codes
 
 
@@ -45,7 +46,7 @@ class BrokerAddress:
 
 
 def addresses(kafka: Kafka) -> list[BrokerAddress]:
-    """The bootstrap servers."""
+    """The bootstrap servers as addresses."""
     return [
         BrokerAddress(*pair)
         for pair in map(split_host, kafka.bootstrap_servers)
@@ -54,7 +55,10 @@ def addresses(kafka: Kafka) -> list[BrokerAddress]:
 
 
 class Connection:
-    """Connected, encrypted and logged in, or Broken. One request at a time."""
+    """A connection that is encrypted and logged in, else Broken.
+
+    One request at a time.
+    """
 
     def __init__(
         self, kafka: Kafka, address: BrokerAddress, options: Mapping[str, Any], *, end_s: float
@@ -84,7 +88,7 @@ class Connection:
         self._socket.close()
 
     def ask(self, request: Any) -> Any:
-        """The response; Broken if the connection ends or says nothing in time."""
+        """Return the response; Broken if the connection ends or no answer comes in time."""
         self._protocol.send_request(request)
         try:
             self._socket.settimeout(self._left_s())
@@ -170,8 +174,9 @@ class Connection:
         )
 
     def _hung_up(self, detail: str) -> Broken:
-        """The broker closed the connection without a word: what that means depends on how far we
-        were.
+        """The cause of a connection that the broker closed.
+
+        It depends on how far the connection was set up.
         """
         if self._greeted:
             return Broken(
@@ -236,8 +241,9 @@ def _about_certificate(code: int) -> Cause:
 
 
 def _speaks_tls(address: BrokerAddress, timeout_s: float) -> bool:
-    """Whether the peer answers a TLS greeting in TLS, whatever it thinks of us. Nothing is sent
-    over it.
+    """Whether the peer answers a TLS handshake in TLS.
+
+    No data is sent over it.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

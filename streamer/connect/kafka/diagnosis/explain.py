@@ -1,7 +1,6 @@
-"""Why the brokers are not at our service, and what to do: unreachable, TLS, login, topic,
-permission.
+"""Why the brokers cannot be used, and the fix: unreachable, TLS, login, topic, permission.
 
-The client says "unable to bootstrap" for most of them. We connect ourselves, step by step, and name
+The client reports "unable to bootstrap" for most of them. A test connection, step by step, finds
 what failed.
 """
 
@@ -26,9 +25,9 @@ from streamer.errors import ConfigError
 if TYPE_CHECKING:
     from streamer.config import Kafka
 
-LOG_S = 60.0  # how old a line of the client's log may be to be a cause
+LOG_S = 60.0  # largest age of a line of the client's log that may be a cause
 
-# What an answer of the broker means by itself: name of the client's error -> cause.
+# Causes of errors that brokers answer: name of the client's error -> cause.
 MISSING = "UnknownTopicOrPartitionError"
 ERRORS = {
     "TopicAuthorizationFailedError": Cause.TOPIC_DENIED,
@@ -39,9 +38,7 @@ ERRORS = {
 
 
 def explain(kafka: Kafka, exc: BaseException | None = None) -> str:
-    """The cause and its fix, in one sentence without secrets, within about ten seconds. Never
-    raises.
-    """
+    """The cause and its fix, without secrets, within about ten seconds; never raises."""
     try:
         found = _from_error(kafka, exc) or _from_visits(kafka, exc)
     except ConfigError as wrong:
@@ -55,10 +52,9 @@ def reason(
     topics: Collection[str] = (),
     group: str | None = None,
 ) -> str | None:
-    """The cause and its fix, where something is wrong with the cluster, with these topics to read,
-    or with the group.
+    """The cause and fix of a problem of the cluster, these topics, or the group.
 
-    As `explain`; None where all is well now.
+    As `explain`, but None if all is well now.
     """
     try:
         found = next(filter(None, (_from_error(kafka, each) for each in causes)), None)
@@ -69,8 +65,9 @@ def reason(
 
 
 def _met(kafka: Kafka, topics: Collection[str], group: str | None) -> Diagnosis | None:
-    """What a look at every broker met, rights before a broker that is away: the others may do
-    without it.
+    """The first problem found, permissions before an unreachable broker.
+
+    The other brokers may do without that one.
     """
     visits = visit_all(kafka, addresses(kafka), step_s(kafka))
     good, bad = (
@@ -93,8 +90,9 @@ def _from_error(kafka: Kafka, exc: BaseException | None) -> Diagnosis | None:
 
 
 def _is(exc: BaseException, name: str) -> bool:
-    """By its class, or by the one that the client wrote into another error's text, as its producer
-    does.
+    """Whether an error is of this class, or names it at the end of its text.
+
+    The client's producer does the latter.
     """
     return any(kind.__name__ == name for kind in type(exc).__mro__) or str(exc).endswith(name)
 
@@ -106,7 +104,7 @@ def _chain(exc: BaseException | None) -> Iterator[BaseException]:
 
 
 def _named(exc: BaseException) -> str:
-    """The topic or group of an error: the client gives a text or a set of them."""
+    """The topics or group named in an error; the client gives a text or a set."""
     names = exc.args[0] if exc.args else "?"
     if isinstance(names, Iterable) and not isinstance(names, str):
         return ", ".join(sorted(map(str, names)))
@@ -123,9 +121,7 @@ def _from_visits(kafka: Kafka, exc: BaseException | None) -> Diagnosis:
 
 
 def _hidden(kafka: Kafka, at: BrokerAddress, exc: BaseException | None) -> Diagnosis | None:
-    """A topic that the client does not find may be missing or forbidden: lists leave out what we
-    may not see.
-    """
+    """A topic that the client does not find may be missing, or invisible to this user."""
     names = [
         name for each in _chain(exc) if _is(each, MISSING) for name in _named(each).split(", ")
     ]
@@ -149,7 +145,7 @@ def _refused(
 
 
 def _unclear(kafka: Kafka, at: BrokerAddress, exc: BaseException | None) -> Diagnosis:
-    """All is well now: what the client wrote down, or its error, is the only trace."""
+    """The diagnosis if all is well now: the client's log or its error is the only trace."""
     trace = [
         *client_log.tame().causes(LOG_S),
         *(str(each) or type(each).__name__ for each in _chain(exc)),

@@ -1,1 +1,1 @@
-"""Writing topics: alerts, dead letters, replayed records; each until its own acknowledgement."""
+"""Writing to topics: alerts, dead letters and replayed records, with acknowledgements."""

@@ -1,4 +1,4 @@
-"""Alerts to a Kafka topic, keyed by entity: CloudEvents whose value is the alert's JSON."""
+"""Alerts to a Kafka topic, keyed by entity, as CloudEvents with the alert as JSON."""
 
 from __future__ import annotations
 
@@ -16,18 +16,15 @@ from streamer.protocols import Clock
 if TYPE_CHECKING:
     from streamer import config
 
-OMITTED = (
-    "x-omitted"  # header that names what was left out of an alert that the topic found too large
-)
+OMITTED = "x-omitted"  # header that names what was removed from an alert that was too large
 
 
 class KafkaSink:
-    """Every alert is acknowledged by all in-sync replicas, or still counted by `flush`. `send`
-    never waits.
+    """Sends alerts to a topic, acknowledged by all in-sync replicas.
 
-    A replay or a broker's failure may repeat a message; its `ce_id` tells. An alert too large for
-    the topic is sent without the raw values of its window. SinkError at the start if the topic is
-    not there or no broker answers.
+    `flush` counts those that are not. `send` never waits. A replay or a broker failure may repeat a
+    message; its `ce_id` identifies it. An alert too large for the topic is sent without the raw
+    values of its window. SinkError at the start if the topic does not exist or no broker answers.
     """
 
     def __init__(
@@ -54,14 +51,14 @@ class KafkaSink:
 
 
 def alert_record(alert: Alert) -> OutgoingRecord:
-    """An entity's alerts stay in order: its name is the key."""
+    """The record of an alert; its key is the entity, so an entity's alerts stay in order."""
     return OutgoingRecord(
         alert.entity.encode(errors="replace"), alert_json(alert), alert_headers(alert)
     )
 
 
 def model_record(event: ModelEvent) -> OutgoingRecord:
-    """Keyed by the version that judges now."""
+    """The record of a model event; its key is the version that judges now."""
     return OutgoingRecord(
         event.model.version.encode(errors="replace"), model_json(event), model_headers(event)
     )

@@ -1,4 +1,4 @@
-"""A KafkaProducer for one topic, its end, and what its errors mean."""
+"""Opens and closes a KafkaProducer for one topic, and explains its errors."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# Far above what topics allow: the broker knows its limit, and says it.
+# Far above what topics allow: the broker enforces its own limit.
 MAX_REQUEST_BYTES = 16 << 20
-ASK_MS = 1000  # for a broker to answer at all, before its topic is asked about
+ASK_MS = 1000  # for a broker to answer, before its topic is asked about
 
 
 def open_producer(
     kafka: config.Kafka, topic: str, compression: str, delivery_timeout_s: float
 ) -> Any:
-    """An idempotent KafkaProducer that knows its topic; SinkAway if it cannot be had within two
-    request timeouts.
+    """Open an idempotent KafkaProducer that knows its topic.
+
+    SinkAway if that fails within two request timeouts.
     """
     from kafka import KafkaProducer
 
@@ -53,10 +54,10 @@ def open_producer(
 
 
 def discard(producer: Any) -> None:
-    """End a producer at once, whatever it holds."""
+    """Stop a producer at once, with any records it holds."""
     from kafka.errors import KafkaError
 
-    # Its own close() waits for a flush first and, if that fails, leaves thread and sockets behind.
+    # close() waits for a flush first and, if that fails, leaks its thread and sockets.
     producer._sender.force_close()
     producer._sender.join(1.0)
     try:
@@ -66,7 +67,7 @@ def discard(producer: Any) -> None:
 
 
 def is_retriable(error: BaseException) -> bool:
-    """Whether the same producer may try again. To an idempotent one every other error is fatal."""
+    """Whether the same producer may retry; every other error is fatal to an idempotent one."""
     from kafka.errors import RetriableError
 
     return isinstance(error, RetriableError)
@@ -79,8 +80,9 @@ def is_too_large(error: BaseException) -> bool:
 
 
 def explained(kafka: config.Kafka, topic: str, error: BaseException | None) -> str:
-    """Why nothing reaches the topic, and what to do. Takes up to three request timeouts where
-    nobody answers.
+    """Why no record reaches the topic, and the fix.
+
+    Takes up to three request timeouts if no broker answers.
     """
     from kafka.errors import KafkaTimeoutError
 
@@ -99,9 +101,9 @@ def explained(kafka: config.Kafka, topic: str, error: BaseException | None) -> s
 
 
 def topic_error(kafka: config.Kafka, topic: str) -> Exception | None:
-    """What the cluster says against the topic; None if nothing, or if nobody answers.
+    """The error that the cluster reports for the topic; None if none or no answer.
 
-    The client waits for a topic that is not there, and then reports a timeout.
+    The client waits for a missing topic and then reports a timeout.
     """
     from kafka import KafkaAdminClient
     from kafka.errors import KafkaError, for_code

@@ -1,6 +1,4 @@
-"""The headers of an alert as a CloudEvent 1.0 in Kafka's binary mode: attributes in `ce_*`, the
-value is the alert.
-"""
+"""Headers of alerts as CloudEvents 1.0 in Kafka's binary mode: attributes in `ce_*`."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ _ALWAYS: Headers = (("ce_specversion", b"1.0"), ("content-type", b"application/j
 
 
 def alert_headers(alert: Alert) -> Headers:
-    """Context attributes, then `traceparent` (W3C) where the alert has one."""
+    """Context attributes, and `traceparent` (W3C) if the alert has one."""
     said = {
         "ce_id": message_id(alert),
         "ce_source": "/streams/" + quote(alert.stream.encode(errors="replace"), safe=""),
@@ -42,10 +40,10 @@ def model_headers(event: ModelEvent) -> Headers:
 
 
 def message_id(alert: Alert) -> str:
-    """Names this message and no other, the same in every replay: the incident, what happened to it,
-    and at which event.
+    """A unique id of a message, the same in every replay.
 
-    An incident opens once and ends once, but may be updated often, even twice at one time.
+    It names the incident, the event, and for updates the record. An incident opens once and ends
+    once, but may be updated often, even twice at one time.
     """
     if alert.event != "updated":
         return f"{alert.alert_id}-{alert.event}"

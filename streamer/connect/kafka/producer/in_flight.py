@@ -1,9 +1,8 @@
-"""Which records a topic has not confirmed yet, and which of them to hand to the client next. Pure
-book-keeping.
+"""Unconfirmed records of a topic and the order in which they are sent; no I/O.
 
-The order of a key's records must be right at the end: after a failure nothing new is handed over
-until everything in flight is decided; then the oldest record goes alone, and once it is confirmed
-the others follow. What was confirmed behind a failure of its own key is sent once more.
+The final order of a key's records must be right. After a failure nothing new is sent until
+everything in flight is decided. Then the oldest record is sent alone, and once it is confirmed the
+others follow. Records confirmed after a failure of their own key are sent once more.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ R = TypeVar("R")
 
 
 class SendTicket(NamedTuple):
-    """One attempt to deliver one record. A ticket of a client that was given up counts no more."""
+    """One attempt to deliver one record; invalid once its client is replaced."""
 
     number: int
     client: int
@@ -39,34 +38,36 @@ class _Entry(Generic[R]):
 
 
 class Outstanding(Generic[R]):
-    """Records in the order they were added, from the oldest one that is not delivered. Times are
-    the caller's clock.
+    """Records in order of `add`, from the oldest undelivered one.
+
+    Times are on the caller's clock.
     """
 
     def __init__(self) -> None:
         self._entries: dict[int, _Entry[R]] = {}
         self._first = 0  # number of the oldest entry
-        self._cursor = 0  # everything before this number is handed over or delivered
+        self._cursor = 0  # everything before this number is sent or delivered
         self._client = 0
         self._flying = 0
-        self._failing = False  # something failed: decide what flies, then begin again at the oldest
-        self._probing = False  # the oldest goes alone
+        # after a failure: wait for what is in flight, then restart at the oldest
+        self._failing = False
+        self._probing = False  # the oldest is sent alone
 
     @property
     def undelivered(self) -> int:
-        """How many records there are from the oldest undelivered one on."""
+        """Number of records from the oldest undelivered one on."""
         return len(self._entries)
 
     @property
     def failing(self) -> bool:
-        """Whether something failed and what flies beside it is not decided yet."""
+        """Whether a record failed and others in flight are undecided."""
         return self._failing
 
     def record(self, ticket: SendTicket) -> R:
         return self._entries[ticket.number].record
 
     def waited_s(self, now: float) -> float:
-        """How long the oldest record in flight has been without an answer; 0 if none is."""
+        """Age in seconds of the oldest record in flight; 0 if there is none."""
         return now - next(
             (e.handed_at for e in self._entries.values() if e.state is _State.FLYING), now
         )
@@ -75,9 +76,7 @@ class Outstanding(Generic[R]):
         self._entries[self._end] = _Entry(key, record)
 
     def next(self) -> tuple[SendTicket, R] | None:
-        """The record to hand over now; None if there is none, or if something must be decided
-        first.
-        """
+        """Return the record to send now; None if there is none or others must be decided first."""
         if self._failing and not self._rewind():
             return None
         if self._probing and self._cursor > self._first:
@@ -88,18 +87,18 @@ class Outstanding(Generic[R]):
         return SendTicket(self._cursor, self._client), self._entries[self._cursor].record
 
     def handed(self, ticket: SendTicket, now: float) -> None:
-        """What `next` returned is with the client."""
+        """Record that the result of `next` was given to the client."""
         entry = self._entries[ticket.number]
         entry.state, entry.handed_at = _State.FLYING, now
         self._flying += 1
         self._cursor = ticket.number + 1
 
     def replace(self, ticket: SendTicket, record: R) -> None:
-        """Send another record in its place from the next attempt on."""
+        """Replace the record of a ticket from the next attempt on."""
         self._entries[ticket.number].record = record
 
     def delivered(self, ticket: SendTicket) -> bool:
-        """The log has it; whether that was news."""
+        """Record a confirmation; return whether it was new."""
         if not self._answered(ticket, _State.DELIVERED):
             return False
         if ticket.number == self._first:
@@ -108,15 +107,16 @@ class Outstanding(Generic[R]):
         return True
 
     def failed(self, ticket: SendTicket) -> bool:
-        """The client gave it up; whether that was news."""
+        """Record a failure; return whether it was new."""
         if not self._answered(ticket, _State.FAILED):
             return False
         self._failing = True
         return True
 
     def change_client(self) -> None:
-        """Another client takes over: what the old one had not confirmed is sent again, and its
-        answers are ignored.
+        """Switch to another client.
+
+        Unconfirmed records are sent again, and answers of the old client are ignored.
         """
         self._client += 1
         self._flying = 0
@@ -135,7 +135,7 @@ class Outstanding(Generic[R]):
         return True
 
     def _rewind(self) -> bool:
-        """Begin again at the oldest; not before everything in flight is decided."""
+        """Restart at the oldest record; False while records are in flight."""
         if self._flying:
             return False
         broken: set[Hashable] = set()
@@ -154,8 +154,9 @@ class Outstanding(Generic[R]):
         self._cursor = max(self._cursor, self._first)
 
     def _waiting_from(self, number: int) -> int:
-        """The first waiting record from `number` on, else the end: after a rewind some need not go
-        again.
+        """Index of the first waiting record from `number` on, else the end.
+
+        After a rewind some records need not be sent again.
         """
         while number < self._end and self._entries[number].state is not _State.WAITING:
             number += 1

@@ -1,9 +1,8 @@
-"""Delivery to a topic: every record is kept until its own confirmation came, and sent again until
-it does.
+"""At-least-once delivery to a topic: records are kept and resent until confirmed.
 
-The client's `flush` returns although records failed, and its producer can die (a refused record is
-fatal to an idempotent one) or hang; so each future is watched, and the producer is replaced when it
-is spent or stalls.
+The client's `flush` returns although records failed. Its producer can hang, or die: a refused
+record is fatal to an idempotent one. So each future is watched, and the producer is replaced when
+it is dead or stalls.
 """
 
 from __future__ import annotations
@@ -36,41 +35,38 @@ log = structlog.get_logger()
 
 Headers = tuple[tuple[str, bytes], ...]
 
-TICK_S = 0.25  # how often the producer is looked after while nothing happens
-BURST = 256  # records handed to the client before answers are looked at
-FIRST_PAUSE_S, LAST_PAUSE_S = (
-    0.25,
-    4.0,
-)  # between attempts after failures: doubled; alerts are to flow within 5 s
-# A leader's failure costs 8-15 s without any fault of the producer; a producer silent for longer is
+TICK_S = 0.25  # interval of checks while nothing happens
+BURST = 256  # records sent before answers are looked at
+# between attempts after failures, doubling; alerts should flow within 5 s
+FIRST_PAUSE_S, LAST_PAUSE_S = (0.25, 4.0)
+# A leader's failure costs 8-15 s without a fault of the producer. A producer silent for longer is
 # replaced.
 STALLED_S = 20.0
 
 
 class OutgoingRecord(NamedTuple):
-    """What one record of a topic holds."""
+    """The contents of one record of a topic."""
 
     key: bytes | None
     value: bytes
     headers: Headers = ()
 
 
-Shrink = Callable[
-    [OutgoingRecord], OutgoingRecord | None
-]  # what to send instead of a record that is too large; None: nothing
+# what to send instead of a record that is too large; None if nothing
+Shrink = Callable[[OutgoingRecord], OutgoingRecord | None]
 
 
 def whole(record: OutgoingRecord) -> None:
-    """Nothing is sent instead of this record."""
+    """Return None: nothing replaces a record that is too large."""
 
 
 class DeliveringProducer:
-    """Records to one topic, at least once each; the last copies of a key's records lie in the order
-    of `send`.
+    """Sends records to one topic at least once each.
 
-    `send` and `flush` may be called by one thread, `undelivered` by any. A thread of its own owns
-    the client, so that `send` never waits. A record costs its bytes twice and about 3 KB until it
-    is confirmed: the caller bounds them.
+    The last copies of a key's records are in the order of `send`. One thread may call `send` and
+    `flush`, any thread `undelivered`. A thread of its own uses the client, so `send` never waits.
+    Until it is confirmed, a record costs its bytes twice and about 3 KB: the caller must bound
+    their number.
     """
 
     def __init__(
@@ -84,24 +80,24 @@ class DeliveringProducer:
         stalled_s: float = STALLED_S,
         clock: Clock = time.monotonic,
     ) -> None:
-        """SinkError if no broker answers within the request timeout, or the topic is not there."""
+        """Open the producer.
+
+        SinkError if no broker answers within the request timeout, or the topic does not exist.
+        """
         self._kafka, self._topic, self._shrink, self._clock = kafka, topic, shrink, clock
         self._stalled_s = max(stalled_s, 4 * kafka.request_timeout)
         self._open = partial(open_producer, kafka, topic, compression, delivery_timeout_s)
         self._client = self._open()
         self._outstanding: Outstanding[OutgoingRecord] = Outstanding()
-        self._answers: deque[tuple[SendTicket, BaseException | None]] = (
-            deque()
-        )  # filled by the client's own thread
+        # filled by the client's thread
+        self._answers: deque[tuple[SendTicket, BaseException | None]] = deque()
         self._changed = threading.Condition()  # guards `_outstanding` and `_problem`
         self._bell = threading.Event()
         self._problem: str | None = None
         self._deliveries = 0
         self._explaining: threading.Thread | None = None
-        self._cause: BaseException | None = (
-            None  # of the first failure since the last confirmation, to be explained
-        )
-        self._spent = False  # the client is to be replaced before anything else is sent
+        self._cause: BaseException | None = None  # first failure since the last confirmation
+        self._spent = False  # the client must be replaced before anything else is sent
         self._pause_s, self._again_at = FIRST_PAUSE_S, float("-inf")
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"kafka-to-{topic}", daemon=True)
@@ -109,7 +105,7 @@ class DeliveringProducer:
 
     @property
     def undelivered(self) -> int:
-        """How many records there are from the oldest unconfirmed one on."""
+        """Number of records from the oldest unconfirmed one on."""
         return self._outstanding.undelivered
 
     def send(self, record: OutgoingRecord) -> None:
@@ -121,8 +117,9 @@ class DeliveringProducer:
         self._bell.set()
 
     def flush(self, timeout_s: float) -> int:
-        """Wait for confirmations; return `undelivered`. SinkError says why nothing arrives now; all
-        is kept.
+        """Wait for confirmations; return `undelivered`.
+
+        SinkError says why nothing arrives now; all records are kept.
         """
         with self._changed:
             self._changed.wait_for(
@@ -133,7 +130,7 @@ class DeliveringProducer:
             return self.undelivered
 
     def close(self) -> None:
-        """Wait for confirmations as long as for a request, then let go. Idempotent."""
+        """Wait for confirmations up to the request timeout, then close. Idempotent."""
         if self._closing.is_set():
             return
         limit_s = float(self._kafka.request_timeout)
@@ -152,7 +149,8 @@ class DeliveringProducer:
             self._bell.clear()
             try:
                 self._turn()
-            except Exception as exc:  # the edge of the thread: a client that surprises is replaced
+            # outermost edge of the thread: an unexpected error replaces the client
+            except Exception as exc:
                 log.warning(
                     "producer_failed", topic=self._topic, problem=f"{type(exc).__name__}: {exc}"
                 )
@@ -166,7 +164,7 @@ class DeliveringProducer:
             self._hand_over()
 
     def _settle(self) -> None:
-        """Enter the answers of the client into the books."""
+        """Process the answers of the client."""
         while self._answers:
             with self._changed:
                 for _ in range(min(BURST, len(self._answers))):
@@ -181,8 +179,9 @@ class DeliveringProducer:
             self._deliveries += 1
 
     def _failed(self, ticket: SendTicket, error: BaseException) -> None:
-        """The first failure names the cause; those that follow are other records, given
-        up with it.
+        """Handle a failed record.
+
+        The first failure is the cause; later ones are records given up with it.
         """
         first = not self._outstanding.failing
         if not self._outstanding.failed(ticket):
@@ -203,7 +202,7 @@ class DeliveringProducer:
         self._pause_s = min(2 * self._pause_s, LAST_PAUSE_S)
 
     def _mend(self) -> None:
-        """Explain what is wrong, and replace a producer that is spent, or silent for too long."""
+        """Explain a problem, and replace a producer that is dead or silent too long."""
         silent_s = self._outstanding.waited_s(self._clock())
         if self._problem is None and (
             self._cause is not None or silent_s > self._kafka.request_timeout
@@ -214,8 +213,9 @@ class DeliveringProducer:
             self._replace()
 
     def _explain(self) -> None:
-        """On a thread of its own: to look at a broker that says nothing takes seconds, in which
-        answers may come.
+        """Look for the cause on a thread of its own.
+
+        A silent broker takes seconds, during which answers may come.
         """
         if self._explaining is None or not self._explaining.is_alive():
             look = partial(self._look, self._cause, self._deliveries)
@@ -227,7 +227,7 @@ class DeliveringProducer:
     def _look(self, cause: BaseException | None, deliveries: int) -> None:
         try:
             problem = explained(self._kafka, self._topic, cause)
-        except Exception as exc:  # the edge of the thread: without an explanation the cause must do
+        except Exception as exc:  # outermost edge of the thread: the cause itself is then reported
             problem = (
                 f"kafka topic {self._topic}: {cause or 'no answer'} ({type(exc).__name__} "
                 f"while asking why)"
@@ -238,8 +238,9 @@ class DeliveringProducer:
                 self._changed.notify_all()
 
     def _replace(self) -> None:
-        """A new producer first: where none can be had, the old one may still come back
-        by itself.
+        """Open a new producer, then discard the old one.
+
+        If none can be opened, the old one stays, because it may recover.
         """
         try:
             fresh = self._open()
@@ -285,6 +286,6 @@ class DeliveringProducer:
             failpoint("after_produce")
 
     def _answer(self, ticket: SendTicket, answer: Any) -> None:
-        """On the client's thread, which must not be kept."""
+        """Queue an answer; called on the client's thread, which must not be blocked."""
         self._answers.append((ticket, answer if isinstance(answer, BaseException) else None))
         self._bell.set()

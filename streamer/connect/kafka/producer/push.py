@@ -1,6 +1,4 @@
-"""A plain producer for bounded work: every record's fate is looked at, and only so many are on
-their way at once.
-"""
+"""A simple producer for bounded work, with a limit of records in flight."""
 
 from __future__ import annotations
 
@@ -22,12 +20,12 @@ LOOK_S = 0.02
 
 
 class Push:
-    """Sends to one topic. Always sent = acked + failed + pending; used by one thread."""
+    """Sends records to one topic; sent = acked + failed + pending always. Used by one thread."""
 
     def __init__(
         self, kafka: Kafka, topic: str, *, most: int = ON_THEIR_WAY, clock: Clock = time.monotonic
     ) -> None:
-        """BrokerError if the broker cannot be reached or has no such topic."""
+        """Open it; BrokerError if the broker cannot be reached or the topic does not exist."""
         from kafka import KafkaProducer
 
         self.topic, self.sent, self.acked, self.failed = topic, 0, 0, 0
@@ -51,8 +49,9 @@ class Push:
         return len(self._pending)
 
     def send(self, value: bytes, key: bytes | None = None, timestamp_ms: int | None = None) -> bool:
-        """Hand one record over; False, and nothing done, where too many are on their way: look
-        again a little later.
+        """Send one record; False, with nothing sent, if too many are in flight.
+
+        The caller tries again later.
         """
         from kafka.errors import KafkaError
 
@@ -70,7 +69,7 @@ class Push:
         return True
 
     def settle(self) -> None:
-        """Count what is decided, in order."""
+        """Count decided records, in order."""
         while self._pending and self._pending[0].is_done:
             future = self._pending.popleft()
             if future.exception is None:
@@ -79,7 +78,7 @@ class Push:
                 self._fail(future.exception)
 
     def flush(self, timeout_s: float) -> int:
-        """Wait for what is on its way; how many records are still undecided."""
+        """Wait for records in flight; return how many are undecided."""
         end = self._clock() + timeout_s
         self.settle()
         while self._pending and self._clock() < end:
@@ -88,7 +87,7 @@ class Push:
         return self.pending
 
     def close(self) -> None:
-        """Leave; what is still undecided is given up. Idempotent."""
+        """Close; undecided records are given up. Idempotent."""
         self._producer.close(timeout=0 if self._pending else 1)
 
     def _fail(self, exc: Exception) -> None:
