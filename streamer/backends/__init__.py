@@ -1,5 +1,6 @@
-"""Ways to run the step of a bundle. Heavy packages are imported by the chosen backend's constructor
-only.
+"""Backends that run the network step of a bundle.
+
+Heavy packages are imported only by the constructor of the chosen backend.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ NAMES = ("litert", "litert-fp16", "litert-int8", "keras", "numpy", "baseline")
 
 
 def open_scorer(bundle: Bundle, backend: str = "auto", threads: int = 1) -> Network:
-    """The bundle's step on the named backend; "auto" is litert where it is installed, else numpy.
+    """Open the bundle's step on the named backend.
 
-    BackendError if the name is unknown or its package is missing (the message names the pip extra).
+    "auto" is litert if it is installed, else numpy. BackendError if the name is unknown or its
+    package is missing (the message names the pip extra).
     """
     name = default_backend() if backend == "auto" else backend
     if name.startswith("litert") and name in NAMES:
@@ -37,12 +39,12 @@ def open_scorer(bundle: Bundle, backend: str = "auto", threads: int = 1) -> Netw
 
 
 def baseline_scorer(spec: ModelSpec) -> Network:
-    """The robust z-score that works without any bundle; its `ref` says baseline."""
+    """Return the robust z-score, which needs no bundle; its `ref` says baseline."""
     from streamer.backends.baseline import BaselineScorer
 
     return BaselineScorer(spec)
 
 
 def default_backend() -> str:
-    """What "auto" means here."""
+    """The backend that "auto" selects here."""
     return "litert" if importlib.util.find_spec("ai_edge_litert") else "numpy"

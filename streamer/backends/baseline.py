@@ -1,5 +1,6 @@
-"""The fallback that needs no model: a robust z-score. Channels are expected at their location,
-rhythm is not judged.
+"""The fallback without a model: a robust z-score.
+
+Every channel is expected at its location; the rhythm is not judged.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from streamer.protocols import StepOut
 
 
 class BaselineScorer:
-    """A Scorer without weights or state: forecast 0 from the location, densities of unit scale,
-    uniform hours.
+    """A Network without weights or state.
+
+    Forecast 0 from the location, densities of unit scale, uniform hours.
     """
 
     forecast_from = "location"

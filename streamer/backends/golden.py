@@ -1,5 +1,6 @@
-"""How far a backend strays from a bundle's golden vectors: a short run whose every output was
-recorded at export.
+"""Deviation of a backend from a bundle's golden vectors.
+
+Golden vectors are a short run whose outputs were recorded at export.
 """
 
 from __future__ import annotations
@@ -14,16 +15,15 @@ from streamer.event import F32
 
 PART = "golden.npz"
 OUTPUTS = ("value_state", "rhythm_state", "delta", "value", "gap", "hour", "attention")
-# Of f32 backends: another processor and another order of sums. Where weights are rounded to 16
-# bits, or activations to 8, the forecast may move by so much, rms in step units, as at export.
+# For f32 backends: processors differ, and so does the order of sums. With 16-bit weights or 8-bit
+# activations the forecast may deviate by this much, rms in step units, as at export.
 TOLERANCE_F32, TOLERANCE_RMS = 1e-4, {"litert-fp16": 0.01, "litert-int8": 0.25}
 
 
 def deviation(bundle: Bundle, backend: str) -> tuple[float, float]:
-    """The largest scaled difference, and the forecast's rms in step units. NaN or infinite if an
-    output is.
+    """Return the largest scaled difference, and the forecast's rms in step units.
 
-    CorruptBundle if the bundle has no golden vectors.
+    NaN or infinite if an output is. CorruptBundle if the bundle has no golden vectors.
     """
     if PART not in bundle.parts:
         raise CorruptBundle(f"bundle {bundle.version} has no {PART}; export it again")
@@ -45,7 +45,7 @@ def deviation(bundle: Bundle, backend: str) -> tuple[float, float]:
 
 
 def strays(bundle: Bundle, backend: str) -> str | None:
-    """Why the backend may not judge with this bundle; None if its outputs are the recorded ones."""
+    """Why the backend may not judge with this bundle; None if its outputs match."""
     if backend == "baseline":
         return None
     worst, rms = deviation(bundle, backend)

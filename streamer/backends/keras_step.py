@@ -1,5 +1,6 @@
-"""The step of detect.cell under TensorFlow: XLA and GPU where they are. The export converts this
-very function.
+"""The step of detect.network.cell under TensorFlow, with XLA and GPU if available.
+
+The export converts this function.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from streamer.errors import BackendError
 from streamer.event import F32, ModelRef
 from streamer.protocols import StepOut
 
-# A new batch size is a new trace: rows are padded up to the next of these, then to multiples of the
+# A new batch size needs a new trace. Rows are padded to the next of these, or to a multiple of the
 # last.
 BUCKETS = (1, 8, 64, 512, 4096)
 
 
 class TensorNamespace:
-    """detect.cell.Namespace over TensorFlow."""
+    """The Namespace of detect.network.cell over TensorFlow."""
 
     def __init__(self, tf: Any) -> None:
         self.matmul, self.concat = tf.matmul, tf.concat
@@ -29,7 +30,7 @@ class TensorNamespace:
 
 
 class KerasScorer:
-    """A Scorer over a tf.function, one trace per batch bucket and channel count."""
+    """A Network over a tf.function, with one trace per batch bucket and channel count."""
 
     forecast_from = "last"
     has_rhythm = True
@@ -72,7 +73,7 @@ def _pad(array: F32, rows: int) -> F32:
 
 
 def import_tensorflow() -> Any:
-    """The tensorflow module; BackendError with the remedy where it is not installed."""
+    """Import and return tensorflow; BackendError with a fix if it is not installed."""
     try:
         import tensorflow
     except ImportError as exc:

@@ -1,7 +1,7 @@
-"""The step model on LiteRT: small, fast, no TensorFlow. The default backend.
+"""The step model on LiteRT, the default backend: small, fast, no TensorFlow.
 
-The parts were hashed when the bundle was loaded; only those bytes are parsed (a corrupt .tflite can
-crash the process).
+Parts are hashed when the bundle is loaded, and only those bytes are parsed, because a corrupt
+.tflite can crash the process.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ PRECISIONS = {"litert": "f32", "litert-fp16": "fp16", "litert-int8": "int8"}
 INPUTS = ("value_state", "rhythm_state", "x", "r")
 OUTPUTS = ("value_state", "rhythm_state", "delta", "value", "gap", "hour", "attention")
 REPLAYED = (*OUTPUTS[:2], OUTPUTS[-1])
-# Events folded by one call of the replay model. One call a step costs 45 us for a handful of rows,
-# mostly overhead.
+# Events per call of the replay model. One call per step costs 45 us for a few rows, mostly
+# overhead.
 REPLAY_STEPS = 16
-# Rows x channels of one call: more leave the cache. 4,096 rows of 38 channels take 19.6 us each in
-# one call, 10.8 so.
+# Rows x channels per call; more would leave the cache. 4,096 rows of 38 channels take 19.6 us each
+# in one call, 10.8 us this way.
 ROWS_PER_CALL = 2048
 
 
 class LiteRTScorer:
-    """A Scorer over two interpreters, the step and the unrolled replay; used by one thread at a
-    time.
+    """A Network over two interpreters, for the step and the unrolled replay.
+
+    Used by one thread at a time.
     """
 
     forecast_from = "last"
@@ -68,7 +69,7 @@ class LiteRTScorer:
 
 
 class _Graph:
-    """One .tflite part as a function of INPUTS. A new batch shape costs one re-allocation."""
+    """One .tflite part as a function of INPUTS; a new batch shape costs a re-allocation."""
 
     def __init__(self, bundle: Bundle, part: str, outputs: tuple[str, ...], threads: int) -> None:
         self._interpreter = _interpreter(_part(bundle, part), threads)
@@ -113,8 +114,9 @@ def _interpreter(content: bytes, threads: int) -> Any:
 
 
 def _indices(interpreter: Any, names: tuple[str, ...]) -> tuple[list[int], list[int]]:
-    """Tensor numbers of inputs and outputs. The runner ends here: a live one makes
-    invoke() raise.
+    """Tensor indices of inputs and outputs.
+
+    The runner is deleted here, because invoke() raises while one is alive.
     """
     runner = interpreter.get_signature_runner()
     inputs, outputs = runner.get_input_details(), runner.get_output_details()

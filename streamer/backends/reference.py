@@ -1,5 +1,6 @@
-"""The step of detect.cell in plain numpy: the reference that every other backend is held to. Needs
-no extra package.
+"""The step of detect.network.cell in numpy, the reference for all other backends.
+
+Needs no extra package.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from streamer.protocols import StepOut
 
 
 class NumpyScorer:
-    """A Scorer over plain weights. A pure function of its arguments: it keeps no state and writes
-    to none of them.
+    """A Network over plain weights.
+
+    It keeps no state and does not write to its arguments.
     """
 
     forecast_from = "last"

@@ -1,3 +1,1 @@
-"""The demonstration: production parts on simulated streams whose faults are known, with a referee
-beside them.
-"""
+"""The demonstration: production parts on simulated streams, judged against known faults."""

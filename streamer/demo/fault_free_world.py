@@ -1,6 +1,4 @@
-"""A world in which some entities fall silent for a while: their events are never sent, and nothing
-else changes.
-"""
+"""A world in which some entities are silent for a while: their events are not sent."""
 
 from __future__ import annotations
 
@@ -15,8 +13,9 @@ KIND = "silent"
 
 
 class Hushed:
-    """Wraps a world; `silences` are faults of kind `silent`. Offsets of what is not sent are
-    skipped.
+    """Removes events of a world during silences.
+
+    `silences` are faults of kind `silent`. Offsets of removed events are skipped.
     """
 
     def __init__(self, world: World, silences: Sequence[Fault]) -> None:
@@ -26,7 +25,7 @@ class Hushed:
 
     @property
     def faults(self) -> tuple[Fault, ...]:
-        """Those of the world and the silences, begun so far, in order of their start."""
+        """Faults of the world and silences that have begun, ordered by start."""
         begun = [fault for fault in self._silences if fault.start_s <= self._newest_s]
         return tuple(sorted([*self._world.faults, *begun], key=lambda fault: fault.start_s))
 

@@ -1,6 +1,4 @@
-"""What goes wrong when: a programme of faults in seconds of the viewer's clock, laid over the
-plant's event time.
-"""
+"""The fault schedule of the show: seconds of the viewer's clock mapped to event time."""
 
 from __future__ import annotations
 
@@ -14,9 +12,9 @@ from streamer.connect.simulate.plant import CHANNELS, STRIKES
 from streamer.connect.simulate.world import Fault
 from streamer.demo.fault_free_world import KIND as HUSH
 
-# (seconds after the live part begins, kind, length in heartbeats). Every kind, and two of the
-# rhythm: the first fault well before second 15 of the show and the first of the rhythm well before
-# second 40, even after a slow start.
+# (seconds after the live part begins, kind, length in heartbeats). It has every kind, and two
+# faults of the rhythm. The first fault comes well before second 15 of the show and the first of the
+# rhythm well before second 40, even after a slow start.
 PROGRAMME = (
     (1.0, "shift", 80),
     (4.0, "spike", 2),
@@ -32,15 +30,13 @@ PROGRAMME = (
 )
 ROUND_S = 50.0  # longer shows repeat the programme on other machines
 RHYTHM_KINDS = ("rhythm", HUSH, "odd_hour")  # all values are normal, only the times are not
-GRACE_BEATS = 20.0  # an alert may open so many heartbeats after its fault has ended
+GRACE_BEATS = 20.0  # heartbeats after the end of a fault within which an alert still belongs to it
 SILENT_DETAIL = "no heartbeat at all"
 
 
 @dataclass(frozen=True, slots=True)
 class Machines:
-    """The plant as the programme sees it: names, heartbeats in seconds of event time, and the
-    clock's speed.
-    """
+    """The plant's machines: names, heartbeats in seconds of event time, speed of the clock."""
 
     names: Sequence[str]
     interval_s: Sequence[float]
@@ -49,7 +45,7 @@ class Machines:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One line of the programme, cast: when, what, for how long, and which machine."""
+    """One fault of the programme: when, what, how long, and which machine."""
 
     at_s: float  # seconds of the viewer's clock after the live part begins
     kind: str
@@ -60,8 +56,9 @@ class Item:
 def programme(
     machines: Machines, live_start_s: float, live_seconds: float, seed: int
 ) -> tuple[Fault, ...]:
-    """Faults in order of their start, all over (with their grace) within `live_seconds` of the
-    viewer's clock.
+    """Faults ordered by start; all end, with their grace, within `live_seconds`.
+
+    `live_seconds` is on the viewer's clock.
     """
     rng = np.random.default_rng([seed, 7])
     items = _cast(len(machines.names), live_seconds, rng)
@@ -75,12 +72,15 @@ def programme(
 
 
 def grace_s(interval_s: float) -> float:
-    """Seconds of event time after the end of a fault in which an alert still counts as its own."""
+    """Seconds of event time after a fault in which an alert still belongs to it."""
     return GRACE_BEATS * interval_s
 
 
 def _cast(machines: int, live_seconds: float, rng: Generator) -> Iterator[Item]:
-    """As many rounds as begin in time; no machine has a second turn before all had their first."""
+    """Assign faults to machines, for all rounds that begin in time.
+
+    Every machine gets one fault before any gets two.
+    """
     turn, order = 0, rng.permutation(machines)
     for start_s in np.arange(0.0, live_seconds, ROUND_S).tolist():
         for at_s, kind, beats in PROGRAMME:

@@ -1,9 +1,7 @@
-"""The show's learning loop: a child process trains the champion further on the plant's history; the
-result takes over.
+"""Fine-tuning during the show: a child process trains the champion on the plant's history.
 
-The child has the lowest priority and one core, and it is bounded in time; what it writes is
-verified by its hashes before it is offered. Whatever goes wrong is told and costs the show nothing
-but this.
+The child has low priority and one core, and its time is bounded. Its bundle is verified by hashes
+before it is offered. A failure is reported and does not affect the show.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ from streamer.lifecycle.hot_swap import Successor
 from streamer.runtime.model import LoadedModel
 
 NICE = 15
-# One thread of its own: the show goes on beside it.
+# One thread, because the show runs beside it.
 QUIET = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "CUDA_VISIBLE_DEVICES": "-1",
@@ -35,12 +33,12 @@ QUIET = {
     "TF_NUM_INTEROP_THREADS": "1",
     "OMP_NUM_THREADS": "1",
 }
-PATIENCE_S = 20.0  # beyond its own limit, before the child is stopped
-LEAST_ROWS = 320  # of an entity: less is no history to learn from
+PATIENCE_S = 20.0  # beyond the child's own limit, before it is stopped
+LEAST_ROWS = 320  # of an entity, for a training
 
 
 class State(enum.StrEnum):
-    """Where the training stands."""
+    """The state of the training."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -62,8 +60,9 @@ class Tuning:
         self._read = 0
 
     def start(self, values: Any, time_s: F64) -> None:
-        """Begin on values (E, T, C) and times (E, T); skipped, with the reason told, where that
-        cannot be.
+        """Start on values (E, T, C) and times (E, T).
+
+        Skipped, with the reason in `told`, if it cannot run.
         """
         if why := self._obstacle(values.shape[1]):
             self.state, self.told = State.SKIPPED, why
@@ -81,7 +80,7 @@ class Tuning:
         )
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        # -P: a folder `models` where the person stands is not ours.
+        # -P: do not import a folder `models` of the current directory.
         command = [
             sys.executable,
             "-P",
@@ -112,7 +111,7 @@ class Tuning:
         return child
 
     def turn(self) -> Successor | None:
-        """Look after the child; its network once, when it has one."""
+        """Check the child; return its network once, when it is finished."""
         if self.state is not State.RUNNING or self._child is None:
             return None
         self._listen()
@@ -158,14 +157,14 @@ class Tuning:
         try:
             event = json.loads(line)
         except ValueError:
-            return  # a library's line
+            return  # a line of a library
         if not isinstance(event, dict):
             return
         self.improved = event.get("improved", self.improved)
         self.told = _sentence(event) or self.told
 
     def close(self) -> None:
-        """Stop the child and remove what it wrote. Idempotent."""
+        """Stop the child and remove its files. Idempotent."""
         self._kill()
         if self._room is not None:
             self._room.cleanup()
@@ -195,7 +194,7 @@ class Tuning:
 
 
 def _sentence(event: Mapping[str, Any]) -> str:
-    """One of the child's progress lines, in words."""
+    """Return a progress event of the child in words."""
     kind = event.get("event")
     if kind == "epoch":
         return f"round {event.get('number')}, held-out loss {float(event.get('validation', 0)):.4f}"

@@ -1,6 +1,4 @@
-"""A source whose past comes flat out and whose present is paced: what a newcomer's first minute
-needs.
-"""
+"""A source that delivers its history at once and its live part at a pace."""
 
 from __future__ import annotations
 
@@ -13,17 +11,16 @@ from streamer.connect.base.pace import Pacer, Wait
 from streamer.event import EventBatch, Lease, Poll, Position
 from streamer.protocols import Clock, Source
 
-# A batch for every event would cost a network step each; ten frames a second look alive and cost a
-# tenth.
+# One batch per event would cost a network step each; ten batches a second look smooth at a tenth of
+# the cost.
 FRAME_S = 0.1
 
 
 class Rehearsed:
-    """Wraps a source in order of event time: before `live_start_s` at once, from then on at `speed`
-    times the clock.
+    """Wraps a source: events before `live_start_s` at once, later ones at `speed`.
 
-    `ready` holds everything back until it says true. Owned by the reader's thread, as every source
-    is.
+    Events must be in order of time. Nothing is delivered until `ready` is true. Used by the
+    reader's thread, as every source.
     """
 
     def __init__(
@@ -37,7 +34,7 @@ class Rehearsed:
         wait: Wait | None = None,
     ) -> None:
         self.channels = source.channels
-        self.live = False  # whether the past is all handed out
+        self.live = False  # whether the history is delivered completely
         self._source, self._live_start_s, self._ready = source, live_start_s, ready
         self._pacer = Pacer(speed, clock, wait)
         self._paused = False
@@ -96,8 +93,9 @@ class Rehearsed:
 
 
 def split(poll: Poll, at_s: float) -> tuple[Poll, Poll]:
-    """What lies before a moment, with all refused records, and what does not. Batches are in order
-    of time.
+    """Split a poll at a time; rejected records go with the first part.
+
+    Batches are in order of time.
     """
     pairs = [_cut(batch, at_s) for batch in poll.batches]
     past = tuple(before for before, _ in pairs if len(before))

@@ -1,5 +1,6 @@
-"""What the show promises, by its own clock, and whether it kept it. A promise that cannot be judged
-says why.
+"""The promises of the show, and whether they were kept.
+
+A promise that cannot be judged says why.
 """
 
 from __future__ import annotations
@@ -8,17 +9,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 BANNER_S, COUNTERS_S, FIRST_ALERT_S, RHYTHM_ALERT_S = 2.0, 5.0, 15.0, 40.0
-LATE_S = 3.0  # the scoreboard may come so much after the last second of the show
-# Shorter shows have no training: TensorFlow alone takes seconds to import.
+LATE_S = 3.0  # delay allowed for the scoreboard after the end of the show
+# Shorter shows have no training: importing TensorFlow alone takes seconds.
 TUNING_LEAST_S = 45.0
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What was measured. Seconds of the show's clock, None = it never came."""
+    """Measurements of a show.
 
-    asked_s: float  # how long the show was to last
-    lasted_s: float  # how long it lasted: less if a person ended it
+    Seconds of the show's clock; None if it never happened.
+    """
+
+    asked_s: float  # requested duration
+    lasted_s: float  # actual duration: shorter if a person ended it
     banner_s: float | None
     counters_s: float | None
     first_alert_s: float | None
@@ -27,14 +31,14 @@ class Facts:
     faults: int  # in the programme, known before the show
     rhythm_faults: int
     swaps: int
-    no_tuning: str  # why there was no training; empty if there was one
+    no_tuning: str  # why there was no training; "" if there was one
     balanced: bool  # in = sum of the fates, nothing in flight
     clean: bool  # the daemon drained and nothing crashed
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """One promise: kept (True), broken (False), or not to be judged (None), and why."""
+    """One promise: kept (True), broken (False), or not judged (None), and why."""
 
     name: str
     kept: bool | None
@@ -42,7 +46,7 @@ class Promise:
 
 
 def judged(facts: Facts) -> tuple[Promise, ...]:
-    """Every promise of the show with its fate."""
+    """Judge every promise of the show."""
     nothing_wrong = "no fault is in the programme of this show"
     return (
         _by("banner", facts.banner_s, BANNER_S, facts),

@@ -1,6 +1,4 @@
-"""What the show remembers: every event that was judged, every alert and when it came. Sink and
-ScoreSink at once.
-"""
+"""Recording of the show: judged events, and alerts with their delivery times."""
 
 from __future__ import annotations
 
@@ -27,8 +25,9 @@ class Heard:
 
 
 class Ear:
-    """The Sink: keeps alerts in order of delivery. Appended to by the scorer's thread,
-    read by any.
+    """A Sink that keeps alerts in order of delivery.
+
+    The scorer's thread appends, any thread may read.
     """
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
@@ -40,11 +39,11 @@ class Ear:
             self.heard.append(Heard(message, self._clock()))
 
     def flush(self, timeout_s: float) -> int:
-        """Always 0: `send` delivers."""
+        """Return 0: `send` delivers."""
         return 0
 
     def close(self) -> None:
-        """Keeps what it has: the show ends after the sinks."""
+        """Do nothing: the alerts are needed after the sinks are closed."""
 
 
 @dataclass(slots=True)
@@ -56,10 +55,9 @@ class RecentEvents:
 
 
 class Notebook:
-    """The ScoreSink of one stream: its events as they were judged, and the tail of every entity of
-    key 0.
+    """A ScoreSink of one stream: judged events, and recent events per entity of key 0.
 
-    Written by the scorer's thread; others may read at any time and see a prefix.
+    Written by the scorer's thread. Other threads may read at any time and see a prefix.
     """
 
     def __init__(self) -> None:
@@ -67,7 +65,7 @@ class Notebook:
         self.tails: dict[str, RecentEvents] = {}
         self.events = 0
         self.oldest_s, self.newest_s = float("inf"), float("-inf")  # event time
-        self._first: list[int] = []  # offset that each batch begins with
+        self._first: list[int] = []  # first offset of each batch
 
     def write(self, batch: EventBatch, scores: Scores, key: int) -> None:
         if key or not len(batch):
@@ -89,12 +87,10 @@ class Notebook:
             tail.scores.append(score)
 
     def close(self) -> None:
-        """Keeps what it has."""
+        """Do nothing: the recording is needed later."""
 
     def entities_at(self, offset: int) -> tuple[str, ...]:
-        """Names of the entities (one per key) of the event at an offset; none if it was not judged
-        here.
-        """
+        """Names of the entities (one per key) of the event at an offset; () if not judged."""
         at = bisect_right(self._first, offset) - 1
         batch = self.batches[at] if at >= 0 else None
         row = -1 if batch is None else int(np.searchsorted(batch.offset, offset))
@@ -108,8 +104,9 @@ class Notebook:
         return np.concatenate([np.zeros(0, np.int64), *found])
 
     def history(self, names: Sequence[str], before_s: float) -> tuple[np.ndarray, F64]:
-        """The last events of some entities of key 0 before a moment, equally many: values (E, T,
-        C), times (E, T).
+        """The last events of some entities of key 0 before a time, equally many.
+
+        Values (E, T, C), times (E, T).
         """
         past = [batch for batch in list(self.batches) if batch.time_s[0] < before_s]
         columns = [_of_entity(past, name, before_s) for name in names]

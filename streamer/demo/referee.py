@@ -1,9 +1,8 @@
-"""Which alert belongs to which fault. The rule is said on the scoreboard, and what is missed is
-called missed.
+"""The referee: which alert belongs to which fault.
 
 An opened alert belongs to a fault if it is about the fault's entity and opens between the fault's
-start and its end plus a grace, or if the event that opened it is one of the fault's own (a skimmed
-terminal may be seen at a card). Every other alert of the live part is a false alarm.
+start and its end plus a grace. It also belongs if the event that opened it is one of the fault's
+own (a skimmed terminal may be seen at a card). Every other alert of the live part is a false alarm.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from streamer.demo.fault_schedule import RHYTHM_KINDS
 from streamer.demo.recording import Heard, Notebook
 from streamer.event import Alert
 
-# The auxiliary stream has seen a fault of the rhythm if the rhythm carries more of the score than
+# The auxiliary stream detected a fault of the rhythm if the rhythm carries more of the score than
 # all values together.
 BY_RHYTHM = 0.5
 Grace = Callable[[Fault], float]
@@ -28,14 +27,12 @@ Grace = Callable[[Fault], float]
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """One fault, the first alert that belongs to it, and after how many events of its entity it
-    came.
-    """
+    """One fault, its first alert, and the delay in events of its entity."""
 
     fault: Fault
     heard: Heard | None
     delay_events: int | None
-    over: bool  # its grace has passed: what is not caught now is missed
+    over: bool  # its grace has passed: a fault not caught by then is missed
 
     @property
     def caught(self) -> bool:
@@ -47,7 +44,7 @@ class Ruling:
 
     @property
     def by_rhythm(self) -> bool:
-        """Caught, nothing but the rhythm was wrong, and the auxiliary stream is who said so."""
+        """Whether a fault of the rhythm was caught mainly by the rhythm's part of the score."""
         return (
             self.fault.kind in RHYTHM_KINDS
             and self.heard is not None
@@ -74,7 +71,7 @@ def rule(
     grace: Grace,
     live_start_s: float,
 ) -> Rulings:
-    """The verdict on all faults that have begun in what was judged so far."""
+    """Judge all faults that have begun in the events judged so far."""
     begun = [fault for fault in faults if fault.start_s <= notebook.newest_s]
     opened = [
         one for one in heard if one.alert.event == "opened" and time_of(one.alert) >= live_start_s
@@ -98,7 +95,7 @@ def rule(
 
 
 def belongs(alert: Alert, fault: Fault, grace_s: float, notebook: Notebook) -> bool:
-    """Whether the alert is the fault's (see the module)."""
+    """Whether the alert belongs to the fault (rule in the module docstring)."""
     opened_s = time_of(alert)
     if not fault.start_s - 1e-3 <= opened_s <= fault.end_s + grace_s:
         return False
@@ -121,9 +118,7 @@ def _ruling(fault: Fault, mine: Sequence[Heard], notebook: Notebook, grace_s: fl
 
 
 def _delay(fault: Fault, alert: Alert, notebook: Notebook) -> int | None:
-    """Events of the fault's entity from the fault's first to the one that opened the alert; None: a
-    silence did.
-    """
+    """Events of the entity from the fault's first to the alert's; None if silence opened it."""
     offset = opening_offset(alert)
     if offset is None:
         return None
@@ -136,7 +131,7 @@ def rhythm_share(alert: Alert) -> float:
 
 
 def opening_offset(alert: Alert) -> int | None:
-    """Offset of the event that opened the alert; None if no event did, but a silence."""
+    """Offset of the event that opened the alert; None if a silence opened it."""
     return alert.window.last_offset if alert.window else None
 
 
@@ -146,8 +141,6 @@ def time_of(alert: Alert) -> float:
 
 
 def median_delay(rulings: Sequence[Ruling]) -> float | None:
-    """Events of the entity from the fault's first to the alert's, in the middle of all caught
-    faults.
-    """
+    """Median delay of all caught faults, in events of the entity."""
     delays = [ruling.delay_events for ruling in rulings if ruling.delay_events is not None]
     return float(statistics.median(delays)) if delays else None

@@ -1,4 +1,4 @@
-"""The scoreboard: the show in numbers, for a person and as the JSON object of the contract."""
+"""The scoreboard: the figures of the show, also as the documented JSON object."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ SCHEMA = "streamer.demo/1"
 
 @dataclass(frozen=True, slots=True)
 class ActScore:
-    """One stream's part of the score, beside the false alarms that its budget allows in its live
-    event time.
-    """
+    """The score of one stream, and the false alarms that its budget allows."""
 
     name: str
     caught: int
@@ -31,8 +29,9 @@ class ActScore:
 
 @dataclass(frozen=True, slots=True)
 class Scoreboard:
-    """All that is known at the end. Faults that had not run their course are in `rulings`, but do
-    not count.
+    """The final figures.
+
+    Faults that had not ended are in `rulings`, but do not count.
     """
 
     seconds: float
@@ -43,7 +42,7 @@ class Scoreboard:
     rulings: tuple[Ruling, ...]
     false_alarms: tuple[Heard, ...]
     alerts: int  # opened in the live part
-    history_alerts: int  # opened while learning from history, where nothing is wrong; not published
+    history_alerts: int  # opened during the history, which has no faults; not published
     first_alert_s: float | None
     rhythm_alert_s: float | None
     swaps: int
@@ -74,7 +73,7 @@ class Scoreboard:
 
     @property
     def ok(self) -> bool:
-        """Every promise that could be judged was kept."""
+        """Whether no promise was broken."""
         return all(promise.kept is not False for promise in self.promises)
 
     def as_json(self) -> dict[str, Any]:
@@ -132,8 +131,9 @@ def _rounded(seconds: float | None) -> float | None:
 
 
 def rss_mib() -> float:
-    """Memory that this process holds now; the most it ever held where the system does not say more;
-    0 if neither.
+    """Current memory of this process in MiB.
+
+    The peak if the system does not report more; 0 if neither is known.
     """
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])

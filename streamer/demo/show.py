@@ -1,6 +1,4 @@
-"""The show itself: opens the stage, looks at it a few times a second, feeds a view, and ends with
-the scoreboard.
-"""
+"""The show: runs the stage, updates a view a few times per second, returns the scoreboard."""
 
 from __future__ import annotations
 
@@ -25,16 +23,16 @@ from streamer.runtime.model import LoadedModel
 
 TURN_S = 0.125
 RULE_EVERY_S = 0.5
-# Kept free of faults: learning the history takes a part of the beginning, draining and counting a
+# Seconds without faults: learning the history takes part of the beginning, draining and counting
 # part of the end.
 WARMING_S, CLOSING_S = 5.0, 2.0
-TUNING_SHARE = 0.4  # of the show, for the training
+TUNING_SHARE = 0.4  # fraction of the show used for training
 RATE_OVER_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """What was asked for."""
+    """The options of a show."""
 
     seconds: float = 60.0
     seed: int = 0
@@ -43,26 +41,27 @@ class Script:
 
     @property
     def refereed(self) -> bool:
-        """Whether the truth is known, so that an alert can be called false."""
+        """Whether the faults are known, so that alerts can be called false."""
         return self.source == "synthetic"
 
     @property
     def live_seconds(self) -> float:
-        """Seconds in which faults may happen; the same on every machine, so that a seed is always
-        the same show.
+        """Seconds in which faults may happen.
+
+        The same on every machine, so that a seed always gives the same show.
         """
         return max(self.seconds - WARMING_S - CLOSING_S, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The show at a moment, for a view to draw."""
+    """The state of the show at one time, for a view."""
 
     at_s: float
     script: Script
     events: int
     events_per_s: float
-    live: bool  # the plant's history is learnt, its present is flowing
+    live: bool  # the plant's history is learnt, live events are flowing
     strands: tuple[Strand, ...]
     rulings: tuple[Ruling, ...]
     false_alarms: int
@@ -75,30 +74,32 @@ class Look:
 
 
 class ShowView(Protocol):
-    """A face of the show. All calls come from one thread."""
+    """A display of the show; all calls come from one thread."""
 
     def banner(self, model: ModelRef, acts: Sequence[Act]) -> None: ...
 
     def look(self, look: Look) -> None:
-        """A new moment, about eight times a second."""
+        """Show a new state, about eight times per second."""
 
     def fault(self, at_s: float, strand: Strand, fault: Fault) -> None:
-        """Something was put in on purpose; the detector is not told."""
+        """Report an injected fault, which the detector does not know."""
 
     def alert(self, heard: Heard, kind: str | None) -> None:
-        """An alert of the live part, and the kind of fault it belongs to: "" = a false alarm, None
-        = nobody knows.
+        """Report an alert of the live part, with the kind of its fault.
+
+        "" for a false alarm, None if it is unknown.
         """
 
     def event(self, at_s: float, told: str) -> None:
-        """Anything else worth a line: live, training, swap."""
+        """Report another event: live, training, swap."""
 
     def board(self, board: Scoreboard) -> None: ...
 
 
 class Show:
-    """One show. `run` it once. `banner_s`: when the viewer saw the first line, on the
-    same clock.
+    """One show; `run` it once.
+
+    `banner_s` is the time of the first line, on the same clock.
     """
 
     def __init__(
@@ -111,15 +112,18 @@ class Show:
         self.tuning = Tuning(TUNING_SHARE * script.seconds, script.seed, clock=clock)
         self._no_tuning = _no_tuning(script)
         self._rate: deque[tuple[float, int]] = deque()
-        self._told = 0  # alerts
-        self._seen: set[tuple[str, float]] = set()  # faults
+        self._told = 0  # number of reported alerts
+        self._seen: set[tuple[str, float]] = set()  # reported faults
         self._verdicts: list[Rulings] = []
         self._rule_at_s = 0.0
         self._counters_s: float | None = None
         self._live = self._swap_told = False
 
     def run(self, stop: threading.Event) -> Scoreboard:
-        """The whole show, until its last second or `stop`. The stage is closed whatever happens."""
+        """Run the show until its last second or `stop`.
+
+        The stage is closed in any case.
+        """
         self.view.banner(self._loaded.network.ref, self._acts)
         try:
             self.stage.open()
@@ -196,7 +200,7 @@ class Show:
             self.view.alert(heard, self._kind_of(heard))
 
     def _live_alerts(self) -> list[Heard]:
-        """Opened in the live part, in order of delivery."""
+        """Alerts opened in the live part, in order of delivery."""
         starts = {strand.act.name: strand.act.live_start_s for strand in self.stage.strands}
         opened = [one for one in list(self.stage.ear.heard) if one.alert.event == "opened"]
         return [one for one in opened if time_of(one.alert) >= starts[one.alert.stream]]
@@ -301,7 +305,7 @@ class Show:
         return tuple(map(_score, self.stage.strands, self._verdicts))
 
     def _planned(self) -> tuple[int, int]:
-        """Faults of the programme, and those of the rhythm among them."""
+        """Number of faults in the programme, and of those of the rhythm."""
         kinds = [fault.kind for act in self._acts for fault in act.planned]
         return len(kinds), sum(kind in RHYTHM_KINDS for kind in kinds)
 

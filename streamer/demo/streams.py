@@ -1,6 +1,4 @@
-"""The streams of the show: a plant whose faults follow the programme, card payments with frauds, or
-this machine.
-"""
+"""The streams of the show: a plant with scheduled faults, card payments, or this machine."""
 
 from __future__ import annotations
 
@@ -22,44 +20,44 @@ from streamer.demo.history_source import Rehearsed
 from streamer.protocols import Clock, Source
 from streamer.settings import DetectSettings
 
-# seconds of the plant's time in a second of the viewer's: a heartbeat of 6 s comes 20 times a
-# second
+# seconds of the plant's time per second of the viewer's: a heartbeat of 6 s comes 20 times a second
 SPEED = 120.0
 MACHINES, HEARTBEAT_S = 12, (5.0, 7.0)
-HISTORY_S = 9000.0  # about 1,500 heartbeats of every machine, before anything is wrong
+HISTORY_S = 9000.0  # about 1,500 heartbeats of every machine, without faults
 LIVE_AT_S = START_S + 2 * DAY_S + 14 * 3600.0  # a Wednesday, 14:00
-# Payments are rare: their clock runs 720 times faster still, a day in a second.
+# Payments are rare: their clock runs 720 times faster still, one day per second.
 CARDS_SPEEDUP = DAY_S / SPEED
 CUSTOMERS, PAYMENTS_A_DAY, HISTORY_DAYS, FRAUDS_A_DAY = 40, (2.0, 6.0), 40, 0.2
 CARDS_GRACE_S = DAY_S
 HOST_EVERY_S = 0.25
-PLANT_ROWS, CARDS_ROWS = (
-    2048,
-    256,
-)  # of a chunk of history: the rarer stream must not keep the plant waiting
+# rows per chunk of history: the rarer stream must not delay the plant
+PLANT_ROWS, CARDS_ROWS = (2048, 256)
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One stream of the show, not opened twice: its source belongs to one reader."""
+    """One stream of the show.
+
+    Its source belongs to one reader, so it cannot be opened twice.
+    """
 
     name: str
     source: Source
     settings: DetectSettings
     keys: int
-    shown: tuple[str, ...]  # entities that a view draws, in its order; none: not drawn
-    pace: float  # event seconds in a second of the viewer's clock
+    shown: tuple[str, ...]  # entities that a view draws, in its order; () if it is not drawn
+    pace: float  # event seconds per second of the viewer's clock
     live_start_s: float
     planned: tuple[Fault, ...]  # known before the show
     faults: Callable[[], Sequence[Fault]]  # begun so far
     grace: Callable[[Fault], float]
-    history: str  # what it learns from before anything is wrong, in words; empty: nothing
+    history: str  # the history that it learns from, in words; "" if there is none
     is_live: Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class PlantPace:
-    """How fast the plant's time runs, and on which clock; `wait` None sleeps."""
+    """The speed of the plant's time, and its clock; `wait` None sleeps."""
 
     speed: float = SPEED
     clock: Clock = time.monotonic
@@ -67,8 +65,9 @@ class PlantPace:
 
 
 def plant_act(seed: int, pace: PlantPace, live_seconds: float) -> Act:
-    """Twelve machines with four sensors each; the programme's faults, on machines and channels
-    drawn by the seed.
+    """Twelve machines with four sensors, and the programme's faults.
+
+    The seed draws machines and channels of the faults.
     """
     sketch = _plant(seed, ())
     interval_s = dict(zip(sketch.names, sketch.interval_s.tolist(), strict=True))
@@ -110,9 +109,7 @@ def _plant(seed: int, faults: Sequence[Fault]) -> Plant:
 
 
 def cards_act(seed: int, pace: PlantPace, ready: Callable[[], bool]) -> Act:
-    """Forty customers at ten terminals, judged as customers and as terminals; frauds as the world
-    draws them.
-    """
+    """Forty customers at ten terminals, judged by both keys, with the world's frauds."""
     speed, live_at_s = pace.speed * CARDS_SPEEDUP, START_S + HISTORY_DAYS * DAY_S
     world = Cards(
         CUSTOMERS,
@@ -123,7 +120,7 @@ def cards_act(seed: int, pace: PlantPace, ready: Callable[[], bool]) -> Act:
     )
     source = _rehearsed(world, CARDS_ROWS, live_at_s, speed, pace, ready)
     alerts = {"budget": "0.5/day", "expected_entities": CUSTOMERS}
-    # An operator's floor: a payment below three times the expected one is nobody's concern.
+    # A minimum that an operator would set: payments below three times the expected one are ignored.
     settings = _settings(
         "cards", world, alerts, {"max_entities": 64, "direction": "above", "min_relative": 2.0}
     )
@@ -156,8 +153,9 @@ def _rehearsed(
 
 
 def host_act() -> Act:
-    """This machine's own figures, four times a second. Nobody knows what is wrong with it: no
-    faults, no referee.
+    """Metrics of this machine, four times a second.
+
+    Faults are unknown, so there is no referee.
     """
     source = HostSource(HOST_EVERY_S)
     settings = _settings("host", source, {"budget": "24/day"}, {"max_entities": 1})
@@ -178,7 +176,7 @@ def host_act() -> Act:
 
 
 class Measured(Protocol):
-    """What has channels and their units."""
+    """Anything with channels and units."""
 
     channels: tuple[str, ...]
     units: tuple[str, ...]
@@ -187,7 +185,7 @@ class Measured(Protocol):
 def _settings(
     name: str, of: Measured, alerts: dict[str, Any], detect: dict[str, Any]
 ) -> DetectSettings:
-    """The defaults of a configured stream, with what the show says differently."""
+    """Default settings of a configured stream, with the show's changes."""
     fields = {
         "units": {
             channel: unit for channel, unit in zip(of.channels, of.units, strict=True) if unit

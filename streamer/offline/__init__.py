@@ -1,1 +1,1 @@
-"""Files to scores, and what is measured on recorded rows: quality, capacity, windows, plots."""
+"""Scoring of files, and measurements on recorded rows: quality, capacity, windows, plots."""

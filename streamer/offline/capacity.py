@@ -1,6 +1,6 @@
-"""How much one core carries: JSON lines of many entities through decoder and detector, in process.
+"""Throughput of one core: JSON lines of many entities through decoder and detector.
 
-The load is made up (slow waves, noise, rare spikes), the code is the production code. Axes: E
+The load is synthetic (slow waves, noise, rare spikes), the code is the production code. Axes: E
 entities, C channels.
 """
 
@@ -23,16 +23,18 @@ from streamer.settings import DetectSettings
 
 PERIOD_S = 10.0
 START_S = 1.7e9
-PARTS = 5  # the measured stretch is cut into so many, for the range
-# Of all values: some 1,400 an hour among 10,000 entities of 4 channels. Writing an alert takes a
-# few milliseconds.
+PARTS = 5  # pieces of the measured stretch, for the range
+# Fraction of values: some 1,400 spikes an hour among 10,000 entities of 4 channels. Writing an
+# alert takes a few milliseconds.
 SPIKES = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How much is sent. `warm`, `measured`: events of each entity before and on the clock; `rows`:
-    events of a poll.
+    """The size of a load.
+
+    `warm`, `measured`: events of each entity before and during the measurement. `rows`: events of a
+    poll.
     """
 
     entities: int = 10_000
@@ -50,21 +52,24 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """What was measured. Milliseconds are those of a full poll, decoding included."""
+    """The result of a measurement.
+
+    Milliseconds are those of a full poll, decoding included.
+    """
 
     events: int
     scored: int
     alerts: int
     events_per_s: float
-    low: float  # slowest and fastest fifth of the stretch
+    low: float  # slowest and fastest of PARTS pieces
     high: float
     decode_share: float
-    # of the time on the clock, how much this process computed; below 1 the machine was shared
+    # CPU time divided by wall time; below 1 the machine was shared
     cpu_share: float
     p50_ms: float
     p99_ms: float
     max_ms: float
-    cpu_p99_ms: float  # the same by the processor's own clock
+    cpu_p99_ms: float  # the same in CPU time
     bytes_per_entity: float
 
 
@@ -80,7 +85,7 @@ class LoadRounds:
         self._round = 0
 
     def next(self) -> EventBatch:
-        """The next event of every entity."""
+        """Return the next event of every entity."""
         rng, shape = self._rng, self._phase.shape
         wave = (
             1
@@ -100,7 +105,7 @@ class LoadRounds:
 
 
 def lines_of(batch: EventBatch, names: tuple[str, ...]) -> list[bytes]:
-    """The batch as JSON lines, as a gateway would send them."""
+    """Return the batch as JSON lines, as a gateway would send them."""
     template = '{"entity":"%s","time":%.3f,' + ",".join(f'"{name}":%.4f' for name in names) + "}"
     keys = [batch.keys[i] for i in batch.entity[:, 0].tolist()]
     rows = zip(keys, batch.time_s.tolist(), batch.values.tolist(), strict=True)
@@ -110,7 +115,7 @@ def lines_of(batch: EventBatch, names: tuple[str, ...]) -> list[bytes]:
 def measure(
     load: Load, scorer: Network, spec: ModelSpec, prior: Mapping[str, Any], clock: Clock, cpu: Clock
 ) -> Carried:
-    """Warm every entity up, then time decoding and detection over `measured` events of each."""
+    """Warm up every entity, then measure decoding and detection of `measured` events each."""
     settings = DetectSettings(
         stream="bench", channels=load.names, max_entities=load.entities, profile=load.profile
     )
@@ -140,9 +145,7 @@ def _process(detector: Detector, batch: EventBatch, rows: int) -> None:
 def _timed(
     detector: Detector, lines: list[bytes], load: Load, clock: Clock, cpu: Clock
 ) -> tuple[NDArray[np.float64], int]:
-    """Rows, decoding seconds, all seconds and computed seconds of every poll (N, 4); and the number
-    of alerts.
-    """
+    """Rows, decoding, wall and CPU seconds of every poll (N, 4), and the number of alerts."""
     decoder = JsonDecoder(RecordFields(load.names, ("entity",), "time", "s"), stream="bench")
     polls, alerts = [], 0
     for start in range(0, len(lines), load.rows):

@@ -1,4 +1,4 @@
-"""Scores and labels from files, for evaluation: what `streamer score` wrote, and what people know.
+"""Scores and labels from files, for evaluation.
 
 Labels are JSON windows, `[[start, end], ...]` or `{"file.csv": [[start, end], ...]}`, or a CSV with
 a column of 0 and 1, one line per scored row.
@@ -24,8 +24,9 @@ LABEL_NAMES = ("label", "anomaly", "is_anomaly", "attack", "class", "target", "y
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Columns of a score file, rejected rows left out. `by_time` False: the axis is the
-    row number.
+    """Columns of a score file without rejected rows.
+
+    Without `by_time` the axis is the row number.
     """
 
     row: I64  # (N,)
@@ -36,7 +37,7 @@ class Scored:
 
 
 def read_scores(path: Path) -> Scored:
-    """A CSV of `streamer score --scores`. InputError if it is not one."""
+    """Read a CSV of `streamer score --scores`; InputError if it is not one."""
     rows = _csv(path)
     needed = {"row", "time", "score", "alarm", "status"}
     if not rows:
@@ -60,7 +61,7 @@ def read_scores(path: Path) -> Scored:
 def read_windows(
     path: Path, scored: Scored, *, name: str | None = None, column: str | None = None
 ) -> list[Window]:
-    """Labelled windows on the axis of the scores. InputError where the labels do not fit."""
+    """Read labelled windows on the axis of the scores; InputError if they do not fit."""
     if path.suffix.lower() == ".json":
         return json_windows(path, by_time=scored.by_time, name=name)
     return windows_of(scored.axis, _labelled(path, scored, column))
@@ -105,9 +106,7 @@ def _bound(value: Any, by_time: bool) -> float:
 
 
 def seconds(text: str) -> float:
-    """Seconds since 1970 of an ISO 8601 time; UTC where it names no zone. ValueError if
-    it is none.
-    """
+    """Seconds since 1970 of an ISO 8601 time, UTC without a zone; ValueError if it is none."""
     when = dt.datetime.fromisoformat(text)
     return (when if when.tzinfo else when.replace(tzinfo=dt.UTC)).timestamp()
 
@@ -152,7 +151,7 @@ def _number(path: Path, row: dict[str, str], name: str) -> float:
 
 
 def _time(path: Path, text: str) -> float | None:
-    """None where there is no time but a row number, or nothing."""
+    """Seconds of a time cell; None for a row number or an empty cell."""
     if not text or text.replace(".", "", 1).isdigit():
         return None
     try:

@@ -1,8 +1,7 @@
-"""The picture of a scored series: what was seen, what was expected, how strange it was, and where
-an alarm fired.
+"""The plot of a scored series: observed and expected values, score, alarms.
 
-Needs matplotlib (the [console] extra), loaded only when a picture is drawn. Colours are Okabe and
-Ito's (2008), which colour-blind readers can tell apart.
+Needs matplotlib (the [console] extra), loaded only when a plot is drawn. Colours are those of Okabe
+and Ito (2008), which colour-blind readers can distinguish.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MARGIN = 0.025  # of the width, at the left of all text
+MARGIN = 0.025  # fraction of the width, left of all text
 WIDTH, HEIGHT, DPI = 16.0, 9.0, 100  # 1600 x 900 pixels
 MAX_PANELS = 8
-TALL = 3  # with so few channels a panel has room for all its ticks
-COLUMNS = 1400  # more points than pixel columns are drawn as their envelope
+TALL = 3  # up to this many channels, a panel has room for all its ticks
+COLUMNS = 1400  # more points than this are drawn as their envelope
 SENTENCES = 3
 NAME = 20  # characters of a channel's name
-THINNEST = 0.003  # of the width
-NUMBERS_EVERY = 0.018  # of the width: numbers closer than this would overlap
+THINNEST = 0.003  # fraction of the width
+NUMBERS_EVERY = 0.018  # fraction of the width: numbers closer than this would overlap
 
 INK, FAINT, GRID = "#22303c", "#7b8794", "#e6eaee"
 LINE, BAND, SCORE, ALARM, WARMING = "#22303c", "#56b4e9", "#0072b2", "#d55e00", "#c9d1d9"
@@ -64,21 +63,23 @@ STYLE = {
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """All that a plot says. `windows` are labelled spans on the time axis, `footer` one line of
-    counts.
+    """The contents of a plot.
+
+    `windows` are labelled spans on the time axis, `footer` is one line of counts.
     """
 
     title: str
     track: Track
     alerts: tuple[Alert, ...] = ()  # opened alerts of the track's entity, in order
-    by_time: bool = True  # False: the x axis is the row number
+    by_time: bool = True  # False if the x axis is the row number
     windows: tuple[tuple[float, float], ...] = ()
     footer: str = ""
 
 
 def draw(picture: Picture, path: Path) -> None:
-    """Write the picture, PNG or by the suffix of `path`. BackendError without matplotlib, SinkError
-    if unwritable.
+    """Write the plot in the format of the suffix of `path`.
+
+    BackendError without matplotlib, SinkError if it cannot be written.
     """
     with _matplotlib():
         figure = _figure(picture)
@@ -139,8 +140,9 @@ def _figure(picture: Picture) -> Figure:
 
 
 def involved_channels(track: Track, limit: int = MAX_PANELS) -> list[int]:
-    """The channels that carry most of the score of alarm rows (of all rows where none fired), in
-    the file's order.
+    """The channels with most of the score of alarm rows, in the file's order.
+
+    If no alarm fired, of all rows.
     """
     count = len(track.channels)
     if count <= limit:
@@ -157,8 +159,9 @@ def _axis(picture: Picture) -> F64:
 
 
 def bucket_edges(x: F64, columns: int = COLUMNS) -> I64:
-    """First row of each of at most `columns` groups of neighbouring rows (all rows where there are
-    few).
+    """First row of each of at most `columns` groups of adjacent rows.
+
+    With few rows, every row is a group.
     """
     if len(x) <= 2 * columns:
         return np.arange(len(x))
@@ -166,8 +169,9 @@ def bucket_edges(x: F64, columns: int = COLUMNS) -> I64:
 
 
 def envelope(x: F64, y: F32, edges: I64) -> tuple[F64, F64]:
-    """The line through the lowest and highest value of each group: no spike is lost. NaN where a
-    group has no value.
+    """A line through the lowest and highest value of each group, so no spike is lost.
+
+    NaN if a group has no value.
     """
     if len(edges) == len(x):
         return x, y.astype(np.float64)
@@ -177,7 +181,7 @@ def envelope(x: F64, y: F32, edges: I64) -> tuple[F64, F64]:
 
 
 def group_mean(y: F32, edges: I64) -> F64:
-    """Mean of each group, NaN left out; NaN where a group has no value."""
+    """Mean of each group without NaN; NaN if a group has no value."""
     known = ~np.isnan(y)
     total = np.add.reduceat(np.where(known, y, 0).astype(np.float64), edges)
     count = np.add.reduceat(known.astype(np.float64), edges)
@@ -208,7 +212,7 @@ def _channel(panel: Axes, picture: Picture, x: F64, channel: int) -> None:
 
 
 def _name(panel: Axes, name: str, note: str = "") -> None:
-    """The panel's name in the gutter at its left; few ticks at its right."""
+    """Write the panel's name into the left margin, and move its ticks to the right."""
     lines: list[tuple[str, int, dict[str, Any]]] = [
         (name, 7 if note else 0, {"fontsize": 10.5, "fontweight": "bold", "color": INK})
     ]
@@ -229,7 +233,7 @@ def _name(panel: Axes, name: str, note: str = "") -> None:
 
 
 def _ticks(panel: Axes, *, tall: bool) -> None:
-    """Few, and none at the edge of a low panel, where it would meet its neighbour's."""
+    """Set few ticks; in a low panel none at the edges, where they would overlap."""
     from matplotlib.ticker import MaxNLocator
 
     panel.yaxis.set_major_locator(
@@ -240,19 +244,20 @@ def _ticks(panel: Axes, *, tall: bool) -> None:
 def _line(panel: Axes, x: F64, y: F32, edges: I64) -> None:
     panel.plot(*envelope(x, y, edges), color=LINE, linewidth=0.9, zorder=3, solid_joinstyle="round")
     alone = ~np.isnan(y) & np.isnan(np.r_[np.nan, y[:-1]]) & np.isnan(np.r_[y[1:], np.nan])
-    if alone.any():  # a value between two gaps has no line to stand on
+    if alone.any():  # a value between two gaps has no line
         panel.plot(x[alone], y[alone], ".", color=LINE, ms=2.5, zorder=3)
 
 
 def _blamed(track: Track, fired: I64, channel: int) -> Bool:
-    """Alarm rows in which the channel carries at least a tenth of the score."""
+    """Whether the channel carries at least a tenth of the score, per alarm row."""
     total = np.maximum(track.score[fired], 1e-12)
     return np.asarray(track.parts[fired, channel] >= 0.1 * total)
 
 
 def _limits(panel: Axes, y: F32, low: F64, high: F64) -> None:
-    """The series decides the scale; the band may leave the panel, but not by making the series
-    flat.
+    """Scale the panel by the series.
+
+    The expected band may leave the panel, so that it does not flatten the series.
     """
     known = y[~np.isnan(y)]
     if not known.size:
@@ -276,7 +281,7 @@ def _limits(panel: Axes, y: F32, low: F64, high: F64) -> None:
 
 
 def _score(panel: Axes, picture: Picture, x: F64) -> None:
-    """The continuous score, for ranking: it has no alarm line of its own."""
+    """Draw the continuous score, which has no alarm line."""
     edges = bucket_edges(x)
     peaks = _peaks(picture.track.score, edges)
     panel.fill_between(x[edges], 0, peaks, color=SCORE, alpha=0.18, linewidth=0, zorder=1)
@@ -286,7 +291,7 @@ def _score(panel: Axes, picture: Picture, x: F64) -> None:
 
 
 def _alarm(panel: Axes, picture: Picture, x: F64) -> None:
-    """The decision, and the line at which it fires."""
+    """Draw the alarm scale and the line at which it fires."""
     edges, alarm = bucket_edges(x), picture.track.alarm
     panel.fill_between(
         x[edges],
@@ -310,7 +315,7 @@ def _peaks(y: F32, edges: I64) -> F32:
 
 
 def _spans(panel: Axes, picture: Picture) -> None:
-    """Labelled windows, never thinner than can be seen, and the rows that only taught."""
+    """Draw labelled windows, with a minimum width, and the rows before the first score."""
     x, scale = _axis(picture), 86_400.0 if picture.by_time else 1.0
     thinnest = THINNEST * scale * (float(np.ptp(x)) if len(x) else 0.0)
     for begin, finish in picture.windows:
@@ -341,7 +346,7 @@ def _row_of(track: Track, alert: Alert) -> int:
 
 
 def _numbers(panel: Axes, x: F64, rows: Sequence[int]) -> None:
-    """The number of each alert above the first panel; those that would overlap are left out."""
+    """Write the number of each alert above the first panel, unless numbers would overlap."""
     span, last = max(float(np.ptp(x)) if len(x) else 0.0, 1e-12), -np.inf
     for number, row in enumerate(rows, start=1):
         if (x[row] - last) / span < NUMBERS_EVERY:

@@ -1,5 +1,4 @@
-"""How good a scored series is, given labels: what an operator would have seen, and how well the
-score ranks.
+"""Quality of a scored series against labels: caught windows, false alarms, ranking.
 
 Never point-adjusted: one hit inside a labelled window does not turn its other rows into hits. Axes:
 N rows.
@@ -20,8 +19,9 @@ Window = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Alarms against labelled windows, and the ranking against labelled rows. None = nothing to
-    divide by.
+    """Alarms against labelled windows, and the ranking against labelled rows.
+
+    None where the divisor is 0.
     """
 
     rows: int
@@ -29,10 +29,10 @@ class Quality:
     caught: int
     alarms: int
     false_alarms: int
-    days: float  # time outside the windows, so that the rate below is one of normal operation
+    days: float  # time outside the windows, for the rate of false alarms
     median_delay_s: float | None  # from the start of a caught window to its first alarm
     average_precision: float | None  # of the continuous score, row by row
-    base_rate: float  # share of labelled rows = what a random score reaches
+    base_rate: float  # fraction of labelled rows, the average precision of a random score
 
     @property
     def recall(self) -> float | None:
@@ -40,7 +40,7 @@ class Quality:
 
     @property
     def precision(self) -> float | None:
-        """Share of alarms inside a labelled window."""
+        """Fraction of alarms inside a labelled window."""
         return (self.alarms - self.false_alarms) / self.alarms if self.alarms else None
 
     @property
@@ -49,8 +49,9 @@ class Quality:
 
 
 def judge(time_s: F64, score: F64, fired: Bool, windows: Sequence[Window]) -> Quality:
-    """Rate a series by its labelled windows, both ends inside. All arrays (N,), times rising or
-    nearly so.
+    """Rate a series by its labelled windows, both ends included.
+
+    All arrays are (N,), times ascending or nearly so.
     """
     inside = rows_inside(time_s, windows)
     labelled = inside >= 0
@@ -74,7 +75,7 @@ def judge(time_s: F64, score: F64, fired: Bool, windows: Sequence[Window]) -> Qu
 
 
 def rows_inside(time_s: F64, windows: Sequence[Window]) -> np.ndarray:
-    """Number of the window each row lies in, -1 outside (N,); of two that overlap, the first."""
+    """Index (N,) of the window that each row lies in, -1 outside; the first of overlapping ones."""
     inside = np.full(len(time_s), -1)
     for k in range(len(windows) - 1, -1, -1):
         start, end = windows[k]
@@ -91,17 +92,17 @@ def windows_of(time_s: F64, label: Bool) -> list[Window]:
 
 
 def average_precision(label: Bool, score: F64) -> float | None:
-    """Sum of precision x gain in recall over all thresholds; equal scores are one threshold. None
-    without positives.
+    """Sum of precision x gain in recall over all thresholds; None without positives.
+
+    Equal scores share a threshold.
     """
     positives = int(np.count_nonzero(label))
     if positives == 0:
         return None
     order = np.argsort(-score, kind="stable")
     hits = np.cumsum(label[order])
-    last = np.append(
-        np.flatnonzero(np.diff(score[order])), len(score) - 1
-    )  # last row of each run of equal scores
+    # last row of each run of equal scores
+    last = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
     precision, recall = hits[last] / (last + 1), hits[last] / positives
     return float(np.sum(precision * np.diff(recall, prepend=0.0)))
 

@@ -1,6 +1,4 @@
-"""Pushing recorded rows at their pace: when a row is due, which time it bears, and the loop that
-carries it out.
-"""
+"""Replay of recorded rows at their pace: due times, shifted times and the loop."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ FIRST_SKIPPED = 3
 
 
 class Pushes(Protocol):
-    """Where records go: see connect.kafka.push."""
+    """The destination of records, see connect.kafka.producer.push."""
 
     def send(
         self, value: bytes, key: bytes | None = None, timestamp_ms: int | None = None
@@ -27,7 +25,7 @@ class Pushes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReplayPlan:
-    """What is asked for. `speed` inf: as fast as it goes."""
+    """What to replay. `speed` inf is as fast as possible."""
 
     speed: float = math.inf
     limit: int | None = None
@@ -37,7 +35,7 @@ class ReplayPlan:
 
 @dataclass(slots=True)
 class Account:
-    """What became of the rows so far."""
+    """Counts of the rows so far."""
 
     rows: int = 0
     skipped: int = 0
@@ -51,23 +49,24 @@ class Account:
 
 
 def shift_s(survey: FileSurvey, *, now_s: float, speed: float) -> float:
-    """Seconds to add to every time so that the last row is pushed at the time that it bears.
+    """Seconds to add to every time so that the last row is pushed at its own time.
 
-    At the recorded speed every row is; faster ones bear times that lie in the past at first, and
-    none in the future.
+    At the recorded speed this holds for every row. At a higher speed earlier rows have times in the
+    past, and none in the future.
     """
     return now_s + survey.span_s / speed - survey.last_s
 
 
 def round_s(survey: FileSurvey) -> float:
-    """How much later the next round of a loop lies: the whole span and one more usual gap."""
+    """Time between two rounds of a loop: the whole span and one more usual gap."""
     return survey.span_s + (survey.gap_s if survey.gap_s > 0 else 1.0)
 
 
 @dataclass(slots=True)
 class RowPace:
-    """When a row is due: `speed` seconds of its time pass in one second. What is out of order waits
-    for nothing.
+    """Due times of rows: `speed` seconds of their time pass per second.
+
+    Rows out of order are due at once.
     """
 
     speed: float
@@ -75,7 +74,7 @@ class RowPace:
     _origin: tuple[float, float] | None = None  # clock, time
 
     def due_in(self, time_s: float) -> float:
-        """Seconds until the row is due; 0 or less: now."""
+        """Seconds until the row is due; 0 or less if due now."""
         if math.isinf(self.speed) or math.isnan(time_s):
             return 0.0
         if self._origin is None:
@@ -86,7 +85,7 @@ class RowPace:
 def moments(
     rows: FileRows, plan: ReplayPlan, survey: FileSurvey | None, now_s: float, account: Account
 ) -> Iterator[Row]:
-    """The rows to push, each with its new time in the record; round after round in a loop."""
+    """Yield the rows to push with their new times; in a loop, round after round."""
     first_s = (
         0.0 if survey is None or not plan.shift else shift_s(survey, now_s=now_s, speed=plan.speed)
     )
@@ -121,8 +120,9 @@ def push_all(
     account: Account,
     tell: Callable[[], None],
 ) -> None:
-    """Push every row when it is due, until the last one or the stop event. `tell` is called a few
-    times a second.
+    """Push every row when it is due, until the last one or the stop event.
+
+    `tell` is called a few times per second.
     """
     next_s = pace.clock() + TURN_S
     for row in rows:

@@ -1,8 +1,6 @@
-"""A file in, a score per row out: the production pipeline over a finite source, causally, one row
-after the other.
+"""Scoring of a finite source with the production pipeline, causally, row by row.
 
-`streamer score` and `streamer backtest` are both this loop; they differ only in where their
-settings come from.
+`streamer score` and `streamer backtest` use this loop with different settings.
 """
 
 from __future__ import annotations
@@ -19,29 +17,30 @@ from streamer.protocols import Clock, JudgedBatch, Source
 
 POLL_S = 1.0
 DAY_S = 86_400.0
-# A plot needs every row in memory: 2 million rows of 4 channels are about 150 MB.
+# A plot keeps every row in memory: 2 million rows of 4 channels are about 150 MB.
 PLOT_ROWS = 2_000_000
 _COLUMNS = ("entity", "time_s", "values", "offset")
 _SCORE_COLUMNS = ("fate", "score", "alarm", "parts", "expected", "low", "high")
 
 
 class RowDetector(Protocol):
-    """What the loop needs of a detector (see streamer.detect.pipeline.Detector)."""
+    """The part of a detector that the loop needs (see streamer.detect.pipeline.Detector)."""
 
     def process(self, batch: EventBatch) -> JudgedBatch: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Joint:
-    """The verdict of several judges on one batch."""
+    """The verdict of several detectors on one batch."""
 
     scores: Scores
     alerts: list[Alert]
 
 
 class Panel:
-    """Judges of the same events by different entity keys; each row keeps the verdict of the judge
-    most alarmed.
+    """Detectors of the same events by different entity keys.
+
+    Each row keeps the verdict with the highest alarm.
     """
 
     def __init__(self, detectors: Sequence[RowDetector]) -> None:
@@ -54,7 +53,7 @@ class Panel:
 
 
 def gravest(views: Sequence[Scores]) -> Scores:
-    """Row by row the view with the highest alarm, then the highest score, then the first."""
+    """Choose, row by row, the view with the highest alarm, then score, then the first."""
     alarm, score = (
         np.stack([getattr(view, name) for view in views]) for name in ("alarm", "score")
     )
@@ -68,19 +67,20 @@ def gravest(views: Sequence[Scores]) -> Scores:
 
 @dataclass(slots=True)
 class ReplayResult:
-    """What one replay did. `fates` counts every record read, by Fate; alarms are rows with alarm >=
-    1.
+    """The result of scoring a source.
+
+    `fates` counts every record read, by Fate; alarms are rows with alarm >= 1.
     """
 
     fates: I64 = field(default_factory=lambda: np.zeros(len(Fate), np.int64))
-    reasons: dict[str, int] = field(default_factory=dict)  # why records were rejected
+    reasons: dict[str, int] = field(default_factory=dict)  # counts of rejected records by reason
     first_rejected: Rejected | None = None
     alarms: int = 0
     opened: list[Alert] = field(default_factory=list)
     alerts: int = 0  # messages of all kinds: opened, updated, resolved
-    first_s: float = np.inf  # event time of the earliest and latest judged row
+    first_s: float = np.inf  # event time of the earliest and latest row
     last_s: float = -np.inf
-    judged_first_s: float = np.inf  # of the rows that could raise an alarm
+    judged_first_s: float = np.inf  # first row that could raise an alarm
     seconds: float = 0.0
 
     @property
@@ -89,7 +89,7 @@ class ReplayResult:
 
     @property
     def days(self) -> float:
-        """Event time in which an alarm was possible, in days; 0 where nothing was judged."""
+        """Days of event time in which an alarm was possible; 0 if no row was judged."""
         return (
             max(self.last_s - self.judged_first_s, 0.0) / DAY_S
             if np.isfinite(self.judged_first_s)
@@ -103,7 +103,7 @@ class ReplayResult:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """Where rows and alerts go; every one may be a no-op."""
+    """Callbacks for rows, alerts and progress; each may be a no-op."""
 
     rows: Callable[[EventBatch, Scores], None] = lambda batch, scores: None
     alert: Callable[[Alert], None] = lambda alert: None
@@ -113,8 +113,9 @@ class Outputs:
 def replay(
     source: Source, judge: RowDetector, outputs: Outputs, *, clock: Clock, fit_rows: int = 0
 ) -> ReplayResult:
-    """Score a source to its end. Rows before `fit_rows` only teach: they are `warming` and raise
-    nothing.
+    """Score a source to its end.
+
+    Rows before `fit_rows` only teach: they become `warming` and raise no alarm.
     """
     outcome, began = ReplayResult(), clock()
     while (poll := source.poll(POLL_S)) is not None:
@@ -163,7 +164,7 @@ def _taught_then_judged(
 
 
 def silenced(scores: Scores) -> Scores:
-    """The same rows as `warming`: no score, no alarm; forecasts stay."""
+    """The same rows as `warming`, without score and alarm; forecasts stay."""
     fate = np.where(scores.fate == Fate.SCORED, np.uint8(Fate.WARMING), scores.fate).astype(
         np.uint8
     )
@@ -174,7 +175,7 @@ def silenced(scores: Scores) -> Scores:
 
 
 def joined(pieces: Sequence[Scores]) -> Scores:
-    """Scores of consecutive batches as one."""
+    """Concatenate scores of consecutive batches."""
     columns: list[Any] = [
         np.concatenate([getattr(piece, name) for piece in pieces]) for name in _SCORE_COLUMNS
     ]
@@ -189,8 +190,9 @@ def chosen(scores: Scores, index: slice | NDArray[Any]) -> Scores:
 def whole_rows(
     done: list[tuple[EventBatch, Scores]], rejected: Sequence[Rejected], channels: int
 ) -> list[tuple[EventBatch, Scores]]:
-    """The rows of one poll in input order, rejected records as rows without time, entity and
-    values.
+    """The rows of one poll in input order.
+
+    Rejected records become rows without time, entity and values.
     """
     if not rejected:
         return done
@@ -259,7 +261,7 @@ def _count(outcome: ReplayResult, batch: EventBatch, scores: Scores) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """The rows of one entity, ready to be drawn. Axes: N rows, C channels, P = C + 1 parts."""
+    """The rows of one entity, for a plot. Axes: N rows, C channels, P = C + 1 parts."""
 
     entity: str
     channels: tuple[str, ...]
@@ -276,8 +278,9 @@ class Track:
 
 
 class TrackRecorder:
-    """Keeps judged rows in memory for a plot, at most `limit_rows`; `full` says that later rows
-    were not kept.
+    """Keeps judged rows in memory for a plot, at most `limit_rows`.
+
+    `full` says that later rows were dropped.
     """
 
     def __init__(self, channels: tuple[str, ...], limit_rows: int = PLOT_ROWS) -> None:
@@ -295,7 +298,7 @@ class TrackRecorder:
         self.rows += len(self._kept[-1][0])
 
     def entities(self) -> dict[str, int]:
-        """Alarms of each entity seen."""
+        """Number of alarms by entity."""
         alarms: dict[str, int] = {}
         for batch, scores in self._kept:
             fired = np.bincount(batch.entity[:, 0], scores.alarm >= 1, minlength=len(batch.keys))

@@ -1,5 +1,4 @@
-"""Sources read to their end as raw history for training: rectangles of consecutive rows of one
-entity each.
+"""Sources read to their end as training data: pieces of consecutive rows of one entity.
 
 Axes: P pieces, L rows, C channels.
 """
@@ -17,11 +16,11 @@ from streamer.event import F32, F64, Bool, EventBatch
 from streamer.protocols import Source
 
 POLL_S = 1.0
-# rows of a piece: long enough for every season that the network can use, short enough to hold out
-# often
+# rows of a piece: covers every season that the network can use, and still allows many held-out
+# pieces
 LONGEST = 8192
-# Longer pieces may leave out so much of what the best length would keep: long histories are worth
-# more than a few rows.
+# The longest piece length that keeps at least this fraction of the most rows any length keeps: long
+# histories matter more than a few rows.
 KEPT_SHARE = 0.9
 
 
@@ -45,8 +44,9 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Pieces of equal length. `left_out` rows belong to entities or remainders that are
-    too short.
+    """Pieces of equal length.
+
+    `left_out` rows belong to short entities or remainders.
     """
 
     values: F32  # (P, L, C), NaN = missing
@@ -58,7 +58,10 @@ class Rows:
 
 
 def read_rows(source: Source, *, needed: int, windows: Sequence[tuple[float, float]] = ()) -> Rows:
-    """All rows of a source by its first entity key. InputError if no entity has `needed` rows."""
+    """Read all rows of a source by its first entity key.
+
+    InputError if no entity has `needed` rows.
+    """
     rows = rows_of(series_of(read_batches(source)), needed=needed)
     for start, end in windows:
         rows.mask[(rows.time_s >= start) & (rows.time_s <= end)] = True
@@ -68,8 +71,9 @@ def read_rows(source: Source, *, needed: int, windows: Sequence[tuple[float, flo
 def read_batches(
     source: Source, *, most: int | None = None, stop: Callable[[], bool] = lambda: False
 ) -> deque[EventBatch]:
-    """What a source brings until its end or `stop`; whole batches, about the `most` newest rows of
-    it.
+    """Read a source until its end or `stop`.
+
+    Keeps whole batches, about the `most` newest rows.
     """
     kept: deque[EventBatch] = deque()
     rows = 0
@@ -100,10 +104,9 @@ def _ordered(pieces: Sequence[tuple[F64, F32]]) -> tuple[F64, F32]:
 
 
 def rows_of(series: Sequence[Series], *, needed: int) -> Rows:
-    """Series cut into pieces of one length; channels that a stream does not have are missing in its
-    pieces.
+    """Cut series into pieces of one length; channels that a stream lacks are missing.
 
-    InputError if none has `needed` rows.
+    InputError if no series has `needed` rows.
     """
     long = [one for one in series if len(one) >= needed]
     if not long:
@@ -128,7 +131,7 @@ def rows_of(series: Sequence[Series], *, needed: int) -> Rows:
 
 
 def piece_length(lengths: Sequence[int]) -> int:
-    """The longest piece that keeps nearly as many rows as any length would."""
+    """The longest piece that keeps nearly as many rows as the best length."""
     candidates = sorted({min(length, LONGEST) for length in lengths})
     kept = {piece: sum(length // piece * piece for length in lengths) for piece in candidates}
     return max(piece for piece in candidates if kept[piece] >= KEPT_SHARE * max(kept.values()))
@@ -140,8 +143,9 @@ def _widened(values: F32, channels: int) -> F32:
 
 
 def pieces_of(time_s: F64, values: F32, length: int) -> list[tuple[F64, F32]]:
-    """The newest `length` rows, the `length` before them, and so on; what remains at the old end is
-    left out.
+    """The newest `length` rows, the `length` before them, and so on.
+
+    The remainder at the old end is left out.
     """
     ends = range(len(time_s), length - 1, -length)
     return [(time_s[end - length : end], values[end - length : end]) for end in ends]

@@ -1,9 +1,8 @@
-"""How far back a stream depends on itself: what a window has to hold.
+"""Suggestion of a window from the autocorrelation of series.
 
-Per entity and channel: the autocorrelation of the values at lags 1 to LONGEST, as far as it exceeds
-what a series that depends on nothing beyond the lags before would show by chance (Bartlett 1946).
-The *need* is the lag within which SHARE of that dependency lies. The suggestion is the 95th
-percentile of the needs, so that almost every entity has what it needs. Axes: L rows, K lags.
+Per entity and channel: the autocorrelation at lags 1 to LONGEST that exceeds what chance would give
+a series without further dependency (Bartlett 1946). The *need* is the lag within which SHARE of
+that dependency lies. The suggestion is the 95th percentile of the needs. Axes: L rows, K lags.
 """
 
 from __future__ import annotations
@@ -19,23 +18,24 @@ from streamer.offline.series import Series
 SHORTEST, LONGEST = 10, 200  # events
 SHARE, PERCENTILE = 0.90, 95.0
 LEAST_ROWS = 2 * LONGEST
-DEVIATIONS = 3.5  # of chance: one of 200 lags exceeds it in one series of ten
+DEVIATIONS = 3.5  # standard deviations of chance: one of 200 lags exceeds it in one series of ten
 
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A window in events; the needs it follows from, by entity and channel; and how many series
-    said nothing.
+    """A window in events, and the needs that it follows from.
+
+    `silent` counts series without a need.
     """
 
     window: int
     needs: tuple[int, ...]
-    silent: int  # too short, constant, or noise: the present says all there is to say
-    kept: float  # median share of the dependency that the window holds
+    silent: int  # too short, constant, or without autocorrelation
+    kept: float  # median fraction of the dependency that the window holds
 
 
 def suggest(series: Sequence[Series]) -> Suggestion:
-    """The window for these series."""
+    """Suggest a window for these series."""
     profiles = [profile(one.values[:, c]) for one in series for c in range(one.values.shape[1])]
     some = [found for found in profiles if found is not None]
     needs = tuple(need(found) for found in some)
@@ -51,8 +51,9 @@ def need(found: F64) -> int:
 
 
 def profile(values: np.ndarray) -> F64 | None:
-    """How much the value at each lag 1..LONGEST says (K,); None where nothing does. Missing values
-    are the mean.
+    """Significant autocorrelation at each lag 1..LONGEST (K,); None if there is none.
+
+    Missing values are replaced by the mean.
     """
     known = ~np.isnan(values)
     if known.sum() < LEAST_ROWS or np.ptp(values[known]) == 0:
