@@ -1,12 +1,11 @@
-"""What a training costs the events that are scored beside it: p99 of a batch with the real
-processes and without.
+"""Latency of scoring beside a training: p99 of a batch with the real processes and without.
 
-python -m bench.beside [--rounds N]      writes bench/results/beside.json and prints the table
+    python -m bench.beside [--rounds N] (writes bench/results/beside.json and prints the table)
 
-A plant's stream at 2,000 events/s is judged on this thread; every other round `streamer retrain`
-runs as the daemon starts it, history and all, under the default limits (nice, one thread). Rounds
-alternate, so a machine that others use slows both kinds alike. What counts is the wall time of a
-batch: what an event waits for its score.
+A plant's stream at 2,000 events/s is judged on this thread. In every other round `streamer retrain`
+runs as the daemon starts it, including the history, under the default limits (nice, one thread).
+Rounds alternate, so a machine that others use slows both kinds alike. The measure is the wall time
+of a batch, which is how long an event waits for its score.
 """
 
 from __future__ import annotations
@@ -34,20 +33,20 @@ from streamer.lifecycle.subprocess_runner import Limits
 
 EVENTS_PER_S, BATCH_S = 2000, 0.02
 QUIET_S = 20.0  # of a round without a training
-TRAINING = "2m"  # at most: two rounds, as `make bench` runs them, take less than five minutes
+TRAINING = "2m"  # upper bound: two rounds, as `make bench` runs them, take less than five minutes
 MUST = 1.5
 
 
 @dataclass
 class Scoring:
-    """A detector that gets a batch every BATCH_S, and how long each took."""
+    """A detector that gets a batch every BATCH_S, and the duration of each batch."""
 
     detector: Detector
     batches: list[EventBatch]
     place: int = 0  # of the next batch
 
     def until(self, done: threading.Event, at_most_s: float = 3600.0) -> np.ndarray:
-        """Judge until the event; seconds of each batch."""
+        """Judge until the event; return the seconds of each batch."""
         took, end_s = [], time.monotonic() + at_most_s
         while not done.is_set() and time.monotonic() < end_s:
             began = time.perf_counter()
@@ -79,7 +78,7 @@ def configured(folder: Path) -> Path:
 
 
 def scoring(config: Config) -> Scoring:
-    """Warm: every entity is judged before the first measurement."""
+    """Open a scoring in which every entity is already judged."""
     stream, bundle = config.streams[0], artifact.load(artifact.PRETRAINED)
     source = open_source(stream)
     settings = stream.detect_settings(source.channels)
@@ -98,7 +97,7 @@ def scoring(config: Config) -> Scoring:
 
 
 def training(path: Path, done: threading.Event) -> None:
-    """One real training; refused or published is the same to who scores beside it."""
+    """Run one real training; it may be refused or published."""
     limits = RetrainLimits()
     allowed = Limits(float(limits.time), int(limits.memory), limits.nice, limits.threads)
     try:
@@ -133,7 +132,7 @@ def main(rounds: int) -> None:
 
 
 def summary(idle: list[np.ndarray], busy: list[np.ndarray]) -> list[Figure]:
-    """Each kind by the median of its rounds: one round may have been somebody else's."""
+    """Figures of each kind, as the median of its rounds, because other programs disturb some."""
     quiet, loud = (
         [1e3 * float(np.quantile(one, 0.99)) for one in rounds] for rounds in (idle, busy)
     )

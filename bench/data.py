@@ -1,4 +1,4 @@
-"""The public data sets beside the checkout, read as they are: nothing of them is copied in."""
+"""Readers of the public data sets beside the checkout; no data is copied into it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ SHARED = ROOT.parent / "shared"
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One labelled series: rows that may only be learnt, then rows that are judged. Axes: n and m
-    rows, C channels.
+    """One labelled series: rows that only teach, then rows that are judged.
+
+    Axes: n and m rows, C channels.
     """
 
     name: str
@@ -33,14 +34,14 @@ class Series:
 
 
 def require() -> Path:
-    """The data folder, or the end of the program with a word."""
+    """Return the data folder, or exit with a message."""
     if not (SHARED / "data").is_dir():
         raise SystemExit(f"no public data at {SHARED / 'data'}: quality cannot be measured here")
     return SHARED / "data"
 
 
 def nab() -> Iterator[tuple[str, np.ndarray, F32]]:
-    """(name, timestamps, values (n, 1)) of every NAB file."""
+    """Yield (name, timestamps, values (n, 1)) of every NAB file."""
     for name in windows():
         with (SHARED / "data" / "nab" / name).open(newline="") as file:
             rows = list(csv.DictReader(file))
@@ -57,7 +58,7 @@ def windows() -> dict[str, list[list[str]]]:
 
 
 def arrays(folder: str) -> Iterator[Series]:
-    """Every series of a packed set; those without test rows are left out."""
+    """Yield every series of a packed set that has test rows."""
     root = SHARED / "data" / folder
     for path in sorted(root.rglob("*.npz")):
         with np.load(path) as z:
@@ -77,7 +78,7 @@ def arrays(folder: str) -> Iterator[Series]:
 
 
 def batch_of(stream: str, values: F32, time_s: F64 | None, first: int = 0) -> EventBatch:
-    """Rows of one entity as a batch; without times the row number counts."""
+    """Rows of one entity as a batch; without times the row number is the time."""
     n = len(values)
     offset = np.arange(first, first + n, dtype=np.int64)
     when = offset.astype(np.float64) if time_s is None else time_s
@@ -87,8 +88,9 @@ def batch_of(stream: str, values: F32, time_s: F64 | None, first: int = 0) -> Ev
 
 
 def reference(name: str) -> ModuleType:
-    """A reference scorer of the shared folder, by path. ImportError if it needs a package that is
-    missing.
+    """Import a reference scorer of the shared folder by path.
+
+    ImportError if it needs a package that is missing.
     """
     path = SHARED / "bench" / f"{name}.py"
     spec = importlib.util.spec_from_file_location(name, path)

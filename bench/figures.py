@@ -1,6 +1,4 @@
-"""Figures of a benchmark: what was measured, against which floor and promise; written as JSON,
-printed as a table.
-"""
+"""Figures of a benchmark with their anchors and promises, as JSON and as a table."""
 
 from __future__ import annotations
 
@@ -22,8 +20,9 @@ SCHEMA = "streamer.bench/1"
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured number. `must` is the promise, `aim` the wish; `better` says which
-    way is good.
+    """One measured number.
+
+    `must` is the promise, `aim` the goal; `better` is the good direction.
     """
 
     name: str
@@ -32,7 +31,7 @@ class Figure:
     better: str = "higher"  # "higher" | "lower"
     low: float | None = None
     high: float | None = None
-    anchor: str | None = None  # what the number is to be compared with
+    anchor: str | None = None  # what the number is compared with
     anchor_value: float | None = None
     must: float | None = None
     aim: float | None = None
@@ -46,12 +45,12 @@ class Figure:
 
 
 def rounded(value: float, digits: int = 4) -> float:
-    """Four significant digits: more would be noise."""
+    """Round to four significant digits; more would be noise."""
     return float(f"{value:.{digits}g}")
 
 
 def machine() -> str:
-    """Class of machine: number of cores and model of the processor, nothing that identifies it."""
+    """Number of cores and processor model; nothing that identifies the machine."""
     model = platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -64,7 +63,7 @@ def machine() -> str:
 
 
 def commit() -> str:
-    """Commit of the checkout, marked where files differ from it."""
+    """Commit of the checkout, marked if tracked files differ from it."""
     found = _git("rev-parse", "--short=12", "HEAD")
     return (
         (found + ("+changes" if _git("status", "--porcelain", "-uno") else ""))
@@ -79,7 +78,7 @@ def _git(*words: str) -> str:
 
 
 def write(name: str, figures: Sequence[Figure], **extra: Any) -> Path:
-    """bench/results/<name>.json."""
+    """Write bench/results/<name>.json and return its path."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     command = shlex.join(["python", "-m", f"bench.{name}", *sys.argv[1:]])
     body: dict[str, Any] = {

@@ -1,7 +1,6 @@
-"""The floor under the detector: the network's step alone, and the matrix products that it cannot do
-without.
+"""Lower bounds of the detector's time: the network's step, and its matrix products.
 
-python -m bench.floor          one JSON object on stdout
+python -m bench.floor (one JSON object on stdout)
 """
 
 from __future__ import annotations
@@ -26,8 +25,9 @@ SECONDS = 2.0
 
 
 def rate(work: Callable[[], object], per_call: int) -> tuple[float, float, float]:
-    """Events/s in the middle, slowest and fastest of the calls made in SECONDS; the first call is
-    not counted.
+    """Events/s of the median, slowest and fastest call made in SECONDS.
+
+    The first call is not counted; slowest and fastest are the 90th and 10th percentile of the time.
     """
     work()
     times, end = [], time.perf_counter() + SECONDS
@@ -40,7 +40,7 @@ def rate(work: Callable[[], object], per_call: int) -> tuple[float, float, float
 
 
 def step_of(scorer: Network, bundle: Bundle, rows: int) -> Callable[[], object]:
-    """One step for `rows` entities."""
+    """Return a function that runs one step for `rows` entities."""
     rng, spec = np.random.default_rng(7), bundle.spec
     value = np.zeros((rows, CHANNELS, scorer.value_width), np.float32)
     rhythm = np.zeros((rows, scorer.rhythm_width), np.float32)
@@ -50,7 +50,7 @@ def step_of(scorer: Network, bundle: Bundle, rows: int) -> Callable[[], object]:
 
 
 def products(bundle: Bundle, rows: int) -> Callable[[], object]:
-    """Every matrix product of a step and nothing else, in float32."""
+    """Return a function that computes every matrix product of a step in float32."""
     rng = np.random.default_rng(7)
     per_channel = {"value_kernel", "value_recurrent", "head_value", "value_out"}
     pairs = []

@@ -2,7 +2,7 @@
 
     python -m bench.flow --profile lean
 
-Run by bench.speed in a process of its own, so that its memory and its threads are its own.
+bench.speed runs it in a process of its own, so that memory and threads are not shared.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def one_core() -> None:
-    """Stay on one core, where the system lets us say so."""
+    """Stay on one core, if the system supports it."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 

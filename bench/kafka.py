@@ -1,6 +1,6 @@
 """The Kafka path against the raw client on a broker of its own: throughput, latency, memory.
 
-python -m bench.kafka          writes bench/results/kafka.json and prints the table
+python -m bench.kafka (writes bench/results/kafka.json and prints the table)
 """
 
 from __future__ import annotations
@@ -33,19 +33,18 @@ from tests.servers.cluster import KafkaCluster
 ROUNDS = 3
 RATIO, ADDED_P99_MS, GROWTH = 0.35, 20.0, 1.03  # promised
 LOOK_S, LIMIT_S = 0.25, 600.0
-# Fleet, records read before the clock starts (every entity has a past then, and all is loaded),
-# records on the clock.
+# Fleet, records before the measurement (every entity has history then), measured records.
 FLEETS = {
     "200": (Fleet(200, partitions=1), 100_000, 500_000),
     "2k": (Fleet(2000), 300_000, 500_000),
     "10k": (Fleet(10_000), 700_000, 500_000),
 }
 RATE_PER_S, BARE_SECONDS, SECONDS, WARM_SECONDS = 2000, 30, 60, 18
-# Of the daemon. The bare consumer stays on one as well, and two halves of one core would each seem
-# to need more of it.
+# Core of the daemon. The bare consumer uses one core as well: with two half-used cores each would
+# seem to need more.
 ITS_CORE = max(os.sched_getaffinity(0))
 MILLION, LOOKED_AT = 1_000_000, 200_000
-# Many alerts in little time, each at the event that opens it.
+# Settings for many alerts in little time, each at the event that opens it.
 SENSITIVE = {
     "detect": {"min_evidence": 2, "refractory": {"events": 5}, "close": {"events": 5}},
     "alerts": {"budget": "100000/day", "storm": {"alerts": 100_000}},
@@ -54,15 +53,13 @@ _numbers = itertools.count(1)
 
 
 class Bench:
-    """One broker, and daemons and raw clients beside it, each in a process of its own."""
+    """One broker, with daemons and raw clients, each in a process of its own."""
 
     def __init__(self, kafka: Kafka, folder: Path) -> None:
         self.kafka, self.folder = kafka, folder
 
     def throughput(self) -> list[Figure]:
-        """Events per CPU second of a daemon that catches up, and of the bare consume loop, by
-        turns.
-        """
+        """Events per CPU second of a daemon that catches up, and of the bare consume loop."""
         return [
             figure for name, load in FLEETS.items() for figure in shown(self._fleet(name, *load))
         ]
@@ -114,7 +111,7 @@ class Bench:
         return (ended[0] - began[0]) / (ended[1] - began[1])
 
     def _look(self, daemon: Daemon, count: int) -> tuple[float, float]:
-        """Events judged and CPU seconds taken, once at least `count` events are judged."""
+        """Events judged and CPU seconds used, once at least `count` events are judged."""
         wait_until(
             lambda: daemon.scored >= count,
             timeout_s=LIMIT_S,
@@ -125,10 +122,10 @@ class Bench:
         return daemon.scored, took.user + took.system
 
     def latency(self) -> list[Figure]:
-        """Milliseconds from `send` of an event to its alert at an independent consumer, and of the
-        transport alone.
+        """Milliseconds from `send` of an event to its alert, and of the transport alone.
 
-        The daemon stays on one core (`runtime.cores`); broker, producer and consumer have all.
+        An independent consumer receives the alert. The daemon stays on one core (`runtime.cores`);
+        broker, producer and consumer have all.
         """
         bare, alerts = [], []
         for _ in range(2):
@@ -144,7 +141,7 @@ class Bench:
         """Milliseconds of each record, or of each alert, sent after `warm_s`."""
         sent_at, seen_at = (self.folder / f"{topic}-{name}.npy" for name in ("sent", "seen"))
         watch = self._child("bench.kafka_watch", alerts or topic, str(seen_at))
-        time.sleep(2.0)  # it is there before the first record
+        time.sleep(2.0)  # so that it runs before the first record
         self._child(
             "bench.kafka_pump", topic, str(RATE_PER_S), str(seconds), str(sent_at)
         ).communicate()
@@ -156,11 +153,10 @@ class Bench:
         return 1e3 * (seen[:, 1] - sent[at])[at >= warm_s * RATE_PER_S]
 
     def memory(self) -> list[Figure]:
-        """Resident memory after one, two and three million events, each the median of the last
-        fifth of it.
+        """Resident memory after one, two and three million events.
 
-        A snapshot on its way is some 8 MiB for some seconds, every ten seconds: a single look may
-        meet it or not.
+        Each is the median over the last fifth of its million. A snapshot in progress takes some 8
+        MiB for some seconds, every ten seconds, so a single measurement would be random.
         """
         fleet, topic = Fleet(200), "memory"
         fleet.fill(self.kafka, topic, 3 * MILLION)
@@ -201,7 +197,7 @@ class Bench:
         detect: Mapping[str, Any] | None = None,
         snapshots: str = "60s",
     ) -> Iterator[Daemon]:
-        """A daemon in a new group, with defaults otherwise; it must end cleanly."""
+        """A daemon in a new group, otherwise with defaults; it must end cleanly."""
         name = f"{topic}-{next(_numbers)}"
         if f"{topic}.alerts" not in self.kafka.admin.list_topics(timeout=10.0).topics:
             self.kafka.create_topic(f"{topic}.alerts")
@@ -233,12 +229,12 @@ class Bench:
 
 
 def resident(daemon: Daemon) -> float:
-    """MiB."""
+    """Resident memory in MiB."""
     return float(psutil.Process(daemon.child.pid).memory_info().rss / 2**20)
 
 
 def shown(figures: list[Figure]) -> list[Figure]:
-    """Printed at once, because all of them take minutes."""
+    """Print the figures at once, because all of them take minutes."""
     print(table(figures), flush=True)
     return figures
 

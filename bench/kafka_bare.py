@@ -1,7 +1,6 @@
-"""kafka-python alone, with the settings of our source: poll and touch each record. One JSON object
-on stdout.
+"""kafka-python alone with the settings of our source: poll and touch each record.
 
-python -m bench.kafka_bare BOOTSTRAP TOPIC SKIP COUNT
+python -m bench.kafka_bare BOOTSTRAP TOPIC SKIP COUNT (one JSON object on stdout)
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ def consumer_of(bootstrap: str, topic: str, **settings: Any) -> Any:
 
 
 def consume(consumer: Any, count: int) -> int:
-    """Touch at least so many records; how many they were."""
+    """Touch at least `count` records; return how many."""
     records = octets = 0
     while records < count:
         for found in consumer.poll(timeout_ms=200).values():

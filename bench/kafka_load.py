@@ -1,7 +1,6 @@
-"""Topics for the Kafka benchmarks: machines that send a JSON object every ten seconds of their own
-time.
+"""Topics for the Kafka benchmarks: machines that send a JSON object every ten seconds.
 
-Written by another client than the daemon's, in batches of the size that clients send by default.
+They are written by another client than the daemon's, in batches of the default size.
 """
 
 from __future__ import annotations
@@ -13,9 +12,7 @@ from confluent_kafka import Producer
 from streamer.offline.capacity import LoadRounds, lines_of
 from tests.servers.admin import Kafka
 
-BATCH_BYTES = (
-    16_384  # what the Java client and kafka-python send at most in one batch, unless told otherwise
-)
+BATCH_BYTES = 16_384  # default batch size of the Java client and kafka-python
 FLUSH_S = 120.0
 
 
@@ -34,7 +31,7 @@ class Fleet:
 
     def fill(self, kafka: Kafka, topic: str, events: int) -> None:
         """Create the topic and write `events` records, in the order of their times."""
-        # Old event times would be deleted at once by retention.
+        # Retention would delete old event times at once.
         kafka.create_topic(topic, self.partitions, retention_ms=-1)
         options = {
             "batch.size": BATCH_BYTES,
@@ -57,7 +54,7 @@ class Fleet:
             while True:
                 try:
                     producer.produce(topic, line, batch.keys[code].encode(), code % self.partitions)
-                except BufferError:  # its queue is full
+                except BufferError:  # the producer's queue is full
                     producer.poll(0.1)
                 else:
                     break

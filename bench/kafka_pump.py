@@ -1,7 +1,8 @@
-"""Records at a steady rate by librdkafka, and when each was handed to it; monotonic seconds as a
-.npy file.
+"""Sends records at a steady rate with librdkafka and stores when each was sent.
 
-python -m bench.kafka_pump BOOTSTRAP TOPIC RATE_PER_S SECONDS FILE
+    python -m bench.kafka_pump BOOTSTRAP TOPIC RATE_PER_S SECONDS FILE
+
+FILE gets monotonic seconds as a .npy file.
 """
 
 from __future__ import annotations
@@ -16,19 +17,17 @@ import numpy as np
 from streamer.event import F64
 
 ENTITIES = 200
-# An entity is spiked every so many of its own events, never before it has a past.
+# Every SPIKE_EVERY-th event of an entity is a spike, after at least WARM events.
 SPIKE_EVERY, WARM = 240, 160
 SPIKE = 12.0
-# What came within so long is sent together: one by one, 2,000 requests a second would be most of
+# Milliseconds for which records are collected: one by one, 2,000 requests a second would be most of
 # the broker's work. kafka-python as the pump took 0.7 of a core, which daemon and broker then
-# lacked: the machine was what was measured.
+# lacked, so the machine was measured.
 LINGER_MS = 2
 
 
 def values(rng: np.random.Generator, steps: int) -> F64:
-    """(steps, ENTITIES): slow waves and noise, with single spikes that take turns among the
-    entities.
-    """
+    """Values (steps, ENTITIES): slow waves and noise, with single spikes in turn."""
     step, entity = np.arange(steps)[:, None], np.arange(ENTITIES)
     calm = 5 + np.sin(step / 40 + entity) + 0.1 * rng.standard_normal((steps, ENTITIES))
     spiked = ((step + entity * 7) % SPIKE_EVERY == 0) & (step >= WARM)
@@ -36,9 +35,7 @@ def values(rng: np.random.Generator, steps: int) -> F64:
 
 
 def lines(rate_per_s: float, seconds: float, start_s: float) -> Iterator[tuple[bytes, bytes]]:
-    """Key and value of each record, in the order they are sent; event times go on as the records
-    are sent.
-    """
+    """Yield key and value of each record in the order of sending; event times are real time."""
     steps = int(seconds * rate_per_s / ENTITIES)
     for number, row in enumerate(values(np.random.default_rng(7), steps).tolist()):
         for entity, value in enumerate(row):
@@ -48,7 +45,7 @@ def lines(rate_per_s: float, seconds: float, start_s: float) -> Iterator[tuple[b
 
 
 def pump(bootstrap: str, topic: str, rate_per_s: float, seconds: float) -> F64:
-    """When `produce` was called for each record of partition 0, in log order (N,)."""
+    """Send the records; return when `produce` was called for each, in log order (N,)."""
     from confluent_kafka import Producer
 
     producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": LINGER_MS, "acks": "all"})

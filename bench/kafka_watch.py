@@ -1,8 +1,8 @@
-"""An independent kafka-python consumer that notes when it saw which record of the input: itself, or
-an alert about it.
+"""An independent consumer that stores when it saw each input record, or its alert.
 
-python -m bench.kafka_watch BOOTSTRAP TOPIC FILE     until SIGTERM; FILE gets (offset, monotonic
-seconds) as a .npy file
+    python -m bench.kafka_watch BOOTSTRAP TOPIC FILE
+
+Runs until SIGTERM. FILE gets (offset, monotonic seconds) as a .npy file.
 """
 
 from __future__ import annotations
@@ -22,9 +22,7 @@ POLL_MS = 100
 
 
 def opening(record: Any) -> int | None:
-    """The input offset that a record tells of: its own, or that of the event that opened an
-    incident.
-    """
+    """The input offset of a record: its own, or of the event that opened an incident."""
     if not record.headers:
         return int(record.offset)
     alert = json.loads(record.value)

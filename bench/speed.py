@@ -1,6 +1,6 @@
-"""The speed figures that the project promises, each in a process of its own: `make bench`.
+"""The promised speed figures, each measured in a process of its own: `make bench`.
 
-python -m bench.speed          writes bench/results/speed.json and prints the table
+python -m bench.speed (writes bench/results/speed.json and prints the table)
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from bench.figures import ROOT, Figure, rounded, table, write
 PYTHON = sys.executable
 READY_LIMIT_S = 60.0
 RESIDENT_AFTER_S = 10.0
-# A measurement with less of its core than this was disturbed by other programs and is repeated.
+# A measurement with a smaller share of its core was disturbed by other programs and is repeated.
 ALONE, TRIES = 0.95, 4
 CONFIG = """version: 1
 streams:
@@ -35,7 +35,7 @@ server: {{listen: "127.0.0.1:{port}"}}
 
 
 def child(*words: str) -> dict[str, Any]:
-    """The JSON object that a module prints, run with one thread."""
+    """Run a module with one thread and return the JSON object that it prints."""
     env = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(
         [PYTHON, "-m", *words], cwd=ROOT, env=env, capture_output=True, text=True, check=False
@@ -47,7 +47,7 @@ def child(*words: str) -> dict[str, Any]:
 
 
 def undisturbed(*words: str) -> dict[str, Any]:
-    """One measurement of the flow that had the core to itself, or the least disturbed of TRIES."""
+    """One measurement of the flow, the least disturbed of up to TRIES."""
     found: list[dict[str, Any]] = []
     while len(found) < TRIES and (not found or found[-1]["cpu_share"] < ALONE):
         found.append(child("bench.flow", *words))
@@ -55,7 +55,7 @@ def undisturbed(*words: str) -> dict[str, Any]:
 
 
 def flow_figures() -> list[Figure]:
-    """Decode to alert, 10,000 entities, 4 channels, one core."""
+    """Figures from decoding to alert: 10,000 entities, 4 channels, one core."""
     step = child("bench.floor")
     lean, full = undisturbed("--profile", "lean"), undisturbed("--profile", "full")
     small = undisturbed("--profile", "lean", "--rows", "256", "--measured", "8")
@@ -122,8 +122,9 @@ def step_figures(step: dict[str, list[float]]) -> list[Figure]:
 
 
 def import_figures() -> list[Figure]:
-    """Milliseconds of `import streamer` and of `streamer --help`, best of five, beside an empty
-    interpreter.
+    """Milliseconds of `import streamer` and `streamer --help`, best of five.
+
+    An empty interpreter is the anchor.
     """
     nothing = best_ms("-c", "pass")
     return [
@@ -158,9 +159,7 @@ def best_ms(*words: str, runs: int = 5) -> float:
 
 
 def daemon_figures() -> list[Figure]:
-    """`streamer run` on LiteRT: seconds until /readyz says yes, and resident memory while it
-    streams.
-    """
+    """`streamer run` on LiteRT: seconds until /readyz, and resident memory while streaming."""
     with tempfile.TemporaryDirectory() as folder:
         port = free_port()
         config = Path(folder) / "config.yaml"

@@ -24,14 +24,15 @@ MARK = re.compile(
 
 
 def filled(text: str) -> str:
-    """The document with every table rewritten. SystemExit naming a result file that is missing or
-    of another schema.
+    """The document with every table rewritten.
+
+    SystemExit names a result file that is missing or of another schema.
     """
     return MARK.sub(lambda m: f"{m[1]}{markdown(m['name'], m['prefixes'])}{m[4]}", text)
 
 
 def markdown(name: str, prefixes: str | None) -> str:
-    """One result file as a table, with the machine, the commit and the command under it."""
+    """One result file as a table, followed by machine, commit and command."""
     body = result(name)
     wanted = tuple(prefixes.split(",")) if prefixes else ("",)
     figures = [Figure(**raw) for raw in body["figures"] if raw["name"].startswith(wanted)]

@@ -1,9 +1,8 @@
-"""The population prior of a bundle: the tails of normal synthetic entities, as the profile learnt
-them.
+"""The population prior of a bundle: score tails of normal synthetic entities.
 
-A new entity is judged by these until it has a tail of its own. `python -m models.calibrate`
-measures them through the production pipeline and writes them into the bundle's manifest; it takes
-about a minute.
+A new entity is judged by them until it has a tail of its own. `python -m models.calibrate` measures
+them with the production pipeline and writes them into the bundle's manifest. It takes about a
+minute.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ def measure(bundle: Bundle, seed: int = 11) -> dict[str, Any]:
 
 
 def _in_log_order(history: History) -> EventBatch:
-    """All events of all entities, turn by turn."""
+    """All events of all entities, one row of every entity after the other."""
     entities, rows, channels = history.values.shape
     entity = np.tile(np.arange(entities, dtype=np.int32), rows)[:, None]
     values = history.values.transpose(1, 0, 2).reshape(-1, channels)
@@ -58,7 +57,7 @@ def _in_log_order(history: History) -> EventBatch:
 
 
 def calibrated(bundle: Bundle, directory: Path) -> Bundle:
-    """Write the bundle with a freshly measured prior into `directory`."""
+    """Write the bundle with a newly measured prior into `directory`; return it."""
     parts = {name: blob for name, blob in bundle.parts.items() if name != "weights.npz"}
     artifact.save(
         directory,

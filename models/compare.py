@@ -1,5 +1,6 @@
-"""Two models on one trial, paired: detection and forecasts, and which losses are more
-than noise.
+"""Paired comparison of two models on one trial: detection and forecasts.
+
+A loss counts only if it exceeds noise.
 """
 
 from __future__ import annotations
@@ -18,32 +19,33 @@ from streamer.artifact import Bundle
 from streamer.event import F64
 
 RESAMPLES = 2000
-# Persistence is beatable where a peer beats it by this share of its error; elsewhere nobody can be
-# a copycat.
+# Persistence can be beaten if a peer beats it by this fraction of its error. Otherwise no skill is
+# required.
 BEATABLE = 0.03
-FREE_FALSE_ALARMS = 1.0  # a difference of one is an accident
+FREE_FALSE_ALARMS = 1.0  # a difference of one is chance
 FREE_DELAY_ROWS = 3.0
-# Equal false alarms: at least one in so many clean rows, or the line hangs on a single event.
+# Equal false alarms: at least one per this many clean rows, or the line would depend on a single
+# event.
 EQUAL_RATE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """Both models on one trial, champion first."""
+    """Results of both models on one trial, champion first."""
 
     trial: Trial
     outcomes: tuple[TrialResult, TrialResult]
     at_line: tuple[Hits, Hits]
     equal: tuple[Hits, Hits]  # at equal false alarms
     errors: tuple[F64, F64]  # log, (K, C)
-    peers: Mapping[str, F64]  # the same of persistence, seasonal naive, AR(3)
-    draws: F64  # (R, K) how often a resample has each cell
+    peers: Mapping[str, F64]  # the same for persistence, seasonal naive and AR(3)
+    draws: F64  # (R, K) how often a resample contains each cell
 
 
 def compare(
     champion: Bundle, challenger: Bundle, trial: Trial, detect: Mapping[str, Any], backend: str
 ) -> Paired:
-    """Both through the pipeline with the same settings."""
+    """Run both models through the pipeline with the same settings."""
     settings = evaluate.settings_for(trial, detect)
     outcomes = [evaluate.run(bundle, trial, settings, backend) for bundle in (champion, challenger)]
     allowed = max(
@@ -124,8 +126,9 @@ def _recall_loss(paired: Paired, rules: GateRules) -> RuleResult:
 
 
 def _line_loss(paired: Paired, rules: GateRules) -> RuleResult:
-    """What the operator's own line would miss: evidence on another scale is worth as much, but is
-    not what he set.
+    """The recall lost at the operator's own alarm line.
+
+    Evidence on another scale may be as good, but the operator set this line.
     """
     theirs, ours = paired.at_line
     lost = _by_cell(paired, theirs.caught.astype(float) - ours.caught)
@@ -176,7 +179,7 @@ def _false_alarms(paired: Paired, rules: GateRules) -> RuleResult:
 
 
 def forecasting(paired: Paired, rules: GateRules) -> list[RuleResult]:
-    """No copycat, and no larger errors than the champion's."""
+    """Skill over persistence, and forecast errors no larger than the champion's."""
     theirs, ours = paired.errors
     naive = paired.peers["persistence"]
     gain, count = _sums(naive - ours)
@@ -200,7 +203,7 @@ def forecasting(paired: Paired, rules: GateRules) -> list[RuleResult]:
 
 
 def _by_cell(paired: Paired, of_anomalies: F64) -> F64:
-    """Sums (K,) of something known of every anomaly (A,)."""
+    """Sums (K,) per cell of a value known for every anomaly (A,)."""
     cells = [anomaly.cell for anomaly in paired.trial.anomalies]
     return np.bincount(cells, weights=of_anomalies, minlength=paired.trial.cells).astype(np.float64)
 
@@ -211,15 +214,16 @@ def _ratio(loss: F64, count: F64, draws: F64) -> F64:
 
 
 def worse(loss: F64, count: F64, draws: F64, margin: float, confidence: float) -> bool:
-    """Whether the mean loss is beyond the margin as measured, and in so many of the resamples:
-    losses (K,), counts.
+    """Whether the mean loss exceeds the margin as measured and in enough resamples.
+
+    Losses and counts are (K,). Enough is the fraction `confidence`.
     """
     measured = float(loss.sum() / max(count.sum(), 1e-9))
     return measured > margin and float((_ratio(loss, count, draws) > margin).mean()) >= confidence
 
 
 def _sums(logs: F64) -> tuple[F64, F64]:
-    """Sum and number of what is known in each cell of (K, C)."""
+    """Sum and number of the known values in each cell of (K, C)."""
     return np.nansum(logs, axis=1), (~np.isnan(logs)).sum(axis=1).astype(np.float64)
 
 
@@ -230,7 +234,7 @@ def skill(naive: F64, model: F64) -> float:
 
 
 def curve(paired: Paired, of: int, points: int = 24) -> list[list[float]]:
-    """[false alarms in a thousand clean rows, recall] of a model at falling alarm lines."""
+    """[false alarms per thousand clean rows, recall] of a model at falling alarm lines."""
     clean, found = float(paired.trial.clean.sum()), []
     for allowed in np.unique(np.geomspace(1, max(0.02 * clean, 2), points).astype(int)).tolist():
         hit = evaluate.hits(

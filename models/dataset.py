@@ -1,10 +1,9 @@
-"""Training windows, made by the features that serving uses and shaped as detect.lanes lives:
-anchor, replay, judge.
+"""Training windows with the features and the shape of serving: anchor, replay, judge.
 
-A window of a grown entity: S events are measured, the last W of them replayed from zero, the
-`stride` after judged. A young one (k = k_min, 2 k_min, ... W): k events are measured and replayed,
-and those up to the next anchor judged. Axes: E entities, L rows of raw history, T steps of a
-window, C channels.
+A window of a grown entity: S events are measured, the last W of them are replayed from zero, and
+the next `stride` events are judged. A young one (k = k_min, 2 k_min, ... W): k events are measured
+and replayed, and those up to the next anchor are judged. Axes: E entities, L rows of raw history, T
+steps of a window, C channels.
 """
 
 from __future__ import annotations
@@ -24,28 +23,29 @@ from streamer.errors import InputError
 from streamer.event import F32, F64, Bool
 
 WEEK_DAYS = 7
-# What a calendar does is learnt only where it was seen twice. Of ten hours learnt with their own
-# calendar, the gap's validation loss rose from -1.08 to 0.3 within eight epochs, because the hours
-# after them were never seen.
+# A calendar effect is learnt only if it was seen twice. When ten hours were learnt with their own
+# calendar, the gap's validation loss rose from -1.08 to 0.3 within eight epochs, because the
+# following hours of day were unseen.
 TWO_DAYS_S, TWO_WEEKS_S = 2 * DAY_S, 14 * DAY_S
-# From so many entities (or stretches of them) on some of them validate, and all rows of the others
-# are learnt, the newest too: in a regime of ten hours the forecast error fell to 0.71 and 0.43 of
-# the starter's, not 0.78 and 0.52.
+# With at least this many entities (or pieces of them), some of them validate, and all rows of the
+# others are learnt, the newest too. In a regime of ten hours the forecast error then fell to 0.71
+# and 0.43 of the starter's, instead of 0.78 and 0.52.
 MANY_PIECES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Raw rows of E entities: values (E, L, C), NaN = missing, time_s (E, L) ascending, and what
-    must not be learnt.
+    """Raw rows of E entities: values, times, and what must not be learnt.
+
+    Values (E, L, C) with NaN = missing, time_s (E, L) ascending.
     """
 
     values: F32
     time_s: F64
-    anomaly: Bool  # (E, L) known anomalies: seen as input, never as a target
-    rhythm: Bool  # (E,) False where the clock carries nothing
-    label: F32 | None = None  # (E, L) 1 = anomaly, 0 = normal, NaN = unknown: for a supervised head
-    weight: F32 | None = None  # (E, L) of each target in the loss; None: 1
+    anomaly: Bool  # (E, L) known anomalies: input, but never a target
+    rhythm: Bool  # (E,) False if times carry no information
+    label: F32 | None = None  # (E, L) 1 = anomaly, 0 = normal, NaN = unknown, for a supervised head
+    weight: F32 | None = None  # (E, L) of each target in the loss; None means 1
 
     def span(self, start: int, stop: int) -> History:
         """Rows start..stop of every entity."""
@@ -70,7 +70,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Inputs, targets and weights of one kind of window, ready for the network."""
+    """Inputs, targets and weights of one kind of window, as the network needs them."""
 
     x: F32  # (E, T, C, F1)
     r: F32  # (E, T, F2)
@@ -91,7 +91,7 @@ class Windows:
         return {f.name: getattr(self, f.name)[index] for f in fields(self)}
 
     def batches(self, rows: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
-        """Shuffled full batches of about `rows` channel rows."""
+        """Yield shuffled full batches of about `rows` channel rows."""
         size = max(1, min(len(self), rows // self.x.shape[2]))
         order = rng.permutation(len(self))
         for start in range(0, len(self) - size + 1, size):
@@ -107,15 +107,16 @@ def young_lengths(spec: ModelSpec) -> list[int]:
 
 
 def rows_needed(spec: ModelSpec, young: int | None = None) -> int:
-    """L: how many raw rows one window takes."""
+    """L: number of raw rows of one window."""
     if young is None:
         return spec.scale_window + spec.stride
     return young + (spec.stride if young >= spec.window else young)
 
 
 def windows(history: History, spec: ModelSpec, young: int | None = None) -> Windows:
-    """One window per entity from its first rows_needed() rows; `young` = its events at the anchor,
-    None = grown.
+    """One window per entity from its first rows_needed() rows.
+
+    `young` is the number of events at the anchor, None for a grown entity.
     """
     length = rows_needed(spec, young)
     values, time_s = history.values[:, :length], history.time_s[:, :length]
@@ -166,9 +167,7 @@ def _labels(history: History, judged: Bool, length: int) -> tuple[F32, F32]:
 def cut(
     history: History, length: int, stride: int, limit: int, rng: np.random.Generator
 ) -> History:
-    """Pieces of `length` consecutive rows of long histories, every `stride` rows; at most `limit`,
-    drawn at random.
-    """
+    """Pieces of `length` consecutive rows, every `stride` rows; at most `limit` at random."""
     entities, rows = history.time_s.shape
     if rows < length:
         raise InputError(f"history has {rows} rows, a window takes {length}")
@@ -182,11 +181,10 @@ def cut(
 
 
 def moved(pieces: History, span_s: float, rng: np.random.Generator) -> History:
-    """The pieces of a history of `span_s`, each moved to where nothing is learnt of a calendar that
-    was not seen twice.
+    """Shift pieces in time, so that no calendar effect is learnt that was not seen twice.
 
-    Of less than two days anywhere in the week, of less than two weeks by whole days, else not at
-    all.
+    A history of less than two days is shifted anywhere in the week, one of less than two weeks by
+    whole days, a longer one not at all.
     """
     if span_s >= TWO_WEEKS_S:
         return pieces
@@ -197,11 +195,11 @@ def moved(pieces: History, span_s: float, rng: np.random.Generator) -> History:
 
 @dataclass(frozen=True, slots=True)
 class HistorySet:
-    """Recorded history as a data set: a quarter of the entities validates, or where they are few
-    the last rows of each.
+    """Recorded history as a data set with a held-out validation part.
 
-    Random pieces of the rest are learnt, `pieces` windows an epoch; young windows make up a share
-    of them, so that new entities stay well served.
+    A quarter of the entities validates, or, with few entities, the last rows of each. Random pieces
+    of the rest are learnt, `pieces` windows per epoch. A fraction of them are young windows, so
+    that new entities are judged well too.
     """
 
     spec: ModelSpec

@@ -1,9 +1,8 @@
-"""A student of at most a tenth of the teacher's parameters, trained on the teacher's densities and
-on the data.
+"""Distillation: a student of at most a tenth of the teacher's parameters.
 
-Beside the losses of the data the student minimises the cross entropy from the teacher's densities
+Beside the losses of the data, the student minimises the cross entropy from the teacher's densities
 to its own (Hinton, Vinyals & Dean 2015, for densities instead of classes). A mixture's cross
-entropy has no closed form; it is summed over `NODES` equally likely quantiles of each of the
+entropy has no closed form. It is summed over `NODES` equally likely quantiles of each of the
 teacher's components, which needs no sampling.
 
 A retraining's student starts from the twin in service, or else from the starter's twin
@@ -11,9 +10,9 @@ A retraining's student starts from the twin in service, or else from the starter
 
     python -m models.distil [--out DIR] [--minutes N] [--seed S]
 
-What it kept is measured as the gate measures: anomalies caught at equal false alarms and the
-forecast error, on rows that neither has learnt. The smaller of the two shares is its quality; below
-MIN_QUALITY it is refused.
+Its quality is measured as the gate measures: anomalies caught at equal false alarms and the
+forecast error, on rows that neither has learnt. The smaller of the two ratios is its quality. Below
+MIN_QUALITY the student is refused.
 """
 
 from __future__ import annotations
@@ -51,28 +50,27 @@ from streamer.detect.network.density import (
 from streamer.event import F64
 
 SCHEMA = "streamer.distil/1"
-SHARE = 0.1  # of the teacher's parameters, at most
+SHARE = 0.1  # largest fraction of the teacher's parameters
 MIN_QUALITY = 0.95
-REHEARSAL = 0.1  # of a whole synthetic epoch, beside as many batches of history
+REHEARSAL = 0.1  # fraction of a synthetic epoch, beside as many batches of history
 STARTER_TWIN = PRETRAINED.with_name("pretrained_edge")
 NODES = 4
-# What the teacher says counts as much as what happened: the data alone are noisy, the teacher alone
-# is wrong at times.
+# The teacher counts as much as the data: the data alone are noisy, the teacher alone is sometimes
+# wrong.
 TEACHER_WEIGHT = 1.0
-LEARNING_RATE = 1e-2  # few parameters bear a higher rate than the teacher's 4e-3
+LEARNING_RATE = 1e-2  # few parameters tolerate a higher rate than the teacher's 4e-3
 
 
 def parameters(spec: ModelSpec) -> int:
-    """How many numbers a network of this shape has."""
+    """Number of parameters of a network of this shape."""
     return sum(map(math.prod, expected_shapes(spec).values()))
 
 
 def student_spec(teacher: ModelSpec, share: float = SHARE) -> ModelSpec:
-    """The student's shape: the same memory in events, the most units that a share of the parameters
-    allows.
+    """The student's shape: the same memory, and the most units that `share` allows.
 
-    Encoders of one layer, whose step costs least; the head as wide as they are, attention half of
-    that.
+    Encoders have one layer, whose step costs least. The head is as wide as the encoders, attention
+    half of that.
     """
     fitting = teacher
     for units in range(teacher.units - 1, 1, -1):
@@ -95,8 +93,9 @@ def train_student(
     report: Report = lambda epoch: None,
     data: DataSet | None = None,
 ) -> Bundle:
-    """Train and export a student of the teacher. `start` gives first weights if it has the
-    student's shape.
+    """Train and export a student of the teacher.
+
+    `start` gives first weights if it has the student's shape.
     """
     spec = student_spec(teacher.spec)
     start = next(
@@ -131,14 +130,15 @@ def train_student(
 
 
 def starter_twin() -> Bundle | None:
-    """The shipped twin of the starter; None where it was not installed."""
+    """The shipped twin of the starter; None if it is not installed."""
     return artifact.load(STARTER_TWIN) if STARTER_TWIN.is_dir() else None
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSize:
-    """What a network costs: numbers, bytes of the step by precision, microseconds per event of a
-    batched step.
+    """The size of a network: parameters, step bytes by precision, time of a step.
+
+    `step_us` is microseconds per event of a batched step.
     """
 
     parameters: int
@@ -148,18 +148,18 @@ class ModelSize:
 
 @dataclass(frozen=True, slots=True)
 class DistilReport:
-    """Teacher and student side by side. Shares: 1 = as good as the teacher."""
+    """Teacher and student side by side; a ratio of 1 is as good as the teacher."""
 
     teacher: ModelSize
     student: ModelSize
-    detection: float  # anomalies caught at equal false alarms, the student's over the teacher's
-    forecast: float  # the teacher's error over the student's
+    detection: float  # ratio of anomalies caught at equal false alarms, student over teacher
+    forecast: float  # ratio of forecast errors, teacher over student
     recall: tuple[float, float]
     false_alarms: tuple[float, float]
 
     @property
     def quality(self) -> float:
-        # Not min(): it would pass over what is no number.
+        # np.min propagates NaN; min() may not.
         return float(np.min([self.detection, self.forecast]))
 
     @property
@@ -168,7 +168,7 @@ class DistilReport:
 
     @property
     def why(self) -> str:
-        """What is broken, "" for nothing."""
+        """The broken rule, or ""."""
         share = self.student.parameters / self.teacher.parameters
         if share > SHARE:
             return f"it has {share:.1%} of the teacher's parameters, {SHARE:.0%} are allowed"
@@ -200,7 +200,7 @@ def compare(
     seed: int = 0,
     backend: str = "auto",
 ) -> DistilReport:
-    """Both on the held-out span, through the production pipeline."""
+    """Measure both on the held-out span with the production pipeline."""
     trial = build(past.series, seed, aimed=rules.anomalies, warm=rules.warm_rows)
     paired = comparison.compare(teacher, student, trial, detect, backend)
     theirs, ours = paired.equal
@@ -222,8 +222,9 @@ def compare(
 
 
 def _forecast_kept(loss: F64) -> float:
-    """From log errors, the student's less the teacher's (K, C); all is kept where nothing can be
-    forecast.
+    """The forecast ratio from log errors, the student's minus the teacher's (K, C).
+
+    1 if there is no error to compare.
     """
     return float(np.exp(-np.nanmean(loss))) if np.isfinite(loss).any() else 1.0
 
@@ -236,8 +237,9 @@ def _size(bundle: Bundle, step_us: float) -> ModelSize:
 
 
 class Distillation:
-    """A training criterion: the losses of the data, and the cross entropy to a teacher that sees
-    the same windows.
+    """A training criterion: losses of the data, and cross entropy to a teacher.
+
+    The teacher reads the same windows.
     """
 
     def __init__(self, teacher: Bundle, weight: float = TEACHER_WEIGHT) -> None:
@@ -257,8 +259,9 @@ class Distillation:
 def soft_losses(
     teacher: Mapping[str, Any], student: Mapping[str, Any], batch: Batch
 ) -> dict[str, Any]:
-    """Cross entropies of value, gap and hour and the log distance of the forecasts, weighted like
-    the data's losses.
+    """Cross entropies of value, gap and hour, and the log distance of forecasts.
+
+    They are weighted like the losses of the data.
     """
     value, value_mass = nodes(teacher["value"], MIXTURE, LOG_SCALE_LOW, MIXTURE)
     gap, gap_mass = nodes(teacher["gap"], GAP_COMPONENTS, GAP_LOG_SCALE_LOW, WEIBULL_FROM)
@@ -274,11 +277,10 @@ def soft_losses(
 
 
 def nodes(params: Any, components: int, log_scale_low: float, weibull_from: int) -> tuple[Any, Any]:
-    """Points (..., components * NODES) and their masses, which sum to 1, of mixture parameters
-    (..., 3 components).
+    """Points (..., components * NODES) and masses of mixture parameters (..., 3 components).
 
-    Components from number `weibull_from` on are Gumbel-min (Weibull on the log axis), the others
-    logistic.
+    Masses sum to 1. Components from number `weibull_from` on are Gumbel-min (Weibull on the log
+    axis), the others logistic.
     """
     p = (np.arange(NODES, dtype=np.float32) + 0.5) / NODES
     standard = np.stack(
@@ -300,8 +302,9 @@ def nodes(params: Any, components: int, log_scale_low: float, weibull_from: int)
 def _cross(
     log_density: Callable[[Any, Any], Any], params: Any, points: Any, mass: Any, weight: Any
 ) -> Any:
-    """Weighted mean of -sum of mass x log density, of the student's params (..., 3K) at points
-    (..., P).
+    """Weighted mean of -sum of mass x log density at points (..., P).
+
+    `params` (..., 3K) are the student's.
     """
     logs = log_density(params[..., None, :], points)
     return -_mean(ops.sum(mass * logs, axis=-1), weight)

@@ -1,9 +1,8 @@
-"""One model on a held-out trial: what an operator would have seen, and how well it forecasts and
-knows its own error.
+"""Evaluation of one model on a held-out trial: detection, forecasts and likelihood.
 
-The trial goes through the production pipeline (detect.Detector). Forecast errors are absolute, per
-cell and channel, in the channel's own unit; the worst per cent of each counts as its edge. Axes: N
-rows, C channels, K cells, A anomalies.
+The trial runs through the production pipeline (detect.pipeline.Detector). Forecast errors are
+absolute, per cell and channel, in the channel's own unit. The largest 1 % of each are set to their
+99th percentile. Axes: N rows, C channels, K cells, A anomalies.
 """
 
 from __future__ import annotations
@@ -29,25 +28,23 @@ from streamer.event import F32, F64, Bool, Fate
 from streamer.protocols import Network
 from streamer.settings import DetectSettings
 
-# Errors are compared on a log scale; one of 1 % of the typical change from row to row is as good as
-# none.
+# Errors are compared on a log scale; an error of 1 % of the typical change per row counts as none.
 ERROR_FLOOR = 0.01
 MOST_WINDOWS = 512
 SPEED_ROWS, SPEED_CALLS = 256, 8
 LEAST_ROUNDS, MOST_ROUNDS = 5, 60
-LAGS = (6, 288)  # rows: the seasons that are looked for
-NARROWEST = (
-    2 * np.log(3) * np.exp(density.GAP_LOG_SCALE_LOW)
-)  # the quartiles' distance of such a logistic
-LEAST_SEASON = 0.3  # autocorrelation of the season that counts as one
+LAGS = (6, 288)  # rows: the range of seasons
+# interquartile range of the narrowest logistic
+NARROWEST = 2 * np.log(3) * np.exp(density.GAP_LOG_SCALE_LOW)
+LEAST_SEASON = 0.3  # least autocorrelation of a season
 
 
 @dataclass(frozen=True, slots=True)
 class TrialResult:
-    """What the pipeline said of every row of a trial (N, ...), in its order."""
+    """The pipeline's results for every row of a trial (N, ...), in its order."""
 
     score: F32
-    alarm: F32  # >= 1 where an alarm fires, > 0 where one would at another line
+    alarm: F32  # >= 1 if an alarm fires, > 0 if one would at a lower line
     expected: F32  # (N, C)
     outside: Bool  # (N, C) known values outside the expected band
     fate: np.ndarray
@@ -56,13 +53,11 @@ class TrialResult:
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """At one alarm line: which anomalies were caught (A,), how many rows late (A,), false alarms
-    per cell (K,).
-    """
+    """Results at one alarm line: caught anomalies (A,), delays (A,), false alarms (K,)."""
 
     line: float
     caught: Bool
-    delay_rows: F64  # NaN where missed
+    delay_rows: F64  # NaN if missed
     false_alarms: F64
 
     @property
@@ -72,19 +67,18 @@ class Hits:
 
 @dataclass(frozen=True, slots=True)
 class Likelihood:
-    """Of some windows: mean negative log density of the judged values of each (W,), and their
-    probability integral.
+    """Mean negative log density of each window (W,), and probability integrals.
+
+    The density covers judged values only.
     """
 
     nll: F64
-    value_pit: (
-        F64  # (V,) shares of the forecast distribution below what came; uniform if it is calibrated
-    )
+    value_pit: F64  # (V,) probability below the observed value; uniform if calibrated
     gap_pit: F64  # (G,)
 
 
 def settings_for(trial: Trial, given: Mapping[str, Any]) -> DetectSettings:
-    """The stream's own settings for the streams of a trial; ConfigError for a name that is none."""
+    """The stream's settings for the streams of a trial; ConfigError for an unknown name."""
     known = {f.name for f in fields(DetectSettings)}
     if unknown := sorted(given.keys() - known):
         raise ConfigError("detect", f"unknown: {', '.join(unknown)}")
@@ -116,7 +110,7 @@ def settings_for(trial: Trial, given: Mapping[str, Any]) -> DetectSettings:
 def run(
     bundle: Bundle, trial: Trial, settings: DetectSettings, backend: str = "auto"
 ) -> TrialResult:
-    """The whole trial through a new detector."""
+    """Run the whole trial through a new detector."""
     detector = Detector(settings, open_scorer(bundle, backend), bundle.spec, bundle.calibration)
     began = time.perf_counter()
     parts = [detector.process(batch).scores for batch in trial.batches()]
@@ -130,35 +124,35 @@ def run(
 
 
 def hits(trial: Trial, outcome: TrialResult, line: float = 1.0) -> Hits:
-    """What alarms at `line` and above caught, and where they were false."""
+    """Anomalies caught by alarms at `line` and above, and false alarms."""
     rows = np.flatnonzero(outcome.alarm >= line)
     wrong = rows[trial.clean[rows]]
     delay = np.full(len(trial.anomalies), np.nan)
     found = trial.anomaly[rows]
-    for row, number in zip(
-        rows[found >= 0][::-1], found[found >= 0][::-1], strict=True
-    ):  # so that the first stays
+    for row, number in zip(rows[found >= 0][::-1], found[found >= 0][::-1], strict=True):
+        # reversed, so that the first alarm stays
         delay[number] = trial.number[row] - trial.anomalies[number].start
     counts = np.bincount(trial.cell[wrong], minlength=trial.cells).astype(np.float64)
     return Hits(line, ~np.isnan(delay), delay, counts)
 
 
 def line_for(trial: Trial, outcome: TrialResult, false_alarms: int) -> float:
-    """The lowest line at which the untouched streams raise at most so many alarms."""
+    """The lowest line at which the untouched streams raise at most `false_alarms` alarms."""
     alarms = np.sort(outcome.alarm[trial.clean & (outcome.alarm > 0)])[::-1]
     return float(np.nextafter(alarms[false_alarms], np.inf)) if len(alarms) > false_alarms else 1e-9
 
 
 def unscored(trial: Trial, outcome: TrialResult) -> float:
-    """Share of judged rows whose forecast or alarm is not a finite number where it has to be."""
+    """Fraction of judged rows whose forecast or alarm is not finite."""
     judged = outcome.fate == Fate.SCORED
     bad = ~np.isfinite(outcome.expected[judged]).all(axis=1) | ~np.isfinite(outcome.alarm[judged])
     return float(bad.mean()) if len(bad) else 1.0
 
 
 def log_errors(trial: Trial, expected: F32) -> F64:
-    """Log of the mean absolute error per cell and channel (K, C) on clean rows; NaN where there is
-    none to make.
+    """Log of the mean absolute error per cell and channel (K, C) on clean rows.
+
+    NaN if there is no error.
     """
     errors = np.where(trial.clean[:, None], np.abs(expected - trial.values), np.nan).astype(
         np.float64
@@ -174,7 +168,7 @@ def log_errors(trial: Trial, expected: F32) -> F64:
 
 
 def _log_error(error: F64, naive: F64) -> F64:
-    """(C,) of errors (n, C), with the floor that persistence's errors give."""
+    """Log error (C,) of errors (n, C), with a floor from persistence's errors."""
     with np.errstate(all="ignore"):
         unit = np.nanmean(naive, axis=0)
         edge = np.nanquantile(error, 0.99, axis=0)
@@ -184,8 +178,9 @@ def _log_error(error: F64, naive: F64) -> F64:
 
 
 def previous(trial: Trial) -> F32:
-    """The value before each row in its own stream (N, C), the last known one where that
-    is missing.
+    """The previous value of each row in its own stream (N, C).
+
+    The last known one if that is missing.
     """
     return _by_stream(
         trial,
@@ -194,9 +189,7 @@ def previous(trial: Trial) -> F32:
 
 
 def seasonal(trial: Trial) -> F32:
-    """The value one season before each row (N, C); persistence where a channel has no season before
-    the cut.
-    """
+    """The value one season before each row (N, C); persistence without a season."""
     return _by_stream(trial, lambda values: _season_before(values, forecast_skill.filled(values)))
 
 
@@ -212,9 +205,7 @@ def autoregressive(trial: Trial) -> F32:
 
 
 def _by_stream(trial: Trial, forecast: Callable[[F32], F32]) -> F32:
-    """A forecast of every untouched stream, made from its values in order; NaN in the planted
-    copies.
-    """
+    """A forecast of every untouched stream from its values; NaN in planted copies."""
     out = np.full(trial.values.shape, np.nan, np.float32)
     for stream in range(trial.entities):
         mine = np.flatnonzero(trial.stream == stream)
@@ -231,9 +222,7 @@ def _season_before(values: F32, filled: F32) -> F32:
 
 
 def season(values: F32 | F64) -> int:
-    """The lag in rows at which the autocorrelation peaks after its first dip; 0 where nothing
-    repeats.
-    """
+    """The lag in rows of the highest autocorrelation after its first dip; 0 if none."""
     centred = (values - values.mean()).astype(np.float64)
     size = 1 << (2 * len(centred) - 1).bit_length()
     spectrum = np.abs(np.fft.rfft(centred, size)) ** 2
@@ -246,7 +235,8 @@ def season(values: F32 | F64) -> int:
     some = auto[first : LAGS[1] + 1]
     if not len(some) or some.max() < LEAST_SEASON:
         return 0
-    # Its multiples repeat as well: the first hill that is about as high as the highest.
+    # Multiples of a season correlate as well: take the first peak that is about as high as the
+    # highest.
     start = int(np.argmax(some >= 0.9 * some.max()))
     return first + start + int(np.argmax(some[start : start + max(first // 2, 2)]))
 
@@ -254,11 +244,10 @@ def season(values: F32 | F64) -> int:
 def judged_windows(
     series: TrainingSeries, spec: ModelSpec, *, held: bool, before: int = 0
 ) -> History | None:
-    """Grown windows whose judged rows are all held out, or all learnt (`before` rows of embargo
-    before the cut).
+    """Windows of grown entities whose judged rows are all held out, or all learnt.
 
-    Held-out ones lie behind the cut as a whole where there are such: a regime may have changed just
-    there, and windows across a change say little.
+    `before` rows of embargo precede the cut. Held-out windows lie completely after the cut if
+    possible: a window across a change of regime would say little.
     """
     cut = int(np.argmax(series.held)) if series.held.any() else len(series)
     length = rows_needed(spec)
@@ -277,7 +266,7 @@ def judged_windows(
 
 
 def together(parts: list[History | None]) -> History | None:
-    """The windows of all series, the newest of each first; at most MOST_WINDOWS, evenly taken."""
+    """The windows of all series; at most MOST_WINDOWS, evenly spaced."""
     some = [p for p in parts if p is not None]
     if not some:
         return None
@@ -313,8 +302,9 @@ def _value_pit(params: F32, data: Windows, weight: F32, last: slice) -> F64:
 
 
 def _gap_pit(params: F32, data: Windows, last: slice) -> F64:
-    """Without windows of a clock so regular that the narrowest density is wider than all its gaps:
-    a good model and a bad one are off there alike, by accident.
+    """Probability integrals of gaps, without windows of a very regular clock.
+
+    There the narrowest density is wider than all gaps, so good and bad models are off alike.
     """
     on, log_gap = data.gap_weight[:, last] > 0, data.log_gap[:, last]
     low, high = np.quantile(log_gap, [0.25, 0.75], axis=1)
@@ -323,10 +313,9 @@ def _gap_pit(params: F32, data: Windows, last: slice) -> F64:
 
 
 def pit_error(pit: F64) -> float:
-    """Mean distance of the quantiles of a probability integral transform from uniform ones: 0 is
-    calibrated, 0.5 worst.
+    """Mean distance of the quantiles of a probability integral transform from uniform.
 
-    Dawid 1984; Gneiting, Balabdaoui & Raftery 2007.
+    0 is calibrated, 0.5 worst. Dawid 1984; Gneiting, Balabdaoui & Raftery 2007.
     """
     if not len(pit):
         return 0.0
@@ -337,11 +326,10 @@ def pit_error(pit: F64) -> float:
 def step_us(
     scorers: Sequence[Network], spec: ModelSpec, channels: int, *, enough: float = 1.0
 ) -> list[float]:
-    """Processor time in microseconds per event of a step of SPEED_ROWS rows, the best of rounds in
-    turn.
+    """CPU time in microseconds per event of a step of SPEED_ROWS rows, best of all rounds.
 
-    A busy machine makes any round slow, never fast: there are more rounds, up to MOST_ROUNDS, while
-    the second scorer takes more than `enough` times the first one's.
+    The scorers take turns. A busy machine makes a round slow, never fast. So there are up to
+    MOST_ROUNDS rounds while the second scorer takes more than `enough` times the first one's time.
     """
     rng = np.random.default_rng(0)
     x = rng.normal(size=(SPEED_ROWS, channels, spec.value_features)).astype(np.float32)

@@ -1,8 +1,6 @@
-"""From trained weights to a bundle: the step of detect.cell as LiteRT in three precisions, golden
-vectors, parity.
+"""Export of trained weights to a bundle: LiteRT in three precisions, golden vectors, parity.
 
-Only weights leave training; the SavedModel lives in a temporary directory (it is code, and code is
-not exchanged).
+The SavedModel stays in a temporary directory, because it is code, and a bundle holds no code.
 """
 
 from __future__ import annotations
@@ -31,11 +29,10 @@ from streamer.detect.network.cell import (
 from streamer.errors import ModelError
 from streamer.event import F32
 
-# Float sums in another order, over 24 steps: 5e-6 for the starter, 9e-6 for one that was trained
-# further.
+# Another order of float sums over 24 steps: 5e-6 for the starter, 9e-6 for a model trained further.
 PARITY_F32 = 5e-5
-# fp16 rounds the weights, dynamic int8 each activation row too: the forecast may move by so much,
-# rms in step units.
+# fp16 rounds the weights, dynamic int8 also each activation row. Largest rms change of the forecast
+# in step units.
 PARITY_RMS = {"litert-fp16": 0.01, "litert-int8": 0.25}
 PRECISIONS = ("f32", "fp16", "int8")
 GOLDEN_STEPS, GOLDEN_ROWS, GOLDEN_CHANNELS = 24, 3, 2
@@ -57,7 +54,7 @@ def _size(spec: ModelSpec, term: str) -> int:
 
 
 def check_weights(spec: ModelSpec, weights: Mapping[str, F32]) -> None:
-    """ModelError if a weight is missing, misshapen, not finite, or one too many."""
+    """ModelError if a weight is missing, misshapen, not finite, or unknown."""
     expected = expected_shapes(spec)
     for name in sorted(weights.keys() - expected):
         raise ModelError(f"weight {name} belongs to no network of this shape")
@@ -76,11 +73,10 @@ def to_litert(
     directory: Path,
     precisions: Sequence[str] = PRECISIONS,
 ) -> dict[str, bytes]:
-    """The LiteRT files, by name: step and replay in each precision, any number of rows and channels
-    by resizing.
+    """The LiteRT files by name: step and replay in each precision.
 
-    "f32", "fp16" (weights of 16 bits, arithmetic of 32) and "int8" (weights of 8 bits, activations
-    rounded row by row).
+    Rows and channels are resizable. Precisions are "f32", "fp16" (weights of 16 bits, arithmetic of
+    32) and "int8" (weights of 8 bits, activations rounded row by row).
     """
     tf = import_tensorflow()
     parts = {}
@@ -101,8 +97,9 @@ def to_litert(
 def _graphs(
     tf: Any, spec: ModelSpec, weights: Mapping[str, F32]
 ) -> dict[str, tuple[Any, list[Any]]]:
-    """Step and replay as (function, signature). They save no variable: the weights are constants of
-    the graph.
+    """Step and replay as (function, signature).
+
+    The weights are constants of the graph, so no variable is saved.
     """
     namespace = TensorNamespace(tf)
     constants = {name: tf.constant(weights[name]) for name in shapes(spec.layers)}
@@ -134,8 +131,9 @@ def _signature(tf: Any, spec: ModelSpec, run: tuple[int, ...]) -> list[Any]:
 
 
 def golden(spec: ModelSpec, weights: Mapping[str, F32], seed: int = 7) -> dict[str, F32]:
-    """A short run of the numpy reference: inputs x (T, N, C, F1), r (T, N, F2) and every output of
-    every step.
+    """A short run of the numpy reference: inputs, and every output of every step.
+
+    Inputs are x (T, N, C, F1) and r (T, N, F2).
     """
     rng = np.random.default_rng(seed)
     x = rng.normal(0, 1, (GOLDEN_STEPS, GOLDEN_ROWS, GOLDEN_CHANNELS, spec.value_features)).astype(
@@ -159,9 +157,7 @@ def golden(spec: ModelSpec, weights: Mapping[str, F32], seed: int = 7) -> dict[s
 def deviation(
     bundle: Bundle, backend: str, vectors: Mapping[str, F32] | None = None
 ) -> dict[str, float]:
-    """How far the backend strays from golden vectors: the largest scaled difference, and the
-    forecast's rms.
-    """
+    """A backend's largest scaled difference from golden vectors, and its forecast's rms."""
     vectors = vectors or artifact.unpack_arrays(bundle.parts["golden.npz"])
     scorer = open_scorer(bundle, backend)
     state = np.zeros_like(vectors["value_state"][0]), np.zeros_like(vectors["rhythm_state"][0])
@@ -181,7 +177,7 @@ def deviation(
 
 
 def distance(got: F32, want: F32) -> float:
-    """Largest difference, relative where the wanted number exceeds 1."""
+    """Largest difference, relative where the expected number exceeds 1."""
     return float(np.max(np.abs(got - want) / np.maximum(1, np.abs(want))))
 
 
@@ -196,8 +192,9 @@ def write_bundle(
     prove: Sequence[str] = ("litert", "litert-fp16", "litert-int8", "keras"),
     precisions: Sequence[str] = PRECISIONS,
 ) -> Bundle:
-    """Export, save, load again and prove parity; return the verified bundle. ModelError if a
-    backend disagrees.
+    """Export, save, reload and check parity; return the verified bundle.
+
+    ModelError if a backend deviates.
     """
     check_weights(spec, weights)
     weights = {
@@ -221,7 +218,7 @@ def write_bundle(
 
 
 def parity(bundle: Bundle, backends: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Deviation of every exported form from the reference; ModelError where it is too large."""
+    """Deviation of every exported form from the reference; ModelError if too large."""
     report = {name: deviation(bundle, name) for name in backends}
     for name, found in report.items():
         measure, limit = limit_of(name)
@@ -234,5 +231,5 @@ def parity(bundle: Bundle, backends: Sequence[str]) -> dict[str, dict[str, float
 
 
 def limit_of(backend: str) -> tuple[str, float]:
-    """Which of the deviations of a backend is bounded, and by how much."""
+    """The bounded deviation of a backend, and its bound."""
     return ("delta_rms", PARITY_RMS[backend]) if backend in PARITY_RMS else ("max", PARITY_F32)

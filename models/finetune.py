@@ -1,13 +1,18 @@
-"""A short further training of a bundle on raw history, for a child process.
+"""Short further training of a bundle on raw history, as a child process.
 
-python -m models.finetune --bundle DIR --data rows.npz --out DIR --seconds N [--seed S] [--version
-V]
+    python -m models.finetune --bundle DIR --data rows.npz --out DIR --seconds N [--seed S]
+        [--version V]
 
-rows.npz: values (E, T, C) with NaN = missing, time_s (E, T) ascending, optional mask (E, T) = 1 for
-rows that must not be learnt (known anomalies), optional weight (E, T) of each row in the loss,
-optional rhythm (E,) = 0 where the clock carries nothing. Always writes a complete bundle; the old
-weights stay in it unless held-out rows are predicted better. `--seconds` is wall time in all.
-Progress: JSON lines on stderr. Exit codes as everywhere (errors.StreamerError).
+Arrays of rows.npz:
+    values   (E, T, C), NaN = missing
+    time_s   (E, T), ascending
+    mask     optional, (E, T), 1 for rows that must not be learnt (known anomalies)
+    weight   optional, (E, T), of each row in the loss
+    rhythm   optional, (E,), 0 if times carry no information
+
+It always writes a complete bundle. The old weights stay in it unless held-out rows are predicted
+better. `--seconds` is the total wall time. Progress is written as JSON lines to stderr. Exit codes
+are those of errors.StreamerError.
 """
 
 from __future__ import annotations
@@ -29,22 +34,22 @@ from streamer.backends.keras_step import import_tensorflow
 from streamer.errors import InputError, StreamerError
 from streamer.event import F32
 
-# Processor seconds of what follows training: the last validation, four conversions and their proof.
+# CPU seconds of the work after training: the last validation, four conversions and their check.
 EXPORT_CPU_S = 6.0
 LEARNING_RATE = 5e-4
 BEGAN = time.monotonic()
-# Losses fluctuate: a new model must beat the old one by so much on held-out rows.
+# Losses fluctuate: a new model must beat the old one by this much on held-out rows.
 MARGIN = 0.002
 
 
 def say(event: str, **fields: Any) -> None:
-    """One line of progress."""
+    """Write one line of progress."""
     sys.stderr.write(json.dumps({"event": event, **fields}) + "\n")
     sys.stderr.flush()
 
 
 def read_history(path: Path) -> History:
-    """The rows of an npz; InputError says what is wrong with it."""
+    """Read the rows of an npz; InputError says what is wrong with it."""
     try:
         arrays = artifact.unpack_arrays(path.read_bytes(), path)
     except OSError as exc:
@@ -53,7 +58,7 @@ def read_history(path: Path) -> History:
 
 
 def history_of(arrays: Mapping[str, Any], where: object) -> History:
-    """Checked history from arrays named as in the module's docstring."""
+    """Check arrays named as in the module's docstring; return them as history."""
     missing = {"values", "time_s"} - arrays.keys()
     if missing:
         raise InputError(f"{where}: lacks the array {', '.join(sorted(missing))}")
@@ -92,8 +97,9 @@ def _weight(arrays: Mapping[str, Any], where: object, shape: tuple[int, ...]) ->
 def finetune(
     bundle: Bundle, history: History, out: Path, *, version: str, until_s: float, seed: int
 ) -> bool:
-    """Train until the monotonic time `until_s`, write the new bundle to `out`; True if it differs
-    from the old one.
+    """Train until the monotonic time `until_s` and write the new bundle to `out`.
+
+    Return True if its weights differ from the old ones.
     """
     from models import export, training_report
     from models.train import TrainSettings, train
@@ -143,20 +149,21 @@ def finetune(
 
 
 def time_to_train(left_s: float, *, wall_s: float, cpu_s: float) -> float:
-    """Seconds of `left_s` for training; the export is taken to be slowed by a busy machine as
-    everything was so far.
+    """Seconds of `left_s` for training.
+
+    The export is assumed to be slowed by a busy machine as the work so far.
     """
     return max(1.0, left_s - EXPORT_CPU_S * max(1.0, wall_s / max(cpu_s, 0.1)))
 
 
 def shown(epoch: Any) -> dict[str, Any]:
-    """What a line of progress says about an epoch."""
+    """The fields of an epoch in a line of progress."""
     kept = {name: getattr(epoch, name) for name in ("number", "validation", "seconds", "steps")}
     return kept | {"forecast": epoch.parts["forecast"]}
 
 
 def _keep(bundle: Bundle, out: Path, version: str, training: Mapping[str, Any]) -> None:
-    """The old parts under the new version."""
+    """Write the old parts under the new version."""
     parts = {name: blob for name, blob in bundle.parts.items() if name != "weights.npz"}
     artifact.save(
         out,

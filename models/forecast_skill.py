@@ -1,8 +1,7 @@
-"""How well a step forecasts, beside its peers: the last value again (persistence), and an AR(3)
-fitted to each channel.
+"""Forecast errors of the step beside peers: persistence, and an AR(3) per channel.
 
-Errors are absolute, of the judged events of grown windows (as detect.lanes judges them), in the
-channel's own unit. Axes: L rows, C channels, T steps of a window.
+Errors are absolute, over the judged events of grown windows (as detect.network.lanes judges them),
+in the channel's own unit. Axes: L rows, C channels, T steps of a window.
 """
 
 from __future__ import annotations
@@ -17,14 +16,15 @@ from streamer.event import F32, F64
 from streamer.protocols import Network, StepOut
 
 AR_ORDER = 3
-# Ridge per row and clipping of lags in standard deviations: the constants of the measured peer.
+# Ridge per row, and bound of lags in standard deviations: the constants of the measured peer.
 AR_RIDGE, AR_CLIP = 0.01, 8.0
 
 
 @dataclass(frozen=True, slots=True)
 class Errors:
-    """Mean and median absolute error per channel (C,) of the network and its peers, each in the
-    unit of the channel.
+    """Mean and median absolute error per channel (C,) of the network and its peers.
+
+    In the unit of the channel.
     """
 
     network: F64  # (2, C): mean, median
@@ -32,8 +32,9 @@ class Errors:
     ar3: F64
 
     def ratio(self, peer: str = "ar3", *, median: bool = False) -> F64:
-        """Network error over the peer's (C,); NaN where the peer has none (constant and two-valued
-        channels).
+        """Network error over the peer's (C,).
+
+        NaN if the peer has none (constant and two-valued channels).
         """
         theirs = getattr(self, peer)[int(median)]
         return np.divide(
@@ -42,7 +43,7 @@ class Errors:
 
 
 def replay(scorer: Network, data: Windows) -> list[StepOut]:
-    """All T steps of the windows from zero state, as the lanes take them."""
+    """Run all T steps of the windows from zero state, as the lanes do."""
     n, t, c, _ = data.x.shape
     value_state = np.zeros((n, c, scorer.value_width), np.float32)
     rhythm_state = np.zeros((n, scorer.rhythm_width), np.float32)
@@ -58,8 +59,9 @@ def replay(scorer: Network, data: Windows) -> list[StepOut]:
 def compare(
     scorer: Network, spec: ModelSpec, train: F32, test: F32, time_s: F64 | None = None
 ) -> Errors:
-    """Errors on `test` (L, C); AR(3) learns from `train` (n, C), the network from neither. No
-    times: rhythm is off.
+    """Errors on `test` (L, C).
+
+    AR(3) learns from `train` (n, C), the network from neither. Without times the rhythm is off.
     """
     length, first = rows_needed(spec), spec.scale_window
     starts = np.arange(0, len(test) - length + 1, spec.stride)
@@ -87,7 +89,7 @@ def _before(test: F32, judged: np.ndarray) -> F32:
 
 
 def filled(values: F32) -> F32:
-    """(L, C) with each missing value replaced by the one before, 0 before the first."""
+    """Values (L, C) with each missing one replaced by the previous one, first by 0."""
     from streamer.detect.network.features import carry_forward
 
     last = carry_forward(
@@ -106,14 +108,15 @@ def _unit(test: F32, rows: np.ndarray, data: Windows, first: int) -> F32:
 
 def _mean_and_median(error: F64) -> F64:
     flat = error.reshape(-1, error.shape[-1])
-    # One wild event must not decide: the worst per cent counts as its edge.
+    # The largest 1 % are set to their 99th percentile, so that one outlier does not decide.
     edge = np.nanquantile(flat, 0.99, axis=0)
     return np.stack([np.nanmean(np.minimum(flat, edge), axis=0), np.nanmedian(flat, axis=0)])
 
 
 def ar_forecast(train: F32, test: F32, order: int = AR_ORDER) -> F64:
-    """One-step forecasts (L, C) of `test` by a ridge regression on own lags, fitted on `train`;
-    first rows repeat.
+    """One-step forecasts (L, C) of `test` by ridge regression on own lags.
+
+    Fitted on `train`; the first rows repeat the values.
     """
     known, seen = filled(train).astype(np.float64), filled(test).astype(np.float64)
     loc, scale = known.mean(axis=0), known.std(axis=0) + 1e-9

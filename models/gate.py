@@ -1,23 +1,22 @@
-"""The gate: a challenger passes if it is sound, forecasts, and is no worse than the champion on the
-same held-out span.
+"""The gate: a challenger passes if it is sound and no worse than the champion.
 
-Never by likelihood alone: more training on contaminated data improves the likelihood and halves the
-detection. What counts is what an operator would have seen: anomalies caught at equal false alarms,
-false alarms at the same budget, delay; besides, forecasts against persistence, calibration and
-speed.
+Both are judged on the same held-out span. Likelihood alone is not used: more training on
+contaminated data improves the likelihood and halves the detection. The gate compares what an
+operator would have seen: anomalies caught at equal false alarms, false alarms at the same budget,
+and delay. It also compares forecasts with persistence, calibration and speed.
 
-**Noise.** Both models judge the same rows, so every comparison is paired, and a loss counts only if
-it exceeds its margin both as measured and in `confidence` of the bootstrap's resamples of entities
-(Efron 1979; stretches of entities where there are few). A challenger equal to the champion has no
-loss in any resample and passes. Forecasting better than persistence is the challenger's to prove,
-so there the burden is the other way round.
+**Noise.** Both models judge the same rows, so every comparison is paired. A loss counts only if it
+exceeds its margin both as measured and in `confidence` of the bootstrap's resamples of entities
+(Efron 1979; stretches of entities if there are few). A challenger equal to the champion has no loss
+in any resample and passes. Forecasting better than persistence must be proven by the challenger, so
+there the burden is reversed.
 
 **Leaks.** A model that was trained on the held-out span is refused if its manifest's span or data
-hash says so, and a manifest that says nothing is refused as well. Against a manifest that lies
-there is one test: relative to the champion it must not fit the span that it claims never to have
-seen better than every part of what it claims to have learnt. That finds a model that learnt the
-held-out span by heart; a mild leak is not distinguishable from a good model on this span, and is
-left to the shadow on live traffic, which nobody can have trained on.
+hash says so. A manifest without them is refused as well. Against a false manifest there is one
+test. Relative to the champion, the challenger must not fit the held-out span better than every part
+of the span it claims to have learnt. That finds a model that memorised the held-out span. A mild
+leak cannot be distinguished from a good model on this span. It is left to the shadow on live
+traffic, which no training can have used.
 """
 
 from __future__ import annotations
@@ -37,12 +36,12 @@ from streamer.backends import open_scorer
 from streamer.errors import BackendError, GateRefused, ModelError
 
 SCHEMA = "streamer.gate/1"
-MOST_S = 1e15  # of a time: no clock says more
+MOST_S = 1e15  # seconds: the largest plausible time
 
 
 @dataclass(frozen=True, slots=True)
 class GateVerdict:
-    """All findings, and `figures` for the page: JSON-ready."""
+    """All findings, and JSON-ready `figures` for the report."""
 
     champion: str
     challenger: str
@@ -72,7 +71,7 @@ class GateVerdict:
         }
 
     def with_more(self, findings: Sequence[RuleResult], figures: Mapping[str, Any]) -> GateVerdict:
-        """The same with further rules applied."""
+        """The verdict with further rules applied."""
         return replace(
             self, findings=(*self.findings, *findings), figures={**self.figures, **figures}
         )
@@ -87,16 +86,16 @@ def judge(
     champion: Bundle,
     challenger: Bundle | Path,
     split: Split,
-    rules: GateRules = GateRules(),  # noqa: B008  frozen
+    rules: GateRules = GateRules(),  # noqa: B008 frozen
     *,
     detect: Mapping[str, Any] | None = None,
     seed: int = 0,
     backend: str = "auto",
 ) -> GateVerdict:
-    """Weigh a challenger (a bundle, or its directory as it came) against the champion on the
-    held-out span of a split.
+    """Judge a challenger (a bundle or its directory) against the champion.
 
-    Refusals are findings, never exceptions; what is unsound is not run at all.
+    Uses the held-out span of a split. Refusals are findings, never exceptions. An unsound
+    challenger is not run.
     """
     try:
         bundle = challenger if isinstance(challenger, Bundle) else artifact.load(challenger)
@@ -122,7 +121,7 @@ def judge(
 
 
 def sound(champion: Bundle, challenger: Bundle, backend: str) -> list[RuleResult]:
-    """Shape, finite weights, and that what will be run is what the weights say."""
+    """Check shape, finite weights, and that the exported step matches the weights."""
     ours, theirs = challenger.spec, champion.spec
     memory = ("value_features", "rhythm_features", "window", "stride", "scale_window", "k_min")
     wrong = [
@@ -144,26 +143,22 @@ def sound(champion: Bundle, challenger: Bundle, backend: str) -> list[RuleResult
         RuleResult("schema", True, "shape and features fit the champion's"),
         RuleResult("weights", True, "finite"),
     ]
-    name = open_scorer(
-        champion, backend
-    ).ref.backend  # what cannot run here is no fault of the challenger
+    # what cannot run here is not the challenger's fault
+    name = open_scorer(champion, backend).ref.backend
     return found if name == "numpy" else [*found, _parity(challenger, name)]
 
 
 def _parity(challenger: Bundle, backend: str) -> RuleResult:
-    """Against golden vectors made from the weights here: those of the bundle may be of another
-    export.
+    """Compare the exported step with golden vectors made here from the weights.
+
+    The bundle's own vectors may be of another export.
     """
     try:
         strays = export.deviation(
             challenger, backend, export.golden(challenger.spec, challenger.weights)
         )
-    except (
-        ModelError,
-        BackendError,
-        ValueError,
-        RuntimeError,
-    ) as exc:  # LiteRT raises the last two for odd graphs
+    except (ModelError, BackendError, ValueError, RuntimeError) as exc:
+        # LiteRT raises ValueError and RuntimeError for odd graphs
         return RuleResult("parity", False, f"the exported step cannot be run: {exc}")
     measure, limit = export.limit_of(backend)
     said = f"the exported step strays from the weights by {strays[measure]:.2g}"
@@ -196,7 +191,7 @@ def provenance(challenger: Bundle, champion: Bundle, split: Split) -> list[RuleR
 
 
 def _end_s(span: object) -> float | None:
-    """When the data of a manifest's span end; None if it is no pair of times in order."""
+    """The end of a manifest's data span; None if it is not an ordered pair of times."""
     if (
         not isinstance(span, list | tuple)
         or len(span) != 2
@@ -204,20 +199,19 @@ def _end_s(span: object) -> float | None:
     ):
         return None
     begin, end = span
-    return (
-        float(end) if -MOST_S < begin <= end < MOST_S else None
-    )  # not, if one of them is no number
+    # NaN fails the comparison
+    return float(end) if -MOST_S < begin <= end < MOST_S else None
 
 
 def speed(
     champion: Bundle, challenger: Bundle, trial: Trial, rules: GateRules, backend: str
 ) -> RuleResult:
-    """One step of many rows, measured in turn."""
+    """Compare one step of many rows, measured in turn."""
     scorers = [open_scorer(bundle, backend) for bundle in (champion, challenger, champion)]
     first, after, again = evaluate.step_us(
         scorers, champion.spec, trial.values.shape[1], enough=rules.max_slowdown
     )
-    before = max(first, again)  # what lies between the two is the machine's doing
+    before = max(first, again)  # their difference is noise of the machine
     said = f"a step takes {after:.2f} us an event, the champion's {before:.2f}"
     return RuleResult(
         "speed", after <= rules.max_slowdown * before, said, before, after, rules.max_slowdown
@@ -225,7 +219,7 @@ def speed(
 
 
 def spans(split: Split) -> dict[str, Any]:
-    """What was learnt and what was held out, for the report."""
+    """The learnt and the held-out span, for the report."""
     return {
         "train_s": list(split.train_span_s),
         "held_s": list(split.held_span_s),

@@ -1,6 +1,4 @@
-"""The gate's report as one HTML page that needs nothing else: findings, figures, plots as inline
-SVG.
-"""
+"""The gate's report as one self-contained HTML page: findings, figures, inline SVG plots."""
 
 from __future__ import annotations
 
@@ -27,13 +25,13 @@ figcaption{color:#5b6b7b;font-size:.9rem;max-width:28rem}
 
 
 def write_report(verdict: GateVerdict, directory: Path) -> None:
-    """gate.json and gate.html into a directory that exists."""
+    """Write gate.json and gate.html into an existing directory."""
     for name, blob in report(verdict).items():
         (directory / name).write_bytes(blob)
 
 
 def report(verdict: GateVerdict) -> dict[str, bytes]:
-    """gate.json and gate.html by name."""
+    """Return gate.json and gate.html by name."""
     told = verdict.as_json()
     return {
         "gate.json": (json.dumps(told, indent=1) + "\n").encode(),
@@ -42,7 +40,7 @@ def report(verdict: GateVerdict) -> dict[str, bytes]:
 
 
 def page(told: Mapping[str, Any]) -> str:
-    """The page of a verdict's JSON."""
+    """Return the page of a verdict's JSON."""
     title = f"{told['challenger']} {'passes' if told['passed'] else 'is refused'}"
     mark = (
         '<span class="yes">passes</span>'
@@ -83,7 +81,7 @@ def _findings(findings: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _precisions(forms: Sequence[Mapping[str, Any]]) -> str:
-    """What each exported precision costs and changes."""
+    """A table of what each exported precision costs and changes."""
     if not forms:
         return ""
     shown = {
@@ -147,7 +145,7 @@ def _figure(
     from matplotlib.figure import Figure
 
     text = io.StringIO()
-    # A fixed salt and no date: the same verdict is the same page.
+    # A fixed salt and no date, so that the same verdict gives the same page.
     with rc_context({"svg.hashsalt": "gate", "font.size": 9}):
         figure = Figure(figsize=(4.6, 2.9), layout="constrained")
         axes = figure.subplots()

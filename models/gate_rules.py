@@ -1,4 +1,4 @@
-"""What a gate demands of a challenger, and a rule applied."""
+"""The rules of the gate, and the result of one rule."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ from streamer.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class GateRules:
-    """What a challenger must keep. Recall as a share of anomalies, the others relative to the
-    champion.
+    """Limits for a challenger.
+
+    Recall is a fraction of anomalies, the other limits are relative to the champion.
     """
 
     min_recall: float = 0.0  # at the alarm line of the stream's own settings
     max_recall_loss: float = 0.02  # at equal false alarms
     max_line_loss: float = (
-        0.1  # at the line as it is set, unless the champion pays for it with false alarms
+        0.1  # at the line as set, unless the champion has more false alarms there
     )
     max_false_alarm_ratio: float = 1.1  # at the same budget
     max_delay_ratio: float = 1.5
     min_skill: float = (
-        0.01  # 1 - error / persistence's error, where a peer shows that persistence can be beaten
+        0.01  # 1 - error / persistence's error, if a peer shows that persistence can be beaten
     )
     max_error_ratio: float = 1.1
     max_calibration_loss: float = 0.05  # mean distance of quantiles, 0..0.5
     max_leak: float = 0.05  # nats per value
     max_slowdown: float = 1.5
     confidence: float = 0.8
-    anomalies: int = 300  # planted, about
-    warm_rows: int = 512  # of an entity before the held-out span: profiles and alarm lines settle
+    anomalies: int = 300  # planted, approximate number
+    # rows of an entity before the held-out span, in which profiles and alarm lines settle
+    warm_rows: int = 512
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.confidence < 1:
@@ -48,7 +50,7 @@ class GateRules:
 
 
 def rules_of(given: Mapping[str, Any]) -> GateRules:
-    """Rules from a mapping; ConfigError for a name that is none."""
+    """Rules from a mapping; ConfigError for an unknown name."""
     known = {f.name for f in fields(GateRules)}
     if unknown := sorted(given.keys() - known):
         raise ConfigError(
@@ -59,7 +61,7 @@ def rules_of(given: Mapping[str, Any]) -> GateRules:
 
 @dataclass(frozen=True, slots=True)
 class RuleResult:
-    """One rule applied: numbers of both models, the limit, and whether it is kept."""
+    """One applied rule: numbers of both models, the limit, and whether it is kept."""
 
     name: str
     ok: bool

@@ -1,6 +1,4 @@
-"""How likely both models find the values on both sides of the cut: calibration, and whether one
-knows too much.
-"""
+"""Likelihoods of both models before and after the cut: calibration and leaks."""
 
 from __future__ import annotations
 
@@ -24,17 +22,18 @@ PIT_BINS = 20
 
 @dataclass(frozen=True, slots=True)
 class Chances:
-    """Likelihood of both models on learnt and held-out windows, champion first; None where there
-    are none.
+    """Likelihoods of both models on learnt and held-out windows, champion first.
+
+    None if there are no windows.
     """
 
     learnt: tuple[Likelihood, Likelihood] | None
     held: tuple[Likelihood, Likelihood] | None
-    learnt_at_s: F64  # (W,) when each learnt window ends
+    learnt_at_s: F64  # (W,) end time of each learnt window
 
 
 def likelihoods(champion: Bundle, challenger: Bundle, split: Split, backend: str) -> Chances:
-    """Replay windows of both sides of the cut; the embargo's rows belong to neither."""
+    """Replay windows of both sides of the cut; rows of the embargo belong to neither."""
     spec, found, ends = champion.spec, {}, np.zeros(0)
     scorers = [open_scorer(bundle, backend) for bundle in (champion, challenger)]
     for held in (False, True):
@@ -49,7 +48,7 @@ def likelihoods(champion: Bundle, challenger: Bundle, split: Split, backend: str
 
 
 def densities(chances: Chances, rules: GateRules) -> list[RuleResult]:
-    """Calibration, and the fit of what it should not know."""
+    """Rules on calibration, and on the fit of rows that were not learnt."""
     if chances.held is None:
         return []
     theirs, ours = (_calibration(h) for h in chances.held)
@@ -62,10 +61,10 @@ def densities(chances: Chances, rules: GateRules) -> list[RuleResult]:
 
 
 def _calibration(found: Likelihood) -> float:
-    """Mean of values and gaps, where there are such.
+    """Mean calibration error of values and gaps, as far as available.
 
-    Not the larger: almost periodic gaps are spread less than the gap density can be narrow (2 %),
-    so they look off.
+    The mean and not the larger: almost periodic gaps are narrower than the gap density can be (2
+    %), so they look miscalibrated.
     """
     some = [pit for pit in (found.value_pit, found.gap_pit) if len(pit)]
     return float(np.mean([evaluate.pit_error(pit) for pit in some])) if some else 0.0
@@ -89,10 +88,10 @@ def _leak(chances: Chances, rules: GateRules) -> RuleResult:
 
 
 def blocks_of(chances: Chances) -> F64:
-    """Median advantage on blocks of the learnt span, oldest first: a regime may have come late in
-    it.
+    """Median advantage on blocks of the learnt span, oldest first.
 
-    Medians, because windows across a change of regime are far off for everybody.
+    Blocks, because a regime may have started late in it. Medians, because windows across a change
+    of regime are far off for every model.
     """
     learnt = _advantage(chances.learnt)[np.argsort(chances.learnt_at_s, kind="stable")]
     blocks = np.array_split(learnt, max(1, min(BLOCKS, len(learnt) // LEAST_WINDOWS)))
@@ -100,9 +99,7 @@ def blocks_of(chances: Chances) -> F64:
 
 
 def _advantage(pair: tuple[Likelihood, Likelihood] | None) -> F64:
-    """How much likelier each window is to the challenger than to the champion, nats per
-    value (W,).
-    """
+    """How much likelier each window is to the challenger, nats per value (W,)."""
     return pair[0].nll - pair[1].nll if pair else np.zeros(0)
 
 

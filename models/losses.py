@@ -1,7 +1,6 @@
-"""What training minimises: negative log densities of detect.density in Keras, and the error that
-detection measures.
+"""Losses of training: negative log densities of detect.network.density, and forecast errors.
 
-Every loss is a weighted mean; weight 0 hides missing values, known anomalies and events before the
+Every loss is a weighted mean. Weight 0 hides missing values, known anomalies and events before the
 first judged one.
 """
 
@@ -20,7 +19,7 @@ from streamer.detect.network.density import (
 )
 
 DENSITY_WEIGHTS = {"value": 1.0, "forecast": 1.0, "gap": 0.5, "hour": 0.15}
-# A channel predicted to 1 % of its typical step is predicted well enough.
+# An error of 1 % of a channel's typical step counts as none.
 ERROR_FLOOR = 0.01
 ALARM_CLASS_WEIGHT = 8.0
 DENSITY_BESIDE_ALARM = 0.1
@@ -41,8 +40,9 @@ def value_log_density(params: Any, step: Any) -> Any:
 
 
 def gap_log_density(params: Any, log_gap: Any) -> Any:
-    """Log density (...) of log gaps (...) under 3 logistic and 3 Gumbel-min components
-    (..., 3G).
+    """Log density (...) of log gaps (...) under mixtures (..., 3G).
+
+    Components are 3 logistic and 3 Gumbel-min ones.
     """
     g = GAP_COMPONENTS
     log_scale = ops.clip(params[..., 2 * g :], GAP_LOG_SCALE_LOW, LOG_SCALE_HIGH)
@@ -53,10 +53,10 @@ def gap_log_density(params: Any, log_gap: Any) -> Any:
 
 
 def forecast_loss(delta: Any, step: Any, weight: Any) -> Any:
-    """Mean over sequences and channels of the log of the channel's own mean |error|: all (B, T, C).
+    """Mean over sequences and channels of the log of the channel's mean |error|.
 
-    Detection measures errors in units of the channel's own past error, so a factor counts the same
-    on every channel.
+    All arrays are (B, T, C). Detection measures errors in units of the channel's own past error, so
+    a factor counts the same on every channel.
     """
     mass = ops.sum(weight, axis=1)  # (B, C)
     error = ops.sum(weight * ops.abs(delta - step), axis=1) / ops.maximum(mass, 1.0)
@@ -71,8 +71,9 @@ def hour_loss(logits: Any, hour: Any, weight: Any) -> Any:
 
 
 def alarm_loss(logits: Any, label: Any, weight: Any) -> Any:
-    """Binary cross entropy with anomalies weighing more: logits, labels 0/1 and weights, all (B,
-    T).
+    """Binary cross entropy in which anomalies weigh more; all arrays are (B, T).
+
+    Labels are 0 or 1.
     """
     cross = ops.softplus(logits) - label * logits
     return _mean(cross, weight * (1 + (ALARM_CLASS_WEIGHT - 1) * label))

@@ -1,9 +1,9 @@
-"""The dual-stream LSTM of detect.cell as a Keras model over whole sequences, for training.
+"""The dual-stream LSTM of detect.network.cell as a Keras model over sequences, for training.
 
 Axes: B batch, T time, C channels, F1 value features, F2 rhythm features, H units, A attention, D
 head. The value encoder runs once per channel with shared weights, the rhythm encoder once per
-event. At step t the network knows values up to t - 1 and rhythm up to t (value head) or t - 1 (gap
-and hour heads): exactly detect.cell.step.
+event. At step t all heads know values up to t - 1. The value
+head knows rhythm up to t, the gap and hour heads up to t - 1. This equals detect.network.cell.step.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ Outputs = dict[
 
 
 class DualStream(keras.Model):
-    """Call with (x (B, T, C, F1), r (B, T, F2)); returns Outputs, with `alarm` (B, T) logits if
-    `supervised`.
+    """Call with (x (B, T, C, F1), r (B, T, F2)); returns Outputs.
+
+    With `supervised` they include `alarm` (B, T) logits.
     """
 
     def __init__(
@@ -103,8 +104,9 @@ class DualStream(keras.Model):
         return ops.transpose(h, (0, 2, 1, 3))
 
     def _attend(self, joint: Any) -> tuple[Any, Any]:
-        """Running softmax over all joint states (B, T, 2H) before each event, the empty first one
-        included.
+        """Running softmax over all joint states (B, T, 2H) before each event.
+
+        The empty first state is included.
         """
         energy = self.attention_vector(ops.tanh(self.attention(joint)))
         logit = ATTENTION_BOUND * ops.tanh(energy / ATTENTION_BOUND)  # (B, T, 1)
@@ -112,8 +114,9 @@ class DualStream(keras.Model):
         return ops.cumsum(weight * joint, axis=1) / ops.cumsum(weight, axis=1), logit
 
     def _alarm(self, h_value: Any, now: Any, training: bool) -> Any:
-        """Supervised head: may see the event itself, for it judges and does not predict. (B, T)
-        logits.
+        """Logits (B, T) of the supervised head, which may read the event itself.
+
+        It judges the event and does not predict it.
         """
         joint = ops.concatenate([ops.max(h_value, axis=2), now], axis=-1)
         return _float(
@@ -122,7 +125,7 @@ class DualStream(keras.Model):
 
 
 def build(spec: ModelSpec, **options: Any) -> DualStream:
-    """A DualStream with its variables made. Options: dropout, l2, supervised."""
+    """Create a DualStream with its variables. Options: dropout, l2, supervised."""
     model = DualStream(spec, **options)
     model(
         (
@@ -143,7 +146,7 @@ def weights_of(model: DualStream) -> dict[str, F32]:
 
 
 def load_weights(model: DualStream, weights: Mapping[str, F32]) -> None:
-    """Set the weights from a bundle's; ModelError where a name or shape does not fit."""
+    """Set the weights from a bundle's; ModelError if a name or shape does not fit."""
     for name, variable in _variables(model).items():
         if name not in weights or weights[name].shape != tuple(variable.shape):
             got = weights[name].shape if name in weights else "nothing"
@@ -186,7 +189,7 @@ def _recurrent(model: DualStream) -> dict[str, Any]:
 
 
 def _shift(a: Any) -> Any:
-    """One step later in time (axis 1), zeros first: what was known before each event."""
+    """Shift one step later in time (axis 1), zeros first: the state before each event."""
     return ops.concatenate([ops.zeros_like(a[:, :1]), a[:, :-1]], axis=1)
 
 

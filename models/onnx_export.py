@@ -1,12 +1,11 @@
-"""The step of detect.cell as an ONNX graph, for runtimes that are neither LiteRT nor TensorFlow.
-Needs [onnx].
+"""The step of detect.network.cell as an ONNX graph, for other runtimes. Needs [onnx].
 
     streamer model export NAME step.onnx
-    python -m models.onnx_export [--bundle DIR] --out step.onnx       where there is no registry
+    python -m models.onnx_export [--bundle DIR] --out step.onnx (without a registry)
 
-The step itself is traced: its array functions and operators, called on symbols, write nodes instead
-of numbers. Inputs and outputs are named as in the LiteRT graphs; rows N and channels C are free.
-What is written was checked by onnx's checker and run by its reference evaluator over the golden
+The step function is traced: its array functions and operators, called on symbols, add nodes instead
+of computing numbers. Inputs and outputs are named as in the LiteRT graphs; rows N and channels C
+are free. The result is checked by onnx's checker, and by its reference evaluator over the golden
 run.
 """
 
@@ -27,13 +26,14 @@ from streamer.detect.network.cell import GAP_COMPONENTS, HOURS, MIXTURE, shapes,
 from streamer.errors import BackendError, ModelError, StreamerError
 from streamer.event import F32
 
-# the first one whose ReduceMean takes its axes as an input; every runtime of the last years has it
+# the first one whose ReduceMean takes its axes as an input; runtimes of recent years support it
 OPSET = 18
 
 
 class Symbol:
-    """A tensor to be: operators and slices add nodes to its graph. `shape` is known of weights
-    only.
+    """A symbolic tensor: operators and slices add nodes to its graph.
+
+    `shape` is known for weights only.
     """
 
     def __init__(self, graph: Graph, name: str, shape: tuple[int, ...] = ()) -> None:
@@ -51,7 +51,7 @@ class Symbol:
         return self._graph.add("Div", self, other)
 
     def __getitem__(self, key: tuple[Any, ...]) -> Symbol:
-        """Slices, indices and None as numpy has them; `...` only in front of a single slice."""
+        """Slices, indices and None as in numpy; `...` only before a single slice."""
         found, axis = self, -1 if key[0] is Ellipsis else 0
         for one in key[1:] if key[0] is Ellipsis else key:
             found = found._cut(one, axis)
@@ -73,7 +73,7 @@ class Symbol:
 
 
 class Graph:
-    """Nodes and constants as they are written; a detect.cell.Namespace."""
+    """Collected nodes and constants; a Namespace of detect.network.cell."""
 
     def __init__(self) -> None:
         self.nodes: list[Any] = []
@@ -122,8 +122,9 @@ class Graph:
 
 
 def to_onnx(spec: ModelSpec, weights: Mapping[str, F32], version: str = "") -> bytes:
-    """The serialised step, checked and proven; BackendError without onnx, ModelError if it strays
-    from the weights.
+    """The serialised step, checked; BackendError without onnx.
+
+    ModelError if it deviates from the weights.
     """
     onnx = _import_onnx()
     from onnx import TensorProto, helper
@@ -202,8 +203,9 @@ def prove(blob: bytes, spec: ModelSpec, weights: Mapping[str, F32]) -> None:
 
 
 def written(bundle: Bundle, out: Path) -> int:
-    """Write the step of a bundle to a file; its bytes. Errors as `to_onnx`, before anything is
-    written.
+    """Write the step of a bundle to a file and return its size in bytes.
+
+    Errors as in `to_onnx`, before anything is written.
     """
     return out.write_bytes(
         to_onnx(bundle.spec, bundle.weights, f"{bundle.version} {bundle.sha256}")

@@ -1,12 +1,11 @@
-"""What each exported precision costs and changes: bytes, speed, and the scores and alerts of the
-production pipeline.
+"""Cost and effect of each exported precision: bytes, speed, changed scores and alerts.
 
 The reference is the numpy step of the same weights. Scores are compared relative to 1 + the
 reference's score, because evidence is on a log scale whose size grows with the anomaly. An alert is
-flipped if it is there with one of the two and the other raises none within NEAR rows of it: one
-event earlier or later is the same alert. A score that lies on the line falls to either side by
-rounding, and an incident that opened or not changes what is learnt after it; so a few flips are
-always allowed, and of the differences the largest TRIMMED count as their edge.
+flipped if one of the two raises it and the other raises none within NEAR rows: one event earlier or
+later is the same alert. A score on the line falls to either side by rounding. Whether an incident
+opens changes what is learnt after it. So a few flips are always allowed, and the largest TRIMMED of
+the differences are set to their edge.
 """
 
 from __future__ import annotations
@@ -26,8 +25,9 @@ from streamer.event import F32, I64
 from streamer.settings import DetectSettings
 
 BACKENDS = ("litert", "litert-fp16", "litert-int8")
-# By backend: mean score difference, and flipped alerts as a share of all. Measured on three sets of
-# waves (12 to 53 alerts): 2e-7, 8e-4 and 0.013 to 0.018; no flip but one of 27 with int8.
+# By backend: mean score difference, and flipped alerts as a fraction of all. Measured on three sets
+# of waves (12 to 53 alerts): 2e-7, 8e-4 and 0.013 to 0.018; one flip of 27 with int8, none
+# otherwise.
 LIMITS: Mapping[str, tuple[float, float]] = {
     "litert": (1e-4, 0.002),
     "litert-fp16": (0.005, 0.02),
@@ -35,7 +35,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
 }
 FREE_FLIPS = 2
 TRIMMED = 0.02
-NEAR = 10  # rows: the span over which scores are smoothed
+NEAR = 10  # rows over which scores are smoothed
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +47,12 @@ class Form:
     step_us: float
     max_difference: float
     mean_difference: float
-    alerts: int  # the reference's
+    alerts: int  # alerts of the reference
     flipped: int
 
     @property
     def why(self) -> str:
-        """What is broken, "" for nothing."""
+        """The broken rule, or ""."""
         mean, flips = LIMITS[self.backend]
         if not self.mean_difference <= mean:
             return (
@@ -71,7 +71,7 @@ class Form:
 def measure(
     bundle: Bundle, trial: Trial, settings: DetectSettings, backends: Sequence[str] = BACKENDS
 ) -> tuple[Form, ...]:
-    """Every precision of the bundle on the same trial."""
+    """Measure every precision of the bundle on the same trial."""
     reference = evaluate.run(bundle, trial, settings, "numpy")
     scorers = [open_scorer(bundle, name) for name in backends]
     us = evaluate.step_us(scorers, bundle.spec, trial.values.shape[1])
@@ -107,16 +107,14 @@ def _mean(difference: F32) -> float:
 
 
 def _alerts(trial: Trial, outcome: evaluate.TrialResult) -> I64:
-    """Where alarms fire, as row numbers on one axis that keeps streams NEAR rows and more apart
-    (n,), ascending.
-    """
+    """Rows of alarms on one ascending axis (n,) that keeps streams NEAR rows apart."""
     rows = np.flatnonzero(outcome.alarm >= 1)
     apart = int(trial.number.max()) + 2 * NEAR
     return np.sort(trial.stream[rows].astype(np.int64) * apart + trial.number[rows])
 
 
 def flipped(ours: I64, theirs: I64) -> int:
-    """How many of both (each ascending) have none of the other within NEAR rows."""
+    """Number of alarms of either side (ascending) without one of the other within NEAR rows."""
     return _alone(ours, theirs) + _alone(theirs, ours)
 
 
@@ -138,7 +136,7 @@ def bytes_of(bundle: Bundle, backend: str) -> int:
 
 
 def findings(forms: Sequence[Form]) -> list[RuleResult]:
-    """One per precision."""
+    """One rule result per precision."""
     return [
         RuleResult(
             form.backend.replace("litert", "parity").replace("parity-", "parity_"),
@@ -155,5 +153,5 @@ def findings(forms: Sequence[Form]) -> list[RuleResult]:
 
 
 def figures(forms: Sequence[Form]) -> list[dict[str, Any]]:
-    """JSON-ready."""
+    """The forms as JSON-ready objects."""
     return [asdict(form) for form in forms]

@@ -1,9 +1,8 @@
-"""The held-out span as a log that champion and challenger both judge: as it was, and in copies with
-planted anomalies.
+"""The held-out span as a trial: untouched streams, and copies with planted anomalies.
 
-Every entity comes once untouched and in some copies, each a stream of its own that begins with the
-same rows before the cut, so that profiles and alarm lines have settled. Copies are entities beside
-the others: one pass of the production pipeline judges all of them. Axes: N rows of the log, C
+Every entity comes once untouched and in some copies. Each is a stream of its own that begins with
+the same rows before the cut, so that profiles and alarm lines have settled. Copies are further
+entities: one pass of the production pipeline judges all of them. Axes: N rows of the log, C
 channels.
 """
 
@@ -18,20 +17,18 @@ from models.inject import RHYTHM_KINDS, SPAN_ROWS, VALUE_KINDS, Planted, plant
 from models.split import LEAST_HELD_ROWS, TrainingSeries
 from streamer.event import F32, F64, I32, Bool, EventBatch
 
-# Rows from one planted anomaly to the next: an incident of up to 40, then a refractory of 100 and
-# some quiet.
+# Rows between planted anomalies: an incident of up to 40, a refractory period of 100, and some
+# quiet rows.
 SPACING_ROWS = 192
 MAX_COPIES, MAX_ENTITIES, MAX_ROWS = 12, 64, 500_000
-CELLS = 24  # at least so many units to draw again from, where there are few entities
+CELLS = 24  # least number of units for resampling, if there are few entities
 LABELLED = "labelled"
 DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Anomaly:
-    """What a detector should find: its kind, the unit of resampling it lies in, its first row in
-    its own stream.
-    """
+    """An anomaly to find: its kind, its cell (unit of resampling), its first row in its stream."""
 
     kind: str
     cell: int
@@ -40,24 +37,24 @@ class Anomaly:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """The log, turn by turn: the first rows of all streams, then their second ones."""
+    """The log, ordered by row number: the first rows of all streams, then their second ones."""
 
     keys: tuple[str, ...]
-    stream: I32  # (N,) which key
-    number: I32  # (N,) of the row in its stream
+    stream: I32  # (N,) index of the key
+    number: I32  # (N,) number of the row in its stream
     time_s: F64
     values: F32  # (N, C)
-    clean: Bool  # (N,) held-out, untouched, not a known or doubtful anomaly: an alarm here is false
+    clean: Bool  # (N,) held out, untouched, not a known or doubtful anomaly: an alarm here is false
     anomaly: I32  # (N,) number of the anomaly, -1 outside
     cell: I32  # (N,) unit of resampling: an entity, or a stretch of one
     anomalies: tuple[Anomaly, ...]
     entities: int
     cells: int
-    days: float  # of held-out time, all entities together
+    days: float  # of held-out time, summed over entities
     rhythm: bool
 
     def batches(self, rows: int = 65_536) -> list[EventBatch]:
-        """The log in pieces, as the pipeline takes it; offsets are row numbers of the log."""
+        """The log in batches for the pipeline; offsets are row numbers of the log."""
         offset = np.arange(len(self.time_s))
         whole = EventBatch(
             "gate", "held-out", 0, self.keys, self.stream[:, None], self.time_s, self.values, offset
@@ -68,7 +65,7 @@ class Trial:
 @dataclass(frozen=True, slots=True)
 class _Stream:
     key: str
-    series: TrainingSeries  # cut to what is judged
+    series: TrainingSeries  # cut to the judged rows
     entity: int
     planted: tuple[Planted, ...]
     untouched: bool
@@ -77,8 +74,9 @@ class _Stream:
 def build(
     series: Sequence[TrainingSeries], seed: int, *, aimed: int = 300, warm: int = 512
 ) -> Trial:
-    """The trial of a split's series with about `aimed` anomalies, after `warm` rows; the same for
-    the same seed.
+    """The trial of a split's series with about `aimed` anomalies, after `warm` rows.
+
+    The same seed gives the same trial.
     """
     rng = np.random.default_rng([seed, 97])
     usable = [s for s in series if int(s.held.sum()) >= LEAST_HELD_ROWS]
@@ -101,9 +99,7 @@ def _cut(series: TrainingSeries, warm: int, most: int) -> TrainingSeries:
 
 
 def _slots(series: TrainingSeries) -> list[int]:
-    """Rows where a stretch of SPACING_ROWS begins that has held-out rows only, none of them
-    excluded.
-    """
+    """First rows of stretches of SPACING_ROWS that are held out and not excluded."""
     first, rows = int(np.argmax(series.held)), len(series)
     space = min(SPACING_ROWS, rows - first)
     return [
@@ -112,7 +108,7 @@ def _slots(series: TrainingSeries) -> list[int]:
 
 
 def _copies(series: Sequence[TrainingSeries], aimed: int) -> int:
-    """How many planted copies give the anomalies aimed at, within the bound on rows."""
+    """Number of planted copies for the anomalies aimed at, within the bound on rows."""
     each, rows = sum(len(_slots(s)) for s in series), sum(map(len, series))
     wanted = -(-aimed // max(each, 1))
     return max(1, min(wanted, MAX_COPIES, MAX_ROWS // rows - 1))
@@ -121,7 +117,7 @@ def _copies(series: Sequence[TrainingSeries], aimed: int) -> int:
 def _planted(rng: np.random.Generator, series: TrainingSeries, entity: int, copy: int) -> _Stream:
     kinds = [*VALUE_KINDS, *(RHYTHM_KINDS if series.rhythm else ())]
     slots = _slots(series)
-    # Every kind as often as the others, in any order.
+    # Every kind as often as the others, in random order.
     drawn = [str(k) for _ in range(len(slots) // len(kinds) + 1) for k in rng.permutation(kinds)][
         : len(slots)
     ]
@@ -165,15 +161,16 @@ def _laid_out(streams: Sequence[_Stream], cut: Sequence[TrainingSeries]) -> Tria
 
 
 def _block(series: TrainingSeries, blocks: int) -> np.ndarray:
-    """Stretch 0 .. blocks - 1 of the held-out rows that each row lies in; rows before the cut in
-    the first.
+    """Stretch 0 .. blocks - 1 of the held-out rows that each row lies in.
+
+    Rows before the cut lie in the first.
     """
     past = np.cumsum(series.held) - 1
     return np.clip(past * blocks // max(int(series.held.sum()), 1), 0, blocks - 1)
 
 
 def _mark(one: _Stream, cell: np.ndarray, anomalies: list[Anomaly]) -> I32:
-    """Rows of the stream with the number of their anomaly; new ones are added to the list."""
+    """Mark the rows of a stream with their anomaly's number; append new anomalies."""
     marked = np.full(len(one.series), -1, np.int32)
     found = one.planted if not one.untouched else labelled(one.series)
     for planted in found:

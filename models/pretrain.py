@@ -1,7 +1,8 @@
-"""The starter bundle: trained on synthetic streams only, so that it scores a stream it has never
-seen.
+"""Training of the starter bundle on synthetic streams only.
 
-python -m models.pretrain [--out DIR] [--epochs N] [--minutes M] [--seed S]
+    python -m models.pretrain [--out DIR] [--epochs N] [--minutes M] [--seed S]
+
+The starter scores streams that it has never seen.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from models.dataset import Windows, rows_needed, windows, young_lengths
 from streamer.artifact import PRETRAINED, ModelSpec
 
 Batch = dict[str, Any]
-# One epoch: channel rows by channel count (one rhythm row serves all channels: many channels are
-# cheap to learn from), and those of young windows per anchor length.
+# Channel rows per epoch by channel count, and those of young windows per anchor length. One rhythm
+# row serves all channels, so many channels are cheap to learn from.
 GROWN_ROWS = {1: 6144, 3: 9216, 8: 12288}
 YOUNG_ROWS = 3072
 VALIDATION_SHARE = 1 / 8
@@ -28,20 +29,20 @@ VALIDATION_SHARE = 1 / 8
 
 @dataclass(frozen=True, slots=True)
 class SyntheticSet:
-    """Endless synthetic streams: no epoch sees a stream of another one."""
+    """Endless synthetic streams; no two epochs share a stream."""
 
     spec: ModelSpec = field(default_factory=ModelSpec)
     seed: int = 0
-    share: float = 1.0  # of the streams of a whole epoch
+    share: float = 1.0  # fraction of the streams of a whole epoch
 
     def epoch(self, rng: np.random.Generator, rows: int) -> Iterator[Batch]:
-        """All kinds of windows in random order."""
+        """Yield all kinds of windows in random order."""
         batches = [batch for w in self._draw(rng, self.share) for batch in w.batches(rows, rng)]
         for index in rng.permutation(len(batches)):
             yield batches[index]
 
     def validation(self) -> Iterator[Batch]:
-        """The same streams every time, none of which is ever trained on."""
+        """The same streams every time, never trained on."""
         for w in self._draw(np.random.default_rng([self.seed, 1]), self.share * VALIDATION_SHARE):
             yield w.batch(slice(None))
 

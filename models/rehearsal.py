@@ -1,8 +1,7 @@
-"""Recorded history together with synthetic streams, so that what a network knew of the world is not
-forgotten.
+"""Recorded history mixed with synthetic streams, against catastrophic forgetting.
 
-Trained on recorded rows alone a network forgets what they do not show (catastrophic forgetting and
-its old remedy: French 1999). Figures are in docs/notes/learning.md.
+Trained on recorded rows alone, a network forgets what they do not show (French 1999). Figures are
+in docs/notes/learning.md.
 """
 
 from __future__ import annotations
@@ -19,8 +18,9 @@ from streamer.artifact import ModelSpec
 
 @dataclass(frozen=True, slots=True)
 class MixedSet:
-    """Recorded and synthetic batches in turn; judged by the recorded ones alone. The synthetic set
-    ends the epoch.
+    """Alternates recorded and synthetic batches; validates on recorded ones only.
+
+    The synthetic set ends the epoch.
     """
 
     recorded: HistorySet

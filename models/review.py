@@ -1,11 +1,11 @@
-"""One model on what came lately, without training: would an operator still be content with it?
+"""Evaluation of one model on recent history, without training.
 
     python -m models.review --request request.json
 
-The request is that of models.retrain; of it `champion`, `history`, `labels`, `detect` and `seed`
-count. The newest quarter of the history is judged through the production pipeline, untouched and
-with planted anomalies, and `out` becomes a JSON file. Runs without TensorFlow. Exit codes as
-everywhere (errors.StreamerError).
+The request is that of models.retrain, of which `champion`, `history`, `labels`, `detect` and `seed`
+count. The newest quarter of the history is judged by the production pipeline, untouched and with
+planted anomalies. `out` becomes a JSON file. Runs without TensorFlow. Exit codes are those of
+errors.StreamerError.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SCHEMA = "streamer.review/1"
 
 
 def review(request: Request) -> dict[str, Any]:
-    """The report. InputError where the history is too short to say anything."""
+    """Return the report; InputError if the history is too short."""
     bundle = artifact.load(request.champion)
     try:
         arrays = artifact.unpack_arrays(request.history.read_bytes(), request.history)

@@ -1,10 +1,9 @@
-"""A search for the shape and the training of a network on one stream's history, judged by what it
-would have caught.
+"""Hyperparameter search on one stream's history, judged by detection.
 
-Every trial trains from nothing for the same time on the rows before a cut, and judges the held-out
-ones behind it through the production pipeline: its worth is the share of planted anomalies that it
-catches at as many false alarms as the model it is compared with, and, among equals, the smaller
-forecast error. Never the likelihood: it rewards a network for learning the anomalies too.
+Every trial trains from random weights for the same time on the rows before a cut, and judges the
+held-out rows after it with the production pipeline. Its worth is the fraction of planted anomalies
+caught at as many false alarms as the compared model, and, among equals, the smaller forecast error.
+Likelihood is not used: it rewards a network for learning the anomalies too.
 """
 
 from __future__ import annotations
@@ -28,9 +27,10 @@ from streamer.settings import DetectSettings
 if TYPE_CHECKING:
     import optuna
 
-AIMED = 120  # planted anomalies: one more or fewer caught is 0.8 %
-ERROR_WEIGHT = 1e-3  # of the mean log forecast error against the recall: decides among equals only
-PIECES = 256  # windows an epoch
+AIMED = 120  # planted anomalies: one caught more or less is 0.8 %
+# weight of the mean log forecast error against recall: decides among equals only
+ERROR_WEIGHT = 1e-3
+PIECES = 256  # windows per epoch
 RANGES: Mapping[str, tuple[float, float]] = {
     "units": (32, 256),
     "layers": (1, MAX_LAYERS),
@@ -55,11 +55,11 @@ HOW = ("grid", "bayes")
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """One trial: what was chosen, and what came of it. `worth` is what is maximised."""
+    """One trial: its choices and results. `worth` is maximised."""
 
     number: int
     units: int
-    layers: int  # LSTMs of each stream, one on the other
+    layers: int  # stacked LSTMs of each stream
     window: int  # events
     batch_rows: int
     dropout: float
@@ -91,10 +91,10 @@ def search(
     detect: Mapping[str, Any] | None = None,
     report: Report = lambda tried: None,
 ) -> list[Tried]:
-    """Try so many choices, `seconds` of training each; the best first.
+    """Try `trials` choices with `seconds` of training each; return them, best first.
 
-    `how`: grid (as `grid` orders it) or bayes (the tree-structured Parzen estimator of Bergstra et
-    al. 2011, over RANGES; BackendError without optuna).
+    `how` is grid (in the order of `grid`) or bayes (the tree-structured Parzen estimator of
+    Bergstra et al. 2011, over RANGES; BackendError without optuna).
     """
     study = _study(seed) if how == "bayes" else None
     bench = _Bench(bundle, past, seconds, seed, detect or {})
@@ -114,11 +114,10 @@ def search(
 
 
 def grid(seed: int) -> list[dict[str, Any]]:
-    """Every choice of GRID once, in rounds of three of which each tries every value of every
-    setting.
+    """Every choice of GRID once, in rounds of three that try every value of every setting.
 
-    The rounds are the cosets of (1, ..., 1) in a random order: a search that ends early has seen
-    all values alike.
+    The rounds are the cosets of (1, ..., 1) in a random order, so a search that ends early has
+    tried all values equally often.
     """
     rng = np.random.default_rng(seed)
     starts = rng.permutation(list(itertools.product(range(3), repeat=len(GRID) - 1)))
@@ -159,8 +158,7 @@ def _number(trial: optuna.Trial, name: str, low: float, high: float) -> float:
 def shaped(spec: ModelSpec, *, units: int, layers: int, window: int) -> ModelSpec:
     """The spec with another shape, and a memory that fits the window.
 
-    An anchor replays nothing that it has not measured, and the first one stands no later than a
-    whole window.
+    An anchor replays only measured events, and the first anchor comes no later than a whole window.
     """
     memory = {
         "window": window,
@@ -171,9 +169,7 @@ def shaped(spec: ModelSpec, *, units: int, layers: int, window: int) -> ModelSpe
 
 
 class _Bench:
-    """Where every trial is judged: the same held-out rows, the same planted anomalies, the same
-    false alarms.
-    """
+    """Judges every trial on the same held-out rows, anomalies and number of false alarms."""
 
     def __init__(
         self, bundle: Bundle, past: Split, seconds: float, seed: int, detect: Mapping[str, Any]
@@ -185,8 +181,9 @@ class _Bench:
         self._allowed = int(evaluate.hits(self._trial, compared).false_alarms.sum())
 
     def tried(self, number: int, chosen: Mapping[str, Any]) -> Tried:
-        """Train and judge one choice; one that diverges, or needs more rows than there are, is
-        worth nothing.
+        """Train and judge one choice.
+
+        A choice that diverges, or needs more rows than there are, gets recall 0.
         """
         began = time.monotonic()
         try:
@@ -235,7 +232,7 @@ class _Bench:
 
 
 def plot(tried: Sequence[Tried], path: Any) -> None:
-    """Every trial: recall against parameters, and against each choice, as PNG."""
+    """Plot recall against parameters and each choice, as PNG."""
     import matplotlib
 
     matplotlib.use("Agg")

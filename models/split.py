@@ -1,10 +1,9 @@
-"""Recorded history cut in time: what is learnt | an embargo | what is held out. Nothing learnt is
-newer than the cut.
+"""Split of recorded history in time: learnt rows, an embargo, held-out rows.
 
-A row belongs to the held-out span if its time is at or after the cut, the same for all entities.
-The last `embargo` rows of every entity before the cut belong to neither side, because neighbours in
-time are alike. Axes: P pieces of consecutive rows (several may be of one entity), L rows, C
-channels.
+A row belongs to the held-out span if its time is at or after the cut, which is the same for all
+entities. The last `embargo` rows of every entity before the cut belong to neither side, because
+neighbours in time are alike. Axes: P pieces of consecutive rows (several may be of one entity), L
+rows, C channels.
 """
 
 from __future__ import annotations
@@ -23,14 +22,13 @@ from streamer.errors import InputError
 from streamer.event import F32, F64, Bool
 
 HELD_SHARE = 0.25
-# Rows per entity that a held-out span must have to say anything: a few anomalies with quiet between
-# them.
+# Least held-out rows per entity for a judgement: a few anomalies with quiet rows between them.
 LEAST_HELD_ROWS = 96
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledSpan:
-    """An anomaly that people confirmed, both ends inside; `entity` None means every entity."""
+    """A confirmed anomaly, both ends included; `entity` None means every entity."""
 
     start_s: float
     end_s: float
@@ -44,11 +42,11 @@ class TrainingSeries:
     entity: str
     values: F32
     time_s: F64
-    excluded: Bool  # known or doubtful anomalies: not learnt, and an alarm there is no false one
-    label: Bool  # confirmed anomalies, a part of `excluded`
+    excluded: Bool  # known or doubtful anomalies: not learnt, and an alarm there is not false
+    label: Bool  # confirmed anomalies, a subset of `excluded`
     held: Bool  # at or after the cut
     rhythm: bool = True
-    weight: F32 | None = None  # of each row in the loss; None: 1
+    weight: F32 | None = None  # of each row in the loss; None means 1
 
     def __len__(self) -> int:
         return len(self.time_s)
@@ -56,8 +54,9 @@ class TrainingSeries:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """What is learnt as rectangles, every entity as a whole series, and the spans in seconds since
-    1970.
+    """Learnt rows as rectangles, every entity as a whole series, and spans.
+
+    Spans are seconds since 1970.
     """
 
     train: History
@@ -69,7 +68,7 @@ class Split:
 
     @property
     def rows(self) -> int:
-        """Rows to learn from."""
+        """Number of rows to learn from."""
         return int(self.train.time_s.size)
 
     @property
@@ -80,8 +79,9 @@ class Split:
 def series_of(
     arrays: Mapping[str, Any], where: object, labels: Sequence[LabelledSpan] = ()
 ) -> tuple[TrainingSeries, ...]:
-    """One series per entity from an npz's arrays (see models.finetune; `entity` (P,) names the
-    owner of each piece).
+    """One series per entity from an npz's arrays (see models.finetune).
+
+    `entity` (P,) names the owner of each piece.
     """
     history = history_of(arrays, where)
     names = [str(name) for name in np.asarray(arrays.get("entity", np.arange(len(history.values))))]
@@ -116,10 +116,10 @@ def split(
     share: float = HELD_SHARE,
     embargo: int | None = None,
 ) -> Split:
-    """Cut in time so that about `share` of all rows is held out. InputError where there is too
-    little, or no variation.
+    """Cut in time so that about `share` of all rows is held out.
 
-    `embargo` in rows, the network's window by default.
+    `embargo` is in rows, the network's window by default. InputError if there are too few rows or
+    no variation.
     """
     every = np.concatenate([s.time_s for s in series]) if series else np.zeros(0)
     needed = 2 * rows_needed(spec, spec.k_min) + LEAST_HELD_ROWS
@@ -150,8 +150,9 @@ def split(
 
 
 def _rectangles(series: Sequence[TrainingSeries], spec: ModelSpec, embargo: int) -> History:
-    """The rows before cut and embargo as pieces of one length, the newest first; short remainders
-    are left out.
+    """The rows before cut and embargo as pieces of one length, the newest first.
+
+    Short remainders are left out.
     """
     least = 2 * rows_needed(spec, spec.k_min)
     ends = [max(int((~s.held).sum()) - embargo, 0) for s in series]
@@ -178,15 +179,13 @@ def _rectangles(series: Sequence[TrainingSeries], spec: ModelSpec, embargo: int)
 
 
 def _weights(pieces: Sequence[tuple[TrainingSeries, slice]]) -> F32 | None:
-    """All series are of one history: either every one has weights, or none."""
+    """Weights of the pieces; series of one history either all have weights or none."""
     found = [s.weight[cut] for s, cut in pieces if s.weight is not None]
     return np.stack(found) if found else None
 
 
 def _varies(train: History) -> None:
-    """InputError unless some channel of some entity takes more than one value among the rows to be
-    learnt.
-    """
+    """InputError unless some channel of some entity varies among the rows to learn."""
     learnt = np.where(train.anomaly[:, :, None], np.nan, train.values)
     known = ~np.isnan(learnt)
     high = np.where(known, learnt, -np.inf).max(axis=1)

@@ -1,8 +1,7 @@
-"""Training: AdamW, clipped gradients, cosine or plateau schedule, early stopping; the best epoch's
-weights are kept.
+"""Training: AdamW, clipped gradients, cosine or plateau schedule, early stopping.
 
-`train(settings, data)` is deterministic for a seed while it is bounded by epochs; a bound in
-seconds follows the clock.
+The weights of the best epoch are kept. `train(settings, data)` is deterministic for a seed if
+bounded by epochs; a bound in seconds depends on the clock.
 """
 
 from __future__ import annotations
@@ -31,8 +30,10 @@ WARMUP_SHARE = 0.03
 
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
-    """How to train. Rates per step, `seconds` of wall time (0 = no bound), `batch_rows` = sequences
-    x channels.
+    """Settings of a training.
+
+    Rates are per step, `seconds` is wall time (0 = no bound), `batch_rows` counts sequences x
+    channels.
     """
 
     epochs: int = 30
@@ -45,7 +46,7 @@ class TrainSettings:
     plateau_patience: int = 2
     batch_rows: int = 256
     noise: float = 0.0  # standard deviation added to the scaled inputs
-    dropout: float = 0.0  # between layers, never inside the recurrence
+    dropout: float = 0.0  # between layers, not inside the recurrence
     l2: float = 0.0
     accumulate: int = 1  # batches per step of the optimizer
     mixed_precision: bool = False
@@ -55,9 +56,7 @@ class TrainSettings:
 
 
 class DataSet(Protocol):
-    """Batches (see losses.total) to learn from, anew for each epoch, and the same ones to be judged
-    by.
-    """
+    """Batches (see losses.total): new ones for each epoch, fixed ones for validation."""
 
     @property
     def spec(self) -> ModelSpec: ...
@@ -69,7 +68,7 @@ class DataSet(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What one epoch came to: mean training loss, validation loss and its parts."""
+    """The result of one epoch: mean training loss, validation loss and its parts."""
 
     number: int
     loss: float
@@ -82,8 +81,9 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """The best epoch's weights (`extra`: the supervised head's), and the history; epoch 0 is before
-    any training.
+    """The best epoch's weights, and the history; epoch 0 is before any training.
+
+    `extra` holds the weights of the supervised head.
     """
 
     weights: dict[str, F32]
@@ -95,7 +95,7 @@ class TrainResult:
 
     @property
     def improved(self) -> bool:
-        """Whether any training beat the weights it started from."""
+        """Whether training beat the weights it started from."""
         return self.best.number > 0
 
 
@@ -113,8 +113,9 @@ def train(
     clock: Clock = time.monotonic,
     criterion: Criterion = losses.total,
 ) -> TrainResult:
-    """Train from `start` (or from a seeded random network); ModelError if the loss stops being a
-    number.
+    """Train from `start`, or from a seeded random network.
+
+    ModelError if the loss is no longer finite.
     """
     began = clock()
     run = _Run(settings, data.spec, start, criterion)
@@ -136,7 +137,7 @@ def train(
 
 
 def verdict(settings: TrainSettings, history: list[Epoch], best: Epoch, out_of_time: bool) -> str:
-    """Why training ends after this epoch, or "" to go on."""
+    """Why training ends after this epoch, or "" to continue."""
     if out_of_time:
         return "seconds"
     return "patience" if history[-1].number - best.number >= settings.patience else ""
@@ -197,9 +198,7 @@ def cosine_rate(peak: float, progress: float) -> float:
 
 
 def plateau_rate(settings: TrainSettings, history: list[Epoch]) -> float:
-    """The rate halved once for every `plateau_patience` epochs in a row without a better validation
-    loss.
-    """
+    """The rate, halved after every `plateau_patience` epochs without a better loss."""
     rate, best, waited = settings.learning_rate, math.inf, 0
     for epoch in history[1:]:
         waited = 0 if epoch.validation < best else waited + 1
@@ -250,11 +249,11 @@ class _Run:
         _inner(self.optimizer).learning_rate.assign(rate)
 
     def step(self, batch: Batch) -> Any:
-        """One batch of training; its loss, not yet fetched."""
+        """Train on one batch; return its loss, not yet fetched."""
         return self._step(_tensors(batch))
 
     def validate(self, batches: Iterable[Batch]) -> tuple[float, dict[str, float]]:
-        """Mean loss and parts over batches, each weighing the same."""
+        """Mean loss and parts over batches of equal weight."""
         results = [self._validate(_tensors(batch)) for batch in batches]
         parts = {name: float(np.mean([r[1][name] for r in results])) for name in results[0][1]}
         loss = float(np.mean([r[0] for r in results]))

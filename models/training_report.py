@@ -1,6 +1,4 @@
-"""What a training shows: a bar on a terminal or plain lines, a summary for the manifest, a plot of
-the losses.
-"""
+"""Reports of a training: progress on stderr, a summary for the manifest, a loss plot."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from models.train import Epoch, Report, TrainResult, TrainSettings
 
 @contextmanager
 def progress(seconds: float = 0.0, epochs: int = 0) -> Iterator[Report]:
-    """A reporter of epochs to stderr, measured against seconds or epochs, whichever is given."""
+    """Yield a reporter of epochs to stderr, scaled by seconds or epochs, whichever is given."""
     if sys.stderr.isatty():
         with _bar(seconds, epochs) as show:
             yield show
@@ -30,7 +28,7 @@ def _write(text: str) -> None:
 
 
 def line(epoch: Epoch) -> str:
-    """One epoch in one line."""
+    """Return one epoch as one line."""
     parts = " ".join(f"{name} {value:.3f}" for name, value in epoch.parts.items())
     return (
         f"epoch {epoch.number}: loss {epoch.loss:.4f} validation {epoch.validation:.4f} ({parts}) "
@@ -58,7 +56,7 @@ def _bar(seconds: float, epochs: int) -> Iterator[Report]:
 
 
 def summary(result: TrainResult, settings: TrainSettings) -> dict[str, Any]:
-    """What the bundle's manifest says about its training."""
+    """The entries of the bundle's manifest about its training."""
     chosen = {name: value for name, value in asdict(settings).items() if name != "log_dir"}
     return {
         "settings": chosen,
@@ -72,7 +70,7 @@ def summary(result: TrainResult, settings: TrainSettings) -> dict[str, Any]:
 
 
 def plot_losses(history: list[Epoch], path: Path) -> None:
-    """Training and validation loss by epoch, as PNG."""
+    """Plot training and validation loss by epoch, as PNG."""
     import matplotlib
 
     matplotlib.use("Agg")
