@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from streamer.connect.simulate.plant import CHANNELS, STRIKES
+from streamer.connect.simulate.plant_faults import STRIKES
+from streamer.connect.simulate.plant_signals import CHANNELS
 from streamer.connect.simulate.world import Fault
 from streamer.demo.fault_free_world import KIND as HUSH
 

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.connect.memory import MemorySource
-from streamer.connect.simulate.plant import CHANNELS, KINDS, Plant
+from streamer.connect.simulate.plant import Plant
+from streamer.connect.simulate.plant_faults import KINDS
+from streamer.connect.simulate.plant_signals import CHANNELS
 from streamer.connect.simulate.world import START_S, Fault
 from streamer.demo import fault_free_world, streams
 from streamer.demo.fault_schedule import PROGRAMME, Machines, grace_s, programme

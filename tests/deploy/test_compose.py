@@ -16,7 +16,8 @@ from streamer.cli.check import check
 from streamer.cli.main import COMMANDS, load
 from streamer.cli.security_check import exposures
 from streamer.config import Config, KafkaSource, load_config
-from streamer.connect.simulate.plant import CHANNELS, Plant
+from streamer.connect.simulate.plant import Plant
+from streamer.connect.simulate.plant_signals import CHANNELS
 from streamer.masking import is_secret_name
 
 ROOT = Path(__file__).parents[2]

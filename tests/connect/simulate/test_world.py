@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from streamer.connect.simulate.cards import Cards
-from streamer.connect.simulate.plant import CHANNELS, KINDS, NOISE, Plant
+from streamer.connect.simulate.plant import Plant
+from streamer.connect.simulate.plant_faults import KINDS
+from streamer.connect.simulate.plant_signals import CHANNELS, NOISE
 from streamer.connect.simulate.source import SyntheticSource, labels_of, make_world
 from streamer.connect.simulate.world import DAY_S, START_S, Fault, World
 from streamer.errors import ConfigError
