@@ -14,12 +14,12 @@ from hypothesis.extra.numpy import arrays
 
 from streamer.errors import SinkError
 from streamer.event import Alert, Fate, ModelRef, WindowSlice
-from streamer.offline.plot import (
+from streamer.offline.plot import draw
+from streamer.offline.plot_data import (
     MAX_PANELS,
     Picture,
     alert_rows,
     bucket_edges,
-    draw,
     envelope,
     group_mean,
     involved_channels,

@@ -164,8 +164,8 @@ def draw(
     if replayed.destinations.plot is None or replayed.recorder is None:
         return
     from streamer.errors import InputError
-    from streamer.offline.plot import Picture
     from streamer.offline.plot import draw as draw_picture
+    from streamer.offline.plot_data import Picture
 
     alarms = replayed.recorder.entities()
     if not alarms:

@@ -6,18 +6,26 @@ and Ito (2008), which colour-blind readers can distinguish.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from streamer.errors import BackendError, SinkError
-from streamer.event import F32, F64, I64, Alert, Bool, Fate
-from streamer.offline.score import Track
+from streamer.event import F32, F64, I64, Fate
+from streamer.offline.plot_data import (
+    Picture,
+    alert_rows,
+    blamed_rows,
+    bucket_edges,
+    envelope,
+    group_mean,
+    group_peaks,
+    involved_channels,
+    x_axis,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,9 +33,7 @@ if TYPE_CHECKING:
 
 MARGIN = 0.025  # fraction of the width, left of all text
 WIDTH, HEIGHT, DPI = 16.0, 9.0, 100  # 1600 x 900 pixels
-MAX_PANELS = 8
 TALL = 3  # up to this many channels, a panel has room for all its ticks
-COLUMNS = 1400  # more points than this are drawn as their envelope
 SENTENCES = 3
 NAME = 20  # characters of a channel's name
 THINNEST = 0.003  # fraction of the width
@@ -59,21 +65,6 @@ STYLE = {
     "figure.facecolor": "white",
     "text.parse_math": False,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """The contents of a plot.
-
-    `windows` are labelled spans on the time axis, `footer` is one line of counts.
-    """
-
-    title: str
-    track: Track
-    alerts: tuple[Alert, ...] = ()  # opened alerts of the track's entity, in order
-    by_time: bool = True  # False if the x axis is the row number
-    windows: tuple[tuple[float, float], ...] = ()
-    footer: str = ""
 
 
 def draw(picture: Picture, path: Path) -> None:
@@ -122,7 +113,7 @@ def _figure(picture: Picture) -> Figure:
             "hspace": 0.09,
         },
     )
-    x = _axis(picture)
+    x = x_axis(picture)
     for panel, channel in zip(panels[:-2], shown, strict=True):
         _channel(panel, picture, x, channel)
     _score(panels[-2], picture, x)
@@ -139,56 +130,6 @@ def _figure(picture: Picture) -> Figure:
     return figure
 
 
-def involved_channels(track: Track, limit: int = MAX_PANELS) -> list[int]:
-    """The channels with most of the score of alarm rows, in the file's order.
-
-    If no alarm fired, of all rows.
-    """
-    count = len(track.channels)
-    if count <= limit:
-        return list(range(count))
-    fired = track.alarm >= 1
-    weight = np.nansum(track.parts[fired] if fired.any() else track.parts, axis=0)[:count]
-    return sorted(np.argsort(-weight, kind="stable")[:limit].tolist())
-
-
-def _axis(picture: Picture) -> F64:
-    if picture.by_time:
-        return picture.track.time_s / 86_400.0  # matplotlib counts days since 1970
-    return picture.track.row.astype(np.float64)
-
-
-def bucket_edges(x: F64, columns: int = COLUMNS) -> I64:
-    """First row of each of at most `columns` groups of adjacent rows.
-
-    With few rows, every row is a group.
-    """
-    if len(x) <= 2 * columns:
-        return np.arange(len(x))
-    return np.unique(np.linspace(0, len(x), columns, endpoint=False).astype(np.int64))
-
-
-def envelope(x: F64, y: F32, edges: I64) -> tuple[F64, F64]:
-    """A line through the lowest and highest value of each group, so no spike is lost.
-
-    NaN if a group has no value.
-    """
-    if len(edges) == len(x):
-        return x, y.astype(np.float64)
-    low = np.fmin.reduceat(y, edges)
-    high = np.fmax.reduceat(y, edges)
-    return np.repeat(x[edges], 2), np.column_stack([low, high]).ravel().astype(np.float64)
-
-
-def group_mean(y: F32, edges: I64) -> F64:
-    """Mean of each group without NaN; NaN if a group has no value."""
-    known = ~np.isnan(y)
-    total = np.add.reduceat(np.where(known, y, 0).astype(np.float64), edges)
-    count = np.add.reduceat(known.astype(np.float64), edges)
-    mean: F64 = np.divide(total, count, out=np.full(len(edges), np.nan), where=count > 0)
-    return mean
-
-
 def _channel(panel: Axes, picture: Picture, x: F64, channel: int) -> None:
     track = picture.track
     edges = bucket_edges(x)
@@ -196,7 +137,7 @@ def _channel(panel: Axes, picture: Picture, x: F64, channel: int) -> None:
     panel.fill_between(x[edges], low, high, color=BAND, alpha=0.38, linewidth=0, zorder=1)
     _line(panel, x, track.values[:, channel], edges)
     fired = np.flatnonzero(track.alarm >= 1)
-    blamed = fired[_blamed(track, fired, channel)]
+    blamed = fired[blamed_rows(track, fired, channel)]
     panel.plot(
         x[blamed],
         track.values[blamed, channel],
@@ -248,12 +189,6 @@ def _line(panel: Axes, x: F64, y: F32, edges: I64) -> None:
         panel.plot(x[alone], y[alone], ".", color=LINE, ms=2.5, zorder=3)
 
 
-def _blamed(track: Track, fired: I64, channel: int) -> Bool:
-    """Whether the channel carries at least a tenth of the score, per alarm row."""
-    total = np.maximum(track.score[fired], 1e-12)
-    return np.asarray(track.parts[fired, channel] >= 0.1 * total)
-
-
 def _limits(panel: Axes, y: F32, low: F64, high: F64) -> None:
     """Scale the panel by the series.
 
@@ -283,7 +218,7 @@ def _limits(panel: Axes, y: F32, low: F64, high: F64) -> None:
 def _score(panel: Axes, picture: Picture, x: F64) -> None:
     """Draw the continuous score, which has no alarm line."""
     edges = bucket_edges(x)
-    peaks = _peaks(picture.track.score, edges)
+    peaks = group_peaks(picture.track.score, edges)
     panel.fill_between(x[edges], 0, peaks, color=SCORE, alpha=0.18, linewidth=0, zorder=1)
     panel.plot(x[edges], peaks, color=SCORE, linewidth=1.0, zorder=3)
     panel.set_ylim(0, 1.15 * max(float(picture.track.score.max(initial=0)), 1e-3))
@@ -296,7 +231,7 @@ def _alarm(panel: Axes, picture: Picture, x: F64) -> None:
     panel.fill_between(
         x[edges],
         0,
-        _peaks(alarm, edges),
+        group_peaks(alarm, edges),
         color=ALARM,
         alpha=0.35,
         linewidth=0.6,
@@ -310,13 +245,9 @@ def _alarm(panel: Axes, picture: Picture, x: F64) -> None:
     _name(panel, "alarm", "fires at 1.0")
 
 
-def _peaks(y: F32, edges: I64) -> F32:
-    return y if len(edges) == len(y) else np.maximum.reduceat(y, edges)
-
-
 def _spans(panel: Axes, picture: Picture) -> None:
     """Draw labelled windows, with a minimum width, and the rows before the first score."""
-    x, scale = _axis(picture), 86_400.0 if picture.by_time else 1.0
+    x, scale = x_axis(picture), 86_400.0 if picture.by_time else 1.0
     thinnest = THINNEST * scale * (float(np.ptp(x)) if len(x) else 0.0)
     for begin, finish in picture.windows:
         room = max(thinnest - (finish - begin), 0.0) / 2
@@ -328,21 +259,6 @@ def _spans(panel: Axes, picture: Picture) -> None:
     judged = np.flatnonzero(picture.track.fate == Fate.SCORED)
     if judged.size and judged[0] > 0:
         panel.axvspan(x[0], x[judged[0]], color=WARMING, alpha=0.35, linewidth=0, zorder=0)
-
-
-def alert_rows(track: Track, alerts: Sequence[Alert]) -> list[int]:
-    """Index into the track of the row that raised each alert (the nearest row kept)."""
-    if not len(track.row):
-        return [0 for _ in alerts]
-    rows = [_row_of(track, alert) for alert in alerts]
-    return [int(np.clip(row, 0, len(track.row) - 1)) for row in rows]
-
-
-def _row_of(track: Track, alert: Alert) -> int:
-    if alert.window is not None:
-        return int(np.searchsorted(track.row, alert.window.last_offset))
-    when = dt.datetime.fromisoformat(alert.detected_at).timestamp()
-    return int(np.searchsorted(track.time_s, when))
 
 
 def _numbers(panel: Axes, x: F64, rows: Sequence[int]) -> None:
