@@ -2,8 +2,8 @@
 
 Axes: B batch, T time, C channels, F1 value features, F2 rhythm features, H units, A attention, D
 head. The value encoder runs once per channel with shared weights, the rhythm encoder once per
-event. At step t all heads know values up to t - 1. The value
-head knows rhythm up to t, the gap and hour heads up to t - 1. This equals detect.network.cell.step.
+event. At step t all heads know values up to t - 1. The value head knows rhythm up to t, the gap and
+hour heads up to t - 1. This equals detect.network.cell.step.
 """
 
 from __future__ import annotations

@@ -1,41 +1,16 @@
-"""One retraining, as the body of a child process: history in, a gated challenger and its edge twin
-out, or a refusal.
+"""One retraining as a child process: history in, a gated challenger and its edge twin out.
 
     python -m models.retrain --request request.json
 
-request.json (paths absolute or relative to the request's folder):
-    champion   directory of the bundle in service
-    history    npz: values (P, L, C) with NaN = missing, time_s (P, L) ascending;
-               optional mask (P, L) = 1 for rows that
-               must not be learnt, weight (P, L) of each row in the loss (1), rhythm (P,) = 0 where
-               the clock carries
-               nothing, entity (P,) names of the pieces' owners (several pieces may be of one
-               entity)
-    labels     optional list of {"start_s", "end_s", "entity": name or null}: confirmed
-               anomalies; never learnt, and
-               what the gate counts as caught or missed where they lie in the held-out span
-    out        directory that must not exist; `out` + "-edge" is the edge twin's, `out` +
-               "-refused" a refusal's
-    version    of the new bundle; the edge twin's is version + "-edge"
-    seconds    optional wall time of all of it (600); seed optional (0)
-    start      optional "champion" | "scratch"
-    distil     optional, whether to make an edge twin (true); edge: optional directory of
-               the edge twin in service
-    gate       optional, fields of models.gate.GateRules
-    detect     optional, fields of streamer.settings.DetectSettings of the stream that is
-               being served
-    training   optional, what the manifest says besides: cause, created_by, created_at ...
+models.retrain_request documents the request. The manifest's training.span, rows and data_sha256
+describe the rows that were learnt, not the whole history.
 
-The manifest's training.span, rows and data_sha256 are those of the rows that were learnt, never of
-the whole history.
-
-Progress: JSON lines on stderr, each with an `event`: started, epoch, trained, exported, gate,
-distilled, done | refused
-| failed. Exit 0: `out` is a complete bundle that holds gate.json, gate.html and, where a twin was
-asked for,
-distil.json; `out`-edge is there if the twin kept enough of the quality, which distil.json says.
-Exit 4: refused, and
-the report lies in `out`-refused. Any other code: an error, and nothing was written.
+Progress is written as JSON lines to stderr, each with an `event`: started, epoch, trained,
+exported, gate, distilled, done | refused | failed. Exit codes:
+    0      `out` is a complete bundle with gate.json and gate.html. If a twin was requested it also
+           holds distil.json, and `out`-edge exists if the twin kept enough of the quality.
+    4      refused; the report is in `out`-refused.
+    other  an error; nothing was written.
 """
 
 from __future__ import annotations
@@ -44,9 +19,9 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +31,8 @@ from models import parity
 from models.dataset import HistorySet
 from models.finetune import MARGIN, say, shown
 from models.gate_rules import GateRules, RuleResult, rules_of
-from models.split import LabelledSpan, Split, series_of, split
+from models.retrain_request import Request, beside, read_request
+from models.split import Split, series_of, split
 from streamer import artifact
 from streamer.artifact import Bundle
 from streamer.errors import GateRefused, InputError, ModelError, StreamerError
@@ -67,97 +43,28 @@ if TYPE_CHECKING:
     from models.train import TrainResult, TrainSettings
 
 BEGAN = time.monotonic()
-STARTS = ("champion", "scratch")
-# Of the wall time: training, then the twin's; the rest goes to conversions and the gate.
-TRAIN_SHARE, DISTIL_SHARE = 0.4, 0.75
-LATEST_DISTIL = (
-    0.7  # a twin that begins later would not be done in time, and cost the challenger too
-)
+# Fraction of the wall time at which training ends, and the twin's training. The rest goes to
+# conversions and the gate.
+TRAIN_SHARE = 0.4
+DISTIL_SHARE = 0.75
+# Latest start of a twin; a later one would not finish in time, and lose the challenger as well.
+LATEST_DISTIL = 0.7
 NOISE = 0.01
-# At 5e-4 and a patience of 4 the forecast error in a new regime fell to 0.89 of the starter's, so
-# to 0.52. In 80 s of two cores 650 steps of 128 rows at 2e-3 brought 0.87, 760 of 64 rows at 4e-3
-# 0.83. Not tried on a GPU.
-RATE, BATCH_ROWS, PATIENCE = 4e-3, 64, 10
+# With these values the forecast error in a new regime fell to 0.52 of the starter's; at 5e-4 and a
+# patience of 4 to 0.89. In 80 s of two cores 650 steps of 128 rows at 2e-3 brought 0.87, 760 steps
+# of 64 rows at 4e-3 0.83. Not tried on a GPU.
+RATE = 4e-3
+BATCH_ROWS = 64
+PATIENCE = 10
 PARITY_ANOMALIES = 24
-REHEARSAL = 0.05  # of a whole synthetic epoch, beside as many batches of history
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What the module's docstring says, checked."""
-
-    champion: Path
-    history: Path
-    out: Path
-    version: str
-    labels: tuple[LabelledSpan, ...] = ()
-    seconds: float = 600.0
-    seed: int = 0
-    start: str = "champion"
-    distil: bool = True
-    edge: Path | None = None
-    gate: Mapping[str, Any] = field(default_factory=dict)
-    detect: Mapping[str, Any] = field(default_factory=dict)
-    training: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.start not in STARTS:
-            raise InputError(
-                f"request: start must be one of {', '.join(STARTS)}, got {self.start!r}"
-            )
-        if not self.version:
-            raise InputError("request: version is empty")
-        for taken in (self.out, beside(self.out, "-edge"), beside(self.out, "-refused")):
-            if taken.exists():
-                raise InputError(f"request: {taken} exists already; name a new directory")
-
-
-def beside(out: Path, suffix: str) -> Path:
-    """The neighbour of `out` with a suffix."""
-    return out.with_name(out.name + suffix)
-
-
-def read_request(path: Path) -> Request:
-    """InputError naming the key if the request is not as documented."""
-    try:
-        raw = json.loads(path.read_text())
-    except (OSError, ValueError) as exc:
-        raise InputError(f"{path}: cannot be read as JSON: {exc}") from exc
-    if not isinstance(raw, dict):
-        raise InputError(f"{path}: is not a JSON object")
-    known = set(Request.__dataclass_fields__)
-    if unknown := sorted(raw.keys() - known):
-        raise InputError(
-            f"{path}: unknown key {', '.join(unknown)}; known are {', '.join(sorted(known))}"
-        )
-    if missing := sorted({"champion", "history", "out", "version"} - raw.keys()):
-        raise InputError(f"{path}: lacks {', '.join(missing)}")
-    paths = {
-        name: path.parent / raw[name]
-        for name in ("champion", "history", "out", "edge")
-        if raw.get(name)
-    }
-    given = {name: value for name, value in raw.items() if value is not None}
-    return Request(**(given | paths | {"labels": _labels(path, raw.get("labels") or [])}))
-
-
-def _labels(path: Path, raw: Any) -> tuple[LabelledSpan, ...]:
-    try:
-        return tuple(
-            LabelledSpan(float(one["start_s"]), float(one["end_s"]), one.get("entity"))
-            for one in raw
-        )
-    except (TypeError, KeyError, ValueError, AttributeError) as exc:
-        raise InputError(
-            f"{path}: labels must be objects with start_s, end_s and entity: {exc!r}"
-        ) from exc
+REHEARSAL = 0.05  # fraction of a synthetic epoch, beside as many batches of history
 
 
 def retrain(request: Request, began_s: float | None = None, clock: Clock = time.monotonic) -> bool:
-    """Do what is asked; True if a twin was made as well. GateRefused, with the report written, or
-    another error.
+    """Carry out a request; return whether a twin was made as well.
 
-    `began_s`, on the clock, is when the request's seconds began; now, if it is not given.
+    `began_s`, on the clock, is when the request's seconds began, by default now. GateRefused, with
+    the report written, if the challenger is refused.
     """
     champion, rules = artifact.load(request.champion), rules_of(request.gate)
     past = split(
@@ -184,7 +91,7 @@ def _arrays(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def _stage(out: Path) -> Iterator[Path]:
-    """A directory beside `out` (a rename must not cross file systems) that is gone afterwards."""
+    """Yield a temporary directory beside `out`: a rename must not cross file systems."""
     out.parent.mkdir(parents=True, exist_ok=True)
     stage = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
@@ -195,7 +102,7 @@ def _stage(out: Path) -> Iterator[Path]:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """One retraining under way."""
+    """One retraining in progress."""
 
     request: Request
     champion: Bundle
@@ -205,7 +112,7 @@ class _Work:
     clock: Clock
 
     def do(self, stage: Path) -> bool:
-        """Everything in the stage first; whoever sees `out` sees all of it."""
+        """Make everything in the stage, then rename it, so that `out` is never incomplete."""
         made = self._challenger(stage / "bundle")
         reports = self._gated(made)
         twin = self.request.distil and self._twin(made, stage / "edge", reports)
@@ -216,7 +123,7 @@ class _Work:
         return twin
 
     def _challenger(self, out: Path) -> Bundle:
-        """Train and export. GateRefused, report written, where training gained nothing."""
+        """Train and export; GateRefused, with a report, if training gained nothing."""
         from models import export, training_report
 
         result, settings = self._trained()
@@ -274,11 +181,11 @@ class _Work:
         ), settings
 
     def _left(self, share: float) -> float:
-        """Seconds until so much of the request's time has gone; at least one."""
+        """Seconds until this fraction of the request's time has passed; at least 1."""
         return max(share * self.request.seconds - (self.clock() - self.began_s), 1.0)
 
     def _training(self) -> dict[str, Any]:
-        """What the manifest says: the request's words, and what was really learnt."""
+        """Entries of the manifest: those of the request, and what was learnt."""
         past, fresh = self.past, self.request.start == "scratch"
         own = {
             "parent": None if fresh else self.champion.version,
@@ -290,7 +197,7 @@ class _Work:
         return dict(self.request.training) | own
 
     def _gated(self, made: Bundle) -> dict[str, bytes]:
-        """The reports of a challenger that passes; GateRefused, report written, for another."""
+        """Return the reports of a challenger that passes; else GateRefused, with a report."""
         from models import gate, gate_report
 
         verdict = gate.judge(
@@ -309,7 +216,7 @@ class _Work:
         return gate_report.report(verdict)
 
     def _precise(self, made: Bundle, verdict: GateVerdict) -> GateVerdict:
-        """The verdict with what every exported precision changes."""
+        """The verdict with a rule for every exported precision."""
         from models import evaluate
         from models.planted_trial import build
 
@@ -329,7 +236,7 @@ class _Work:
         )
 
     def _refused(self, verdict: GateVerdict) -> None:
-        """Write the report beside where the bundle would be, and raise."""
+        """Write the report beside the bundle's path, and raise GateRefused."""
         from models import gate_report
 
         directory = beside(self.request.out, "-refused")
@@ -338,9 +245,7 @@ class _Work:
         verdict.require()
 
     def _twin(self, teacher: Bundle, out: Path, reports: dict[str, bytes]) -> bool:
-        """Distil; add distil.json to the reports. Whether the student kept enough to be
-        published.
-        """
+        """Distil and add distil.json to the reports; return whether the student passed."""
         from models import distil
 
         if self.clock() - self.began_s > LATEST_DISTIL * self.request.seconds:
@@ -374,7 +279,7 @@ class _Work:
         return kept.passed
 
     def _twin_in_service(self) -> Bundle | None:
-        """Where the student may start from; what cannot be used is left alone."""
+        """The twin in service as the student's start; None if there is no usable one."""
         try:
             return artifact.load(self.request.edge) if self.request.edge else None
         except ModelError as exc:
@@ -388,7 +293,7 @@ class _Work:
     "path",
     type=click.Path(path_type=Path),
     required=True,
-    help="See the module's docstring.",
+    help="JSON file, see models/retrain_request.py.",
 )
 def main(path: Path) -> None:
     """Train, distil, export and gate as a request file says."""

@@ -2,10 +2,10 @@
 
     python -m models.review --request request.json
 
-The request is that of models.retrain, of which `champion`, `history`, `labels`, `detect` and `seed`
-count. The newest quarter of the history is judged by the production pipeline, untouched and with
-planted anomalies. `out` becomes a JSON file. Runs without TensorFlow. Exit codes are those of
-errors.StreamerError.
+The request is documented in models.retrain_request; of its keys `champion`, `history`, `labels`,
+`detect`, `seed` and `out` count. The newest quarter of the history is judged by the production
+pipeline, untouched and with planted anomalies. `out` becomes a JSON file. Runs without TensorFlow.
+Exit codes are those of errors.StreamerError.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from models import compare, evaluate
 from models.finetune import say
 from models.planted_trial import build
-from models.retrain import Request, read_request
+from models.retrain_request import Request, read_request
 from models.split import series_of, split
 from streamer import artifact
 from streamer.errors import InputError, StreamerError
@@ -76,7 +76,7 @@ def _number(value: Any) -> float | None:
     "path",
     type=click.Path(path_type=Path),
     required=True,
-    help="See the module's docstring.",
+    help="JSON file, see models/retrain_request.py.",
 )
 def main(path: Path) -> None:
     """Evaluate the champion of a request on the newest part of its history."""

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from models import retrain
+from models.retrain_request import read_request
 from streamer import artifact
 from streamer.artifact import PRETRAINED
 from streamer.errors import GateRefused, InputError
@@ -42,7 +43,7 @@ def written(folder: Path, arrays: dict[str, Any] | None = None, **changes: Any) 
 
 
 def ran(path: Path) -> bool:
-    return retrain.retrain(retrain.read_request(path), time.monotonic())
+    return retrain.retrain(read_request(path), time.monotonic())
 
 
 def left(folder: Path) -> set[str]:
@@ -88,7 +89,7 @@ def test_a_twin_is_published_beside_its_teacher_or_the_report_says_what_it_lost(
 ) -> None:
     champion = copycat(tmp_path / "copycat")
     path = written(tmp_path, champion=str(champion), distil=True, seconds=100.0)
-    made = retrain.retrain(retrain.read_request(path), clock=hurried())
+    made = retrain.retrain(read_request(path), clock=hurried())
     teacher = artifact.load(tmp_path / "new")
     told = json.loads(teacher.parts["distil.json"])
     assert left(tmp_path) - {"copycat"} == ({"new", "new-edge"} if made else {"new"})
@@ -165,9 +166,7 @@ def test_a_request_that_is_wrong_is_refused_by_name(
 
 def test_a_request_reads_labels_paths_and_nulls(tmp_path: Path) -> None:
     label = {"start_s": 1, "end_s": 2, "entity": "pump"}
-    found = retrain.read_request(
-        written(tmp_path, labels=[label, label | {"entity": None}], edge=None)
-    )
+    found = read_request(written(tmp_path, labels=[label, label | {"entity": None}], edge=None))
     assert [(one.start_s, one.end_s, one.entity) for one in found.labels] == [
         (1, 2, "pump"),
         (1, 2, None),
