@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from streamer import artifact, signing
 from streamer.artifact import Bundle
 from streamer.config import Config, Retrain
 from streamer.connect.storage.training_lock import LockHold, TrainingLock
-from streamer.errors import BackendError, GateRefused, ModelError, StoreError, StreamerError
+from streamer.errors import BackendError, GateRefused, StoreError, StreamerError
 from streamer.lifecycle import evaluation, promotion, subprocess_runner, training_data
 from streamer.lifecycle.evaluation import (
     EVALUATED,
@@ -46,6 +46,7 @@ from streamer.lifecycle.schedule import (
 )
 from streamer.lifecycle.subprocess_runner import Ended, Limits
 from streamer.lifecycle.training_data import Past, Recorded
+from streamer.lifecycle.training_request import RequestWriter
 from streamer.protocols import Clock, Registry
 from streamer.runtime.model import trust_for, trusted
 
@@ -69,7 +70,6 @@ EVALUATIONS = (EVALUATED, NOT_DUE, BUSY, FAILED, STOPPED)
 COMMAND = (sys.executable, "-P", "-m", "models.retrain")
 REVIEW = (sys.executable, "-P", "-m", "models.review")
 KEEP_S = 10.0  # how often the turn is prolonged
-TRAIN_SHARE = 0.9  # of the time limit is told to the child, which then ends by itself
 MOVES = 5  # tries to move an alias that others move too
 
 
@@ -262,74 +262,8 @@ class Job:
     def _request(
         self, room: Path, champion: Bundle, past: Past, version: str, training: Mapping[str, Any]
     ) -> Path:
-        rows, limits, gate = past.rows, self.retrain.limits, self.retrain.gate
-        blob = artifact.pack_arrays(
-            {
-                "values": rows.values,
-                "time_s": rows.time_s,
-                "mask": rows.mask,
-                "weight": past.weight,
-                "rhythm": past.rhythm,
-                "entity": list(past.names),
-            }
-        )
-        (room / "rows.npz").write_bytes(blob)
-        request = {
-            "champion": artifact.unpack(champion, room / "champion").name,
-            "edge": self._edge(room),
-            "history": "rows.npz",
-            "labels": past.labels,
-            "out": "bundle",
-            "version": version,
-            "seconds": float(limits.time) * TRAIN_SHARE,
-            "seed": 0,
-            "start": self.retrain.start,
-            "distil": self.retrain.distil,
-            "detect": self._detect(),
-            "gate": {name: getattr(gate, name) for name in type(gate).model_fields},
-            "training": self._training(past, training),
-        }
-        path = room / "request.json"
-        path.write_text(json.dumps(request))
-        return path
-
-    def _training(self, past: Past, more: Mapping[str, Any]) -> dict[str, Any]:
-        at = (
-            datetime.fromtimestamp(self.clock(), UTC)
-            .isoformat(timespec="seconds")
-            .replace("+00:00", "Z")
-        )
-        own = {
-            "created_at": at,
-            "created_by": f"{os.uname().nodename}:{os.getpid()}",
-            "rows": past.count,
-        }
-        return (
-            own
-            | {"span": list(past.span), "streams": list(past.profiles), "profiles": past.profiles}
-            | dict(more)
-        )
-
-    def _detect(self) -> dict[str, Any]:
-        """How the stream is judged, where there is one; several are judged as by default."""
-        if len(self.config.streams) > 1 or not self.config.streams[0].fields.channels:
-            return {}
-        stream = self.config.streams[0]
-        settings = asdict(stream.detect_settings(stream.fields.channels))
-        return {name: value for name, value in settings.items() if value != float("inf")}
-
-    def _edge(self, room: Path) -> str | None:
-        """The twin in service, for a student to start from; one that may not be used is
-        left alone.
-        """
-        if "edge" not in self.registry.aliases():
-            return None
-        try:
-            twin = trusted(self.registry.path("edge"), trust_for(self.config.model))
-        except ModelError as exc:
-            log.warning("edge_unusable", problem=str(exc))
-            return None
-        return artifact.unpack(twin, room / "edge").name
+        writer = RequestWriter(self.config, self.retrain, self.registry)
+        return writer.write(room, champion, past, version, training, now_s=self.clock())
 
     def _run(self, turn: LockHold, request: Path, command: tuple[str, ...]) -> Ended:
         limits = self.retrain.limits
