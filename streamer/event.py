@@ -53,9 +53,13 @@ class Fate(enum.IntEnum):
     MISSING = 4  # no channel has a value and the policy is `drop`
     DEAD_LETTERED = 5  # could not be decoded or has an absurd time
     EXPIRED = 6  # retention removed it before it was read
-    SHED = 7  # dropped on purpose under overload, by configuration
     REPLAYED = 8  # judged before a restart, read again without alerts to rebuild the memory
     RETURNED = 9  # read, but its partition moved to another member before it was judged
+
+
+# Length of a count by fate. Snapshots keep these counts by position, so 7, a fate that is no more,
+# stays empty.
+FATES = max(Fate) + 1
 
 
 @dataclass(frozen=True, slots=True)

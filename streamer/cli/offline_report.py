@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from streamer.event import Alert, EventBatch, ModelRef, Scores
+    from streamer.event import Alert, EventBatch, Fate, ModelRef, Scores
     from streamer.offline.score import ReplayResult, RowDetector, TrackRecorder
     from streamer.protocols import Source
     from streamer.settings import DetectSettings
@@ -191,24 +191,15 @@ def account(replayed: Replayed) -> str:
     from streamer.event import Fate
 
     outcome = replayed.outcome
-    fates = [f"{outcome.fates[fate]:,} {_FATES[fate]}" for fate in Fate if outcome.fates[fate]]
+    fates = [f"{outcome.fates[fate]:,} {_fate(fate)}" for fate in Fate if outcome.fates[fate]]
     return "   ·   ".join(
         [f"{outcome.rows:,} rows: {', '.join(fates) or 'none'}", f"{_model(replayed.model)}"]
     )
 
 
-_FATES = (
-    "scored",
-    "warming",
-    "duplicate",
-    "late",
-    "missing",
-    "rejected",
-    "expired",
-    "shed",
-    "replayed",
-    "returned",
-)
+def _fate(fate: Fate) -> str:
+    """In a word: the report calls an undecodable row rejected, as the score file does."""
+    return "rejected" if fate.name == "DEAD_LETTERED" else fate.name.lower()
 
 
 def _model(ref: ModelRef) -> str:

@@ -29,7 +29,7 @@ from streamer.detect.network.lanes import Lanes
 from streamer.detect.state.arena import Slots, appearances, by_last, select, waves
 from streamer.detect.state.arrays import known
 from streamer.detect.state.ring import Ring
-from streamer.event import F32, F64, I64, Alert, EventBatch, Fate, ModelRef, Scores
+from streamer.event import F32, F64, FATES, I64, Alert, EventBatch, Fate, ModelRef, Scores
 from streamer.journal import Label
 from streamer.protocols import Network
 from streamer.settings import DetectSettings
@@ -69,7 +69,7 @@ class Detector:
         self.incidents = Incidents(settings)
         self.admission = Admission(settings, self.ring)
         self.silence = Silence(settings, self.lanes, key)
-        self.fates = np.zeros(len(Fate), np.int64)
+        self.fates = np.zeros(FATES, np.int64)
         self._evicted_idle = 0
         self.topic = ""  # of the last batch: timers need it too
         self.now_s: float | None = None  # event time of the last tick
@@ -133,7 +133,7 @@ class Detector:
         while start < n:
             start = self._chunk(batch, start, scores)
             alerts += self._teller.tell(batch, self.ref)
-        self.fates += np.bincount(scores.fate, minlength=len(Fate))
+        self.fates += np.bincount(scores.fate, minlength=FATES)
         return Judged(scores, alerts)
 
     def _chunk(self, batch: EventBatch, start: int, scores: Scores) -> int:

@@ -20,7 +20,7 @@ from streamer.detect.alerts.storm import Storm
 from streamer.detect.network.lanes import Lanes
 from streamer.detect.state.arena import Slots
 from streamer.errors import StoreError
-from streamer.event import I64, Fate
+from streamer.event import FATES, I64
 
 FORMAT = "streamer.snapshot/2"
 
@@ -151,7 +151,7 @@ def _check(head: dict[str, Any], schema: Schema) -> None:
     named = _list_of(str, names) and len(set(names)) == len(names)
     counted = (
         _list_of(int, fates)
-        and len(fates) == len(Fate)
+        and len(fates) == FATES
         and _list_of(int, storm)
         and len(storm) == Storm.NUMBERS
     )

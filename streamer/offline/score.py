@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.event import F32, F64, I64, U8, Alert, EventBatch, Fate, Poll, Rejected, Scores
+from streamer.event import F32, F64, FATES, I64, U8, Alert, EventBatch, Fate, Poll, Rejected, Scores
 from streamer.protocols import Clock, JudgedBatch, Source
 
 POLL_S = 1.0
@@ -72,7 +72,7 @@ class ReplayResult:
     `fates` counts every record read, by Fate; alarms are rows with alarm >= 1.
     """
 
-    fates: I64 = field(default_factory=lambda: np.zeros(len(Fate), np.int64))
+    fates: I64 = field(default_factory=lambda: np.zeros(FATES, np.int64))
     reasons: dict[str, int] = field(default_factory=dict)  # counts of rejected records by reason
     first_rejected: Rejected | None = None
     alarms: int = 0
@@ -248,7 +248,7 @@ def _note_rejected(outcome: ReplayResult, rejected: Sequence[Rejected]) -> None:
 
 
 def _count(outcome: ReplayResult, batch: EventBatch, scores: Scores) -> None:
-    outcome.fates += np.bincount(scores.fate, minlength=len(Fate)).astype(np.int64)
+    outcome.fates += np.bincount(scores.fate, minlength=FATES).astype(np.int64)
     outcome.alarms += int(np.count_nonzero(scores.alarm >= 1))
     known = batch.time_s[np.isfinite(batch.time_s)]
     if known.size:

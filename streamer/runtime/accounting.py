@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from streamer.event import I64, U8, Expired, Fate, Rejected
+from streamer.event import FATES, I64, U8, Expired, Fate, Rejected
 
 
 def crowded(in_flight: int, *, events_per_s: float, backlog_s: float) -> bool:
@@ -33,13 +33,13 @@ class RecordAccounting:
 
     stream: str
     received: int = 0
-    fates: I64 = field(default_factory=lambda: np.zeros(len(Fate), np.int64))
+    fates: I64 = field(default_factory=lambda: np.zeros(FATES, np.int64))
     rejected: Counter[str] = field(default_factory=Counter)  # by reason
     expired: Counter[tuple[str, int]] = field(default_factory=Counter)  # by topic and partition
 
     def settle(self, fate: U8) -> None:
         """Book the fates (N,) of judged records."""
-        self.fates += np.bincount(fate, minlength=len(Fate))
+        self.fates += np.bincount(fate, minlength=FATES)
 
     def reject(self, rejected: Sequence[Rejected]) -> None:
         """Book records that could not become events."""

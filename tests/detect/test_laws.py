@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.event import Fate
+from streamer.event import FATES, Fate
 from tests.detect.conftest import (
     BUNDLE,
     BY_LAYERS,
@@ -117,7 +117,7 @@ def test_every_event_has_exactly_one_fate(
     batch = stream(seed, 500, entities=7)
     scores = detector.process(batch).scores
     assert detector.fates.sum() == len(batch)
-    assert detector.fates.tolist() == np.bincount(scores.fate, minlength=len(Fate)).tolist()
+    assert detector.fates.tolist() == np.bincount(scores.fate, minlength=FATES).tolist()
     assert np.isfinite(scores.score).all() and (scores.score >= 0).all()
     assert (scores.score[scores.fate != Fate.SCORED] == 0).all()
 

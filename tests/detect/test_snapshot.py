@@ -20,9 +20,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streamer.detect.pipeline import Detector, Judged, schema_of
-from streamer.detect.snapshot import Schema, fits
+from streamer.detect.snapshot import Schema, _read, fits
 from streamer.errors import StoreError
-from streamer.event import EventBatch
+from streamer.event import FATES, EventBatch, Fate
 from tests.detect.conftest import assert_same, join, make_detector, stream
 from tests.detect.logs import START_S, quiet, run, simple
 
@@ -352,3 +352,19 @@ def test_a_blob_that_does_not_fit_says_why(chosen: dict) -> None:
 @pytest.mark.parametrize("blob", [b"", b"PK", BLOB[:1000]])
 def test_a_damaged_blob_does_not_fit(blob: bytes) -> None:
     assert "cannot be read" in (fits(blob, schema()) or "")
+
+
+def test_counts_by_fate_lie_in_a_snapshot_where_older_versions_read_them() -> None:
+    kept = make_detector().freeze().encode()
+    assert len(_read(kept, head_only=True)[0]["fates"]) == FATES == 10
+    assert {fate.name: fate.value for fate in Fate} == {
+        "SCORED": 0,
+        "WARMING": 1,
+        "DUPLICATE": 2,
+        "LATE": 3,
+        "MISSING": 4,
+        "DEAD_LETTERED": 5,
+        "EXPIRED": 6,
+        "REPLAYED": 8,
+        "RETURNED": 9,
+    }

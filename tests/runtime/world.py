@@ -17,7 +17,18 @@ from streamer.artifact import ModelSpec
 from streamer.backoff import Backoff
 from streamer.connect.memory import Item, MemoryScores, MemorySink, MemorySource
 from streamer.detect.alerts.feedback import Effect, ignore
-from streamer.event import I64, Alert, EventBatch, Fate, Lease, Message, ModelRef, Rejected, Scores
+from streamer.event import (
+    FATES,
+    I64,
+    Alert,
+    EventBatch,
+    Fate,
+    Lease,
+    Message,
+    ModelRef,
+    Rejected,
+    Scores,
+)
 from streamer.feedback.feedback import FeedbackService, forgetful
 from streamer.journal import Label
 from streamer.protocols import Network, Sink, Source
@@ -69,7 +80,7 @@ class HighJudge:
     """
 
     ref: ModelRef = REF
-    fates: I64 = field(default_factory=lambda: np.zeros(len(Fate), np.int64))
+    fates: I64 = field(default_factory=lambda: np.zeros(FATES, np.int64))
     evicted: dict[str, int] = field(default_factory=lambda: {"lru": 0, "idle": 0})
     ticks: list[float] = field(default_factory=list)
     seen: list[int] = field(default_factory=list)
@@ -87,7 +98,7 @@ class HighJudge:
     def process(self, batch: EventBatch) -> Verdict:
         value = batch.values[:, 0]
         fate = np.where(np.isnan(value), Fate.MISSING, Fate.SCORED).astype(np.uint8)
-        self.fates += np.bincount(fate, minlength=len(Fate))
+        self.fates += np.bincount(fate, minlength=FATES)
         self.seen += batch.offset.tolist()
         alerts = [alert_at(int(offset)) for offset in batch.offset[value > LIMIT]]
         return Verdict(scores_of(fate, np.nan_to_num(value / LIMIT).astype(np.float32)), alerts)

@@ -27,7 +27,6 @@ STATUS = {
     Fate.LATE: "rejected",
     Fate.DEAD_LETTERED: "rejected",
     Fate.EXPIRED: "rejected",
-    Fate.SHED: "rejected",
     Fate.REPLAYED: "rejected",
     Fate.RETURNED: "rejected",
 }
@@ -82,7 +81,7 @@ class ScoreFile(abc.ABC):
         self._model = model
         self._keys = tuple(map(self._quoted, keys)) if len(keys) > 1 else ()
         self._clock = clock
-        self._status = [self._quoted(STATUS[fate]) for fate in Fate]
+        self._status = {fate.value: self._quoted(status) for fate, status in STATUS.items()}
         self._line = self._template(self.columns)
         self._file = AppendFile(path, append=append)
         self._begin(self._head())

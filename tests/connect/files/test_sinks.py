@@ -127,7 +127,6 @@ STATUS = {
     Fate.LATE: "rejected",
     Fate.DEAD_LETTERED: "rejected",
     Fate.EXPIRED: "rejected",
-    Fate.SHED: "rejected",
     Fate.REPLAYED: "rejected",
     Fate.RETURNED: "rejected",
 }
