@@ -63,6 +63,10 @@ class Source(Protocol):
         0 for sources without partitions.
         """
 
+    @property
+    def degraded(self) -> str | None:
+        """Why it reads slower than it could, although it works; None where it does not."""
+
     def poll(self, timeout_s: float) -> Poll | None:
         """Wait at most `timeout_s` for records.
 

@@ -31,8 +31,8 @@ class MemorySource:
     """Delivers its items one poll at a time, in order.
 
     An item is a batch, a rejected record or a Poll; an exception is raised. `revoke` takes a lease
-    away at once, as a rebalance does. `problem`, `at_end`, `lags` and `truncations` are set from
-    outside.
+    away at once, as a rebalance does. `problem`, `at_end`, `lags`, `truncations` and `degraded` are
+    set from outside.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class MemorySource:
         self.at_end = True
         self.lags: Mapping[Lease, int] = {}
         self.truncations = 0
+        self.degraded: str | None = None
         self.positions: dict[Lease, Position] = {}
         self.revoked: set[Lease] = set()
         self.closed = False

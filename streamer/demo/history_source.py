@@ -78,6 +78,10 @@ class Rehearsed:
     def truncations(self) -> int:
         return self._source.truncations
 
+    @property
+    def degraded(self) -> str | None:
+        return self._source.degraded
+
     def holds(self, lease: Lease) -> bool:
         return self._source.holds(lease)
 

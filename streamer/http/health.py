@@ -107,7 +107,9 @@ def source_check(reader: Reader) -> Check:
         return Check(name, True, "ended")
     behind = sum(records for _, records in reader.lags)
     doing = "paused: scoring is behind" if reader.paused else "reading"
-    return Check(name, True, f"{doing}, {behind:,} records behind" if behind else doing)
+    told = f"{doing}, {behind:,} records behind" if behind else doing
+    slower = reader.source.degraded
+    return Check(name, True, told if slower is None else f"{told}; slower than it could: {slower}")
 
 
 def gap_check(line: StreamProcessor) -> Check:

@@ -226,6 +226,10 @@ def _partitions(parts: Service) -> Iterator[Metric]:
         ("stream",),
         cut,
     )
+    slower = [((r.stream,), float(r.source.degraded is not None)) for r in parts.readers]
+    yield gauge(
+        "source_degraded", "Whether a source reads slower than it could.", ("stream",), slower
+    )
     yield counter("rebalances", "Partitions that came and went.", ("stream", "change"), moves)
     found = (
         ((line.stream, how), n)

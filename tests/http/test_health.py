@@ -56,6 +56,15 @@ def test_a_source_that_is_behind_is_ready_and_says_how_far() -> None:
     assert (reasons(w), details["source:s"]) == ({}, "reading, 1,234 records behind")
 
 
+def test_a_source_that_reads_slower_than_it_could_is_ready_and_says_why() -> None:
+    w = world([])
+    assert isinstance(w.source, MemorySource)
+    w.source.degraded = "another client"
+    details = {check.name: check.detail for check in health_of(w).ready()}
+    assert reasons(w) == {}
+    assert details["source:s"] == "reading; slower than it could: another client"
+
+
 def test_recovery_makes_ready_again() -> None:
     w = world([ABORT, batch_of([1.0])])
     w.read(2)

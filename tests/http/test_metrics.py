@@ -74,6 +74,14 @@ def test_logs_that_were_cut_are_counted() -> None:
     assert value(w, "log_truncations_total", stream="s") == 2
 
 
+def test_a_source_that_reads_slower_than_it_could_shows() -> None:
+    w = busy()
+    assert value(w, "source_degraded", stream="s") == 0
+    assert isinstance(w.source, MemorySource)
+    w.source.degraded = "another client"
+    assert value(w, "source_degraded", stream="s") == 1
+
+
 def test_alerts_are_counted_and_their_rates_compared() -> None:
     w = busy()
     assert value(w, "alerts_total", stream="s", severity="warning", outcome="opened") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -109,6 +110,22 @@ def test_records_that_are_no_events_keep_their_place_key_and_headers(
             (driver.seen.leases[0], b"k", (("h", b"v"), ("none", b"")), 1_700_000_000_000)
         }
         assert [r.raw[:1] for r in bad] == [b"{", b"", b"{"]
+
+
+def test_another_version_of_the_client_brings_the_same_and_the_source_says_that_it_is_slower(
+    kafka: Kafka, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kafka.create_topic(topic, retention_ms=-1)
+    send(kafka.bootstrap, topic, b'{"ts": 1, "x": 1}', b"{", b'{"ts": 3, "x": 3}', key=b"k")
+    with Driver(open_source(kafka.bootstrap, topic=topic, group=f"{topic}-columns")) as driver:
+        driver.until(lambda: driver.seen.offsets() == [0, 2])
+        assert driver.source.degraded is None
+        by_columns = [replace(bad, lease=None) for bad in driver.seen.rejected]
+    monkeypatch.setattr("kafka.__version__", "3.0.13")
+    with Driver(open_source(kafka.bootstrap, topic=topic, group=topic)) as driver:
+        driver.until(lambda: driver.seen.offsets() == [0, 2])
+        assert "3.0.13" in str(driver.source.degraded)
+        assert [replace(bad, lease=None) for bad in driver.seen.rejected] == by_columns
 
 
 def test_a_pattern_reads_what_it_matches(kafka: Kafka, topic: str) -> None:

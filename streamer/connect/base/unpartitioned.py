@@ -15,6 +15,7 @@ class WholeSource:
     at_end: bool = True
     lags: Mapping[Lease, int] = MappingProxyType({})
     truncations: int = 0
+    degraded: str | None = None
 
     def holds(self, lease: Lease) -> bool:
         return True

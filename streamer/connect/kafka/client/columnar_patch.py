@@ -1,7 +1,8 @@
 """Records by columns: an override of the client's private unpacker of record batches.
 
 The client's own unpacker makes one object per record. The override is installed only for the exact
-version it was written for. Other versions use the client's unpacker, with the same results.
+version it was written for. Other versions use the client's unpacker, with the same results; the
+source then says that it is slower.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import structlog
 
 from streamer.connect.kafka.client.packed_columns import (
     Envelope,
@@ -23,6 +25,8 @@ from streamer.connect.kafka.client.packed_columns import (
     headers_at,
 )
 from streamer.event import I64
+
+log = structlog.get_logger()
 
 WRITTEN_FOR = "3.0.12"  # version of kafka-python
 ONE_BYTE, TWO_BYTES = (1 << 7) - 1, (1 << 14) - 1  # largest numbers of one and two bytes
@@ -119,14 +123,30 @@ class Taken:
 def install(consumer: Any) -> bool:
     """Make a KafkaConsumer return chunks instead of records.
 
-    Return False, with nothing changed, for another version.
+    Return False, with nothing changed, for another version; the first such call logs a warning.
     """
-    import kafka
-
-    if kafka.__version__ != WRITTEN_FOR:
+    problem = degraded()
+    if problem is not None:
+        _warn(problem)
         return False
     consumer._fetcher.PartitionRecords = _columnar()
     return True
+
+
+def degraded() -> str | None:
+    """Why this client reads record by record, in words; None where it reads by columns."""
+    import kafka
+
+    if kafka.__version__ == WRITTEN_FOR:
+        return None
+    return f"kafka-python {kafka.__version__} is not {WRITTEN_FOR}: records are read one by one"
+
+
+@cache
+def _warn(problem: str) -> None:
+    """Log once a process, however many sources there are."""
+    fix = f"pip install 'kafka-python=={WRITTEN_FOR}'"
+    log.warning("kafka_columns_off", problem=problem, fix=fix)
 
 
 def chunk_of(batch: Any) -> tuple[Chunk, Exception | None]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from streamer.connect.kafka.client import columnar_patch
 from streamer.connect.kafka.consumer import group_member
 from streamer.connect.kafka.consumer.assignment import Commits
 from streamer.connect.kafka.consumer.committer import Committer
@@ -97,6 +98,10 @@ class KafkaSource:
     def truncations(self) -> int:
         """How often a log ended before the reader's position."""
         return self._admission.truncations
+
+    @property
+    def degraded(self) -> str | None:
+        return columnar_patch.degraded()
 
     def poll(self, timeout_s: float) -> Poll | None:
         """Return records and changes of partitions; None once closed.

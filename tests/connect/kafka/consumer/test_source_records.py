@@ -20,8 +20,15 @@ from kafka.protocol.consumer import IsolationLevel
 from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from kafka.record.memory_records import MemoryRecords, MemoryRecordsBuilder
 from kafka.record.util import calc_crc32c, decode_varint
+from structlog.testing import capture_logs
 
-from streamer.connect.kafka.client.columnar_patch import WRITTEN_FOR, _columnar, chunk_of, install
+from streamer.connect.kafka.client.columnar_patch import (
+    WRITTEN_FOR,
+    _columnar,
+    chunk_of,
+    degraded,
+    install,
+)
 from streamer.connect.kafka.consumer.polled_records import Listed, gathered
 
 TP = TopicPartition("t", 0)
@@ -254,6 +261,25 @@ def test_another_version_keeps_the_clients_own_way(monkeypatch: pytest.MonkeyPat
     assert install(one) == (kafka.__version__ == WRITTEN_FOR)
     monkeypatch.setattr(kafka, "__version__", "3.0.13")
     assert not install(other) and other._fetcher.PartitionRecords is Fetcher.PartitionRecords
+
+
+def test_another_version_is_told_once_and_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert (degraded() is None) == (kafka.__version__ == WRITTEN_FOR)
+    monkeypatch.setattr(kafka, "__version__", "3.0.99")
+    with capture_logs() as lines:
+        assert not install(Versioned()) and not install(Versioned())
+    problem = f"kafka-python 3.0.99 is not {WRITTEN_FOR}: records are read one by one"
+    assert degraded() == problem
+    assert lines == [
+        {
+            "event": "kafka_columns_off",
+            "log_level": "warning",
+            "problem": problem,
+            "fix": f"pip install 'kafka-python=={WRITTEN_FOR}'",
+        }
+    ]
 
 
 def test_records_one_by_one_are_gathered_as_they_are() -> None:
