@@ -18,6 +18,7 @@ SEAMS = BASE | {
     "streamer.signing",
     "streamer.settings",
     "streamer.backoff",
+    "streamer.timefmt",
 }
 DETECT, CONNECT, KAFKA = "streamer.detect", "streamer.connect", "streamer.connect.kafka"
 RUNTIME = SEAMS | {DETECT, "streamer.backends", CONNECT, "streamer.config", "streamer.log"}
@@ -35,6 +36,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "streamer.artifact": BASE,
     "streamer.signing": BASE,
     "streamer.journal": BASE,
+    "streamer.timefmt": set(),  # times and durations as text
     "streamer.masking": set(),  # what counts as a secret, for log and config
     "streamer.failpoints": set(),  # where a test may kill the process
     "streamer.backoff": BASE | {"streamer.protocols"},
@@ -45,7 +47,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     f"{DETECT}.alerts": SEAMS | {f"{DETECT}.state", f"{DETECT}.network", f"{DETECT}.evidence"},
     DETECT: SEAMS,
     "streamer.backends": SEAMS | {DETECT},
-    "streamer.config": BASE | {"streamer.settings", "streamer.masking"},
+    "streamer.config": BASE | {"streamer.settings", "streamer.masking", "streamer.timefmt"},
     f"{CONNECT}.base": SEAMS | {"streamer.config"},
     f"{CONNECT}.formats": CONNECT_BASE,
     f"{CONNECT}.files": FORMATS,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from streamer.cli.options import config_options, format_option, since_s
+from streamer.timefmt import plain
 
 if TYPE_CHECKING:
     from streamer.config import Config
@@ -154,7 +155,7 @@ def shown(one: Incident, label: Label | None, output: str) -> str:
             {"schema": SCHEMA, **asdict(one), "label": None if label is None else label.kind.value}
         )
     return (
-        f"{one.alert_id[:12]}  {stamp(one.started_s)}  {state(one):<12} {word(label):<12} "
+        f"{one.alert_id[:12]}  {plain(one.started_s)}  {state(one):<12} {word(label):<12} "
         f"{one.summary}"
     )
 
@@ -165,9 +166,3 @@ def state(one: Incident) -> str:
 
 def word(label: Label | None) -> str:
     return "-" if label is None else label.kind.value
-
-
-def stamp(time_s: float) -> str:
-    from streamer.detect.alerts.describe import rfc3339
-
-    return rfc3339(time_s)[:19].replace("T", " ")

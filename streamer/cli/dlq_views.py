@@ -7,9 +7,9 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from streamer import timefmt
 from streamer.connect.dead_letters.letter import own_headers
 from streamer.connect.formats.alert_event import printable
 
@@ -40,10 +40,9 @@ class Wanted:
 def seconds(at: str) -> float:
     """RFC 3339 as seconds since 1970; -inf where it is none."""
     try:
-        moment = datetime.fromisoformat(at)
+        return timefmt.seconds(at)
     except ValueError:
         return -math.inf
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 @dataclass(slots=True)
@@ -156,7 +155,7 @@ def _written(timestamp_ms: int | None) -> str:
     if timestamp_ms is None:
         return "unknown"
     try:
-        return datetime.fromtimestamp(timestamp_ms / 1000, UTC).isoformat(timespec="milliseconds")
+        return timefmt.iso(timestamp_ms / 1000, "milliseconds")
     except (ValueError, OverflowError, OSError):
         return f"{timestamp_ms} ms"
 

@@ -18,6 +18,7 @@ from streamer.cli.finding import Finding
 from streamer.cli.kafka_address import quiet
 from streamer.cli.options import DEFAULT_CONFIG, format_option
 from streamer.errors import ConfigError, StreamerError
+from streamer.timefmt import plain
 
 if TYPE_CHECKING:
     from streamer.config import Config, Stream
@@ -235,7 +236,7 @@ def disk(directory: Path) -> Finding:
 
 
 def clock(now_s: float) -> Finding:
-    shown = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now_s))
+    shown = f"{plain(now_s)} UTC"
     if now_s < OLDEST_CLOCK_S:
         return Finding(
             "clock", "fail", f"{shown} is in the past", "set the clock, and keep it set by NTP"

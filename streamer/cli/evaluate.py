@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from streamer.cli.offline_report import spoken
+from streamer.timefmt import span
 
 if TYPE_CHECKING:
     from streamer.offline.quality import Quality
@@ -87,8 +87,7 @@ def sentences(quality: Quality, by_time: bool) -> str:
         )
     if q.median_delay_s is not None:
         lines.append(
-            f"median delay  "
-            f"{spoken(q.median_delay_s) if by_time else f'{q.median_delay_s:.0f} rows'}"
+            f"median delay  {span(q.median_delay_s) if by_time else f'{q.median_delay_s:.0f} rows'}"
         )
     if q.average_precision is not None:
         lines.append(

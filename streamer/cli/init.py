@@ -276,13 +276,11 @@ class InitNotes:
         return fields
 
     def shape(self, shape: Shape, fields: RecordFields, rate: float | None) -> None:
-        from streamer.connect.files.infer import spoken_seconds
+        from streamer.timefmt import spacing
 
         if fields.entity and fields.time:
             each = (
-                f", each usually {spoken_seconds(shape.gap_s)} apart"
-                if math.isfinite(shape.gap_s)
-                else ""
+                f", each usually {spacing(shape.gap_s)} apart" if math.isfinite(shape.gap_s) else ""
             )
             self.notes.append(f"{shape.entities:,} entities in the sample{each}")
         if rate is not None:
@@ -292,7 +290,7 @@ class InitNotes:
                 else "less than 1 record/s"
             )
         if fields.time and shape.late_s > 0:
-            self.notes.append(f"some events come up to {spoken_seconds(shape.late_s)} late")
+            self.notes.append(f"some events come up to {spacing(shape.late_s)} late")
         if fields.time is None:
             self.unsure.append(
                 "no field looks like a time: name one in fields.time, else rhythm and gaps are "

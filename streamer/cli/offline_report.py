@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from streamer.timefmt import DAY_S, span
+
 if TYPE_CHECKING:
     from streamer.event import Alert, EventBatch, Fate, ModelRef, Scores
     from streamer.offline.score import ReplayResult, RowDetector, TrackRecorder
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     TakeRows = Callable[[EventBatch, Scores], None]
 
 SENTENCES = 20
-DAY_S = 86_400.0
 FORMATS = click.Choice(["human", "json"])
 BACKENDS = click.Choice(
     ["auto", "litert", "litert-fp16", "litert-int8", "keras", "numpy", "baseline"]
@@ -244,20 +245,12 @@ def _alarm_line(replayed: Replayed) -> str:
     if not replayed.by_time or outcome.days <= 0:
         return told
     if outcome.days < 1:  # a rate from less than a day would be a guess
-        return f"{told} in {spoken(outcome.days * DAY_S)}"
+        return f"{told} in {span(outcome.days * DAY_S)}"
     budget = replayed.settings.budget_per_day
     return (
         f"{told} in {outcome.days:.1f} days ({len(outcome.opened) / outcome.days:.2f} a day, "
         f"budget {budget:g} a day)"
     )
-
-
-def spoken(seconds: float) -> str:
-    """A duration for people."""
-    for size, unit in ((DAY_S, "days"), (3600.0, "h"), (60.0, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.3g} s"
 
 
 def _count(number: int, noun: str) -> str:

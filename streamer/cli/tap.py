@@ -14,6 +14,7 @@ import click
 
 from streamer.cli.kafka_address import quiet, the_stream
 from streamer.cli.options import config_options, format_option
+from streamer.timefmt import rfc3339
 
 if TYPE_CHECKING:
     import threading
@@ -176,8 +177,6 @@ def reader(config: Config, stream: Stream) -> See:
 
 
 def _told(time_s: float) -> str:
-    from streamer.detect.alerts.describe import rfc3339
-
     return rfc3339(float(time_s))
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
@@ -14,6 +13,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from streamer.config.address import HttpUrl, MaybeSecret, host_of, is_loopback, split_host
 from streamer.config.base import Count, Names, Rule, Section, Text, Whole, between, repeated
 from streamer.config.units import Duration, Size
+from streamer.timefmt import seconds
 
 Format = Literal["json", "avro", "msgpack", "csv"]
 TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
@@ -84,10 +84,9 @@ def started_at(start: str, now_s: float) -> float | None:
     try:
         if start.startswith("-"):
             return now_s - Duration.parse(start[1:])
-        at = datetime.fromisoformat(start)
+        return seconds(start, zoned=True)
     except ValueError:
         return None
-    return at.timestamp() if at.tzinfo else None
 
 
 Server = tuple[str, ...]

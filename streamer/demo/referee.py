@@ -10,7 +10,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from streamer.connect.simulate.world import Fault
 from streamer.demo.fault_schedule import RHYTHM_KINDS
 from streamer.demo.recording import Heard, Notebook
 from streamer.event import Alert
+from streamer.timefmt import seconds
 
 # The auxiliary stream detected a fault of the rhythm if the rhythm carries more of the score than
 # all values together.
@@ -137,7 +137,7 @@ def opening_offset(alert: Alert) -> int | None:
 
 def time_of(alert: Alert) -> float:
     """Event time at which the alert was raised."""
-    return datetime.fromisoformat(alert.detected_at).timestamp()
+    return seconds(alert.detected_at)
 
 
 def median_delay(rulings: Sequence[Ruling]) -> float | None:

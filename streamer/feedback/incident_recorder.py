@@ -6,13 +6,13 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
 
 import structlog
 
 from streamer.errors import StoreError
 from streamer.event import Alert
 from streamer.journal import Incident, Journal
+from streamer.timefmt import seconds
 
 log = structlog.get_logger()
 
@@ -115,8 +115,3 @@ def _told(alert: Alert) -> Incident:
         alert.summary,
         *place,
     )
-
-
-def seconds(rfc3339: str) -> float:
-    """Seconds since 1970."""
-    return datetime.fromisoformat(rfc3339).timestamp()

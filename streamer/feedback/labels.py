@@ -16,8 +16,8 @@ import structlog
 
 from streamer.detect.alerts.feedback import Effect
 from streamer.errors import InputError, NotKnown
-from streamer.feedback.incident_recorder import seconds
 from streamer.journal import Incident, Journal, Label, LabelKind
+from streamer.timefmt import seconds
 
 log = structlog.get_logger()
 

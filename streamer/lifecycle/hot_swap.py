@@ -19,8 +19,8 @@ from streamer.protocols import Clock
 from streamer.runtime.model import CurrentModel, LoadedModel
 from streamer.runtime.outbox import Outbox
 from streamer.runtime.partitions import LiveDetector
-from streamer.runtime.service_alerts import stamp
 from streamer.runtime.stream_processor import StreamProcessor
+from streamer.timefmt import rfc3339
 
 log = structlog.get_logger()
 
@@ -190,7 +190,7 @@ def model_event(
     return ModelEvent(
         hashlib.sha256(identity.encode()).hexdigest()[:32],
         coming.event,
-        stamp(now_s),
+        rfc3339(now_s),
         list(streams),
         ref,
         previous,

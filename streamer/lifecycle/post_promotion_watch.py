@@ -7,7 +7,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +15,7 @@ from streamer.event import F64
 from streamer.protocols import Move
 from streamer.runtime.stats import DAY_S, SIZES
 from streamer.runtime.stream_processor import StreamProcessor
+from streamer.timefmt import seconds
 
 # Fewer events say nothing about time, and a handful of incidents more than expected says nothing
 # about a rate.
@@ -152,7 +152,7 @@ def left_s(
         or last.changes.get("previous", version) is None
     ):
         return 0.0
-    age_s = now_s - datetime.fromisoformat(last.at).timestamp()
+    age_s = now_s - seconds(last.at)
     return min(max(period_s - age_s, 0.0), period_s)
 
 

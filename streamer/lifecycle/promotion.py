@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 
 from streamer import artifact
@@ -21,6 +20,7 @@ from streamer.lifecycle.post_promotion_watch import (
 )
 from streamer.lifecycle.shadow import Report
 from streamer.protocols import Registry
+from streamer.timefmt import seconds
 
 EDGE = "-edge"  # of a version: its small twin's
 
@@ -104,7 +104,7 @@ def trained_at(manifest: Mapping[str, object]) -> float | None:
     training = manifest.get("training")
     made = training.get("created_at") if isinstance(training, dict) else None
     try:
-        return datetime.fromisoformat(str(made)).timestamp() if made else None
+        return seconds(str(made)) if made else None
     except ValueError:
         return None
 

@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +48,7 @@ from streamer.lifecycle.training_data import Past, Recorded
 from streamer.lifecycle.training_request import RequestWriter
 from streamer.protocols import Clock, Registry
 from streamer.runtime.model import trust_for, trusted
+from streamer.timefmt import compact
 
 if TYPE_CHECKING:
     from streamer.journal import Journal
@@ -174,7 +174,7 @@ class Job:
             if ended.code != 0 or ended.by_us is not None:
                 raise failure(ended, "evaluation")
             report = evaluation.compared(json.loads((room / "bundle").read_text()), before)
-        at = datetime.fromtimestamp(self.clock(), UTC).strftime("%Y%m%d-%H%M%S")
+        at = compact(self.clock())
         kept = shelf(Path(self.retrain.reports)) / f"{at}-review.json"
         kept.write_text(json.dumps(report, indent=1) + "\n")
         return {**report, "report": str(kept)}
@@ -256,7 +256,7 @@ class Job:
 
     def _version(self, turn: LockHold) -> str:
         """Ordered by time; the fence makes it one of its kind."""
-        at = datetime.fromtimestamp(self.clock(), UTC).strftime("%Y%m%d-%H%M%S")
+        at = compact(self.clock())
         return f"{at}-{turn.fence}"
 
     def _request(

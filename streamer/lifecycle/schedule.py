@@ -16,6 +16,8 @@ from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from streamer.timefmt import plain
+
 if TYPE_CHECKING:
     from streamer.config import Retrain
 
@@ -180,4 +182,4 @@ def _zone(name: str) -> tzinfo:
 
 
 def _told(at_s: float) -> str:
-    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    return f"{plain(at_s)}Z"

@@ -19,7 +19,6 @@ import numpy as np
 import structlog
 
 from streamer.event import Alert, EventBatch, Fate
-from streamer.feedback.incident_recorder import seconds
 from streamer.lifecycle.hot_swap import Rebuilding
 from streamer.lifecycle.incident_matching import Agreement, OpenedIncident, Pairs
 from streamer.protocols import Clock, JudgedBatch
@@ -27,6 +26,7 @@ from streamer.runtime.model import LoadedModel, ModelState
 from streamer.runtime.partitions import LiveDetector, Partition
 from streamer.runtime.stats import unsure
 from streamer.runtime.stream_processor import StreamProcessor
+from streamer.timefmt import seconds
 
 log = structlog.get_logger()
 

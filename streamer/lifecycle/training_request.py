@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from streamer.errors import ModelError
 from streamer.lifecycle.training_data import Past
 from streamer.protocols import Registry
 from streamer.runtime.model import trust_for, trusted
+from streamer.timefmt import rfc3339
 
 TRAIN_SHARE = 0.9  # fraction of the time limit given to the child, which then ends by itself
 
@@ -104,7 +104,7 @@ def _write_rows(path: Path, past: Past) -> None:
 
 
 def _training(past: Past, more: Mapping[str, Any], now_s: float) -> dict[str, Any]:
-    at = datetime.fromtimestamp(now_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    at = rfc3339(now_s, "seconds")
     own = {
         "created_at": at,
         "created_by": f"{os.uname().nodename}:{os.getpid()}",

@@ -7,7 +7,6 @@ a column of 0 and 1, one line per scored row.
 from __future__ import annotations
 
 import csv
-import datetime as dt
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from streamer.errors import InputError
 from streamer.event import F64, I64, Bool
 from streamer.offline.quality import Window, windows_of
+from streamer.timefmt import seconds
 
 LABEL_NAMES = ("label", "anomaly", "is_anomaly", "attack", "class", "target", "y")
 
@@ -103,12 +103,6 @@ def _bound(value: Any, by_time: bool) -> float:
             f"the rows have no times, so {value!r} has no place among them; give row numbers"
         )
     return seconds(str(value))
-
-
-def seconds(text: str) -> float:
-    """Seconds since 1970 of an ISO 8601 time, UTC without a zone; ValueError if it is none."""
-    when = dt.datetime.fromisoformat(text)
-    return (when if when.tzinfo else when.replace(tzinfo=dt.UTC)).timestamp()
 
 
 def _labelled(path: Path, scored: Scored, column: str | None) -> Bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from streamer.event import F32, F64, I64, Alert, Bool
 from streamer.offline.score import Track
+from streamer.timefmt import seconds
 
 MAX_PANELS = 8
 COLUMNS = 1400  # more points than this are drawn as their envelope
@@ -101,5 +101,5 @@ def alert_rows(track: Track, alerts: Sequence[Alert]) -> list[int]:
 def _row_of(track: Track, alert: Alert) -> int:
     if alert.window is not None:
         return int(np.searchsorted(track.row, alert.window.last_offset))
-    when = dt.datetime.fromisoformat(alert.detected_at).timestamp()
+    when = seconds(alert.detected_at)
     return int(np.searchsorted(track.time_s, when))

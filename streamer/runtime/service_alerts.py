@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
 
 from streamer.event import Alert, Expired, ModelRef
-
-
-def stamp(time_s: float) -> str:
-    """RFC 3339, UTC, milliseconds."""
-    return (
-        datetime.fromtimestamp(time_s, UTC)
-        .isoformat(timespec="milliseconds")
-        .replace("+00:00", "Z")
-    )
+from streamer.timefmt import rfc3339
 
 
 def expired_alert(gap: Expired, stream: str, group: str, ref: ModelRef, now_s: float) -> Alert:
@@ -29,7 +20,7 @@ def expired_alert(gap: Expired, stream: str, group: str, ref: ModelRef, now_s: f
         f"by retention before "
         "they were read; keep the topic's log longer or read faster"
     )
-    at = stamp(now_s)
+    at = rfc3339(now_s)
     return Alert(
         identity,
         f"{stream}:{where}",

@@ -41,9 +41,10 @@ from streamer.runtime.partitions import LiveDetector, Partition, Partitions
 from streamer.runtime.reader import Arrival
 from streamer.runtime.restore import Restores
 from streamer.runtime.score_writer import ScoreWriter
-from streamer.runtime.service_alerts import expired_alert, stamp
+from streamer.runtime.service_alerts import expired_alert
 from streamer.runtime.snapshot_writer import SnapshotWriter
 from streamer.runtime.stats import StreamStats, unsure
+from streamer.timefmt import rfc3339
 
 log = structlog.get_logger()
 
@@ -316,7 +317,7 @@ class StreamProcessor:
         if not rejected:
             return
         self.accounting.reject(rejected)
-        self.letters.post([Letter(self.stream, one, stamp(self.wall())) for one in rejected])
+        self.letters.post([Letter(self.stream, one, rfc3339(self.wall())) for one in rejected])
         one = rejected[0]
         log.warning(
             "records_rejected",

@@ -11,8 +11,8 @@ from streamer.connect.simulate.world import START_S, Fault
 from streamer.demo.promises import Facts, Promise, broken, judged
 from streamer.demo.recording import TAIL, Heard, Notebook
 from streamer.demo.referee import Rulings, median_delay, rule
-from streamer.detect.alerts.describe import rfc3339
 from streamer.event import Alert, EventBatch, ModelRef, RhythmPart, Scores, WindowSlice
+from streamer.timefmt import rfc3339
 
 GRACE_S = 20.0
 FAULT = Fault("shift", "a", START_S + 100, START_S + 200, "rms")

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.detect.admission import CLOCK_RESET_RUN
-from streamer.detect.alerts import describe
 from streamer.detect.pipeline import Detector
 from streamer.event import Alert, EventBatch, Fate
+from streamer.timefmt import duration
 from tests.detect.conftest import in_pieces, make_detector, stream
 from tests.detect.logs import FAULT, Row, fates, fault, in_order, log, quiet, run, simple, told
 
@@ -115,7 +115,7 @@ def test_times_of_an_alert_are_event_times() -> None:
     began, ended = (datetime.fromisoformat(x) for x in (resolved.started_at, resolved.detected_at))
     lasted_s = (ended - began).total_seconds()
     assert lasted_s >= 100
-    assert resolved.summary == f"p is back to normal after {describe.duration(lasted_s)}"
+    assert resolved.summary == f"p is back to normal after {duration(lasted_s)}"
 
 
 def test_the_window_of_an_alert_is_the_raw_past_up_to_its_event() -> None:

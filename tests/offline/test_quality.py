@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.errors import InputError
-from streamer.offline.label_files import json_windows, read_scores, read_windows, seconds
+from streamer.offline.label_files import json_windows, read_scores, read_windows
 from streamer.offline.quality import average_precision, judge, windows_of
+from streamer.timefmt import seconds
 
 HOUR = 3600.0
 TIMES = np.arange(48, dtype=np.float64) * HOUR

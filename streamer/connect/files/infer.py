@@ -28,6 +28,7 @@ from streamer.connect.formats.decoder import shown
 from streamer.connect.formats.times import seconds_of_text, unit_of
 from streamer.errors import InputError
 from streamer.event import F64
+from streamer.timefmt import spacing
 
 SPOKEN = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 ROWS_LOOKED_AT = 2000
@@ -384,15 +385,7 @@ def _comma_hint(columns: Sequence[Column]) -> str:
 
 def _spacing(time_s: F64) -> str:
     steps = np.diff(np.unique(time_s[np.isfinite(time_s)]))
-    return f", usually {spoken_seconds(float(np.median(steps)))} apart" if len(steps) else ""
-
-
-def spoken_seconds(seconds: float) -> str:
-    """Return a duration for people: 5 min, 1 h, 250 ms."""
-    for size, unit in ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s")):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1e3:.3g} ms"
+    return f", usually {spacing(float(np.median(steps)))} apart" if len(steps) else ""
 
 
 def _example(column: Column) -> str:

@@ -8,10 +8,10 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from streamer import timefmt
 from streamer.connect.files.infer import csv_table, guess_fields, head_lines
 from streamer.connect.files.lines import LineBuffer, is_pipe
 from streamer.connect.files.source import form_of, header_cells
@@ -197,7 +197,7 @@ def plain(cell: str) -> Any:
 def later(cell: str | float, by_s: float, unit: str) -> str | float:
     """Return a time shifted by `by_s` in the same format: number, text of a number, or date."""
     if isinstance(cell, str) and number_of(cell) is None:
-        return _later_date(cell, by_s)
+        return timefmt.later(cell, by_s)
     per_s = _per_second(float(cell), unit)
     exact = by_s * per_s
     if isinstance(cell, str):
@@ -210,15 +210,6 @@ def _per_second(number: float, unit: str) -> float:
     if unit != "auto":
         return PER_SECOND.get(unit, 1.0)
     return 1000.0 ** sum(abs(number) >= limit for limit in AUTO_LIMITS)
-
-
-def _later_date(cell: str, by_s: float) -> str:
-    text = cell.strip()
-    moved = datetime.fromisoformat(text.replace("/", "-")) + timedelta(seconds=by_s)
-    if text[-1:] in "Zz":
-        moved = moved.astimezone(UTC)
-    told = moved.isoformat(sep="T" if "T" in text else " ")
-    return f"{told.removesuffix('+00:00')}Z" if text[-1:] in "Zz" else told
 
 
 def _object(line: bytes) -> dict[str, Any] | str:

@@ -9,17 +9,17 @@ from __future__ import annotations
 import abc
 import math
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from streamer import timefmt
 from streamer.connect.formats.columns import Columns, RecordFields, Refusals
 from streamer.connect.formats.decoder import MAX_LINE_BYTES, Decoder, shown
 from streamer.connect.formats.times import (
-    EPOCH,
     LATEST_S,
     PER_SECOND,
     seconds_of_cell,
@@ -189,7 +189,7 @@ class ObjectDecoder(Decoder):
             for step in path[:-1]:
                 holder = holder.setdefault(step, {})
             if isinstance(value, datetime):
-                holder[path[-1]] = time_cell((value - EPOCH).total_seconds(), self.own.time_unit)
+                holder[path[-1]] = time_cell(value.timestamp(), self.own.time_unit)
             elif value is not ABSENT:
                 holder[path[-1]] = (
                     as_float(value) if name in self.own.channels and value is not None else value
@@ -240,7 +240,7 @@ def time_cell(seconds: float, unit: str) -> float | str:
     if not 0 <= seconds <= LATEST_S:
         return math.nan
     if unit == "iso":
-        return datetime.fromtimestamp(seconds, UTC).isoformat()
+        return timefmt.iso(seconds)
     return seconds * PER_SECOND.get(unit, 1.0)
 
 

@@ -6,17 +6,16 @@ A cell that is no time becomes NaN.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streamer import timefmt
 from streamer.event import F64
 
 UNITS = ("auto", "s", "ms", "us", "ns", "iso")
 PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 LATEST_S = 4_102_444_800.0  # 2100-01-01: a later time is treated as an error
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # The size of an epoch number gives its unit: 1e11 s is the year 5138, 1e11 ms is 1973.
 AUTO_LIMITS = (1e11, 1e14, 1e17)
 MIN_ISO = len("2014-04-01")
@@ -119,13 +118,9 @@ def _iso(cell: str) -> float:
     if len(text) < MIN_ISO - 2:
         return float("nan")
     try:
-        moment = datetime.fromisoformat(text)
-        seconds = (
-            (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - EPOCH
-        ).total_seconds()
+        return float(_in_range(np.array([timefmt.seconds(text)]))[0])
     except (ValueError, OverflowError):
         return float("nan")
-    return float(_in_range(np.array([seconds]))[0])
 
 
 def _in_range(seconds: F64) -> F64:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import os
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from streamer.connect.base.durable import sync_folder, write_synced
 from streamer.errors import ModelError, SchemaMismatch, StoreError
 from streamer.failpoints import failpoint
 from streamer.protocols import ALIASES, Move
+from streamer.timefmt import rfc3339
 
 FORMAT = "streamer.registry/1"
 MOVES_KEPT = 1000
@@ -104,10 +104,7 @@ def moved(aliases: Mapping[str, str], changes: Mapping[str, str | None]) -> dict
 
 def entry(changes: Mapping[str, str | None], why: str, now_s: float) -> dict[str, Any]:
     """An entry of the audit trail."""
-    at = (
-        datetime.fromtimestamp(now_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    )
-    return {"at": at, "changes": dict(changes), "why": why, "by": who()}
+    return {"at": rfc3339(now_s), "changes": dict(changes), "why": why, "by": who()}
 
 
 def move_of(raw: Any) -> Move:

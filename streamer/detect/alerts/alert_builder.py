@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from streamer import timefmt
 from streamer.detect.alerts import describe
 from streamer.detect.alerts.incident import Change, Incidents, alert_id, severity
 from streamer.detect.alerts.storm import Storm
@@ -77,7 +78,7 @@ class Reporter:
         if change is Change.RESOLVED:
             told = (
                 f"{entity} is back to normal after "
-                f"{describe.duration(self._age(slot, wave.time_s[at]))}"
+                f"{timefmt.duration(self._age(slot, wave.time_s[at]))}"
             )
         return self._frame(
             slot,
@@ -171,9 +172,9 @@ class Reporter:
             stream=s.stream,
             entity=entity,
             labels=dict(s.labels),
-            started_at=describe.rfc3339(float(incidents.started_s[slot])),
-            detected_at=describe.rfc3339(at_s),
-            resolved_at=describe.rfc3339(at_s) if ended else None,
+            started_at=timefmt.rfc3339(float(incidents.started_s[slot])),
+            detected_at=timefmt.rfc3339(at_s),
+            resolved_at=timefmt.rfc3339(at_s) if ended else None,
             summary=summary,
             score=round(score, 4),
             p_value=float(f"{10**-level:.3g}"),
@@ -246,7 +247,7 @@ class Reporter:
         # Tuples of numbers are none of the garbage collector's business: a thousand kept alerts as
         # lists cost it 30 ms.
         table = tuple(tuple(_known(x) for x in row) for row in v)
-        start, end = describe.rfc3339(float(t[0])), describe.rfc3339(float(t[-1]))
+        start, end = timefmt.rfc3339(float(t[0])), timefmt.rfc3339(float(t[-1]))
         return WindowSlice(
             start, end, len(t), batch.topic, batch.partition, int(o[0]), int(o[-1]), table
         )

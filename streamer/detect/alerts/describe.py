@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from streamer.event import ChannelPart, RhythmPart
+from streamer.timefmt import duration
 
 # Below this share neither a channel nor the rhythm is worth a word in the sentence.
 WORTH_A_WORD = 0.05
-
-
-def rfc3339(time_s: float) -> str:
-    """UTC with milliseconds; times outside the calendar become the nearest that has a date."""
-    bounded = min(max(time_s, 0.0), 253_402_300_799.0)
-    return (
-        datetime.fromtimestamp(bounded, UTC)
-        .isoformat(timespec="milliseconds")
-        .replace("+00:00", "Z")
-    )
 
 
 def number(value: float | None) -> str:
@@ -29,14 +19,6 @@ def number(value: float | None) -> str:
     if value != 0 and not 1e-4 <= abs(value) < 1e7:
         return f"{value:.3g}"
     return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
-
-
-def duration(seconds: float) -> str:
-    """A gap as people say it: 0.8 s, 45 s, 12 min, 3.5 h, 2 d."""
-    for unit, name in ((86_400.0, "d"), (3600.0, "h"), (60.0, "min")):
-        if seconds >= 2 * unit:
-            return f"{seconds / unit:.3g} {name}"
-    return f"{seconds:.3g} s"
 
 
 def sentence(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from streamer.detect.alerts import describe
+from streamer import timefmt
 from streamer.detect.alerts.incident import Change, alert_id
 from streamer.detect.network import density
 from streamer.detect.network.lanes import Lanes
@@ -98,7 +98,7 @@ class Silence:
         self, slot: int, entity: str, at_s: float, topic: str, ref: ModelRef, *, back: bool = True
     ) -> Alert:
         waited = max(at_s - float(self.lanes.ring.newest_s[slot]), 0.0)
-        again = f"{entity} is heard again after {describe.duration(waited)} of silence"
+        again = f"{entity} is heard again after {timefmt.duration(waited)} of silence"
         told = again if back else f"{entity} is no longer watched"
         return self._frame(slot, entity, Change.RESOLVED, at_s, told, waited, 0.0, topic, ref)
 
@@ -110,9 +110,9 @@ class Silence:
             float(self.lanes.gap_unit_s[slot]),
         )
         told = (
-            f"{entity} is silent for {describe.duration(waited)}, typically an event every "
-            f"{describe.duration(unit)}, "
-            f"at most {describe.duration(limit_s)} is credible"
+            f"{entity} is silent for {timefmt.duration(waited)}, typically an event every "
+            f"{timefmt.duration(unit)}, "
+            f"at most {timefmt.duration(limit_s)} is credible"
         )
         return self._frame(slot, entity, Change.OPENED, now_s, told, waited, limit_s, topic, ref)
 
@@ -130,7 +130,7 @@ class Silence:
     ) -> Alert:
         ring, unit = self.lanes.ring, float(self.lanes.gap_unit_s[slot])
         offset = int(ring.offset[slot, (ring.count[slot] - 1) % ring.length])
-        started = describe.rfc3339(float(ring.newest_s[slot]))
+        started = timefmt.rfc3339(float(ring.newest_s[slot]))
         ended = change is Change.RESOLVED
         # The ring does not know the partition of an offset, but the entity makes the place unique.
         return Alert(
@@ -145,8 +145,8 @@ class Silence:
             entity=entity,
             labels=dict(self._settings.labels),
             started_at=started,
-            detected_at=describe.rfc3339(at_s),
-            resolved_at=describe.rfc3339(at_s) if ended else None,
+            detected_at=timefmt.rfc3339(at_s),
+            resolved_at=timefmt.rfc3339(at_s) if ended else None,
             summary=told,
             score=0.0 if ended else round(waited_s / max(limit_s, 1e-9), 4),
             p_value=CREDIBLE,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from streamer.detect.alerts import describe
+from streamer import timefmt
 from streamer.detect.alerts.incident import Change, alert_id
 from streamer.event import Alert, ModelRef
 from streamer.settings import DetectSettings
@@ -64,7 +64,7 @@ class Storm:
         self._where = (partition, offset)
         limit, window = (
             self._settings.storm_alerts,
-            describe.duration(self._settings.storm_window_s),
+            timefmt.duration(self._settings.storm_window_s),
         )
         summary = (
             f"alert storm: more than {limit} alerts in {window}; further ones are counted, not sent"
@@ -84,7 +84,7 @@ class Storm:
         self, change: Change, topic: str, time_s: float, summary: str, ref: ModelRef
     ) -> Alert:
         partition, offset = self._where
-        now, ended = describe.rfc3339(time_s), change is Change.RESOLVED
+        now, ended = timefmt.rfc3339(time_s), change is Change.RESOLVED
         stream = self._settings.stream
         return Alert(
             alert_id=alert_id(stream, topic, partition, offset, self._key, "storm"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -128,44 +126,3 @@ def test_every_number_reads_back_to_three_digits_and_is_short(value: float) -> N
     told = describe.number(value)
     assert float(told) == pytest.approx(value, rel=6e-3, abs=1e-300)
     assert len(told) <= 10
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [
-        (0.0, "0 s"),
-        (0.0042, "0.0042 s"),
-        (0.8, "0.8 s"),
-        (45, "45 s"),
-        (119, "119 s"),
-        (120, "2 min"),
-        (720, "12 min"),
-        (7200, "2 h"),
-        (12_600, "3.5 h"),
-        (172_800, "2 d"),
-        (86_400 * 365, "365 d"),
-    ],
-)
-def test_durations_are_told_as_people_say_them(seconds: float, said: str) -> None:
-    assert describe.duration(seconds) == said
-
-
-@given(st.floats(0, 1e10))
-def test_a_duration_is_short_and_names_a_unit(seconds: float) -> None:
-    amount, unit = describe.duration(seconds).split()
-    assert float(amount) * {"s": 1, "min": 60, "h": 3600, "d": 86_400}[unit] == pytest.approx(
-        seconds, rel=6e-3
-    )
-
-
-@given(st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 30)))
-def test_times_are_rfc_3339_in_utc_with_milliseconds(when: datetime) -> None:
-    told = describe.rfc3339(when.replace(tzinfo=UTC).timestamp())
-    assert told.endswith("Z")
-    back = datetime.fromisoformat(told)
-    assert abs((back - when.replace(tzinfo=UTC)).total_seconds()) < 2e-3
-
-
-@pytest.mark.parametrize("time_s", [-1e300, -1.0, 1e18, 253_402_300_800.0])
-def test_a_time_without_a_date_becomes_the_nearest_that_has_one(time_s: float) -> None:
-    assert describe.rfc3339(time_s)[:4] in ("1969", "1970", "9999")
