@@ -19,6 +19,7 @@ SEAMS = BASE | {
     "streamer.settings",
     "streamer.backoff",
     "streamer.timefmt",
+    "streamer.finding",
 }
 DETECT, CONNECT, KAFKA = "streamer.detect", "streamer.connect", "streamer.connect.kafka"
 RUNTIME = SEAMS | {DETECT, "streamer.backends", CONNECT, "streamer.config", "streamer.log"}
@@ -36,6 +37,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "streamer.artifact": BASE,
     "streamer.signing": BASE,
     "streamer.journal": BASE,
+    "streamer.finding": set(),  # what was looked at, how it is, what to do
     "streamer.timefmt": set(),  # times and durations as text
     "streamer.masking": set(),  # what counts as a secret, for log and config
     "streamer.failpoints": set(),  # where a test may kill the process

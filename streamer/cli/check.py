@@ -10,6 +10,7 @@ import click
 
 from streamer.cli.kafka_address import quiet
 from streamer.cli.options import config_options, format_option
+from streamer.finding import Finding
 
 if TYPE_CHECKING:
     from streamer.config import Config, ConfigErrors
@@ -65,29 +66,11 @@ def check(
 
 
 @dataclass(frozen=True, slots=True)
-class CheckLine:
-    """One thing that was looked at: ok, note, warn or fail, and what to do about it."""
-
-    name: str
-    status: str
-    detail: str
-    fix: str = ""
-
-    def as_dict(self) -> dict[str, str | None]:
-        return {
-            "name": self.name,
-            "status": self.status,
-            "detail": self.detail,
-            "fix": self.fix or None,
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class CheckReport:
     """What was found beyond the file itself; None where it was not asked for."""
 
-    connect: list[CheckLine] | None
-    security: list[CheckLine] | None
+    connect: list[Finding] | None
+    security: list[Finding] | None
 
     @property
     def exit_code(self) -> int:
@@ -104,20 +87,17 @@ class CheckReport:
         }
 
 
-def _reached(config: Config) -> list[CheckLine]:
+def _reached(config: Config) -> list[Finding]:
     from streamer.connect.connectivity import reach
 
     quiet()
-    return [CheckLine(found.name, found.status, found.detail, found.fix) for found in reach(config)]
+    return list(reach(config))
 
 
-def _exposed(config: Config, path: Path) -> list[CheckLine]:
+def _exposed(config: Config, path: Path) -> list[Finding]:
     from streamer.cli.security_check import exposures
 
-    found = exposures(config, path)
-    return [
-        CheckLine(one.where, "note" if one.note else "warn", one.problem, one.fix) for one in found
-    ]
+    return exposures(config, path)
 
 
 def _refused(config: Path, errors: ConfigErrors, output: str) -> int:
@@ -154,7 +134,7 @@ def _print_human(config: Path, found: Config, show_effective: bool, lines: Check
         )
 
 
-def _print_lines(lines: list[CheckLine] | None, nothing: str) -> None:
+def _print_lines(lines: list[Finding] | None, nothing: str) -> None:
     if lines is None:
         return
     width = max((len(line.name) for line in lines), default=0)

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import click
 
 from streamer.cli.doctor_servers import existing, installed, libraries, servers, state_folder
-from streamer.cli.finding import Finding
 from streamer.cli.kafka_address import quiet
 from streamer.cli.options import DEFAULT_CONFIG, format_option
 from streamer.errors import ConfigError, StreamerError
+from streamer.finding import Finding
 from streamer.timefmt import plain
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamer.cli.finding import Finding
+from streamer.finding import Finding, Status
 
 if TYPE_CHECKING:
     from streamer.config import Config
@@ -64,7 +64,8 @@ def kafka_client(found: str | None, *, needed: bool) -> Finding:
     """Another one than was tried may work; records are then read one by one, because its inside is
     not known.
     """
-    status, wanted = "fail" if needed else "warn", ".".join(map(str, TRIED_CLIENT))
+    status: Status = "fail" if needed else "warn"
+    wanted = ".".join(map(str, TRIED_CLIENT))
     fix = f"pip install 'kafka-python=={wanted}'"
     if found is None:
         return Finding("kafka client", status, "kafka-python is not installed", fix)
@@ -106,9 +107,7 @@ def servers(config: Config) -> Iterator[Finding]:
     """Everything that the configuration connects to."""
     from streamer.connect.connectivity import reach
 
-    yield from (
-        Finding(found.name, found.status, found.detail, found.fix) for found in reach(config)
-    )
+    yield from reach(config)
 
 
 def state_folder(path: Path) -> Finding:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from streamer.config.address import host_of, is_loopback
 from streamer.config.effective import origin_of
 from streamer.config.model import IN_REDIS
 from streamer.config.origin import dotted
+from streamer.finding import Finding
 
 if TYPE_CHECKING:
     from streamer.config import Config, Kafka, KafkaSecurity, RedisStore, SchemaRegistry, Server
@@ -28,21 +28,16 @@ OTHERS = stat.S_IRGRP | stat.S_IROTH
 _FILE = re.compile(r"\$\{file:([^}]+)\}")
 
 
-@dataclass(frozen=True, slots=True)
-class Exposure:
+def _exposure(where: str, problem: str, fix: str, note: bool = False) -> Finding:
     """One thing that others can read or reach: the setting or file, what is open, and what closes
     it.
 
     A note is how things usually are on one machine; it fails no check.
     """
-
-    where: str
-    problem: str
-    fix: str
-    note: bool = False
+    return Finding(where, "note" if note else "warn", problem, fix)
 
 
-def exposures(config: Config, file: Path) -> list[Exposure]:
+def exposures(config: Config, file: Path) -> list[Finding]:
     """Everything that is exposed, the gravest kinds first."""
     found = [*_secrets(config, file), *_files(config, file), *_kafka(config)]
     found += [
@@ -51,21 +46,21 @@ def exposures(config: Config, file: Path) -> list[Exposure]:
         *_registry(config.schema_registry),
         *_server(config.server),
     ]
-    return sorted(found, key=lambda exposure: exposure.note)
+    return sorted(found, key=lambda one: one.status == "note")
 
 
-def _secrets(config: Config, file: Path) -> Iterator[Exposure]:
+def _secrets(config: Config, file: Path) -> Iterator[Finding]:
     """Secrets that stand in the configuration or on the command line itself."""
     for path, origin in _clear(config):
         name = dotted(path)
         if _is_flag(origin):
-            yield Exposure(
+            yield _exposure(
                 name,
                 "is given on the command line, which every user of this machine can list",
                 "put it into a variable or a file: ${VAR} or ${file:path}",
             )
         else:
-            yield Exposure(
+            yield _exposure(
                 name,
                 f"stands in clear text at {origin.where}",
                 "write ${VAR} or ${file:path} instead",
@@ -93,7 +88,7 @@ def _secret_paths(value: Any, path: Place) -> Iterator[Place]:
             yield from _secret_paths(item, (*path, i))
 
 
-def _files(config: Config, file: Path) -> Iterator[Exposure]:
+def _files(config: Config, file: Path) -> Iterator[Finding]:
     """Files with secrets that others than their owner may read."""
     yield from (
         _readable(Path(name), "holds a secret")
@@ -121,37 +116,37 @@ def _open(file: Path) -> bool:
         return False
 
 
-def _readable(file: Path, what: str) -> Exposure:
+def _readable(file: Path, what: str) -> Finding:
     who = "everybody" if file.stat().st_mode & stat.S_IROTH else "its group"
-    return Exposure(
+    return _exposure(
         str(file), f"{what} and can be read by {who}", f"chmod go= {file}", note=who == "its group"
     )
 
 
-def _kafka(config: Config) -> Iterator[Exposure]:
+def _kafka(config: Config) -> Iterator[Finding]:
     if not config.speaks_kafka:
         return
     kafka, security = config.kafka, config.kafka.security
     if kafka.exposed:
         yield _plaintext(kafka)
     if security.encrypted and not security.verify_hostname:
-        yield Exposure(
+        yield _exposure(
             "kafka.security.verify_hostname",
             "is off: who holds any trusted certificate can be the broker",
             "set it to true, and put the brokers' names into their certificates",
         )
     if kafka.exposed and not _proves_itself(security):
-        yield Exposure(
+        yield _exposure(
             "kafka.security",
             "whoever reaches the brokers may read and write: clients do not log in",
             "set up SASL or client certificates at the brokers, and sasl or certificate here",
         )
 
 
-def _plaintext(kafka: Kafka) -> Exposure:
+def _plaintext(kafka: Kafka) -> Finding:
     what = "records and the login" if kafka.security.sasl else "records"
     problem = f"{what} travel in plain text to {', '.join(kafka.exposed)}"
-    return Exposure(
+    return _exposure(
         "kafka.security.protocol",
         problem,
         "set it to SASL_SSL or SSL, and ca where the authority is yours",
@@ -162,19 +157,19 @@ def _proves_itself(security: KafkaSecurity) -> bool:
     return security.sasl is not None or security.certificate is not None
 
 
-def _store(config: Config) -> Iterator[Exposure]:
+def _store(config: Config) -> Iterator[Finding]:
     if config.store.kind == "redis":
         yield from _redis(config.store)
 
 
-def _redis(store: RedisStore) -> Iterator[Exposure]:
+def _redis(store: RedisStore) -> Iterator[Finding]:
     if store.plaintext:
         what = "snapshots" if store.password is None else "snapshots and the password"
-        yield Exposure(
+        yield _exposure(
             "store.url", f"{what} travel in plain text", "use rediss:// and TLS at the server"
         )
     if store.password is None:
-        yield Exposure(
+        yield _exposure(
             "store.password",
             "is not set: whoever reaches the Redis reads and changes what was learnt",
             "set requirepass or a user at the server, password here",
@@ -182,13 +177,13 @@ def _redis(store: RedisStore) -> Iterator[Exposure]:
         )
 
 
-def _models(config: Config) -> Iterator[Exposure]:
+def _models(config: Config) -> Iterator[Finding]:
     """Who writes to the registry decides what judges, unless a signature must be there."""
     shared = (
         config.store if config.model.registry == IN_REDIS and config.store.kind == "redis" else None
     )
     if shared is not None and shared.plaintext:
-        yield Exposure(
+        yield _exposure(
             "model.registry",
             "models come in plain text: who sits on the way can put others in their place",
             "use rediss:// in store.url and TLS at the server",
@@ -197,7 +192,7 @@ def _models(config: Config) -> Iterator[Exposure]:
         return
     writer, note = _writer(Path(config.model.registry)) if shared is None else _client(shared)
     if writer:
-        yield Exposure(
+        yield _exposure(
             "model.require_signature",
             f"is off: {writer} decides what judges",
             "sign models (streamer model sign), name model.keys, and set it to true",
@@ -224,32 +219,32 @@ def _client(store: RedisStore) -> tuple[str, bool]:
     return "whoever has the password of the Redis", True
 
 
-def _registry(registry: SchemaRegistry | None) -> Iterator[Exposure]:
+def _registry(registry: SchemaRegistry | None) -> Iterator[Finding]:
     if registry is not None and registry.plaintext:
         what = "schemas" if registry.password is None else "schemas and the password"
-        yield Exposure("schema_registry.url", f"{what} travel in plain text", "use https://")
+        yield _exposure("schema_registry.url", f"{what} travel in plain text", "use https://")
 
 
-def _server(server: Server) -> Iterator[Exposure]:
+def _server(server: Server) -> Iterator[Finding]:
     if not server.enabled:
         return
     token = "" if server.token is None else server.token.get_secret_value()
     if not server.loopback:
-        yield Exposure(
+        yield _exposure(
             "server.listen",
             f"{server.listen} can be reached from outside, and speaks HTTP without TLS: "
             "the token can be read on the way",
             "listen on 127.0.0.1, behind a proxy with TLS",
         )
     if not token:
-        yield Exposure(
+        yield _exposure(
             "server.token",
             f"is not set: every user of this machine may read alerts at {server.listen}",
             "set it to ${STREAMER_TOKEN}, or server.enabled: false",
             note=True,
         )
     elif len(token) < SHORT_TOKEN:
-        yield Exposure(
+        yield _exposure(
             "server.token",
             f"has {len(token)} characters; fewer than {SHORT_TOKEN} can be guessed",
             "make one with: openssl rand -hex 32",

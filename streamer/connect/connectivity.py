@@ -10,13 +10,13 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamer import artifact
 from streamer.connect.base.deadline import within
 from streamer.errors import ConfigError, InputError, StoreError, StreamerError
+from streamer.finding import Finding
 from streamer.protocols import ALIASES
 
 if TYPE_CHECKING:
@@ -30,23 +30,7 @@ SKEW_S = 2.0  # a clock that is off by more is told; tokens and certificates fai
 NO_SCHEMA = 2**31 - 1  # an id that no registry has given away yet
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """One thing that was tried; without a fix it is fine."""
-
-    name: str
-    detail: str
-    fix: str = ""
-    warning: bool = False  # it works, and something about it is not as it should be
-
-    @property
-    def status(self) -> str:
-        if not self.fix:
-            return "ok"
-        return "warn" if self.warning else "fail"
-
-
-def reach(config: Config) -> Iterator[Reach]:
+def reach(config: Config) -> Iterator[Finding]:
     """Every server that the configuration names, tried one after the other."""
     if config.speaks_kafka:
         yield from _kafka(config)
@@ -58,7 +42,7 @@ def reach(config: Config) -> Iterator[Reach]:
         yield model_registry(config)
 
 
-def model_registry(config: Config) -> Reach:
+def model_registry(config: Config) -> Finding:
     """Whether what judges is there, sound, and signed as it must be."""
     from streamer.signing import trust_of
 
@@ -68,17 +52,18 @@ def model_registry(config: Config) -> Reach:
         and section.registry != "redis"
         and not Path(str(section.registry)).exists()
     ):
-        return Reach(
+        return Finding(
             name,
+            "ok",
             f"{section.registry} will be made by the first retrain; until then the starter judges",
         )
     try:
         return _model(name, config, trust_of(section.keys, required=section.require_signature))
     except (StreamerError, TimeoutError) as exc:
-        return Reach(name, *_parted(str(exc), "streamer model list shows what is there"))
+        return Finding(name, "fail", *_parted(str(exc), "streamer model list shows what is there"))
 
 
-def _model(name: str, config: Config, trust: Trust) -> Reach:
+def _model(name: str, config: Config, trust: Trust) -> Finding:
     from streamer.connect import open_registry
 
     registry, alias = open_registry(config), config.model.alias
@@ -86,59 +71,63 @@ def _model(name: str, config: Config, trust: Trust) -> Reach:
     with closing(registry):
         count = len(registry.versions())
         if alias in ALIASES and alias not in registry.aliases():
-            fix = "streamer model promote VERSION"
-            return Reach(
+            return Finding(
                 name,
+                "warn",
                 f"{count} versions, none is {alias} yet: the starter judges",
-                fix,
-                warning=True,
+                "streamer model promote VERSION",
             )
         bundle = artifact.load(registry.path(alias), trust)
-    return Reach(
-        name, f"{count} versions, {alias} is {bundle.version} ({bundle.sha256[:12]}), sound"
+    return Finding(
+        name, "ok", f"{count} versions, {alias} is {bundle.version} ({bundle.sha256[:12]}), sound"
     )
 
 
-def schema_registry(section: SchemaRegistry) -> Reach:
+def schema_registry(section: SchemaRegistry) -> Finding:
     """Asks for a schema that nobody has: an honest `no` is an answer."""
     from streamer.connect.formats.schema_registry import SchemaRegistry, UnknownSchemaError
 
     try:
         SchemaRegistry(section, timeout_s=LIMIT_S).schema(NO_SCHEMA)
     except UnknownSchemaError:
-        return Reach("schema registry", f"{section.url} answers")
+        return Finding("schema registry", "ok", f"{section.url} answers")
     except (InputError, ConfigError) as exc:
-        return Reach(
+        return Finding(
             "schema registry",
+            "fail",
             *_parted(str(exc).removesuffix("; records wait"), "correct schema_registry"),
         )
-    return Reach("schema registry", f"{section.url} answers")
+    return Finding("schema registry", "ok", f"{section.url} answers")
 
 
-def redis_store(section: RedisStore) -> Iterator[Reach]:
+def redis_store(section: RedisStore) -> Iterator[Finding]:
     """Reads the clock, writes a key and removes it."""
     try:
         skew_s, policy = within(LIMIT_S, lambda: _redis_answers(section))
     except (StoreError, ConfigError, TimeoutError) as exc:
-        yield Reach("redis", *_parted(str(exc), "look whether it hangs, or correct store.url"))
+        yield Finding(
+            "redis", "fail", *_parted(str(exc), "look whether it hangs, or correct store.url")
+        )
         return
-    yield Reach("redis", f"{section.url} answers, and keys {section.prefix}:* can be written")
+    yield Finding(
+        "redis", "ok", f"{section.url} answers, and keys {section.prefix}:* can be written"
+    )
     yield clock_against("redis", skew_s)
     if policy not in {"", "noeviction"}:
         fix = "set maxmemory-policy noeviction, or give the store a Redis of its own"
-        yield Reach(
-            "redis memory", f"maxmemory-policy {policy} may throw snapshots away", fix, warning=True
+        yield Finding(
+            "redis memory", "warn", f"maxmemory-policy {policy} may throw snapshots away", fix
         )
 
 
-def clock_against(server: str, skew_s: float) -> Reach:
+def clock_against(server: str, skew_s: float) -> Finding:
     """This machine's clock against a server's, seconds ahead of it."""
     name = f"clock against {server}"
     if abs(skew_s) <= SKEW_S:
-        return Reach(name, f"{abs(skew_s):.1f} s apart")
+        return Finding(name, "ok", f"{abs(skew_s):.1f} s apart")
     way = "ahead" if skew_s > 0 else "behind"
-    return Reach(
-        name, f"{abs(skew_s):.1f} s {way}", "let NTP set the clocks of both machines", warning=True
+    return Finding(
+        name, "warn", f"{abs(skew_s):.1f} s {way}", "let NTP set the clocks of both machines"
     )
 
 
@@ -179,7 +168,7 @@ def _parted(text: str, otherwise: str) -> tuple[str, str]:
     return problem, fix or otherwise
 
 
-def _kafka(config: Config) -> Iterator[Reach]:
+def _kafka(config: Config) -> Iterator[Finding]:
     from streamer.connect.kafka.diagnosis.connect_check import probe
 
     sources = [stream.source for stream in config.streams if stream.source.kind == "kafka"]
@@ -194,14 +183,15 @@ def _kafka(config: Config) -> Iterator[Reach]:
         found += [
             finding
             for finding in probe(config.kafka, (), group)
-            if finding.what == f"group {group}"
+            if finding.name == f"group {group}"
         ]
-    answered = any(finding.ok and finding.what.startswith("broker ") for finding in found)
+    answered = any(finding.ok and finding.name.startswith("broker ") for finding in found)
     for finding in found:
-        spare = answered and finding.what.startswith(
+        spare = answered and finding.name.startswith(
             "broker "
         )  # the others of bootstrap_servers do
-        yield Reach(f"kafka {finding.what}", finding.detail, finding.fix, warning=spare)
+        status = "warn" if spare and not finding.ok else finding.status
+        yield Finding(f"kafka {finding.name}", status, finding.detail, finding.fix)
 
 
 def _written_topics(config: Config) -> list[str]:

@@ -29,7 +29,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from streamer import __version__
 from streamer.app.service import Service
 from streamer.errors import InputError, ModelError, StoreError
-from streamer.http.health import Check, Health
+from streamer.finding import Finding
+from streamer.http.health import Health
 from streamer.http.metrics import CONTENT_TYPE, Metrics
 from streamer.lifecycle.model_admin import ModelAdmin
 
@@ -272,7 +273,7 @@ async def small_body(request: Request) -> bytes:
     return body
 
 
-def checked(checks: Sequence[Check], word: str) -> Response:
+def checked(checks: Sequence[Finding], word: str) -> Response:
     """200 if all checks are well, else 503 as a problem; both list every check."""
     listed = [{"name": check.name, "ok": check.ok, "detail": check.detail} for check in checks]
     bad = [check for check in checks if not check.ok]

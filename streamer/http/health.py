@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from streamer.app.service import Phase, Service
 from streamer.event import Message
+from streamer.finding import Finding, reading
 from streamer.lifecycle.learning import Learning
 from streamer.protocols import Clock
 from streamer.runtime.model import ModelState
@@ -19,15 +19,6 @@ from streamer.runtime.stream_processor import StreamProcessor
 ALIVE_S = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One reading: its name, whether it is well, and why."""
-
-    name: str
-    ok: bool
-    detail: str
-
-
 class Health:
     """Answers for /healthz and /readyz; any thread may ask."""
 
@@ -36,19 +27,19 @@ class Health:
     ) -> None:
         self._parts, self._phase, self._clock, self._alive_s = parts, phase, clock, alive_s
 
-    def alive(self) -> list[Check]:
+    def alive(self) -> list[Finding]:
         """Whether each loop still turns."""
         beats = {f"reader:{reader.stream}": reader.beat for reader in self._parts.readers}
         beats["scorer"] = self._parts.scorer.beat
         now = self._clock()
         return [beat_check(name, now - beat, self._alive_s) for name, beat in beats.items()]
 
-    def ready(self) -> list[Check]:
+    def ready(self) -> list[Finding]:
         """Whether events flow from every source to every sink."""
         return [phase_check(self._phase.name), *readings(self._parts)]
 
 
-def readings(parts: Service) -> Iterator[Check]:
+def readings(parts: Service) -> Iterator[Finding]:
     yield model_check(parts.model)
     yield from map(source_check, parts.readers)
     yield from map(scores_check, parts.lines)
@@ -61,58 +52,59 @@ def readings(parts: Service) -> Iterator[Check]:
         yield from learning_checks(parts.learning)
 
 
-def beat_check(name: str, silent_s: float, limit_s: float) -> Check:
+def beat_check(name: str, silent_s: float, limit_s: float) -> Finding:
     if silent_s <= limit_s:
-        return Check(name, True, "turning")
-    return Check(name, False, f"has not turned for {silent_s:.0f} s")
+        return reading(name, True, "turning")
+    return reading(name, False, f"has not turned for {silent_s:.0f} s")
 
 
-def phase_check(phase: str) -> Check:
-    return Check("service", phase == "running", phase)
+def phase_check(phase: str) -> Finding:
+    return reading("service", phase == "running", phase)
 
 
-def model_check(model: ModelState) -> Check:
+def model_check(model: ModelState) -> Finding:
     """A fallback still scores, so it is ready; the detail says that it is one."""
     running = f"{model.ref.version} on {model.ref.backend}"
     if model.problem is not None:
-        return Check("model", True, f"{running}, because another one is refused: {model.problem}")
-    return Check(
+        return reading("model", True, f"{running}, because another one is refused: {model.problem}")
+    return reading(
         "model",
         True,
         running if model.fallback is None else f"fallback to {running}: {model.fallback}",
     )
 
 
-def attendants_check(parts: Service) -> Check:
+def attendants_check(parts: Service) -> Finding:
     """What goes on beside the flow may crash, and the flow goes on."""
     crashed = ", ".join(parts.crashed)
     told = f"crashed, see the log; a restart brings back: {crashed}" if crashed else "all there"
-    return Check("attendants", True, told)
+    return reading("attendants", True, told)
 
 
-def learning_checks(learning: Learning) -> Iterator[Check]:
+def learning_checks(learning: Learning) -> Iterator[Finding]:
     """Drift and trainings that fail make nothing unready: the champion goes on."""
     for monitor in learning.drifting.monitors:
         compared = "nothing has drifted" if monitor.signals else "no whole window to compare yet"
-        yield Check(f"drift:{monitor.stream}", True, monitor.cause or compared)
+        yield reading(f"drift:{monitor.stream}", True, monitor.cause or compared)
     if learning.retrainer is not None:
-        yield Check("retrain", True, learning.retrainer.told)
+        yield reading("retrain", True, learning.retrainer.told)
 
 
-def source_check(reader: Reader) -> Check:
+def source_check(reader: Reader) -> Finding:
     name = f"source:{reader.stream}"
     if reader.problem is not None:
-        return Check(name, False, f"failing, retried: {reader.problem}")
+        return reading(name, False, f"failing, retried: {reader.problem}")
     if reader.ended:
-        return Check(name, True, "ended")
+        return reading(name, True, "ended")
     behind = sum(records for _, records in reader.lags)
     doing = "paused: scoring is behind" if reader.paused else "reading"
     told = f"{doing}, {behind:,} records behind" if behind else doing
-    slower = reader.source.degraded
-    return Check(name, True, told if slower is None else f"{told}; slower than it could: {slower}")
+    if reader.source.degraded is not None:
+        told += f"; slower than it could: {reader.source.degraded}"
+    return reading(name, True, told)
 
 
-def gap_check(line: StreamProcessor) -> Check:
+def gap_check(line: StreamProcessor) -> Finding:
     """Retention removed records: past help, so it is no reason to be unready; the detail says
     where.
     """
@@ -121,42 +113,42 @@ def gap_check(line: StreamProcessor) -> Check:
         for (topic, partition), count in sorted(line.accounting.expired.items())
     ]
     detail = f"removed by retention before they were read: {', '.join(lost)}" if lost else "no gaps"
-    return Check(f"log:{line.stream}", True, detail)
+    return reading(f"log:{line.stream}", True, detail)
 
 
-def store_check(line: StreamProcessor) -> Check:
+def store_check(line: StreamProcessor) -> Finding:
     """A store that is away makes nothing unready: scoring goes on, and a restart reads more of the
     log.
     """
     problem = None if line.snapshot_writer is None else line.snapshot_writer.problem
-    return Check(
+    return reading(
         f"store:{line.stream}",
         True,
         "keeping snapshots" if problem is None else f"no snapshots: {problem}",
     )
 
 
-def sink_check(outlet: Outlet[Any]) -> Check:
+def sink_check(outlet: Outlet[Any]) -> Finding:
     name = f"sink:{outlet.name}"
     if outlet.problem is not None:
-        return Check(name, False, f"{outlet.undelivered} undelivered, retried: {outlet.problem}")
-    return Check(name, True, "delivering")
+        return reading(name, False, f"{outlet.undelivered} undelivered, retried: {outlet.problem}")
+    return reading(name, True, "delivering")
 
 
-def scores_check(line: StreamProcessor) -> Check:
+def scores_check(line: StreamProcessor) -> Finding:
     problem = line.scores.problem
-    return Check(
+    return reading(
         f"scores:{line.stream}",
         problem is None,
         "writing" if problem is None else f"retried: {problem}",
     )
 
 
-def outbox_check(outbox: Outbox[Message]) -> Check:
+def outbox_check(outbox: Outbox[Message]) -> Finding:
     if outbox.full:
-        return Check(
+        return reading(
             "outbox",
             False,
             f"{outbox.undelivered} alerts wait (limit {outbox.limit}): scoring is stopped",
         )
-    return Check("outbox", True, f"{outbox.undelivered} alerts wait")
+    return reading("outbox", True, f"{outbox.undelivered} alerts wait")

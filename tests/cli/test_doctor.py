@@ -12,9 +12,9 @@ from click.testing import CliRunner
 
 from streamer.cli import doctor as dr
 from streamer.cli import doctor_servers as ds
-from streamer.cli.finding import Finding
 from streamer.config import config_from
 from streamer.connect.kafka.client.columnar_patch import WRITTEN_FOR
+from streamer.finding import Finding
 
 MIB = 2**20
 

@@ -10,8 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from streamer.cli.check import check
-from streamer.cli.security_check import Exposure, exposures
+from streamer.cli.security_check import exposures
 from streamer.config import load_config
+from streamer.finding import Finding
 
 CLOSED = """\
 version: 1
@@ -26,7 +27,7 @@ server: {token: "${TOKEN}"}
 ENV = {"PASSWORD": "hunter2", "TOKEN": "0123456789abcdef"}
 
 
-def found(tmp_path: Path, text: str, *sets: str) -> list[Exposure]:
+def found(tmp_path: Path, text: str, *sets: str) -> list[Finding]:
     secret = tmp_path / "secret"
     secret.write_text("hunter3")
     secret.chmod(0o600)
@@ -85,8 +86,8 @@ def test_each_opening_is_told_with_its_fix(
 ) -> None:
     assert right in CLOSED
     told = found(tmp_path, CLOSED.replace(right, wrong, 1))
-    assert any(one.where == where and words in one.problem and one.fix for one in told)
-    assert "hunter" not in str(told) and "short" not in str([one.problem for one in told])
+    assert any(one.name == where and words in one.detail and one.fix for one in told)
+    assert "hunter" not in str(told) and "short" not in str([one.detail for one in told])
 
 
 def test_clients_that_do_not_log_in_are_told(tmp_path: Path) -> None:
@@ -94,14 +95,14 @@ def test_clients_that_do_not_log_in_are_told(tmp_path: Path) -> None:
         tmp_path,
         CLOSED.replace('protocol: SASL_SSL, sasl: {username: me, password: "${PASSWORD}"}', ""),
     )
-    assert {one.where for one in told} == {"kafka.security.protocol", "kafka.security"}
+    assert {one.name for one in told} == {"kafka.security.protocol", "kafka.security"}
 
 
 def test_a_secret_on_the_command_line_is_seen_by_all(tmp_path: Path) -> None:
     (told,) = found(tmp_path, CLOSED, "store.password=hunter4")
     assert (
-        told.where == "store.password"
-        and "command line" in told.problem
+        told.name == "store.password"
+        and "command line" in told.detail
         and "hunter" not in str(told)
     )
 
@@ -112,13 +113,16 @@ def test_a_file_of_secrets_that_others_read_is_told(tmp_path: Path) -> None:
         (tmp_path / "secret").chmod(mode)
         file = tmp_path / "c.yaml"
         (told,) = exposures(load_config(file, (), ENV), file)
-        assert (told.where, told.note) == (str(tmp_path / "secret"), note) and who in told.problem
+        assert (told.name, told.status == "note") == (
+            str(tmp_path / "secret"),
+            note,
+        ) and who in told.detail
         assert told.fix == f"chmod go= {tmp_path}/secret"
 
 
 def test_a_configuration_with_secrets_in_it_is_a_file_of_secrets(tmp_path: Path) -> None:
     text = CLOSED.replace('"${TOKEN}"', "0123456789abcdef")
-    assert str(tmp_path / "c.yaml") in {one.where for one in found(tmp_path, text)}
+    assert str(tmp_path / "c.yaml") in {one.name for one in found(tmp_path, text)}
 
 
 def test_a_private_key_that_others_read_is_told(tmp_path: Path) -> None:
@@ -128,7 +132,7 @@ def test_a_private_key_that_others_read_is_told(tmp_path: Path) -> None:
     (told,) = found(
         tmp_path, CLOSED.replace("protocol:", f"certificate: c.pem, key: {key}, protocol:")
     )
-    assert told.where == str(key)
+    assert told.name == str(key)
 
 
 def test_one_machine_exposes_nothing_but_notes_and_is_fine(tmp_path: Path) -> None:
@@ -140,7 +144,7 @@ def test_one_machine_exposes_nothing_but_notes_and_is_fine(tmp_path: Path) -> No
         tmp_path,
         text.replace(', password: "${file:SECRET}"', "").replace('server: {token: "${TOKEN}"}', ""),
     )
-    assert [(one.where, one.note) for one in told] == [
+    assert [(one.name, one.status == "note") for one in told] == [
         ("store.password", True),
         ("server.token", True),
     ]
@@ -187,7 +191,9 @@ def test_models_that_others_can_change_on_the_way_or_in_the_registry_are_told(
     tmp_path: Path, model: str, store: str, expected: dict[str, bool]
 ) -> None:
     told = found(tmp_path, CLOSED.replace(REDIS, store) + model)
-    assert {one.where: one.note for one in told if one.where in {PLAIN, UNSURE}} == expected
+    assert {
+        one.name: one.status == "note" for one in told if one.name in {PLAIN, UNSURE}
+    } == expected
 
 
 @pytest.mark.parametrize(
@@ -202,7 +208,7 @@ def test_a_folder_of_models_that_others_write_to_needs_signatures(
     folder.chmod(mode)
     told = found(tmp_path, CLOSED + f"model: {{registry: {folder}}}\n")
     assert [
-        (one.where, who in one.problem, one.note)
+        (one.name, who in one.detail, one.status == "note")
         for one, (who, _) in zip(told, expected, strict=True)
     ] == [(UNSURE, True, note) for _, note in expected]
 

@@ -136,7 +136,7 @@ def test_a_probe_of_what_works_finds_nothing(
 ) -> None:
     secured_kafka.create_topic(topic, 2)
     found = probe(way(secured_kafka), [topic], "group of the probe", writes=[topic])
-    assert [one.what.split()[0] for one in found] == ["broker", "read", "write", "group"]
+    assert [one.name.split()[0] for one in found] == ["broker", "read", "write", "group"]
     assert [one for one in found if not one.ok] == []
 
 
@@ -337,7 +337,7 @@ def test_a_probe_tells_reading_from_writing_from_the_group(
     secured_kafka.allow_topic("stranger", topic, "READ")
     start_s = time.monotonic()
     found = {
-        one.what: one
+        one.name: one
         for one in probe(stranger(secured_kafka), [topic], "their-group", writes=[topic])
     }
     assert time.monotonic() - start_s < EXPLAIN_S

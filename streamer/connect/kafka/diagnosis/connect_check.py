@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from streamer.connect.kafka.client import security
@@ -20,19 +20,10 @@ from streamer.connect.kafka.diagnosis.broker_check import (
 from streamer.connect.kafka.diagnosis.causes import Broken, Cause, Diagnosis, diagnosis
 from streamer.connect.kafka.diagnosis.connection import BrokerAddress, addresses
 from streamer.errors import ConfigError
+from streamer.finding import Finding
 
 if TYPE_CHECKING:
     from streamer.config import Kafka
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectFinding:
-    """One checked item; `fix` is empty if it is fine."""
-
-    what: str
-    ok: bool
-    detail: str
-    fix: str = ""
 
 
 def probe(
@@ -42,7 +33,7 @@ def probe(
     *,
     writes: Sequence[str] = (),
     patterns: Sequence[str] = (),
-) -> list[ConnectFinding]:
+) -> list[Finding]:
     """Findings about brokers, topics to read, topics to write, patterns and the group.
 
     Never raises; texts hold no secrets. Takes at most about four steps of min(4 s,
@@ -54,14 +45,7 @@ def probe(
             for finding in _findings(kafka, topics, group, writes, patterns)
         ]
     except ConfigError as exc:
-        return [
-            ConnectFinding(
-                "security",
-                ok=False,
-                detail=security.scrub(kafka, str(exc)),
-                fix=f"correct {exc.path}",
-            )
-        ]
+        return [Finding("security", "fail", security.scrub(kafka, str(exc)), f"correct {exc.path}")]
 
 
 def _findings(
@@ -70,7 +54,7 @@ def _findings(
     group: str | None,
     writes: Sequence[str],
     patterns: Sequence[str],
-) -> Iterator[ConnectFinding]:
+) -> Iterator[Finding]:
     visits = visit_all(kafka, addresses(kafka), step_s(kafka))
     yield from (_broker(kafka, visit) for visit in visits)
     good = [visit for visit in visits if visit.problem is None]
@@ -88,17 +72,17 @@ def _findings(
         yield _group(kafka, at, group)
 
 
-def _broker(kafka: Kafka, visit: Visit) -> ConnectFinding:
+def _broker(kafka: Kafka, visit: Visit) -> Finding:
     what = f"broker {visit.address}"
     if visit.problem is not None:
         return _bad(what, visit.problem)
     how = "TLS" if kafka.security.encrypted else "plain text"
-    return ConnectFinding(what, ok=True, detail=f"reached over {how} as {user(kafka)}")
+    return Finding(what, "ok", f"reached over {how} as {user(kafka)}")
 
 
 def _topics(
     kafka: Kafka, at: BrokerAddress, reads: Sequence[str], writes: Sequence[str]
-) -> Iterator[ConnectFinding]:
+) -> Iterator[Finding]:
     try:
         told = acl_check.topics(kafka, at, dict.fromkeys([*reads, *writes]))
     except Broken as exc:
@@ -109,13 +93,11 @@ def _topics(
     ]
     for verb, operation, name in wanted:
         problem = acl_check.topic_trouble(kafka, told[name], operation)
-        well = ConnectFinding(
-            f"{verb} topic {name}", ok=True, detail=f"{len(told[name].partitions)} partitions"
-        )
-        yield well if problem is None else _bad(well.what, problem)
+        well = Finding(f"{verb} topic {name}", "ok", f"{len(told[name].partitions)} partitions")
+        yield well if problem is None else _bad(well.name, problem)
 
 
-def _patterns(kafka: Kafka, at: BrokerAddress, patterns: Sequence[str]) -> Iterator[ConnectFinding]:
+def _patterns(kafka: Kafka, at: BrokerAddress, patterns: Sequence[str]) -> Iterator[Finding]:
     """What each pattern matches, as the client sees it: visible topics that are not internal."""
     try:
         told = [
@@ -130,7 +112,7 @@ def _patterns(kafka: Kafka, at: BrokerAddress, patterns: Sequence[str]) -> Itera
         )
 
 
-def _matched(kafka: Kafka, pattern: str, found: Sequence[Any]) -> Iterator[ConnectFinding]:
+def _matched(kafka: Kafka, pattern: str, found: Sequence[Any]) -> Iterator[Finding]:
     what, count = f"read topics {pattern}", sum(len(topic.partitions) for topic in found)
     if not found:
         yield _bad(what, diagnosis(Cause.PATTERN_EMPTY, **words(kafka, name=pattern)))
@@ -139,36 +121,29 @@ def _matched(kafka: Kafka, pattern: str, found: Sequence[Any]) -> Iterator[Conne
         (topic.name, acl_check.topic_trouble(kafka, topic, acl_check.READ)) for topic in found
     ]
     bad = [_bad(f"read topic {name}", problem) for name, problem in troubles if problem is not None]
-    yield from bad or [
-        ConnectFinding(what, ok=True, detail=f"{len(found)} topics, {count} partitions")
-    ]
+    yield from bad or [Finding(what, "ok", f"{len(found)} topics, {count} partitions")]
 
 
-def _group(kafka: Kafka, at: BrokerAddress, group: str) -> ConnectFinding:
+def _group(kafka: Kafka, at: BrokerAddress, group: str) -> Finding:
     what = f"group {group}"
     try:
         problem = acl_check.group_trouble(kafka, at, group)
     except Broken as exc:
         problem = _at(kafka, at, exc)
-    return (
-        ConnectFinding(what, ok=True, detail="may be joined")
-        if problem is None
-        else _bad(what, problem)
-    )
+    return Finding(what, "ok", "may be joined") if problem is None else _bad(what, problem)
 
 
 def _at(kafka: Kafka, at: BrokerAddress, exc: Broken) -> Diagnosis:
     return diagnosis(exc.cause, **words(kafka, address=at, detail=exc.detail))
 
 
-def _bad(what: str, problem: Diagnosis) -> ConnectFinding:
-    return ConnectFinding(what, ok=False, detail=problem.problem, fix=problem.fix)
+def _bad(what: str, problem: Diagnosis) -> Finding:
+    return Finding(what, "fail", problem.problem, problem.fix)
 
 
-def _scrubbed(kafka: Kafka, finding: ConnectFinding) -> ConnectFinding:
-    return ConnectFinding(
-        finding.what,
-        finding.ok,
-        security.scrub(kafka, finding.detail),
-        security.scrub(kafka, finding.fix),
+def _scrubbed(kafka: Kafka, finding: Finding) -> Finding:
+    return replace(
+        finding,
+        detail=security.scrub(kafka, finding.detail),
+        fix=security.scrub(kafka, finding.fix),
     )

@@ -174,13 +174,13 @@ def test_no_message_holds_a_secret_that_a_peer_repeats(serve: Serve) -> None:
 def test_a_probe_without_a_broker_asks_for_nothing_more() -> None:
     server = closed_port()
     [found] = probe(section(server), ["sensors.raw"], "streamer", writes=["alerts"])
-    assert (found.what, found.ok) == (f"broker {server}", False)
+    assert (found.name, found.ok) == (f"broker {server}", False)
     assert found.fix.startswith("start the broker")
 
 
 def test_a_probe_says_which_file_of_the_settings_is_wrong(tmp_path: Path) -> None:
     [found] = probe(section("localhost:9092", protocol="SSL", ca=str(tmp_path / "ca.pem")))
-    assert (found.what, found.ok, found.fix) == ("security", False, "correct kafka.security.ca")
+    assert (found.name, found.ok, found.fix) == ("security", False, "correct kafka.security.ca")
 
 
 def expired(directory: Path) -> Identity:
