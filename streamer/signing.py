@@ -66,6 +66,14 @@ class Trust:
 ANYBODY = Trust()
 
 
+def holds(where: Path, manifest: bytes, signature: bytes | None) -> None:
+    """A `check` of artifact.load: a signature must fit its manifest by the key that it names,
+    whosever that is.
+    """
+    if signature is not None:
+        Trust((_told(where, signature)["key"],))(where, manifest, signature)
+
+
 def trust_of(keys: Sequence[str], *, required: bool) -> Trust:
     """The trust set by model.keys and model.require_signature; ConfigError names an invalid key."""
     if keys:

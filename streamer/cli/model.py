@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from streamer.cli.model_files import bundle_at, is_path, path_check, refusal, unpacked
 from streamer.cli.options import config_options, confirm, format_option, yes_option
 
 if TYPE_CHECKING:
@@ -101,21 +102,23 @@ def diff(*, config: Path, sets: tuple[str, ...], output: str, old: str, new: str
 
 @model.command()
 @common
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME|DIR|TAR]...")
 def verify(*, config: Path, sets: tuple[str, ...], output: str, names: tuple[str, ...]) -> int:
     """Check hashes and signatures, of every version if none is named; exit 1 if one
     cannot be used.
-    """
-    from streamer.errors import StreamerError
 
+    The folder or .tar of a bundle needs no configuration: its signature must hold, whoever signed.
+    With -c it must also be signed as that configuration demands.
+    """
     found: dict[str, str | None] = {}
-    with opened(config, sets) as desk:
-        for name in names or desk.registry.versions():
-            try:
-                desk.bundle(name, desk.trust)
-                found[name] = None
-            except StreamerError as exc:
-                found[name] = str(exc)
+    paths = [name for name in names if is_path(name, config)]
+    if paths:
+        check = path_check(config, sets)
+        found = {path: refusal(bundle_at, Path(path), check) for path in paths}
+    if len(paths) < len(names) or not names:
+        with opened(config, sets) as desk:
+            others = [name for name in names if name not in found] or desk.registry.versions()
+            found |= {name: refusal(desk.bundle, name, desk.trust) for name in others}
     lines = [
         f"ok    {name}" if problem is None else f"FAIL  {problem}"
         for name, problem in found.items()
@@ -159,16 +162,18 @@ def promote(
 @why_option
 @yes_option
 def rollback(*, config: Path, sets: tuple[str, ...], output: str, why: str, yes: bool) -> None:
-    """Let the previous model judge again."""
+    """Let the previous model judge again, or the starter where none was champion before."""
     from streamer.lifecycle import promotion
 
     with opened(config, sets) as desk:
         aliases = desk.registry.aliases()
-        if "previous" in aliases:
-            confirm(f"go back from {aliases.get('champion')} to {aliases['previous']}?", yes=yes)
+        champion, previous = aliases.get("champion"), aliases.get("previous", "the starter")
+        if "previous" in aliases or promotion.is_first(desk.registry, champion):
+            confirm(f"go back from {champion} to {previous}?", yes=yes)
         version = promotion.rollback(desk.registry, why, over=aliases, check=desk.trust)
         told = {"done": True, "aliases": dict(desk.registry.aliases())}
-    say(output, told, [f"{version} is champion again"])
+    said = "the starter judges again" if version is None else f"{version} is champion again"
+    say(output, told, [said])
 
 
 @model.command()
@@ -357,18 +362,6 @@ def _registry(config: Config, *, create: bool) -> Registry:
             "model.registry", "is not set; write model: {registry: state/registry}, or redis"
         )
     return registry
-
-
-@contextmanager
-def unpacked(source: Path) -> Iterator[Path]:
-    """A bundle's directory; a .tar is unpacked for so long."""
-    from streamer.connect.storage.bundle_tar import unpack
-
-    if source.is_dir():
-        yield source
-        return
-    with tempfile.TemporaryDirectory() as scratch:
-        yield unpack(source, Path(scratch))
 
 
 def say(output: str, told: Mapping[str, Any], lines: Any) -> None:

@@ -234,11 +234,9 @@ class Follower:
         log.error("model_rollback", model=version, why=why)
         try:
             promotion.rollback(self.registry, why, over=aliases)
-        except ModelError:  # there is no previous one: the starter judged before
+        except ModelError:  # there is no previous one that can be used: the starter always can
             champion = version.removesuffix(EDGE)
-            self.registry.move(
-                {"champion": None, "edge": None}, expected={"champion": champion}, why=why
-            )
+            self.registry.move(promotion.TO_STARTER, expected={"champion": champion}, why=why)
 
     # -- after a switch
     # ----------------------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ class ModelAdmin:
         return self._done("model_promote", version, wish)
 
     def rollback(self, body: bytes) -> dict[str, Any]:
-        """Let the version before judge again."""
+        """Let the version before judge again; the version is null where that is the starter."""
         wish = _wish(body)
         version = promotion.rollback(self._open(), wish.why or "by request", check=self._trust)
         return self._done("model_rollback", version, wish)

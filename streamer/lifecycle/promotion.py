@@ -23,6 +23,7 @@ from streamer.protocols import Registry
 from streamer.timefmt import seconds
 
 EDGE = "-edge"  # of a version: its small twin's
+TO_STARTER: Mapping[str, str | None] = {"champion": None, "edge": None}  # where nothing is champion
 
 
 def promote(
@@ -56,29 +57,38 @@ def rollback(
     *,
     over: Mapping[str, str] | None = None,
     check: Check | None = None,
-) -> str:
-    """Let the previous version judge again; return it. Nothing is previous then, so that twice is
-    not back again.
+) -> str | None:
+    """Let the model before judge again; return its version, None for the starter. Nothing is
+    previous then, so that twice is not back again.
 
     `over` are the aliases by which it was decided, those of now by default. ModelError, and nothing
-    has changed, if there is no previous one, it cannot be used, or the champion moved since.
+    has changed, if there is none to go back to, it cannot be used, or the champion moved since.
     """
     aliases = registry.aliases() if over is None else over
-    previous = aliases.get("previous")
-    if previous is None:
+    champion, previous = aliases.get("champion"), aliases.get("previous")
+    if previous is None and not is_first(registry, champion):
         raise ModelError(
             "there is no previous model to go back to; streamer model promote VERSION chooses one"
         )
-    verified(registry, previous, check)
-    expected = {"champion": aliases.get("champion"), "previous": previous}
-    if not registry.move(
-        reversal(aliases, previous, registry.versions()), expected=expected, why=why
-    ):
+    if previous is not None:
+        verified(registry, previous, check)
+        changes = reversal(aliases, previous, registry.versions())
+    else:
+        changes = dict(TO_STARTER)
+    expected = {"champion": champion, "previous": previous}
+    if not registry.move(changes, expected=expected, why=why):
         raise ModelError(
             "somebody else moved the champion just now; look at streamer model list, and decide "
             "again"
         )
     return previous
+
+
+def is_first(registry: Registry, champion: str | None) -> bool:
+    """Whether the starter judged before this champion, by the audit trail."""
+    judged = (m.changes["champion"] for m in reversed(registry.moves()) if "champion" in m.changes)
+    before = next((version for version in judged if version != champion), None)
+    return champion is not None and before is None
 
 
 def shadow(

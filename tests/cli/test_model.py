@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import tarfile
 from pathlib import Path
@@ -104,6 +105,37 @@ def test_verification_says_which_one_is_not_what_it_was(home: Path) -> None:
     assert streamer(home, "verify", "v1").exit_code == 0
 
 
+def test_a_bundle_on_disk_is_verified_without_a_configuration(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "elsewhere").mkdir()
+    monkeypatch.chdir(home / "elsewhere")
+    assert streamer(home, "export", "v2", home / "v2.tar").exit_code == 0
+    done = call("model", "verify", home / "b1", home / "v2.tar", "../b3")
+    assert done.stdout.splitlines() == [f"ok    {home}/b1", f"ok    {home}/v2.tar", "ok    ../b3"]
+    (home / "b1" / "step_f32.tflite").write_bytes(b"x")
+    done = call("model", "verify", home / "b1", home / "v2.tar", "nowhere")
+    assert done.exit_code == 1
+    assert "b1/step_f32.tflite: SHA-256 is" in done.stdout
+    assert "cannot read nowhere: No such file or directory" in done.stdout
+
+
+def test_a_bundle_on_disk_must_fit_its_signature_and_with_a_configuration_its_keys(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "elsewhere").mkdir()
+    monkeypatch.chdir(home / "elsewhere")
+    assert call("model", "keygen", home / "key.pem").exit_code == 0
+    assert streamer(home, "sign", "v1", "--key", home / "key.pem").exit_code == 0
+    assert streamer(home, "export", "v1", home / "signed").exit_code == 0
+    assert call("model", "verify", home / "signed").exit_code == 0
+    write_config(home, keys=[base64.b64encode(bytes(32)).decode()])
+    assert "not among model.keys" in streamer(home, "verify", home / "signed").stdout
+    manifest = home / "signed" / "manifest.json"
+    manifest.write_text(manifest.read_text() + "\n")
+    assert "does not fit its manifest" in call("model", "verify", home / "signed").stdout
+
+
 # -- moving
 # -----------------------------------------------------------------------------------------------------------
 def test_a_promotion_and_its_undoing_are_in_the_trail(home: Path) -> None:
@@ -119,6 +151,13 @@ def test_a_promotion_and_its_undoing_are_in_the_trail(home: Path) -> None:
     assert "champion -> v3" in streamer(home, "list", "--moves").stdout
 
 
+def test_a_rollback_of_the_first_promotion_is_to_the_starter(home: Path) -> None:
+    assert streamer(home, "rollback", "--yes").stdout == "the starter judges again\n"
+    assert aliases(home) == {"challenger": "v3"}
+    again = streamer(home, "rollback", "--yes")
+    assert (again.exit_code, "no previous model" in again.stderr) == (1, True)
+
+
 def test_a_challenger_is_chosen_and_dismissed(home: Path) -> None:
     streamer(home, "shadow", "v2")
     assert aliases(home)["challenger"] == "v2"
@@ -127,7 +166,7 @@ def test_a_challenger_is_chosen_and_dismissed(home: Path) -> None:
     assert streamer(home, "shadow").exit_code == 2
 
 
-@pytest.mark.parametrize("verb", [["promote"], ["prune", "--keep", "0"]])
+@pytest.mark.parametrize("verb", [["promote"], ["rollback"], ["prune", "--keep", "0"]])
 def test_what_destroys_asks_and_without_a_terminal_refuses(
     home: Path, verb: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,7 +191,6 @@ def refused_by_the_gate(home: Path) -> str:
     [
         (["promote", "v9", "--yes"], 1, "no version 'v9'; there are: v1, v2, v3"),
         (["promote", "../x", "--yes"], 1, "cannot be a version"),
-        (["rollback", "--yes"], 1, "no previous model"),
         (["shadow", "v1"], 1, "would only shadow itself"),
         (["show", "edge"], 1, "the registry's edge is not set"),
         (["export", "v1", "{home}/b1"], 1, "is there already"),

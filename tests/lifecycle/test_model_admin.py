@@ -96,6 +96,13 @@ def test_a_version_is_promoted_shadowed_and_rolled_back_and_each_is_audited(
     assert told == [("model_shadow", "v1"), ("model_promote", "v1"), ("model_rollback", "v0")]
 
 
+def test_the_first_promotion_is_rolled_back_to_the_starter(registry: DirectoryRegistry) -> None:
+    of = parts(world([]), registry)
+    answer = ask(of, ":rollback").json()
+    assert (answer["version"], answer["aliases"]) == (None, {})
+    assert ask(of, ":rollback").status_code == 409
+
+
 @pytest.mark.parametrize(
     ("verb", "body", "status"),
     [
@@ -103,7 +110,6 @@ def test_a_version_is_promoted_shadowed_and_rolled_back_and_each_is_audited(
         (":promote", {}, 422),
         (":promote", {"versoin": "v1"}, 422),
         (":promote", [1], 422),
-        (":rollback", None, 409),
         (":shadow", {"version": "v0"}, 409),
         (":erase", {}, 404),
     ],

@@ -65,6 +65,31 @@ def test_rolling_back_once_is_undoing_and_twice_is_refused(registry: DirectoryRe
         rollback(registry, "again")
 
 
+def test_a_rollback_of_the_first_promotion_lets_the_starter_judge_again(
+    registry: DirectoryRegistry,
+) -> None:
+    with pytest.raises(ModelError, match="no previous model"):
+        rollback(registry, "nothing was promoted")
+    promote(registry, "v1", "first")
+    shadow(registry, "v2", "try")
+    promote(registry, "v1", "once more")
+    assert rollback(registry, "bad") is None
+    assert registry.aliases() == {"challenger": "v2"} and champion(registry) == PRETRAINED
+    promote(registry, "v2", "first after it")
+    assert rollback(registry, "bad too") is None
+
+
+def test_a_first_promotion_that_another_overtook_is_not_taken_back(
+    registry: DirectoryRegistry,
+) -> None:
+    promote(registry, "v1", "first")
+    before = registry.aliases()
+    promote(registry, "v2", "somebody else")
+    with pytest.raises(ModelError):
+        rollback(registry, "bad", over=before)
+    assert registry.aliases()["champion"] == "v2"
+
+
 def test_the_twin_of_what_goes_goes_with_it(registry: DirectoryRegistry) -> None:
     promote(registry, "v2", "first")
     promote(registry, "v3", "second")

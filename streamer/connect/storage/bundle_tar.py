@@ -32,11 +32,14 @@ def pack(files: Mapping[str, bytes], path: Path) -> None:
 
 
 def unpack(path: Path, directory: Path) -> Path:
-    """Write the plain files of a tar into a directory and return it; folder names are dropped.
+    """Write the plain files of a tar into a directory, made if need be, and return it.
+
+    Folder names are dropped.
 
     CorruptBundle if it is not a tar, or holds anything but a few plain files of bounded size.
     """
     try:
+        directory.mkdir(exist_ok=True)
         with tarfile.open(path, "r:") as tar:
             for member in _members(path, tar):
                 content = tar.extractfile(member)
