@@ -27,14 +27,21 @@ class StreamerError(Exception):
 
 
 class ConfigError(StreamerError):
-    """A configuration value is refused; the message names its path, the problem and the value."""
+    """A configuration value is refused; the message names its path, the problem and the value, and
+    the file, where that was set.
+    """
 
     exit_code = 3
+    file: str | None = None
 
     def __init__(self, path: str, problem: str, got: object = None) -> None:
         self.path, self.problem, self.got = path, problem, got
         shown = "" if got is None else f", got {got!r}"
         super().__init__(f"{path}: {problem}{shown}" if path else f"{problem}{shown}")
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return text if self.file is None else f"{self.file}: {text}"
 
 
 class InputError(StreamerError):

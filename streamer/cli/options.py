@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -15,6 +16,7 @@ DEFAULT_CONFIG = "config.yaml"
 
 def config_options(command: F) -> F:
     """-c/--config FILE (as `config: Path`) and --set PATH=VALUE (as `sets: tuple[str, ...]`)."""
+    command = names_file(command)
     command = click.option(
         "--set",
         "sets",
@@ -32,6 +34,21 @@ def config_options(command: F) -> F:
         metavar="FILE",
         help="The configuration.",
     )(command)
+
+
+def names_file(command: F) -> F:
+    """Let a ConfigError say which file it is about: what is found at work does not know it."""
+    from streamer.errors import ConfigError
+
+    @functools.wraps(command)
+    def named(*args: Any, config: Path | None, **options: Any) -> Any:
+        try:
+            return command(*args, config=config, **options)
+        except ConfigError as exc:
+            exc.file = str(config) if config is not None and config.exists() else None
+            raise
+
+    return cast(F, named)
 
 
 def format_option(*formats: str) -> Callable[[F], F]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from streamer.cli.kafka_address import TopicAddress, TopicParam, at, load_base, quiet, the_stream
-from streamer.cli.options import format_option
+from streamer.cli.options import format_option, names_file
 
 if TYPE_CHECKING:
     import threading
@@ -89,6 +89,7 @@ class SpeedParam(click.ParamType[float]):
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N rows.")
 @click.option("--loop", is_flag=True, help="Begin anew at the end, times going on, until Ctrl-C.")
 @format_option("human", "json")
+@names_file
 def replay(
     *,
     file: Path,

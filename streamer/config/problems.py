@@ -48,7 +48,7 @@ class Problem:
 
 class ConfigErrors(ConfigError):
     """All problems of a configuration; its text is one block per problem, in the order
-    of the file.
+    of the file. Each problem names its own place.
     """
 
     def __init__(self, problems: Sequence[Problem]) -> None:
@@ -57,6 +57,9 @@ class ConfigErrors(ConfigError):
         )
         super().__init__("", "\n".join(problem.render() for problem in self.problems))
         self.path = dotted(self.problems[0].path)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 def printable(text: str) -> str:

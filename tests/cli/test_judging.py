@@ -94,6 +94,7 @@ def test_a_stream_without_an_end_cannot_be_backtested(tmp_path: Path) -> None:
     done = call("backtest", "-c", path)
     assert done.exit_code == 3
     assert "give it an end with `events`" in done.stderr
+    assert done.stderr.startswith(f"error: {path}: ")
 
 
 def test_a_synthetic_stream_with_an_end_can(tmp_path: Path) -> None:
@@ -114,7 +115,15 @@ def test_one_of_several_streams_must_be_named(tmp_path: Path) -> None:
     )
     done = call("backtest", "-c", path)
     assert done.exit_code == 3
-    assert "--stream: a, b" in done.stderr
+    assert "--stream: a, b" in done.stderr and f"error: {path}: streams: " in done.stderr
+
+
+def test_a_problem_that_names_its_place_names_its_file_once(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("version: 1\nstreams: []\nnonsense: 1\n")
+    done = call("backtest", "-c", path)
+    assert done.exit_code == 3
+    assert f"error: {path}:2" in done.stderr and f"{path}: {path}" not in done.stderr
 
 
 def test_a_missing_data_file_is_one_line(config: Path, tmp_path: Path) -> None:

@@ -197,8 +197,8 @@ def refused_by_the_gate(home: Path) -> str:
         (["import", "{home}/config.yaml"], 1, "cannot be read as a tar"),
         (["import", "{home}/b9"], 2, "does not exist"),
         (["list", "--set", "model.registry={home}/nowhere"], 3, "there is no such folder"),
-        (["list", "--set", "model.registry=null"], 3, "model.registry: is not set"),
-        (["verify", "--set", "model.keys=[nobody]"], 3, "model.keys[0]: is neither base64"),
+        (["list", "--set", "model.registry=null"], 3, "config.yaml: model.registry: is not set"),
+        (["verify", "--set", "model.keys=[nobody]"], 3, "config.yaml: model.keys[0]: is neither"),
     ],
 )
 def test_a_refusal_says_why_and_changes_nothing(

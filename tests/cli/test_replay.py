@@ -131,4 +131,5 @@ def test_a_stream_that_reads_avro_is_refused_before_anything_is_asked(
     path.write_text(reading(format="avro").model_dump_json(exclude_defaults=True))
     done = call("replay", plant, "-c", path, *to)
     assert done.exit_code == 3
+    assert f"{path}: " in done.stderr
     assert "stream s reads avro, which needs a schema to be written; push with" in done.stderr
