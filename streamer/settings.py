@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Literal
 
 # Least evidence of an alarm: once in 100,000 events by the entity's own tail. On 29 public series
 # (one run, constants near these) the score of the alarms was 62, 66, 66 and 62 at 4.5, 5, 5.5 and
 # 6.25.
 MIN_EVIDENCE = 5.0
+
+# What runs the network; auto takes litert where it is installed, else numpy.
+Backend = Literal["auto", "litert", "litert-fp16", "litert-int8", "keras", "numpy", "baseline"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from streamer.cli.options import config_options, format_option, since_s
+from streamer.journal import LabelKind
 from streamer.timefmt import plain
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from streamer.journal import Incident, Journal, Label
 
 SCHEMA = "streamer.alerts/1"
-KINDS = ("confirmed", "expected", "false_alarm", "new_normal", "unsure")
+KINDS = tuple(kind.value for kind in LabelKind)
 TAIL_EVERY_S = 1.0
 TAIL_BACK = 10
 

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from streamer.settings import Backend
 from streamer.timefmt import DAY_S, span
 
 if TYPE_CHECKING:
@@ -27,9 +28,7 @@ if TYPE_CHECKING:
 
 SENTENCES = 20
 FORMATS = click.Choice(["human", "json"])
-BACKENDS = click.Choice(
-    ["auto", "litert", "litert-fp16", "litert-int8", "keras", "numpy", "baseline"]
-)
+BACKENDS = click.Choice(get_args(Backend))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ def schema(what: str) -> None:
 
 
 def _config() -> dict[str, Any]:
-    from streamer.config.explain import schema as config_schema
+    from streamer.config.json_schema import schema as config_schema
 
     return {"title": "streamer config.yaml", **config_schema()}
 

@@ -2,16 +2,10 @@
 the right name.
 """
 
+from streamer.config.detection import Alerts, Detect, Window
 from streamer.config.fields import Fields, Time
-from streamer.config.kafka import (
-    DeadLetterTopic,
-    Kafka,
-    KafkaSecurity,
-    KafkaSink,
-    KafkaSource,
-    Sasl,
-    TokenEndpoint,
-)
+from streamer.config.kafka import DeadLetterTopic, Kafka, KafkaSink, KafkaSource
+from streamer.config.kafka_security import KafkaSecurity, Sasl, TokenEndpoint
 from streamer.config.learning import Drift, Retrain, RetrainEvaluate, RetrainGate, RetrainLimits
 from streamer.config.load import config_from, load_config, stream_from
 from streamer.config.model import Model
@@ -42,15 +36,12 @@ from streamer.config.state import (
     Store,
 )
 from streamer.config.stream import (
-    Alerts,
-    Detect,
     FileSource,
     HostSource,
     MemorySource,
     Source,
     Stream,
     SyntheticSource,
-    Window,
 )
 from streamer.config.units import Duration, KofN, Rate, Size
 

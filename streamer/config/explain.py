@@ -7,18 +7,15 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic.json_schema import GenerateJsonSchema
 
 from streamer.config.document import Document, is_secret
+from streamer.config.json_schema import definition, homes, schema, unions
 from streamer.config.origin import Path, SettingOrigin
 from streamer.config.problems import Problem
-from streamer.config.schema import Config
 from streamer.config.spellings import foreign
-from streamer.config.units import Parsed
 
 # Of the plan, but not of this version: said by name, never accepted and ignored.
 PLANNED = {
@@ -44,38 +41,6 @@ WORDS = {
     "model_attributes_type": "must be a mapping of settings",
 }
 TOO_FEW = "needs at least one item"
-# Section of the schema -> where it stands, for keys that were put into the wrong one.
-SECTIONS = {
-    "": "the top level",
-    "Stream": "streams[]",
-    "Fields": "streams[].fields",
-    "Window": "streams[].window",
-    "Detect": "streams[].detect",
-    "Alerts": "streams[].alerts",
-    "Severity": "streams[].alerts.severity",
-    "FileSource": "streams[].source",
-    "SyntheticSource": "streams[].source",
-    "HostSource": "streams[].source",
-    "KafkaSource": "streams[].source",
-    "Kafka": "kafka",
-    "KafkaSecurity": "kafka.security",
-    "Sasl": "kafka.security.sasl",
-    "TokenEndpoint": "kafka.security.sasl.token",
-    "KafkaSink": "sinks[]",
-    "Model": "model",
-    "ScoreOutput": "scores",
-    "Server": "server",
-    "Runtime": "runtime",
-    "Log": "log",
-    "Retrain": "retrain",
-    "RetrainLimits": "retrain.limits",
-    "RetrainGate": "retrain.gate",
-    "RetrainEvaluate": "retrain.evaluate",
-    "Drift": "drift",
-    "RedisStore": "store",
-    "Snapshots": "snapshots",
-    "SchemaRegistry": "schema_registry",
-}
 COMPARISONS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
@@ -145,11 +110,7 @@ def as_written(loc: Sequence[str | int], data: Any) -> Path:
 
 
 def _is_union(path: Sequence[str | int]) -> bool:
-    if len(path) == 1:
-        return path[0] in {"store", "dead_letters", "labels"}
-    return (len(path) == 3 and path[0] == "streams" and path[2] == "source") or (
-        len(path) == 2 and path[0] == "sinks"
-    )
+    return "".join("[]" if isinstance(part, int) else f".{part}" for part in path)[1:] in unions()
 
 
 def child(data: Any, part: str | int) -> Any:
@@ -240,7 +201,7 @@ def _resolved(node: Mapping[str, Any], data: Any) -> Mapping[str, Any]:
     if node.get("$ref") == "#":
         return schema()
     if "$ref" in node:
-        return _resolved(schema()["$defs"][node["$ref"].rpartition("/")[2]], data)
+        return _resolved(definition(node), data)
     kind = str(data.get("kind")) if isinstance(data, Mapping) else ""
     chosen = node.get("discriminator", {}).get("mapping", {}).get(kind)
     if chosen:
@@ -249,31 +210,6 @@ def _resolved(node: Mapping[str, Any], data: Any) -> Mapping[str, Any]:
         option for option in node.get("anyOf", ()) if "$ref" in option or "discriminator" in option
     ]
     return _resolved(sections[0], data) if sections else node
-
-
-@cache
-def schema() -> dict[str, Any]:
-    """The JSON schema of config.yaml."""
-    return Config.model_json_schema(by_alias=True, schema_generator=_AsWritten)
-
-
-class _AsWritten(GenerateJsonSchema):
-    """Defaults in the words of the configuration: 1h, not 3600."""
-
-    def encode_default(self, dft: Any) -> Any:
-        return str(dft) if isinstance(dft, Parsed) else super().encode_default(dft)
-
-
-@cache
-def homes() -> dict[str, list[str]]:
-    """For each key, the sections that know it."""
-    found: dict[str, list[str]] = {}
-    for section, path in SECTIONS.items():
-        node = schema() if not section else schema()["$defs"][section]
-        for key in node.get("properties", {}):
-            places = found.setdefault(key, [])
-            places += [path] * (path not in places)
-    return found
 
 
 def _words(raw: Any, ctx: Mapping[str, Any]) -> tuple[str, str]:

@@ -13,8 +13,15 @@ from streamer.config.base import Channels, Names, Rule, Section, Text, repeated,
 class Time(Section):
     """Where an event's time stands, and its unit; `auto` tells the unit by magnitude or form."""
 
-    path: Text
-    unit: Literal["auto", "s", "ms", "us", "ns", "iso"] = "auto"
+    path: Text = Field(
+        description="Field of a record that holds the time of the event, or `@timestamp` for the "
+        "time of a Kafka record."
+    )
+    unit: Literal["auto", "s", "ms", "us", "ns", "iso"] = Field(
+        default="auto",
+        description="Unit of the time; auto tells it by the magnitude of a number or by the form "
+        "of a text. Set it where a guess is not good enough.",
+    )
 
 
 MaybeTime = Annotated[
@@ -25,10 +32,26 @@ MaybeTime = Annotated[
 class Fields(Section):
     """Which fields of a record are the entity keys, the time and the channels."""
 
-    entity: Names = ()  # none: the stream is one entity; of a topic also @key, @topic, @partition
-    time: MaybeTime = None  # null: row numbers, and rhythm is off; of a topic also @timestamp
-    channels: Channels = ()  # empty = auto: every numeric field of the source
-    units: dict[str, Text] = Field(default_factory=dict)
+    entity: Names = Field(
+        default=(),
+        description="Field that names the entity an event belongs to, or several; with several an "
+        "event is judged once for each. None makes the stream one entity. Of a topic also `@key`, "
+        "`@topic` and `@partition`.",
+    )
+    time: MaybeTime = Field(
+        default=None,
+        description="Field that holds the time of the event. Null counts rows instead, and rhythm "
+        "is not judged. A text alone is the path.",
+    )
+    channels: Channels = Field(
+        default=(),
+        description="Numeric fields that are watched. Auto takes every numeric field of a file; a "
+        "topic needs their names.",
+    )
+    units: dict[str, Text] = Field(
+        default_factory=dict,
+        description="Unit of each channel, such as mm/s. Units only appear in alerts.",
+    )
 
     def rules(self) -> Iterator[Rule]:
         for at, names in (("entity", self.entity), ("channels", self.channels)):

@@ -10,8 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from streamer.config.address import HttpUrl, MaybeSecret, host_of, is_loopback, split_host
+from streamer.config.address import is_loopback, split_host
 from streamer.config.base import Count, Names, Rule, Section, Text, Whole, between, repeated
+from streamer.config.kafka_security import KafkaSecurity
 from streamer.config.units import Duration, Size
 from streamer.timefmt import seconds
 
@@ -99,101 +100,25 @@ Topic = Annotated[
 ]
 
 
-class TokenEndpoint(Section):
-    """Where tokens come from, for OAUTHBEARER: OAuth 2.0 client credentials."""
-
-    url: HttpUrl
-    client_id: Text
-    client_secret: MaybeSecret
-    scope: Text | None = None
-
-    @property
-    def plaintext(self) -> bool:
-        """Whether the client secret would cross a network unencrypted."""
-        return self.url.startswith("http:") and not is_loopback(host_of(self.url))
-
-    def rules(self) -> Iterator[Rule]:
-        if self.client_secret is None:
-            yield ("client_secret",), "must not be empty"
-        if self.plaintext:
-            yield ("url",), "must be https: the client secret travels to it"
-
-
-class Sasl(Section):
-    """Who we are, to the brokers."""
-
-    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "SCRAM-SHA-512"
-    username: Text | None = None
-    password: MaybeSecret = None
-    token: TokenEndpoint | None = None
-
-    def rules(self) -> Iterator[Rule]:
-        named = {"username": self.username, "password": self.password, "token": self.token}
-        needed = {"token"} if self.mechanism == "OAUTHBEARER" else {"username", "password"}
-        for name, value in named.items():
-            if name in needed and value is None:
-                yield (name,), f"is needed for {self.mechanism}"
-            if name not in needed and value is not None:
-                yield (
-                    (name,),
-                    f"does not belong to {self.mechanism}, which needs "
-                    f"{' and '.join(sorted(needed))}",
-                )
-
-
-class KafkaSecurity(Section):
-    """How we reach the brokers: in plain text or encrypted, and with which proof of who we are.
-    Paths are PEM files.
-    """
-
-    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    ca: Text | None = None  # null = the system's
-    certificate: Text | None = None  # of the client, where the brokers ask for one
-    key: Text | None = None
-    key_password: MaybeSecret = None
-    verify_hostname: bool = True
-    sasl: Sasl | None = None
-
-    @property
-    def encrypted(self) -> bool:
-        return self.protocol.endswith("SSL")
-
-    def rules(self) -> Iterator[Rule]:
-        if self.sasl is None and self.protocol.startswith("SASL"):
-            yield ("sasl",), f"is needed for {self.protocol}"
-        if self.sasl is not None and not self.protocol.startswith("SASL"):
-            yield (
-                ("protocol",),
-                f"must be SASL_SSL or SASL_PLAINTEXT where sasl is set, got {self.protocol}",
-            )
-        yield from self._file_rules()
-
-    def _file_rules(self) -> Iterator[Rule]:
-        if not self.encrypted:
-            useless = [
-                name
-                for name in ("ca", "certificate", "key", "key_password")
-                if getattr(self, name) is not None
-            ]
-            useless += [] if self.verify_hostname else ["verify_hostname"]
-            yield from (
-                ((name,), f"needs protocol SSL or SASL_SSL, not {self.protocol}")
-                for name in useless
-            )
-        if (self.certificate is None) != (self.key is None):
-            missing = "key" if self.key is None else "certificate"
-            yield (missing,), "is missing: certificate and key go together"
-        if self.key_password is not None and self.key is None:
-            yield ("key_password",), "needs a key"
-
-
 class Kafka(Section):
     """The cluster: its brokers, and how we reach them."""
 
-    bootstrap_servers: Servers = ("localhost:9092",)
-    client_id: Text = "streamer"
-    request_timeout: Duration = Duration(5)  # bounds every call to the cluster
-    security: KafkaSecurity = KafkaSecurity()
+    bootstrap_servers: Servers = Field(
+        default=("localhost:9092",),
+        description="Brokers to begin with, as host:port; a list, or one text with commas. Name "
+        "two or three, so that one may be down.",
+    )
+    client_id: Text = Field(
+        default="streamer", description="Name of this client in the logs and quotas of the brokers."
+    )
+    request_timeout: Duration = Field(
+        default=Duration(5),
+        description="Longest wait for an answer of the cluster, 1s to 5m. Raise it where the "
+        "network is slow.",
+    )
+    security: KafkaSecurity = Field(
+        default=KafkaSecurity(), description="How the brokers are reached: encryption and login."
+    )
 
     @property
     def exposed(self) -> tuple[str, ...]:
@@ -224,28 +149,70 @@ class KafkaSource(Section):
     that max_entities bounds the memory of the whole group however its partitions are spread.
     """
 
-    kind: Literal["kafka"]
-    topic: Topic | None = None  # exactly one of these three
-    topics: tuple[Topic, ...] = ()
-    pattern: Annotated[Text | None, BeforeValidator(_pattern)] = (
-        None  # must match from the first letter of the name
+    kind: Literal["kafka"] = Field(description="Selects topics of Kafka as the source.")
+    topic: Topic | None = Field(
+        default=None,
+        description="The topic to read. Write exactly one of topic, topics and pattern.",
     )
-    group: Text = "streamer"
-    instance: Annotated[Text | None, BeforeValidator(_instance)] = (
-        None  # static membership: one name per replica
+    topics: tuple[Topic, ...] = Field(
+        default=(), description="Several topics to read as one stream."
     )
-    start: Annotated[Text, BeforeValidator(_start)] = (
-        "earliest"  # of a group without a committed position
+    pattern: Annotated[Text | None, BeforeValidator(_pattern)] = Field(
+        default=None,
+        description="Regular expression of topics to read; it must match from the first letter of "
+        "the name. New topics are found within half a minute.",
     )
-    isolation: Literal["read_uncommitted", "read_committed"] = "read_uncommitted"
-    format: Format = "json"
-    columns: Names = ()  # of csv: one row a record, and what its cells are called
-    poll_rows: Annotated[Count, Field(le=1_000_000)] = 4096
-    max_record: Size = Size(2**20)  # longer ones are dead letters
-    session_timeout: Duration = Duration(6)  # so long a dead member holds its partitions
-    commit_every: Duration = Duration(1)
-    rebuild_events: Annotated[Whole, Field(le=10_000_000)] = (
-        2048  # per partition, read again where no snapshot is
+    group: Text = Field(
+        default="streamer",
+        description="Consumer group. Members of one group share the partitions; change it to read "
+        "everything again beside the old group.",
+    )
+    instance: Annotated[Text | None, BeforeValidator(_instance)] = Field(
+        default=None,
+        description="Name of this member for static membership. Set a name of its own for each "
+        "replica, so that a short restart moves no partitions.",
+    )
+    start: Annotated[Text, BeforeValidator(_start)] = Field(
+        default="earliest",
+        description="Where a group without a committed position begins: earliest, latest, a time "
+        "such as 2026-11-01T00:00:00Z, or a time ago such as -2h.",
+    )
+    isolation: Literal["read_uncommitted", "read_committed"] = Field(
+        default="read_uncommitted",
+        description="Whether records of open or aborted transactions are read. Set read_committed "
+        "where producers use transactions.",
+    )
+    format: Format = Field(
+        default="json",
+        description="Format of the records. Avro needs `schema_registry`; csv needs columns.",
+    )
+    columns: Names = Field(
+        default=(), description="Names of the cells of a csv record, in their order."
+    )
+    poll_rows: Annotated[Count, Field(le=1_000_000)] = Field(
+        default=4096,
+        description="Records that one poll brings at most. Lower it for less memory, raise it for "
+        "throughput.",
+    )
+    max_record: Size = Field(
+        default=Size(2**20),
+        description="Longest record that is decoded, 1KiB to 1GiB; a longer one is a dead letter. "
+        "Raise it where records are large.",
+    )
+    session_timeout: Duration = Field(
+        default=Duration(6),
+        description="How long a dead member holds its partitions, 6s to 30m. Lower values move "
+        "them sooner, higher ones survive longer pauses.",
+    )
+    commit_every: Duration = Field(
+        default=Duration(1),
+        description="How often positions are committed, 50ms to 5m. Raise it to spare the brokers; "
+        "a crash then repeats more alerts.",
+    )
+    rebuild_events: Annotated[Whole, Field(le=10_000_000)] = Field(
+        default=2048,
+        description="Records that each partition reads again to rebuild its memory where there is "
+        "no snapshot. Raise it where a partition holds many entities.",
     )
 
     @property
@@ -304,13 +271,24 @@ class KafkaSource(Section):
 class KafkaSink(Section):
     """Alerts to a topic, keyed by entity, as CloudEvents."""
 
-    kind: Literal["kafka"]
-    topic: Topic
-    format: Literal["cloudevents"] = "cloudevents"
-    compression: Literal["none", "gzip", "lz4", "snappy", "zstd"] = "none"
-    delivery_timeout: Duration = Duration(
-        120
-    )  # an alert that is not acknowledged by then is sent anew
+    kind: Literal["kafka"] = Field(description="Selects a topic of Kafka as the sink.")
+    topic: Topic = Field(
+        description="The topic that alerts are written to. It must not be one that a stream reads."
+    )
+    format: Literal["cloudevents"] = Field(
+        default="cloudevents",
+        description="Format of the messages: CloudEvents 1.0 in binary mode, with attributes in "
+        "headers.",
+    )
+    compression: Literal["none", "gzip", "lz4", "snappy", "zstd"] = Field(
+        default="none",
+        description="Compression of the messages. Windows make alerts long; gzip needs nothing "
+        "else installed.",
+    )
+    delivery_timeout: Duration = Field(
+        default=Duration(120),
+        description="An alert that is not acknowledged within this time is sent anew, 1s to 24h.",
+    )
 
     def rules(self) -> Iterator[Rule]:
         yield from between(self, "delivery_timeout", Duration(1), Duration(86_400))
@@ -319,5 +297,8 @@ class KafkaSink(Section):
 class DeadLetterTopic(Section):
     """Rejected records to a topic: their bytes, key and headers, and why, in headers `x-dlq-*`."""
 
-    kind: Literal["kafka"]
-    topic: Topic
+    kind: Literal["kafka"] = Field(description="Selects a topic of Kafka for dead letters.")
+    topic: Topic = Field(
+        description="The topic that rejected records are written to. It must not be one that a "
+        "stream reads."
+    )

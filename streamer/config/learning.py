@@ -24,10 +24,23 @@ MIN_MEMORY = Size(2**30)  # TensorFlow does not start with less
 class RetrainLimits(Section):
     """What one training may take: wall time, memory that it writes to, priority and threads."""
 
-    time: Duration = Duration(20 * 60)
-    memory: Size = Size(4 * 2**30)
-    nice: Annotated[Whole, Field(le=19)] = 15
-    threads: Annotated[Count, Field(le=256)] = 1
+    time: Duration = Field(
+        default=Duration(20 * 60),
+        description="Longest time that a training may take, 10s to 24h; a longer one is ended. "
+        "Raise it with max_rows, or on a slow machine.",
+    )
+    memory: Size = Field(
+        default=Size(4 * 2**30),
+        description="Memory that a training may use, 1GiB at least; one that needs more is ended. "
+        "Raise it with max_rows.",
+    )
+    nice: Annotated[Whole, Field(le=19)] = Field(
+        default=15,
+        description="Priority of a training: 19 yields to everything else, 0 to nothing.",
+    )
+    threads: Annotated[Count, Field(le=256)] = Field(
+        default=1, description="Threads that a training uses. Raise it where cores are idle."
+    )
 
     def rules(self) -> Iterator[Rule]:
         yield from between(self, "time", Duration(10), Duration(86_400))
@@ -40,15 +53,38 @@ class RetrainGate(Section):
     models.gate_rules what hangs on a deployment's own wishes, with the defaults of there.
     """
 
-    min_recall: Share = 0.0  # of the anomalies, at the line as it is set
-    max_recall_loss: Share = 0.02  # at equal false alarms
-    max_line_loss: Share = (
-        0.1  # at the line as it is set, unless the champion pays for it with false alarms
+    min_recall: Share = Field(
+        default=0.0,
+        description="Least share of the anomalies that a new model must catch, at the alarm line "
+        "as it is set.",
     )
-    max_false_alarm_ratio: Ratio = 1.1  # at the same budget
-    max_delay_ratio: Ratio = 1.5
-    max_calibration_loss: Share = 0.05  # mean distance of quantiles, 0..0.5
-    max_slowdown: Ratio = 1.5
+    max_recall_loss: Share = Field(
+        default=0.02,
+        description="How much less of the anomalies than the champion it may catch, at as many "
+        "false alarms.",
+    )
+    max_line_loss: Share = Field(
+        default=0.1,
+        description="How much less it may catch at the alarm line as it is set. It does not count "
+        "where the champion raises more false alarms there.",
+    )
+    max_false_alarm_ratio: Ratio = Field(
+        default=1.1,
+        description="How many times as many false alarms as the champion it may raise, at the same "
+        "budget.",
+    )
+    max_delay_ratio: Ratio = Field(
+        default=1.5,
+        description="How many times as long as the champion it may take to notice an anomaly.",
+    )
+    max_calibration_loss: Share = Field(
+        default=0.05,
+        description="How much worse its quantiles may be than the champion's, as a mean distance "
+        "from 0 to 0.5.",
+    )
+    max_slowdown: Ratio = Field(
+        default=1.5, description="How many times as long as the champion an event may take."
+    )
 
 
 def _zone_problem(name: str) -> str | None:
@@ -74,12 +110,21 @@ def _cron_problem(text: str) -> str | None:
 class Schedule(Section):
     """When something comes round: by a period, or by cron's local times."""
 
-    every: Duration = Duration(86_400)
-    cron: Text | None = None  # in place of `every`
-    timezone: Text = "UTC"  # of cron
-    jitter: Duration = Duration(
-        600
-    )  # each deployment's own shift of the schedule, up to this; see `spread`
+    every: Duration = Field(
+        default=Duration(86_400),
+        description="Time between two runs, 1m at least. Shorten it where data changes quickly.",
+    )
+    cron: Text | None = Field(
+        default=None,
+        description='Five fields of cron in place of `every`, such as "30 3 * * *". Set it to run '
+        "in quiet hours.",
+    )
+    timezone: Text = Field(default="UTC", description="Time zone of cron, such as Europe/Berlin.")
+    jitter: Duration = Field(
+        default=Duration(600),
+        description="Each deployment shifts its schedule by a part of this time of its own, so "
+        "that not all start together. Raise it where many share a broker or a registry.",
+    )
 
     @property
     def spread(self) -> Duration:
@@ -105,28 +150,78 @@ class RetrainEvaluate(Schedule):
     nothing changes.
     """
 
-    enabled: bool = True
-    # A training judges its champion too, but tells of it only beside a challenger; a week holds
-    # every season of a week.
-    every: Duration = Duration(7 * 86_400)
+    enabled: bool = Field(
+        default=True,
+        description="Whether the champion is evaluated on recent data. Set false to spare the CPU.",
+    )
+    # A training judges its champion too, but tells of it only beside a challenger.
+    every: Duration = Field(
+        default=Duration(7 * 86_400),
+        description="Time between two evaluations, 1m at least. A week holds every season of a "
+        "week.",
+    )
 
 
 class Retrain(Schedule):
     """When the model is trained again on what the streams brought lately."""
 
-    rest: Duration = Duration(3600)  # after a training, before drift or age may cause another
-    min_rows: Count = 20_000
-    staleness: Duration = Duration(7 * 86_400)  # a champion older than this is due
-    on_drift: bool = True
-    history: Duration = Duration(7 * 86_400)  # how far back
-    max_rows: Count = 500_000  # the newest ones
-    start: Literal["champion", "scratch"] = "champion"
-    limits: RetrainLimits = RetrainLimits()
-    distil: bool = True
-    gate: RetrainGate = RetrainGate()
-    evaluate: RetrainEvaluate = RetrainEvaluate()
-    sign: Text | None = None  # PEM file of the Ed25519 private key that signs what is published
-    reports: Text = "state/retrain"  # folder of the newest refusals and evaluations
+    rest: Duration = Field(
+        default=Duration(3600),
+        description="Time after a training before drift or age may cause another one. Raise it if "
+        "trainings follow each other without an effect.",
+    )
+    min_rows: Count = Field(
+        default=20_000,
+        description="Rows that a training needs at least. Lower it for rare events, at the price "
+        "of worse models.",
+    )
+    staleness: Duration = Field(
+        default=Duration(7 * 86_400),
+        description="A champion that is older than this is due for a training. Raise it where the "
+        "data hardly changes.",
+    )
+    on_drift: bool = Field(
+        default=True,
+        description="Whether drift makes a training due, beside schedule and age. Set false to "
+        "train by the clock alone.",
+    )
+    history: Duration = Field(
+        default=Duration(7 * 86_400),
+        description="How far back the rows of a training go. Weekdays need two weeks; shorten it "
+        "where old data misleads.",
+    )
+    max_rows: Count = Field(
+        default=500_000,
+        description="Rows that a training uses at most, the newest ones. Raise it with limits.time "
+        "and limits.memory.",
+    )
+    start: Literal["champion", "scratch"] = Field(
+        default="champion",
+        description="Whether a training starts from the weights of the champion or from scratch. "
+        "Choose scratch where the data changed for good.",
+    )
+    limits: RetrainLimits = Field(
+        default=RetrainLimits(), description="What one training may take."
+    )
+    distil: bool = Field(
+        default=True,
+        description="Whether a small twin for edge devices is trained too. Set false to save time.",
+    )
+    gate: RetrainGate = Field(default=RetrainGate(), description="How good a new model must be.")
+    evaluate: RetrainEvaluate = Field(
+        default=RetrainEvaluate(),
+        description="When the champion is judged on recent data without a training.",
+    )
+    sign: Text | None = Field(
+        default=None,
+        description="PEM file of the Ed25519 private key that signs what is published. Needed "
+        "where `model.require_signature` is true.",
+    )
+    reports: Text = Field(
+        default="state/retrain",
+        description="Folder of the newest reports of refusals and evaluations. It must outlive a "
+        "restart.",
+    )
 
     def rules(self) -> Iterator[Rule]:
         yield from super().rules()
@@ -137,12 +232,24 @@ class Retrain(Schedule):
 class Drift(Section):
     """When live traffic counts as different from what the model was trained on, or first saw."""
 
-    every: Duration = Duration(300)  # how often it is looked at
-    window: Duration = Duration(
-        86_400
-    )  # event time that is compared: at least one season of the data
-    threshold: Positive = 0.25  # of the population stability index
-    rows: Annotated[Count, Field(ge=500, le=1_000_000)] = 20_000  # sampled from a window
+    every: Duration = Field(
+        default=Duration(300), description="How often live traffic is compared, 1s to 24h."
+    )
+    window: Duration = Field(
+        default=Duration(86_400),
+        description="Event time that is compared, 1s to 366d. It should hold at least one season "
+        "of the data, such as a day.",
+    )
+    threshold: Positive = Field(
+        default=0.25,
+        description="Population stability index from which traffic counts as different. Raise it "
+        "if drift is reported without a reason.",
+    )
+    rows: Annotated[Count, Field(ge=500, le=1_000_000)] = Field(
+        default=20_000,
+        description="Rows that are sampled from a window. More make the comparison finer and use "
+        "more memory.",
+    )
 
     def rules(self) -> Iterator[Rule]:
         yield from between(self, "every", Duration(1), Duration(86_400))

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from streamer.config.base import Count, Name, Names, Rule, Section, Text, between
 from streamer.config.units import Duration
+from streamer.settings import Backend
 
 IN_REDIS = "redis"  # the word for the Redis of `store`; a folder of that name is ./redis
 
@@ -18,22 +19,55 @@ class Shadow(Section):
     it is promoted.
     """
 
-    enabled: bool = True
-    share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    events: Annotated[Count, Field(le=10**12)] = 50_000  # compared before anything is decided
-    promote: Literal["auto", "manual"] = "auto"
+    enabled: bool = Field(
+        default=True,
+        description="Whether a challenger judges live traffic silently before it may be promoted. "
+        "Set false to save its CPU time.",
+    )
+    share: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=1.0,
+        description="Share of the entities that the challenger judges. Lower it where CPU is "
+        "scarce; comparing then takes longer.",
+    )
+    events: Annotated[Count, Field(le=10**12)] = Field(
+        default=50_000,
+        description="Events that are compared before anything is decided. Raise it for surer "
+        "decisions.",
+    )
+    promote: Literal["auto", "manual"] = Field(
+        default="auto",
+        description="Whether a challenger that does well is promoted by itself, or waits for "
+        "`streamer model promote`.",
+    )
 
 
 class Watch(Section):
     """After a promotion: bounds against what was before; breaking one rolls back by itself."""
 
-    for_: Duration = Field(default=Duration(1800), alias="for")
-    max_alert_ratio: Annotated[float, Field(ge=1)] = 4.0
-    min_alert_ratio: Annotated[float, Field(ge=0, le=1)] = (
-        0.25  # of the rarer of the usual and the promised rate
+    for_: Duration = Field(
+        default=Duration(1800),
+        alias="for",
+        description="How long a promoted model is watched, 1s to 7d. A broken bound within this "
+        "time rolls it back.",
     )
-    max_nan_share: Annotated[float, Field(ge=0, le=1)] = 0.001
-    max_latency_ratio: Annotated[float, Field(ge=1)] = 3.0
+    max_alert_ratio: Annotated[float, Field(ge=1)] = Field(
+        default=4.0,
+        description="Roll back if the model opens more than this many times as many alerts as "
+        "before.",
+    )
+    min_alert_ratio: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.25,
+        description="Roll back if the alert rate falls below this fraction of the rarer of the "
+        "usual and the promised rate. Set 0 to allow any silence.",
+    )
+    max_nan_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.001,
+        description="Roll back if a larger share of the events than this has no score.",
+    )
+    max_latency_ratio: Annotated[float, Field(ge=1)] = Field(
+        default=3.0,
+        description="Roll back if an event takes more than this many times as long as before.",
+    )
 
     def rules(self) -> Iterator[Rule]:
         yield from between(self, "for_", Duration(1), Duration(7 * 86_400))
@@ -42,20 +76,48 @@ class Watch(Section):
 class Model(Section):
     """Which bundle judges (neither path nor registry: the starter bundle), and what runs it."""
 
-    path: Text | None = None  # a bundle's directory
-    registry: Text | None = None  # a folder, or "redis"
-    alias: Name = "champion"  # what of the registry judges: an alias or a version
-    keys: Names = ()  # Ed25519 public keys that may sign: base64, or PEM files
-    require_signature: bool = False
-    probe_timeout: Duration = Duration(
-        30
-    )  # of a new model's first steps, in a process of their own
-    backend: Literal[
-        "auto", "litert", "litert-fp16", "litert-int8", "keras", "numpy", "baseline"
-    ] = "auto"
-    threads: Annotated[Count, Field(le=256)] = 1
-    shadow: Shadow = Shadow()
-    watch: Watch = Watch()
+    path: Text | None = Field(
+        default=None,
+        description="Directory of the bundle that judges, for a fixed model. Without path and "
+        "registry the starter bundle judges.",
+    )
+    registry: Text | None = Field(
+        default=None,
+        description='Where versions of the model are kept: a folder, or "redis" for the Redis of '
+        "`store`. Needed for retraining, promotion and rollback.",
+    )
+    alias: Name = Field(
+        default="champion",
+        description="What of the registry judges: an alias or a version. Name a version to pin it.",
+    )
+    keys: Names = Field(
+        default=(),
+        description="Ed25519 public keys whose signatures count: base64 texts or PEM files. A "
+        "signature by another key is then refused.",
+    )
+    require_signature: bool = Field(
+        default=False,
+        description="Whether a model without a valid signature is refused. Set true where others "
+        "may write to the registry.",
+    )
+    probe_timeout: Duration = Field(
+        default=Duration(30),
+        description="Longest time that the trial of a new model in a process of its own may take, "
+        "1s to 10m. Raise it on slow machines.",
+    )
+    backend: Backend = Field(
+        default="auto",
+        description="What runs the network; auto takes litert where it is installed, else numpy. "
+        "The choices litert-fp16 and litert-int8 are smaller, baseline needs no network.",
+    )
+    threads: Annotated[Count, Field(le=256)] = Field(
+        default=1,
+        description="Threads that the backend litert uses. More rarely help: a step is small.",
+    )
+    shadow: Shadow = Field(
+        default=Shadow(), description="How a challenger is tried out on live traffic."
+    )
+    watch: Watch = Field(default=Watch(), description="When a promotion is rolled back by itself.")
 
     def rules(self) -> Iterator[Rule]:
         if self.path is not None and self.registry is not None:

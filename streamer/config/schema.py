@@ -25,21 +25,25 @@ from streamer.errors import ConfigError
 class StdoutSink(Section):
     """One plain sentence per alert on standard output."""
 
-    kind: Literal["stdout"]
+    kind: Literal["stdout"] = Field(description="Selects standard output as the sink.")
 
 
 class FileSink(Section):
     """Alerts appended to a JSONL file."""
 
-    kind: Literal["file"]
-    path: Text
-    fsync: bool = False
+    kind: Literal["file"] = Field(description="Selects a file as the sink.")
+    path: Text = Field(description="JSONL file that alerts are appended to.")
+    fsync: bool = Field(
+        default=False,
+        description="Whether each write is synced to the disk before it counts as delivered. Set "
+        "true where a power failure must not lose alerts.",
+    )
 
 
 class MemorySink(Section):
     """Alerts kept for the program that embeds streamer."""
 
-    kind: Literal["memory"]
+    kind: Literal["memory"] = Field(description="Selects the embedding program as the sink.")
 
 
 Sink = Annotated[StdoutSink | FileSink | MemorySink | KafkaSink, Field(discriminator="kind")]
@@ -51,8 +55,13 @@ class ScoreOutput(Section):
     name.
     """
 
-    kind: Literal["jsonl", "csv"] = "csv"
-    path: Text
+    kind: Literal["jsonl", "csv"] = Field(
+        default="csv", description="Format of the file: rows of CSV or lines of JSON."
+    )
+    path: Text = Field(
+        description="File that the judgement of every event is appended to. With several streams "
+        "it must hold `{stream}`."
+    )
 
     def path_for(self, stream: str) -> str:
         return self.path.replace("{stream}", stream)
@@ -61,9 +70,19 @@ class ScoreOutput(Section):
 class Server(Section):
     """The HTTP address. Another one than loopback needs a token."""
 
-    enabled: bool = True
-    listen: Text = "127.0.0.1:8080"
-    token: Annotated[SecretStr | None, BeforeValidator(blank_is_none)] = None
+    enabled: bool = Field(
+        default=True,
+        description="Whether the HTTP interface is opened. Set false where no port may be open.",
+    )
+    listen: Text = Field(
+        default="127.0.0.1:8080",
+        description="Address as host:port. An address that others can reach needs a token.",
+    )
+    token: Annotated[SecretStr | None, BeforeValidator(blank_is_none)] = Field(
+        default=None,
+        description="Token that every request but the probes must bear. Write "
+        "`${file:/run/secrets/name}` or a variable, never the token itself.",
+    )
 
     @property
     def host(self) -> str:
@@ -96,22 +115,47 @@ class Server(Section):
 class Runtime(Section):
     """Bounds of the daemon: what may wait in memory, and for how long."""
 
-    mailbox_batches: Annotated[Count, Field(le=10_000)] = (
-        8  # between reader and scorer; full = the source is paused
+    mailbox_batches: Annotated[Count, Field(le=10_000)] = Field(
+        default=8,
+        description="Polls that wait between reader and scorer at most; the source is paused while "
+        "it is full. Lower it for less memory.",
     )
-    # Events scored together at most. A partition of 200 entities catches up an eighth faster than
-    # at 4096: more of them are anchored at once.
-    batch_rows: Annotated[Count, Field(le=1_000_000)] = 16_384
-    undelivered_alerts: Annotated[Count, Field(le=10_000_000)] = (
-        10_000  # kept for retry while a sink is down
+    # A partition of 200 entities catches up an eighth faster than at 4096: more of them are
+    # anchored at once.
+    batch_rows: Annotated[Count, Field(le=1_000_000)] = Field(
+        default=16_384,
+        description="Events that are scored together at most. Lower it for steadier latency, raise "
+        "it for a faster catch-up with many entities.",
     )
-    recent_alerts: Annotated[Whole, Field(le=1_000_000)] = 1000  # shown by the HTTP interface
-    retry_first: Duration = Duration(0.5)  # doubled at each failure ...
-    retry_max: Duration = Duration(30)  # ... up to this
-    drain: Duration = Duration(30)  # after the first signal
-    # Processor cores to stay on; empty = all. With one for each process the slowest alerts are
-    # faster and each event cheaper. Workers take them in turn; a training is not bound.
-    cores: Annotated[tuple[Annotated[Whole, Field(le=4095)], ...], Field(max_length=4096)] = ()
+    undelivered_alerts: Annotated[Count, Field(le=10_000_000)] = Field(
+        default=10_000,
+        description="Alerts that are kept for another attempt while a sink is down. When it is "
+        "full, scoring stops until they are delivered.",
+    )
+    recent_alerts: Annotated[Whole, Field(le=1_000_000)] = Field(
+        default=1000,
+        description="Alerts that the HTTP interface shows. More use more memory, about 3 kB each.",
+    )
+    retry_first: Duration = Field(
+        default=Duration(0.5),
+        description="Wait after the first failure of a source or sink; it doubles at each further "
+        "one. Raise it to spare a server that comes up slowly.",
+    )
+    retry_max: Duration = Field(
+        default=Duration(30),
+        description="Longest wait between two attempts. Lower it for a quicker recovery after a "
+        "long outage.",
+    )
+    drain: Duration = Field(
+        default=Duration(30),
+        description="Time after the first signal in which what was read is still judged and "
+        "delivered. Keep it below the grace period of what sends the signal.",
+    )
+    cores: Annotated[tuple[Annotated[Whole, Field(le=4095)], ...], Field(max_length=4096)] = Field(
+        default=(),
+        description="Processor cores to stay on; empty is all. One core for each process makes the "
+        "slowest alerts faster. Workers take them in turn.",
+    )
 
     def rules(self) -> Iterator[Rule]:
         if not 0 < self.retry_first <= self.retry_max:
@@ -121,8 +165,14 @@ class Runtime(Section):
 class Log(Section):
     """What is logged; `auto` is console on a terminal and JSON elsewhere."""
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["auto", "json", "console"] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info",
+        description="Least severe messages that are logged. Set debug to look into a problem.",
+    )
+    format: Literal["auto", "json", "console"] = Field(
+        default="auto",
+        description="Form of the log; auto is console on a terminal and JSON elsewhere.",
+    )
 
 
 def _version(raw: object) -> object:
@@ -132,24 +182,51 @@ def _version(raw: object) -> object:
 class Config(Section):
     """The whole configuration."""
 
-    version: Annotated[Literal[1], BeforeValidator(_version)]
-    streams: Annotated[tuple[Stream, ...], Field(min_length=1, max_length=1000)]
-    kafka: Kafka = Kafka()
-    schema_registry: SchemaRegistry | None = None
-    model: Model = Model()
-    sinks: tuple[Sink, ...] = (StdoutSink(kind="stdout"),)
-    dead_letters: DeadLetters | None = None  # null: rejected records are counted and passed over
-    labels: Labels | None = (
-        None  # where operators' labels come from, besides the command line and the API
+    version: Annotated[Literal[1], BeforeValidator(_version)] = Field(
+        description="Version of the format of this file; always 1."
     )
-    scores: ScoreOutput | None = None
-    retrain: Retrain | None = None  # null: never by itself
-    drift: Drift = Drift()
-    store: Store = NoStore()
-    snapshots: Snapshots = Snapshots()
-    server: Server = Server()
-    runtime: Runtime = Runtime()
-    log: Log = Log()
+    streams: Annotated[tuple[Stream, ...], Field(min_length=1, max_length=1000)] = Field(
+        description="The streams to watch, one at least."
+    )
+    kafka: Kafka = Field(
+        default=Kafka(), description="The cluster that sources, sinks and labels of kind kafka use."
+    )
+    schema_registry: SchemaRegistry | None = Field(
+        default=None, description="Where schemas of Avro records are looked up."
+    )
+    model: Model = Field(default=Model(), description="Which model judges, and what runs it.")
+    sinks: tuple[Sink, ...] = Field(
+        default=(StdoutSink(kind="stdout"),),
+        description="Where alerts go. Each sink gets every alert.",
+    )
+    dead_letters: DeadLetters | None = Field(
+        default=None,
+        description="Where rejected records go. Null counts them and passes over them.",
+    )
+    labels: Labels | None = Field(
+        default=None,
+        description="Where operators' labels come from, beside the command line and the HTTP "
+        "interface.",
+    )
+    scores: ScoreOutput | None = Field(
+        default=None, description="Where the judgement of every event goes. Null writes none."
+    )
+    retrain: Retrain | None = Field(
+        default=None, description="When the model is trained again. Null never trains."
+    )
+    drift: Drift = Field(
+        default=Drift(), description="When live traffic counts as different from the training data."
+    )
+    store: Store = Field(
+        default=NoStore(),
+        description="Where snapshots, and the journal of incidents and labels, are kept.",
+    )
+    snapshots: Snapshots = Field(
+        default=Snapshots(), description="How often the memory is written to the store."
+    )
+    server: Server = Field(default=Server(), description="The HTTP interface.")
+    runtime: Runtime = Field(default=Runtime(), description="Bounds of memory and time.")
+    log: Log = Field(default=Log(), description="What is logged.")
 
     _origins: Mapping[Path, SettingOrigin] = PrivateAttr(default_factory=dict)
 

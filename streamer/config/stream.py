@@ -10,37 +10,49 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from streamer.config.base import (
-    Count,
-    Name,
-    Names,
-    NotNegative,
-    Positive,
-    Rule,
-    Section,
-    Text,
-    Whole,
-    number_of,
-)
+from streamer.config.base import Count, Name, Positive, Rule, Section, Text, Whole
+from streamer.config.detection import Alerts, Detect, Window
 from streamer.config.fields import Fields
 from streamer.config.kafka import KafkaSource
 from streamer.config.outside import outside_rules
-from streamer.config.units import Duration, KofN, Rate, Size
-from streamer.settings import MIN_EVIDENCE, DetectSettings
+from streamer.config.units import Duration, Size
+from streamer.settings import DetectSettings
 
 
 class FileSource(Section):
     """A CSV or JSONL file, plain or compressed; `-` is standard input."""
 
-    kind: Literal["file"] = "file"
-    path: Text
-    format: Literal["auto", "csv", "jsonl"] = "auto"
-    separator: Annotated[str, Field(min_length=1, max_length=4)] = "auto"
-    pace: Positive | None = None  # N times as fast as recorded; null = flat out
-    poll_rows: Annotated[Count, Field(le=1_000_000)] = 4096
-    max_line: Size = Size(2**20)
+    kind: Literal["file"] = Field(default="file", description="Selects a file as the source.")
+    path: Text = Field(
+        description="The file to read: CSV or JSONL, plain or compressed. A dash is standard input."
+    )
+    format: Literal["auto", "csv", "jsonl"] = Field(
+        default="auto",
+        description="Format of the file; auto tells it by the name and the first bytes. Set it if "
+        "the guess is wrong.",
+    )
+    separator: Annotated[str, Field(min_length=1, max_length=4)] = Field(
+        default="auto",
+        description="Separator of a CSV file: one character, or auto, which tells it by the first "
+        "rows.",
+    )
+    pace: Positive | None = Field(
+        default=None,
+        description="How many times as fast as recorded the events are replayed. Null reads as "
+        "fast as possible. Set 1 to rehearse live traffic.",
+    )
+    poll_rows: Annotated[Count, Field(le=1_000_000)] = Field(
+        default=4096,
+        description="Rows that one poll reads at most. Lower it for less memory, raise it for "
+        "throughput.",
+    )
+    max_line: Size = Field(
+        default=Size(2**20),
+        description="Longest line that is read; a longer one is rejected. Raise it where records "
+        "are large.",
+    )
 
     def rules(self) -> Iterator[Rule]:
         if self.separator != "auto" and len(self.separator) != 1:
@@ -50,21 +62,46 @@ class FileSource(Section):
 class SyntheticSource(Section):
     """A simulated world with labelled faults; the same seed gives the same stream."""
 
-    kind: Literal["synthetic"]
-    world: Literal["plant", "cards"] = "plant"
-    seed: Whole = 0
-    entities: Annotated[Count, Field(le=1_000_000)] = 8
-    faults: bool = True
-    pace: Positive | None = None  # N times as fast as the simulated clock; null = flat out
-    poll_rows: Annotated[Count, Field(le=1_000_000)] = 4096
-    events: Count | None = None  # the stream ends after so many; null = never
+    kind: Literal["synthetic"] = Field(description="Selects a simulated world as the source.")
+    world: Literal["plant", "cards"] = Field(
+        default="plant",
+        description="What is simulated: machines of a plant, or purchases with cards.",
+    )
+    seed: Whole = Field(
+        default=0,
+        description="Seed of the simulation. The same seed gives the same events; change it for "
+        "other ones.",
+    )
+    entities: Annotated[Count, Field(le=1_000_000)] = Field(
+        default=8, description="Number of machines or cards that are simulated."
+    )
+    faults: bool = Field(
+        default=True,
+        description="Whether known faults are put in. Set false to see how quiet a healthy stream "
+        "is.",
+    )
+    pace: Positive | None = Field(
+        default=None,
+        description="How many times as fast as the simulated clock events come. Null gives them "
+        "as fast as possible.",
+    )
+    poll_rows: Annotated[Count, Field(le=1_000_000)] = Field(
+        default=4096, description="Events that one poll brings at most."
+    )
+    events: Count | None = Field(
+        default=None,
+        description="Number of events after which the stream ends. Null never ends it.",
+    )
 
 
 class HostSource(Section):
     """This machine's own cpu, memory, disk and network figures."""
 
-    kind: Literal["host"]
-    every: Duration = Duration(1)
+    kind: Literal["host"] = Field(description="Selects the figures of this machine as the source.")
+    every: Duration = Field(
+        default=Duration(1),
+        description="Time between two measurements, 10ms at least. Raise it to use less CPU.",
+    )
 
     def rules(self) -> Iterator[Rule]:
         if self.every < 0.01:
@@ -74,7 +111,9 @@ class HostSource(Section):
 class MemorySource(Section):
     """Batches handed over by the program that embeds streamer."""
 
-    kind: Literal["memory"]
+    kind: Literal["memory"] = Field(
+        description="Selects batches of the embedding program as the source."
+    )
 
 
 Source = Annotated[
@@ -83,98 +122,29 @@ Source = Annotated[
 ]
 
 
-class Window(Section):
-    """The recent past of an entity, and what happens to gaps and disorder."""
-
-    length: Annotated[Count, Field(le=256)] = 64  # events shown with an alert
-    max_gap: Duration | None = None  # a longer gap starts the entity's history anew
-    late: Duration = Duration(3600)
-    duplicates: Literal["drop", "keep"] = "drop"
-    missing: Literal["mask", "hold", "drop"] = "mask"
-
-
-class Refractory(Section):
-    """After an alarm, another one must exceed `factor` times the highest score of the last
-    `events`.
-    """
-
-    events: Whole = 100
-    factor: Annotated[float, BeforeValidator(number_of), Field(ge=1)] = 1.05
-
-
-class Close(Section):
-    """An incident is resolved after `events` events in a row below `below`."""
-
-    below: Annotated[float, BeforeValidator(number_of), Field(gt=0, le=1)] = 0.5
-    events: Count = 10
-
-
-class Detect(Section):
-    """What counts as an anomaly."""
-
-    direction: Literal["both", "above", "below"] = "both"
-    min_evidence: Annotated[float, BeforeValidator(number_of), Field(ge=1, le=30)] = (
-        MIN_EVIDENCE  # lower: more alarms
-    )
-    min_deviation: NotNegative = 0.0  # in the channel's unit
-    min_relative: NotNegative = 0.0  # as a fraction of the expected value
-    for_: KofN = Field(default=KofN(1, 1), alias="for")
-    cooldown: Duration = Duration(0)
-    rhythm: bool | None = None  # null: on where there is a time
-    watch: Names = ()  # only these channels count
-    silence: bool = False
-    profile: Literal["full", "lean"] = "full"
-    max_entities: Annotated[Count, Field(le=10_000_000)] = 10_000
-    idle_after: Duration | None = None  # an entity silent for longer starts anew
-    refractory: Refractory = Refractory()
-    close: Close = Close()
-
-
-class Severity(Section):
-    """Scores from which an alert is a warning, and critical; 1.0 is the alarm line."""
-
-    warning: Annotated[float, BeforeValidator(number_of), Field(ge=1)] = 1.0
-    critical: Annotated[float, BeforeValidator(number_of), Field(ge=1)] = 2.0
-
-    def rules(self) -> Iterator[Rule]:
-        if self.critical < self.warning:
-            yield (
-                ("critical",),
-                f"must not be below warning ({self.warning:g}), got {self.critical:g}",
-            )
-
-
-class Storm(Section):
-    """At most `alerts` opened alerts per `window`; the rest become one summary."""
-
-    alerts: Count = 100
-    window: Duration = Duration(3600)
-
-    def rules(self) -> Iterator[Rule]:
-        if self.window <= 0:
-            yield ("window",), "must be above zero"
-
-
-class Alerts(Section):
-    """How many alerts a day the operator wants, and how grave they are."""
-
-    budget: Rate = Rate(5)
-    expected_entities: Count = 1  # the budget is shared by so many
-    severity: Severity = Severity()
-    storm: Storm = Storm()
-
-
 class Stream(Section):
     """One stream: where its events come from and how they are judged."""
 
-    name: Name
-    preset: Literal["sensors", "transactions", "metrics", "edge"] | None = None
-    labels: dict[str, Text] = Field(default_factory=dict)  # copied into every alert
-    source: Source
-    fields: Fields = Fields()
-    window: Window = Window()
-    detect: Detect = Detect()
-    alerts: Alerts = Alerts()
+    name: Name = Field(
+        description="Name of the stream in alerts, metrics and commands. Changing it starts a new "
+        "memory: snapshots are kept under this name."
+    )
+    preset: Literal["sensors", "transactions", "metrics", "edge"] | None = Field(
+        default=None,
+        description="Defaults for a kind of data. What the stream itself says takes precedence.",
+    )
+    labels: dict[str, Text] = Field(
+        default_factory=dict,
+        description="Texts that are copied into every alert of the stream, such as a site or a "
+        "team. Receivers can route by them.",
+    )
+    source: Source = Field(description="Where the events come from.")
+    fields: Fields = Field(
+        default=Fields(), description="Which fields of a record are what; not for all sources."
+    )
+    window: Window = Field(default=Window(), description="The past of an entity, and disorder.")
+    detect: Detect = Field(default=Detect(), description="How events are judged.")
+    alerts: Alerts = Field(default=Alerts(), description="How many alerts, and how grave.")
 
     @property
     def has_clock(self) -> bool:
