@@ -67,7 +67,8 @@ bench: $(STAMP) ## speed: events/s, latency, memory against their floors (15 to 
 quality: $(STAMP) ## detection quality on the public data sets beside this checkout; writes bench/results/
 	$(BIN)/python -m bench.quality
 
-docs: $(STAMP) ## regenerate the tables of figures in the documents from bench/results/
+docs: $(STAMP) ## regenerate the references from the code, and the tables of figures from bench/results/
+	$(BIN)/python -m docgen
 	$(BIN)/python -m bench.tables
 
 # The only target that asks a package registry for anything but the locked files. UV: any `uv` will do.

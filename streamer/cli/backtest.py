@@ -44,7 +44,7 @@ SCHEMA = "streamer.backtest/1"
     metavar="OUT.png",
     help="Draw series, band, score and alarms.",
 )
-@click.option("--format", "form", type=FORMATS, default="human", show_default=True)
+@click.option("--format", "form", type=FORMATS, default="human", show_default=True, help="Output.")
 def backtest(
     *,
     config: Path,

@@ -22,9 +22,27 @@ BUSY = 0.9  # of the clock on a core; below, other programs slowed the measureme
 
 
 @click.command("bench")
-@click.option("--entities", type=click.IntRange(1, 1_000_000), default=1000, show_default=True)
-@click.option("--channels", type=click.IntRange(1, 256), default=4, show_default=True)
-@click.option("--profile", type=click.Choice(["full", "lean"]), default="full", show_default=True)
+@click.option(
+    "--entities",
+    type=click.IntRange(1, 1_000_000),
+    default=1000,
+    show_default=True,
+    help="Number of entities.",
+)
+@click.option(
+    "--channels",
+    type=click.IntRange(1, 256),
+    default=4,
+    show_default=True,
+    help="Channels of each event.",
+)
+@click.option(
+    "--profile",
+    type=click.Choice(["full", "lean"]),
+    default="full",
+    show_default=True,
+    help="Which evidences are kept.",
+)
 @click.option(
     "--batch",
     type=click.IntRange(1, 65_536),
@@ -32,7 +50,9 @@ BUSY = 0.9  # of the clock on a core; below, other programs slowed the measureme
     show_default=True,
     help="Events of a poll.",
 )
-@click.option("--backend", type=BACKENDS, default="auto", show_default=True)
+@click.option(
+    "--backend", type=BACKENDS, default="auto", show_default=True, help="What runs the network."
+)
 @click.option(
     "--warm",
     type=click.IntRange(min=0),
@@ -47,7 +67,7 @@ BUSY = 0.9  # of the clock on a core; below, other programs slowed the measureme
     show_default=True,
     help="Events of each on the clock.",
 )
-@click.option("--format", "form", type=FORMATS, default="human", show_default=True)
+@click.option("--format", "form", type=FORMATS, default="human", show_default=True, help="Output.")
 def bench(
     *,
     entities: int,

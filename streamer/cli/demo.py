@@ -29,7 +29,13 @@ CHATTER = ("INFO: ", "WARNING: ")  # what LiteRT says when it starts
 
 
 @click.command()
-@click.option("--seconds", type=click.FloatRange(LEAST_S, MOST_S), default=60.0, show_default=True)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(LEAST_S, MOST_S),
+    default=60.0,
+    show_default=True,
+    help="How long the show lasts.",
+)
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
@@ -52,7 +58,12 @@ CHATTER = ("INFO: ", "WARNING: ")  # what LiteRT says when it starts
     help="A simulated plant and card payments, or this machine's own figures.",
 )
 @click.option(
-    "--format", "form", type=click.Choice(["human", "json"]), default="human", show_default=True
+    "--format",
+    "form",
+    type=click.Choice(["human", "json"]),
+    default="human",
+    show_default=True,
+    help="Output.",
 )
 def demo(seconds: float, seed: int, speed: float, source: str, form: str) -> int:
     """Watch streamer work: simulated streams, faults put in on purpose, alerts in plain words, and

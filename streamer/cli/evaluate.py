@@ -40,7 +40,12 @@ SCHEMA = "streamer.eval/1"
     help="A row with `alarm` at or above this is an alarm.",
 )
 @click.option(
-    "--format", "form", type=click.Choice(["human", "json"]), default="human", show_default=True
+    "--format",
+    "form",
+    type=click.Choice(["human", "json"]),
+    default="human",
+    show_default=True,
+    help="Output.",
 )
 def evaluate(
     scores: Path, labels: Path, column: str | None, name: str | None, threshold: float, form: str

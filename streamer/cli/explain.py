@@ -28,7 +28,12 @@ OTHERS = 8
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("alert", required=False)
 @click.option(
-    "--format", "form", type=click.Choice(["human", "json"]), default="human", show_default=True
+    "--format",
+    "form",
+    type=click.Choice(["human", "json"]),
+    default="human",
+    show_default=True,
+    help="Output.",
 )
 def explain(file: Path, alert: str | None, form: str) -> None:
     """Explain one ALERT (an id, its beginning, or the number of its line) of a JSONL FILE of

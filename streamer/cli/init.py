@@ -53,6 +53,7 @@ BURST_S = 2.0  # what came within less says nothing of a rate
     default="config.yaml",
     show_default=True,
     metavar="FILE",
+    help="Where the configuration is written.",
 )
 @click.option("--yes", is_flag=True, help="Write over a file that is there.")
 @click.option(

@@ -21,6 +21,17 @@ from streamer.errors import StreamerError
 EXIT_INTERRUPTED = 130
 NO_TWIN = {"sets"}  # settings have variables of their own: STREAMER__SECTION__KEY
 EXIT_PIPE = 141  # what a shell reports for a writer whose reader went away
+# What each code means to whoever called: those of the errors of our tree, of click and of signals.
+EXIT_CODES: Mapping[int, str] = {
+    0: "Done.",
+    1: "Failed: an input cannot be read, or something was lost or not delivered.",
+    2: "The command line is wrong.",
+    3: "The configuration is wrong.",
+    4: "A quality gate refused a model.",
+    5: "A server or a backend that is needed is not there.",
+    EXIT_INTERRUPTED: "Interrupted.",
+    EXIT_PIPE: "The reader of standard output went away.",
+}
 
 
 @dataclass(frozen=True, slots=True)

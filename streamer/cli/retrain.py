@@ -53,7 +53,7 @@ SCHEMA = "streamer.retrain/1"
     metavar="FILE.npz",
     help="Rows that the daemon recorded, for streams that cannot be read again.",
 )
-@click.option("--format", "form", type=FORMATS, default="human", show_default=True)
+@click.option("--format", "form", type=FORMATS, default="human", show_default=True, help="Output.")
 def retrain(
     *,
     config: Path,

@@ -61,7 +61,9 @@ class Asked:
     metavar="DIR",
     help="Model bundle (default: the starter).",
 )
-@click.option("--backend", type=BACKENDS, default="auto", show_default=True)
+@click.option(
+    "--backend", type=BACKENDS, default="auto", show_default=True, help="What runs the network."
+)
 @click.option(
     "--fit-rows",
     type=click.IntRange(min=0),
@@ -81,7 +83,7 @@ class Asked:
     metavar="OUT.png",
     help="Draw series, band, score and alarms.",
 )
-@click.option("--format", "form", type=FORMATS, default="human", show_default=True)
+@click.option("--format", "form", type=FORMATS, default="human", show_default=True, help="Output.")
 def score(
     *,
     files: tuple[Path, ...],

@@ -50,7 +50,13 @@ NOISE = 0.01  # of the scaled inputs; more blurs held values
     is_flag=True,
     help="Start from a random network, not from the configured bundle.",
 )
-@click.option("--epochs", type=click.IntRange(min=1), default=30, show_default=True)
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    default=30,
+    show_default=True,
+    help="Passes over the rows at most.",
+)
 @click.option(
     "--minutes",
     type=click.FloatRange(min=0),
@@ -76,7 +82,13 @@ NOISE = 0.01  # of the scaled inputs; more blurs held values
 @click.option(
     "--search-plot", type=click.Path(path_type=Path), metavar="OUT.png", help="Draw every trial."
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="The same seed: the same network.",
+)
 @click.option("--version", help="Version of the new bundle (default: the old one's, with -STREAM).")
 @click.option(
     "--loss-plot",
@@ -85,7 +97,7 @@ NOISE = 0.01  # of the scaled inputs; more blurs held values
     help="Draw the loss of every epoch.",
 )
 @click.option("--logs", type=click.Path(path_type=Path), metavar="DIR", help="TensorBoard log.")
-@click.option("--format", "form", type=FORMATS, default="human", show_default=True)
+@click.option("--format", "form", type=FORMATS, default="human", show_default=True, help="Output.")
 def train(
     *,
     config: Path,

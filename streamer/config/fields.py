@@ -45,6 +45,7 @@ class Fields(Section):
     )
     channels: Channels = Field(
         default=(),
+        json_schema_extra={"default": "auto"},
         description="Numeric fields that are watched. Auto takes every numeric field of a file; a "
         "topic needs their names.",
     )

@@ -18,10 +18,23 @@ TOP = "the top level"
 ITEM = "[]"  # behind the path of a list: each of its items
 
 
+# Pydantic writes bounds under its own names where a validator stands before them.
+KEYWORDS = {
+    "ge": "minimum",
+    "gt": "exclusiveMinimum",
+    "le": "maximum",
+    "lt": "exclusiveMaximum",
+    "min_length": "minLength",
+    "max_length": "maxLength",
+}
+
+
 @cache
 def schema() -> dict[str, Any]:
     """The JSON schema of config.yaml."""
-    return Config.model_json_schema(by_alias=True, schema_generator=_AsWritten)
+    made = Config.model_json_schema(by_alias=True, schema_generator=_AsWritten)
+    standard: dict[str, Any] = _standard(made)
+    return standard
 
 
 class _AsWritten(GenerateJsonSchema):
@@ -63,6 +76,16 @@ def homes() -> dict[str, list[str]]:
             places = found.setdefault(key, [])
             places += [path] * (path not in places)
     return found
+
+
+def _standard(node: Any) -> Any:
+    """The schema with every bound under its name of JSON schema."""
+    if isinstance(node, list):
+        return [_standard(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    names = KEYWORDS if "type" in node else {}
+    return {names.get(key, key): _standard(value) for key, value in node.items()}
 
 
 def definition(node: Node) -> Node:

@@ -49,9 +49,9 @@ class RetrainLimits(Section):
 
 
 class RetrainGate(Section):
-    """How much worse than the champion a new model may be, and how good it must be: of
-    models.gate_rules what hangs on a deployment's own wishes, with the defaults of there.
-    """
+    """How much worse than the champion a new model may be, and how good it must be."""
+
+    # What depends on the deployment among models.gate_rules, with the same defaults.
 
     min_recall: Share = Field(
         default=0.0,
@@ -83,7 +83,7 @@ class RetrainGate(Section):
         "from 0 to 0.5.",
     )
     max_slowdown: Ratio = Field(
-        default=1.5, description="How many times as long as the champion an event may take."
+        default=1.5, description="How many times as long as with the champion an event may take."
     )
 
 
@@ -116,7 +116,7 @@ class Schedule(Section):
     )
     cron: Text | None = Field(
         default=None,
-        description='Five fields of cron in place of `every`, such as "30 3 * * *". Set it to run '
+        description="Five fields of cron in place of `every`, such as `30 3 * * *`. Set it to run "
         "in quiet hours.",
     )
     timezone: Text = Field(default="UTC", description="Time zone of cron, such as Europe/Berlin.")

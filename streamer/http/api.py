@@ -32,16 +32,15 @@ from streamer.errors import InputError, ModelError, StoreError
 from streamer.finding import Finding
 from streamer.http.health import Health
 from streamer.http.metrics import CONTENT_TYPE, Metrics
+from streamer.http.routes import MOST, MOST_BODY, MOVES, PAGE, ROUTES
 from streamer.lifecycle.model_admin import ModelAdmin
 
 log = structlog.get_logger()
 
 # Probes come without a token; they tell reasons, not data.
-OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+OPEN_PATHS = frozenset(entry.path for entry in ROUTES if entry.open)
+Handler = Callable[[Request], Awaitable[Response]]
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
-PAGE, MOST = 50, 500
-MOST_BODY = 16_384
-MOVES = ("promote", "rollback", "shadow")
 
 
 def create_app(
@@ -52,15 +51,7 @@ def create_app(
     """
     pages = _Pages(parts, health)
     routes = [
-        Route("/healthz", pages.healthz),
-        Route("/readyz", pages.readyz),
-        Route("/metrics", pages.metrics),
-        Route("/version", pages.version),
-        Route("/api/v1/alerts", pages.alerts),
-        Route("/api/v1/alerts/{alert}:label", pages.label, methods=["POST"]),
-        Route("/api/v1/labels", pages.labels),
-        Route("/api/v1/models", pages.models),
-        *(Route(f"/api/v1/models:{verb}", pages.move(verb), methods=["POST"]) for verb in MOVES),
+        Route(entry.path, pages.handler(entry.handler), methods=[entry.method]) for entry in ROUTES
     ]
     app = Starlette(
         routes=routes, exception_handlers={HTTPException: _http_problem, Exception: _crash_problem}
@@ -156,6 +147,11 @@ class _Pages:
     def __init__(self, parts: Service, health: Health) -> None:
         self._parts, self._health, self._metrics = parts, health, Metrics(parts)
 
+    def handler(self, name: str) -> Handler:
+        """The handler of a route by its name in the table."""
+        found: Handler = self.move(name) if name in MOVES else getattr(self, name)
+        return found
+
     async def healthz(self, request: Request) -> Response:
         return checked(self._health.alive(), "alive")
 
@@ -231,7 +227,7 @@ class _Pages:
         """What judges, what is tried out, and what the registry holds."""
         return as_json(await self._asked(self._model_admin.listing))
 
-    def move(self, verb: str) -> Callable[[Request], Awaitable[Response]]:
+    def move(self, verb: str) -> Handler:
         """The handler of one verb; the body says {"version", "why"}."""
 
         async def moved(request: Request) -> Response:

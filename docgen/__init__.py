@@ -1,0 +1,1 @@
+"""Writes the reference documents from the code."""
