@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from typing import Any
 
 import click
 
@@ -94,7 +95,7 @@ def _option(option: click.Option, ctx: click.Context) -> str:
     return entry(code(names + word), "; ".join(_facts(option, ctx)), option.help or "")
 
 
-def _word(kind: click.ParamType) -> str:
+def _word(kind: click.ParamType[Any]) -> str:
     """What stands for the value where an option has no word of its own for it."""
     return "N" if isinstance(kind, click.IntRange | click.FloatRange) else kind.name.upper()
 

@@ -44,7 +44,11 @@ def _words(node: Node) -> list[str]:
     if "enum" in node:
         return list(map(code, node["enum"]))
     if node["type"] == "array":
-        return [f"list of {plural(type_of(node['items']))}"]
+        item = type_of(node["items"])
+        several = " or " in item and not item.startswith("list of ")
+        return [f"list of {item if several else plural(item)}"]
+    if node["type"] == "object" and "additionalProperties" not in node:
+        return ["mapping of names to anything"]
     if node["type"] == "object":
         return [f"mapping of names to {plural(type_of(node['additionalProperties']))}"]
     if node.get("format") == "password":
@@ -55,6 +59,8 @@ def _words(node: Node) -> list[str]:
 
 
 def plural(word: str) -> str:
+    if word.startswith("list of "):
+        return f"lists of {word.removeprefix('list of ')}"
     noun, of, bounds = word.partition(" from ")
     return f"{noun}s{of}{bounds}"
 

@@ -1,5 +1,8 @@
 """Columnar batches of events, their scores and alerts; imports no other module of streamer.
 
+The docstrings of what is sent to others name every field as `name: text`; the JSON schema and
+docs/alerts.md are made from them.
+
 Axes: N events of a batch, C channels, K entity keys of a stream, P = C + 1 parts of an explanation
 (channels, rhythm).
 """
@@ -196,7 +199,12 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class ModelRef:
-    """The model that judged."""
+    """Which model judged.
+
+    version: Version of the model, as the registry or the bundle names it.
+    backend: What ran the network: litert, keras, numpy or baseline.
+    sha256: Hash of the bundle, which identifies the model beyond doubt.
+    """
 
     version: str
     backend: str
@@ -205,7 +213,16 @@ class ModelRef:
 
 @dataclass(frozen=True, slots=True)
 class ChannelPart:
-    """One channel of an alert: observed against the expected band, and its share of the score."""
+    """One channel of an alert: observed against the expected band, and its share of the score.
+
+    name: Name of the channel.
+    observed: Value of the event; null where it is missing.
+    expected: Value that the network expected; null where it has no forecast.
+    low: Lower end of the band of ordinary values; null where there is none.
+    high: Upper end of the band of ordinary values; null where there is none.
+    unit: Unit of the channel from `fields.units`; null where none is set.
+    share: Fraction of the score that the channel contributes; with the rhythm they add up to 1.
+    """
 
     name: str
     observed: float | None
@@ -218,7 +235,14 @@ class ChannelPart:
 
 @dataclass(frozen=True, slots=True)
 class RhythmPart:
-    """The time gap before the event against what was expected, and its share of the score."""
+    """The time gap before the event against what was expected, and its share of the score.
+
+    gap_s: Seconds since the entity's previous event.
+    expected_gap_s: Gap in seconds that was most to be expected.
+    low_s: Lower end of the band of ordinary gaps, in seconds.
+    high_s: Upper end of the band of ordinary gaps, in seconds.
+    share: Fraction of the score that the rhythm contributes.
+    """
 
     gap_s: float
     expected_gap_s: float
@@ -229,7 +253,11 @@ class RhythmPart:
 
 @dataclass(frozen=True, slots=True)
 class AttentionStep:
-    """Attention weight of the event `offset` steps back."""
+    """How much the fused context listened to the event `offset` steps back.
+
+    offset: Number of events back from the newest one.
+    weight: Weight of that event in the network's attention, 0 to 1.
+    """
 
     offset: int
     weight: float
@@ -237,7 +265,17 @@ class AttentionStep:
 
 @dataclass(frozen=True, slots=True)
 class WindowSlice:
-    """The raw window that raised an alert, and its position in the log."""
+    """The raw window an alert was raised on, with its place in the log.
+
+    start: Time of the first event of the window.
+    end: Time of the last event of the window.
+    length: Number of events in the window.
+    topic: Topic or file that the events come from.
+    partition: Partition of the topic; 0 for other sources.
+    first_offset: Position of the first event in its log.
+    last_offset: Position of the last event in its log.
+    values: Values by event and channel, in the order of `channels`; null is a missing value.
+    """
 
     start: str
     end: str
@@ -246,20 +284,44 @@ class WindowSlice:
     partition: int
     first_offset: int
     last_offset: int
-    values: Sequence[Sequence[float | None]]  # (T, C), null = missing
+    values: Sequence[Sequence[float | None]]  # (T, C)
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One message about an incident: opened, updated or resolved.
+    """One message about an incident: opened, updated or resolved. Times are RFC 3339 of event
+    time.
 
-    Times are RFC 3339 of event time.
+    alert_id: Identifies the incident: the same in all of its messages, and after a replay.
+    incident_key: Stream and entity; two incidents of one entity share it.
+    event: What happened to the incident: opened, updated or resolved.
+    status: State of the incident after this message: open or resolved.
+    severity: How grave it is: warning, or critical from `alerts.severity.critical` on.
+    stream: Name of the stream.
+    entity: Name of the entity; `*` of an alert about the whole stream.
+    labels: Texts of the configuration, `labels` of the stream.
+    started_at: Time of the event that opened the incident.
+    detected_at: Time of the event that this message is about.
+    resolved_at: Time at which the incident was resolved; null while it is open.
+    summary: The alert as one sentence for people.
+    score: Score on the alarm scale, on which 1.0 is the alarm line.
+    p_value: How rare such an event is by the entity's own past, as a probability.
+    threshold: The alarm line on the scale of `score`; always 1.0.
+    channels: Each channel, observed and expected; empty in a message that no event caused.
+    rhythm: The gap before the event; null where the rhythm is not judged.
+    attention: Past events that the network looked at most, the heaviest first.
+    reasons: Why it was raised or resolved, as constant words.
+    window: The past that the alert was raised on; null in a message that no event caused.
+    model: The model that judged.
+    replayed: Whether the event was read again, to rebuild what was known.
+    traceparent: W3C trace context of the record, where it has one.
+    extra: More facts about alerts of a special kind, such as `held_back` of a storm.
     """
 
     alert_id: str
     incident_key: str
-    event: str  # "opened" | "updated" | "resolved"
-    status: str  # "open" | "resolved"
+    event: str
+    status: str
     severity: str
     stream: str
     entity: str
@@ -268,7 +330,7 @@ class Alert:
     detected_at: str
     resolved_at: str | None
     summary: str
-    score: float  # on the alarm scale: 1.0 = the alarm line
+    score: float
     p_value: float
     threshold: float
     channels: list[ChannelPart]
@@ -284,14 +346,22 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class ModelEvent:
-    """A change of the model that judges.
+    """Another network judges from now on. Every replica tells it; the same move has the same id in
+    all of them.
 
-    Every replica sends it; the same change has the same id in all of them.
+    event_id: Identifies the move; every replica tells it under the same id.
+    event: What happened: promoted or rolledback.
+    at: Time of the move, by the clock of who tells it.
+    streams: Names of the streams that the model judges.
+    model: The model that judges from now on.
+    previous: The model that judged before.
+    why: The reason in words, as the audit trail has it.
+    summary: The event as one sentence for people.
     """
 
     event_id: str
-    event: str  # "promoted" | "rolledback"
-    at: str  # RFC 3339, by the wall clock of the sender
+    event: str
+    at: str
     streams: list[str]
     model: ModelRef
     previous: ModelRef

@@ -17,8 +17,7 @@ from streamer.config.document import parse
 from streamer.connect.kafka.diagnosis.causes import Cause
 from streamer.connect.storage.redis_client import RIGHTS
 from streamer.event import Fate
-from streamer.http.metrics import Metrics
-from tests.runtime.world import world
+from streamer.http.metric_table import TABLE
 
 ROOT = Path(__file__).parents[1]
 SECURITY = (ROOT / "docs/kafka-security.md").read_text()
@@ -66,10 +65,12 @@ NAMES = (
     "docs/kafka.md",
     "docs/kafka-security.md",
     "docs/delivery.md",
+    "docs/learning.md",
+    "docs/models.md",
 )
 DOCUMENTS = [ROOT / name for name in NAMES]
 COMMANDS = re.findall(r"^\.venv/bin/streamer (.*)", (ROOT / "README.md").read_text(), re.M)
-KNOWN = {family.name for family in Metrics(world([]).parts).collect()}
+KNOWN = {entry.exported.removesuffix("_total") for entry in TABLE.values()}
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)

@@ -5,7 +5,7 @@ per event.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -21,12 +21,13 @@ from prometheus_client.registry import Collector
 from streamer import __version__
 from streamer.app.service import Service
 from streamer.event import Fate
+from streamer.http.metric_entry import PREFIX
+from streamer.http.metric_table import TABLE
 from streamer.lifecycle.retrain_scheduler import Retrainer
 from streamer.runtime.stats import Histogram, merged
 from streamer.runtime.stream_processor import StreamProcessor
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-PREFIX = "streamer_"
 SKIPPED = tuple(fate for fate in Fate if fate not in (Fate.SCORED, Fate.DEAD_LETTERED))
 Row = tuple[Sequence[str], float]
 K = TypeVar("K")
@@ -45,36 +46,29 @@ class Metrics(Collector):
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
-        yield InfoMetricFamily(f"{PREFIX}build", "Which program this is.", {"version": __version__})
+        yield InfoMetricFamily(f"{PREFIX}build", TABLE["build"].text, {"version": __version__})
         for family in (*_FLOW, *_LEARNING, _timings, _loops):
             yield from family(self._parts)
 
 
-def counter(
-    name: str, text: str, labels: Sequence[str], rows: Iterator[Row] | Sequence[Row]
-) -> Metric:
-    family = CounterMetricFamily(PREFIX + name, text, labels=labels)
-    for values, count in rows:
-        family.add_metric(values, count)
-    return family
-
-
-def gauge(
-    name: str, text: str, labels: Sequence[str], rows: Iterator[Row] | Sequence[Row]
-) -> Metric:
-    family = GaugeMetricFamily(PREFIX + name, text, labels=labels)
+def family(name: str, rows: Iterable[Row]) -> Metric:
+    """A counter or a gauge of the table with its values by label."""
+    entry = TABLE[name]
+    kind = CounterMetricFamily if entry.kind == "counter" else GaugeMetricFamily
+    made: CounterMetricFamily | GaugeMetricFamily = kind(
+        PREFIX + name, entry.text, labels=entry.labels
+    )
     for values, value in rows:
-        family.add_metric(values, value)
-    return family
+        made.add_metric(values, value)
+    return made
 
 
-def histogram(
-    name: str, text: str, labels: Sequence[str], rows: Sequence[tuple[Sequence[str], Histogram]]
-) -> Metric:
-    family = HistogramMetricFamily(PREFIX + name, text, labels=labels)
+def histogram(name: str, rows: Iterable[tuple[Sequence[str], Histogram]]) -> Metric:
+    entry = TABLE[name]
+    made = HistogramMetricFamily(PREFIX + name, entry.text, labels=entry.labels)
     for values, one in rows:
-        family.add_metric(values, one.cumulative(), one.total)
-    return family
+        made.add_metric(values, one.cumulative(), one.total)
+    return made
 
 
 def _of(lines: Sequence[StreamProcessor], value: Callable[[StreamProcessor], float]) -> list[Row]:
@@ -82,7 +76,7 @@ def _of(lines: Sequence[StreamProcessor], value: Callable[[StreamProcessor], flo
 
 
 def _records(parts: Service) -> Iterator[Metric]:
-    lines, stream = parts.lines, ("stream",)
+    lines = parts.lines
     settled = {
         line.stream: line.accounting.fates.copy() for line in lines
     }  # before `received`: in flight stays >= 0
@@ -98,39 +92,22 @@ def _records(parts: Service) -> Iterator[Metric]:
     ]
     dead = [((name,), int(fates[Fate.DEAD_LETTERED])) for name, fates in settled.items()]
     scored = (((line.stream, *key), n) for line in lines for key, n in _counts(line.stats.scored))
-    yield counter("records_consumed", "Records read, good and bad.", stream, received)
-    yield counter(
-        "records_rejected", "Records that could not become events.", ("stream", "reason"), rejected
-    )
-    yield counter("records_dead_lettered", "Records set aside as undecodable.", stream, dead)
+    yield family("records_consumed", received)
+    yield family("records_rejected", rejected)
+    yield family("records_dead_lettered", dead)
     lost = (
         (line.stream, topic, str(p), n)
         for line in lines
         for (topic, p), n in _counts(line.accounting.expired)
     )
     expired = [(labels, n) for *labels, n in lost]
-    where = ("stream", "topic", "partition")
-    yield counter(
-        "records_expired", "Records that retention removed before they were read.", where, expired
-    )
-    yield counter(
-        "events_skipped",
-        "Records settled without a score of their own, by why.",
-        ("stream", "reason"),
-        skipped,
-    )
-    yield counter("events_scored", "Events judged.", ("stream", "backend", "model_version"), scored)
-    yield gauge("records_in_flight", "Records read and not settled yet.", stream, in_flight)
-    yield gauge(
-        "queue_items",
-        "Polls waiting between reader and scorer.",
-        stream,
-        _of(lines, lambda a: len(a.mailbox)),
-    )
+    yield family("records_expired", expired)
+    yield family("events_skipped", skipped)
+    yield family("events_scored", scored)
+    yield family("records_in_flight", in_flight)
+    yield family("queue_items", _of(lines, lambda a: len(a.mailbox)))
     out_of_order = _of(lines, lambda line: line.partitions.out_of_order)
-    yield counter(
-        "events_out_of_order", "Events older than their entity's newest one.", stream, out_of_order
-    )
+    yield family("events_out_of_order", out_of_order)
 
 
 def _entities(parts: Service) -> Iterator[Metric]:
@@ -144,7 +121,6 @@ def _entities(parts: Service) -> Iterator[Metric]:
         for line in parts.lines
         for key, n in line.partitions.evicted().items()
     ]
-    keyed = ("stream", "key")
     active = [
         ((stream, key), sum(judge.entities_active for judge in some))
         for stream, key, some in detectors
@@ -156,93 +132,61 @@ def _entities(parts: Service) -> Iterator[Metric]:
     evicted = [
         ((stream, key, why), n) for stream, key, counts in gone for why, n in sorted(counts.items())
     ]
-    yield gauge("entities_active", "Entities in memory.", keyed, active)
-    yield counter(
-        "entities_evicted", "Entities that lost their memory.", (*keyed, "reason"), evicted
-    )
-    yield gauge("ring_bytes", "Memory reserved for entities.", keyed, memory)
+    yield family("entities_active", active)
+    yield family("entities_evicted", evicted)
+    yield family("ring_bytes", memory)
 
 
 def _alerts(parts: Service) -> Iterator[Metric]:
-    lines, stream = parts.lines, ("stream",)
+    lines = parts.lines
     raised = (((line.stream, *key), n) for line in lines for key, n in _counts(line.stats.alerts))
     still_open = _of(lines, lambda line: sum(judge.open_incidents for judge in line.detectors))
     promised = _of(lines, lambda line: line.promised_per_day)
     observed = _of(lines, lambda line: line.stats.observed_per_day)
-    yield counter(
-        "alerts", "Alert messages, by what happened.", ("stream", "severity", "outcome"), raised
-    )
-    yield gauge("alerts_open", "Incidents that are open.", stream, still_open)
-    yield gauge(
-        "alert_rate_promised", "Incidents per day that the operator asked for.", stream, promised
-    )
-    yield gauge("alert_rate_observed", "Incidents opened per day of event time.", stream, observed)
+    yield family("alerts", raised)
+    yield family("alerts_open", still_open)
+    yield family("alert_rate_promised", promised)
+    yield family("alert_rate_observed", observed)
 
 
 def _delivery(parts: Service) -> Iterator[Metric]:
-    outlets, sink, stream = parts.outlets, ("sink",), ("stream",)
+    outlets = parts.outlets
     failures = [((outlet.name,), outlet.failures) for outlet in outlets]
     waiting = [((outlet.name,), outlet.undelivered) for outlet in outlets]
     broken = [((reader.stream,), reader.failures) for reader in parts.readers]
     paused = [((reader.stream,), reader.pauses) for reader in parts.readers]
     unwritten = _of(parts.lines, lambda line: line.scores.failures)
     exposed = [((), float(parts.exposed is not None))]
-    yield gauge(
-        "broker_exposed", "Whether Kafka is reached in the clear beyond this machine.", (), exposed
-    )
-    yield counter("publish_failures", "Attempts to deliver alerts that failed.", sink, failures)
-    yield gauge("spool_records", "Alerts kept until their sink acknowledges them.", sink, waiting)
-    yield counter(
-        "source_failures", "Polls that failed, and outages that a source told of.", stream, broken
-    )
-    yield counter(
-        "source_pauses", "Times the source was paused because scoring was behind.", stream, paused
-    )
-    yield counter(
-        "score_write_failures", "Attempts to write scores that failed.", stream, unwritten
-    )
+    yield family("broker_exposed", exposed)
+    yield family("publish_failures", failures)
+    yield family("spool_records", waiting)
+    yield family("source_failures", broken)
+    yield family("source_pauses", paused)
+    yield family("score_write_failures", unwritten)
 
 
 def _partitions(parts: Service) -> Iterator[Metric]:
     moves = (
         ((line.stream, how), n) for line in parts.lines for how, n in _counts(line.partitions.moves)
     )
-    where = ("stream", "topic", "partition")
     lags = [
         ((r.stream, at.topic, str(at.partition)), records)
         for r in parts.readers
         for at, records in r.lags
     ]
-    yield gauge(
-        "consumer_lag_records",
-        "Records of a partition that are there and not read yet.",
-        where,
-        lags,
-    )
+    yield family("consumer_lag_records", lags)
     cut = [((reader.stream,), reader.source.truncations) for reader in parts.readers]
-    yield counter(
-        "log_truncations",
-        "Logs that ended before our position, and were read anew.",
-        ("stream",),
-        cut,
-    )
+    yield family("log_truncations", cut)
     slower = [((r.stream,), float(r.source.degraded is not None)) for r in parts.readers]
-    yield gauge(
-        "source_degraded", "Whether a source reads slower than it could.", ("stream",), slower
-    )
-    yield counter("rebalances", "Partitions that came and went.", ("stream", "change"), moves)
+    yield family("source_degraded", slower)
+    yield family("rebalances", moves)
     found = (
         ((line.stream, how), n)
         for line in parts.lines
         if line.restores is not None
         for how, n in _counts(line.restores.outcomes)
     )
-    yield counter(
-        "partition_restores",
-        "How the memory of partitions was found.",
-        ("stream", "outcome"),
-        found,
-    )
+    yield family("partition_restores", found)
 
 
 def _snapshots(parts: Service) -> Iterator[Metric]:
@@ -251,7 +195,6 @@ def _snapshots(parts: Service) -> Iterator[Metric]:
         for line in parts.lines
         if line.snapshot_writer is not None
     ]
-    stream = ("stream",)
     outcomes = [
         ((name, outcome), n)
         for name, snapshot_writer in keepers
@@ -262,14 +205,9 @@ def _snapshots(parts: Service) -> Iterator[Metric]:
     ]
     up = [((name,), float(snapshot_writer.problem is None)) for name, snapshot_writer in keepers]
     age = [((name,), snapshot_writer.age_s) for name, snapshot_writer in keepers]
-    yield counter("snapshots", "Snapshots of partitions.", ("stream", "outcome"), outcomes)
-    yield gauge(
-        "snapshot_age_seconds",
-        "Age of the oldest among the partitions' newest snapshots.",
-        stream,
-        age,
-    )
-    yield gauge("store_up", "Whether the store of snapshots answers.", stream, up)
+    yield family("snapshots", outcomes)
+    yield family("snapshot_age_seconds", age)
+    yield family("store_up", up)
 
 
 def _model(parts: Service) -> Iterator[Metric]:
@@ -283,23 +221,13 @@ def _model(parts: Service) -> Iterator[Metric]:
         for stream in streams
         for ref, role in at_work
     ]
-    labels = ("stream", "model_version", "role", "backend")
     swaps = [((outcome,), n) for outcome, n in _counts(model.swaps)]
     trained = [] if model.trained_s is None else [((), model.trained_s)]
     differs = [] if model.disagreement is None else [((), model.disagreement)]
-    yield gauge("model_info", "The models at work: who judges, and who shadows.", labels, rows)
-    yield gauge(
-        "model_trained_timestamp_seconds", "When the model that judges was trained.", (), trained
-    )
-    yield counter(
-        "model_swaps", "Models that took over, and that were refused.", ("outcome",), swaps
-    )
-    yield gauge(
-        "shadow_disagreement_ratio",
-        "Share of incidents that only one of two models opened.",
-        (),
-        differs,
-    )
+    yield family("model_info", rows)
+    yield family("model_trained_timestamp_seconds", trained)
+    yield family("model_swaps", swaps)
+    yield family("shadow_disagreement_ratio", differs)
 
 
 def _timings(parts: Service) -> Iterator[Metric]:
@@ -310,42 +238,20 @@ def _timings(parts: Service) -> Iterator[Metric]:
     )
     delivery = [((line.stream,), line.stats.delivery_s) for line in parts.lines]
     alarms = [((line.stream,), line.stats.alarm) for line in parts.lines]
-    yield histogram(
-        "stage_duration_seconds",
-        "Time of one batch in a stage.",
-        ("stage",),
-        [(("score",), score_s)],
-    )
-    yield histogram("batch_events", "Events judged together.", (), [((), batches)])
-    yield histogram(
-        "event_to_alert_seconds", "From a poll to its last alert's delivery.", ("stream",), delivery
-    )
-    yield histogram("score", "Scores on the alarm scale: 1 is the alarm line.", ("stream",), alarms)
+    yield histogram("stage_duration_seconds", [(("score",), score_s)])
+    yield histogram("batch_events", [((), batches)])
+    yield histogram("event_to_alert_seconds", delivery)
+    yield histogram("score", alarms)
 
 
 def _labels(parts: Service) -> Iterator[Metric]:
     heard, listener = parts.feedback.incident_recorder, parts.feedback.listener
     kinds = [((kind,), count) for kind, count in _counts(listener.heard)]
-    yield counter("feedback", "Labels that people gave, by kind.", ("label",), kinds)
-    yield counter(
-        "feedback_refused",
-        "Labels that were none, or about nothing known.",
-        (),
-        [((), listener.refused)],
-    )
-    yield gauge(
-        "feedback_waiting",
-        "Labels that wait for their incident.",
-        (),
-        [((), len(listener.waiting))],
-    )
+    yield family("feedback", kinds)
+    yield family("feedback_refused", [((), listener.refused)])
+    yield family("feedback_waiting", [((), len(listener.waiting))])
     forgotten = [((), heard.forgotten)]
-    yield counter(
-        "journal_forgotten",
-        "Alerts that the journal never took: labels cannot find them.",
-        (),
-        forgotten,
-    )
+    yield family("journal_forgotten", forgotten)
 
 
 def _learning(parts: Service) -> Iterator[Metric]:
@@ -360,12 +266,8 @@ def _learning(parts: Service) -> Iterator[Metric]:
     outcomes = (
         [] if retrainer is None else [((outcome,), n) for outcome, n in _counts(retrainer.outcomes)]
     )
-    text = (
-        "How far live traffic is from what the model was trained on, or first saw; 0: no "
-        "further than by chance."
-    )
-    yield gauge("drift", text, ("stream", "signal"), signals)
-    yield counter("retrain_runs", "Trainings that were started here.", ("outcome",), outcomes)
+    yield family("drift", signals)
+    yield family("retrain_runs", outcomes)
     if retrainer is not None:
         yield from _evaluations(retrainer)
 
@@ -374,26 +276,19 @@ def _evaluations(retrainer: Retrainer) -> Iterator[Metric]:
     """Runs of this process; the figures are those of the newest one, whichever member made it."""
     runs = [((outcome,), n) for outcome, n in _counts(retrainer.evaluations)]
     figures = retrainer.evaluated.figures
-    yield counter(
-        "evaluation_runs", "Evaluations of the champion that were started here.", ("outcome",), runs
-    )
-    for name, key, text in _FIGURES:
+    yield family("evaluation_runs", runs)
+    for name, key in _FIGURES:
         known = isinstance(figures.get(key), int | float)
         rows = [((str(figures["version"]),), float(figures[key]))] if known else []
-        yield gauge(name, text, ("model_version",), rows)
+        yield family(name, rows)
 
 
 def _loops(parts: Service) -> Iterator[Metric]:
     rows = [((f"reader:{reader.stream}",), reader.silent_s) for reader in parts.readers]
     rows.append((("scorer",), parts.scorer.silent_s))
-    yield gauge("loop_silent_seconds", "Since when a loop has not come round.", ("loop",), rows)
+    yield family("loop_silent_seconds", rows)
     crashed = [((one.name,), one.name in parts.crashed) for one in parts.background_tasks]
-    yield gauge(
-        "attendant_crashed",
-        "Whether an error ended what goes on beside the flow.",
-        ("attendant",),
-        crashed,
-    )
+    yield family("attendant_crashed", crashed)
 
 
 def _counts(counts: Counter[K]) -> list[tuple[K, int]]:
@@ -402,13 +297,9 @@ def _counts(counts: Counter[K]) -> list[tuple[K, int]]:
 
 
 _FIGURES = (
-    ("evaluation_timestamp_seconds", "at_s", "When the newest evaluation began."),
-    ("evaluation_recall_ratio", "recall", "Share of the planted anomalies that it caught."),
-    (
-        "evaluation_false_alarms_per_day",
-        "false_alarms_per_day",
-        "False alarms per day of the rows that it judged.",
-    ),
+    ("evaluation_timestamp_seconds", "at_s"),
+    ("evaluation_recall_ratio", "recall"),
+    ("evaluation_false_alarms_per_day", "false_alarms_per_day"),
 )
 _FLOW = (_records, _entities, _alerts, _delivery, _partitions, _snapshots)
 _LEARNING = (_model, _labels, _learning)

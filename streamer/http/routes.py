@@ -93,7 +93,7 @@ streamer_records_consumed_total{stream="plant"} 8421.0
         {200: "name and version of both"},
         """\
 {"name": "streamer", "version": "0.1.0", "python": "3.11.9",
- "model": {"version": "starter-1", "backend": "litert", "sha256": "9f2c...", "role": "starter"}}
+ "model": {"version": "starter-1", "backend": "litert", "sha256": "9f2c...", "role": "champion"}}
 """,
     ),
     RouteEntry(

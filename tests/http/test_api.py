@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -11,6 +13,9 @@ from streamer.app.service import Phase
 from streamer.feedback.incident_recorder import incident_of
 from streamer.http.api import create_app
 from streamer.http.health import Health
+from streamer.http.routes import ROUTES, RouteEntry
+from streamer.lifecycle.model_admin import ModelAdmin
+from streamer.signing import ANYBODY
 from tests.runtime.world import World, alert_at, world
 
 TOKEN = "correct horse"
@@ -184,3 +189,21 @@ def test_a_label_that_is_none_changes_nothing(
         "application/problem+json",
     )
     assert w.parts.feedback.journal.labels() == []
+
+
+@pytest.mark.parametrize("route", [entry for entry in ROUTES if entry.method == "GET"])
+def test_an_example_of_a_route_has_the_keys_of_its_answer(w: World, route: RouteEntry) -> None:
+    of = replace(w.parts, model_admin=ModelAdmin(None, w.model, ANYBODY))
+    answer = Client(create_app(of, Health(of, Phase("running"), w.clock))).get(route.path)
+    assert answer.status_code in route.answers
+    if route.path != "/metrics":
+        assert answer.json().keys() == json.loads(route.example).keys()
+
+
+def test_the_example_of_a_label_has_the_keys_of_its_answer(w: World, told: str) -> None:
+    answer = client(w).post(f"/api/v1/alerts/{told}:label", b'{"label":"confirmed"}').json()
+    [route] = [entry for entry in ROUTES if entry.handler == "label"]
+    assert answer.keys() == json.loads(route.example).keys()
+    [label] = client(w).get("/api/v1/labels").json()["labels"]
+    [listing] = [entry for entry in ROUTES if entry.handler == "labels"]
+    assert label.keys() == json.loads(listing.example)["labels"][0].keys()

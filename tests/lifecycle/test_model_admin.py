@@ -20,6 +20,7 @@ from streamer.connect.storage.files_registry import DirectoryRegistry
 from streamer.http.api import create_app
 from streamer.http.health import Health
 from streamer.http.metrics import Metrics
+from streamer.http.routes import ROUTES
 from streamer.lifecycle import promotion
 from streamer.lifecycle.model_admin import ModelAdmin
 from streamer.runtime.model import ModelState
@@ -87,10 +88,10 @@ def test_a_version_is_promoted_shadowed_and_rolled_back_and_each_is_audited(
             ask(of, ":shadow", {"version": "v1", "why": "try"}).json()["aliases"]["challenger"]
             == "v1"
         )
-        assert ask(of, ":promote", {"why": "better"}).json()["aliases"] == {
-            "champion": "v1",
-            "previous": "v0",
-        }
+        promoted = ask(of, ":promote", {"why": "better"}).json()
+        assert promoted["aliases"] == {"champion": "v1", "previous": "v0"}
+        [route] = [entry for entry in ROUTES if entry.handler == "promote"]
+        assert promoted.keys() == json.loads(route.example).keys()
         assert ask(of, ":rollback").json()["aliases"] == {"champion": "v0"}
     told = [(line["action"], line["model"]) for line in logs if line["event"] == "audit"]
     assert told == [("model_shadow", "v1"), ("model_promote", "v1"), ("model_rollback", "v0")]
