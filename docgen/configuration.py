@@ -25,8 +25,8 @@ INTRO = (
     "Inside a text, `${NAME}` is a variable, `${NAME:-text}` one with a default, `${file:PATH}` "
     "the content of a file, and `$$` a dollar sign. Relative paths start at the directory the "
     "command runs in.",
-    "`streamer check` finds every mistake at once, `streamer check --show-effective` lists every "
-    "setting with its origin, and `streamer schema config` prints the JSON schema for editors.",
+    "`streamer check` finds every mistake at once. `streamer check --show-effective` lists every "
+    "setting with its origin. `streamer schema config` prints the JSON schema for editors.",
 )
 PRESET_TEXT = (
     "A preset sets defaults for a kind of data. What the stream itself says takes precedence. An "

@@ -215,7 +215,7 @@ def _import_rules(found: Import) -> Iterator[str]:
         return
     if top in {"streamer", "models"} and not _may_import(part, found.target):
         yield f"{part} may not import {found.target}"
-    if top in {"tests", "bench"}:
+    if top in {"tests", "bench", "docgen"}:
         yield f"shipped code may not import {found.target}"
     if found.at_top and not found.typing_only:
         yield from (

@@ -145,8 +145,8 @@ class KafkaSource(Section):
     """Topics read by a consumer group: the replicas of a group share the partitions, and each has
     its own memory.
 
-    A partition has room for ceil(1.5 * detect.max_entities / partitions of its topic) entities, so
-    that max_entities bounds the memory of the whole group however its partitions are spread.
+    A partition has room for `ceil(1.5 * detect.max_entities / partitions)` entities, where
+    `partitions` are those of its topic. So max_entities bounds the memory of the whole group.
     """
 
     kind: Literal["kafka"] = Field(description="Selects topics of Kafka as the source.")
