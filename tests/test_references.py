@@ -26,7 +26,7 @@ from streamer.errors import StreamerError
 from streamer.event import Message
 from streamer.http.metric_entry import LABELS
 from streamer.http.metric_table import GROUPS, TABLE
-from streamer.http.metrics import Metrics
+from streamer.http.metrics import _FIGURES, Metrics
 from streamer.http.routes import ROUTES, RouteEntry
 from streamer.journal import LabelKind
 from streamer.settings import DetectSettings
@@ -124,6 +124,13 @@ def test_every_metric_that_is_collected_is_in_the_table_under_its_kind_and_label
         assert (family.type, family.documentation) == (entry.kind, entry.text)
         for sample in family.samples:
             assert set(sample.labels) - {"le"} == set(entry.labels)
+
+
+def test_every_metric_of_the_table_is_collected() -> None:
+    """Those of trainings where there are any, see tests/lifecycle; the others always."""
+    collected = {family.name for family in Metrics(world([]).parts).collect()}
+    left = {name for name in TABLE if f"streamer_{name}" not in collected}
+    assert left == {"drift", "retrain_runs", "evaluation_runs", *(name for name, _ in _FIGURES)}
 
 
 def test_every_metric_is_told_of_once_with_its_labels() -> None:
