@@ -20,8 +20,6 @@ from models.dataset import History
 from streamer import artifact
 from streamer.artifact import Bundle
 from streamer.backends import open_scorer
-from streamer.detect.evidence.rhythm import Rhythm
-from streamer.detect.evidence.surprise import Surprise
 from streamer.detect.pipeline import Detector
 from streamer.event import EventBatch
 from streamer.settings import DetectSettings
@@ -37,11 +35,8 @@ def measure(bundle: Bundle, seed: int = 11) -> dict[str, Any]:
     )
     detector = Detector(settings, open_scorer(bundle), bundle.spec)
     detector.process(_in_log_order(history))
-    found: dict[str, Any] = {}
-    for evidence in detector.profile.evidences:
-        if isinstance(evidence, Surprise | Rhythm):
-            found[evidence.name] = evidence.tails()
-    return found
+    learnt = ((evidence.name, evidence.tails()) for evidence in detector.profile.evidences)
+    return {name: tails for name, tails in learnt if tails}
 
 
 def _in_log_order(history: History) -> EventBatch:

@@ -74,7 +74,7 @@ class Detector:
         self.topic = ""  # of the last batch: timers need it too
         self.now_s: float | None = None  # event time of the last tick
         self.storm = Storm(settings, key)
-        self._reporter = Reporter(settings, self.lanes, self.incidents, self.profile.names, key)
+        self._reporter = Reporter(settings, self.lanes, self.incidents, self.profile.evidences, key)
         self._teller = Teller(self.storm, self.incidents)
         self._feedback = Feedback(
             settings, self.slots, self.profile, self.decider, self.incidents, key

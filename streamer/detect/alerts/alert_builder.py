@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from streamer import timefmt
 from streamer.detect.alerts import describe
 from streamer.detect.alerts.incident import Change, Incidents, alert_id, severity
 from streamer.detect.alerts.storm import Storm
+from streamer.detect.evidence import Evidence
 from streamer.detect.evidence.profile import Judgement
 from streamer.detect.network import density
 from streamer.detect.network.lanes import Lanes, Outlook
@@ -61,11 +62,11 @@ class Reporter:
         settings: DetectSettings,
         lanes: Lanes,
         incidents: Incidents,
-        evidences: tuple[str, ...],
+        evidences: Sequence[Evidence],
         key: int,
     ) -> None:
         self._settings, self.lanes, self._incidents = settings, lanes, incidents
-        self._evidences, self._key = evidences, key  # names in the order of Judgement.evidence
+        self._evidences, self._key = evidences, key  # in the order of Judgement.evidence
 
     def alert(
         self, batch: EventBatch, wave: Wave, at: int, change: Change, entity: str, ref: ModelRef
@@ -74,7 +75,8 @@ class Reporter:
         slot, score = int(wave.slots[at]), float(wave.alarm[at])
         channels, rhythm = self._channels(wave, at), self._rhythm(wave, at)
         score = score if change is not Change.RESOLVED else float(wave.scaled[at])
-        told = describe.sentence(entity, channels, rhythm, score, cause=self._strongest(wave, at))
+        phrase = self._strongest(wave, at).phrase
+        told = describe.sentence(entity, channels, rhythm, score, phrase=phrase)
         if change is Change.RESOLVED:
             told = (
                 f"{entity} is back to normal after "
@@ -225,12 +227,12 @@ class Reporter:
             found.append("VALUE_ABOVE_BAND")
         if np.any(values < judged.low[at]):
             found.append("VALUE_BELOW_BAND")
-        found += [self._strongest(wave, at).upper()]
+        found += [self._strongest(wave, at).name.upper()]
         s = self._settings
         return found + ([f"SUSTAINED_{s.k_of}_OF_{s.n_of}"] if s.n_of > 1 else [])
 
-    def _strongest(self, wave: Wave, at: int) -> str:
-        """Name of the evidence that weighs most."""
+    def _strongest(self, wave: Wave, at: int) -> Evidence:
+        """The evidence that weighs most."""
         return self._evidences[int(wave.judged.evidence[:, at].argmax())]
 
     def _attention(self, slot: int) -> list[AttentionStep]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from streamer.detect.evidence.base import inside
 from streamer.event import ChannelPart, RhythmPart
 from streamer.timefmt import duration
 
 # Below this share neither a channel nor the rhythm is worth a word in the sentence.
 WORTH_A_WORD = 0.05
+# Of a value inside its band, and of one outside.
+RUN = "is {value}, after a run of unusual values ({band} now)"
+OUTSIDE = "is {value}, {band}"
 
 
 def number(value: float | None) -> str:
@@ -21,44 +25,41 @@ def number(value: float | None) -> str:
     return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
 
 
+def usual(part: ChannelPart) -> str:
+    """The phrase of an evidence that has no words of its own."""
+    return ""
+
+
 def sentence(
     entity: str,
     channels: Sequence[ChannelPart],
     rhythm: RhythmPart | None,
     score: float,
     *,
-    cause: str = "",
+    phrase: Callable[[ChannelPart], str] = usual,
 ) -> str:
     """One sentence: the leading cause, observed against expected, score, and the split between
     value and rhythm.
 
-    `cause` names the strongest evidence: a value inside its band may be novel, or stuck.
+    `phrase` is that of the strongest evidence (`Evidence.phrase`).
     """
     lead = max(channels, key=lambda part: part.share, default=None)
     by_rhythm = rhythm.share if rhythm else 0.0
     if rhythm and (lead is None or by_rhythm > lead.share):
         what = _gap(rhythm)
     else:
-        what = _value(lead, cause) if lead else "behaves unusually"
+        what = _value(lead, phrase) if lead else "behaves unusually"
     tail = f"(score {score:.2f}, alarm at 1.0)"
     return f"{entity} {what} {tail}{_split(1 - by_rhythm, by_rhythm)}"
 
 
-def _value(part: ChannelPart, cause: str) -> str:
-    unit = f" {part.unit}" if part.unit else ""
+def _value(part: ChannelPart, phrase: Callable[[ChannelPart], str]) -> str:
+    value = f"{number(part.observed)}{f' {part.unit}' if part.unit else ''}"
     if part.low is None or part.high is None or part.observed is None:
-        return f"{part.name} is {number(part.observed)}{unit}"
-    if cause == "stuck":
-        return f"{part.name} is stuck at {number(part.observed)}{unit}"
-    expected = f"expected {number(part.low)} to {number(part.high)}"
-    if part.low <= part.observed <= part.high:
-        why = (
-            "a value it has not shown before"
-            if cause == "novelty"
-            else "after a run of unusual values"
-        )
-        return f"{part.name} is {number(part.observed)}{unit}, {why} ({expected} now)"
-    return f"{part.name} is {number(part.observed)}{unit}, {expected}"
+        return f"{part.name} is {value}"
+    band = f"expected {number(part.low)} to {number(part.high)}"
+    said = phrase(part) or (RUN if inside(part) else OUTSIDE)
+    return f"{part.name} {said.format(value=value, band=band)}"
 
 
 def _gap(rhythm: RhythmPart) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
 from streamer.detect.network.lanes import Outlook
 from streamer.detect.state.arrays import clip
-from streamer.event import F32, F64, I64
+from streamer.event import F32, F64, I64, ChannelPart
+from streamer.settings import DetectSettings
 
 LOG10 = math.log(10.0)
 TAIL_SHARE = 0.05  # the tail starts at the 95 % quantile
@@ -38,14 +40,21 @@ class Observation:
     learn: F32  # (N,) 1 while the entity is quiet, less inside an open incident
 
 
-class Evidence(Protocol):
+class Evidence(ABC):
     """A fold over an entity's log. State lives in arrays with one row per slot.
 
-    `fold` judges first and learns after.
+    `fold` judges first and learns after. Only `fold`, `reset` and `state` must be written; what
+    follows them has an answer that suits an evidence without prior, rhythm or words of its own.
     """
 
-    name: str
+    name: ClassVar[str]
+    needs_rhythm: ClassVar[bool] = False  # left out where the network says nothing about gaps
 
+    @abstractmethod
+    def __init__(self, settings: DetectSettings, prior: Mapping[str, Any]) -> None:
+        """Allocate room for `settings.max_entities` slots. `prior`: the bundle's, for this name."""
+
+    @abstractmethod
     def fold(self, seen: Observation) -> tuple[F32, F32]:
         """Evidence e (N,) >= 0, at most E_MAX, and its non-negative split (N, C + 1) over channels
         and rhythm.
@@ -53,12 +62,48 @@ class Evidence(Protocol):
         Rows sum to 1.
         """
 
-    def reset(self, slots: I64) -> None: ...
+    @abstractmethod
+    def reset(self, slots: I64) -> None:
+        """Forget the entities in these slots."""
 
+    @abstractmethod
     def state(self) -> Mapping[str, np.ndarray]:
         """Everything it remembers, by name, the slot as first axis. The arrays themselves, not
         copies.
         """
+
+    @classmethod
+    def wanted(cls, settings: DetectSettings) -> bool:
+        """Whether a stream of these settings has this evidence."""
+        return settings.rhythm or not cls.needs_rhythm
+
+    def adopt(self, prior: Mapping[str, Any]) -> None:  # noqa: B027 - the default has no prior
+        """Start entities that are judged for the first time from now on with this prior."""
+
+    def renew(self, slots: I64) -> None:  # noqa: B027 - the default keeps what it learnt
+        """Measure anew what is normal: somebody declared a new normal for these slots."""
+
+    def tails(self) -> Mapping[str, Any]:
+        """Medians of what was learnt, in the form of a prior; empty where there is no prior."""
+        return {}
+
+    def band(self, slots: I64, forecast: F32) -> tuple[F32, F32] | None:
+        """Where 99.5 % of past errors lay around a forecast (N, C): (low, high); None: unknown."""
+        return None
+
+    def phrase(self, part: ChannelPart) -> str:
+        """What an alert says of the leading channel, as in `is stuck at {value}`; empty: the usual.
+
+        `{value}` stands for the observed value with its unit, `{band}` for `expected LOW to HIGH`.
+        """
+        return ""
+
+
+def inside(part: ChannelPart) -> bool:
+    """Whether the observed value lies within its band, as far as all three are known."""
+    if part.low is None or part.high is None or part.observed is None:
+        return False
+    return part.low <= part.observed <= part.high
 
 
 @dataclass(frozen=True, slots=True)

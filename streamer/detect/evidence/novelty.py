@@ -9,12 +9,13 @@ last visit, so it is bounded and needs no history.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from streamer.detect.evidence.base import Observation, over_channels, pool
+from streamer.detect.evidence.base import Evidence, Observation, inside, over_channels, pool
 from streamer.detect.state.arrays import clip
-from streamer.event import F32, I64, Bool
+from streamer.event import F32, I64, Bool, ChannelPart
 from streamer.settings import DetectSettings
 
 BINS = 512
@@ -39,12 +40,13 @@ POOR = 512.0
 PART_OF_DAY = 15.0  # the unit of a memory of moments is so many times coarser than that of a day
 
 
-class Novelty:
+class Novelty(Evidence):
     """See the module. Remembers from FIRST_FIT judged events on, judges from JUDGE_FROM on."""
 
     name = "novelty"
 
-    def __init__(self, slots: int, channels: int, settings: DetectSettings) -> None:
+    def __init__(self, settings: DetectSettings, prior: Mapping[str, Any]) -> None:
+        slots, channels = settings.max_entities, len(settings.channels)
         shape = (slots, channels)
         self._visit = np.zeros(
             (*shape, BINS), np.int32
@@ -60,6 +62,10 @@ class Novelty:
         self._weight = np.array(settings.watched, np.float32)
         self._direction = settings.direction
         self._timed = settings.rhythm
+
+    @classmethod
+    def wanted(cls, settings: DetectSettings) -> bool:
+        return settings.profile == "full"
 
     def fold(self, seen: Observation) -> tuple[F32, F32]:
         slots, judged = seen.slots, seen.judged
@@ -186,6 +192,9 @@ class Novelty:
             "range": self._range,
             "moments": self._moments,
         }
+
+    def phrase(self, part: ChannelPart) -> str:
+        return "is {value}, a value it has not shown before ({band} now)" if inside(part) else ""
 
 
 def _nearest(mask: Bool, at: I64) -> tuple[I64, I64, Bool, Bool]:

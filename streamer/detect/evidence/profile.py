@@ -16,8 +16,6 @@ import numpy as np
 
 from streamer.detect.evidence import Evidence, Observation, of_profile
 from streamer.detect.evidence.base import halflife, total
-from streamer.detect.evidence.rhythm import Rhythm
-from streamer.detect.evidence.surprise import Surprise
 from streamer.detect.state.arrays import stacked
 from streamer.event import F32, I64
 from streamer.settings import DetectSettings
@@ -47,7 +45,7 @@ class Profile:
     def __init__(self, settings: DetectSettings, prior: Mapping[str, Any], *, rhythm: bool) -> None:
         """`rhythm`: whether the network says anything about gaps."""
         self.rhythm = rhythm
-        self.evidences: list[Evidence] = of_profile(settings, prior, rhythm=settings.rhythm)
+        self.evidences: list[Evidence] = of_profile(settings, prior)
         self.names = tuple(e.name for e in self.evidences)
         self.judged = np.zeros(settings.max_entities, np.int64)
         self._since = np.zeros(
@@ -57,10 +55,8 @@ class Profile:
 
     def fold(self, seen: Observation) -> Judgement:
         """Judge N events of distinct entities, then learn from them."""
-        surprise = self.evidences[0]
-        assert isinstance(surprise, Surprise)
         folded = [self._folded(evidence, seen) for evidence in self.evidences]
-        low, high = surprise.band(seen.slots, seen.outlook.forecast)
+        low, high = self._band(seen)
         e = stacked([strength for strength, _ in folded])  # (E, N)
         level, share = total(e)  # (N,), (E, N)
         parts = (
@@ -74,10 +70,15 @@ class Profile:
 
     def _folded(self, evidence: Evidence, seen: Observation) -> tuple[F32, F32]:
         """Nothing is judged, and nothing learnt, of what the network says nothing about."""
-        if self.rhythm or not isinstance(evidence, Rhythm):
+        if self.rhythm or not evidence.needs_rhythm:
             return evidence.fold(seen)
         n = len(seen.slots)
         return np.zeros(n, np.float32), np.zeros((n, self._smooth.shape[1]), np.float32)
+
+    def _band(self, seen: Observation) -> tuple[F32, F32]:
+        """The band (N, C) of the first evidence that knows one."""
+        found = (evidence.band(seen.slots, seen.outlook.forecast) for evidence in self.evidences)
+        return next(band for band in found if band is not None)
 
     def adopt(self, prior: Mapping[str, Any], *, rhythm: bool) -> None:
         """Another network judges from now on: its population's prior is for new entities, what was
@@ -85,8 +86,7 @@ class Profile:
         """
         self.rhythm = rhythm
         for evidence in self.evidences:
-            if isinstance(evidence, Surprise | Rhythm):
-                evidence.adopt(prior.get(evidence.name, {}))
+            evidence.adopt(prior.get(evidence.name, {}))
 
     def age(self, slots: I64) -> I64:
         """How many events were judged (N,) since what is normal for each entity began."""
@@ -99,8 +99,7 @@ class Profile:
         self._since[slots] = self.judged[slots]
         self._smooth[slots] = 0
         for evidence in self.evidences:
-            if isinstance(evidence, Rhythm):
-                evidence.reset(slots)
+            evidence.renew(slots)
 
     def reset(self, slots: I64) -> None:
         for evidence in self.evidences:

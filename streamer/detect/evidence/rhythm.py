@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from streamer.detect.evidence.base import LOG10, Observation, Tail, medians
+from streamer.detect.evidence.base import LOG10, Evidence, Observation, Tail, medians
 from streamer.detect.network import density
 from streamer.detect.state.arena import Block
 from streamer.detect.state.arrays import clip, stacked
 from streamer.event import F32, I64
+from streamer.settings import DetectSettings
 
 RUNS = (1, 4, 8)
 MEAN_TAIL = 1 / LOG10  # mean of -log10 of a uniform number
@@ -31,18 +32,20 @@ PRIOR = {
 SHARPEN = 2.0
 
 
-class Rhythm:
+class Rhythm(Evidence):
     """See the module. Prior: {"runs": [[log_q, excess], ...]}, one pair per run length."""
 
     name = "rhythm"
+    needs_rhythm = True
 
-    def __init__(self, slots: int, channels: int, prior: Mapping[str, Any]) -> None:
+    def __init__(self, settings: DetectSettings, prior: Mapping[str, Any]) -> None:
+        slots = settings.max_entities
         self.adopt(prior)
         self._tails = Block(slots, 3, len(RUNS))
         self._recent = Block(slots, 2, LONGEST)  # -log10 tails, too soon and too late, newest last
         # Its own: a network that says nothing of gaps may have judged before.
         self._judged = np.zeros(slots, np.int64)
-        self._parts = channels + 1
+        self._parts = len(settings.channels) + 1
 
     def fold(self, seen: Observation) -> tuple[F32, F32]:
         tails, recent = self._tails.gather(seen.slots), self._recent.gather(seen.slots)
@@ -70,17 +73,18 @@ class Rhythm:
         return e.max(axis=1).astype(np.float32), parts
 
     def adopt(self, prior: Mapping[str, Any]) -> None:
-        """Entities that are judged for the first time from now on begin with this prior."""
         chosen = PRIOR | dict(prior)
         self._prior = np.array(
             [Tail.prior(*run) for run in chosen["runs"]], np.float32
         ).T  # (3, len(RUNS))
 
     def tails(self) -> dict[str, list[list[float]]]:
-        """Medians of the learnt tails, in the form of a prior."""
         tails = self._tails.array.reshape(len(self._tails.array), 3, len(RUNS))
         used = tails[tails[:, 1, 0] > 0]
         return {"runs": [medians(used[:, 0, k], used[:, 1, k]) for k in range(len(RUNS))]}
+
+    def renew(self, slots: I64) -> None:
+        self.reset(slots)
 
     def reset(self, slots: I64) -> None:
         self._tails.reset(slots)

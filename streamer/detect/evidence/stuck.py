@@ -11,13 +11,14 @@ news for some time: what stays frozen fades, or it would drown every other evide
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from streamer.detect.evidence.base import Observation, over_channels, pool
+from streamer.detect.evidence.base import Evidence, Observation, over_channels, pool
 from streamer.detect.state.arena import Block
 from streamer.detect.state.arrays import clip
-from streamer.event import F32, I64, Bool
+from streamer.event import F32, I64, Bool, ChannelPart
 from streamer.settings import DetectSettings
 
 MEMORY = 4000
@@ -32,14 +33,19 @@ FADE = 256.0  # length of a run at which it is half as strange
 LAST, RUN, FIRST, AGAIN, MOVES, STAYS, LONGEST = range(7)
 
 
-class Stuck:
+class Stuck(Evidence):
     """See the module."""
 
     name = "stuck"
 
-    def __init__(self, slots: int, channels: int, settings: DetectSettings) -> None:
+    def __init__(self, settings: DetectSettings, prior: Mapping[str, Any]) -> None:
+        slots, channels = settings.max_entities, len(settings.channels)
         self._block = Block(slots, 7, channels)
         self._weight = np.array(settings.watched, np.float32)
+
+    @classmethod
+    def wanted(cls, settings: DetectSettings) -> bool:
+        return settings.profile == "full"
 
     def fold(self, seen: Observation) -> tuple[F32, F32]:
         c = self._block.gather(seen.slots)  # (7, N, C)
@@ -84,6 +90,9 @@ class Stuck:
 
     def state(self) -> Mapping[str, np.ndarray]:
         return {"chain": self._block.array}
+
+    def phrase(self, part: ChannelPart) -> str:
+        return "is stuck at {value}"
 
 
 def _strangeness(c: F32) -> F32:

@@ -17,6 +17,7 @@ import numpy as np
 from streamer.detect.evidence.base import (
     LOG10,
     TAIL_E,
+    Evidence,
     Observation,
     Tail,
     halflife,
@@ -49,7 +50,7 @@ TAIL = slice(8, 11)
 ROWS = 11
 
 
-class Surprise:
+class Surprise(Evidence):
     """See the module. Prior.
 
     {"channel": [log_q, excess], "product": [log_q, excess]}, the tails of a channel's error and of
@@ -58,9 +59,8 @@ class Surprise:
 
     name = "surprise"
 
-    def __init__(
-        self, slots: int, channels: int, prior: Mapping[str, Any], settings: DetectSettings
-    ) -> None:
+    def __init__(self, settings: DetectSettings, prior: Mapping[str, Any]) -> None:
+        slots, channels = settings.max_entities, len(settings.channels)
         self.adopt(prior)
         self._channels = Block(slots, ROWS, channels)
         self._entity = Block(slots, 4, 1)  # tail of the product, last mean surprise
@@ -68,7 +68,6 @@ class Surprise:
         self._weight = np.array(settings.watched, np.float32)
 
     def adopt(self, prior: Mapping[str, Any]) -> None:
-        """Entities that are judged for the first time from now on begin with this prior."""
         chosen = PRIOR | dict(prior)
         self._channel_prior = np.array(Tail.prior(*chosen["channel"]), np.float32)[:, None, None]
         self._product_prior = np.array(Tail.prior(*chosen["product"]), np.float32)[:, None]
@@ -119,7 +118,6 @@ class Surprise:
         return e.astype(np.float32), over_channels(_split(split))
 
     def band(self, slots: I64, forecast: F32) -> tuple[F32, F32]:
-        """Where 99.5 % of past errors lay around a forecast (N, C): (low, high)."""
         c = self._channels.gather(slots)
         log_q, excess, _ = c[TAIL]
         half = (
@@ -189,7 +187,6 @@ class Surprise:
         c[KINDS] = np.where(other, np.minimum(c[KINDS] + 1, 3), c[KINDS])
 
     def tails(self) -> dict[str, list[float]]:
-        """Medians of the learnt tails, in the form of a prior."""
         c = self._channels.array.reshape(len(self._channels.array), ROWS, -1)
         used = c[:, KINDS, :] > 0
         log_q, excess, _ = (c[:, row, :][used] for row in range(TAIL.start, TAIL.stop))

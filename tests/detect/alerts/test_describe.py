@@ -7,7 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.detect.alerts import describe
+from streamer.detect.evidence.novelty import Novelty
+from streamer.detect.evidence.stuck import Stuck
 from streamer.event import ChannelPart, RhythmPart
+from streamer.settings import DetectSettings
 
 
 def channel(
@@ -54,6 +57,21 @@ def test_a_value_inside_its_band_is_not_called_unexpected() -> None:
     told = describe.sentence("p", [channel(5.0)], None, 1.5)
     assert "after a run of unusual values" in told
     assert "4.8 to 5.5 now" in told
+
+
+def test_the_strongest_evidence_may_have_words_of_its_own() -> None:
+    of_stream = DetectSettings(channels=("rms",), max_entities=1)
+    stuck, novelty = Stuck(of_stream, {}).phrase, Novelty(of_stream, {}).phrase
+    told = describe.sentence("p", [channel(9.0)], None, 1.5, phrase=stuck)
+    assert told.startswith("p rms is stuck at 9 mm/s (score")
+    told = describe.sentence("p", [channel(5.0)], None, 1.5, phrase=novelty)
+    assert "is 5 mm/s, a value it has not shown before (expected 4.8 to 5.5 now)" in told
+    told = describe.sentence("p", [channel(9.0)], None, 1.5, phrase=novelty)
+    assert told.startswith("p rms is 9 mm/s, expected 4.8 to 5.5 (score")
+
+
+def test_a_unit_with_braces_is_told_as_it_is() -> None:
+    assert "rms is 9 {x}, expected" in describe.sentence("p", [channel(9.0, unit="{x}")], None, 1.5)
 
 
 def test_a_missing_value_is_said_to_be_missing() -> None:

@@ -4,6 +4,8 @@ another's business.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -23,7 +25,7 @@ EVERY = pytest.mark.parametrize("name", NAMES)
 
 def make(name: str, **chosen: object) -> Evidence:
     of_stream = {"channels": ("a", "b", "c"), "max_entities": SLOTS} | chosen
-    found = of_profile(DetectSettings(**of_stream), {}, rhythm=True)  # type: ignore[arg-type]
+    found = of_profile(DetectSettings(**of_stream), {})  # type: ignore[arg-type]
     return next(evidence for evidence in found if evidence.name == name)
 
 
@@ -220,13 +222,11 @@ def test_an_event_without_values_is_not_strange_and_teaches_nothing_strange(name
 
 def test_a_lean_profile_is_smaller() -> None:
     of_stream = DetectSettings(channels=("a",), max_entities=100)
-    full = of_profile(of_stream, {}, rhythm=True)
-    lean = of_profile(
-        DetectSettings(channels=("a",), max_entities=100, profile="lean"), {}, rhythm=True
-    )
+    full = of_profile(of_stream, {})
+    lean = of_profile(replace(of_stream, profile="lean"), {})
     assert [e.name for e in lean] == ["surprise", "rhythm"]
     assert [e.name for e in full] == NAMES
-    assert [e.name for e in of_profile(of_stream, {}, rhythm=False)] == [
+    assert [e.name for e in of_profile(replace(of_stream, rhythm=False), {})] == [
         "surprise",
         "stuck",
         "novelty",

@@ -16,7 +16,7 @@ from tests.detect.seen import f32, observation
 
 def make(**chosen: object) -> Novelty:
     of_stream = DetectSettings(channels=("a",), max_entities=1, **chosen)  # type: ignore[arg-type]
-    return Novelty(1, 1, of_stream)
+    return Novelty(of_stream, {})
 
 
 def judge(novelty: Novelty, values: Sequence[float] | np.ndarray, start: int = 0) -> np.ndarray:

@@ -7,9 +7,11 @@ import pytest
 
 from streamer.detect.evidence.rhythm import Rhythm
 from streamer.event import F32
+from streamer.settings import DetectSettings
 from tests.detect.seen import f32, observation
 
 ONE = np.zeros(1, np.int64)
+OF_STREAM = DetectSettings(channels=("a",), max_entities=1)
 
 
 def judge(rhythm: Rhythm, gaps: np.ndarray, start: int = 0) -> F32:
@@ -20,7 +22,7 @@ def judge(rhythm: Rhythm, gaps: np.ndarray, start: int = 0) -> F32:
 
 
 def trained(seed: int = 0, events: int = 1000) -> Rhythm:
-    rhythm = Rhythm(1, 1, {})
+    rhythm = Rhythm(OF_STREAM, {})
     judge(rhythm, np.random.default_rng(seed).logistic(0, 1, events))
     return rhythm
 
@@ -55,7 +57,7 @@ def test_an_entity_with_a_wider_rhythm_than_the_density_is_given_its_own_tail() 
     for this entity.
     """
     rng = np.random.default_rng(1)
-    rhythm = Rhythm(1, 1, {})
+    rhythm = Rhythm(OF_STREAM, {})
     judge(rhythm, rng.logistic(0, 4, 3000))
     wide = judge(rhythm, rng.logistic(0, 4, 500), 3000)
     assert (wide > 3).mean() < 0.01
@@ -69,10 +71,10 @@ def test_a_run_is_forgotten_after_its_length() -> None:
 
 
 def test_a_typical_gap_is_no_evidence_from_the_first_event_on() -> None:
-    assert judge(Rhythm(1, 1, {}), np.zeros(30)).max() < 1
+    assert judge(Rhythm(OF_STREAM, {}), np.zeros(30)).max() < 1
 
 
 def test_the_prior_is_the_tail_of_a_new_entity() -> None:
-    strict, lax = (Rhythm(1, 1, {"runs": [[q, 0.3]] * 3}) for q in (0.3, 2.0))
+    strict, lax = (Rhythm(OF_STREAM, {"runs": [[q, 0.3]] * 3}) for q in (0.3, 2.0))
     gap = np.array([7.0])
     assert judge(strict, gap)[0] > judge(lax, gap)[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from streamer.settings import MIN_EVIDENCE, DetectSettings
 from tests.detect.seen import f32, observation
 
 ONE = np.zeros(1, np.int64)
+OF_STREAM = DetectSettings(channels=("a",), max_entities=1)
 
 
 def judge(stuck: Stuck, values: np.ndarray, start: int = 0) -> F32:
@@ -20,7 +23,7 @@ def judge(stuck: Stuck, values: np.ndarray, start: int = 0) -> F32:
 
 
 def trained(values: np.ndarray) -> Stuck:
-    stuck = Stuck(1, 1, DetectSettings(channels=("a",)))
+    stuck = Stuck(OF_STREAM, {})
     judge(stuck, values)
     return stuck
 
@@ -41,7 +44,7 @@ def test_one_repetition_is_no_alarm() -> None:
 
 
 def test_a_channel_that_never_moved_is_constant_not_stuck() -> None:
-    assert judge(Stuck(1, 1, DetectSettings(channels=("a",))), np.full(2000, 7.0)).max() == 0
+    assert judge(Stuck(OF_STREAM, {}), np.full(2000, 7.0)).max() == 0
 
 
 def test_a_sensor_that_holds_its_values_is_believed() -> None:
@@ -70,7 +73,7 @@ def test_missing_values_neither_end_a_run_nor_make_one() -> None:
 
 
 def test_a_channel_that_is_not_watched_may_freeze() -> None:
-    stuck = Stuck(1, 1, DetectSettings(channels=("a",), watch=("b",)))
+    stuck = Stuck(replace(OF_STREAM, watch=("b",)), {})
     judge(stuck, lively())
     assert judge(stuck, np.full(30, 0.5), 400).max() == 0
 

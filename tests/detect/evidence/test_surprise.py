@@ -15,7 +15,8 @@ ONE = np.zeros(1, np.int64)
 
 def make(channels: int = 1, **chosen: object) -> Surprise:
     names = tuple(f"c{i}" for i in range(channels))
-    return Surprise(1, channels, {}, DetectSettings(channels=names, max_entities=1, **chosen))  # type: ignore[arg-type]
+    of_stream = DetectSettings(channels=names, max_entities=1, **chosen)  # type: ignore[arg-type]
+    return Surprise(of_stream, {})
 
 
 def judge(
