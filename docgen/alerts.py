@@ -51,7 +51,7 @@ EXAMPLE = Alert(
     started_at="2026-01-31T12:00:00.000Z",
     detected_at="2026-01-31T12:00:00.000Z",
     resolved_at=None,
-    summary=describe.sentence("pump-17", [CHANNEL], RHYTHM, 2.31, cause="surprise"),
+    summary=describe.sentence("pump-17", [CHANNEL], RHYTHM, 2.31),
     score=2.31,
     p_value=2.8e-12,
     threshold=1.0,

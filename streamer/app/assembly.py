@@ -12,16 +12,7 @@ import structlog
 from streamer.app.partitioned import Shared
 from streamer.app.service import Service
 from streamer.backoff import Backoff
-from streamer.config import (
-    Config,
-    HostSource,
-    KafkaSource,
-    MemorySource,
-    Runtime,
-    Sink,
-    StdoutSink,
-    Stream,
-)
+from streamer.config import Config, Runtime, Sink, StdoutSink, Stream
 from streamer.connect import (
     entity_names,
     exposure,
@@ -217,9 +208,10 @@ class Wire:
         return self._reader(stream, source, accounting, mailbox, earned, line), line
 
     def _shared(self, stream: Stream) -> Shared | None:
-        if not isinstance(stream.source, KafkaSource):
+        member = stream.source.membership
+        if member is None:
             return None
-        return Shared.of(stream, stream.source, self.current, entity_keys(stream), self.store)
+        return Shared.of(stream, member, self.current, entity_keys(stream), self.store)
 
     def _mailbox(self) -> Mailbox[Arrival]:
         return Mailbox(self.config.runtime.mailbox_batches, self.bell)
@@ -309,9 +301,7 @@ def entity_keys(stream: Stream) -> int:
 
 def live_pace(stream: Stream) -> float:
     """Event seconds that pass in a second while the source is silent; 0 for a replay flat out."""
-    if isinstance(stream.source, HostSource | MemorySource | KafkaSource):
-        return 1.0
-    return stream.source.pace or 0.0
+    return stream.source.event_pace
 
 
 def flowing(readers: tuple[Reader, ...]) -> Callable[[str], bool]:

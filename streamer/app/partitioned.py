@@ -8,7 +8,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from streamer.config import KafkaSource, Stream
+from streamer.config import Stream
+from streamer.config.parts import Membership
 from streamer.detect import snapshot
 from streamer.detect.pipeline import Detector, schema_of
 from streamer.protocols import Source, Store
@@ -44,15 +45,15 @@ class Shared:
     def of(
         cls,
         stream: Stream,
-        source: KafkaSource,
+        member: Membership,
         current: CurrentModel,
         keys: int,
         store: Store | None,
     ) -> Shared:
         settings = stream.detect_settings(stream.fields.channels)
-        shelf = None if store is None else SnapshotStore(store, stream.name, source.group)
-        restoring = Restoring(shelf, Fits(settings, current.loaded, keys), source.rebuild_events)
-        return cls(settings, current, keys, source.group, shelf, restoring)
+        shelf = None if store is None else SnapshotStore(store, stream.name, member.group)
+        restoring = Restoring(shelf, Fits(settings, current.loaded, keys), member.rebuild_events)
+        return cls(settings, current, keys, member.group, shelf, restoring)
 
     def detectors(self, partitions: int) -> Sequence[LiveDetector]:
         """New detectors for a partition of a topic with so many: one per entity key, under what

@@ -7,23 +7,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
-from streamer.config import (
-    Config,
-    ConfigErrors,
-    DeadLetterFile,
-    FileSink,
-    KafkaSource,
-    Problem,
-    Runtime,
-    ScoreOutput,
-    Server,
-    Stream,
-)
+from streamer.config import Config, ConfigErrors, Problem, Runtime, ScoreOutput, Server, Stream
 from streamer.config.origin import DEFAULT
 from streamer.config.origin import Path as Place
+from streamer.config.parts import PartSection
 
 MARK = "{worker}"
-Written = TypeVar("Written", FileSink, ScoreOutput, DeadLetterFile)
+Part = TypeVar("Part", bound=PartSection)
 
 
 def worker_of(env: Mapping[str, str]) -> int | None:
@@ -38,13 +28,10 @@ def for_worker(config: Config, worker: int | None) -> Config:
     """
     number = worker or 0
     changed: dict[str, object] = {
-        "sinks": tuple(
-            _numbered(sink, number) if isinstance(sink, FileSink) else sink for sink in config.sinks
-        ),
-        "scores": config.scores and _numbered(config.scores, number),
+        "sinks": tuple(_numbered(sink, number) for sink in config.sinks),
+        "scores": config.scores and _numbered_scores(config.scores, number),
+        "dead_letters": config.dead_letters and _numbered(config.dead_letters, number),
     }
-    if isinstance(config.dead_letters, DeadLetterFile):
-        changed["dead_letters"] = _numbered(config.dead_letters, number)
     if worker is not None:
         changed["server"] = listening(config.server, worker)
         changed["streams"] = tuple(_member(stream, worker) for stream in config.streams)
@@ -77,7 +64,7 @@ def _problems(config: Config, workers: int) -> Iterator[Problem]:
 
 def _found(config: Config, workers: int) -> Iterator[tuple[Place, str]]:
     for i, stream in enumerate(config.streams):
-        if not isinstance(stream.source, KafkaSource):
+        if not stream.source.partitioned:
             problem = (
                 f"{workers} workers cannot share a {stream.source.kind} source; only kafka "
                 f"sources can be shared"
@@ -99,12 +86,12 @@ def _found(config: Config, workers: int) -> Iterator[tuple[Place, str]]:
 def _paths(config: Config) -> Iterator[tuple[Place, str]]:
     """Files that one process writes."""
     for i, sink in enumerate(config.sinks):
-        if isinstance(sink, FileSink):
-            yield ("sinks", i, "path"), sink.path
+        if sink.local_file is not None:
+            yield ("sinks", i, "path"), sink.local_file
     if config.scores is not None:
         yield ("scores", "path"), config.scores.path
-    if isinstance(config.dead_letters, DeadLetterFile):
-        yield ("dead_letters", "path"), config.dead_letters.path
+    if config.dead_letters is not None and config.dead_letters.local_file is not None:
+        yield ("dead_letters", "path"), config.dead_letters.local_file
 
 
 def _with_mark(path: str) -> str:
@@ -112,13 +99,16 @@ def _with_mark(path: str) -> str:
     return f"{stem}-{MARK}.{suffix}" if dot and "/" not in suffix else f"{path}-{MARK}"
 
 
-def _numbered(section: Written, number: int) -> Written:
+def _numbered(section: Part, number: int) -> Part:
+    path = section.local_file
+    if path is None:
+        return section
+    return section.model_copy(update={"path": path.replace(MARK, str(number))})
+
+
+def _numbered_scores(section: ScoreOutput, number: int) -> ScoreOutput:
     return section.model_copy(update={"path": section.path.replace(MARK, str(number))})
 
 
 def _member(stream: Stream, worker: int) -> Stream:
-    source = stream.source
-    if not isinstance(source, KafkaSource) or source.instance is None:
-        return stream
-    source = source.model_copy(update={"instance": f"{source.instance}-{worker}"})
-    return stream.model_copy(update={"source": source})
+    return stream.model_copy(update={"source": stream.source.for_worker(worker)})

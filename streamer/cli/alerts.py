@@ -132,7 +132,7 @@ def opened(path: Path, sets: tuple[str, ...]) -> Iterator[tuple[Config, Journal]
     from streamer.errors import ConfigError
 
     config = load_config(path, sets)
-    if config.store.kind == "none":
+    if not config.store.keeps:
         raise ConfigError(
             "store.kind",
             "must be files or redis: with none the journal lives in the daemon's memory",

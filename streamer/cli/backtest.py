@@ -80,7 +80,7 @@ def backtest(
             judging[0] if len(judging) == 1 else Panel(judging),
             loaded.state.ref,
             Destinations(scores, alerts, plot),
-            by_time=has_time(stream),
+            by_time=stream.has_clock,
             fit_rows=fit_rows,
         )
         faults = getattr(source, "faults", ())
@@ -103,9 +103,9 @@ def only_stream(config: Config, name: str | None) -> Stream:
 def unpaced(stream: Stream) -> Stream:
     """The same stream read flat out. ConfigError if its source has no end."""
     source = stream.source
-    if source.kind == "file" or (source.kind == "synthetic" and source.events is not None):
-        return stream.model_copy(update={"source": source.model_copy(update={"pace": None})})
-    hint = "; give it an end with `events`" if source.kind == "synthetic" else ""
+    if source.ends:
+        return stream.model_copy(update={"source": source.flat_out()})
+    hint = "; give it an end with `events`" if "events" in type(source).model_fields else ""
     raise ConfigError(
         f"streams.{stream.name}.source",
         f"a {source.kind} source cannot be backtested, it has no end{hint}",
@@ -122,8 +122,3 @@ def say(replayed: Replayed, form: str) -> None:
     click.echo(
         json.dumps(as_json(replayed, SCHEMA, days=round(outcome.days, 4), alerts_per_day=rates))
     )
-
-
-def has_time(stream: Stream) -> bool:
-    """Whether events carry a time of their own, so that days and rates mean something."""
-    return stream.source.kind != "file" or stream.fields.time is not None

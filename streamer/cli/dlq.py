@@ -163,19 +163,9 @@ def _opened(path: Path, sets: tuple[str, ...]) -> Iterator[tuple[Config, LetterB
 
 def _box(config: Config) -> LetterBox:
     from streamer.app.worker_config import MARK
-    from streamer.connect.dead_letters.inbox import FileBox, WorkerBox
-    from streamer.errors import ConfigError
+    from streamer.connect import open_inbox
 
-    section = config.dead_letters
-    if section is None:
-        raise ConfigError(
-            "dead_letters", "is not set, so rejected records are counted and not kept"
-        )
-    if section.kind == "file":
-        return WorkerBox(section.path, MARK) if MARK in section.path else FileBox(section.path)
-    from streamer.connect.dead_letters.kafka_inbox import TopicBox
-
-    return TopicBox(config.kafka, section.topic)
+    return open_inbox(config, MARK)
 
 
 def _wanted(stream: str | None, reasons: tuple[str, ...], since: str | None) -> Wanted:

@@ -248,27 +248,29 @@ def permissions(config: Config) -> Iterator[Finding]:
     """Files that the configuration reads and writes."""
     for stream in config.streams:
         yield from _source(stream)
-    outputs = [(f"sink {sink.kind}", sink.path) for sink in config.sinks if sink.kind == "file"]
+    outputs = [(f"sink {sink.kind}", sink.local_file) for sink in config.sinks]
     if config.scores is not None:
         outputs += [("scores", config.scores.path_for(stream.name)) for stream in config.streams]
-    if config.dead_letters is not None and config.dead_letters.kind == "file":
-        outputs.append(("dead letters", config.dead_letters.path))
+    if config.dead_letters is not None:
+        outputs.append(("dead letters", config.dead_letters.local_file))
     for name, path in outputs:
-        yield writable(name, Path(path))
+        if path is not None:
+            yield writable(name, Path(path))
 
 
 def state(config: Config) -> Iterator[Finding]:
     """Where snapshots are kept, if on this machine: a folder that can be written, with room."""
-    if config.store.kind == "files":
-        folder = Path(config.store.path)
+    if config.store.folder is not None:
+        folder = Path(config.store.folder)
         yield state_folder(folder)
         yield replace(disk(existing(folder)), name="disk of store")
 
 
 def _source(stream: Stream) -> Iterator[Finding]:
-    if stream.source.kind != "file" or stream.source.path == "-":
+    file = stream.source.local_file
+    if file is None or file == "-":
         return
-    path, name = Path(stream.source.path), f"stream {stream.name}"
+    path, name = Path(file), f"stream {stream.name}"
     if not path.is_file():
         yield Finding(
             name,

@@ -51,13 +51,14 @@ def libraries(
     )
     if config is not None and _reads_avro(config) and not has("fastavro"):
         yield Finding("avro", "fail", "fastavro is not installed", "pip install 'streamer[avro]'")
-    if config is not None and config.store.kind == "redis" and not has("redis"):
-        yield Finding(
-            "redis client",
-            "fail",
-            "redis is not installed",
-            "pip install --force-reinstall streamer",
-        )
+    for package in _required(config):
+        if not has(package):
+            yield Finding(
+                f"{package} client",
+                "fail",
+                f"{package} is not installed",
+                "pip install --force-reinstall streamer",
+            )
 
 
 def kafka_client(found: str | None, *, needed: bool) -> Finding:
@@ -135,13 +136,20 @@ def existing(path: Path) -> Path:
     return found if found.is_dir() else next(parent for parent in found.parents if parent.is_dir())
 
 
+def _required(config: Config | None) -> list[str]:
+    """The packages that the sections ask for, each once."""
+    parts = () if config is None else config.parts()
+    return list(dict.fromkeys(name for _, _, section in parts for name in section.requires))
+
+
 def _compressions(config: Config | None) -> set[str]:
-    sinks = () if config is None else config.sinks
-    return {sink.compression for sink in sinks if sink.kind == "kafka"}
+    if config is None:
+        return set()
+    from streamer.config.kafka_rules import alert_topics
+
+    return {sink.compression for sink in alert_topics(config).values()}
 
 
 def _reads_avro(config: Config) -> bool:
-    return any(
-        stream.source.kind == "kafka" and stream.source.format == "avro"
-        for stream in config.streams
-    )
+    framings = (stream.source.framing for stream in config.streams)
+    return any(framing is not None and framing.format == "avro" for framing in framings)

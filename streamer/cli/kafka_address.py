@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from streamer.config import Config, Kafka, SchemaRegistry
+    from streamer.config import Config, Kafka, KafkaSource, SchemaRegistry, Stream
 
 SCHEME = "kafka://"
 EXAMPLE = "kafka://localhost:9092/sensors.raw"
@@ -126,25 +126,29 @@ def at(base: Kafka, address: TopicAddress) -> Kafka:
         raise click.UsageError(f"{address}: {str(exc).splitlines()[-1].strip()}") from None
 
 
-def the_stream(config: Config, name: str | None) -> Any:
-    """The Kafka stream that is meant: the named one, or the only one. UsageError or ConfigError
-    otherwise.
+def the_stream(config: Config, name: str | None) -> tuple[Stream, KafkaSource]:
+    """The Kafka stream that is meant, and its source: the named one, or the only one.
+
+    UsageError or ConfigError otherwise.
     """
+    from streamer.config.kafka_rules import kafka_source
     from streamer.errors import ConfigError
 
     if name is not None:
         stream = config.stream(name)
-        if stream.source.kind != "kafka":
+        source = kafka_source(stream)
+        if source is None:
             problem = f"is a {stream.source.kind} source; this command speaks to topics of Kafka"
             raise ConfigError(f"streams.{name}.source", problem)
-        return stream
-    streams = [stream for stream in config.streams if stream.source.kind == "kafka"]
-    if len(streams) != 1:
-        names = ", ".join(stream.name for stream in streams)
+        return stream, source
+    sources = [(stream, kafka_source(stream)) for stream in config.streams]
+    found = [(stream, source) for stream, source in sources if source is not None]
+    if len(found) != 1:
+        names = ", ".join(stream.name for stream, _ in found)
         problem = (
             f"several streams read Kafka ({names}): choose one"
-            if streams
+            if found
             else "no stream reads Kafka: name one"
         )
         raise click.UsageError(f"{problem} with --stream NAME")
-    return streams[0]
+    return found[0]

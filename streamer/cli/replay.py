@@ -19,7 +19,8 @@ from streamer.cli.options import format_option, names_file
 if TYPE_CHECKING:
     import threading
 
-    from streamer.config import Kafka, KafkaSource
+    from streamer.config import Kafka, Stream
+    from streamer.config.parts import Framing
     from streamer.connect.files.rows import FileRows
     from streamer.connect.formats.columns import RecordFields
     from streamer.connect.kafka.producer.push import Push
@@ -132,7 +133,7 @@ def replay(
     )
     with graceful(stop), _pushing(target.kafka, target.topic) as push:
         began_s = time.monotonic()
-        _run(rows, plan, push, account, stop, encoder(rows, key, target.source), name=file.name)
+        _run(rows, plan, push, account, stop, encoder(rows, key, target.framing), name=file.name)
         left = push.flush(FLUSH_S)
         return _verdict(file.name, push, account, left, time.monotonic() - began_s, output)
 
@@ -145,7 +146,7 @@ class Target(NamedTuple):
     kafka: Kafka
     topic: str
     fields: RecordFields | None = None
-    source: KafkaSource | None = None
+    framing: Framing | None = None
 
 
 def _target(to: TopicAddress | None, path: Path | None, name: str | None) -> Target:
@@ -159,19 +160,19 @@ def _target(to: TopicAddress | None, path: Path | None, name: str | None) -> Tar
     from streamer.connect.files.encode import refuse_unwritable
 
     config = load_config(path)
-    stream = the_stream(config, name)
-    fields, source = _fields_of(stream), stream.source
-    refuse_unwritable(source, stream.name)
+    stream, source = the_stream(config, name)
+    fields = _fields_of(stream)
+    refuse_unwritable(source.framing, stream.name)
     if to is not None:
-        return Target(at(config.kafka, to), to.topic, fields, source)
+        return Target(at(config.kafka, to), to.topic, fields, source.framing)
     if len(source.named_topics) != 1:
         raise click.UsageError(
             f"stream {stream.name} reads several topics: choose one with --to kafka://HOST:PORT/TOPIC"
         )
-    return Target(config.kafka, source.named_topics[0], fields, source)
+    return Target(config.kafka, source.named_topics[0], fields, source.framing)
 
 
-def _fields_of(stream: Any) -> RecordFields | None:
+def _fields_of(stream: Stream) -> RecordFields | None:
     """None where the stream reads some beside its records: which columns of a file those are, only
     the file shows.
     """
@@ -231,14 +232,14 @@ def _run(
         push_all(to_push, push, encode, pace=pace, stop=stop, account=account, tell=tell)
 
 
-def encoder(rows: FileRows, key: str | None, source: KafkaSource | None = None) -> Encode:
+def encoder(rows: FileRows, key: str | None, framing: Framing | None = None) -> Encode:
     """From a record to (key, value): the key is the named field, else the entity, else the same for
     all.
     """
     from streamer.connect.files.encode import to_bytes
 
     field = key or next(iter(rows.fields.entity), None)
-    encode, series = to_bytes(rows, source), rows.path.stem
+    encode, series = to_bytes(rows, framing), rows.path.stem
 
     def of(record: dict[str, Any]) -> tuple[bytes, bytes]:
         name = series if field is None else rows.key_of(record, field)

@@ -108,8 +108,7 @@ def retrain(
 @contextmanager
 def opened(config: Config, recorded: Path | None, stop: threading.Event) -> Iterator[Job]:
     """The job of a configuration, everything it needs opened."""
-    from streamer.connect import open_journal, open_registry
-    from streamer.connect.storage.training_lock import open_turns
+    from streamer.connect import open_journal, open_registry, open_turns
     from streamer.lifecycle import row_recorder
     from streamer.lifecycle.retrain_job import Job
 

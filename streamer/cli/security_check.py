@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, SecretStr
 
-from streamer.config.address import host_of, is_loopback
 from streamer.config.effective import origin_of
 from streamer.config.model import IN_REDIS
 from streamer.config.origin import dotted
 from streamer.finding import Finding
 
 if TYPE_CHECKING:
-    from streamer.config import Config, Kafka, KafkaSecurity, RedisStore, SchemaRegistry, Server
+    from streamer.config import Config, Kafka, KafkaSecurity, SchemaRegistry, Server
     from streamer.config.origin import Path as Place
     from streamer.config.origin import SettingOrigin
 
@@ -41,7 +40,7 @@ def exposures(config: Config, file: Path) -> list[Finding]:
     """Everything that is exposed, the gravest kinds first."""
     found = [*_secrets(config, file), *_files(config, file), *_kafka(config)]
     found += [
-        *_store(config),
+        *_parts(config),
         *_models(config),
         *_registry(config.schema_registry),
         *_server(config.server),
@@ -157,31 +156,17 @@ def _proves_itself(security: KafkaSecurity) -> bool:
     return security.sasl is not None or security.certificate is not None
 
 
-def _store(config: Config) -> Iterator[Finding]:
-    if config.store.kind == "redis":
-        yield from _redis(config.store)
-
-
-def _redis(store: RedisStore) -> Iterator[Finding]:
-    if store.plaintext:
-        what = "snapshots" if store.password is None else "snapshots and the password"
-        yield _exposure(
-            "store.url", f"{what} travel in plain text", "use rediss:// and TLS at the server"
-        )
-    if store.password is None:
-        yield _exposure(
-            "store.password",
-            "is not set: whoever reaches the Redis reads and changes what was learnt",
-            "set requirepass or a user at the server, password here",
-            note=not store.plaintext,
-        )
+def _parts(config: Config) -> Iterator[Finding]:
+    """What each section says of itself."""
+    for place, _, section in config.parts():
+        for setting, problem, fix, note in section.exposures():
+            yield _exposure(dotted((*place, setting)), problem, fix, note)
 
 
 def _models(config: Config) -> Iterator[Finding]:
     """Who writes to the registry decides what judges, unless a signature must be there."""
-    shared = (
-        config.store if config.model.registry == IN_REDIS and config.store.kind == "redis" else None
-    )
+    in_store = config.model.registry == IN_REDIS and config.store.holds_models
+    shared = config.store if in_store else None
     if shared is not None and shared.plaintext:
         yield _exposure(
             "model.registry",
@@ -190,7 +175,7 @@ def _models(config: Config) -> Iterator[Finding]:
         )
     if config.model.registry is None or config.model.require_signature:
         return
-    writer, note = _writer(Path(config.model.registry)) if shared is None else _client(shared)
+    writer, note = _writer(Path(config.model.registry)) if shared is None else shared.writers()
     if writer:
         yield _exposure(
             "model.require_signature",
@@ -211,12 +196,6 @@ def _writer(folder: Path) -> tuple[str, bool]:
     if mode & stat.S_IWOTH:
         return f"every user of this machine may write to {folder}, and", False
     return (f"its group may write to {folder}, and", True) if mode & stat.S_IWGRP else ("", True)
-
-
-def _client(store: RedisStore) -> tuple[str, bool]:
-    if store.password is None:
-        return "whoever reaches the Redis", is_loopback(host_of(store.url))
-    return "whoever has the password of the Redis", True
 
 
 def _registry(registry: SchemaRegistry | None) -> Iterator[Finding]:

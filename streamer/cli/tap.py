@@ -73,9 +73,7 @@ def tap(
     quiet()
     found, stop = load_config(config, sets), threading.Event()
     from_s = starting(start, time.time())
-    topics, pattern, see = (
-        _alert_topic(found) if alerts else _stream_topics(found, the_stream(found, stream))
-    )
+    topics, pattern, see = _alert_topic(found) if alerts else _stream_topics(found, stream)
     with graceful(stop):
         peek = Peek(found.kafka, topics, pattern)
         try:
@@ -142,11 +140,9 @@ def _silence(problem: str | None, count: int) -> str:
     return f"nothing has come for {PATIENCE_S:g} s{hint}"
 
 
-def _stream_topics(config: Config, stream: Stream) -> tuple[tuple[str, ...], str | None, See]:
-    from streamer.config import KafkaSource
-
-    assert isinstance(stream.source, KafkaSource)
-    return stream.source.named_topics, stream.source.pattern, reader(config, stream)
+def _stream_topics(config: Config, name: str | None) -> tuple[tuple[str, ...], str | None, See]:
+    stream, source = the_stream(config, name)
+    return source.named_topics, source.pattern, reader(config, stream)
 
 
 def reader(config: Config, stream: Stream) -> See:
@@ -181,9 +177,10 @@ def _told(time_s: float) -> str:
 
 
 def _alert_topic(config: Config) -> tuple[tuple[str, ...], str | None, See]:
+    from streamer.config.kafka_rules import alert_topics
     from streamer.errors import ConfigError
 
-    topics = tuple(dict.fromkeys(sink.topic for sink in config.sinks if sink.kind == "kafka"))
+    topics = tuple(alert_topics(config))
     if not topics:
         raise ConfigError(
             "sinks", "no sink writes to a topic of Kafka, so there are no alerts to tap"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from streamer.cli.backtest import has_time, only_stream, unpaced
+from streamer.cli.backtest import only_stream, unpaced
 from streamer.cli.offline_report import FORMATS
 from streamer.cli.options import config_options
 from streamer.errors import BackendError, GateRefused
@@ -137,7 +137,7 @@ def train(
     loaded = load_config(config, sets)
     stream = unpaced(only_stream(loaded, name))
     bundle = starting_bundle(loaded)
-    windows = json_windows(labels, by_time=has_time(stream), name=labels_name) if labels else []
+    windows = json_windows(labels, by_time=stream.has_clock, name=labels_name) if labels else []
     rows = rows_of(stream, bundle, windows)
     label = version or f"{bundle.version}-{stream.name}"
     settings: dict[str, Any] = {

@@ -6,9 +6,11 @@ from streamer.config.detection import Alerts, Detect, Window
 from streamer.config.fields import Fields, Time
 from streamer.config.kafka import DeadLetterTopic, Kafka, KafkaSink, KafkaSource
 from streamer.config.kafka_security import KafkaSecurity, Sasl, TokenEndpoint
+from streamer.config.kinds import Kind, Kinds, SinkKind, SourceKind
 from streamer.config.learning import Drift, Retrain, RetrainEvaluate, RetrainGate, RetrainLimits
 from streamer.config.load import config_from, load_config, stream_from
 from streamer.config.model import Model
+from streamer.config.parts import OpenSetting, SinkSection, SourceSection
 from streamer.config.presets import PRESETS
 from streamer.config.problems import ConfigErrors, Problem
 from streamer.config.schema import (
@@ -65,6 +67,8 @@ __all__ = [
     "KafkaSecurity",
     "KafkaSink",
     "KafkaSource",
+    "Kind",
+    "Kinds",
     "KofN",
     "LabelFile",
     "LabelTopic",
@@ -74,6 +78,7 @@ __all__ = [
     "MemorySource",
     "Model",
     "NoStore",
+    "OpenSetting",
     "Problem",
     "Rate",
     "RedisStore",
@@ -87,9 +92,13 @@ __all__ = [
     "ScoreOutput",
     "Server",
     "Sink",
+    "SinkKind",
+    "SinkSection",
     "Size",
     "Snapshots",
     "Source",
+    "SourceKind",
+    "SourceSection",
     "StdoutSink",
     "Store",
     "Stream",

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from streamer.config.address import is_loopback, split_host
 from streamer.config.base import Count, Names, Rule, Section, Text, Whole, between, repeated
 from streamer.config.kafka_security import KafkaSecurity
+from streamer.config.parts import DeadLetterSection, Framing, Membership, SinkSection, SourceSection
 from streamer.config.units import Duration, Size
 from streamer.timefmt import seconds
 
@@ -141,13 +142,19 @@ class Kafka(Section):
         yield from between(self, "request_timeout", Duration(1), Duration(300))
 
 
-class KafkaSource(Section):
+class KafkaSource(SourceSection):
     """Topics read by a consumer group: the replicas of a group share the partitions, and each has
     its own memory.
 
     A partition has room for `ceil(1.5 * detect.max_entities / partitions)` entities, where
     `partitions` are those of its topic. So max_entities bounds the memory of the whole group.
     """
+
+    speaks_kafka: ClassVar[bool] = True
+    has_history: ClassVar[bool] = True
+    takes_fields: ClassVar[bool] = True
+    keys_beside: ClassVar[tuple[str, ...]] = ("@key", "@topic", "@partition")
+    times_beside: ClassVar[tuple[str, ...]] = ("@timestamp",)
 
     kind: Literal["kafka"] = Field(description="Selects topics of Kafka as the source.")
     topic: Topic | None = Field(
@@ -216,6 +223,19 @@ class KafkaSource(Section):
     )
 
     @property
+    def framing(self) -> Framing:
+        return Framing(self.format, self.columns, int(self.max_record))
+
+    @property
+    def membership(self) -> Membership:
+        return Membership(self.group, self.rebuild_events)
+
+    def for_worker(self, number: int) -> Self:
+        if self.instance is None:
+            return self
+        return self.model_copy(update={"instance": f"{self.instance}-{number}"})
+
+    @property
     def named_topics(self) -> tuple[str, ...]:
         """The topics by name; none where a pattern chooses them."""
         return self.topics if self.topic is None else (self.topic,)
@@ -268,8 +288,10 @@ class KafkaSource(Section):
         )
 
 
-class KafkaSink(Section):
+class KafkaSink(SinkSection):
     """Alerts to a topic, keyed by entity, as CloudEvents."""
+
+    speaks_kafka: ClassVar[bool] = True
 
     kind: Literal["kafka"] = Field(description="Selects a topic of Kafka as the sink.")
     topic: Topic = Field(
@@ -294,8 +316,10 @@ class KafkaSink(Section):
         yield from between(self, "delivery_timeout", Duration(1), Duration(86_400))
 
 
-class DeadLetterTopic(Section):
+class DeadLetterTopic(DeadLetterSection):
     """Rejected records to a topic: their bytes, key and headers, and why, in headers `x-dlq-*`."""
+
+    speaks_kafka: ClassVar[bool] = True
 
     kind: Literal["kafka"] = Field(description="Selects a topic of Kafka for dead letters.")
     topic: Topic = Field(

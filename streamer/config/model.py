@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from streamer.config.base import Count, Name, Names, Rule, Section, Text, between
+from streamer.config.parts import StoreSection
 from streamer.config.units import Duration
 from streamer.settings import Backend
 
@@ -129,9 +130,9 @@ class Model(Section):
         yield from between(self, "probe_timeout", Duration(1), Duration(600))
 
 
-def registry_rules(model: Model, store: str) -> Iterator[Rule]:
-    """The rule between the registry and the kind of store, whose Redis it may share."""
-    if model.registry == IN_REDIS and store != "redis":
+def registry_rules(model: Model, store: StoreSection) -> Iterator[Rule]:
+    """The rule between the registry and the store, whose Redis it may share."""
+    if model.registry == IN_REDIS and not store.holds_models:
         yield (
             ("model", "registry"),
             "redis needs store: {kind: redis, url: ...}; a folder of that name is written ./redis",

@@ -9,36 +9,35 @@ from difflib import get_close_matches
 
 from streamer.config.base import Rule
 from streamer.config.fields import Fields
+from streamer.config.parts import SourceSection
 
-ENTITIES = ("@key", "@topic", "@partition")
 TIMES = ("@timestamp",)
 Path = tuple[str | int, ...]
 
 
-def outside_rules(fields: Fields, kind: str) -> Iterator[Rule]:
-    """Each name with an @ that a source of that kind does not have, or that has no such role."""
+def outside_rules(fields: Fields, source: SourceSection) -> Iterator[Rule]:
+    """Each name with an @ that the source does not have, or that has no such role."""
     time = fields.time
     named: list[tuple[Path, str, tuple[str, ...]]] = []
-    named += [(("fields", "entity", i), name, ENTITIES) for i, name in enumerate(fields.entity)]
-    named += [] if time is None else [(("fields", "time"), time.path, TIMES)]
+    keys, times = source.keys_beside, source.times_beside
+    named += [(("fields", "entity", i), name, keys) for i, name in enumerate(fields.entity)]
+    named += [] if time is None else [(("fields", "time"), time.path, times)]
     for at, name, known in named:
-        if name.startswith("@") and (problem := _problem(name, known, kind)):
+        if name.startswith("@") and (problem := _problem(name, known, source)):
             yield (
                 at,
                 f"{problem}; a field of the record whose name begins with @ is written '\\{name}'",
             )
     if time is not None and time.path in TIMES and time.unit not in ("auto", "ms"):
         yield ("fields", "time", "unit"), f"{time.path} is in ms: leave the unit out"
-    if kind == "kafka":
-        reserved = ((i, name) for i, name in enumerate(fields.channels) if name in ENTITIES + TIMES)
-        yield from (
-            (("fields", "channels", i), f"{name} is no number to watch") for i, name in reserved
-        )
+    for i, name in enumerate(fields.channels):
+        if name in keys + times:
+            yield ("fields", "channels", i), f"{name} is no number to watch"
 
 
-def _problem(name: str, known: tuple[str, ...], kind: str) -> str | None:
-    if kind != "kafka":
-        return f"{name!r} stands beside the records of a topic; a {kind} source has none"
+def _problem(name: str, known: tuple[str, ...], source: SourceSection) -> str | None:
+    if not known:
+        return f"{name!r} stands beside the records of a topic; a {source.kind} source has none"
     if name in known:
         return None
     near = get_close_matches(name, known, n=1)

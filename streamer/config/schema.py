@@ -9,26 +9,37 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr
 
-from streamer.config.across import kafka_rules
 from streamer.config.address import MAX_PORT, is_loopback
 from streamer.config.base import Count, Rule, Section, Text, Whole, blank_is_none, repeated
 from streamer.config.kafka import DeadLetterTopic, Kafka, KafkaSink
+from streamer.config.kafka_rules import kafka_rules
+from streamer.config.kinds import DeadLetterKind, Kind, Kinds, SinkKind
 from streamer.config.learning import Drift, Retrain, learning_rules
 from streamer.config.model import Model, registry_rules
 from streamer.config.origin import Path, SettingOrigin
-from streamer.config.state import DeadLetterFile, Labels, NoStore, SchemaRegistry, Snapshots, Store
-from streamer.config.stream import FileSource, Stream
+from streamer.config.parts import DeadLetterSection, PartSection, SinkSection
+from streamer.config.state import (
+    LABELS,
+    STORES,
+    DeadLetterFile,
+    Labels,
+    NoStore,
+    SchemaRegistry,
+    Snapshots,
+    Store,
+)
+from streamer.config.stream import SOURCES, Stream
 from streamer.config.units import Duration
 from streamer.errors import ConfigError
 
 
-class StdoutSink(Section):
+class StdoutSink(SinkSection):
     """One plain sentence per alert on standard output."""
 
     kind: Literal["stdout"] = Field(description="Selects standard output as the sink.")
 
 
-class FileSink(Section):
+class FileSink(SinkSection):
     """Alerts appended to a JSONL file."""
 
     kind: Literal["file"] = Field(description="Selects a file as the sink.")
@@ -39,15 +50,45 @@ class FileSink(Section):
         "true where a power failure must not lose alerts.",
     )
 
+    @property
+    def local_file(self) -> str:
+        return self.path
 
-class MemorySink(Section):
+
+class MemorySink(SinkSection):
     """Alerts kept for the program that embeds streamer."""
 
     kind: Literal["memory"] = Field(description="Selects the embedding program as the sink.")
 
 
-Sink = Annotated[StdoutSink | FileSink | MemorySink | KafkaSink, Field(discriminator="kind")]
-DeadLetters = Annotated[DeadLetterTopic | DeadLetterFile, Field(discriminator="kind")]
+SINKS = Kinds(
+    "sinks",
+    SinkKind(StdoutSink, "streamer.connect.files.sinks:open_stdout"),
+    SinkKind(FileSink, "streamer.connect.files.sinks:open_file"),
+    SinkKind(MemorySink, "streamer.connect.memory:open_sink"),
+    SinkKind(
+        KafkaSink,
+        "streamer.connect.kafka.producer.alert_sink:open_sink",
+        reach="streamer.connect.kafka.diagnosis.reach:reach",
+    ),
+    group="streamer.sinks",
+)
+DEAD_LETTERS = Kinds(
+    "dead_letters",
+    DeadLetterKind(
+        DeadLetterTopic,
+        "streamer.connect.dead_letters.kafka_sink:open_letters",
+        reach="streamer.connect.kafka.diagnosis.reach:reach",
+        inbox="streamer.connect.dead_letters.kafka_inbox:open_inbox",
+    ),
+    DeadLetterKind(
+        DeadLetterFile,
+        "streamer.connect.dead_letters.letter:open_letters",
+        inbox="streamer.connect.dead_letters.inbox:open_inbox",
+    ),
+)
+Sink = Annotated[SinkSection, SINKS]
+DeadLetters = Annotated[DeadLetterSection, DEAD_LETTERS]
 
 
 class ScoreOutput(Section):
@@ -246,13 +287,15 @@ class Config(Section):
         )
         yield from self._output_rules()
         yield from self._stdin_rules()
-        yield from registry_rules(self.model, self.store.kind)
+        yield from registry_rules(self.model, self.store)
         yield from learning_rules(self.retrain, self.model)
+        yield from self._letter_rules()
+        yield from self._schema_rules()
         yield from kafka_rules(self)
 
     def written_files(self) -> set[str]:
         """Files that sinks and scores write."""
-        paths = {sink.path for sink in self.sinks if isinstance(sink, FileSink)}
+        paths = {sink.local_file for sink in self.sinks if sink.local_file is not None}
         return (
             paths
             if self.scores is None
@@ -262,17 +305,23 @@ class Config(Section):
     @property
     def speaks_kafka(self) -> bool:
         """Whether any part reads from or writes to the cluster."""
-        parts = [
-            *(stream.source for stream in self.streams),
-            *self.sinks,
-            self.dead_letters,
-            self.labels,
-        ]
-        return any(part is not None and part.kind == "kafka" for part in parts)
+        return any(section.speaks_kafka for _, _, section in self.parts())
+
+    def parts(self) -> Iterator[tuple[Path, Kind, PartSection]]:
+        """Every section that a kind chooses: where it stands, its row, and itself."""
+        for i, stream in enumerate(self.streams):
+            yield ("streams", i, "source"), SOURCES.of(stream.source), stream.source
+        for i, sink in enumerate(self.sinks):
+            yield ("sinks", i), SINKS.of(sink), sink
+        if self.dead_letters is not None:
+            yield ("dead_letters",), DEAD_LETTERS.of(self.dead_letters), self.dead_letters
+        if self.labels is not None:
+            yield ("labels",), LABELS.of(self.labels), self.labels
+        yield ("store",), STORES.of(self.store), self.store
 
     def _output_rules(self) -> Iterator[Rule]:
         paths = [
-            sink.path if isinstance(sink, FileSink) else f" {i}"
+            f" {i}" if sink.local_file is None else sink.local_file
             for i, sink in enumerate(self.sinks)
         ]
         yield from (
@@ -289,9 +338,22 @@ class Config(Section):
             )
             yield ("scores", "path"), problem
 
+    def _letter_rules(self) -> Iterator[Rule]:
+        path = None if self.dead_letters is None else self.dead_letters.local_file
+        if path in self.written_files():
+            yield ("dead_letters", "path"), f"{path!r} is written by a sink too"
+
+    def _schema_rules(self) -> Iterator[Rule]:
+        for i, stream in enumerate(self.streams):
+            framing = stream.source.framing
+            if framing is not None and framing.format == "avro" and self.schema_registry is None:
+                yield (
+                    ("streams", i, "source", "format"),
+                    "avro needs schema_registry: {url: ...}, where its schemas are",
+                )
+
     def _stdin_rules(self) -> Iterator[Rule]:
-        paths = [s.source.path if isinstance(s.source, FileSource) else "" for s in self.streams]
-        readers = [i for i, path in enumerate(paths) if path == "-"]
+        readers = [i for i, stream in enumerate(self.streams) if stream.source.local_file == "-"]
         yield from (
             (("streams", i, "source", "path"), "standard input is read by another stream")
             for i in readers[1:]

@@ -5,7 +5,7 @@ schema registry.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field
@@ -13,16 +13,20 @@ from pydantic import Field
 from streamer.config.address import HttpUrl, MaybeSecret, RedisUrl, host_of, is_loopback
 from streamer.config.base import Name, Rule, Section, Text, between
 from streamer.config.kafka import Topic
+from streamer.config.kinds import Kinds, LabelSourceKind, StoreKind
+from streamer.config.parts import DeadLetterSection, LabelSection, OpenSetting, StoreSection
 from streamer.config.units import Duration
 
 
-class NoStore(Section):
+class NoStore(StoreSection):
     """Nothing is kept: after a restart the memory is rebuilt from the log."""
+
+    keeps: ClassVar[bool] = False
 
     kind: Literal["none"] = Field(default="none", description="Selects that nothing is kept.")
 
 
-class FileStore(Section):
+class FileStore(StoreSection):
     """A folder of this machine; each snapshot is written whole and synced."""
 
     kind: Literal["files"] = Field(description="Selects a folder as the store.")
@@ -32,11 +36,18 @@ class FileStore(Section):
         "outlive a restart.",
     )
 
+    @property
+    def folder(self) -> str:
+        return self.path
 
-class RedisStore(Section):
+
+class RedisStore(StoreSection):
     """A Redis that every member of the group reaches; it may be down, and nothing but its freshness
     suffers.
     """
+
+    holds_models: ClassVar[bool] = True
+    requires: ClassVar[tuple[str, ...]] = ("redis",)
 
     kind: Literal["redis"] = Field(description="Selects a Redis as the store.")
     url: RedisUrl = Field(
@@ -73,6 +84,25 @@ class RedisStore(Section):
         """Whether snapshots and password cross a network unencrypted."""
         return self.url.startswith("redis:") and not is_loopback(host_of(self.url))
 
+    def writers(self) -> tuple[str, bool]:
+        if self.password is None:
+            return "whoever reaches the Redis", is_loopback(host_of(self.url))
+        return "whoever has the password of the Redis", True
+
+    def exposures(self) -> Iterator[OpenSetting]:
+        if self.plaintext:
+            what = "snapshots" if self.password is None else "snapshots and the password"
+            yield OpenSetting(
+                "url", f"{what} travel in plain text", "use rediss:// and TLS at the server"
+            )
+        if self.password is None:
+            yield OpenSetting(
+                "password",
+                "is not set: whoever reaches the Redis reads and changes what was learnt",
+                "set requirepass or a user at the server, password here",
+                note=not self.plaintext,
+            )
+
     def rules(self) -> Iterator[Rule]:
         database = urlsplit(self.url).path.strip("/")
         if database and not (database.isascii() and database.isdigit()):
@@ -89,7 +119,28 @@ class RedisStore(Section):
         yield from between(self, "timeout", Duration(0.01), Duration(60))
 
 
-Store = Annotated[NoStore | FileStore | RedisStore, Field(discriminator="kind")]
+STORES = Kinds(
+    "store",
+    StoreKind(
+        NoStore,
+        "streamer.connect.storage.files_store:open_nothing",
+        journal="streamer.connect.storage.sqlite_journal:open_in_memory",
+    ),
+    StoreKind(
+        FileStore,
+        "streamer.connect.storage.files_store:open_store",
+        journal="streamer.connect.storage.sqlite_journal:open_beside",
+    ),
+    StoreKind(
+        RedisStore,
+        "streamer.connect.storage.redis_store:RedisStore",
+        reach="streamer.connect.storage.redis_reach:reach",
+        journal="streamer.connect.storage.redis_journal:RedisJournal",
+        training_lock="streamer.connect.storage.training_lock:RedisTurns",
+        registry="streamer.connect.storage.redis_registry:RedisRegistry",
+    ),
+)
+Store = Annotated[StoreSection, STORES]
 
 
 class Snapshots(Section):
@@ -105,14 +156,18 @@ class Snapshots(Section):
         yield from between(self, "every", Duration(1), Duration(86_400))
 
 
-class DeadLetterFile(Section):
+class DeadLetterFile(DeadLetterSection):
     """Rejected records appended to a JSONL file, with their bytes and the reason."""
 
     kind: Literal["file"] = Field(description="Selects a file for dead letters.")
     path: Text = Field(description="JSONL file that rejected records are appended to.")
 
+    @property
+    def local_file(self) -> str:
+        return self.path
 
-class LabelFile(Section):
+
+class LabelFile(LabelSection):
     """What operators say of incidents, one JSON object a line, appended by somebody."""
 
     kind: Literal["file"] = Field(description="Selects a file as the origin of labels.")
@@ -122,14 +177,25 @@ class LabelFile(Section):
     )
 
 
-class LabelTopic(Section):
+class LabelTopic(LabelSection):
     """What operators say of incidents, as JSON records of a topic."""
+
+    speaks_kafka: ClassVar[bool] = True
 
     kind: Literal["kafka"] = Field(description="Selects a topic of Kafka as the origin of labels.")
     topic: Topic = Field(description="The topic that labels are read from.")
 
 
-Labels = Annotated[LabelFile | LabelTopic, Field(discriminator="kind")]
+LABELS = Kinds(
+    "labels",
+    LabelSourceKind(LabelFile, "streamer.connect.label_sources:open_file"),
+    LabelSourceKind(
+        LabelTopic,
+        "streamer.connect.label_sources:open_topic",
+        reach="streamer.connect.kafka.diagnosis.reach:reach",
+    ),
+)
+Labels = Annotated[LabelSection, LABELS]
 
 
 class SchemaRegistry(Section):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -16,13 +16,18 @@ from streamer.config.base import Count, Name, Positive, Rule, Section, Text, Who
 from streamer.config.detection import Alerts, Detect, Window
 from streamer.config.fields import Fields
 from streamer.config.kafka import KafkaSource
+from streamer.config.kinds import Kinds, SourceKind
 from streamer.config.outside import outside_rules
+from streamer.config.parts import Framing, SourceSection
 from streamer.config.units import Duration, Size
 from streamer.settings import DetectSettings
 
 
-class FileSource(Section):
+class FileSource(SourceSection):
     """A CSV or JSONL file, plain or compressed; `-` is standard input."""
+
+    live: ClassVar[bool] = False
+    takes_fields: ClassVar[bool] = True
 
     kind: Literal["file"] = Field(default="file", description="Selects a file as the source.")
     path: Text = Field(
@@ -54,13 +59,23 @@ class FileSource(Section):
         "are large.",
     )
 
+    @property
+    def ends(self) -> bool:
+        return True
+
+    @property
+    def local_file(self) -> str:
+        return self.path
+
     def rules(self) -> Iterator[Rule]:
         if self.separator != "auto" and len(self.separator) != 1:
             yield ("separator",), f'must be one character or "auto", got {self.separator!r}'
 
 
-class SyntheticSource(Section):
+class SyntheticSource(SourceSection):
     """A simulated world with labelled faults; the same seed gives the same stream."""
+
+    live: ClassVar[bool] = False
 
     kind: Literal["synthetic"] = Field(description="Selects a simulated world as the source.")
     world: Literal["plant", "cards"] = Field(
@@ -93,8 +108,16 @@ class SyntheticSource(Section):
         description="Number of events after which the stream ends. Null never ends it.",
     )
 
+    @property
+    def ends(self) -> bool:
+        return self.events is not None
 
-class HostSource(Section):
+    @property
+    def own_keys(self) -> tuple[str, ...]:
+        return ("customer", "terminal") if self.world == "cards" else ()
+
+
+class HostSource(SourceSection):
     """This machine's own cpu, memory, disk and network figures."""
 
     kind: Literal["host"] = Field(description="Selects the figures of this machine as the source.")
@@ -108,7 +131,7 @@ class HostSource(Section):
             yield ("every",), f"must be at least 10ms, got {self.every}"
 
 
-class MemorySource(Section):
+class MemorySource(SourceSection):
     """Batches handed over by the program that embeds streamer."""
 
     kind: Literal["memory"] = Field(
@@ -116,10 +139,21 @@ class MemorySource(Section):
     )
 
 
-Source = Annotated[
-    FileSource | SyntheticSource | HostSource | MemorySource | KafkaSource,
-    Field(discriminator="kind"),
-]
+SOURCES = Kinds(
+    "streams[].source",
+    SourceKind(FileSource, "streamer.connect.files.opening:open_source"),
+    SourceKind(SyntheticSource, "streamer.connect.simulate.source:open_source"),
+    SourceKind(HostSource, "streamer.connect.host:open_source"),
+    SourceKind(MemorySource, "streamer.connect.memory:open_source"),
+    SourceKind(
+        KafkaSource,
+        "streamer.connect.kafka.consumer.factory:open_source",
+        reach="streamer.connect.kafka.diagnosis.reach:reach",
+        history="streamer.connect.kafka.consumer.archive:open_history",
+    ),
+    group="streamer.sources",
+)
+Source = Annotated[SourceSection, SOURCES]
 
 
 class Stream(Section):
@@ -149,7 +183,7 @@ class Stream(Section):
     @property
     def has_clock(self) -> bool:
         """Whether events have a time of their own; else their numbers stand for it."""
-        return self.fields.time is not None or not isinstance(self.source, FileSource | KafkaSource)
+        return self.fields.time is not None or not self.source.takes_fields
 
     @property
     def rhythm(self) -> bool:
@@ -160,7 +194,7 @@ class Stream(Section):
 
     def rules(self) -> Iterator[Rule]:
         fields = self.fields
-        if isinstance(self.source, FileSource | KafkaSource):
+        if self.source.takes_fields:
             yield from self._record_rules()
         elif fields.entity or fields.channels or fields.time is not None:
             yield (
@@ -175,7 +209,7 @@ class Stream(Section):
 
     def _record_rules(self) -> Iterator[Rule]:
         """Of sources whose records are described by `fields`."""
-        place = "time field" if isinstance(self.source, KafkaSource) else "time column"
+        place = "time field" if self.source.framed else "time column"
         if "time" not in self.fields.model_fields_set:
             yield (
                 ("fields", "time"),
@@ -191,22 +225,22 @@ class Stream(Section):
                 ("detect", "silence"),
                 "cannot be true where fields.time is null: row numbers tell no silence",
             )
-        yield from outside_rules(self.fields, self.source.kind)
-        if isinstance(self.source, KafkaSource):
-            yield from self._topic_rules(self.source)
-        elif self.source.kind == "file" and self.source.path == "-" and not self.fields.channels:
+        yield from outside_rules(self.fields, self.source)
+        if self.source.framing is not None:
+            yield from self._topic_rules(self.source.framing)
+        elif self.source.local_file == "-" and not self.fields.channels:
             yield (
                 ("fields", "channels"),
                 "must be named for standard input, which cannot be read twice",
             )
 
-    def _topic_rules(self, source: KafkaSource) -> Iterator[Rule]:
+    def _topic_rules(self, framing: Framing) -> Iterator[Rule]:
         if not self.fields.channels:
             yield (
                 ("fields", "channels"),
                 "is missing: name the channels; a topic cannot be looked through for them",
             )
-        if not source.columns:
+        if not framing.columns:
             return
         named: dict[tuple[str | int, ...], str] = {
             ("entity", i): name for i, name in enumerate(self.fields.entity)
@@ -219,7 +253,7 @@ class Stream(Section):
             for at, name in named.items()
             if not name.startswith("@")
         )
-        strangers = ((at, name) for at, name in inside if name not in source.columns)
+        strangers = ((at, name) for at, name in inside if name not in framing.columns)
         yield from (
             (("fields", *at), f"{name!r} is not one of source.columns") for at, name in strangers
         )

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +16,10 @@ from streamer.connect.base.unpartitioned import WholeSource
 from streamer.errors import ConfigError
 from streamer.event import EventBatch, Poll
 from streamer.protocols import Clock
+
+if TYPE_CHECKING:
+    from streamer import config
+    from streamer.connect.base.opening import SourceContext
 
 CHANNELS = (
     "cpu_percent",
@@ -161,3 +166,10 @@ class HostSource(WholeSource):
         return EventBatch(
             self._stream, self._stream, 0, (self._name,), entity, time_s, values, offset
         )
+
+
+def open_source(
+    stream: config.Stream, section: config.HostSource, context: SourceContext
+) -> HostSource:
+    """The source of a section."""
+    return HostSource(float(section.every), stream=stream.name)

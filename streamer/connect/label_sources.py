@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from streamer.connect.base.opening import function
 from streamer.errors import InputError
 
 if TYPE_CHECKING:
+    from streamer import config
     from streamer.config import Kafka, Labels
 
 MOST_BYTES = 2**20  # read at once
@@ -122,6 +124,17 @@ def _places(topic: str, partitions: list[tuple[str, int]], place: Place) -> Mapp
 
 def open_labels(section: Labels, kafka: Kafka, place: Place) -> LabelSource:
     """Open the source of labels; BrokerError if it cannot be opened."""
-    if section.kind == "kafka":
-        return LabelTopic(kafka, section.topic, place)
+    from streamer.config.state import LABELS
+
+    source: LabelSource = function(LABELS.of(section).open)(section, kafka, place)
+    return source
+
+
+def open_file(section: config.LabelFile, kafka: Kafka, place: Place) -> LabelFile:
+    """Open the file of labels of a section."""
     return LabelFile(section.path, place)
+
+
+def open_topic(section: config.LabelTopic, kafka: Kafka, place: Place) -> LabelTopic:
+    """The labels of a section's topic. BrokerError if it cannot be read."""
+    return LabelTopic(kafka, section.topic, place)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from streamer.connect.storage.files_store import checked
 from streamer.errors import InputError, SinkError, StoreError
@@ -22,6 +23,10 @@ from streamer.event import (
     Rejected,
     Scores,
 )
+
+if TYPE_CHECKING:
+    from streamer import config
+    from streamer.connect.base.opening import SourceContext
 
 ABORT = InputError("the source broke (an ABORT of its script)")
 Item = EventBatch | Rejected | Poll | Exception
@@ -191,3 +196,15 @@ class MemoryStore:
     def _answer(self) -> None:
         if self.fail is not None:
             raise self.fail
+
+
+def open_source(
+    stream: config.Stream, section: config.MemorySource, context: SourceContext
+) -> MemorySource:
+    """The source of a section, empty until somebody adds to it."""
+    return MemorySource([], endless=True)
+
+
+def open_sink(section: config.MemorySink, whole: config.Config | None) -> MemorySink:
+    """The sink of a section."""
+    return MemorySink()

@@ -16,9 +16,8 @@ from typing import Any
 import structlog
 
 from streamer import artifact
-from streamer.config import Config, KafkaSource
-from streamer.connect import open_registry
-from streamer.connect.storage.training_lock import open_turns
+from streamer.config import Config
+from streamer.connect import open_registry, open_turns
 from streamer.errors import StreamerError
 from streamer.event import EventBatch
 from streamer.lifecycle.drift_monitor import Monitor
@@ -105,7 +104,7 @@ def open_learning(
     most = config.retrain.max_rows // len(config.streams) if config.retrain is not None else 0
     witnesses: dict[str, Witness] = {}
     for stream in config.streams:
-        recorded = trains and not isinstance(stream.source, KafkaSource)
+        recorded = trains and not stream.source.has_history
         traffic = TrafficSample(float(config.drift.window), config.drift.rows)
         witnesses[stream.name] = Witness(traffic, Recorder(most) if recorded else None)
     monitors = [

@@ -18,7 +18,7 @@ import numpy as np
 import structlog
 
 from streamer.artifact import ModelSpec
-from streamer.config import Config, FileSource, KafkaSource, Retrain, Stream, SyntheticSource
+from streamer.config import Config, Retrain, Stream
 from streamer.connect import open_history, open_source
 from streamer.connect.files.lines import is_pipe
 from streamer.errors import InputError
@@ -208,13 +208,12 @@ def _series(
 
 def _opened(config: Config, stream: Stream, since_s: float, most: int) -> Source | None:
     source = stream.source
-    if isinstance(source, KafkaSource):
+    if source.has_history:
         return open_history(stream, config, since_s=since_s, most=most)
-    ends = (isinstance(source, FileSource) and not is_pipe(source.path)) or (
-        isinstance(source, SyntheticSource) and source.events is not None
-    )
-    flat_out = {"source": source.model_copy(update={"pace": None})}
-    return open_source(stream.model_copy(update=flat_out), config=config) if ends else None
+    once = source.local_file is not None and is_pipe(source.local_file)
+    if once or not source.ends:
+        return None
+    return open_source(stream.model_copy(update={"source": source.flat_out()}), config=config)
 
 
 def _recent(series: Sequence[Series], history_s: float) -> list[Series]:

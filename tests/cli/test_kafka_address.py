@@ -78,13 +78,13 @@ def streams(*names: str) -> list[dict[str, object]]:
 def test_the_only_stream_of_kafka_needs_no_name() -> None:
     host = {"name": "host", "source": {"kind": "host"}}
     config = config_from({"version": 1, "streams": [host, *streams("a")]})
-    assert the_stream(config, None).name == "a"
+    assert the_stream(config, None)[0].name == "a"
     with pytest.raises(ConfigError, match="host source"):
         the_stream(config, "host")
 
 
 def test_of_several_streams_one_must_be_named() -> None:
     config = config_from({"version": 1, "streams": streams("a", "b")})
-    assert the_stream(config, "b").name == "b"
+    assert the_stream(config, "b")[0].name == "b"
     with pytest.raises(click.UsageError, match=r"a, b.*--stream"):
         the_stream(config, None)

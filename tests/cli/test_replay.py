@@ -96,7 +96,7 @@ def read_back(path: Path, config: Config) -> tuple[EventBatch, list[str]]:
     stream = config.streams[0]
     assert isinstance(stream.source, KafkaSource)
     rows, _ = rows_of(path, fields_of(stream.fields))
-    encode = encoder(rows, None, stream.source)
+    encode = encoder(rows, None, stream.source.framing)
     values = [encode(row.record)[1] for row in rows.read() if isinstance(row, Row)]
     batch, rejected = decoder_for(stream, None)(Lease("t", 0)).decode(
         values, np.arange(len(values))

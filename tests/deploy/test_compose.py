@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from streamer.cli.check import check
 from streamer.cli.main import COMMANDS, load
 from streamer.cli.security_check import exposures
-from streamer.config import Config, KafkaSource, load_config
+from streamer.config import Config, DeadLetterTopic, KafkaSink, KafkaSource, RedisStore, load_config
 from streamer.connect.simulate.plant import Plant
 from streamer.connect.simulate.plant_signals import CHANNELS
 from streamer.masking import is_secret_name
@@ -132,8 +132,8 @@ def test_the_topics_are_made_that_the_daemon_speaks_to(tmp_path: Path) -> None:
     made = set(re.search(r"for topic in (.*);", SERVICES["topics"]["command"][0])[1].split())  # type: ignore[index]
     source = config.streams[0].source
     assert isinstance(source, KafkaSource)
-    sinks = {sink.topic for sink in config.sinks if sink.kind == "kafka"}
-    assert config.dead_letters is not None and config.dead_letters.kind == "kafka"
+    sinks = {sink.topic for sink in config.sinks if isinstance(sink, KafkaSink)}
+    assert isinstance(config.dead_letters, DeadLetterTopic)
     assert {*source.named_topics, *sinks, config.dead_letters.topic} == made
 
 
@@ -145,7 +145,7 @@ def test_the_daemon_finds_broker_and_redis_by_the_names_of_the_services(tmp_path
         and broker.split(":")[0] in SERVICES
     )
     assert (
-        config.store.kind == "redis"
+        isinstance(config.store, RedisStore)
         and "redis" in SERVICES
         and config.store.url.startswith("redis://redis:")
     )
@@ -164,7 +164,8 @@ def test_the_commands_are_understood(name: str) -> None:
 
 def test_the_producer_sends_what_the_daemon_reads(tmp_path: Path) -> None:
     stream, words = daemon(tmp_path).streams[0], SERVICES["producer"]["command"]
-    assert f"kafka://kafka:9092/{stream.source.topic}" in words  # type: ignore[union-attr]
+    assert isinstance(stream.source, KafkaSource)
+    assert f"kafka://kafka:9092/{stream.source.topic}" in words
     fields = (
         stream.fields.time.path if stream.fields.time else "",
         *stream.fields.entity,

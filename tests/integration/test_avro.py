@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from streamer.config import config_from, load_config
+from streamer.config import KafkaSource, config_from, load_config
 from streamer.connect import open_source
 from streamer.event import Poll
 from streamer.protocols import Source
@@ -114,7 +114,7 @@ def test_init_writes_the_configuration_that_reads_avro(
         assert done.exit_code == 0, done.stderr
         config = load_config(out, env={})
         stream, fields = config.streams[0], config.streams[0].fields
-        assert stream.source.kind == "kafka" and stream.source.format == "avro"
+        assert isinstance(stream.source, KafkaSource) and stream.source.format == "avro"
         assert config.schema_registry is not None and config.schema_registry.url == registry.url
         assert (fields.entity, fields.time and fields.time.path) == (("who",), "ts")
         assert set(fields.channels) == {"v.rms", "temp"}

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from streamer.config import RedisStore
-from streamer.connect.connectivity import clock_against, redis_store
+from streamer.connect.base.reach import clock_against
+from streamer.connect.storage.redis_reach import reach
 from tests.cli.calls import call
 from tests.servers.redis_server import RedisServer
 from tests.servers.secured import SecuredKafka
@@ -33,7 +34,7 @@ def answers(server: RedisServer, password: str | None = None) -> list[tuple[str,
     section = RedisStore.model_validate(
         {"kind": "redis", "url": f"redis://127.0.0.1:{server.port}/0", "password": password}
     )
-    return [(found.name, found.status, found.detail, found.fix) for found in redis_store(section)]
+    return [(found.name, found.status, found.detail, found.fix) for found in reach(None, [section])]
 
 
 def started(servers: list[RedisServer], directory: Path, **settings: Any) -> RedisServer:

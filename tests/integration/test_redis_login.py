@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from streamer.config import RedisStore as Section
-from streamer.connect.connectivity import redis_store
 from streamer.connect.storage.redis_client import RIGHTS
 from streamer.connect.storage.redis_journal import RedisJournal
 from streamer.connect.storage.redis_lock import Lock
 from streamer.connect.storage.redis_models import Models, MoveNotices
+from streamer.connect.storage.redis_reach import reach
 from streamer.connect.storage.redis_store import RedisStore
 from streamer.errors import ConfigError, StoreError
 from tests.integration.redises import refused, section
@@ -92,7 +92,7 @@ def test_a_user_with_the_rights_that_are_told_can_do_everything(users: str) -> N
 
 
 def test_a_user_with_the_rights_that_are_told_is_reached(users: str) -> None:
-    assert [found.status for found in redis_store(of(users, "ours"))] == ["ok", "ok"]
+    assert [found.status for found in reach(None, [of(users, "ours")])] == ["ok", "ok"]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_rights_that_lack_are_named_with_the_keys_and_commands_to_allow(
 ) -> None:
     told, _ = refused(lambda: RedisStore(of(users, username, prefix=prefix)).put("a", b"x"))
     assert "forbids it" in told and f"; allow this user: ~{prefix}:* ~{prefix}!* {RIGHTS}" in told
-    (found,) = redis_store(of(users, username, prefix=prefix))
+    (found,) = reach(None, [of(users, username, prefix=prefix)])
     assert found.status == "fail" and found.fix.startswith("allow this user: ~")
 
 
@@ -187,7 +187,7 @@ def test_a_file_of_authorities_that_cannot_be_used_is_told_before_anything_is_se
         ConfigError, match=r"store\.ca: cannot be used: .*; it must be a file of PEM certificates"
     ):
         RedisStore(chosen)
-    (found,) = redis_store(chosen)
+    (found,) = reach(None, [chosen])
     assert found.status == "fail" and "store.ca" in found.detail
 
 

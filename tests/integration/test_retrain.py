@@ -19,9 +19,8 @@ import yaml
 
 from streamer import artifact
 from streamer.config import load_config
-from streamer.connect import open_registry
+from streamer.connect import open_registry, open_turns
 from streamer.connect.storage.files_registry import DirectoryRegistry
-from streamer.connect.storage.training_lock import open_turns
 from streamer.lifecycle.drift import TrafficProfile
 from streamer.lifecycle.retrain_scheduler import Retrainer, command_of, opened_by
 from streamer.lifecycle.schedule import evaluation_of, plan_of

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.config import Config, Retrain
-from streamer.connect.storage.training_lock import FileTurns, open_turns
+from streamer.connect import open_turns
+from streamer.connect.storage.training_lock import FileTurns
 from streamer.errors import StreamerError
 from streamer.lifecycle.evaluation import (
     EVALUATED,

@@ -19,9 +19,9 @@ import pytest
 
 from streamer import artifact, signing
 from streamer.config import Config, config_from
-from streamer.connect import open_registry
+from streamer.connect import open_registry, open_turns
 from streamer.connect.storage.sqlite_journal import SqliteJournal
-from streamer.connect.storage.training_lock import FileTurns, RedisTurns, TrainingLock, open_turns
+from streamer.connect.storage.training_lock import FileTurns, RedisTurns, TrainingLock
 from streamer.errors import InputError, StoreError, StreamerError, UntrustedBundle
 from streamer.journal import Incident, Label, LabelKind
 from streamer.lifecycle.evaluation import last_attempt

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -16,6 +16,9 @@ from streamer.connect.dead_letters.letter import Origin, origin, read_letters
 from streamer.connect.files.append import AppendFile
 from streamer.errors import InputError
 from streamer.protocols import Letter
+
+if TYPE_CHECKING:
+    from streamer import config
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,3 +152,8 @@ def unique(letters: Iterable[Stored]) -> Iterator[Stored]:
         if about not in seen:
             seen.add(about)
             yield stored
+
+
+def open_inbox(section: config.DeadLetterFile, whole: config.Config, mark: str) -> FileBox:
+    """The letters of a section; those of all workers where its path has their mark."""
+    return WorkerBox(section.path, mark) if mark in section.path else FileBox(section.path)

@@ -124,3 +124,8 @@ def _problem(future: Any, timeout_s: float) -> Exception | None:
     except KafkaError as exc:
         return exc
     return None
+
+
+def open_inbox(section: config.DeadLetterTopic, whole: config.Config, mark: str) -> TopicBox:
+    """The letters of a section's topic."""
+    return TopicBox(whole.kafka, section.topic)

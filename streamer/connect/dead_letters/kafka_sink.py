@@ -56,3 +56,8 @@ def cut(record: OutgoingRecord) -> OutgoingRecord | None:
         )
     ours = tuple(header for header in record.headers if header[0].startswith(PREFIX))
     return record._replace(headers=ours) if ours != record.headers else None
+
+
+def open_letters(section: config.DeadLetterTopic, whole: config.Config) -> LetterTopic:
+    """The dead letters of a section. SinkError if its topic cannot be written."""
+    return LetterTopic(whole.kafka, section)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -15,6 +16,9 @@ from streamer.connect.files.append import LineFile
 from streamer.errors import InputError
 from streamer.event import Lease, Rejected
 from streamer.protocols import Letter
+
+if TYPE_CHECKING:
+    from streamer import config
 
 Headers = tuple[tuple[str, bytes], ...]
 # Stream, topic ("" if none), partition, offset and time of the record that a letter is about. The
@@ -203,3 +207,8 @@ def _one(
         yield number, letter_of_line(line)
     except (msgspec.DecodeError, UnicodeDecodeError):
         on_damage(number)
+
+
+def open_letters(section: config.DeadLetterFile, whole: config.Config) -> LetterFile:
+    """The dead letters of a section. SinkError if its file cannot be opened."""
+    return LetterFile(section.path)

@@ -13,15 +13,15 @@ import msgspec
 from streamer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from streamer.config import KafkaSource
+    from streamer.config.parts import Framing
     from streamer.connect.files.rows import FileRows
 
 ToBytes = Callable[[dict[str, Any]], bytes]
 
 
-def refuse_unwritable(source: KafkaSource, stream: str) -> None:
+def refuse_unwritable(framing: Framing, stream: str) -> None:
     """ConfigError for Avro: only the producer of the records knows their schema."""
-    if source.format == "avro":
+    if framing.format == "avro":
         fix = (
             "push with its producer's serializer, or choose a topic of JSON records with --to "
             "and without --stream"
@@ -32,12 +32,12 @@ def refuse_unwritable(source: KafkaSource, stream: str) -> None:
         )
 
 
-def to_bytes(rows: FileRows, source: KafkaSource | None) -> ToBytes:
-    """Return the function from a row to the bytes of its record; JSON without a source."""
-    if source is not None and source.format == "msgpack":
+def to_bytes(rows: FileRows, framing: Framing | None) -> ToBytes:
+    """Return the function from a row to the bytes of its record; JSON without a framing."""
+    if framing is not None and framing.format == "msgpack":
         return msgspec.msgpack.Encoder().encode
-    if source is not None and source.format == "csv":
-        return partial(_csv_record, rows, source.columns)
+    if framing is not None and framing.format == "csv":
+        return partial(_csv_record, rows, framing.columns)
     return msgspec.json.Encoder().encode
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from streamer.connect.files.append import LineFile
 from streamer.connect.formats.alert_event import message_json, sentence
 from streamer.errors import SinkError
 from streamer.event import Message
+
+if TYPE_CHECKING:
+    from streamer import config
 
 
 class StdoutSink:
@@ -54,3 +57,13 @@ class JsonlSink(LineFile):
 
     def send(self, message: Message) -> None:
         self.write(message_json(message))
+
+
+def open_stdout(section: config.StdoutSink, whole: config.Config | None) -> StdoutSink:
+    """The sink of a section."""
+    return StdoutSink()
+
+
+def open_file(section: config.FileSink, whole: config.Config | None) -> JsonlSink:
+    """The sink of a section. SinkError if its file cannot be opened."""
+    return JsonlSink(section.path, fsync=section.fsync)

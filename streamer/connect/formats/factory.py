@@ -14,6 +14,7 @@ from streamer.event import Lease
 
 if TYPE_CHECKING:
     from streamer import config
+    from streamer.config.parts import Framing
 
 DecoderFor = Callable[[Lease], Decoder]
 
@@ -24,13 +25,13 @@ def decoder_for(stream: config.Stream, registry: config.SchemaRegistry | None) -
     ConfigError or InputError, at once and not at the first record, where one cannot be made: fields
     that clash, csv without the named columns, avro without a registry or without fastavro.
     """
-    section = stream.source
-    if section.kind != "kafka":
-        raise ConfigError("source.kind", "only records of a topic have a decoder", section.kind)
-    make = _maker(section, fields_of(stream.fields), registry)
+    framing = stream.source.framing
+    if framing is None:
+        raise ConfigError("source.kind", "only records have a decoder", stream.source.kind)
+    make = _maker(framing, fields_of(stream.fields), registry)
 
     def decoder(lease: Lease | None) -> Decoder:
-        return make(stream=stream.name, lease=lease, max_line_bytes=int(section.max_record))
+        return make(stream=stream.name, lease=lease, max_line_bytes=framing.max_record)
 
     decoder(None)
     return decoder
@@ -52,15 +53,15 @@ def fields_of(section: config.Fields, channels: Sequence[str] = ()) -> RecordFie
 
 
 def _maker(
-    section: config.KafkaSource, fields: RecordFields, registry: config.SchemaRegistry | None
+    framing: Framing, fields: RecordFields, registry: config.SchemaRegistry | None
 ) -> Callable[..., Decoder]:
-    if section.format == "avro":
+    if framing.format == "avro":
         return _avro(fields, registry)
-    if section.format == "csv":
+    if framing.format == "csv":
         from streamer.connect.formats.csv import CsvDecoder
 
-        return partial(CsvDecoder, fields, section.columns)
-    if section.format == "msgpack":
+        return partial(CsvDecoder, fields, framing.columns)
+    if framing.format == "msgpack":
         from streamer.connect.formats.msgpack import MsgpackDecoder
 
         return partial(MsgpackDecoder, fields)

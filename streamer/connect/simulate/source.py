@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,10 @@ from streamer.connect.simulate.world import START_S, Fault, World
 from streamer.errors import ConfigError
 from streamer.event import EventBatch, Poll
 from streamer.protocols import Clock
+
+if TYPE_CHECKING:
+    from streamer import config
+    from streamer.connect.base.opening import SourceContext
 
 
 class SyntheticSource(PacedSource):
@@ -80,3 +85,19 @@ def labels_of(faults: Sequence[Fault], batch: EventBatch) -> np.ndarray:
     for fault in faults:
         covered |= fault.covers(batch)
     return covered
+
+
+def open_source(
+    stream: config.Stream, section: config.SyntheticSource, context: SourceContext
+) -> SyntheticSource:
+    """The source of a section."""
+    return SyntheticSource(
+        section.world,
+        seed=section.seed,
+        entities=section.entities,
+        faults=section.faults,
+        stream=stream.name,
+        rows=section.poll_rows,
+        events=section.events,
+        pace=section.pace,
+    )

@@ -10,10 +10,14 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from streamer.connect.base.durable import make_folder, sync_folder
 from streamer.errors import StoreError
 from streamer.failpoints import failpoint
+
+if TYPE_CHECKING:
+    from streamer import config
 
 UNFINISHED = ".unfinished-"  # no part of a blob's name begins with a dot
 _numbers = itertools.count(1)
@@ -122,3 +126,12 @@ def checked(name: str) -> str:
             "._%=@+- and do not begin with a dot"
         )
     return name
+
+
+def open_store(section: config.FileStore) -> FileStore:
+    """The store of a section. StoreError if its folder cannot be made."""
+    return FileStore(section.path)
+
+
+def open_nothing(section: config.NoStore) -> None:
+    """Where nothing outlives the process."""

@@ -12,11 +12,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streamer.errors import InputError, StoreError
 from streamer.journal import MOST_INCIDENTS, Incident, Journal, Label, LabelKind
 
+if TYPE_CHECKING:
+    from streamer import config
+
+JOURNAL = "journal.db"  # in the folder of a file store
 SCHEMA = 1
 BUSY_S = 5.0  # wait for another writer; a write takes milliseconds
 TABLES = """
@@ -205,3 +209,13 @@ def _label(row: Sequence[Any]) -> Label:
     return Label(
         LabelKind(kind), stream, entity, start_s, math.inf if end_s is None else end_s, *rest
     )
+
+
+def open_in_memory(section: config.NoStore) -> SqliteJournal:
+    """The journal where nothing outlives the process."""
+    return SqliteJournal(None)
+
+
+def open_beside(section: config.FileStore) -> SqliteJournal:
+    """The journal in the folder of a store. StoreError if it cannot be opened."""
+    return SqliteJournal(Path(section.path) / JOURNAL)

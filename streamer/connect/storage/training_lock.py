@@ -162,10 +162,3 @@ class RedisTurn:
 
     def end(self) -> None:
         self._turns.release(self._held)
-
-
-def open_turns(config: config.Config) -> TrainingLock:
-    """Open the configured lock: in Redis, or in a hidden folder of the registry."""
-    if config.store.kind == "redis":
-        return RedisTurns(config.store)
-    return FileTurns(Path(config.model.registry or ".") / ".retrain")

@@ -11,6 +11,7 @@ import numpy as np
 
 from streamer.connect.base.unpartitioned import WholeSource
 from streamer.connect.formats.decoder import Decoder
+from streamer.connect.formats.factory import decoder_for
 from streamer.connect.kafka.client import columnar_patch
 from streamer.connect.kafka.consumer.decode import decode
 from streamer.connect.kafka.consumer.peek import SILENT_S, Peek, broker_errors
@@ -20,7 +21,7 @@ from streamer.event import EventBatch, Lease, Poll
 from streamer.protocols import Clock
 
 if TYPE_CHECKING:
-    from streamer.config import Kafka, KafkaSource
+    from streamer import config
 
 POLL_RECORDS = 5000
 
@@ -72,8 +73,8 @@ class Archive(WholeSource):
 
     def __init__(
         self,
-        kafka: Kafka,
-        section: KafkaSource,
+        kafka: config.Kafka,
+        section: config.KafkaSource,
         decoder: Callable[[Lease], Decoder],
         *,
         since_s: float,
@@ -131,3 +132,16 @@ class Archive(WholeSource):
         before = slice(0, int(np.searchsorted(batch.offset, self._ends[partition])))
         # a batch is kept long, and traces would keep its records
         return replace(batch.rows(before), traces=None)
+
+
+def open_history(
+    stream: config.Stream,
+    section: config.KafkaSource,
+    whole: config.Config,
+    *,
+    since_s: float,
+    most: int,
+) -> Archive:
+    """The past of a section's topics. BrokerError if it cannot be read."""
+    decoder = decoder_for(stream, whole.schema_registry)
+    return Archive(whole.kafka, section, decoder, since_s=since_s, most=most)

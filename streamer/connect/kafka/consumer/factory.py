@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from streamer.connect.base.opening import SourceContext, cluster
 from streamer.connect.formats.decoder import Decoder
+from streamer.connect.formats.factory import decoder_for
 from streamer.connect.kafka.consumer import end_offsets, group_member, standalone
 from streamer.connect.kafka.consumer.assignment import Commits
 from streamer.connect.kafka.consumer.committer import Committer
@@ -26,6 +28,21 @@ from streamer.protocols import Clock, Restorer
 
 if TYPE_CHECKING:
     from streamer import config
+
+
+def open_source(
+    stream: config.Stream, section: config.KafkaSource, context: SourceContext
+) -> KafkaSource:
+    """The source of a section. ConfigError or BrokerError if it cannot be read."""
+    registry = None if context.config is None else context.config.schema_registry
+    return open_topics(
+        cluster(context.config),
+        section,
+        decoder_for(stream, registry),
+        context.restore,
+        earned=context.earned,
+        joins=context.joins,
+    )
 
 
 def open_topics(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from streamer.connect.base.opening import cluster
 from streamer.connect.formats.alert_event import alert_json, model_json
 from streamer.connect.kafka.producer.cloudevents import alert_headers, model_headers
 from streamer.connect.kafka.producer.producer import DeliveringProducer, OutgoingRecord
@@ -73,3 +74,8 @@ def without_window_values(record: OutgoingRecord) -> OutgoingRecord | None:
     return record._replace(
         value=msgspec.json.encode(alert), headers=(*record.headers, (OMITTED, b"window.values"))
     )
+
+
+def open_sink(section: config.KafkaSink, whole: config.Config | None) -> KafkaSink:
+    """The sink of a section. SinkError if its topic cannot be written."""
+    return KafkaSink(cluster(whole), section)

@@ -1,6 +1,4 @@
-"""Rules between sections that stand far apart: which topic is written by whom, and what needs what
-else.
-"""
+"""Rules between the sections of Kafka: which topic is read and written by whom."""
 
 from __future__ import annotations
 
@@ -9,7 +7,6 @@ from typing import Protocol
 
 from streamer.config.base import Rule, repeated
 from streamer.config.kafka import DeadLetterTopic, Kafka, KafkaSink, KafkaSource
-from streamer.config.state import DeadLetterFile
 from streamer.config.stream import Stream
 
 
@@ -23,28 +20,17 @@ class Whole(Protocol):
     def kafka(self) -> Kafka: ...
 
     @property
-    def schema_registry(self) -> object | None: ...
-
-    @property
     def sinks(self) -> Sequence[object]: ...
 
     @property
     def dead_letters(self) -> object | None: ...
 
-    def written_files(self) -> set[str]: ...
-
 
 def kafka_rules(config: Whole) -> Iterator[Rule]:
-    """Every broken rule between sources, sinks, dead letters, registry and cluster."""
+    """Every broken rule between sources, sinks, dead letters and cluster."""
     sources = [
         (i, s, s.source) for i, s in enumerate(config.streams) if isinstance(s.source, KafkaSource)
     ]
-    for i, _, source in sources:
-        if source.format == "avro" and config.schema_registry is None:
-            yield (
-                ("streams", i, "source", "format"),
-                "avro needs schema_registry: {url: ...}, where its schemas are",
-            )
     yield from _group_rules([(i, source) for i, _, source in sources])
     yield from _sink_rules(config, [(stream, source) for _, stream, source in sources])
     yield from _letter_rules(config, [(stream, source) for _, stream, source in sources])
@@ -104,9 +90,17 @@ def _letter_rules(config: Whole, sources: list[tuple[Stream, KafkaSource]]) -> I
                 ("dead_letters", "topic"),
                 f"{letters.topic!r} is the topic of the alerts; write another",
             )
-    if isinstance(letters, DeadLetterFile) and letters.path in config.written_files():
-        yield ("dead_letters", "path"), f"{letters.path!r} is written by a sink too"
 
 
 def _reader(topic: str, sources: list[tuple[Stream, KafkaSource]]) -> str:
     return next((stream.name for stream, source in sources if source.reads(topic)), "")
+
+
+def kafka_source(stream: Stream) -> KafkaSource | None:
+    """The source of a stream, if it reads topics."""
+    return stream.source if isinstance(stream.source, KafkaSource) else None
+
+
+def alert_topics(config: Whole) -> dict[str, KafkaSink]:
+    """The topics that alerts go to, each with its sink."""
+    return {sink.topic: sink for sink in config.sinks if isinstance(sink, KafkaSink)}
