@@ -318,3 +318,54 @@ def _reachable(graph: Mapping[str, set[str]], start: str) -> set[str]:
             seen.add(following)
             todo.append(following)
     return seen
+
+
+# The only modules that may look at a section's kind or class: they are what that kind is about.
+KIND_ROOMS = {
+    KAFKA,
+    "streamer.config.kafka",
+    "streamer.config.kafka_rules",
+    "streamer.config.spellings",  # names of other clients, in text that is not validated yet
+}
+
+
+def kind_checks(module: str, source: str, kinds: set[str], sections: set[str]) -> list[str]:
+    """Where a module asks for the kind or the class of a section instead of a capability."""
+    if any(within(module, room) for room in KIND_ROOMS):
+        return []
+    return [
+        f"{module}:{node.lineno}: {why}"
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.expr | ast.pattern)
+        for why in _kind_rules(node, kinds, sections)
+    ]
+
+
+def _kind_rules(node: ast.expr | ast.pattern, kinds: set[str], sections: set[str]) -> Iterator[str]:
+    if isinstance(node, ast.Compare) and any(map(_is_kind, [node.left, *node.comparators])):
+        yield from (f"compares a kind with {word!r}" for word in _words(node) & kinds)
+    if isinstance(node, ast.Call) and getattr(node.func, "id", "") in {"isinstance", "issubclass"}:
+        yield from (f"asks for the class {name}" for name in _names(node) & sections)
+    if isinstance(node, ast.MatchValue):
+        yield from (f"matches the kind {word!r}" for word in _words(node) & kinds)
+    if isinstance(node, ast.MatchClass):
+        yield from (f"matches the class {name}" for name in _names(node.cls) & sections)
+
+
+def _is_kind(node: ast.expr) -> bool:
+    """Whether it is `x.kind`, `x["kind"]` or `x.get("kind")`."""
+    if isinstance(node, ast.Call):
+        return getattr(node.func, "attr", "") == "get" and "kind" in _words(node)
+    if isinstance(node, ast.Subscript):
+        return "kind" in _words(node.slice)
+    return isinstance(node, ast.Attribute) and node.attr == "kind"
+
+
+def _words(node: ast.AST) -> set[str]:
+    found = (child.value for child in ast.walk(node) if isinstance(child, ast.Constant))
+    return {value for value in found if isinstance(value, str)}
+
+
+def _names(node: ast.AST) -> set[str]:
+    found = (getattr(child, "id", getattr(child, "attr", "")) for child in ast.walk(node))
+    return set(found)
