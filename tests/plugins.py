@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer.config import explain
+from streamer.config import json_schema
 from streamer.config.schema import SINKS
 from streamer.config.stream import SOURCES
 
@@ -42,5 +42,5 @@ def forget() -> None:
     """What is known of packages is looked up anew."""
     for table in (SINKS, SOURCES):
         table.forget()
-    explain.schema.cache_clear()
-    explain.homes.cache_clear()
+    json_schema.schema.cache_clear()
+    json_schema.homes.cache_clear()

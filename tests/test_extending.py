@@ -18,7 +18,7 @@ import pytest
 
 from streamer import detect
 from streamer.cli.security_check import exposures
-from streamer.config import Config, config_from, explain
+from streamer.config import Config, config_from, json_schema
 from streamer.connect import open_sink, open_source
 from streamer.connect.connectivity import reach
 from streamer.detect.evidence import EVIDENCES, Evidence
@@ -145,9 +145,9 @@ def test_a_webhook_that_is_away_is_said_to_be(webhook: None) -> None:
 
 def test_a_webhook_is_checked_as_our_own_sinks_are(webhook: None, tmp_path: Path) -> None:
     config = configured(kind="webhook", url="http://pager.example/")
-    found = [(one.where, one.problem) for one in exposures(config, tmp_path / "none.yaml")]
+    found = [(one.name, one.detail) for one in exposures(config, tmp_path / "none.yaml")]
     assert ("sinks[0].url", "alerts travel in plain text") in found
-    assert explain.schema()["$defs"]["Webhook"]["properties"]["url"]["type"] == "string"
+    assert json_schema.schema()["$defs"]["Webhook"]["properties"]["url"]["type"] == "string"
 
 
 # -- the source

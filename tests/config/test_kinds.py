@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from streamer.config import Config, ConfigErrors, KafkaSource, config_from, explain
+from streamer.config import Config, ConfigErrors, KafkaSource, config_from, json_schema
 from streamer.config.kinds import Kind, Kinds
 from streamer.config.schema import DEAD_LETTERS, SINKS
 from streamer.config.state import LABELS, STORES
@@ -129,8 +129,8 @@ def test_a_package_adds_a_kind_that_is_validated_like_ours(tmp_path: Path) -> No
             configured(kind="pager", nummber=1)
         with pytest.raises(ConfigErrors, match=r"did you mean pager\?"):
             configured(kind="pagr")
-        assert "Pager" in explain.schema()["$defs"]
-    assert "Pager" not in explain.schema()["$defs"]
+        assert "Pager" in json_schema.schema()["$defs"]
+    assert "Pager" not in json_schema.schema()["$defs"]
     with pytest.raises(ConfigErrors, match="unknown kind 'pager'"):
         configured(kind="pager")
 
