@@ -118,7 +118,7 @@ def test_every_exit_code_of_an_error_is_explained() -> None:
 
 
 def test_every_metric_that_is_collected_is_in_the_table_under_its_kind_and_labels() -> None:
-    for family in Metrics(world([]).parts).collect():
+    for family in Metrics(world([]).service).collect():
         entry = TABLE[family.name.removeprefix("streamer_")]
         assert (family.type, family.documentation) == (entry.kind, entry.text)
         for sample in family.samples:
@@ -127,7 +127,7 @@ def test_every_metric_that_is_collected_is_in_the_table_under_its_kind_and_label
 
 def test_every_metric_of_the_table_is_collected() -> None:
     """Those of trainings where there are any, see tests/lifecycle; the others always."""
-    collected = {family.name for family in Metrics(world([]).parts).collect()}
+    collected = {family.name for family in Metrics(world([]).service).collect()}
     left = {name for name in TABLE if f"streamer_{name}" not in collected}
     assert left == {"drift", "retrain_runs", "evaluation_runs", *(name for name, _ in _FIGURES)}
 

@@ -69,15 +69,20 @@ def build(config: Config, *, dry_run: bool = False, training: Sequence[str] = ()
         outbox = open_outbox(config, opened, (recent.add, feedback.tell), dry_run=dry_run)
         letters = open_letter_box(config, opened, dry_run=dry_run)
         store = None if dry_run else open_store(config)
-        wire = Wire(config, current, outbox, letters, bell, store, feedback.board, opened, dry_run)
+        wire = Wire(
+            config, current, outbox, letters, bell, store, feedback.label_feed, opened, dry_run
+        )
         pairs = [wire.stream(stream) for stream in config.streams]
         exposed = exposed or told_exposure(config, asks=True)  # the cluster is connected now
-        readers, lines = tuple(reader for reader, _ in pairs), tuple(line for _, line in pairs)
-        learning = learnt_from(config, current, readers, lines, registry, training)
+        readers, processors = (
+            tuple(reader for reader, _ in pairs),
+            tuple(processor for _, processor in pairs),
+        )
+        learning = learnt_from(config, current, readers, processors, registry, training)
         followed = None if dry_run else registry  # a dry run moves nothing
-        idle_tasks, background_tasks = serving(config, current, lines, outbox, followed)
-        scorer = ScoringLoop(
-            lines, outbox, letters, bell=bell, flowing=flowing(readers), idle_tasks=idle_tasks
+        idle_tasks, background_tasks = serving(config, current, processors, outbox, followed)
+        scoring_loop = ScoringLoop(
+            processors, outbox, letters, bell=bell, flowing=flowing(readers), idle_tasks=idle_tasks
         )
         opened.pop_all()
     attending: tuple[BackgroundTask, ...] = (
@@ -89,8 +94,8 @@ def build(config: Config, *, dry_run: bool = False, training: Sequence[str] = ()
     model_admin = ModelAdmin(followed, current.state, trust_for(config.model))
     return Service(
         readers,
-        lines,
-        scorer,
+        processors,
+        scoring_loop,
         outbox,
         current.state,
         recent,
@@ -113,7 +118,7 @@ def told_exposure(config: Config, *, asks: bool = False) -> str | None:
 def serving(
     config: Config,
     current: CurrentModel,
-    lines: Sequence[StreamProcessor],
+    processors: Sequence[StreamProcessor],
     outbox: Outbox[Message],
     registry: Registry | None,
 ) -> tuple[tuple[IdleTask, ...], tuple[BackgroundTask, ...]]:
@@ -122,15 +127,20 @@ def serving(
     """
     if registry is None or config.model.backend == "baseline":
         return (), ()
-    swapper, shadow_slot = Swapper(current, lines, outbox), ShadowSlot(current.state, lines)
-    return (swapper, shadow_slot), (Follower(registry, config.model, swapper, shadow_slot, lines),)
+    swapper, shadow_slot = (
+        Swapper(current, processors, outbox),
+        ShadowSlot(current.state, processors),
+    )
+    return (swapper, shadow_slot), (
+        Follower(registry, config.model, swapper, shadow_slot, processors),
+    )
 
 
 def learnt_from(
     config: Config,
     current: CurrentModel,
     readers: Sequence[Reader],
-    lines: Sequence[StreamProcessor],
+    processors: Sequence[StreamProcessor],
     registry: Registry | None,
     training: Sequence[str],
 ) -> Learning:
@@ -139,8 +149,8 @@ def learnt_from(
     learning = open_learning(
         config, channels, lambda: current.state.ref.version, registry, command=training
     )
-    for line in lines:
-        line.witness = learning.witnesses[line.stream]
+    for processor in processors:
+        processor.witness = learning.witnesses[processor.stream]
     return learning
 
 
@@ -185,7 +195,7 @@ class Wire:
     letters: Outbox[Letter]
     bell: threading.Event
     store: Store | None
-    board: LabelFeed
+    label_feed: LabelFeed
     opened: ExitStack
     dry_run: bool
 
@@ -204,8 +214,8 @@ class Wire:
             )
         self.opened.callback(source.close)
         accounting, mailbox = RecordAccounting(stream.name), self._mailbox()
-        line = self._line(stream, source, shared, accounting, mailbox, earned)
-        return self._reader(stream, source, accounting, mailbox, earned, line), line
+        processor = self._processor(stream, source, shared, accounting, mailbox, earned)
+        return self._reader(stream, source, accounting, mailbox, earned, processor), processor
 
     def _shared(self, stream: Stream) -> Shared | None:
         member = stream.source.membership
@@ -216,7 +226,7 @@ class Wire:
     def _mailbox(self) -> Mailbox[Arrival]:
         return Mailbox(self.config.runtime.mailbox_batches, self.bell)
 
-    def _line(
+    def _processor(
         self,
         stream: Stream,
         source: Source,
@@ -245,7 +255,7 @@ class Wire:
             group="" if shared is None else shared.group,
             snapshot_writer=None if shared is None else shared.snapshot_writer(source),
             keep_every_s=float(self.config.snapshots.every),
-            said=self.board,
+            label_feed=self.label_feed,
             restores=None if shared is None else shared.restoring.counters,
         )
 
@@ -263,7 +273,7 @@ class Wire:
         accounting: RecordAccounting,
         mailbox: Mailbox[Arrival],
         earned: Positions,
-        line: StreamProcessor,
+        processor: StreamProcessor,
     ) -> Reader:
         # What was read when the signal comes is judged and delivered in time, on a machine gone
         # busy meanwhile too.
@@ -271,7 +281,7 @@ class Wire:
 
         def enough() -> bool:
             return crowded(
-                accounting.in_flight, events_per_s=line.stats.events_per_s, backlog_s=backlog_s
+                accounting.in_flight, events_per_s=processor.stats.events_per_s, backlog_s=backlog_s
             )
 
         return Reader(

@@ -49,11 +49,11 @@ class DaemonThread(threading.Thread):
 
 
 class Daemon:
-    """Runs the parts until the stop event, the end of all sources, or idleness; then drains."""
+    """Runs the service until the stop event, the end of all sources, or idleness; then drains."""
 
     def __init__(
         self,
-        parts: Service,
+        service: Service,
         stop: threading.Event,
         *,
         phase: Phase | None = None,
@@ -62,17 +62,17 @@ class Daemon:
         until_idle_s: float | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
-        self.parts, self.phase = parts, phase or Phase()
+        self.service, self.phase = service, phase or Phase()
         self._stop, self._server, self._clock = stop, server, clock
         self._drain_s, self._until_idle_s = drain_s, until_idle_s
         self._give_up_at = float("inf")
         self._drained = threading.Event()
-        self._scorer = DaemonThread("scorer", self._score, stop.set)
+        self._scoring_thread = DaemonThread("scorer", self._score, stop.set)
         self._readers = [
             DaemonThread(
                 f"reader:{reader.stream}", partial(reader.run, stop, self._drained), stop.set
             )
-            for reader in parts.readers
+            for reader in service.readers
         ]
         self._kept = threading.Event()
         self._keeping = [
@@ -81,15 +81,17 @@ class Daemon:
         ]
         self._attending = [
             DaemonThread(
-                one.name, partial(one.run, self._drained), partial(parts.crashed.append, one.name)
+                one.name, partial(one.run, self._drained), partial(service.crashed.append, one.name)
             )
-            for one in parts.background_tasks
+            for one in service.background_tasks
         ]
 
     @property
     def _keepers(self) -> list[SnapshotWriter]:
         return [
-            line.snapshot_writer for line in self.parts.lines if line.snapshot_writer is not None
+            processor.snapshot_writer
+            for processor in self.service.processors
+            if processor.snapshot_writer is not None
         ]
 
     def run(self) -> int:
@@ -107,34 +109,34 @@ class Daemon:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.collect()
         gc.freeze()  # what was imported stays: looking through it again stood still for 50 to 85 ms
-        for worker in (*self._readers, self._scorer, *self._keeping, *self._attending):
+        for worker in (*self._readers, self._scoring_thread, *self._keeping, *self._attending):
             worker.start()
         if self._server is not None:
             self._server.start()
         self.phase.name = "running"
         log.info(
             "service_ready",
-            streams=[reader.stream for reader in self.parts.readers],
+            streams=[reader.stream for reader in self.service.readers],
             listen=self._listen(),
         )
 
     def _watch(self) -> None:
         """Until there is a reason to stop."""
-        while self._scorer.is_alive() and not self._stop.is_set():
+        while self._scoring_thread.is_alive() and not self._stop.is_set():
             if self._until_idle_s is not None and self.idle_s() >= self._until_idle_s:
                 self._stop.set()
-            if all(line.mailbox.done for line in self.parts.lines):
+            if all(processor.mailbox.done for processor in self.service.processors):
                 break
             self._stop.wait(WATCH_S)
 
     def idle_s(self) -> float:
         """Seconds since anything came or was left to do."""
-        parts = self.parts
-        if not parts.scorer.idle or any(
-            line.accounting.in_flight or line.tickets for line in parts.lines
+        service = self.service
+        if not service.scoring_loop.idle or any(
+            processor.accounting.in_flight or processor.tickets for processor in service.processors
         ):
             return 0.0
-        return self._clock() - max(reader.last_heard for reader in parts.readers)
+        return self._clock() - max(reader.last_heard for reader in service.readers)
 
     def _drain(self) -> None:
         """What was read is judged and delivered, then positions are committed and everything
@@ -144,12 +146,12 @@ class Daemon:
         self._give_up_at = self._clock() + self._drain_s
         log.info(
             "service_draining",
-            in_flight=sum(line.accounting.in_flight for line in self.parts.lines),
+            in_flight=sum(processor.accounting.in_flight for processor in self.service.processors),
         )
-        self._scorer.join(self._drain_s + 1)
-        if not self._scorer.is_alive():  # the lines are nobody's now
-            for line in self.parts.lines:
-                line.keep(every_s=0.0)
+        self._scoring_thread.join(self._drain_s + 1)
+        if not self._scoring_thread.is_alive():  # the processors are nobody's now
+            for processor in self.service.processors:
+                processor.keep(every_s=0.0)
         self._keep()
         self._drained.set()
         for worker in self._readers:
@@ -170,25 +172,28 @@ class Daemon:
             thread.join(1.0)
 
     def _close(self) -> None:
-        if not self._scorer.is_alive():  # else it still uses them; the process ends anyway
-            self.parts.scorer.close()
+        if not self._scoring_thread.is_alive():  # else it still uses them; the process ends anyway
+            self.service.scoring_loop.close()
         if self._server is not None:
             self._server.stop()
         self.phase.name = "stopped"
 
     def _score(self) -> None:
-        self.parts.scorer.run(lambda: self._clock() >= self._give_up_at)
+        self.service.scoring_loop.run(lambda: self._clock() >= self._give_up_at)
 
     def _verdict(self) -> int:
         problems = [*self._crashes(), *self._undelivered(), *self._unbalanced()]
         for problem in problems:
             log.error("unclean_stop", problem=problem)
-        books = {line.stream: line.accounting.summary() for line in self.parts.lines}
+        books = {
+            processor.stream: processor.accounting.summary()
+            for processor in self.service.processors
+        }
         log.info("service_stopped", clean=not problems, conservation=books)
         return 1 if problems else 0
 
     def _crashes(self) -> list[str]:
-        workers = (*self._readers, self._scorer)
+        workers = (*self._readers, self._scoring_thread)
         return [
             *(
                 f"{worker.name} crashed: {worker.error}"
@@ -199,23 +204,27 @@ class Daemon:
         ]
 
     def _undelivered(self) -> list[str]:
-        outlets = [outlet for outlet in self.parts.outlets if outlet.undelivered]
-        failing = [r for r in self.parts.readers if r.problem is not None and not r.ended]
+        outlets = [outlet for outlet in self.service.outlets if outlet.undelivered]
+        failing = [r for r in self.service.readers if r.problem is not None and not r.ended]
         return [
             *(f"sink {o.name}: {o.undelivered} undelivered: {o.problem}" for o in outlets),
             *(
-                f"scores of {line.stream} unwritten: {line.scores.problem}"
-                for line in self.parts.lines
-                if line.scores.problem
+                f"scores of {processor.stream} unwritten: {processor.scores.problem}"
+                for processor in self.service.processors
+                if processor.scores.problem
             ),
             *(f"source of {r.stream} still failing: {r.problem}" for r in failing),
         ]
 
     def _unbalanced(self) -> list[str]:
-        lines = [line for line in self.parts.lines if not line.accounting.balanced(line.unjudged)]
+        processors = [
+            processor
+            for processor in self.service.processors
+            if not processor.accounting.balanced(processor.unjudged)
+        ]
         return [
-            f"the books of {line.stream} do not balance: {line.accounting.summary()}"
-            for line in lines
+            f"the books of {processor.stream} do not balance: {processor.accounting.summary()}"
+            for processor in processors
         ]
 
     def _listen(self) -> str | None:

@@ -25,8 +25,8 @@ class Service:
     """Everything that runs. Each object has one owning thread; the others only read its numbers."""
 
     readers: tuple[Reader, ...]
-    lines: tuple[StreamProcessor, ...]
-    scorer: ScoringLoop
+    processors: tuple[StreamProcessor, ...]
+    scoring_loop: ScoringLoop
     outbox: Outbox[Message]
     model: ModelState
     recent: RecentAlerts = field(default_factory=RecentAlerts)
@@ -46,7 +46,7 @@ class Service:
 
     @property
     def letters(self) -> Outbox[Letter]:
-        return self.scorer.letters
+        return self.scoring_loop.letters
 
 
 @dataclass(slots=True)

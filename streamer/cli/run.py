@@ -123,13 +123,13 @@ def serve(
     )
     cpu_affinity.bind(config.runtime.cores)
     training = () if dry_run else command_of(path, sets)
-    parts, phase = build(config, dry_run=dry_run, training=training), Phase()
+    service, phase = build(config, dry_run=dry_run, training=training), Phase()
     alive_s = max(
         ALIVE_S, 2 * float(config.runtime.retry_max)
     )  # a source may rest that long between two attempts
-    server = _server(config, parts, Health(parts, phase, time.monotonic, alive_s))
+    server = _server(config, service, Health(service, phase, time.monotonic, alive_s))
     daemon = Daemon(
-        parts,
+        service,
         stop,
         phase=phase,
         server=server,
@@ -176,13 +176,13 @@ def worker_command(path: Path, sets: tuple[str, ...], *, until_idle_s: float | N
     )
 
 
-def _server(config: Config, parts: Service, health: Health) -> HttpServer | None:
+def _server(config: Config, service: Service, health: Health) -> HttpServer | None:
     if not config.server.enabled:
         return None
     from streamer.app.http_server import HttpServer
     from streamer.http.api import create_app
 
-    app = create_app(parts, health, token=_token(config), loopback=config.server.loopback)
+    app = create_app(service, health, token=_token(config), loopback=config.server.loopback)
     return HttpServer(app, config.server.host, config.server.port)
 
 

@@ -48,7 +48,7 @@ class State(enum.StrEnum):
 
 
 class Tuning:
-    """One training in a child process. Used by one thread; `turn` never waits."""
+    """One training in a child process. Used by one thread; `step` never waits."""
 
     def __init__(self, seconds: float, seed: int, *, clock: Callable[[], float]) -> None:
         self.state, self.told = State.WAITING, ""
@@ -110,8 +110,8 @@ class Tuning:
             os.setpriority(os.PRIO_PROCESS, child.pid, NICE)
         return child
 
-    def turn(self) -> Successor | None:
-        """Check the child; return its network once, when it is finished."""
+    def step(self) -> Successor | None:
+        """Look after the child; its network once, when it has one."""
         if self.state is not State.RUNNING or self._child is None:
             return None
         self._listen()

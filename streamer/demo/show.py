@@ -171,7 +171,7 @@ class Show:
 
     def _train(self, now_s: float) -> None:
         before = self.tuning.state
-        successor = self.tuning.turn()
+        successor = self.tuning.step()
         if successor is not None:
             self.stage.swapper.offer(successor)
             self.view.event(now_s, f"retrained: {self.tuning.told}")

@@ -1,5 +1,5 @@
-"""From the acts to running parts: the production reader, line, detector, scorer and daemon, with a
-notebook beside.
+"""Runs the acts in the production reader, processor, detector, scoring loop and daemon, and records
+what was judged.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ BATCH_ROWS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Strand:
-    """One act on stage: its line, its detectors (one per key), and what was judged so far."""
+    """One act on stage: its processor, its detectors (one per key), and what was judged so far."""
 
     act: Act
     reader: Reader
-    line: StreamProcessor
+    processor: StreamProcessor
     detectors: tuple[Detector, ...]
     notebook: Notebook
 
@@ -54,14 +54,19 @@ class Stage:
         bell, self._stop = threading.Event(), threading.Event()
         outbox: Outbox[Message] = Outbox([Outlet("memory", self.ear)])
         self.strands = tuple(_strand(act, loaded, outbox, bell) for act in acts)
-        readers, lines = tuple(s.reader for s in self.strands), tuple(s.line for s in self.strands)
+        readers, processors = (
+            tuple(s.reader for s in self.strands),
+            tuple(s.processor for s in self.strands),
+        )
         # The first act alone is trained on, and its network is its own from then on.
-        self.swapper = Swapper(CurrentModel(loaded), lines[:1], outbox)
-        scorer = ScoringLoop(
-            lines, outbox, bell=bell, flowing=flowing(readers), idle_tasks=[self.swapper]
+        self.swapper = Swapper(CurrentModel(loaded), processors[:1], outbox)
+        scoring_loop = ScoringLoop(
+            processors, outbox, bell=bell, flowing=flowing(readers), idle_tasks=[self.swapper]
         )
         self._daemon = Daemon(
-            Service(readers, lines, scorer, outbox, loaded.state), self._stop, drain_s=10.0
+            Service(readers, processors, scoring_loop, outbox, loaded.state),
+            self._stop,
+            drain_s=10.0,
         )
         self._thread = threading.Thread(target=self._run, name="daemon", daemon=True)
         self._code: int | None = None
@@ -84,7 +89,7 @@ class Stage:
     @property
     def conservation(self) -> dict[str, int]:
         """The books of all streams together."""
-        books = [strand.line.accounting.summary() for strand in self.strands]
+        books = [strand.processor.accounting.summary() for strand in self.strands]
         return {name: sum(book[name] for book in books) for name in books[0]}
 
     @property
@@ -94,11 +99,11 @@ class Stage:
     @property
     def busy_s(self) -> float:
         """Seconds that scoring took, of all streams together."""
-        return sum(strand.line.stats.score_s.total for strand in self.strands)
+        return sum(strand.processor.stats.score_s.total for strand in self.strands)
 
 
 def fates(strand: Strand) -> I64:
-    return strand.line.accounting.fates
+    return strand.processor.accounting.fates
 
 
 def _strand(
@@ -112,7 +117,7 @@ def _strand(
     )
     # Only data move the event clock: the other machines' heartbeats tell how long one has been
     # silent.
-    line = StreamProcessor(
+    processor = StreamProcessor(
         accounting,
         mailbox,
         Partitions.whole(detectors, pace=0.0),
@@ -123,4 +128,6 @@ def _strand(
         batch_rows=BATCH_ROWS,
         promised_per_day=act.settings.budget_per_day,
     )
-    return Strand(act, Reader(accounting, act.source, mailbox, earned), line, detectors, notebook)
+    return Strand(
+        act, Reader(accounting, act.source, mailbox, earned), processor, detectors, notebook
+    )

@@ -23,7 +23,7 @@ class FeedbackService:
     journal: Journal
     incident_recorder: IncidentRecorder
     listener: LabelConsumer
-    board: LabelFeed
+    label_feed: LabelFeed
 
     def tell(self, message: object) -> None:
         """Note what was sent to the sinks, if it is an alert."""
@@ -37,7 +37,7 @@ def open_hearing(config: Config, *, dry_run: bool = False) -> FeedbackService:
     """
     if dry_run:
         return forgetful()
-    journal, board, section = open_journal(config), LabelFeed(), config.labels
+    journal, label_feed, section = open_journal(config), LabelFeed(), config.labels
 
     def source() -> LabelSource:
         assert section is not None
@@ -46,12 +46,14 @@ def open_hearing(config: Config, *, dry_run: bool = False) -> FeedbackService:
     return FeedbackService(
         journal,
         IncidentRecorder(journal),
-        LabelConsumer(journal, board, None if section is None else source),
-        board,
+        LabelConsumer(journal, label_feed, None if section is None else source),
+        label_feed,
     )
 
 
 def forgetful() -> FeedbackService:
     """Of a process that keeps nothing: what is known ends with it."""
-    journal, board = SqliteJournal(None), LabelFeed()
-    return FeedbackService(journal, IncidentRecorder(journal), LabelConsumer(journal, board), board)
+    journal, label_feed = SqliteJournal(None), LabelFeed()
+    return FeedbackService(
+        journal, IncidentRecorder(journal), LabelConsumer(journal, label_feed), label_feed
+    )

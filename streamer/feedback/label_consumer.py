@@ -67,14 +67,14 @@ class LabelConsumer:
     def __init__(
         self,
         journal: Journal,
-        board: LabelFeed,
+        label_feed: LabelFeed,
         open_source: Open | None = None,
         *,
         backoff: Backoff | None = None,
         wall: Clock = time.time,
         clock: Clock = time.monotonic,
     ) -> None:
-        self.journal, self.board = journal, board
+        self.journal, self.label_feed = journal, label_feed
         self.heard: Counter[str] = Counter()  # labels by kind
         self.refused = 0
         self.problem: str | None = None
@@ -92,12 +92,12 @@ class LabelConsumer:
         """Listen until told to stop."""
         while not stop.is_set():
             if self._backoff.due:
-                self.turn()
+                self.step()
             stop.wait(EVERY_S)
         self._shut()
 
-    def turn(self) -> None:
-        """Whatever was said since the last turn."""
+    def step(self) -> None:
+        """Whatever was said since the last step."""
         try:
             self._tell()
             self._ask_again()
@@ -180,10 +180,10 @@ class LabelConsumer:
                 self._moved[source] = place
 
     def _tell(self) -> None:
-        while labels := self.journal.labels(after=self.board.number):
+        while labels := self.journal.labels(after=self.label_feed.number):
             if self._caught_up:
                 self._log(labels)
-            self.board.put(labels)
+            self.label_feed.put(labels)
         self._caught_up = True
 
     def _log(self, labels: Sequence[Label]) -> None:
@@ -236,22 +236,22 @@ class PendingLabels:
         self, *, patience_s: float = PATIENCE_S, most: int = MOST, clock: Clock = time.monotonic
     ) -> None:
         self._patience_s, self._most, self._clock = patience_s, most, clock
-        self._idle_tasks: dict[str, PendingLabel] = {}  # by origin
+        self._waiting: dict[str, PendingLabel] = {}  # by origin
         self._seen: dict[str, Incident] = {}  # the newest incidents when they were last looked at
 
     def __len__(self) -> int:
-        return len(self._idle_tasks)
+        return len(self._waiting)
 
     def hold(
         self, said: LabelMessage, origin: str, source: str, before: int | None, said_at_s: float
     ) -> None:
         """Let a label wait; told again it is the same, and has waited since it came first."""
         guest = PendingLabel(said, origin, source, before, said_at_s, self._clock())
-        self._idle_tasks.setdefault(origin, guest)
+        self._waiting.setdefault(origin, guest)
 
     def about(self, incident: Incident) -> list[PendingLabel]:
         """Those that wait for this one."""
-        return [guest for guest in self._idle_tasks.values() if guest.is_about(incident)]
+        return [guest for guest in self._waiting.values() if guest.is_about(incident)]
 
     def come(self, newest: Sequence[Incident]) -> Iterator[PendingLabel]:
         """Those whose incident is new among the newest ones, or tells of more than it did."""
@@ -262,20 +262,20 @@ class PendingLabels:
 
     def weary(self) -> list[PendingLabel]:
         """Those that have waited for long enough, or are too many."""
-        over, now = len(self._idle_tasks) - self._most, self._clock()
+        over, now = len(self._waiting) - self._most, self._clock()
         return [
             guest
-            for number, guest in enumerate(self._idle_tasks.values())
+            for number, guest in enumerate(self._waiting.values())
             if number < over or now - guest.since >= self._patience_s
         ]
 
     def leave(self, guest: PendingLabel) -> None:
-        self._idle_tasks.pop(guest.origin, None)
-        if not self._idle_tasks:
+        self._waiting.pop(guest.origin, None)
+        if not self._waiting:
             self._seen = {}
 
     def place(self, source: str, place: int) -> int | None:
         """How far a source may be called read: up to the first label of it that waits."""
         return next(
-            (guest.before for guest in self._idle_tasks.values() if guest.source == source), place
+            (guest.before for guest in self._waiting.values() if guest.source == source), place
         )

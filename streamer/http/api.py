@@ -44,12 +44,12 @@ LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def create_app(
-    parts: Service, health: Health, *, token: str | None = None, loopback: bool = True
+    service: Service, health: Health, *, token: str | None = None, loopback: bool = True
 ) -> ASGIApp:
     """The application. With a token every path but the probes needs it; on loopback only loopback
     names are served.
     """
-    pages = _Pages(parts, health)
+    pages = _Pages(service, health)
     routes = [
         Route(entry.path, pages.handler(entry.handler), methods=[entry.method]) for entry in ROUTES
     ]
@@ -144,8 +144,8 @@ def whole_number(request: Request, name: str, default: int, *, least: int, most:
 class _Pages:
     """The handlers; each only reads numbers and copies."""
 
-    def __init__(self, parts: Service, health: Health) -> None:
-        self._parts, self._health, self._metrics = parts, health, Metrics(parts)
+    def __init__(self, service: Service, health: Health) -> None:
+        self._service, self._health, self._metrics = service, health, Metrics(service)
 
     def handler(self, name: str) -> Handler:
         """The handler of a route by its name in the table."""
@@ -162,7 +162,7 @@ class _Pages:
         return Response(self._metrics.text(), headers={"content-type": CONTENT_TYPE})
 
     async def version(self, request: Request) -> Response:
-        model = self._parts.model
+        model = self._service.model
         return as_json(
             {
                 "name": "streamer",
@@ -181,7 +181,7 @@ class _Pages:
         """The last alerts behind `cursor`, oldest first; `next` is the cursor behind this page."""
         cursor = whole_number(request, "cursor", 0, least=0, most=2**63)
         limit = whole_number(request, "limit", PAGE, least=1, most=MOST)
-        page, after = self._parts.recent.after(cursor, limit)
+        page, after = self._service.recent.after(cursor, limit)
         body = b'{"schema":"streamer.alerts/1","alerts":[%b],"next":%d}' % (b",".join(page), after)
         return Response(body, media_type="application/json")
 
@@ -203,7 +203,7 @@ class _Pages:
 
         said, journal = (
             replace(read(body, "the request's body"), alert_id=alert),
-            self._parts.feedback.journal,
+            self._service.feedback.journal,
         )
         found, _ = join(said, journal, now_s=time.time())
         number = journal.label(found)
@@ -216,7 +216,7 @@ class _Pages:
         """Labels behind `cursor`, in their order; `next` is the cursor behind this page."""
         cursor = whole_number(request, "cursor", 0, least=0, most=2**53)
         limit = whole_number(request, "limit", PAGE, least=1, most=MOST)
-        page = await run_in_threadpool(self._parts.feedback.journal.labels, cursor, limit)
+        page = await run_in_threadpool(self._service.feedback.journal.labels, cursor, limit)
         listed = [
             asdict(one) | {"end_s": None if math.isinf(one.end_s) else one.end_s} for one in page
         ]
@@ -239,9 +239,9 @@ class _Pages:
 
     @property
     def _model_admin(self) -> ModelAdmin:
-        if self._parts.model_admin is None:
+        if self._service.model_admin is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, "this service has no models to move")
-        return self._parts.model_admin
+        return self._service.model_admin
 
     async def _asked(
         self, question: Callable[..., dict[str, Any]], *words: bytes

@@ -1,4 +1,4 @@
-"""Alive and ready: pure readings of the running parts, each with its reason in words."""
+"""Alive and ready: pure readings of the running service, each with its reason in words."""
 
 from __future__ import annotations
 
@@ -23,33 +23,37 @@ class Health:
     """Answers for /healthz and /readyz; any thread may ask."""
 
     def __init__(
-        self, parts: Service, phase: Phase, clock: Clock, alive_s: float = ALIVE_S
+        self, service: Service, phase: Phase, clock: Clock, alive_s: float = ALIVE_S
     ) -> None:
-        self._parts, self._phase, self._clock, self._alive_s = parts, phase, clock, alive_s
+        self._service, self._phase, self._clock, self._alive_s = service, phase, clock, alive_s
 
     def alive(self) -> list[Finding]:
         """Whether each loop still turns."""
-        beats = {f"reader:{reader.stream}": reader.beat for reader in self._parts.readers}
-        beats["scorer"] = self._parts.scorer.beat
+        beats = {f"reader:{reader.stream}": reader.beat for reader in self._service.readers}
+        beats["scorer"] = self._service.scoring_loop.beat
         now = self._clock()
         return [beat_check(name, now - beat, self._alive_s) for name, beat in beats.items()]
 
     def ready(self) -> list[Finding]:
         """Whether events flow from every source to every sink."""
-        return [phase_check(self._phase.name), *readings(self._parts)]
+        return [phase_check(self._phase.name), *readings(self._service)]
 
 
-def readings(parts: Service) -> Iterator[Finding]:
-    yield model_check(parts.model)
-    yield from map(source_check, parts.readers)
-    yield from map(scores_check, parts.lines)
-    yield from map(gap_check, parts.lines)
-    yield from (store_check(line) for line in parts.lines if line.snapshot_writer is not None)
-    yield from map(sink_check, parts.outlets)
-    yield outbox_check(parts.outbox)
-    yield attendants_check(parts)
-    if parts.learning is not None:
-        yield from learning_checks(parts.learning)
+def readings(service: Service) -> Iterator[Finding]:
+    yield model_check(service.model)
+    yield from map(source_check, service.readers)
+    yield from map(scores_check, service.processors)
+    yield from map(gap_check, service.processors)
+    yield from (
+        store_check(processor)
+        for processor in service.processors
+        if processor.snapshot_writer is not None
+    )
+    yield from map(sink_check, service.outlets)
+    yield outbox_check(service.outbox)
+    yield attendants_check(service)
+    if service.learning is not None:
+        yield from learning_checks(service.learning)
 
 
 def beat_check(name: str, silent_s: float, limit_s: float) -> Finding:
@@ -74,9 +78,9 @@ def model_check(model: ModelState) -> Finding:
     )
 
 
-def attendants_check(parts: Service) -> Finding:
+def attendants_check(service: Service) -> Finding:
     """What goes on beside the flow may crash, and the flow goes on."""
-    crashed = ", ".join(parts.crashed)
+    crashed = ", ".join(service.crashed)
     told = f"crashed, see the log; a restart brings back: {crashed}" if crashed else "all there"
     return reading("attendants", True, told)
 
@@ -104,25 +108,25 @@ def source_check(reader: Reader) -> Finding:
     return reading(name, True, told)
 
 
-def gap_check(line: StreamProcessor) -> Finding:
+def gap_check(processor: StreamProcessor) -> Finding:
     """Retention removed records: past help, so it is no reason to be unready; the detail says
     where.
     """
     lost = [
         f"{topic}-{partition}: {count}"
-        for (topic, partition), count in sorted(line.accounting.expired.items())
+        for (topic, partition), count in sorted(processor.accounting.expired.items())
     ]
     detail = f"removed by retention before they were read: {', '.join(lost)}" if lost else "no gaps"
-    return reading(f"log:{line.stream}", True, detail)
+    return reading(f"log:{processor.stream}", True, detail)
 
 
-def store_check(line: StreamProcessor) -> Finding:
+def store_check(processor: StreamProcessor) -> Finding:
     """A store that is away makes nothing unready: scoring goes on, and a restart reads more of the
     log.
     """
-    problem = None if line.snapshot_writer is None else line.snapshot_writer.problem
+    problem = None if processor.snapshot_writer is None else processor.snapshot_writer.problem
     return reading(
-        f"store:{line.stream}",
+        f"store:{processor.stream}",
         True,
         "keeping snapshots" if problem is None else f"no snapshots: {problem}",
     )
@@ -135,10 +139,10 @@ def sink_check(outlet: Outlet[Any]) -> Finding:
     return reading(name, True, "delivering")
 
 
-def scores_check(line: StreamProcessor) -> Finding:
-    problem = line.scores.problem
+def scores_check(processor: StreamProcessor) -> Finding:
+    problem = processor.scores.problem
     return reading(
-        f"scores:{line.stream}",
+        f"scores:{processor.stream}",
         problem is None,
         "writing" if problem is None else f"retried: {problem}",
     )

@@ -1,4 +1,4 @@
-"""Prometheus metrics, read from the running parts at each scrape: no second set of books, no cost
+"""Prometheus metrics, read from the running service at each scrape: no second set of books, no cost
 per event.
 """
 
@@ -34,10 +34,10 @@ K = TypeVar("K")
 
 
 class Metrics(Collector):
-    """The exposition text of the given parts; any thread may ask."""
+    """The exposition text of the given service; any thread may ask."""
 
-    def __init__(self, parts: Service) -> None:
-        self._parts = parts
+    def __init__(self, service: Service) -> None:
+        self._service = service
         self._registry = CollectorRegistry()
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -48,7 +48,7 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         yield InfoMetricFamily(f"{PREFIX}build", TABLE["build"].text, {"version": __version__})
         for family in (*_FLOW, *_LEARNING, _timings, _loops):
-            yield from family(self._parts)
+            yield from family(self._service)
 
 
 def family(name: str, rows: Iterable[Row]) -> Metric:
@@ -71,19 +71,23 @@ def histogram(name: str, rows: Iterable[tuple[Sequence[str], Histogram]]) -> Met
     return made
 
 
-def _of(lines: Sequence[StreamProcessor], value: Callable[[StreamProcessor], float]) -> list[Row]:
-    return [((line.stream,), value(line)) for line in lines]
+def _of(
+    processors: Sequence[StreamProcessor], value: Callable[[StreamProcessor], float]
+) -> list[Row]:
+    return [((processor.stream,), value(processor)) for processor in processors]
 
 
-def _records(parts: Service) -> Iterator[Metric]:
-    lines = parts.lines
+def _records(service: Service) -> Iterator[Metric]:
+    processors = service.processors
     settled = {
-        line.stream: line.accounting.fates.copy() for line in lines
+        processor.stream: processor.accounting.fates.copy() for processor in processors
     }  # before `received`: in flight stays >= 0
-    received = _of(lines, lambda line: line.accounting.received)
+    received = _of(processors, lambda processor: processor.accounting.received)
     in_flight = [((name,), count - int(settled[name].sum())) for (name,), count in received]
     rejected = (
-        ((line.stream, why), n) for line in lines for why, n in _counts(line.accounting.rejected)
+        ((processor.stream, why), n)
+        for processor in processors
+        for why, n in _counts(processor.accounting.rejected)
     )
     skipped = [
         ((name, fate.name.lower()), int(fates[fate]))
@@ -91,35 +95,39 @@ def _records(parts: Service) -> Iterator[Metric]:
         for fate in SKIPPED
     ]
     dead = [((name,), int(fates[Fate.DEAD_LETTERED])) for name, fates in settled.items()]
-    scored = (((line.stream, *key), n) for line in lines for key, n in _counts(line.stats.scored))
+    scored = (
+        ((processor.stream, *key), n)
+        for processor in processors
+        for key, n in _counts(processor.stats.scored)
+    )
     yield family("records_consumed", received)
     yield family("records_rejected", rejected)
     yield family("records_dead_lettered", dead)
     lost = (
-        (line.stream, topic, str(p), n)
-        for line in lines
-        for (topic, p), n in _counts(line.accounting.expired)
+        (processor.stream, topic, str(p), n)
+        for processor in processors
+        for (topic, p), n in _counts(processor.accounting.expired)
     )
     expired = [(labels, n) for *labels, n in lost]
     yield family("records_expired", expired)
     yield family("events_skipped", skipped)
     yield family("events_scored", scored)
     yield family("records_in_flight", in_flight)
-    yield family("queue_items", _of(lines, lambda a: len(a.mailbox)))
-    out_of_order = _of(lines, lambda line: line.partitions.out_of_order)
+    yield family("queue_items", _of(processors, lambda a: len(a.mailbox)))
+    out_of_order = _of(processors, lambda processor: processor.partitions.out_of_order)
     yield family("events_out_of_order", out_of_order)
 
 
-def _entities(parts: Service) -> Iterator[Metric]:
+def _entities(service: Service) -> Iterator[Metric]:
     detectors = [
-        (line.stream, str(key), some)
-        for line in parts.lines
-        for key, some in line.partitions.by_key().items()
+        (processor.stream, str(key), some)
+        for processor in service.processors
+        for key, some in processor.partitions.by_key().items()
     ]
     gone = [
-        (line.stream, str(key), n)
-        for line in parts.lines
-        for key, n in line.partitions.evicted().items()
+        (processor.stream, str(key), n)
+        for processor in service.processors
+        for key, n in processor.partitions.evicted().items()
     ]
     active = [
         ((stream, key), sum(judge.entities_active for judge in some))
@@ -137,26 +145,32 @@ def _entities(parts: Service) -> Iterator[Metric]:
     yield family("ring_bytes", memory)
 
 
-def _alerts(parts: Service) -> Iterator[Metric]:
-    lines = parts.lines
-    raised = (((line.stream, *key), n) for line in lines for key, n in _counts(line.stats.alerts))
-    still_open = _of(lines, lambda line: sum(judge.open_incidents for judge in line.detectors))
-    promised = _of(lines, lambda line: line.promised_per_day)
-    observed = _of(lines, lambda line: line.stats.observed_per_day)
+def _alerts(service: Service) -> Iterator[Metric]:
+    processors = service.processors
+    raised = (
+        ((processor.stream, *key), n)
+        for processor in processors
+        for key, n in _counts(processor.stats.alerts)
+    )
+    still_open = _of(
+        processors, lambda processor: sum(judge.open_incidents for judge in processor.detectors)
+    )
+    promised = _of(processors, lambda processor: processor.promised_per_day)
+    observed = _of(processors, lambda processor: processor.stats.observed_per_day)
     yield family("alerts", raised)
     yield family("alerts_open", still_open)
     yield family("alert_rate_promised", promised)
     yield family("alert_rate_observed", observed)
 
 
-def _delivery(parts: Service) -> Iterator[Metric]:
-    outlets = parts.outlets
+def _delivery(service: Service) -> Iterator[Metric]:
+    outlets = service.outlets
     failures = [((outlet.name,), outlet.failures) for outlet in outlets]
     waiting = [((outlet.name,), outlet.undelivered) for outlet in outlets]
-    broken = [((reader.stream,), reader.failures) for reader in parts.readers]
-    paused = [((reader.stream,), reader.pauses) for reader in parts.readers]
-    unwritten = _of(parts.lines, lambda line: line.scores.failures)
-    exposed = [((), float(parts.exposed is not None))]
+    broken = [((reader.stream,), reader.failures) for reader in service.readers]
+    paused = [((reader.stream,), reader.pauses) for reader in service.readers]
+    unwritten = _of(service.processors, lambda processor: processor.scores.failures)
+    exposed = [((), float(service.exposed is not None))]
     yield family("broker_exposed", exposed)
     yield family("publish_failures", failures)
     yield family("spool_records", waiting)
@@ -165,35 +179,37 @@ def _delivery(parts: Service) -> Iterator[Metric]:
     yield family("score_write_failures", unwritten)
 
 
-def _partitions(parts: Service) -> Iterator[Metric]:
+def _partitions(service: Service) -> Iterator[Metric]:
     moves = (
-        ((line.stream, how), n) for line in parts.lines for how, n in _counts(line.partitions.moves)
+        ((processor.stream, how), n)
+        for processor in service.processors
+        for how, n in _counts(processor.partitions.moves)
     )
     lags = [
         ((r.stream, at.topic, str(at.partition)), records)
-        for r in parts.readers
+        for r in service.readers
         for at, records in r.lags
     ]
     yield family("consumer_lag_records", lags)
-    cut = [((reader.stream,), reader.source.truncations) for reader in parts.readers]
+    cut = [((reader.stream,), reader.source.truncations) for reader in service.readers]
     yield family("log_truncations", cut)
-    slower = [((r.stream,), float(r.source.degraded is not None)) for r in parts.readers]
+    slower = [((r.stream,), float(r.source.degraded is not None)) for r in service.readers]
     yield family("source_degraded", slower)
     yield family("rebalances", moves)
     found = (
-        ((line.stream, how), n)
-        for line in parts.lines
-        if line.restores is not None
-        for how, n in _counts(line.restores.outcomes)
+        ((processor.stream, how), n)
+        for processor in service.processors
+        if processor.restores is not None
+        for how, n in _counts(processor.restores.outcomes)
     )
     yield family("partition_restores", found)
 
 
-def _snapshots(parts: Service) -> Iterator[Metric]:
+def _snapshots(service: Service) -> Iterator[Metric]:
     keepers = [
-        (line.stream, line.snapshot_writer)
-        for line in parts.lines
-        if line.snapshot_writer is not None
+        (processor.stream, processor.snapshot_writer)
+        for processor in service.processors
+        if processor.snapshot_writer is not None
     ]
     outcomes = [
         ((name, outcome), n)
@@ -210,8 +226,8 @@ def _snapshots(parts: Service) -> Iterator[Metric]:
     yield family("store_up", up)
 
 
-def _model(parts: Service) -> Iterator[Metric]:
-    model, streams = parts.model, [line.stream for line in parts.lines]
+def _model(service: Service) -> Iterator[Metric]:
+    model, streams = service.model, [processor.stream for processor in service.processors]
     at_work = [
         (model.ref, model.role),
         *([(model.challenger, "challenger")] if model.challenger else []),
@@ -230,22 +246,24 @@ def _model(parts: Service) -> Iterator[Metric]:
     yield family("shadow_disagreement_ratio", differs)
 
 
-def _timings(parts: Service) -> Iterator[Metric]:
-    tallies = [line.stats for line in parts.lines]
+def _timings(service: Service) -> Iterator[Metric]:
+    tallies = [processor.stats for processor in service.processors]
     score_s, batches = (
         merged([t.score_s for t in tallies]),
         merged([t.batch_events for t in tallies]),
     )
-    delivery = [((line.stream,), line.stats.delivery_s) for line in parts.lines]
-    alarms = [((line.stream,), line.stats.alarm) for line in parts.lines]
+    delivery = [
+        ((processor.stream,), processor.stats.delivery_s) for processor in service.processors
+    ]
+    alarms = [((processor.stream,), processor.stats.alarm) for processor in service.processors]
     yield histogram("stage_duration_seconds", [(("score",), score_s)])
     yield histogram("batch_events", [((), batches)])
     yield histogram("event_to_alert_seconds", delivery)
     yield histogram("score", alarms)
 
 
-def _labels(parts: Service) -> Iterator[Metric]:
-    heard, listener = parts.feedback.incident_recorder, parts.feedback.listener
+def _labels(service: Service) -> Iterator[Metric]:
+    heard, listener = service.feedback.incident_recorder, service.feedback.listener
     kinds = [((kind,), count) for kind, count in _counts(listener.heard)]
     yield family("feedback", kinds)
     yield family("feedback_refused", [((), listener.refused)])
@@ -254,10 +272,10 @@ def _labels(parts: Service) -> Iterator[Metric]:
     yield family("journal_forgotten", forgotten)
 
 
-def _learning(parts: Service) -> Iterator[Metric]:
-    if parts.learning is None:
+def _learning(service: Service) -> Iterator[Metric]:
+    if service.learning is None:
         return
-    drifting, retrainer = parts.learning.drifting, parts.learning.retrainer
+    drifting, retrainer = service.learning.drifting, service.learning.retrainer
     signals = [
         ((one.stream, name), value)
         for one in drifting.monitors
@@ -283,11 +301,11 @@ def _evaluations(retrainer: Retrainer) -> Iterator[Metric]:
         yield family(name, rows)
 
 
-def _loops(parts: Service) -> Iterator[Metric]:
-    rows = [((f"reader:{reader.stream}",), reader.silent_s) for reader in parts.readers]
-    rows.append((("scorer",), parts.scorer.silent_s))
+def _loops(service: Service) -> Iterator[Metric]:
+    rows = [((f"reader:{reader.stream}",), reader.silent_s) for reader in service.readers]
+    rows.append((("scorer",), service.scoring_loop.silent_s))
     yield family("loop_silent_seconds", rows)
-    crashed = [((one.name,), one.name in parts.crashed) for one in parts.background_tasks]
+    crashed = [((one.name,), one.name in service.crashed) for one in service.background_tasks]
     yield family("attendant_crashed", crashed)
 
 

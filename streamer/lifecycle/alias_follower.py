@@ -48,7 +48,7 @@ class Follower:
         section: Model,
         swapper: Swapper,
         shadow_slot: ShadowSlot,
-        lines: Sequence[StreamProcessor],
+        processors: Sequence[StreamProcessor],
         *,
         clock: Clock = time.monotonic,
         wall: Clock = time.time,
@@ -59,7 +59,7 @@ class Follower:
             swapper,
             shadow_slot,
         )
-        self._lines, self._clock, self._wall = tuple(lines), clock, wall
+        self._processors, self._clock, self._wall = tuple(processors), clock, wall
         trust_for(section)  # a key that is none is an error of the start
         self._seen: Mapping[str, str] = {}
         self._settled: Mapping[str, str] = {}  # aliases whose versions are at work, or refused
@@ -82,13 +82,13 @@ class Follower:
         self._stopped = stop.is_set
         try:
             while not stop.is_set():
-                self.turn(WAIT_S)
+                self.step(WAIT_S)
                 if not self._backoff.due:
                     stop.wait(WAIT_S)
         finally:
             self.registry.close()
 
-    def turn(self, wait_s: float) -> None:
+    def step(self, wait_s: float) -> None:
         """One look at everything, at most `wait_s` for the aliases; none while a registry in
         trouble is let alone.
         """
@@ -271,14 +271,18 @@ class Follower:
         )
         if left > 0:
             self._watch = Watch(
-                version, JudgedCounts(), sample(self._lines), period, until_s=self._clock() + left
+                version,
+                JudgedCounts(),
+                sample(self._processors),
+                period,
+                until_s=self._clock() + left,
             )
             log.info("model_watch_resumed", model=version, left_s=round(left))
 
     def _guard(self) -> None:
         if self._watch is None:
             return
-        broken = self._watch.turn(sample(self._lines), self._clock())
+        broken = self._watch.step(sample(self._processors), self._clock())
         if broken is not None:
             self._roll_back(self._watch.version, broken)
         if self._watch.over:
@@ -301,9 +305,9 @@ class Follower:
             self._state.swaps["refused"] += 1
             log.error("challenger_refused", model=wanted, problem=str(exc))
             return
-        self._shadowed_from = sample(self._lines).promised
+        self._shadowed_from = sample(self._processors).promised
         self._shadow_slot.offer(
-            Shadow(loaded, self._lines, self._section.shadow.share, clock=self._clock)
+            Shadow(loaded, self._processors, self._section.shadow.share, clock=self._clock)
         )
         log.info("shadow_begun", model=wanted, share=self._section.shadow.share)
 
@@ -324,7 +328,7 @@ class Follower:
         report, rules = self._shadow_slot.report, self._section.shadow
         if report is None or report.events < rules.events or self._shadow_slot.told:
             return
-        promised = (sample(self._lines).promised - self._shadowed_from) * report.share
+        promised = (sample(self._processors).promised - self._shadowed_from) * report.share
         problem, named = (
             objection(report, self._section.watch, promised),
             self._seen.get("challenger", ""),

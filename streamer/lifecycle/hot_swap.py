@@ -86,7 +86,7 @@ class Swapper:
     def __init__(
         self,
         current: CurrentModel,
-        lines: Sequence[StreamProcessor],
+        processors: Sequence[StreamProcessor],
         outbox: Outbox[Message],
         *,
         clock: Clock = time.monotonic,
@@ -94,7 +94,12 @@ class Swapper:
     ) -> None:
         self.current, self.switches = current, 0
         self.totals = JudgedCounts()  # at the last switch
-        self._lines, self._outbox, self._clock, self._wall = tuple(lines), outbox, clock, wall
+        self._processors, self._outbox, self._clock, self._wall = (
+            tuple(processors),
+            outbox,
+            clock,
+            wall,
+        )
         self._lock = threading.Lock()
         self._offered: Successor | None = None
         self._coming: Successor | None = None
@@ -110,7 +115,7 @@ class Swapper:
         """Whether somebody is on the way in."""
         return self._offered is not None or self._coming is not None
 
-    def turn(self) -> bool:
+    def step(self) -> bool:
         """A slice of the work; False if there is none."""
         with self._lock:
             offered, self._offered = self._offered, None
@@ -131,7 +136,7 @@ class Swapper:
 
     def _prepared(self, coming: Successor) -> bool:
         """Rebuild a slice, of partitions that came meanwhile too; whether everything is ready."""
-        detectors = [judge for line in self._lines for judge in line.detectors]
+        detectors = [judge for processor in self._processors for judge in processor.detectors]
         loaded = coming.loaded
         for judge in detectors:
             if judge.coming != loaded.network.ref:
@@ -141,11 +146,11 @@ class Swapper:
     def _switch(self, coming: Successor) -> None:
         """All judges of all streams at once: no batch is judged in between."""
         before, ref = self.current.state.ref, coming.loaded.network.ref
-        for line in self._lines:
-            for judge in line.detectors:
+        for processor in self._processors:
+            for judge in processor.detectors:
                 judge.take_over()
-            line.ref = ref
-        self.current.loaded, self.totals = coming.loaded, sample(self._lines)
+            processor.ref = ref
+        self.current.loaded, self.totals = coming.loaded, sample(self._processors)
         state = self.current.state
         state.ref, state.fallback, state.trained_s, state.problem = (
             ref,
@@ -154,7 +159,7 @@ class Swapper:
             None,
         )
         state.swaps[coming.event] += 1
-        streams = [line.stream for line in self._lines]
+        streams = [processor.stream for processor in self._processors]
         self._outbox.post([model_event(coming, before, streams, self._wall())])
         self.switches += 1
         self._coming = None  # last: whoever finds nobody on the way finds the switch counted
@@ -171,8 +176,8 @@ class Swapper:
 
     def _refuse(self, coming: Successor, problem: str) -> None:
         self._coming = None
-        for line in self._lines:
-            for judge in line.detectors:
+        for processor in self._processors:
+            for judge in processor.detectors:
                 judge.abandon()
         self.current.state.problem = problem
         self.current.state.swaps["refused"] += 1

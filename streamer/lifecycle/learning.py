@@ -64,11 +64,11 @@ class Drifting:
         return "; ".join(found) or None
 
     def run(self, stop: threading.Event) -> None:
-        self.turn()
+        self.step()
         while not stop.wait(self._every_s):
-            self.turn()
+            self.step()
 
-    def turn(self) -> None:
+    def step(self) -> None:
         """One look at every stream."""
         version, training = self._model()
         for monitor in self.monitors:

@@ -67,9 +67,9 @@ class JudgedCounts:
         )
 
 
-def sample(lines: Sequence[StreamProcessor]) -> JudgedCounts:
+def sample(processors: Sequence[StreamProcessor]) -> JudgedCounts:
     """The totals of all streams."""
-    tallies = [line.stats for line in lines]
+    tallies = [processor.stats for processor in processors]
     opened = sum(
         n for stats in tallies for (_, event), n in dict(stats.alerts).items() if event == "opened"
     )
@@ -77,13 +77,17 @@ def sample(lines: Sequence[StreamProcessor]) -> JudgedCounts:
         sum(sum(dict(stats.scored).values()) for stats in tallies),
         opened,
         sum(stats.unsure for stats in tallies),
-        sum(map(_promised, lines)),
+        sum(map(_promised, processors)),
         np.sum([stats.paces for stats in tallies], axis=0),
     )
 
 
-def _promised(line: StreamProcessor) -> float:
-    return line.promised_per_day * max(line.stats.last_s - line.stats.first_s, 0.0) / DAY_S
+def _promised(processor: StreamProcessor) -> float:
+    return (
+        processor.promised_per_day
+        * max(processor.stats.last_s - processor.stats.first_s, 0.0)
+        / DAY_S
+    )
 
 
 def breach(before: JudgedCounts, after: JudgedCounts, bounds: WatchBounds) -> str | None:
@@ -157,7 +161,7 @@ def left_s(
 
 
 class Watch:
-    """One watch period: from a promotion for `period_s`. `turn` gives the reason to roll back, from
+    """One watch period: from a promotion for `period_s`. `step` gives the reason to roll back, from
     then on.
     """
 
@@ -175,7 +179,7 @@ class Watch:
         self._broken: str | None = None
         self._before, self._start, self._bounds, self._until_s = before, start, bounds, until_s
 
-    def turn(self, now: JudgedCounts, now_s: float) -> str | None:
+    def step(self, now: JudgedCounts, now_s: float) -> str | None:
         if not self.over:
             self._broken = breach(self._before, now.since(self._start), self._bounds)
             self.over = self._broken is not None or now_s >= self._until_s

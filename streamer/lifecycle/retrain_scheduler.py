@@ -111,9 +111,9 @@ class Retrainer:
         """Ask now and then until the event; what runs then is ended."""
         self._stop = stop
         while not stop.wait(LOOK_S):
-            self.turn()
+            self.step()
 
-    def turn(self) -> None:
+    def step(self) -> None:
         """Ask once, and do what is due. What goes wrong is counted, logged, and asked
         again later.
         """

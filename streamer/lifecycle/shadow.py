@@ -103,34 +103,34 @@ class Shadow:
     def __init__(
         self,
         loaded: LoadedModel,
-        lines: Sequence[StreamProcessor],
+        processors: Sequence[StreamProcessor],
         share: float,
         *,
         clock: Clock = time.monotonic,
     ) -> None:
         self.loaded = loaded
         self.report = Report(loaded.network.ref.version, share=share, label_of=self._label)
-        self._lines, self._clock = tuple(lines), clock
+        self._processors, self._clock = tuple(processors), clock
         self._twins: dict[int, ShadowDetectors] = {}  # by the partition's identity
         self._rebuilding = Rebuilding(clock)
         self._hashes: dict[str, float] = {}
         self._behind_since = clock()
 
     def _label(self, incident: OpenedIncident) -> str | None:
-        boards = (
-            line.said
-            for line in self._lines
-            if line.stream == incident.stream and line.said is not None
+        label_feeds = (
+            processor.label_feed
+            for processor in self._processors
+            if processor.stream == incident.stream and processor.label_feed is not None
         )
         return next(
             (
-                board.word(incident.stream, incident.entity, seconds(incident.opened_at))
-                for board in boards
+                label_feed.word(incident.stream, incident.entity, seconds(incident.opened_at))
+                for label_feed in label_feeds
             ),
             None,
         )
 
-    def turn(self) -> bool:
+    def step(self) -> bool:
         """Keep up with the partitions, and rebuild a slice; False if there was nothing to do."""
         self._widen()
         self._follow()
@@ -146,7 +146,11 @@ class Shadow:
         return True
 
     def _follow(self) -> None:
-        held = {id(partition): partition for line in self._lines for partition in line.partitions}
+        held = {
+            id(partition): partition
+            for processor in self._processors
+            for partition in processor.partitions
+        }
         for gone in self._twins.keys() - held.keys():
             del self._twins[gone]
         for key, partition in held.items():
@@ -164,7 +168,7 @@ class Shadow:
         judged by itself.
         """
         now = self._clock()
-        if all(line.mailbox.low for line in self._lines):
+        if all(processor.mailbox.low for processor in self._processors):
             self._behind_since = now
         elif now - self._behind_since >= BEHIND_S and self.report.share / 2 >= self._least_share:
             self._behind_since = now
@@ -189,7 +193,9 @@ class Shadow:
     @property
     def _entities(self) -> int:
         return sum(
-            one.detectors[0].entities_active for line in self._lines for one in line.partitions
+            one.detectors[0].entities_active
+            for processor in self._processors
+            for one in processor.partitions
         )
 
     def judged(
@@ -269,8 +275,8 @@ class ShadowSlot:
     it.
     """
 
-    def __init__(self, state: ModelState, lines: Sequence[StreamProcessor]) -> None:
-        self._state, self._lines = state, tuple(lines)
+    def __init__(self, state: ModelState, processors: Sequence[StreamProcessor]) -> None:
+        self._state, self._processors = state, tuple(processors)
         self._lock = threading.Lock()
         self._offered: Shadow | None = None
         self._changed = False
@@ -289,14 +295,14 @@ class ShadowSlot:
         shadow = self._shadow
         return None if shadow is None or self._changed else shadow.report
 
-    def turn(self) -> bool:
+    def step(self) -> bool:
         if self._changed:
             self._seated()
         shadow = self._shadow
         if shadow is None:
             return False
         self._state.disagreement = shadow.report.pairs.disagreement
-        return shadow.turn()
+        return shadow.step()
 
     def _seated(self) -> None:
         with self._lock:
@@ -304,5 +310,5 @@ class ShadowSlot:
         self._state.challenger = None if self._shadow is None else self._shadow.loaded.network.ref
         self._state.report = None if self._shadow is None else self._shadow.report
         self._state.disagreement = None
-        for line in self._lines:
-            line.audience = self._shadow
+        for processor in self._processors:
+            processor.audience = self._shadow

@@ -44,7 +44,7 @@ class Arrival:
 
 
 class Reader:
-    """Owns a source. Everything but `run` and `turn` may be read by other threads."""
+    """Owns a source. Everything but `run` and `step` may be read by other threads."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class Reader:
     def _read(self, stop: threading.Event) -> None:
         try:
             while not (stop.is_set() or self.ended):
-                self._rest(self.turn(), stop)
+                self._rest(self.step(), stop)
         finally:
             self._mailbox.finish(*self._held)
             self._held.clear()
@@ -121,8 +121,8 @@ class Reader:
         if self.gathers:
             self._mailbox.wait_idle(GATHER_MOST_S - GATHER_S)
 
-    def turn(self, poll_s: float = POLL_S) -> float:
-        """Poll once; return the seconds to rest before the next turn."""
+    def step(self, poll_s: float = POLL_S) -> float:
+        """Poll once; return the seconds to rest before the next step."""
         self.beat, self.gathers = self._clock(), False
         try:
             self._commit()

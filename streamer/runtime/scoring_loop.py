@@ -30,18 +30,18 @@ FLUSH_S = 0.003
 class IdleTask(Protocol):
     """Something else that is done between two batches, on the scorer's thread."""
 
-    def turn(self) -> bool:
+    def step(self) -> bool:
         """A bounded piece of work; False if there was none."""
 
 
 class ScoringLoop:
-    """Owns the lines and what goes out. Everything but `run` and `turn` may be read by other
+    """Owns the processors and what goes out. Everything but `run` and `step` may be read by other
     threads.
     """
 
     def __init__(
         self,
-        lines: Sequence[StreamProcessor],
+        processors: Sequence[StreamProcessor],
         outbox: Outbox[Message],
         letters: Outbox[Letter] | None = None,
         *,
@@ -50,7 +50,7 @@ class ScoringLoop:
         idle_tasks: Sequence[IdleTask] = (),
         clock: Clock = time.monotonic,
     ) -> None:
-        self.lines, self.outbox = tuple(lines), outbox
+        self.processors, self.outbox = tuple(processors), outbox
         self.letters: Outbox[Letter] = letters or Outbox()
         self.stalled = False
         self.beat = clock()
@@ -64,7 +64,7 @@ class ScoringLoop:
 
     @property
     def settled(self) -> bool:
-        return all(line.settled for line in self.lines) and self.idle
+        return all(processor.settled for processor in self.processors) and self.idle
 
     @property
     def idle(self) -> bool:
@@ -77,38 +77,38 @@ class ScoringLoop:
         return self._clock() - self.beat
 
     def run(self, give_up: Callable[[], bool]) -> None:
-        """Work until all lines are settled, or until `give_up` says that draining took too long."""
+        """Work until all processors are settled, or `give_up` says that draining took too long."""
         while not self.settled and not give_up():
             self._bell.clear()
-            if not self.turn():
+            if not self.step():
                 self._bell.wait(REST_S if self.idle else REST_BUSY_S)
 
-    def turn(self) -> bool:
+    def step(self) -> bool:
         """One arrival of each stream; False if there was none, or if the sinks are too far behind
         to take more.
         """
         self.beat = self._clock()
         self.stalled = self.outbox.full or self.letters.full
-        worked = [] if self.stalled else [line.work() for line in self.lines]
-        waited_for = any(len(line.mailbox) for line in self.lines)
+        worked = [] if self.stalled else [processor.work() for processor in self.processors]
+        waited_for = any(len(processor.mailbox) for processor in self.processors)
         self._pump(
             0.0 if waited_for else FLUSH_S
         )  # before anything else: somebody waits for what was just found
         if any(worked) and not waited_for:
-            for line in self.lines:
-                line.anchor_ahead()
-        worked += [guest.turn() for guest in self._idle_tasks]
+            for processor in self.processors:
+                processor.anchor_ahead()
+        worked += [task.step() for task in self._idle_tasks]
         self._tick()
         self._pump(0.0)
-        for line in self.lines:
-            line.settle()
+        for processor in self.processors:
+            processor.settle()
         return any(worked)
 
     def close(self) -> None:
         self.outbox.close()
         self.letters.close()
-        for line in self.lines:
-            line.scores.close()
+        for processor in self.processors:
+            processor.scores.close()
 
     def _pump(self, flush_s: float) -> None:
         self.outbox.pump(flush_s)
@@ -118,5 +118,5 @@ class ScoringLoop:
         if self._clock() < self._tick_at or self.stalled:
             return
         self._tick_at = self._clock() + TICK_S
-        for line in self.lines:
-            line.tick(flowing=self._flowing(line.stream))
+        for processor in self.processors:
+            processor.tick(flowing=self._flowing(processor.stream))

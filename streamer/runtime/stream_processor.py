@@ -102,7 +102,7 @@ class StreamProcessor:
     keep_every_s: float = 60.0
     restores: Restores | None = None
     audience: Audience | None = None
-    said: LabelFeed | None = None
+    label_feed: LabelFeed | None = None
     witness: Callable[[EventBatch, Sequence[JudgedBatch]], None] | None = (
         None  # of what is judged aloud
     )
@@ -226,15 +226,15 @@ class StreamProcessor:
         """Tell the judges what people said. Each hears a label once; again, for entities that came
         meanwhile.
         """
-        if self.said is None or (
-            self.said.number == self._labels_heard and self.clock() < self._apply_labels_at
+        if self.label_feed is None or (
+            self.label_feed.number == self._labels_heard and self.clock() < self._apply_labels_at
         ):
             return
         self._labels_heard, self._apply_labels_at = (
-            self.said.number,
+            self.label_feed.number,
             self.clock() + APPLY_LABELS_EVERY_S,
         )
-        labels = self.said.of(self.stream)
+        labels = self.label_feed.of(self.stream)
         for partition in self.partitions:
             if partition.after >= partition.position:
                 self._post(

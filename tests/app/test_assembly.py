@@ -52,11 +52,11 @@ def test_the_starter_bundle_is_the_default() -> None:
 
 
 def test_a_card_event_belongs_to_a_customer_and_to_a_terminal() -> None:
-    parts = assembly.build(config_of(CARDS, model={"backend": "baseline"}))
-    assert Daemon(parts, threading.Event()).run() == 0
-    line = parts.lines[0]
-    assert [int(judge.fates.sum()) for judge in line.detectors] == [200, 200]
-    assert line.accounting.summary()["in"] == 200
+    service = assembly.build(config_of(CARDS, model={"backend": "baseline"}))
+    assert Daemon(service, threading.Event()).run() == 0
+    processor = service.processors[0]
+    assert [int(judge.fates.sum()) for judge in processor.detectors] == [200, 200]
+    assert processor.accounting.summary()["in"] == 200
 
 
 def test_sinks_of_one_kind_are_numbered_by_their_place() -> None:

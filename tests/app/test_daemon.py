@@ -27,7 +27,7 @@ def run(
 ) -> int:
     """The whole life on the real clock."""
     return Daemon(
-        w.parts, stop or threading.Event(), drain_s=drain_s, until_idle_s=until_idle_s
+        w.service, stop or threading.Event(), drain_s=drain_s, until_idle_s=until_idle_s
     ).run()
 
 
@@ -82,7 +82,7 @@ def test_a_source_that_still_fails_at_the_end_is_no_clean_end() -> None:
 def test_the_phases_are_running_draining_stopped() -> None:
     w, phase = real([batch_of([LOW])], endless=False), Phase()
     assert phase.name == "starting"
-    Daemon(w.parts, threading.Event(), phase=phase).run()
+    Daemon(w.service, threading.Event(), phase=phase).run()
     assert phase.name == "stopped"
 
 
@@ -112,12 +112,14 @@ class Broken:
 
 def test_a_crash_beside_the_flow_is_told_and_the_flow_goes_on() -> None:
     w = real([batch_of([LOW], 0), batch_of([HIGH], 1)], endless=False)
-    parts = replace(w.parts, background_tasks=(Broken(),))
-    assert Daemon(parts, threading.Event()).run() == 0
-    told = {check.name: check.detail for check in Health(parts, Phase("running"), w.clock).ready()}
+    service = replace(w.service, background_tasks=(Broken(),))
+    assert Daemon(service, threading.Event()).run() == 0
+    told = {
+        check.name: check.detail for check in Health(service, Phase("running"), w.clock).ready()
+    }
     assert "models" in told["attendants"]
     crashed = [
-        s for family in Metrics(parts).collect() for s in family.samples if "attendant" in s.name
+        s for family in Metrics(service).collect() for s in family.samples if "attendant" in s.name
     ]
     assert [(sample.labels, sample.value) for sample in crashed] == [({"attendant": "models"}, 1.0)]
 

@@ -16,7 +16,7 @@ from tests.runtime.world import world
 def server(port: int = 0) -> HttpServer:
     w = world([])
     return HttpServer(
-        create_app(w.parts, Health(w.parts, Phase("running"), w.clock)), "127.0.0.1", port
+        create_app(w.service, Health(w.service, Phase("running"), w.clock)), "127.0.0.1", port
     )
 
 

@@ -28,7 +28,7 @@ def test_too_short_a_history_is_no_reason_to_fail_but_is_told() -> None:
     tuning.start(*history(LEAST_ROWS - 1))
     assert tuning.state is State.SKIPPED
     assert tuning.told
-    assert tuning.turn() is None
+    assert tuning.step() is None
     tuning.close()
 
 
@@ -42,7 +42,7 @@ def test_a_child_that_takes_too_long_is_stopped_and_leaves_nothing_behind() -> N
     tuning.start(*history(400))
     room = tuning._directory
     now[0] = 100.0
-    assert tuning.turn() is None
+    assert tuning.step() is None
     assert tuning.state is State.FAILED
     assert "stopped" in tuning.told
     tuning.close()
@@ -60,7 +60,7 @@ def test_a_child_that_cannot_train_says_why() -> None:
     tuning.start(values, time_s)
     deadline = time.monotonic() + 60
     while tuning.state is State.RUNNING and time.monotonic() < deadline:
-        tuning.turn()
+        tuning.step()
         assert tuning._child is not None
         if tuning.state is State.RUNNING:
             tuning._child.wait(60)

@@ -164,14 +164,17 @@ def test_every_line_tells_once_what_the_labels_of_its_stream_changed(
     w.read(1)
     w.score()
     label, _ = join(LabelMessage(LabelKind.CONFIRMED, alert_id="ab12"), journal, now_s=0.0)
-    w.line.said = LabelFeed()
-    w.line.said.put(
-        [replace(label, stream=w.line.stream, number=1), replace(label, stream="another", number=2)]
+    w.processor.label_feed = LabelFeed()
+    w.processor.label_feed.put(
+        [
+            replace(label, stream=w.processor.stream, number=1),
+            replace(label, stream="another", number=2),
+        ]
     )
     with capture_logs() as lines:
         for _ in range(2):
-            w.line.tick(flowing=True)
-            w.line._apply_labels_at = 0.0
+            w.processor.tick(flowing=True)
+            w.processor._apply_labels_at = 0.0
     assert [(line["event"], line["number"]) for line in lines if "label" in line["event"]] == [
         ("label_applied", 1)
     ]
@@ -181,17 +184,17 @@ def test_a_file_of_labels_is_heard_line_by_line_once_and_across_restarts(
     journal: SqliteJournal, tmp_path: Path
 ) -> None:
     path = tmp_path / "labels.jsonl"
-    board = LabelFeed()
+    label_feed = LabelFeed()
     for wave in (2, 1):
         with path.open("a") as file:
             file.writelines(json.dumps(LABEL | {"note": f"{wave}.{n}"}) + "\n" for n in range(wave))
             file.write('{"alert_id": "ab12", "la')  # somebody is still writing
-        _listener(journal, board, path).turn()
-        _listener(journal, board, path).turn()
+        _listener(journal, label_feed, path).step()
+        _listener(journal, label_feed, path).step()
         with path.open("rb+") as file:
             file.truncate(path.read_bytes().rindex(b"\n") + 1)
     assert [label.note for label in journal.labels()] == ["2.0", "2.1", "1.0"]
-    assert [label.note for label in board.of("plant")] == ["2.0", "2.1", "1.0"]
+    assert [label.note for label in label_feed.of("plant")] == ["2.0", "2.1", "1.0"]
 
 
 def test_a_bad_line_is_counted_and_those_around_it_are_heard(
@@ -200,7 +203,7 @@ def test_a_bad_line_is_counted_and_those_around_it_are_heard(
     path = tmp_path / "labels.jsonl"
     path.write_text(f"{json.dumps(LABEL)}\nnonsense\n\n{json.dumps(LABEL | {'label': 'unsure'})}\n")
     listener = _listener(journal, LabelFeed(), path)
-    listener.turn()
+    listener.step()
     assert listener.refused == 1
     assert [label.kind for label in journal.labels()] == ["confirmed", "unsure"]
 
@@ -211,29 +214,27 @@ def test_what_others_wrote_into_the_journal_is_heard_too_and_only_news_is_counte
     label, _ = join(LabelMessage(LabelKind.UNSURE, alert_id="ab12"), journal, now_s=0.0)
     journal.label(label)
     listener = LabelConsumer(journal, LabelFeed())
-    listener.turn()
+    listener.step()
     assert not listener.heard
     journal.label(replace(label, kind=LabelKind.CONFIRMED, said_at_s=1.0))
-    listener.turn()
+    listener.step()
     assert listener.heard == {"confirmed": 1}
-    assert [said.kind for said in listener.board.of("plant")] == ["unsure", "confirmed"]
-    assert listener.board.of("cards") == []
+    assert [said.kind for said in listener.label_feed.of("plant")] == ["unsure", "confirmed"]
+    assert listener.label_feed.of("cards") == []
 
 
 def test_the_last_word_on_a_moment_counts(journal: SqliteJournal) -> None:
-    board = LabelFeed()
+    label_feed = LabelFeed()
     label, _ = join(LabelMessage(LabelKind.FALSE_ALARM, alert_id="ab12"), journal, now_s=0.0)
-    board.put(
+    label_feed.put(
         [replace(label, number=1), replace(label, kind=LabelKind.CONFIRMED, number=2, end_s=150.0)]
     )
-    assert [board.word("plant", "pump", at_s) for at_s in (99.0, 100.0, 150.0, 151.0, 201.0)] == [
-        None,
-        "confirmed",
-        "confirmed",
-        "false_alarm",
-        None,
-    ]
-    assert board.word("plant", "valve", 120.0) is board.word("cards", "pump", 120.0) is None
+    assert [
+        label_feed.word("plant", "pump", at_s) for at_s in (99.0, 100.0, 150.0, 151.0, 201.0)
+    ] == [None, "confirmed", "confirmed", "false_alarm", None]
+    assert (
+        label_feed.word("plant", "valve", 120.0) is label_feed.word("cards", "pump", 120.0) is None
+    )
 
 
 class _Away(SqliteJournal):
@@ -257,12 +258,12 @@ def test_a_journal_that_was_away_is_asked_again_and_nothing_said_is_lost(tmp_pat
     journal.record([PUMP])
     path.write_text(json.dumps(LABEL) + "\n")
     listener, journal.away = _listener(journal, LabelFeed(), path), True
-    listener.turn()
+    listener.step()
     assert listener.problem == "it is away"
     journal.away = False
-    listener.turn()
+    listener.step()
     assert listener.problem is None
-    assert len(listener.board.of("plant")) == 1
+    assert len(listener.label_feed.of("plant")) == 1
 
 
 def test_alerts_wait_for_a_journal_that_is_away_up_to_a_limit_and_are_counted_beyond_it() -> None:
@@ -324,5 +325,5 @@ def _read(said: dict[str, Any]) -> LabelMessage:
     return read(json.dumps(said).encode(), "here")
 
 
-def _listener(journal: SqliteJournal, board: LabelFeed, path: Path) -> LabelConsumer:
-    return LabelConsumer(journal, board, lambda: LabelFile(path, journal.place), wall=Hands())
+def _listener(journal: SqliteJournal, label_feed: LabelFeed, path: Path) -> LabelConsumer:
+    return LabelConsumer(journal, label_feed, lambda: LabelFile(path, journal.place), wall=Hands())

@@ -52,7 +52,7 @@ class World:
 
     def after(self, seconds: float) -> None:
         self.clock.now += seconds
-        self.listener.turn()
+        self.listener.step()
 
 
 @pytest.fixture

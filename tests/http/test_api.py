@@ -45,7 +45,7 @@ class Client:
 
 
 def client(w: World, *, phase: str = "running", **rules: Any) -> Client:
-    return Client(create_app(w.parts, Health(w.parts, Phase(phase), w.clock), **rules))
+    return Client(create_app(w.service, Health(w.service, Phase(phase), w.clock), **rules))
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_on_loopback_a_foreign_name_is_refused(w: World, host: str) -> None:
 def told(w: World) -> str:
     """The id of an alert that the journal knows."""
     alert = alert_at(3)
-    w.parts.feedback.journal.record([incident_of(alert)])
+    w.service.feedback.journal.record([incident_of(alert)])
     return alert.alert_id
 
 
@@ -188,12 +188,12 @@ def test_a_label_that_is_none_changes_nothing(
         status,
         "application/problem+json",
     )
-    assert w.parts.feedback.journal.labels() == []
+    assert w.service.feedback.journal.labels() == []
 
 
 @pytest.mark.parametrize("route", [entry for entry in ROUTES if entry.method == "GET"])
 def test_an_example_of_a_route_has_the_keys_of_its_answer(w: World, route: RouteEntry) -> None:
-    of = replace(w.parts, model_admin=ModelAdmin(None, w.model, ANYBODY))
+    of = replace(w.service, model_admin=ModelAdmin(None, w.model, ANYBODY))
     answer = Client(create_app(of, Health(of, Phase("running"), w.clock))).get(route.path)
     assert answer.status_code in route.answers
     if route.path != "/metrics":

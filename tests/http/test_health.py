@@ -10,7 +10,7 @@ from tests.runtime.world import REF, World, batch_of, world
 
 
 def health_of(w: World, phase: str = "running") -> Health:
-    return Health(w.parts, Phase(phase), w.clock)
+    return Health(w.service, Phase(phase), w.clock)
 
 
 def reasons(w: World, phase: str = "running") -> dict[str, str]:
@@ -83,5 +83,5 @@ def test_a_loop_that_no_longer_turns_is_not_alive() -> None:
     health = health_of(w)
     assert all(check.ok for check in health.alive())
     w.clock.now += ALIVE_S + 1
-    w.scorer.turn()
+    w.scoring_loop.step()
     assert {check.name: check.ok for check in health.alive()} == {"reader:s": False, "scorer": True}

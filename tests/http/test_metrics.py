@@ -17,7 +17,7 @@ NAN = float("nan")
 
 
 def samples(w: World) -> Iterator[tuple[str, dict[str, str], float]]:
-    for family in text_string_to_metric_families(Metrics(w.parts).text().decode()):
+    for family in text_string_to_metric_families(Metrics(w.service).text().decode()):
         for sample in family.samples:
             yield sample.name, dict(sample.labels), sample.value
 

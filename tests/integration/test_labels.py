@@ -53,8 +53,8 @@ def _listener(kafka: Kafka, topic: str, journal: SqliteJournal) -> LabelConsumer
 
 
 def _labels_heard(listener: LabelConsumer) -> int:
-    listener.turn()
-    return len(listener.board.of("plant"))
+    listener.step()
+    return len(listener.label_feed.of("plant"))
 
 
 def _say(kafka: Kafka, topic: str, *records: bytes) -> None:

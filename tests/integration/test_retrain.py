@@ -212,11 +212,11 @@ def test_the_daemon_evaluates_in_a_process_of_its_own_and_never_twice_in_a_slot(
 
     one, other = daemon(), daemon()
     clock.now = time.time()
-    one.turn()
+    one.step()
     assert one.told.startswith("last: evaluated: starter-1 on the newest"), one.told
     clock.now = time.time()
-    other.turn()
-    one.turn()
+    other.step()
+    one.step()
     assert (one.evaluations["evaluated"], +other.evaluations) == (1, {})
     (report,) = (tmp_path / "reports").glob("*-review.json")
     assert other.evaluated.figures["recall"] == json.loads(report.read_text())["recall"]

@@ -59,17 +59,17 @@ class House:
             self.section,
             self.room.swapper,
             self.room.shadow_slot,
-            [self.room.line],
+            [self.room.processor],
             clock=lambda: self.now[0],
             wall=lambda: began_s + self.now[0],
         )
-        self.follower.turn(0.0)
+        self.follower.step(0.0)
 
-    def follow(self, turns: int = 2) -> None:
-        for _ in range(turns):
-            self.follower.turn(0.0)
+    def follow(self, steps: int = 2) -> None:
+        for _ in range(steps):
+            self.follower.step(0.0)
             self.room.settle()
-            self.room.scorer.turn()
+            self.room.scoring_loop.step()
 
     def feed(self, start: int, end: int) -> None:
         for batch in pieces(WHOLE.rows(slice(start, end)), 100):
@@ -78,7 +78,7 @@ class House:
 
     @property
     def judging(self) -> str:
-        return self.room.line.ref.version
+        return self.room.processor.ref.version
 
 
 def test_what_is_promoted_judges_soon_and_is_told(registry: DirectoryRegistry) -> None:

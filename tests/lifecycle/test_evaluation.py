@@ -216,11 +216,11 @@ def of_daemon(folder: Path, clock: Hands, source: str, *more: str) -> Retrainer:
 def test_the_daemon_starts_an_evaluation_at_its_slot(tmp_path: Path, clock: Hands) -> None:
     told = tmp_path / "told.json"
     one = of_daemon(tmp_path, clock, TELLS, str(told))
-    one.turn()
+    one.step()
     assert not told.exists()
     assert WEEKLY is not None
     clock.now = next_slot(WEEKLY, clock.now)
-    one.turn()
+    one.step()
     assert json.loads(told.read_text()) == ["--evaluate", "--cause", "schedule"]
 
 
@@ -238,7 +238,7 @@ def test_every_end_is_counted_as_what_it_was(
 ) -> None:
     one = of_daemon(tmp_path, clock, source)
     clock.now += WEEK_S + 600
-    one.turn()
+    one.step()
     assert {name: n for name, n in one.evaluations.items() if n} == {outcome: 1}
     assert counted(one) == {}
 
@@ -248,17 +248,17 @@ def test_what_is_not_to_be_done_now_is_asked_about_after_a_rest(
 ) -> None:
     one = of_daemon(tmp_path, clock, EVALUATED_BY_CHILD % "busy")
     clock.now += WEEK_S + 600
-    one.turn()
-    one.turn()
+    one.step()
+    one.step()
     clock.now += REST_S + 1
-    one.turn()
+    one.step()
     assert one.evaluations["busy"] == 2
 
 
 def test_a_training_that_is_due_goes_first(tmp_path: Path, clock: Hands) -> None:
     one = retrainer(tmp_path, clock, ENDED % "published", evaluation=WEEKLY)
     clock.now += WEEK_S + 600
-    one.turn()
+    one.step()
     assert counted(one) == {"published": 1} and not +one.evaluations
 
 
@@ -270,5 +270,5 @@ def test_after_a_restart_the_daemon_knows_what_was_evaluated(
     with closing(FileTurns(tmp_path / "registry" / ".retrain")) as turns:
         assert last_evaluation(turns).at_s == clock.now
     one = of_daemon(tmp_path, clock, "import sys; sys.exit(1)")
-    one.turn()
+    one.step()
     assert one.evaluated.figures["recall"] == 0.75 and not +one.evaluations

@@ -133,22 +133,22 @@ def test_a_partition_that_comes_while_a_network_is_on_its_way_is_taken_along() -
     room = Room(partitioned=True)
     room.feed(replace(traffic(600, seed=0, entities=24), partition=0))
     room.offer(loaded("v1", 1.02))
-    room.scorer.turn()
+    room.scoring_loop.step()
     assert room.swapper.busy
     room.feed(replace(traffic(200, seed=1), partition=1))
     room.settle()
-    assert {judge.ref.version for judge in room.line.detectors} == {"v1"}
+    assert {judge.ref.version for judge in room.processor.detectors} == {"v1"}
 
 
 def test_a_later_offer_takes_the_place_of_one_on_its_way() -> None:
     room = Room()
     room.feed(traffic(600, entities=24))
     room.offer(loaded("v1", 1.02))
-    room.scorer.turn()
+    room.scoring_loop.step()
     room.offer(loaded("v2", 1.03))
     room.settle()
     assert [event.model.version for event in room.sink.events] == ["v2"]
-    assert room.current.loaded.network.ref.version == room.line.ref.version == "v2"
+    assert room.current.loaded.network.ref.version == room.processor.ref.version == "v2"
 
 
 def test_a_network_of_another_shape_is_refused_and_the_old_one_goes_on() -> None:

@@ -68,12 +68,12 @@ def test_a_regime_that_shifts_starts_a_training_that_names_it_and_hands_over_the
     one, told = learning(tmp_path)
     assert one.retrainer is not None
     values = wandering(np.random.default_rng(2), 0.5, 4, 1)
-    one.drifting.turn()
+    one.drifting.step()
     for number, shift in enumerate((0, 0, 6)):
         day(one, values[:STEPS] + np.float32(shift), number)
-        one.drifting.turn()
-        one.drifting.turn()
-        one.retrainer.turn()
+        one.drifting.step()
+        one.drifting.step()
+        one.retrainer.step()
         assert told.exists() == (shift > 0)
     words = json.loads(told.read_text())
     assert words[:3] == ["--cause", "drift", "--why"]
@@ -97,14 +97,14 @@ def test_drift_and_trainings_stand_in_metrics_and_readiness(tmp_path: Path) -> N
     one.retrainer.evaluations["evaluated"] = 1
     figures = {"version": "v7", "at_s": 1.8e9, "recall": 0.75, "false_alarms_per_day": None}
     one.retrainer.evaluated = Remembered(1.8e9, figures)
-    parts = replace(World(MemorySource([], endless=True)).parts, learning=one)
-    text = Metrics(parts).text().decode()
+    service = replace(World(MemorySource([], endless=True)).service, learning=one)
+    text = Metrics(service).text().decode()
     assert 'streamer_drift{signal="input:rms",stream="s"} 0.5' in text
     assert 'streamer_retrain_runs_total{outcome="refused"} 2.0' in text
     assert 'streamer_evaluation_runs_total{outcome="evaluated"} 1.0' in text
     assert 'streamer_evaluation_recall_ratio{model_version="v7"} 0.75' in text
     assert "streamer_evaluation_false_alarms_per_day{" not in text
-    checks = {check.name: check for check in readings(parts)}
+    checks = {check.name: check for check in readings(service)}
     assert checks["drift:s"].ok and checks["drift:s"].detail == "input:rms 0.50"
     assert checks["retrain"].ok
 

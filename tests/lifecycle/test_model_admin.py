@@ -39,8 +39,8 @@ def registry(tmp_path: Path) -> Iterator[DirectoryRegistry]:
     made.close()
 
 
-def parts(w: World, registry: DirectoryRegistry | None) -> Service:
-    return replace(w.parts, model_admin=ModelAdmin(registry, w.model, ANYBODY))
+def service_of(w: World, registry: DirectoryRegistry | None) -> Service:
+    return replace(w.service, model_admin=ModelAdmin(registry, w.model, ANYBODY))
 
 
 def ask(of: Service, verb: str = "", body: Any = None, **headers: str) -> httpx.Response:
@@ -63,7 +63,7 @@ def ask(of: Service, verb: str = "", body: Any = None, **headers: str) -> httpx.
 def test_the_list_tells_what_judges_and_what_the_registry_holds(
     registry: DirectoryRegistry,
 ) -> None:
-    body = ask(parts(world([]), registry)).json()
+    body = ask(service_of(world([]), registry)).json()
     assert (body["schema"], body["judging"]["version"], body["judging"]["role"]) == (
         "streamer.models/1",
         REF.version,
@@ -74,15 +74,15 @@ def test_the_list_tells_what_judges_and_what_the_registry_holds(
 
 
 def test_a_service_without_a_registry_still_tells_what_judges() -> None:
-    body = ask(parts(world([]), None)).json()
+    body = ask(service_of(world([]), None)).json()
     assert (body["judging"]["version"], body["versions"]) == (REF.version, [])
-    assert ask(parts(world([]), None), ":promote", {"version": "v1"}).status_code == 422
+    assert ask(service_of(world([]), None), ":promote", {"version": "v1"}).status_code == 422
 
 
 def test_a_version_is_promoted_shadowed_and_rolled_back_and_each_is_audited(
     registry: DirectoryRegistry,
 ) -> None:
-    of = parts(world([]), registry)
+    of = service_of(world([]), registry)
     with capture_logs() as logs:
         assert (
             ask(of, ":shadow", {"version": "v1", "why": "try"}).json()["aliases"]["challenger"]
@@ -98,7 +98,7 @@ def test_a_version_is_promoted_shadowed_and_rolled_back_and_each_is_audited(
 
 
 def test_the_first_promotion_is_rolled_back_to_the_starter(registry: DirectoryRegistry) -> None:
-    of = parts(world([]), registry)
+    of = service(world([]), registry)
     answer = ask(of, ":rollback").json()
     assert (answer["version"], answer["aliases"]) == (None, {})
     assert ask(of, ":rollback").status_code == 409
@@ -119,7 +119,7 @@ def test_what_cannot_be_done_is_a_problem_and_changes_nothing(
     registry: DirectoryRegistry, verb: str, body: Any, status: int
 ) -> None:
     before = registry.aliases()
-    answer = ask(parts(world([]), registry), verb, body)
+    answer = ask(service_of(world([]), registry), verb, body)
     assert (answer.status_code, answer.headers["content-type"]) == (
         status,
         "application/problem+json",
@@ -128,7 +128,7 @@ def test_what_cannot_be_done_is_a_problem_and_changes_nothing(
 
 
 def test_another_pages_script_may_not_move_models(registry: DirectoryRegistry) -> None:
-    of = parts(world([]), registry)
+    of = service_of(world([]), registry)
     assert ask(of, ":promote", {"version": "v1"}, origin="https://evil.example").status_code == 403
     assert registry.aliases() == {"champion": "v0"}
     assert ask(of, ":promote", {"version": "v1"}, origin="http://127.0.0.1:8080").status_code == 200
@@ -139,7 +139,7 @@ def test_metrics_tell_the_models_at_work() -> None:
         REF, trained_s=1.5e9, challenger=replace(REF, version="c"), disagreement=0.25
     )
     state.swaps["promoted"] += 2
-    text = Metrics(world([], model=state).parts).text().decode()
+    text = Metrics(world([], model=state).service).text().decode()
     assert (
         f'streamer_model_info{{backend="numpy",model_version="{REF.version}",role="champion",stream="s"}} 1.0'
         in text
@@ -154,7 +154,7 @@ def test_a_model_that_is_refused_is_told_in_readyz_and_nothing_is_unready() -> N
     state = ModelState(REF, problem="v9: its outputs stray")
     checks = {
         check.name: check
-        for check in Health(world([], model=state).parts, Phase("running"), lambda: 0.0).ready()
+        for check in Health(world([], model=state).service, Phase("running"), lambda: 0.0).ready()
     }
     assert checks["model"].ok
     assert "v9" in checks["model"].detail

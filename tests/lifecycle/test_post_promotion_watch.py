@@ -135,14 +135,14 @@ def test_who_alerts_less_but_as_often_as_promised_is_not_silent() -> None:
 
 def test_a_watch_tells_its_first_breach_until_it_is_heard_and_is_over() -> None:
     watch = Watch("v1", BEFORE, JudgedCounts(), BOUNDS, until_s=60)
-    assert watch.turn(after(), 10) is None
+    assert watch.step(after(), 10) is None
     assert not watch.over
-    assert "incidents" in str(watch.turn(after(opened=100), 20))
+    assert "incidents" in str(watch.step(after(opened=100), 20))
     assert watch.over
-    assert "100 incidents" in str(watch.turn(after(), 30))
+    assert "100 incidents" in str(watch.step(after(), 30))
 
 
 def test_a_watch_ends_with_its_period() -> None:
     watch = Watch("v1", BEFORE, JudgedCounts(), BOUNDS, until_s=60)
-    assert watch.turn(after(), 61) is None
+    assert watch.step(after(), 61) is None
     assert watch.over

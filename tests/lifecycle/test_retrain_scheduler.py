@@ -61,10 +61,10 @@ def counted(one: Retrainer) -> dict[str, int]:
 
 def test_no_training_starts_before_its_slot(tmp_path: Path, clock: Hands) -> None:
     one = retrainer(tmp_path, clock, ENDED % "published")
-    one.turn()
+    one.step()
     assert counted(one) == {} and one.told.startswith("not due")
     clock.now += 86_400
-    one.turn()
+    one.step()
     assert counted(one) == {"published": 1}
     assert one.told == "last: published: so be it"
 
@@ -72,7 +72,7 @@ def test_no_training_starts_before_its_slot(tmp_path: Path, clock: Hands) -> Non
 def test_drift_starts_one_at_once_and_names_it(tmp_path: Path, clock: Hands) -> None:
     told = tmp_path / "told.json"
     one = retrainer(tmp_path, clock, TELLS, str(told), drift=lambda: "plant input:rms 0.50")
-    one.turn()
+    one.step()
     assert json.loads(told.read_text()) == [
         "--cause",
         "drift",
@@ -96,18 +96,18 @@ def test_every_end_is_counted_as_what_it_was(
     tmp_path: Path, clock: Hands, source: str, outcome: str
 ) -> None:
     one = retrainer(tmp_path, clock, source, drift=lambda: "x")
-    one.turn()
+    one.step()
     assert counted(one) == {outcome: 1}
 
 
 def test_after_a_failure_it_rests(tmp_path: Path, clock: Hands) -> None:
     one = retrainer(tmp_path, clock, "import sys; sys.exit(1)", drift=lambda: "x")
-    one.turn()
+    one.step()
     clock.now += REST_S - 1
-    one.turn()
+    one.step()
     assert counted(one) == {"failed": 1}
     clock.now += 2
-    one.turn()
+    one.step()
     assert counted(one) == {"failed": 2}
 
 
@@ -116,7 +116,7 @@ def test_a_registry_that_cannot_be_used_is_a_failure_that_is_told(
 ) -> None:
     (tmp_path / "registry").write_text("no folder")
     one = retrainer(tmp_path, clock, ENDED % "published")
-    one.turn()
+    one.step()
     assert counted(one) == {"failed": 1}
     assert "registry" in one.told
 
@@ -128,7 +128,7 @@ def test_a_stop_ends_the_training_within_the_time_that_a_drain_leaves(
     source = f"import pathlib, time; pathlib.Path({str(started)!r}).touch(); time.sleep(60)"
     one, stop = retrainer(tmp_path, clock, source, drift=lambda: "x"), threading.Event()
     one._stop = stop
-    thread = threading.Thread(target=one.turn)
+    thread = threading.Thread(target=one.step)
     thread.start()
     while not started.exists():
         time.sleep(0.05)
@@ -163,7 +163,7 @@ def test_recorded_rows_are_handed_over_whole_and_in_order(tmp_path: Path, clock:
         f"import shutil, sys; shutil.copy(sys.argv[sys.argv.index('--recorded') + 1], "
         f"{str(copied)!r})"
     )
-    retrainer(tmp_path, clock, source, drift=lambda: "x", recorders={"s": kept}).turn()
+    retrainer(tmp_path, clock, source, drift=lambda: "x", recorders={"s": kept}).step()
     series = row_recorder.read(copied)["s"]
     assert [(one.stream, one.entity, len(one)) for one in series] == [
         ("s", "a", 200),

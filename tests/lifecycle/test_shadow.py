@@ -22,7 +22,7 @@ BOUNDS, PROMISED = Watch(), 60.0
 
 
 def seated(room: Room, version: str = "c", factor: float = 1.0, share: float = 1.0) -> Shadow:
-    shadow = Shadow(loaded(version, factor), [room.line], share, clock=room.clock)
+    shadow = Shadow(loaded(version, factor), [room.processor], share, clock=room.clock)
     room.shadow_slot.offer(shadow)
     return shadow
 
@@ -97,12 +97,12 @@ def test_a_challenger_that_went_leaves_nothing_behind() -> None:
     room = Room()
     seated(room)
     room.feed(traffic(100))
-    assert room.line.audience is not None
+    assert room.processor.audience is not None
     assert room.current.state.challenger is not None
     room.shadow_slot.offer(None)
-    room.scorer.turn()
+    room.scoring_loop.step()
     left: list[object] = [
-        room.line.audience,
+        room.processor.audience,
         room.current.state.challenger,
         room.shadow_slot.report,
     ]
@@ -116,14 +116,14 @@ def shares(waiting: int, entities: int) -> list[float]:
     now = [0.0]
     room = Room(clock=lambda: now[0])
     shadow = seated(room)
-    room.line.batch_rows = 20  # what waits is not judged together
+    room.processor.batch_rows = 20  # what waits is not judged together
     for batch in pieces(traffic(600, entities=entities), 20):
         room.source.add(batch)
     found = []
     for _ in range(5):
-        while len(room.line.mailbox) <= waiting:
-            room.reader.turn(0.0)
-        room.scorer.turn()
+        while len(room.processor.mailbox) <= waiting:
+            room.reader.step(0.0)
+        room.scoring_loop.step()
         found.append(shadow.report.share)
         now[0] += 3.0
     return found
@@ -145,10 +145,10 @@ def test_a_partition_that_goes_takes_its_twins_along() -> None:
     room = Room(partitioned=True)
     shadow = seated(room)
     for partition in (0, 1):
-        room.feed(replace(traffic(50), partition=partition), turns=2)
+        room.feed(replace(traffic(50), partition=partition), steps=2)
     assert len(shadow._twins) == 2
-    room.line.partitions.revoke(next(iter(room.line.partitions)).lease)
-    room.scorer.turn()
+    room.processor.partitions.revoke(next(iter(room.processor.partitions)).lease)
+    room.scoring_loop.step()
     assert len(shadow._twins) == 1
 
 

@@ -117,7 +117,7 @@ class Room:
             if self.partitioned
             else Partitions.whole(self._detectors(1), 0.0)
         )
-        self.line = StreamProcessor(
+        self.processor = StreamProcessor(
             self.accounting,
             mailbox,
             partitions,
@@ -128,22 +128,22 @@ class Room:
             clock=self.clock,
         )
         self.reader = Reader(self.accounting, self.source, mailbox, earned, clock=self.clock)
-        self.swapper = Swapper(self.current, [self.line], self.outbox, clock=self.clock)
-        self.shadow_slot = ShadowSlot(self.current.state, [self.line])
+        self.swapper = Swapper(self.current, [self.processor], self.outbox, clock=self.clock)
+        self.shadow_slot = ShadowSlot(self.current.state, [self.processor])
         idle_tasks = (self.swapper, self.shadow_slot)
-        self.scorer = ScoringLoop(
-            [self.line], self.outbox, bell=bell, idle_tasks=idle_tasks, clock=self.clock
+        self.scoring_loop = ScoringLoop(
+            [self.processor], self.outbox, bell=bell, idle_tasks=idle_tasks, clock=self.clock
         )
 
     def _detectors(self, partitions: int) -> list[LiveDetector]:
         now = self.current.loaded
         return [Detector(self.settings, now.network, now.spec, now.prior)]
 
-    def feed(self, batch: EventBatch, turns: int = 1) -> None:
+    def feed(self, batch: EventBatch, steps: int = 1) -> None:
         self.source.add(batch)
-        self.reader.turn(0.0)
-        for _ in range(turns):
-            self.scorer.turn()
+        self.reader.step(0.0)
+        for _ in range(steps):
+            self.scoring_loop.step()
 
     def offer(
         self, network: LoadedModel, event: str = "promoted", *, why: str = "", move: str = ""
@@ -152,7 +152,7 @@ class Room:
 
     def settle(self) -> None:
         while self.swapper.busy:
-            self.scorer.turn()
+            self.scoring_loop.step()
 
     @property
     def judged(self) -> list[tuple[str, int]]:

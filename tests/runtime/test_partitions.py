@@ -23,12 +23,12 @@ def leased(items: list[object]) -> tuple[World, list[HighJudge]]:
         opened.append(HighJudge())
         return opened[-1:]
 
-    w.line.partitions = Partitions(open_judges, pace=0.0)
+    w.processor.partitions = Partitions(open_judges, pace=0.0)
     return w, opened
 
 
-def run(w: World, turns: int = 12) -> None:
-    for _ in range(turns):
+def run(w: World, steps: int = 12) -> None:
+    for _ in range(steps):
         w.read(1)
         w.score(2)
 
@@ -61,7 +61,7 @@ def test_a_partition_that_went_takes_its_memory_its_records_and_its_positions_wi
             batch_of([LOW], 1, epoch=1),
         ]
     )
-    w.line.batch_rows = 1
+    w.processor.batch_rows = 1
     w.sink.hold()
     w.read(3)
     w.score(2)
@@ -72,7 +72,7 @@ def test_a_partition_that_went_takes_its_memory_its_records_and_its_positions_wi
     run(w)
     assert [judge.seen for judge in detectors] == [[0], [0]]
     assert (w.accounting.fates[Fate.RETURNED], w.committed) == (1, {new: 1})
-    assert w.accounting.balanced(w.line.unjudged)
+    assert w.accounting.balanced(w.processor.unjudged)
 
 
 def test_each_partition_has_its_own_memory_and_its_own_time() -> None:
@@ -107,7 +107,7 @@ def test_a_rejected_record_that_is_read_again_is_not_buried_twice() -> None:
     )
     run(w)
     assert (w.accounting.fates[Fate.REPLAYED], w.accounting.fates[Fate.DEAD_LETTERED]) == (1, 1)
-    assert w.accounting.balanced(w.line.unjudged)
+    assert w.accounting.balanced(w.processor.unjudged)
 
 
 @given(st.lists(st.sampled_from(["poll", "revoke", "read", "score"]), max_size=60))
@@ -130,7 +130,7 @@ def test_the_books_balance_however_partitions_come_and_go(steps: list[str]) -> N
             w.read(1)
         else:
             w.score()
-        assert w.accounting.balanced(w.line.unjudged)
+        assert w.accounting.balanced(w.processor.unjudged)
     run(w, 100)
     assert w.accounting.in_flight == 0
     assert all(lease.epoch == epoch or at <= offset for lease, at in w.committed.items())
@@ -139,20 +139,20 @@ def test_the_books_balance_however_partitions_come_and_go(steps: list[str]) -> N
 def test_a_snapshot_is_offered_when_it_is_due_and_written_once_its_position_is_committed() -> None:
     lease, store = Lease("t", 0, 1), MemoryStore()
     w, _ = leased([Poll(assigned=(Assigned(lease, 0, 0),)), batch_of([LOW, LOW], 0, epoch=1)])
-    w.line.snapshot_writer = SnapshotWriter(
+    w.processor.snapshot_writer = SnapshotWriter(
         SnapshotStore(store, "s", "g"), w.source.committed, w.source.holds, clock=w.clock
     )
     w.read(2)
     w.score(2)
-    w.line.keep(every_s=60.0)
-    w.line.snapshot_writer.work()
+    w.processor.keep(every_s=60.0)
+    w.processor.snapshot_writer.work()
     assert store.names() == []
     w.read(1)
-    w.line.snapshot_writer.work()
+    w.processor.snapshot_writer.work()
     kept = SnapshotStore(store, "s", "g").get("t", 0)
     assert kept is not None and (kept.offset, kept.parts) == (2, (b"[0, 1]",))
-    w.line.keep(every_s=0.0)
-    assert w.line.snapshot_writer.waiting == 0, "nothing has moved since"
+    w.processor.keep(every_s=0.0)
+    assert w.processor.snapshot_writer.waiting == 0, "nothing has moved since"
 
 
 def test_memory_that_does_not_fit_is_given_up_and_the_partition_goes_on() -> None:

@@ -37,22 +37,22 @@ def test_a_crowd_in_flight_pauses_the_source_whatever_room_the_mailbox_has() -> 
     reader = Reader(
         w.accounting, w.source, w.mailbox, w.earned, crowded=lambda: full[0], clock=w.clock
     )
-    reader.turn(0.0)
+    reader.step(0.0)
     assert (reader.paused, w.accounting.received) == (True, 0)
     full[0] = False
-    reader.turn(0.0)
+    reader.step(0.0)
     assert (reader.paused, w.accounting.received) == (False, 1)
 
 
 def test_after_few_records_more_are_gathered_and_after_many_none_are_waited_for() -> None:
     w = world([batch_of([1.0] * (FEW - 1), 0), batch_of([1.0] * FEW, FEW)])
-    assert [w.reader.turn(0.0), w.reader.turn(0.0)] == [GATHER_S, 0.0]
+    assert [w.reader.step(0.0), w.reader.step(0.0)] == [GATHER_S, 0.0]
 
 
 def test_a_poll_that_brings_all_it_may_is_not_few() -> None:
     w = world([batch_of([1.0] * 10, 0)])
     reader = Reader(w.accounting, w.source, w.mailbox, w.earned, poll_rows=10, clock=w.clock)
-    assert reader.turn(0.0) == 0.0
+    assert reader.step(0.0) == 0.0
 
 
 class Busy(Mailbox[Arrival]):
@@ -93,9 +93,9 @@ def test_what_a_paused_source_brings_all_the_same_is_held_and_not_lost() -> None
 
 def test_a_source_error_is_counted_retried_and_told() -> None:
     w = world([ABORT, batch_of([1.0])])
-    assert w.reader.turn(0.0) == w.retry_s
+    assert w.reader.step(0.0) == w.retry_s
     assert (w.reader.failures, w.reader.problem) == (1, str(ABORT))
-    w.reader.turn(0.0)
+    w.reader.step(0.0)
     assert (w.reader.problem, w.accounting.received) == (None, 1)
 
 
@@ -111,7 +111,7 @@ def test_trouble_that_a_source_tells_of_itself_is_one_failure_however_long_it_la
         None,
     ):
         w.source.problem = problem
-        w.reader.turn(0.0)
+        w.reader.step(0.0)
     assert w.reader.failures == 2
 
 
@@ -132,7 +132,7 @@ def test_trouble_of_a_source_that_closed_well_is_past_and_what_a_poll_raised_is_
         source = Settling(script)
         source.problem = "the group has not settled"
         w = World(source)
-        w.reader.turn(0.0)
+        w.reader.step(0.0)
         w.reader.run(stop, drained)
         troubles.append(w.reader.problem)
     assert troubles == [None, str(ABORT)]
@@ -140,7 +140,7 @@ def test_trouble_of_a_source_that_closed_well_is_past_and_what_a_poll_raised_is_
 
 def test_waits_between_failures_grow() -> None:
     w = world([InputError("gone")] * 4)
-    assert [w.reader.turn(0.0) for _ in range(4)] == [1, 2, 4, 8]
+    assert [w.reader.step(0.0) for _ in range(4)] == [1, 2, 4, 8]
 
 
 def test_the_end_of_the_source_finishes_the_mailbox_and_closes_the_source() -> None:
@@ -157,7 +157,7 @@ def test_the_end_of_the_source_finishes_the_mailbox_and_closes_the_source() -> N
 
 
 def test_an_empty_poll_that_comes_at_once_is_followed_by_a_rest() -> None:
-    assert world([]).reader.turn(0.2) == REST_S
+    assert world([]).reader.step(0.2) == REST_S
 
 
 class Grudging(MemorySource):

@@ -36,8 +36,8 @@ def keeping(
         opened.append(HighJudge())
         return opened[-1:]
 
-    w.line.partitions = Partitions(open_judges, pace=0.0)
-    w.line.snapshot_writer = SnapshotWriter(
+    w.processor.partitions = Partitions(open_judges, pace=0.0)
+    w.processor.snapshot_writer = SnapshotWriter(
         SnapshotStore(store, "s", "g"), source.committed, source.holds, clock=w.clock
     )
     return w, opened
@@ -51,7 +51,7 @@ def kept(store: MemoryStore) -> int | None:
 def test_the_last_snapshots_are_written_before_the_partitions_are_left() -> None:
     source, store = Leaving([CAME, batch_of([LOW] * 3, 0, epoch=1)]), MemoryStore()
     w, _ = keeping(source, store, clock=time.monotonic)
-    assert Daemon(w.parts, threading.Event(), drain_s=30.0).run() == 0
+    assert Daemon(w.service, threading.Event(), drain_s=30.0).run() == 0
     assert (kept(store), w.committed) == (3, {LEASE: 3})
 
 
@@ -65,15 +65,15 @@ def test_a_snapshot_waits_for_the_alerts_of_timers_that_it_knows_of() -> None:
     assert w.committed == {LEASE: 1}
     w.sink.hold()
     detectors[0].timers = [alert_at(0)]
-    w.line._silences()
-    w.line.keep(every_s=0.0)
+    w.processor._silences()
+    w.processor.keep(every_s=0.0)
     w.score(1)
-    assert w.line.snapshot_writer is not None
-    w.line.snapshot_writer.work()
+    assert w.processor.snapshot_writer is not None
+    w.processor.snapshot_writer.work()
     assert kept(store) is None
     w.sink.release()
     w.score(1)
-    w.line.snapshot_writer.work()
+    w.processor.snapshot_writer.work()
     assert kept(store) == 1
 
 

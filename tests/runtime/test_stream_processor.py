@@ -18,7 +18,7 @@ HIGH, LOW = 50.0, 1.0
 
 def test_a_position_is_committed_only_after_every_alert_up_to_it_is_acknowledged() -> None:
     w = world([batch_of([LOW, LOW], 0), batch_of([HIGH], 2), batch_of([LOW], 3)])
-    w.line.batch_rows = 2
+    w.processor.batch_rows = 2
     w.sink.hold()
     w.read(3)
     w.score(5)
@@ -35,7 +35,7 @@ def test_nothing_is_committed_before_its_scores_are_written() -> None:
     w = world([batch_of([LOW], 0)])
     w.read(1)
     broken = Broken()
-    w.line.scores = ScoreWriter(broken, w.backoff())
+    w.processor.scores = ScoreWriter(broken, w.backoff())
     w.score(3)
     w.read(1)
     assert w.committed == {}
@@ -64,7 +64,7 @@ def test_too_many_undelivered_alerts_stop_scoring_and_lose_nothing() -> None:
     for _ in range(20):
         w.read(1)
         w.score()
-    assert w.scorer.stalled
+    assert w.scoring_loop.stalled
     assert (w.outbox.undelivered, len(w.mailbox), w.reader.paused) == (3, 2, True)
     w.sink.release()
     for _ in range(20):
@@ -107,10 +107,14 @@ def test_large_batches_are_judged_in_pieces() -> None:
     w = world([batch_of([LOW] * 10)], batch_rows=4)
     w.read(1)
     w.score()
-    assert (w.detectors[0].seen, w.line.unjudged, len(w.line.tickets)) == ([0, 1, 2, 3], 6, 0)
+    assert (w.detectors[0].seen, w.processor.unjudged, len(w.processor.tickets)) == (
+        [0, 1, 2, 3],
+        6,
+        0,
+    )
     w.score(2)
     assert w.detectors[0].seen == list(range(10))
-    assert sum(w.line.stats.batch_events.counts) == 3
+    assert sum(w.processor.stats.batch_events.counts) == 3
 
 
 def test_silence_timers_of_a_live_stream_run_while_nothing_comes() -> None:
@@ -119,7 +123,7 @@ def test_silence_timers_of_a_live_stream_run_while_nothing_comes() -> None:
     w.score()
     for _ in range(3):
         w.clock.now += TICK_S
-        w.scorer.turn()
+        w.scoring_loop.step()
     assert w.detectors[0].ticks[0] == 10.0
     assert w.detectors[0].ticks[-1] >= 12.0
 
@@ -129,7 +133,7 @@ def test_a_replay_flat_out_is_ticked_by_its_data_only() -> None:
     w.read(1)
     w.score()
     w.clock.now += 100 * TICK_S
-    w.scorer.turn()
+    w.scoring_loop.step()
     assert w.detectors[0].ticks == [10.0]
 
 
@@ -159,7 +163,7 @@ def test_the_books_balance_under_any_order_of_faults(
         if step in ("hold", "release"):
             getattr(w.sink, step)()
         w.score()
-        assert w.accounting.balanced(w.line.unjudged)
+        assert w.accounting.balanced(w.processor.unjudged)
     w.sink.fail = None
     w.sink.release()
     for _ in range(100):
@@ -168,16 +172,16 @@ def test_the_books_balance_under_any_order_of_faults(
         w.score()
     total = sum(len(item) for item in script if isinstance(item, EventBatch))
     assert w.accounting.received == total + sum(isinstance(item, Rejected) for item in script)
-    assert (w.accounting.in_flight, w.outbox.undelivered, len(w.line.tickets)) == (0, 0, 0)
+    assert (w.accounting.in_flight, w.outbox.undelivered, len(w.processor.tickets)) == (0, 0, 0)
     assert w.detectors[0].fates.sum() == total
 
 
 def test_polls_that_wait_are_judged_as_one_as_far_as_a_batch_holds_them() -> None:
     w = world([batch_of([LOW], at) for at in range(10)], capacity=10)
-    w.line.batch_rows = 4
+    w.processor.batch_rows = 4
     w.read(10)
     w.score(3)
-    assert w.line.stats.paces[:2].sum(axis=1).tolist() == [3, 10]
+    assert w.processor.stats.paces[:2].sum(axis=1).tolist() == [3, 10]
     assert w.detectors[0].seen == list(range(10))
 
 
@@ -214,7 +218,7 @@ def test_acknowledgements_and_what_comes_next_have_time_only_where_nothing_waits
     sink = Asked()
     w = world([batch_of([HIGH], 0), batch_of([HIGH], 1)], sink=sink)
     w.read(2)
-    w.line.batch_rows = 1  # one after the other
+    w.processor.batch_rows = 1  # one after the other
     ahead = []
     for _ in range(2):
         w.score()

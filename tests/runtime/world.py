@@ -236,7 +236,7 @@ class World:
             backoff=self.backoff(),
             clock=self.clock,
         )
-        self.line = StreamProcessor(
+        self.processor = StreamProcessor(
             self.accounting,
             self.mailbox,
             Partitions.whole(self.detectors, self.pace),
@@ -249,17 +249,17 @@ class World:
             holds=self.source.holds,
             clock=self.clock,
         )
-        self.scorer = ScoringLoop([self.line], self.outbox, bell=bell, clock=self.clock)
+        self.scoring_loop = ScoringLoop([self.processor], self.outbox, bell=bell, clock=self.clock)
 
     def backoff(self) -> Backoff:
         return Backoff(self.retry_s, 8 * self.retry_s, self.clock)
 
     @property
-    def parts(self) -> Service:
+    def service(self) -> Service:
         return Service(
             (self.reader,),
-            (self.line,),
-            self.scorer,
+            (self.processor,),
+            self.scoring_loop,
             self.outbox,
             self.model,
             self.recent,
@@ -273,11 +273,11 @@ class World:
 
     def read(self, polls: int) -> None:
         for _ in range(polls):
-            self.reader.turn(0.0)
+            self.reader.step(0.0)
 
-    def score(self, turns: int = 1) -> None:
-        for _ in range(turns):
-            self.scorer.turn()
+    def score(self, steps: int = 1) -> None:
+        for _ in range(steps):
+            self.scoring_loop.step()
             self.clock.now += 0.02
 
 
