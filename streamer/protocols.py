@@ -32,7 +32,8 @@ Clock = Callable[[], float]
 class Source(Protocol):
     """A stream of records in log order.
 
-    One thread polls it; `close`, `holds` and the attributes may be used from another thread.
+    One thread polls it; `close`, `commit`, `holds` and the attributes may be used from another
+    thread.
     """
 
     channels: tuple[str, ...]
@@ -85,10 +86,10 @@ class Source(Protocol):
         """Whether records read under this lease still count; always True without partitions."""
 
     def commit(self, positions: Mapping[Lease, Position]) -> None:
-        """Store, per lease, the first offset still needed; skip leases that are gone.
+        """Note, per lease, the first offset still needed; never wait and never raise.
 
-        The commit may happen later, at the latest in `close`. Sources that store no positions
-        ignore it.
+        The newest position of a lease wins; leases that are gone are skipped. The commit follows a
+        little later, at the latest in `close`. Sources that store no positions ignore it.
         """
 
     def committed(self, lease: Lease) -> int | None:

@@ -18,7 +18,6 @@ LONGER: dict[str, str] = {  # path from the root: the reason why it is one subje
     "streamer/cli/init.py": "to be split",
     "streamer/connect/files/infer.py": "to be split",
     "streamer/detect/pipeline.py": "to be split",
-    "streamer/runtime/stream_processor.py": "to be split",
     "tests/config/test_kafka.py": "to be split",
     "tests/config/test_load.py": "to be split",
     "tests/integration/test_kafka_source.py": "to be split",

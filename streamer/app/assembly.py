@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import structlog
 
-from streamer.app.partitioned import Shared
+from streamer.app.partitioned_stream import PartitionedStream
 from streamer.app.service import Service
 from streamer.backoff import Backoff
-from streamer.config import Config, Runtime, Sink, StdoutSink, Stream
+from streamer.config import Config, Model, Runtime, Sink, StdoutSink, Stream
 from streamer.connect import (
     entity_names,
     exposure,
@@ -26,23 +26,23 @@ from streamer.connect import (
 from streamer.detect.pipeline import Detector
 from streamer.event import Message
 from streamer.feedback.feedback import open_hearing
-from streamer.feedback.label_consumer import LabelFeed
+from streamer.feedback.label_feed import LabelFeed
 from streamer.lifecycle.alias_follower import Follower
 from streamer.lifecycle.hot_swap import Swapper
 from streamer.lifecycle.learning import Learning, open_learning
 from streamer.lifecycle.model_admin import ModelAdmin
 from streamer.lifecycle.shadow import ShadowSlot
 from streamer.protocols import BackgroundTask, Letter, Registry, Source, Store
-from streamer.runtime.accounting import RecordAccounting, crowded
-from streamer.runtime.mailbox import Mailbox, Positions
+from streamer.runtime.mailbox import Mailbox
 from streamer.runtime.model import CurrentModel, LoadedModel, load_model, trust_for
 from streamer.runtime.outbox import Outbox, Outlet
 from streamer.runtime.partitions import Partitions
-from streamer.runtime.reader import FEW, Arrival, Reader
+from streamer.runtime.reader import FEW, Reader
 from streamer.runtime.recent_alerts import RecentAlerts
 from streamer.runtime.score_writer import ScoreWriter
 from streamer.runtime.scoring_loop import IdleTask, ScoringLoop
-from streamer.runtime.stream_processor import StreamProcessor
+from streamer.runtime.stream_builder import StreamLimits, StreamOutput, build_stream
+from streamer.runtime.stream_processor import StreamFacts, StreamProcessor
 
 log = structlog.get_logger()
 
@@ -69,18 +69,15 @@ def build(config: Config, *, dry_run: bool = False, training: Sequence[str] = ()
         outbox = open_outbox(config, opened, (recent.add, feedback.tell), dry_run=dry_run)
         letters = open_letter_box(config, opened, dry_run=dry_run)
         store = None if dry_run else open_store(config)
-        wire = Wire(
+        opener = StreamOpener(
             config, current, outbox, letters, bell, store, feedback.label_feed, opened, dry_run
         )
-        pairs = [wire.stream(stream) for stream in config.streams]
+        pairs = [opener.open(stream) for stream in config.streams]
         exposed = exposed or told_exposure(config, asks=True)  # the cluster is connected now
-        readers, processors = (
-            tuple(reader for reader, _ in pairs),
-            tuple(processor for _, processor in pairs),
-        )
+        readers, processors = tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
         learning = learnt_from(config, current, readers, processors, registry, training)
         followed = None if dry_run else registry  # a dry run moves nothing
-        idle_tasks, background_tasks = serving(config, current, processors, outbox, followed)
+        idle_tasks, background_tasks = serving(config.model, current, processors, outbox, followed)
         scoring_loop = ScoringLoop(
             processors, outbox, letters, bell=bell, flowing=flowing(readers), idle_tasks=idle_tasks
         )
@@ -116,7 +113,7 @@ def told_exposure(config: Config, *, asks: bool = False) -> str | None:
 
 
 def serving(
-    config: Config,
+    section: Model,
     current: CurrentModel,
     processors: Sequence[StreamProcessor],
     outbox: Outbox[Message],
@@ -125,15 +122,13 @@ def serving(
     """What lets the registry's choice judge while the service runs; nothing where there is no
     choice.
     """
-    if registry is None or config.model.backend == "baseline":
+    if registry is None or section.backend == "baseline":
         return (), ()
     swapper, shadow_slot = (
         Swapper(current, processors, outbox),
         ShadowSlot(current.state, processors),
     )
-    return (swapper, shadow_slot), (
-        Follower(registry, config.model, swapper, shadow_slot, processors),
-    )
+    return (swapper, shadow_slot), (Follower(registry, section, swapper, shadow_slot, processors),)
 
 
 def learnt_from(
@@ -144,13 +139,13 @@ def learnt_from(
     registry: Registry | None,
     training: Sequence[str],
 ) -> Learning:
-    """The learning half, its witnesses in their places."""
+    """The learning half; it observes the streams."""
     channels = {reader.stream: reader.source.channels for reader in readers}
     learning = open_learning(
         config, channels, lambda: current.state.ref.version, registry, command=training
     )
     for processor in processors:
-        processor.witness = learning.witnesses[processor.stream]
+        processor.observe(learning.observers[processor.stream])
     return learning
 
 
@@ -186,7 +181,7 @@ def open_letter_box(config: Config, opened: ExitStack, *, dry_run: bool) -> Outb
 
 
 @dataclass(frozen=True, slots=True)
-class Wire:
+class StreamOpener:
     """What all streams share while they are opened one by one."""
 
     config: Config
@@ -199,65 +194,44 @@ class Wire:
     opened: ExitStack
     dry_run: bool
 
-    def stream(self, stream: Stream) -> tuple[Reader, StreamProcessor]:
+    def open(self, stream: Stream) -> tuple[Reader, StreamProcessor]:
         """The two ends of one stream and the mailbox between them."""
-        earned, shared = Positions(), self._shared(stream)
-        if shared is None:
-            source = open_source(stream, config=self.config)
+        partitioned, pace = self._partitioned(stream), live_pace(stream)
+        source = self._source(stream, partitioned)
+        output = StreamOutput(self.outbox, self.letters, self._scores(stream, source))
+        if partitioned is None:
+            partitions = Partitions.whole(detectors(stream, source, self.current.loaded), pace)
         else:
-            source = open_source(
-                stream,
-                config=self.config,
-                restore=shared.restoring,
-                earned=earned.take,
-                joins=not self.dry_run,
-            )
-        self.opened.callback(source.close)
-        accounting, mailbox = RecordAccounting(stream.name), self._mailbox()
-        processor = self._processor(stream, source, shared, accounting, mailbox, earned)
-        return self._reader(stream, source, accounting, mailbox, earned, processor), processor
+            partitions = Partitions(partitioned.detectors, pace)
+        return build_stream(
+            stream.name,
+            source,
+            partitions,
+            output,
+            Mailbox(self.config.runtime.mailbox_batches, self.bell),
+            model_ref=lambda: self.current.state.ref,
+            facts=facts_of(stream, partitioned),
+            limits=limits_of(stream, self.config),
+            snapshots=None if partitioned is None else partitioned.snapshot_writer(source),
+            label_feed=self.label_feed,
+            commits=not self.dry_run,
+        )
 
-    def _shared(self, stream: Stream) -> Shared | None:
+    def _partitioned(self, stream: Stream) -> PartitionedStream | None:
         member = stream.source.membership
         if member is None:
             return None
-        return Shared.of(stream, member, self.current, entity_keys(stream), self.store)
+        keys = entity_keys(stream)
+        return PartitionedStream.of(stream, member, self.current, keys, self.store)
 
-    def _mailbox(self) -> Mailbox[Arrival]:
-        return Mailbox(self.config.runtime.mailbox_batches, self.bell)
-
-    def _processor(
-        self,
-        stream: Stream,
-        source: Source,
-        shared: Shared | None,
-        accounting: RecordAccounting,
-        mailbox: Mailbox[Arrival],
-        earned: Positions,
-    ) -> StreamProcessor:
-        pace = live_pace(stream)
-        if shared is None:
-            partitions = Partitions.whole(detectors(stream, source, self.current.loaded), pace)
+    def _source(self, stream: Stream, partitioned: PartitionedStream | None) -> Source:
+        if partitioned is None:
+            source = open_source(stream, config=self.config)
         else:
-            partitions = Partitions(shared.detectors, pace)
-        return StreamProcessor(
-            accounting,
-            mailbox,
-            partitions,
-            self.outbox,
-            Positions() if self.dry_run else earned,
-            self._scores(stream, source),
-            self.current.loaded.network.ref,
-            letters=self.letters,
-            batch_rows=self.config.runtime.batch_rows,
-            promised_per_day=float(stream.alerts.budget),
-            holds=source.holds,
-            group="" if shared is None else shared.group,
-            snapshot_writer=None if shared is None else shared.snapshot_writer(source),
-            keep_every_s=float(self.config.snapshots.every),
-            label_feed=self.label_feed,
-            restores=None if shared is None else shared.restoring.counters,
-        )
+            restore, joins = partitioned.restoring, not self.dry_run
+            source = open_source(stream, config=self.config, restore=restore, joins=joins)
+        self.opened.callback(source.close)
+        return source
 
     def _scores(self, stream: Stream, source: Source) -> ScoreWriter:
         wanted = None if self.dry_run else self.config.scores
@@ -266,33 +240,26 @@ class Wire:
         self.opened.callback(writer.close)
         return writer
 
-    def _reader(
-        self,
-        stream: Stream,
-        source: Source,
-        accounting: RecordAccounting,
-        mailbox: Mailbox[Arrival],
-        earned: Positions,
-        processor: StreamProcessor,
-    ) -> Reader:
+
+def facts_of(stream: Stream, partitioned: PartitionedStream | None) -> StreamFacts:
+    """What is known of a stream before it runs."""
+    budget = float(stream.alerts.budget)
+    if partitioned is None:
+        return StreamFacts(budget)
+    return StreamFacts(budget, partitioned.group, partitioned.restoring.counters)
+
+
+def limits_of(stream: Stream, config: Config) -> StreamLimits:
+    """How much of a stream is read, judged and kept at a time."""
+    return StreamLimits(
+        batch_rows=config.runtime.batch_rows,
+        poll_rows=getattr(stream.source, "poll_rows", FEW),
         # What was read when the signal comes is judged and delivered in time, on a machine gone
         # busy meanwhile too.
-        backlog_s = float(self.config.runtime.drain) / 8
-
-        def enough() -> bool:
-            return crowded(
-                accounting.in_flight, events_per_s=processor.stats.events_per_s, backlog_s=backlog_s
-            )
-
-        return Reader(
-            accounting,
-            source,
-            mailbox,
-            earned,
-            crowded=enough,
-            poll_rows=getattr(stream.source, "poll_rows", FEW),
-            backoff=backoff(self.config.runtime),
-        )
+        backlog_s=float(config.runtime.drain) / 8,
+        snapshots_every_s=float(config.snapshots.every),
+        backoff=backoff(config.runtime),
+    )
 
 
 def detectors(stream: Stream, source: Source, loaded: LoadedModel) -> list[Detector]:

@@ -88,11 +88,8 @@ class Daemon:
 
     @property
     def _keepers(self) -> list[SnapshotWriter]:
-        return [
-            processor.snapshot_writer
-            for processor in self.service.processors
-            if processor.snapshot_writer is not None
-        ]
+        writers = [processor.snapshots.writer for processor in self.service.processors]
+        return [writer for writer in writers if writer is not None]
 
     def run(self) -> int:
         """The whole life; returns the exit code: 0 if all that was read is settled and delivered,
@@ -125,7 +122,7 @@ class Daemon:
         while self._scoring_thread.is_alive() and not self._stop.is_set():
             if self._until_idle_s is not None and self.idle_s() >= self._until_idle_s:
                 self._stop.set()
-            if all(processor.mailbox.done for processor in self.service.processors):
+            if all(processor.inlet.mailbox.done for processor in self.service.processors):
                 break
             self._stop.wait(WATCH_S)
 
@@ -133,7 +130,8 @@ class Daemon:
         """Seconds since anything came or was left to do."""
         service = self.service
         if not service.scoring_loop.idle or any(
-            processor.accounting.in_flight or processor.tickets for processor in service.processors
+            processor.accounting.in_flight or processor.books.tickets
+            for processor in service.processors
         ):
             return 0.0
         return self._clock() - max(reader.last_heard for reader in service.readers)
@@ -151,7 +149,7 @@ class Daemon:
         self._scoring_thread.join(self._drain_s + 1)
         if not self._scoring_thread.is_alive():  # the processors are nobody's now
             for processor in self.service.processors:
-                processor.keep(every_s=0.0)
+                processor.keep_last()
         self._keep()
         self._drained.set()
         for worker in self._readers:
@@ -209,19 +207,15 @@ class Daemon:
         return [
             *(f"sink {o.name}: {o.undelivered} undelivered: {o.problem}" for o in outlets),
             *(
-                f"scores of {processor.stream} unwritten: {processor.scores.problem}"
+                f"scores of {processor.stream} unwritten: {processor.outlets.scores.problem}"
                 for processor in self.service.processors
-                if processor.scores.problem
+                if processor.outlets.scores.problem
             ),
             *(f"source of {r.stream} still failing: {r.problem}" for r in failing),
         ]
 
     def _unbalanced(self) -> list[str]:
-        processors = [
-            processor
-            for processor in self.service.processors
-            if not processor.accounting.balanced(processor.unjudged)
-        ]
+        processors = [processor for processor in self.service.processors if not processor.balanced]
         return [
             f"the books of {processor.stream} do not balance: {processor.accounting.summary()}"
             for processor in processors

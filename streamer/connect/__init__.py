@@ -7,7 +7,7 @@ Here: from the sections of config.yaml to open sources and sinks. The tables of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from streamer import config
     from streamer.connect.dead_letters.inbox import LetterBox
     from streamer.connect.storage.training_lock import TrainingLock
-    from streamer.event import Lease, Position
     from streamer.journal import Journal
     from streamer.protocols import DeadLetters, Registry, ScoreSink, Sink, Source, Store
 
@@ -30,7 +29,6 @@ def open_source(
     *,
     config: config.Config | None = None,
     restore: Restorer = without_memory,
-    earned: Callable[[], Mapping[Lease, Position]] = dict,
     joins: bool = True,
 ) -> Source:
     """The source of a stream, opened. InputError or ConfigError if it cannot be.
@@ -39,7 +37,7 @@ def open_source(
     """
     from streamer.config.stream import SOURCES
 
-    context = SourceContext(config, restore, earned, joins)
+    context = SourceContext(config, restore, joins)
     section = stream.source
     source: Source = function(SOURCES.of(section).open)(stream, section, context)
     return source

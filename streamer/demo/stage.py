@@ -17,15 +17,15 @@ from streamer.detect.pipeline import Detector
 from streamer.event import I64, Message
 from streamer.lifecycle.hot_swap import Swapper
 from streamer.protocols import Clock
-from streamer.runtime.accounting import RecordAccounting
-from streamer.runtime.mailbox import Mailbox, Positions
+from streamer.runtime.mailbox import Mailbox
 from streamer.runtime.model import CurrentModel, LoadedModel
 from streamer.runtime.outbox import Outbox, Outlet
 from streamer.runtime.partitions import Partitions
-from streamer.runtime.reader import Arrival, Reader
+from streamer.runtime.reader import Reader
 from streamer.runtime.score_writer import ScoreWriter
 from streamer.runtime.scoring_loop import ScoringLoop
-from streamer.runtime.stream_processor import StreamProcessor
+from streamer.runtime.stream_builder import StreamLimits, StreamOutput, build_stream
+from streamer.runtime.stream_processor import StreamFacts, StreamProcessor
 
 # Few: a full mailbox would show the viewer what happened seconds ago.
 MAILBOX = 4
@@ -53,13 +53,16 @@ class Stage:
         self.ear = Ear(clock)
         bell, self._stop = threading.Event(), threading.Event()
         outbox: Outbox[Message] = Outbox([Outlet("memory", self.ear)])
-        self.strands = tuple(_strand(act, loaded, outbox, bell) for act in acts)
+        # The first act alone is trained on, and its network is its own from then on.
+        models = [CurrentModel(loaded) for _ in acts]
+        self.strands = tuple(
+            _strand(act, model, outbox, bell) for act, model in zip(acts, models, strict=True)
+        )
         readers, processors = (
             tuple(s.reader for s in self.strands),
             tuple(s.processor for s in self.strands),
         )
-        # The first act alone is trained on, and its network is its own from then on.
-        self.swapper = Swapper(CurrentModel(loaded), processors[:1], outbox)
+        self.swapper = Swapper(models[0], processors[:1], outbox)
         scoring_loop = ScoringLoop(
             processors, outbox, bell=bell, flowing=flowing(readers), idle_tasks=[self.swapper]
         )
@@ -107,27 +110,23 @@ def fates(strand: Strand) -> I64:
 
 
 def _strand(
-    act: Act, loaded: LoadedModel, outbox: Outbox[Message], bell: threading.Event
+    act: Act, model: CurrentModel, outbox: Outbox[Message], bell: threading.Event
 ) -> Strand:
-    accounting, earned, notebook = RecordAccounting(act.name), Positions(), Notebook()
-    mailbox: Mailbox[Arrival] = Mailbox(MAILBOX, bell)
+    loaded, notebook = model.loaded, Notebook()
     detectors = tuple(
         Detector(act.settings, loaded.network, loaded.spec, loaded.prior, key)
         for key in range(act.keys)
     )
-    # Only data move the event clock: the other machines' heartbeats tell how long one has been
-    # silent.
-    processor = StreamProcessor(
-        accounting,
-        mailbox,
+    reader, processor = build_stream(
+        act.name,
+        act.source,
+        # Only data move the event clock: the other machines' heartbeats tell how long one has been
+        # silent.
         Partitions.whole(detectors, pace=0.0),
-        outbox,
-        earned,
-        ScoreWriter(notebook),
-        loaded.network.ref,
-        batch_rows=BATCH_ROWS,
-        promised_per_day=act.settings.budget_per_day,
+        StreamOutput(outbox, scores=ScoreWriter(notebook)),
+        Mailbox(MAILBOX, bell),
+        model_ref=lambda: model.state.ref,
+        facts=StreamFacts(promised_per_day=act.settings.budget_per_day),
+        limits=StreamLimits(batch_rows=BATCH_ROWS),
     )
-    return Strand(
-        act, Reader(accounting, act.source, mailbox, earned), processor, detectors, notebook
-    )
+    return Strand(act, reader, processor, detectors, notebook)

@@ -5,7 +5,7 @@ clock of its own.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ from streamer.detect import snapshot
 from streamer.detect.admission import Admission
 from streamer.detect.alerts import alarm_line
 from streamer.detect.alerts.alert_builder import Reporter, Teller, Wave
-from streamer.detect.alerts.feedback import Effect, Feedback, ignore
+from streamer.detect.alerts.feedback import Earlier, Effect, Feedback, ignore
 from streamer.detect.alerts.incident import Change, Incidents
 from streamer.detect.alerts.silence import Silence
 from streamer.detect.alerts.storm import Storm
@@ -313,21 +313,32 @@ class Detector:
             self.lanes.anchor(np.unique(judged))
 
     def apply_labels(
-        self, labels: Sequence[Label], note: Callable[[Effect], None] = ignore
+        self,
+        labels: Sequence[Label],
+        note: Callable[[Effect], None] = ignore,
+        earlier: Earlier | None = None,
     ) -> list[Alert]:
         """Let what people said act on the entities that are remembered here, each label once; the
         incidents it ends.
 
-        `note` hears what each label changed.
+        `note` hears what each label changed. `earlier` says which labels of its entity came before
+        one; by default `labels` are all there are.
         """
+        before = earlier or (lambda label: labels)
         heeded = (
-            self._feedback.apply_labels(label, labels, self.topic, self._reporter, self.ref)
+            self._feedback.apply_labels(label, before, self.topic, self._reporter, self.ref)
             for label in labels
         )
         effects = [effect for effect in heeded if effect is not None]
         for effect in effects:
             note(effect)
         return [effect.told for effect in effects if effect.told is not None]
+
+    def take_fresh(self, among: Collection[str]) -> list[str]:
+        """Those of some entities that were admitted, or began anew, since the last call: they have
+        heard no labels yet.
+        """
+        return self._feedback.take_fresh(among)
 
     # -- state
     # ----------------------------------------------------------------------------------------------

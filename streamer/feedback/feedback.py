@@ -12,7 +12,8 @@ from streamer.connect.label_sources import LabelSource, open_labels
 from streamer.connect.storage.sqlite_journal import SqliteJournal
 from streamer.event import Alert
 from streamer.feedback.incident_recorder import IncidentRecorder
-from streamer.feedback.label_consumer import LabelConsumer, LabelFeed
+from streamer.feedback.label_consumer import LabelConsumer
+from streamer.feedback.label_feed import LabelFeed
 from streamer.journal import Journal
 
 

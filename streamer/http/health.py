@@ -47,7 +47,7 @@ def readings(service: Service) -> Iterator[Finding]:
     yield from (
         store_check(processor)
         for processor in service.processors
-        if processor.snapshot_writer is not None
+        if processor.snapshots.writer is not None
     )
     yield from map(sink_check, service.outlets)
     yield outbox_check(service.outbox)
@@ -124,7 +124,7 @@ def store_check(processor: StreamProcessor) -> Finding:
     """A store that is away makes nothing unready: scoring goes on, and a restart reads more of the
     log.
     """
-    problem = None if processor.snapshot_writer is None else processor.snapshot_writer.problem
+    problem = None if processor.snapshots.writer is None else processor.snapshots.writer.problem
     return reading(
         f"store:{processor.stream}",
         True,
@@ -140,7 +140,7 @@ def sink_check(outlet: Outlet[Any]) -> Finding:
 
 
 def scores_check(processor: StreamProcessor) -> Finding:
-    problem = processor.scores.problem
+    problem = processor.outlets.scores.problem
     return reading(
         f"scores:{processor.stream}",
         problem is None,

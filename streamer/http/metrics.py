@@ -113,7 +113,7 @@ def _records(service: Service) -> Iterator[Metric]:
     yield family("events_skipped", skipped)
     yield family("events_scored", scored)
     yield family("records_in_flight", in_flight)
-    yield family("queue_items", _of(processors, lambda a: len(a.mailbox)))
+    yield family("queue_items", _of(processors, lambda a: len(a.inlet.mailbox)))
     out_of_order = _of(processors, lambda processor: processor.partitions.out_of_order)
     yield family("events_out_of_order", out_of_order)
 
@@ -155,7 +155,7 @@ def _alerts(service: Service) -> Iterator[Metric]:
     still_open = _of(
         processors, lambda processor: sum(judge.open_incidents for judge in processor.detectors)
     )
-    promised = _of(processors, lambda processor: processor.promised_per_day)
+    promised = _of(processors, lambda processor: processor.facts.promised_per_day)
     observed = _of(processors, lambda processor: processor.stats.observed_per_day)
     yield family("alerts", raised)
     yield family("alerts_open", still_open)
@@ -169,7 +169,7 @@ def _delivery(service: Service) -> Iterator[Metric]:
     waiting = [((outlet.name,), outlet.undelivered) for outlet in outlets]
     broken = [((reader.stream,), reader.failures) for reader in service.readers]
     paused = [((reader.stream,), reader.pauses) for reader in service.readers]
-    unwritten = _of(service.processors, lambda processor: processor.scores.failures)
+    unwritten = _of(service.processors, lambda processor: processor.outlets.scores.failures)
     exposed = [((), float(service.exposed is not None))]
     yield family("broker_exposed", exposed)
     yield family("publish_failures", failures)
@@ -199,17 +199,17 @@ def _partitions(service: Service) -> Iterator[Metric]:
     found = (
         ((processor.stream, how), n)
         for processor in service.processors
-        if processor.restores is not None
-        for how, n in _counts(processor.restores.outcomes)
+        if processor.facts.restores is not None
+        for how, n in _counts(processor.facts.restores.outcomes)
     )
     yield family("partition_restores", found)
 
 
 def _snapshots(service: Service) -> Iterator[Metric]:
     keepers = [
-        (processor.stream, processor.snapshot_writer)
+        (processor.stream, processor.snapshots.writer)
         for processor in service.processors
-        if processor.snapshot_writer is not None
+        if processor.snapshots.writer is not None
     ]
     outcomes = [
         ((name, outcome), n)

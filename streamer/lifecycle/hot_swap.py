@@ -149,7 +149,6 @@ class Swapper:
         for processor in self._processors:
             for judge in processor.detectors:
                 judge.take_over()
-            processor.ref = ref
         self.current.loaded, self.totals = coming.loaded, sample(self._processors)
         state = self.current.state
         state.ref, state.fallback, state.trained_s, state.problem = (

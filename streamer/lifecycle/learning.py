@@ -19,7 +19,7 @@ from streamer import artifact
 from streamer.config import Config
 from streamer.connect import open_registry, open_turns
 from streamer.errors import StreamerError
-from streamer.event import EventBatch
+from streamer.event import Alert, EventBatch
 from streamer.lifecycle.drift_monitor import Monitor
 from streamer.lifecycle.retrain_job import deployment
 from streamer.lifecycle.retrain_scheduler import Retrainer, opened_by
@@ -28,6 +28,7 @@ from streamer.lifecycle.schedule import evaluation_of, plan_of
 from streamer.lifecycle.subprocess_runner import Limits
 from streamer.lifecycle.traffic_sample import TrafficSample
 from streamer.protocols import JudgedBatch, Registry
+from streamer.runtime.partitions import Partition
 
 log = structlog.get_logger()
 
@@ -37,13 +38,30 @@ Model = Callable[
 
 
 @dataclass(frozen=True, slots=True)
-class Witness:
-    """Sees what one stream has judged, on the scorer's thread."""
+class TrafficObserver:
+    """Samples what one stream has judged, on the scoring thread."""
 
     traffic: TrafficSample
     recorder: Recorder | None
 
-    def __call__(self, batch: EventBatch, verdicts: Sequence[JudgedBatch]) -> None:
+    def judged(
+        self,
+        partition: Partition,
+        batch: EventBatch,
+        verdicts: Sequence[JudgedBatch],
+        *,
+        live: bool,
+        took_s: float,
+    ) -> None:
+        """Sample a live batch; what only rebuilds memory was sampled before."""
+        if live:
+            self.see(batch, verdicts)
+
+    def ticked(self, partition: Partition, now_s: float, alerts: Sequence[Alert]) -> None:
+        """Timers bring no traffic."""
+
+    def see(self, batch: EventBatch, verdicts: Sequence[JudgedBatch]) -> None:
+        """Sample a batch."""
         self.traffic.see(batch, [verdict.scores for verdict in verdicts])
         if self.recorder is not None:
             self.recorder.see(batch)
@@ -78,9 +96,9 @@ class Drifting:
 
 @dataclass(frozen=True, slots=True)
 class Learning:
-    """What wiring connects to the flow."""
+    """What is connected to the flow."""
 
-    witnesses: Mapping[str, Witness]  # by stream
+    observers: Mapping[str, TrafficObserver]  # by stream
     drifting: Drifting
     retrainer: Retrainer | None
 
@@ -102,31 +120,34 @@ def open_learning(
     """
     trains = config.retrain is not None and bool(command) and _can_train()
     most = config.retrain.max_rows // len(config.streams) if config.retrain is not None else 0
-    witnesses: dict[str, Witness] = {}
+    observers: dict[str, TrafficObserver] = {}
     for stream in config.streams:
         recorded = trains and not stream.source.has_history
         traffic = TrafficSample(float(config.drift.window), config.drift.rows)
-        witnesses[stream.name] = Witness(traffic, Recorder(most) if recorded else None)
+        observers[stream.name] = TrafficObserver(traffic, Recorder(most) if recorded else None)
     monitors = [
-        Monitor(name, channels[name], witness.traffic, config.drift.threshold)
-        for name, witness in witnesses.items()
+        Monitor(name, channels[name], observer.traffic, config.drift.threshold)
+        for name, observer in observers.items()
     ]
     drifting = Drifting(
         monitors, float(config.drift.every), Trainings(version, registry, config.model.path)
     )
     return Learning(
-        witnesses, drifting, _retrainer(config, command, witnesses, drifting) if trains else None
+        observers, drifting, _retrainer(config, command, observers, drifting) if trains else None
     )
 
 
 def _retrainer(
-    config: Config, command: Sequence[str], witnesses: Mapping[str, Witness], drifting: Drifting
+    config: Config,
+    command: Sequence[str],
+    observers: Mapping[str, TrafficObserver],
+    drifting: Drifting,
 ) -> Retrainer | None:
     if config.retrain is None:
         return None
     limits = config.retrain.limits
     allowed = Limits(float(limits.time), int(limits.memory), limits.nice, limits.threads)
-    recorders = {name: one.recorder for name, one in witnesses.items() if one.recorder is not None}
+    recorders = {name: one.recorder for name, one in observers.items() if one.recorder is not None}
     opened = opened_by(partial(open_registry, config, create=True), partial(open_turns, config))
     name = deployment(config)
     return Retrainer(

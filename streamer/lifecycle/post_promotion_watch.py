@@ -84,7 +84,7 @@ def sample(processors: Sequence[StreamProcessor]) -> JudgedCounts:
 
 def _promised(processor: StreamProcessor) -> float:
     return (
-        processor.promised_per_day
+        processor.facts.promised_per_day
         * max(processor.stats.last_s - processor.stats.first_s, 0.0)
         / DAY_S
     )

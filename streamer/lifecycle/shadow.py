@@ -117,18 +117,9 @@ class Shadow:
         self._behind_since = clock()
 
     def _label(self, incident: OpenedIncident) -> str | None:
-        label_feeds = (
-            processor.label_feed
-            for processor in self._processors
-            if processor.stream == incident.stream and processor.label_feed is not None
-        )
-        return next(
-            (
-                label_feed.word(incident.stream, incident.entity, seconds(incident.opened_at))
-                for label_feed in label_feeds
-            ),
-            None,
-        )
+        feeds = {processor.stream: processor.labels.feed for processor in self._processors}
+        feed, at_s = feeds.get(incident.stream), seconds(incident.opened_at)
+        return None if feed is None else feed.word(incident.stream, incident.entity, at_s)
 
     def step(self) -> bool:
         """Keep up with the partitions, and rebuild a slice; False if there was nothing to do."""
@@ -168,7 +159,7 @@ class Shadow:
         judged by itself.
         """
         now = self._clock()
-        if all(processor.mailbox.low for processor in self._processors):
+        if all(processor.inlet.mailbox.low for processor in self._processors):
             self._behind_since = now
         elif now - self._behind_since >= BEHIND_S and self.report.share / 2 >= self._least_share:
             self._behind_since = now
@@ -207,7 +198,7 @@ class Shadow:
         live: bool,
         took_s: float,
     ) -> None:
-        """The champion has judged this batch; `aloud` unless it was read again after a restart."""
+        """The champion has judged this batch; not `live` if it was read again after a restart."""
         twins = self._twins.get(id(partition))
         if twins is None:
             return
@@ -271,18 +262,20 @@ class Shadow:
 
 
 class ShadowSlot:
-    """Where the challenger sits, on the scorer's thread. `offer` may come from any; None empties
-    it.
+    """Holds the challenger, and lets it observe the streams on the scoring thread. `offer` may come
+    from any thread; None empties it.
     """
 
     def __init__(self, state: ModelState, processors: Sequence[StreamProcessor]) -> None:
-        self._state, self._processors = state, tuple(processors)
+        self._state = state
         self._lock = threading.Lock()
         self._offered: Shadow | None = None
         self._changed = False
         self._shadow: Shadow | None = None
         self.version: str | None = None  # of whoever was offered last
         self.told = False  # whether something was decided about them
+        for processor in processors:
+            processor.observe(self)
 
     def offer(self, shadow: Shadow | None) -> None:
         with self._lock:
@@ -310,5 +303,21 @@ class ShadowSlot:
         self._state.challenger = None if self._shadow is None else self._shadow.loaded.network.ref
         self._state.report = None if self._shadow is None else self._shadow.report
         self._state.disagreement = None
-        for processor in self._processors:
-            processor.audience = self._shadow
+
+    def judged(
+        self,
+        partition: Partition,
+        batch: EventBatch,
+        verdicts: Sequence[JudgedBatch],
+        *,
+        live: bool,
+        took_s: float,
+    ) -> None:
+        """Let the challenger judge the batch too."""
+        if self._shadow is not None:
+            self._shadow.judged(partition, batch, verdicts, live=live, took_s=took_s)
+
+    def ticked(self, partition: Partition, now_s: float, alerts: Sequence[Alert]) -> None:
+        """Let the challenger's timers run too."""
+        if self._shadow is not None:
+            self._shadow.ticked(partition, now_s, alerts)

@@ -1,19 +1,12 @@
-"""What two threads share: a bounded queue that refuses instead of blocking, and a cell for commit
-positions.
-"""
+"""What two threads share: a bounded queue that refuses instead of blocking."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping
-from operator import attrgetter
 from typing import Generic, TypeVar
 
-from streamer.event import Lease, Position
-
 T = TypeVar("T")
-_offset = attrgetter("offset")
 
 
 class Mailbox(Generic[T]):
@@ -103,27 +96,4 @@ class Mailbox(Generic[T]):
                 self._idle.set()
         if self.low:
             self._room.set()
-        return taken
-
-
-class Positions:
-    """Commit positions on their way from the thread that earns them to the thread that owns the
-    source.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._waiting: dict[Lease, Position] = {}
-
-    def put(self, positions: Mapping[Lease, Position]) -> None:
-        """Later positions replace earlier ones; a position never goes back."""
-        with self._lock:
-            for lease, position in positions.items():
-                self._waiting[lease] = max(
-                    position, self._waiting.get(lease, position), key=_offset
-                )
-
-    def take(self) -> dict[Lease, Position]:
-        with self._lock:
-            taken, self._waiting = self._waiting, {}
         return taken

@@ -5,14 +5,14 @@ assignment to revocation.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
 
 from streamer.artifact import ModelSpec
-from streamer.detect.alerts.feedback import Effect
+from streamer.detect.alerts.feedback import Earlier, Effect
 from streamer.errors import StoreError
 from streamer.event import I64, Alert, Assigned, EventBatch, Lease, ModelRef
 from streamer.journal import Label
@@ -35,8 +35,13 @@ class LiveDetector(Protocol):
     def anchor_ahead(self) -> None: ...
 
     def apply_labels(
-        self, labels: Sequence[Label], note: Callable[[Effect], None] = ...
+        self,
+        labels: Sequence[Label],
+        note: Callable[[Effect], None] = ...,
+        earlier: Earlier | None = ...,
     ) -> list[Alert]: ...
+
+    def take_fresh(self, among: Collection[str]) -> list[str]: ...
 
     def load(self, blob: bytes) -> None: ...
 
@@ -93,6 +98,17 @@ class Partition:
     after: int = 0  # where the log goes on behind what the judges have seen
     kept: int = -1  # offset of the newest snapshot that was taken
     kept_at: float = float("-inf")
+    labels_heard: int = 0  # number of the newest label that the detectors were given
+
+    @property
+    def is_live(self) -> bool:
+        """Its memory is rebuilt: what it finds from now on is told."""
+        return self.after >= self.position
+
+    @property
+    def ref(self) -> ModelRef:
+        """The model that judges it."""
+        return self.detectors[0].ref
 
 
 class Partitions:

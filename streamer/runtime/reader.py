@@ -17,7 +17,7 @@ from streamer.errors import StreamerError
 from streamer.event import Lease, Poll
 from streamer.protocols import Clock, Source
 from streamer.runtime.accounting import RecordAccounting
-from streamer.runtime.mailbox import Mailbox, Positions
+from streamer.runtime.mailbox import Mailbox
 
 log = structlog.get_logger()
 
@@ -51,7 +51,6 @@ class Reader:
         accounting: RecordAccounting,
         source: Source,
         mailbox: Mailbox[Arrival],
-        positions: Positions,
         *,
         crowded: Callable[[], bool] = lambda: False,
         poll_rows: int = FEW,
@@ -69,7 +68,7 @@ class Reader:
         self.failures = 0
         self.pauses = 0
         self.beat = self.last_heard = clock()
-        self._accounting, self._mailbox, self._positions = accounting, mailbox, positions
+        self._accounting, self._mailbox = accounting, mailbox
         self._clock, self._crowded = clock, crowded
         self._few = min(FEW, poll_rows)
         self._backoff = backoff or Backoff(clock=clock)
@@ -125,7 +124,6 @@ class Reader:
         """Poll once; return the seconds to rest before the next step."""
         self.beat, self.gathers = self._clock(), False
         try:
-            self._commit()
             self._throttle()
             poll = self.source.poll(0.0 if self.paused else poll_s)
         except StreamerError as exc:
@@ -166,16 +164,6 @@ class Reader:
             self.source.resume()
             self.paused = False
 
-    def _commit(self) -> None:
-        positions = self._positions.take()
-        if not positions:
-            return
-        try:
-            self.source.commit(positions)
-        except StreamerError:
-            self._positions.put(positions)
-            raise
-
     def _failed(self, exc: StreamerError) -> float:
         rest_s = self._backoff.fail()
         self.failures += 1
@@ -196,17 +184,15 @@ class Reader:
         self._backoff.succeed()
 
     def _see_off(self, drained: threading.Event) -> None:
-        """Nothing is read any more, but positions are still earned: commit them, and keep a live
-        source polled.
+        """Nothing is read any more; a live source is kept polled, because its polls send what is
+        still committed.
         """
         self._quietly(self.source.pause)
         while not drained.is_set():
             self.beat = self._clock()
-            self._quietly(self._commit)
             if not self.ended:
                 self._quietly(lambda: self.source.poll(0.0))
             drained.wait(POLL_S if self.ended else REST_S)
-        self._quietly(self._commit)
 
     def _quietly(self, action: Callable[[], object]) -> None:
         try:

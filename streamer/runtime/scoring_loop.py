@@ -90,7 +90,7 @@ class ScoringLoop:
         self.beat = self._clock()
         self.stalled = self.outbox.full or self.letters.full
         worked = [] if self.stalled else [processor.work() for processor in self.processors]
-        waited_for = any(len(processor.mailbox) for processor in self.processors)
+        waited_for = any(len(processor.inlet.mailbox) for processor in self.processors)
         self._pump(
             0.0 if waited_for else FLUSH_S
         )  # before anything else: somebody waits for what was just found
@@ -108,7 +108,7 @@ class ScoringLoop:
         self.outbox.close()
         self.letters.close()
         for processor in self.processors:
-            processor.scores.close()
+            processor.outlets.scores.close()
 
     def _pump(self, flush_s: float) -> None:
         self.outbox.pump(flush_s)

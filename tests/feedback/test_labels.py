@@ -23,10 +23,11 @@ from streamer.detect.alerts.feedback import Effect
 from streamer.errors import InputError, StoreError
 from streamer.event import Alert
 from streamer.feedback.incident_recorder import IncidentRecorder, incident_of
-from streamer.feedback.label_consumer import LabelConsumer, LabelFeed
+from streamer.feedback.label_consumer import LabelConsumer
+from streamer.feedback.label_feed import LabelFeed
 from streamer.feedback.labels import FOLLOWS, WHO, LabelMessage, consequence, join, note, read
 from streamer.journal import Incident, LabelKind
-from tests.runtime.world import Hands, alert_at, batch_of, world
+from tests.runtime.world import Hands, alert_at
 
 PUMP = Incident("ab12", "plant", "pump", 100.0, 200.0, "warning", 1.5, "pump is hot", "t", 0, 5, 9)
 LABEL = {"alert_id": "ab12", "label": "confirmed"}
@@ -155,29 +156,6 @@ def test_the_log_says_what_a_label_changed_with_old_and_new_values(journal: Sqli
         1.0,
     ]
     assert (line["measured_anew"], line["ended"]) == (False, "ab12")
-
-
-def test_every_line_tells_once_what_the_labels_of_its_stream_changed(
-    journal: SqliteJournal,
-) -> None:
-    w = world([batch_of([1.0], 0)])
-    w.read(1)
-    w.score()
-    label, _ = join(LabelMessage(LabelKind.CONFIRMED, alert_id="ab12"), journal, now_s=0.0)
-    w.processor.label_feed = LabelFeed()
-    w.processor.label_feed.put(
-        [
-            replace(label, stream=w.processor.stream, number=1),
-            replace(label, stream="another", number=2),
-        ]
-    )
-    with capture_logs() as lines:
-        for _ in range(2):
-            w.processor.tick(flowing=True)
-            w.processor._apply_labels_at = 0.0
-    assert [(line["event"], line["number"]) for line in lines if "label" in line["event"]] == [
-        ("label_applied", 1)
-    ]
 
 
 def test_a_file_of_labels_is_heard_line_by_line_once_and_across_restarts(

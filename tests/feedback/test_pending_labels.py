@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from streamer.connect.label_sources import LabelFile
 from streamer.connect.storage.sqlite_journal import SqliteJournal
 from streamer.errors import StoreError
-from streamer.feedback.label_consumer import MOST, PATIENCE_S, LabelConsumer, LabelFeed
+from streamer.feedback.label_consumer import LabelConsumer
+from streamer.feedback.label_feed import LabelFeed
+from streamer.feedback.pending_labels import MOST, PATIENCE_S
 from streamer.journal import Incident, Label
 from tests.runtime.world import Hands
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -45,13 +45,10 @@ def open_source(
     *,
     restore: Restorer = from_position,
     decoder: Callable[[Lease], Decoder] = json_decoder,
-    earned: Callable[[], Mapping[Lease, Position]] = dict,
     joins: bool = True,
     **settings: Any,
 ) -> KafkaSource:
-    return open_topics(
-        cluster(bootstrap), section(**settings), decoder, restore, earned=earned, joins=joins
-    )
+    return open_topics(cluster(bootstrap), section(**settings), decoder, restore, joins=joins)
 
 
 def produce(bootstrap: str, topic: str, count: int, *, partition: int = 0, first: int = 0) -> None:

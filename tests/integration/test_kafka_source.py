@@ -196,14 +196,13 @@ def test_partitions_are_handed_over_with_what_was_earned(kafka: Kafka, topic: st
     kafka.create_topic(topic, 4)
     for partition in range(4):
         produce(kafka.bootstrap, topic, 10, partition=partition)
-    settled: dict[Lease, Position] = {}
-    one = open_source(
-        kafka.bootstrap, topic=topic, group=topic, commit_every="5m", earned=lambda: dict(settled)
-    )
+    one = open_source(kafka.bootstrap, topic=topic, group=topic, commit_every="5m")
     with Driver(one) as first:
         first.records(40)
         leases = first.seen.leases
-        settled |= {lease: Position(7, "earned") for lease in leases}
+        one.commit({lease: Position(5) for lease in leases})
+        first.until(lambda: all(one.committed(lease) == 5 for lease in leases))
+        one.commit({lease: Position(7, "earned") for lease in leases})  # due in five minutes
         with Beside(open_source(kafka.bootstrap, topic=topic, group=topic)) as second:
             first.until(lambda: len(first.seen.revoked) == 2 and second.seen.records == 6)
             moved = first.seen.revoked

@@ -13,7 +13,8 @@ from streamer.config import Kafka as Section
 from streamer.config import LabelTopic as Chosen
 from streamer.connect.label_sources import open_labels
 from streamer.connect.storage.sqlite_journal import SqliteJournal
-from streamer.feedback.label_consumer import LabelConsumer, LabelFeed
+from streamer.feedback.label_consumer import LabelConsumer
+from streamer.feedback.label_feed import LabelFeed
 from streamer.journal import Incident
 from tests.servers.admin import Kafka
 from tests.servers.child import wait_until

@@ -78,7 +78,7 @@ class House:
 
     @property
     def judging(self) -> str:
-        return self.room.processor.ref.version
+        return self.room.processor.model_ref().version
 
 
 def test_what_is_promoted_judges_soon_and_is_told(registry: DirectoryRegistry) -> None:
@@ -117,7 +117,7 @@ def test_a_bad_promotion_rolls_itself_back_loudly(
     assert registry.aliases()["champion"] == "v0"
     assert [event.event for event in house.room.sink.events] == ["promoted", "rolledback"]
     assert "incidents" in registry.moves()[-1].why
-    assert house.room.accounting.balanced(0)
+    assert house.room.processor.accounting.balanced(0)
     assert sum(events for _, events in house.room.judged) == 4200
 
 

@@ -52,7 +52,7 @@ def test_thirty_swaps_under_load_lose_nothing_and_mix_nothing() -> None:
         room.feed(batch)
     room.settle()
     assert room.swapper.switches == 30
-    assert room.accounting.balanced(0)
+    assert room.processor.accounting.balanced(0)
     assert sum(events for _, events in room.judged) == 3100
     assert [event.model.version for event in room.sink.events] == [f"v{i}" for i in range(1, 31)]
     assert_unmixed(room, networks)
@@ -148,7 +148,7 @@ def test_a_later_offer_takes_the_place_of_one_on_its_way() -> None:
     room.offer(loaded("v2", 1.03))
     room.settle()
     assert [event.model.version for event in room.sink.events] == ["v2"]
-    assert room.current.loaded.network.ref.version == room.processor.ref.version == "v2"
+    assert room.current.loaded.network.ref.version == room.processor.model_ref().version == "v2"
 
 
 def test_a_network_of_another_shape_is_refused_and_the_old_one_goes_on() -> None:

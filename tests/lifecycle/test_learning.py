@@ -58,7 +58,7 @@ def learning(folder: Path) -> tuple[Learning, Path]:
 def day(one: Learning, values: np.ndarray, number: int) -> None:
     for first in range(0, STEPS, 240):
         batch, scores = judged(values[first : first + 240], (number * STEPS + first) * 20.0)
-        one.witnesses["s"](batch, [Verdict(scores, [])])
+        one.observers["s"].see(batch, [Verdict(scores, [])])
 
 
 @needs_tensorflow
@@ -84,7 +84,7 @@ def test_a_regime_that_shifts_starts_a_training_that_names_it_and_hands_over_the
 def test_without_the_command_of_a_training_drift_is_watched_all_the_same(tmp_path: Path) -> None:
     one = open_learning(configured(tmp_path), {"s": ("rms",)}, lambda: "starter-1", None)
     assert one.retrainer is None and one.background_tasks == (one.drifting,)
-    assert one.witnesses["s"].recorder is None
+    assert one.observers["s"].recorder is None
 
 
 @needs_tensorflow
@@ -122,7 +122,7 @@ def test_the_manifest_of_the_version_that_judges_is_read_once_and_only_if_it_is_
     assert trainings() == ("v2", {})
 
 
-def test_what_a_witness_sees_costs_little(tmp_path: Path) -> None:
+def test_what_an_observer_sees_costs_little(tmp_path: Path) -> None:
     """Under 2 µs a row on any machine: 512 rows of a batch are looked at, whatever its size."""
     one, _ = learning(tmp_path)
     batch, scores = judged(np.zeros((512, 8, 1), np.float32), 0.0)
@@ -130,6 +130,6 @@ def test_what_a_witness_sees_costs_little(tmp_path: Path) -> None:
     took = []
     for _ in range(30):
         began = time.perf_counter()
-        one.witnesses["s"](batch, verdicts)
+        one.observers["s"].see(batch, verdicts)
         took.append(time.perf_counter() - began)
     assert min(took) / len(batch) < 2e-6

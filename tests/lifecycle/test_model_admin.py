@@ -98,7 +98,7 @@ def test_a_version_is_promoted_shadowed_and_rolled_back_and_each_is_audited(
 
 
 def test_the_first_promotion_is_rolled_back_to_the_starter(registry: DirectoryRegistry) -> None:
-    of = service(world([]), registry)
+    of = service_of(world([]), registry)
     answer = ask(of, ":rollback").json()
     assert (answer["version"], answer["aliases"]) == (None, {})
     assert ask(of, ":rollback").status_code == 409

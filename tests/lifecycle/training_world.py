@@ -23,15 +23,13 @@ from streamer.detect.pipeline import Detector
 from streamer.event import EventBatch, Lease
 from streamer.lifecycle.hot_swap import Successor, Swapper
 from streamer.lifecycle.shadow import ShadowSlot
-from streamer.runtime.accounting import RecordAccounting
-from streamer.runtime.mailbox import Mailbox, Positions
+from streamer.runtime.mailbox import Mailbox
 from streamer.runtime.model import CurrentModel, LoadedModel
 from streamer.runtime.outbox import Outbox, Outlet
 from streamer.runtime.partitions import LiveDetector, Partitions
-from streamer.runtime.reader import Arrival, Reader
 from streamer.runtime.score_writer import ScoreWriter
 from streamer.runtime.scoring_loop import ScoringLoop
-from streamer.runtime.stream_processor import StreamProcessor
+from streamer.runtime.stream_builder import StreamOutput, build_stream
 from streamer.settings import DetectSettings
 from tests.detect.conftest import BUNDLE, stream
 
@@ -104,30 +102,27 @@ class Room:
     clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
-        bell, self.accounting, earned = threading.Event(), RecordAccounting("s"), Positions()
+        bell = threading.Event()
         self.current, self.sink, self.scores = (
             CurrentModel(self.first),
             MemorySink(),
             MemoryScores(),
         )
-        mailbox: Mailbox[Arrival] = Mailbox(4, bell)
         self.outbox = Outbox([Outlet("memory", self.sink, clock=self.clock)])
         partitions = (
             Partitions(self._detectors, 0.0)
             if self.partitioned
             else Partitions.whole(self._detectors(1), 0.0)
         )
-        self.processor = StreamProcessor(
-            self.accounting,
-            mailbox,
+        self.reader, self.processor = build_stream(
+            "s",
+            self.source,
             partitions,
-            self.outbox,
-            earned,
-            ScoreWriter(self.scores),
-            self.first.network.ref,
+            StreamOutput(self.outbox, scores=ScoreWriter(self.scores)),
+            Mailbox(4, bell),
+            model_ref=lambda: self.current.state.ref,
             clock=self.clock,
         )
-        self.reader = Reader(self.accounting, self.source, mailbox, earned, clock=self.clock)
         self.swapper = Swapper(self.current, [self.processor], self.outbox, clock=self.clock)
         self.shadow_slot = ShadowSlot(self.current.state, [self.processor])
         idle_tasks = (self.swapper, self.shadow_slot)

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.event import Lease, Position
-from streamer.runtime.mailbox import Mailbox, Positions
+from streamer.runtime.mailbox import Mailbox
 
 moves = st.lists(st.one_of(st.integers(), st.just("take")))
 
@@ -107,20 +106,3 @@ def test_two_threads_pass_everything_in_order() -> None:
     mailbox.finish()
     consumer.join(20)
     assert taken == list(range(300))
-
-
-@given(
-    st.lists(
-        st.dictionaries(
-            st.sampled_from([Lease("t", 0), Lease("t", 0, 1), Lease("t", 1)]),
-            st.integers(0, 100).map(Position),
-        )
-    )
-)
-def test_positions_never_go_back_and_are_taken_once(puts: list[dict[Lease, Position]]) -> None:
-    positions = Positions()
-    for put in puts:
-        positions.put(put)
-    leases = {lease for put in puts for lease in put}
-    assert positions.take() == {one: max(put[one] for put in puts if one in put) for one in leases}
-    assert positions.take() == {}

@@ -15,16 +15,16 @@ from tests.runtime.world import HighJudge, World, batch_of, rejected
 HIGH, LOW = 50.0, 1.0
 
 
-def leased(items: list[object]) -> tuple[World, list[HighJudge]]:
+def leased(items: list[object], **settings: object) -> tuple[World, list[HighJudge]]:
     """A world whose source has partitions; the judges in the order in which they were opened."""
-    w, opened = World(MemorySource(items, endless=True)), []  # type: ignore[arg-type]
+    opened: list[HighJudge] = []
 
     def open_judges(partitions: int) -> list[HighJudge]:
         opened.append(HighJudge())
         return opened[-1:]
 
-    w.processor.partitions = Partitions(open_judges, pace=0.0)
-    return w, opened
+    partitions, source = Partitions(open_judges, pace=0.0), MemorySource(items, endless=True)  # type: ignore[arg-type]
+    return World(source, partitions=partitions, **settings), opened  # type: ignore[arg-type]
 
 
 def run(w: World, steps: int = 12) -> None:
@@ -57,11 +57,11 @@ def test_a_partition_that_went_takes_its_memory_its_records_and_its_positions_wi
     w, detectors = leased(
         [
             Poll(assigned=(Assigned(old, 0, 0),)),
-            batch_of([LOW], 0, epoch=1),
+            batch_of([HIGH], 0, epoch=1),
             batch_of([LOW], 1, epoch=1),
-        ]
+        ],
+        batch_rows=1,
     )
-    w.processor.batch_rows = 1
     w.sink.hold()
     w.read(3)
     w.score(2)
@@ -69,10 +69,11 @@ def test_a_partition_that_went_takes_its_memory_its_records_and_its_positions_wi
     w.source.revoke(old)
     w.source.add(Poll(revoked=(old,), assigned=(Assigned(new, 0, 0),)))
     w.source.add(batch_of([LOW], 0, epoch=2))
+    w.sink.release()
     run(w)
     assert [judge.seen for judge in detectors] == [[0], [0]]
     assert (w.accounting.fates[Fate.RETURNED], w.committed) == (1, {new: 1})
-    assert w.accounting.balanced(w.processor.unjudged)
+    assert w.processor.balanced
 
 
 def test_each_partition_has_its_own_memory_and_its_own_time() -> None:
@@ -107,7 +108,7 @@ def test_a_rejected_record_that_is_read_again_is_not_buried_twice() -> None:
     )
     run(w)
     assert (w.accounting.fates[Fate.REPLAYED], w.accounting.fates[Fate.DEAD_LETTERED]) == (1, 1)
-    assert w.accounting.balanced(w.processor.unjudged)
+    assert w.processor.balanced
 
 
 @given(st.lists(st.sampled_from(["poll", "revoke", "read", "score"]), max_size=60))
@@ -130,7 +131,7 @@ def test_the_books_balance_however_partitions_come_and_go(steps: list[str]) -> N
             w.read(1)
         else:
             w.score()
-        assert w.accounting.balanced(w.processor.unjudged)
+        assert w.processor.balanced
     run(w, 100)
     assert w.accounting.in_flight == 0
     assert all(lease.epoch == epoch or at <= offset for lease, at in w.committed.items())
@@ -138,21 +139,22 @@ def test_the_books_balance_however_partitions_come_and_go(steps: list[str]) -> N
 
 def test_a_snapshot_is_offered_when_it_is_due_and_written_once_its_position_is_committed() -> None:
     lease, store = Lease("t", 0, 1), MemoryStore()
-    w, _ = leased([Poll(assigned=(Assigned(lease, 0, 0),)), batch_of([LOW, LOW], 0, epoch=1)])
-    w.processor.snapshot_writer = SnapshotWriter(
-        SnapshotStore(store, "s", "g"), w.source.committed, w.source.holds, clock=w.clock
-    )
+    items = [Poll(assigned=(Assigned(lease, 0, 0),)), batch_of([LOW, LOW], 0, epoch=1)]
+    confirmed: dict[Lease, int] = {}
+    writer = SnapshotWriter(SnapshotStore(store, "s", "g"), confirmed.get, lambda lease: True)
+    w, _ = leased(list(items), snapshots=writer)
     w.read(2)
     w.score(2)
-    w.processor.keep(every_s=60.0)
-    w.processor.snapshot_writer.work()
+    w.processor.snapshots.keep(w.processor.partitions)
+    writer.work()
     assert store.names() == []
-    w.read(1)
-    w.processor.snapshot_writer.work()
+    assert w.committed == {lease: 2}
+    confirmed[lease] = 2
+    writer.work()
     kept = SnapshotStore(store, "s", "g").get("t", 0)
     assert kept is not None and (kept.offset, kept.parts) == (2, (b"[0, 1]",))
-    w.processor.keep(every_s=0.0)
-    assert w.processor.snapshot_writer.waiting == 0, "nothing has moved since"
+    w.processor.keep_last()
+    assert writer.waiting == 0, "nothing has moved since"
 
 
 def test_memory_that_does_not_fit_is_given_up_and_the_partition_goes_on() -> None:

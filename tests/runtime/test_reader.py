@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from streamer.connect.memory import ABORT, MemorySource
 from streamer.errors import InputError
-from streamer.event import Lease, Poll, Position
+from streamer.event import Poll
 from streamer.runtime.mailbox import Mailbox
 from streamer.runtime.reader import FEW, GATHER_S, REST_S, Arrival, Reader
 from tests.runtime.world import World, batch_of, rejected, world
@@ -34,9 +34,7 @@ def test_reading_resumes_at_a_half_empty_mailbox() -> None:
 def test_a_crowd_in_flight_pauses_the_source_whatever_room_the_mailbox_has() -> None:
     full = [True]
     w = world([batch_of([1.0], at) for at in range(5)])
-    reader = Reader(
-        w.accounting, w.source, w.mailbox, w.earned, crowded=lambda: full[0], clock=w.clock
-    )
+    reader = Reader(w.accounting, w.source, w.mailbox, crowded=lambda: full[0], clock=w.clock)
     reader.step(0.0)
     assert (reader.paused, w.accounting.received) == (True, 0)
     full[0] = False
@@ -51,7 +49,7 @@ def test_after_few_records_more_are_gathered_and_after_many_none_are_waited_for(
 
 def test_a_poll_that_brings_all_it_may_is_not_few() -> None:
     w = world([batch_of([1.0] * 10, 0)])
-    reader = Reader(w.accounting, w.source, w.mailbox, w.earned, poll_rows=10, clock=w.clock)
+    reader = Reader(w.accounting, w.source, w.mailbox, poll_rows=10, clock=w.clock)
     assert reader.step(0.0) == 0.0
 
 
@@ -71,7 +69,7 @@ def test_after_few_records_and_only_then_the_scorer_is_let_finish_before_more_ar
     )
     mailbox, stop, drained = Busy(8), threading.Event(), threading.Event()
     drained.set()
-    Reader(w.accounting, w.source, mailbox, w.earned, clock=w.clock).run(stop, drained)
+    Reader(w.accounting, w.source, mailbox, clock=w.clock).run(stop, drained)
     assert (mailbox.waits, w.accounting.received) == (2, FEW + 2)
 
 
@@ -158,37 +156,6 @@ def test_the_end_of_the_source_finishes_the_mailbox_and_closes_the_source() -> N
 
 def test_an_empty_poll_that_comes_at_once_is_followed_by_a_rest() -> None:
     assert world([]).reader.step(0.2) == REST_S
-
-
-class Grudging(MemorySource):
-    """Refuses its first commit."""
-
-    refused = False
-
-    def commit(self, positions: object) -> None:
-        if not self.refused:
-            self.refused = True
-            raise InputError("commit timed out")
-        super().commit(positions)  # type: ignore[arg-type]
-
-
-def test_a_refused_commit_is_kept_and_tried_again() -> None:
-    w = World(Grudging([], endless=True))
-    w.earned.put({Lease("t", 0): Position(7)})
-    w.read(1)
-    assert (w.committed, w.reader.problem) == ({}, "commit timed out")
-    w.read(1)
-    assert w.committed == {Lease("t", 0): 7}
-
-
-def test_positions_earned_while_draining_are_still_committed() -> None:
-    w = world([])
-    stop, drained = threading.Event(), threading.Event()
-    stop.set()
-    drained.set()
-    w.earned.put({Lease("t", 0): Position(3)})
-    w.reader.run(stop, drained)
-    assert w.committed == {Lease("t", 0): 3}
 
 
 items = st.lists(

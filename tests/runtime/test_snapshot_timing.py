@@ -30,17 +30,15 @@ def keeping(
     source: MemorySource, store: MemoryStore, **settings: object
 ) -> tuple[World, list[HighJudge]]:
     """A world that keeps snapshots; the judges in the order in which they were opened."""
-    w, opened = World(source, **settings), []  # type: ignore[arg-type]
+    opened: list[HighJudge] = []
 
     def open_judges(partitions: int) -> list[HighJudge]:
         opened.append(HighJudge())
         return opened[-1:]
 
-    w.processor.partitions = Partitions(open_judges, pace=0.0)
-    w.processor.snapshot_writer = SnapshotWriter(
-        SnapshotStore(store, "s", "g"), source.committed, source.holds, clock=w.clock
-    )
-    return w, opened
+    writer = SnapshotWriter(SnapshotStore(store, "s", "g"), source.committed, source.holds)
+    partitions = Partitions(open_judges, pace=0.0)
+    return World(source, partitions=partitions, snapshots=writer, **settings), opened  # type: ignore[arg-type]
 
 
 def kept(store: MemoryStore) -> int | None:
@@ -65,15 +63,16 @@ def test_a_snapshot_waits_for_the_alerts_of_timers_that_it_knows_of() -> None:
     assert w.committed == {LEASE: 1}
     w.sink.hold()
     detectors[0].timers = [alert_at(0)]
-    w.processor._silences()
-    w.processor.keep(every_s=0.0)
+    w.processor.judging.run_timers()
+    w.processor.keep_last()
     w.score(1)
-    assert w.processor.snapshot_writer is not None
-    w.processor.snapshot_writer.work()
+    writer = w.processor.snapshots.writer
+    assert writer is not None
+    writer.work()
     assert kept(store) is None
     w.sink.release()
     w.score(1)
-    w.processor.snapshot_writer.work()
+    writer.work()
     assert kept(store) == 1
 
 

@@ -8,17 +8,15 @@ from streamer.connect.memory import ABORT, MemorySink
 from streamer.errors import SinkError
 from streamer.event import EventBatch, Fate, Lease, Poll, Rejected
 from streamer.runtime.accounting import best_fate, crowded
-from streamer.runtime.score_writer import ScoreWriter
+from streamer.runtime.inlet import pieces
 from streamer.runtime.scoring_loop import FLUSH_S, TICK_S
-from streamer.runtime.stream_processor import pieces
 from tests.runtime.world import batch_of, rejected, world
 
 HIGH, LOW = 50.0, 1.0
 
 
 def test_a_position_is_committed_only_after_every_alert_up_to_it_is_acknowledged() -> None:
-    w = world([batch_of([LOW, LOW], 0), batch_of([HIGH], 2), batch_of([LOW], 3)])
-    w.processor.batch_rows = 2
+    w = world([batch_of([LOW, LOW], 0), batch_of([HIGH], 2), batch_of([LOW], 3)], batch_rows=2)
     w.sink.hold()
     w.read(3)
     w.score(5)
@@ -32,10 +30,9 @@ def test_a_position_is_committed_only_after_every_alert_up_to_it_is_acknowledged
 
 
 def test_nothing_is_committed_before_its_scores_are_written() -> None:
-    w = world([batch_of([LOW], 0)])
-    w.read(1)
     broken = Broken()
-    w.processor.scores = ScoreWriter(broken, w.backoff())
+    w = world([batch_of([LOW], 0)], score_sink=broken)
+    w.read(1)
     w.score(3)
     w.read(1)
     assert w.committed == {}
@@ -107,7 +104,7 @@ def test_large_batches_are_judged_in_pieces() -> None:
     w = world([batch_of([LOW] * 10)], batch_rows=4)
     w.read(1)
     w.score()
-    assert (w.detectors[0].seen, w.processor.unjudged, len(w.processor.tickets)) == (
+    assert (w.detectors[0].seen, w.processor.inlet.unjudged, len(w.processor.books.tickets)) == (
         [0, 1, 2, 3],
         6,
         0,
@@ -163,7 +160,7 @@ def test_the_books_balance_under_any_order_of_faults(
         if step in ("hold", "release"):
             getattr(w.sink, step)()
         w.score()
-        assert w.accounting.balanced(w.processor.unjudged)
+        assert w.processor.balanced
     w.sink.fail = None
     w.sink.release()
     for _ in range(100):
@@ -172,13 +169,16 @@ def test_the_books_balance_under_any_order_of_faults(
         w.score()
     total = sum(len(item) for item in script if isinstance(item, EventBatch))
     assert w.accounting.received == total + sum(isinstance(item, Rejected) for item in script)
-    assert (w.accounting.in_flight, w.outbox.undelivered, len(w.processor.tickets)) == (0, 0, 0)
+    assert (w.accounting.in_flight, w.outbox.undelivered, len(w.processor.books.tickets)) == (
+        0,
+        0,
+        0,
+    )
     assert w.detectors[0].fates.sum() == total
 
 
 def test_polls_that_wait_are_judged_as_one_as_far_as_a_batch_holds_them() -> None:
-    w = world([batch_of([LOW], at) for at in range(10)], capacity=10)
-    w.processor.batch_rows = 4
+    w = world([batch_of([LOW], at) for at in range(10)], capacity=10, batch_rows=4)
     w.read(10)
     w.score(3)
     assert w.processor.stats.paces[:2].sum(axis=1).tolist() == [3, 10]
@@ -216,9 +216,8 @@ def test_acknowledgements_and_what_comes_next_have_time_only_where_nothing_waits
     None
 ):
     sink = Asked()
-    w = world([batch_of([HIGH], 0), batch_of([HIGH], 1)], sink=sink)
+    w = world([batch_of([HIGH], 0), batch_of([HIGH], 1)], sink=sink, batch_rows=1)
     w.read(2)
-    w.processor.batch_rows = 1  # one after the other
     ahead = []
     for _ in range(2):
         w.score()

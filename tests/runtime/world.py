@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from streamer.app.service import Service
 from streamer.artifact import ModelSpec
 from streamer.backoff import Backoff
 from streamer.connect.memory import Item, MemoryScores, MemorySink, MemorySource
-from streamer.detect.alerts.feedback import Effect, ignore
+from streamer.detect.alerts.feedback import Earlier, Effect, ignore
 from streamer.event import (
     FATES,
     I64,
@@ -31,17 +31,19 @@ from streamer.event import (
 )
 from streamer.feedback.feedback import FeedbackService, forgetful
 from streamer.journal import Label
-from streamer.protocols import Network, Sink, Source
+from streamer.protocols import Network, ScoreSink, Sink, Source
 from streamer.runtime.accounting import RecordAccounting
-from streamer.runtime.mailbox import Mailbox, Positions
+from streamer.runtime.mailbox import Mailbox
 from streamer.runtime.model import ModelState
 from streamer.runtime.outbox import Outbox, Outlet
 from streamer.runtime.partitions import Partitions
-from streamer.runtime.reader import Arrival, Reader
+from streamer.runtime.reader import Arrival
 from streamer.runtime.recent_alerts import RecentAlerts
 from streamer.runtime.score_writer import ScoreWriter
 from streamer.runtime.scoring_loop import ScoringLoop
-from streamer.runtime.stream_processor import StreamProcessor
+from streamer.runtime.snapshot_writer import SnapshotWriter
+from streamer.runtime.stream_builder import StreamLimits, StreamOutput, build_stream
+from streamer.runtime.stream_processor import StreamFacts
 
 LIMIT = 10.0
 REF = ModelRef("test-1", "numpy", "ab" * 32)
@@ -93,7 +95,8 @@ class HighJudge:
     timers: list[Alert] = field(default_factory=list)  # raised by the next tick
     next: ModelRef | None = None
     behind: int = 0
-    heard: list[Label] = field(default_factory=list)
+    given: list[list[int]] = field(default_factory=list)  # numbers of labels, by call
+    fresh: list[str] = field(default_factory=list)  # entities that the next `take_fresh` names
 
     def process(self, batch: EventBatch) -> Verdict:
         value = batch.values[:, 0]
@@ -113,14 +116,20 @@ class HighJudge:
         self.ahead += 1
 
     def apply_labels(
-        self, labels: Sequence[Label], note: Callable[[Effect], None] = ignore
+        self,
+        labels: Sequence[Label],
+        note: Callable[[Effect], None] = ignore,
+        earlier: Earlier | None = None,
     ) -> list[Alert]:
-        """Remember them; each changes nothing, once."""
-        new = [label for label in labels if label not in self.heard]
-        self.heard += new
-        for label in new:
+        """Remember what it was given; each label changes nothing."""
+        self.given.append([label.number for label in labels])
+        for label in labels:
             note(Effect(label, (1.0, 1.0), (1.0, 1.0), renewed=False, ended=""))
         return []
+
+    def take_fresh(self, among: Collection[str]) -> list[str]:
+        fresh, self.fresh = [name for name in self.fresh if name in among], []
+        return fresh
 
     def load(self, blob: bytes) -> None:
         self.seen += json.loads(blob)
@@ -215,41 +224,44 @@ class World:
     pace: float = 0.0
     batch_rows: int = 4096
     keys: int = 1
+    partitions: Partitions | None = None  # None: the source has none
+    snapshots: SnapshotWriter | None = None
+    score_sink: ScoreSink | None = None  # None: `scores`
     clock: Hands = field(default_factory=Hands)
-    stop: threading.Event = field(default_factory=threading.Event)
     model: ModelState = field(default_factory=lambda: ModelState(REF))
     retry_s: float = 1.0
 
     def __post_init__(self) -> None:
-        bell, self.accounting, self.earned = threading.Event(), RecordAccounting("s"), Positions()
+        bell = threading.Event()
         self.mailbox: Mailbox[Arrival] = Mailbox(self.capacity, bell)
-        self.detectors = [HighJudge() for _ in range(self.keys)]
         self.scores = MemoryScores()
+        self.detectors = [HighJudge() for _ in range(self.keys)]
+        partitions = self.partitions
+        if partitions is None:
+            partitions = Partitions.whole(self.detectors, self.pace)
         self.outlet = Outlet("memory", self.sink, self.backoff(), self.clock)
         self.recent = RecentAlerts()
         self.outbox = Outbox([self.outlet], self.limit, self.recent.add)
-        self.reader = Reader(
-            self.accounting,
+        self.reader, self.processor = build_stream(
+            "s",
             self.source,
+            partitions,
+            StreamOutput(
+                self.outbox, scores=ScoreWriter(self.score_sink or self.scores, self.backoff())
+            ),
             self.mailbox,
-            self.earned,
-            backoff=self.backoff(),
-            clock=self.clock,
-        )
-        self.processor = StreamProcessor(
-            self.accounting,
-            self.mailbox,
-            Partitions.whole(self.detectors, self.pace),
-            self.outbox,
-            self.earned,
-            ScoreWriter(self.scores, self.backoff()),
-            REF,
-            batch_rows=self.batch_rows,
-            promised_per_day=5.0,
-            holds=self.source.holds,
+            model_ref=lambda: self.model.ref,
+            facts=StreamFacts(promised_per_day=5.0),
+            limits=StreamLimits(self.batch_rows, backoff=self.backoff()),
+            snapshots=self.snapshots,
+            label_feed=self.feedback.label_feed,
             clock=self.clock,
         )
         self.scoring_loop = ScoringLoop([self.processor], self.outbox, bell=bell, clock=self.clock)
+
+    @property
+    def accounting(self) -> RecordAccounting:
+        return self.processor.accounting
 
     def backoff(self) -> Backoff:
         return Backoff(self.retry_s, 8 * self.retry_s, self.clock)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,6 @@ from streamer.protocols import FoundPosition, Restore, Restorer
 if TYPE_CHECKING:
     from streamer import config
     from streamer.config.kinds import Way
-    from streamer.event import Lease, Position
 
 
 def without_memory(found: FoundPosition) -> Restore:
@@ -27,13 +26,12 @@ class SourceContext:
     """What a source may need beside its stream. Most need nothing of it.
 
     `config` says where the cluster and the schemas are. The rest matters to partitioned sources:
-    `restore` says where a partition begins, `earned` what may be committed. One that does not join
-    its group reads all partitions beside it and commits nothing.
+    `restore` says where a partition begins. A source that does not join its group reads all
+    partitions beside it and commits nothing.
     """
 
     config: config.Config | None = None
     restore: Restorer = without_memory
-    earned: Callable[[], Mapping[Lease, Position]] = dict
     joins: bool = True
 
 

@@ -6,7 +6,7 @@ snapshot too, so labels may be told again after a restart, and to every member o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ from streamer.journal import Label, LabelKind
 from streamer.settings import DetectSettings
 
 STEPS = {LabelKind.FALSE_ALARM: 1, LabelKind.CONFIRMED: -1}  # of the alarm line
+Earlier = Callable[[Label], Sequence[Label]]  # the labels of its entity before one, in their order
 ENDS = {LabelKind.EXPECTED, LabelKind.FALSE_ALARM, LabelKind.NEW_NORMAL}
 
 
@@ -60,14 +61,29 @@ class Feedback:
             incidents,
         )
         self._labels_heard = np.zeros(settings.max_entities, np.int64)
+        self._fresh = np.zeros(settings.max_entities, np.bool_)  # reset since they were asked for
+        self._any_fresh = False
+
+    def take_fresh(self, among: Collection[str]) -> list[str]:
+        """Those of some entities that were admitted, or began anew, since the last call."""
+        if not self._any_fresh:
+            return []
+        fresh, names = self._fresh, self._slots.names
+        self._fresh, self._any_fresh = np.zeros_like(fresh), False
+        slots = np.flatnonzero(fresh)
+        if len(slots) <= len(among):
+            admitted = (names[slot] for slot in slots.tolist())
+            return [name for name in admitted if name is not None and name in among]
+        found = ((name, self._slots.find(name)) for name in among)
+        return [name for name, slot in found if slot is not None and fresh[slot]]
 
     def apply_labels(
-        self, label: Label, said: Sequence[Label], topic: str, reporter: Reporter, ref: ModelRef
+        self, label: Label, earlier: Earlier, topic: str, reporter: Reporter, ref: ModelRef
     ) -> Effect | None:
         """Let a label act, if its entity is remembered here and has not heard it; what that
         changed.
 
-        `said` are the labels that are known, in their order: what `unsure` withdraws is among them.
+        `earlier` are the labels of its entity before it: what `unsure` withdraws is among them.
         """
         slot = self._slots.find(label.entity) if label.stream == self._settings.stream else None
         if slot is None or label.number <= self._labels_heard[slot]:
@@ -75,7 +91,7 @@ class Feedback:
         self._labels_heard[slot] = label.number
         slots, ends = np.array([slot]), label.kind in ENDS and self._is_open(label, slot, topic)
         before = self._decider.factors(slot)
-        self._calibrate(label, said, slots)
+        self._calibrate(label, earlier, slots)
         line, incident_penalty = zip(before, self._decider.factors(slot), strict=True)
         told = self._end(label, slot, topic, reporter, ref) if ends else None
         return Effect(
@@ -87,7 +103,7 @@ class Feedback:
             told,
         )
 
-    def _calibrate(self, label: Label, said: Sequence[Label], slots: I64) -> None:
+    def _calibrate(self, label: Label, earlier: Earlier, slots: I64) -> None:
         kind = label.kind
         if kind is LabelKind.FALSE_ALARM:
             self._decider.stricter(slots)
@@ -99,7 +115,7 @@ class Feedback:
         elif kind is LabelKind.NEW_NORMAL:
             self._profile.renew(slots)
         else:
-            self._decider.trust(slots, times=raised(label, said))
+            self._decider.trust(slots, times=raised(label, earlier(label)))
 
     def _is_open(self, label: Label, slot: int, topic: str) -> bool:
         """Whether the label is about the incident that is open now, or about a time that reaches
@@ -140,6 +156,7 @@ class Feedback:
 
     def reset(self, slots: I64) -> None:
         self._labels_heard[slots] = 0
+        self._fresh[slots], self._any_fresh = True, True
 
     def state(self) -> Mapping[str, np.ndarray]:
         return {"heard": self._labels_heard}

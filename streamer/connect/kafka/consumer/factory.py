@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from streamer.connect.base.opening import SourceContext, cluster
@@ -23,7 +23,7 @@ from streamer.connect.kafka.diagnosis.background import Ailment, Inquiry
 from streamer.connect.kafka.diagnosis.broker_check import words
 from streamer.connect.kafka.diagnosis.causes import Cause, diagnosis
 from streamer.connect.kafka.diagnosis.explain import reason
-from streamer.event import Lease, Position
+from streamer.event import Lease
 from streamer.protocols import Clock, Restorer
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ def open_source(
         section,
         decoder_for(stream, registry),
         context.restore,
-        earned=context.earned,
         joins=context.joins,
     )
 
@@ -51,22 +50,21 @@ def open_topics(
     decoder: Callable[[Lease], Decoder],
     restore: Restorer,
     *,
-    earned: Callable[[], Mapping[Lease, Position]] = dict,
     joins: bool = True,
     clock: Clock = time.monotonic,
 ) -> KafkaSource:
     """Build the source.
 
     With `joins` False it reads all partitions without joining the group, and commits nothing.
-    `decoder` makes one decoder per lease. `restore` is called on the reader's thread, `earned` on
-    the client's thread. BrokerError if the cluster cannot be used.
+    `decoder` makes one decoder per lease. `restore` is called on the reader's thread. BrokerError
+    if the cluster cannot be used.
     """
     name, channels = (
         f"kafka {', '.join(kafka.bootstrap_servers)}",
         decoder(Lease("", 0)).fields.channels,
     )
     start, commits = parse_start(section.start, time.time()), Commits(float(section.commit_every))
-    share = Share(commits, earned)
+    share = Share(commits)
     access = (group_member.join if joins else standalone.look_on)(kafka, section, share)
     share.consumer = access.consumer
     access.begin()

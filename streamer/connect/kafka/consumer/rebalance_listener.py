@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,8 +35,7 @@ class Share:
     so no two threads change this at once. Any thread may use `leases` and `commits` at any time.
     """
 
-    def __init__(self, commits: Commits, earned: Callable[[], Mapping[Lease, Position]]) -> None:
-        """Create it; `earned` is called on the client's thread and must not block."""
+    def __init__(self, commits: Commits) -> None:
         self.leases, self.commits = Leases(), commits
         # by the client's partition, in the order of initialisation
         self.fresh: dict[Any, Fresh] = {}
@@ -44,7 +43,6 @@ class Share:
         self.consumer: Any = None  # set before the first poll
         self.closing = False
         self.moves = 0
-        self._earned = earned
         self._announced: set[Lease] = set()
         self._gone: list[Lease] = []
 
@@ -53,8 +51,7 @@ class Share:
             self._hold(tp, None)
 
     async def went(self, partitions: Collection[Any]) -> None:
-        """Revoke partitions: collect earned positions, end the leases, then commit."""
-        self.commits.put(self._earned())
+        """Revoke partitions: end the leases, then commit what is owed for them."""
         leases = self._dropped(partitions)
         failpoint("during_revoke")
         owed = self.commits.owed(leases)

@@ -137,15 +137,13 @@ class KafkaSource:
         return self._share.leases.holds(lease)
 
     def commit(self, positions: Mapping[Lease, Position]) -> None:
-        """Commit at most every `commit_every`; the newest position per lease wins.
+        """Note positions for the next commit; any thread may call it.
 
-        Leases that are gone are skipped. A standalone reader sends nothing.
+        Polls send them, at most every `commit_every`; the newest position per lease wins. Leases
+        that are gone are skipped. A standalone reader sends nothing.
         """
-        with self._guard:
-            if self._closed or not self._access.commits:
-                return
+        if not self._closed and self._access.commits:
             self._commits.put({lease: at for lease, at in positions.items() if self.holds(lease)})
-            self._committer.send()
 
     def committed(self, lease: Lease) -> int | None:
         return self._commits.confirmed(lease) if self.holds(lease) else None

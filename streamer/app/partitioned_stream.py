@@ -1,5 +1,5 @@
-"""What a stream needs beside its two ends when its log is shared with other members: restoring,
-keeping, capacity.
+"""What a stream needs when other members of a group share its log: detectors and capacity per
+partition, restoring, snapshots.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ def room(max_entities: int, partitions: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
+class PartitionedStream:
     """One stream of a shared log, before its source is open."""
 
     settings: DetectSettings
     current: CurrentModel
     keys: int
     group: str
-    shelf: SnapshotStore | None
+    snapshots: SnapshotStore | None
     restoring: Restoring
 
     @classmethod
@@ -49,15 +49,17 @@ class Shared:
         current: CurrentModel,
         keys: int,
         store: Store | None,
-    ) -> Shared:
+    ) -> PartitionedStream:
         settings = stream.detect_settings(stream.fields.channels)
-        shelf = None if store is None else SnapshotStore(store, stream.name, member.group)
-        restoring = Restoring(shelf, Fits(settings, current.loaded, keys), member.rebuild_events)
-        return cls(settings, current, keys, member.group, shelf, restoring)
+        snapshots = None if store is None else SnapshotStore(store, stream.name, member.group)
+        restoring = Restoring(
+            snapshots, Fits(settings, current.loaded, keys), member.rebuild_events
+        )
+        return cls(settings, current, keys, member.group, snapshots, restoring)
 
     def detectors(self, partitions: int) -> Sequence[LiveDetector]:
-        """New detectors for a partition of a topic with so many: one per entity key, under what
-        judges now.
+        """New detectors for a partition of a topic with so many: one per entity key, with the
+        model that judges now.
         """
         settings = replace(self.settings, max_entities=room(self.settings.max_entities, partitions))
         loaded = self.current.loaded
@@ -67,9 +69,10 @@ class Shared:
         ]
 
     def snapshot_writer(self, source: Source) -> SnapshotWriter | None:
-        if self.shelf is None:
+        """The writer of the stream's snapshots; None where none are kept."""
+        if self.snapshots is None:
             return None
-        return SnapshotWriter(self.shelf, source.committed, source.holds)
+        return SnapshotWriter(self.snapshots, source.committed, source.holds)
 
 
 class Fits:
