@@ -78,6 +78,15 @@ def test_a_fallback_model_is_ready_and_says_so() -> None:
     assert details["model"] == "fallback to test-1 on numpy: weights.npz: not found"
 
 
+def test_a_refused_model_is_ready_and_says_which_judges_and_why() -> None:
+    w = world([], model=ModelState(REF, problem="v2: its gate said no"))
+    details = {check.name: check.detail for check in health_of(w).ready()}
+    assert reasons(w) == {}
+    assert details["model"] == (
+        "test-1 on numpy, because another one is refused: v2: its gate said no"
+    )
+
+
 def test_a_loop_that_no_longer_turns_is_not_alive() -> None:
     w = world([])
     health = health_of(w)

@@ -10,7 +10,7 @@ from streamer.event import Assigned, Expired, Fate, Lease, Poll
 from streamer.runtime.partitions import Partitions
 from streamer.runtime.snapshot_format import SnapshotStore
 from streamer.runtime.snapshot_writer import SnapshotWriter
-from tests.runtime.world import HighJudge, World, batch_of, rejected
+from tests.runtime.world import HighJudge, World, alert_at, batch_of, rejected
 
 HIGH, LOW = 50.0, 1.0
 
@@ -50,6 +50,25 @@ def test_records_before_the_position_rebuild_the_memory_and_raise_nothing() -> N
         w.accounting.received,
     ) == (3, 2, 5)
     assert w.committed == {lease: 7}
+
+
+def test_timers_that_run_out_while_the_past_is_replayed_are_wound_and_tell_nobody() -> None:
+    lease = Lease("t", 0, 1)
+    w, detectors = leased(
+        [Poll(assigned=(Assigned(lease, position=5, start=2),)), batch_of([LOW, LOW], 2, epoch=1)]
+    )
+    run(w)
+    for offset in (98, 99):
+        detectors[0].timers = [alert_at(offset)]
+        w.line._silences()
+    assert detectors[0].timers == [] and w.sink.alerts == [] and w.outbox.posted == 0
+    assert isinstance(w.source, MemorySource)
+    w.source.add(batch_of([LOW], 4, epoch=1))
+    run(w)
+    detectors[0].timers = [alert_at(100)]
+    w.line._silences()
+    w.score()
+    assert [alert.alert_id for alert in w.sink.alerts] == ["id-100"]
 
 
 def test_a_partition_that_went_takes_its_memory_its_records_and_its_positions_with_it() -> None:

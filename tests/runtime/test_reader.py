@@ -42,6 +42,21 @@ def test_a_crowd_in_flight_pauses_the_source_whatever_room_the_mailbox_has() -> 
     assert (reader.paused, w.accounting.received) == (False, 1)
 
 
+def test_a_paused_source_resumes_only_when_neither_mailbox_nor_flight_is_crowded() -> None:
+    full = [True]
+    w = world([batch_of([1.0], at) for at in range(5)])
+    reader = Reader(
+        w.accounting, w.source, w.mailbox, w.earned, crowded=lambda: full[0], clock=w.clock
+    )
+    for _ in range(3):
+        reader.turn(0.0)
+    assert w.mailbox.low and (reader.paused, reader.pauses) == (True, 1)
+    assert isinstance(w.source, MemorySource) and w.source.paused
+    full[0] = False
+    reader.turn(0.0)
+    assert (reader.paused, reader.pauses, w.source.paused) == (False, 1, False)
+
+
 def test_after_few_records_more_are_gathered_and_after_many_none_are_waited_for() -> None:
     w = world([batch_of([1.0] * (FEW - 1), 0), batch_of([1.0] * FEW, FEW)])
     assert [w.reader.step(0.0), w.reader.step(0.0)] == [GATHER_S, 0.0]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streamer.detect.alerts.alarm_line import (
@@ -197,6 +199,36 @@ def test_alarms_in_a_day_stay_within_the_budget_but_for_the_first_dozen(
     world = World(budget_per_day=0.001, refractory_events=1, refractory_factor=0.0)
     world.decider._pace = np.float32(0)
     assert (world.feed(*levels) >= 1).sum() <= np.log(6) / INCIDENT_PENALTY + 1
+
+
+@settings(max_examples=25)
+@given(
+    st.floats(0.5, 10),
+    st.sampled_from([1, 4]),
+    st.sampled_from([300.0, 3600.0, 40_000.0, 200_000.0]),
+    st.lists(st.floats(0.5, 6), min_size=1, max_size=20),
+)
+@example(1.0, 1, 3600.0, [6.0])
+def test_over_any_days_incidents_stay_within_the_budgets_pace_but_for_the_first_dozen(
+    budget: float, entities: int, gap_s: float, levels: list[float]
+) -> None:
+    chosen: dict[str, Any] = {"refractory_events": 1, "refractory_factor": 0.0, "max_entities": 1}
+    of_stream = DetectSettings(budget_per_day=budget, expected_entities=entities, **chosen)
+    decider, opened, slot, events = Decider(of_stream), 0, np.array([0]), 1500
+    for at in range(events):
+        alarm, _ = decider.decide(
+            slot,
+            np.array([10**7]),
+            f32(levels[at % len(levels)] * MIN_EVIDENCE),
+            f32(gap_s),
+            np.array([gap_s]),
+            np.array([True]),
+        )
+        fires = alarm >= 1
+        decider.opened(slot[fires])
+        opened += int(fires.sum())
+    days = events * gap_s / 86_400
+    assert opened <= budget / entities * days + np.log(6) / INCIDENT_PENALTY + 1
 
 
 def test_a_reset_entity_has_no_refractory_and_its_neighbour_keeps_its_own() -> None:
