@@ -4,6 +4,9 @@ that is a failure.
 STREAMER_TEST_KAFKA=host:port and STREAMER_TEST_REDIS=redis://... name running servers: tests that
 stop none use these, and need nothing installed; those of faults, of logins and of TLS start their
 own all the same.
+
+Under pytest-xdist the controller starts one Kafka and one Redis, and every worker uses them. Topics,
+groups and keys are named after the process and the test, so that workers do not meet.
 """
 
 from __future__ import annotations
@@ -11,8 +14,10 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
@@ -21,6 +26,7 @@ from tests.servers.admin import Kafka
 from tests.servers.cluster import KafkaCluster
 from tests.servers.redis_server import RedisServer, RunningRedis, redis_missing
 from tests.servers.secured import SecuredKafka
+from tests.servers.shared import SharedServers, address
 
 C = TypeVar("C", bound=KafkaCluster)
 
@@ -30,12 +36,47 @@ _MISSING: dict[str, Callable[[], str | None]] = {
     "needs_redis": redis_missing,
 }
 _RUNNING = {"needs_kafka": "STREAMER_TEST_KAFKA", "needs_redis": "STREAMER_TEST_REDIS"}
+_SHARED = "shared_servers"  # the folder that the controller names to its workers
 _numbers = itertools.count(1)
+_of_controller = pytest.StashKey[tuple[Path, SharedServers]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs_kafka: an Apache Kafka, a running one if it is named")
     config.addinivalue_line("markers", "needs_redis: a Redis, a running one if it is named")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Of the controller, for each of its workers (pytest-xdist)."""
+    if _of_controller not in node.config.stash:
+        directory = Path(tempfile.mkdtemp(prefix="streamer-servers-"))
+        servers = SharedServers(directory, {"kafka": _open_kafka, "redis": _open_redis})
+        node.config.stash[_of_controller] = (directory, servers)
+    node.workerinput[_SHARED] = str(node.config.stash[_of_controller][0])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _of_controller in config.stash:
+        directory, servers = config.stash[_of_controller]
+        servers.close()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _open_kafka(directory: Path) -> tuple[KafkaCluster, str]:
+    cluster = KafkaCluster(directory).start()
+    return cluster, cluster.bootstrap
+
+
+def _open_redis(directory: Path) -> tuple[RedisServer, str]:
+    server = RedisServer(directory).start()
+    return server, server.url
+
+
+def _shared(config: pytest.Config) -> Path | None:
+    """Where the controller tells of its servers; None in a run of a single process."""
+    told = getattr(config, "workerinput", {}).get(_SHARED)
+    return None if told is None else Path(told)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -64,8 +105,8 @@ def _require(mark: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
-    """One broker for the whole session, or the running one. Nobody stops it: tests that do start
+def kafka(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Kafka]:
+    """One broker for the whole run, or the running one. Nobody stops it: tests that do start
     their own.
     """
     running = os.environ.get(_RUNNING["needs_kafka"])
@@ -73,7 +114,10 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
         yield Kafka(running)
         return
     _require("needs_kafka")
-    yield from _cluster(KafkaCluster(tmp_path_factory.mktemp("kafka")))
+    if shared := _shared(pytestconfig):
+        yield Kafka(address(shared, "kafka"))
+    else:
+        yield from _cluster(KafkaCluster(tmp_path_factory.mktemp("kafka")))
 
 
 @pytest.fixture(scope="module")
@@ -111,8 +155,10 @@ def topic(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer | RunningRedis]:
-    """One Redis for the whole session, or the running one. Nobody stops it: tests that do start
+def redis_server(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[RedisServer | RunningRedis]:
+    """One Redis for the whole run, or the running one. Nobody stops it: tests that do start
     their own.
     """
     running = os.environ.get(_RUNNING["needs_redis"])
@@ -120,6 +166,9 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
         yield RunningRedis(running)
         return
     _require("needs_redis")
+    if shared := _shared(pytestconfig):
+        yield RunningRedis(address(shared, "redis"))
+        return
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     try:
         yield server.start()
