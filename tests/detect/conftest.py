@@ -1,4 +1,8 @@
-"""Streams and detectors for the laws: small, seeded, awkward on purpose."""
+"""Streams and detectors for the laws: small, seeded, awkward on purpose.
+
+Laws that hold for every network use SMALL, whose windows are a quarter of the starter's: a stream of
+a quarter of the length has as many anchors. What depends on trained weights uses the starter.
+"""
 
 from __future__ import annotations
 
@@ -9,33 +13,46 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.export import expected_shapes
 from streamer import artifact
-from streamer.artifact import Bundle
+from streamer.artifact import Bundle, ModelSpec
 from streamer.backends import open_scorer
-from streamer.detect.network.cell import shapes
 from streamer.detect.pipeline import Detector, Judged
 from streamer.event import EventBatch, Scores
 from streamer.settings import DetectSettings
 
+BUNDLE = artifact.load(artifact.PRETRAINED)
+
+
+def small() -> Bundle:
+    """A network of 8 units and a window of 16 with random weights and the starter's calibration; it
+    has no graphs.
+    """
+    spec = ModelSpec(units=8, attention=4, head=8, window=16, stride=32, scale_window=32, k_min=4)
+    rng = np.random.default_rng(8)
+    weights = {
+        name: rng.normal(0, 0.3, shape).astype(np.float32)
+        for name, shape in expected_shapes(spec).items()
+    }
+    return Bundle("small", "8" * 64, spec, weights, BUNDLE.calibration, {})
+
 
 def deeper(bundle: Bundle, layers: int) -> Bundle:
     """The bundle with so many layers, the new ones of random weights; it has no graphs."""
-    rng, units = np.random.default_rng(layers), bundle.spec.units
-    sizes = {"H": units, "4H": 4 * units}
+    rng, spec = np.random.default_rng(layers), replace(bundle.spec, layers=layers)
     more = {
-        name: rng.normal(0, 0.15, [sizes[term] for term in terms]).astype(np.float32)
-        for name, terms in shapes(layers).items()
+        name: rng.normal(0, 0.15, shape).astype(np.float32)
+        for name, shape in expected_shapes(spec).items()
         if name not in bundle.weights
     }
-    spec = replace(bundle.spec, layers=layers)
     return Bundle(
         f"deep-{layers}", f"{layers:064}", spec, bundle.weights | more, bundle.calibration, {}
     )
 
 
-BUNDLE = artifact.load(artifact.PRETRAINED)
-DEEP = deeper(BUNDLE, 2)
-BY_LAYERS = {1: BUNDLE, 2: DEEP}
+SMALL = small()
+DEEP = deeper(SMALL, 2)
+BY_LAYERS = {1: SMALL, 2: DEEP}
 MakeDetector = Callable[..., Detector]
 
 

@@ -16,6 +16,7 @@ from streamer.event import FATES, Fate
 from tests.detect.conftest import (
     BUNDLE,
     BY_LAYERS,
+    SMALL,
     assert_same,
     in_pieces,
     join,
@@ -37,11 +38,11 @@ def test_scores_do_not_depend_on_the_batch_size(backend: str, size: int) -> None
 
 
 @settings(max_examples=12, deadline=None)
-@given(SEEDS, st.lists(st.integers(1, 300), min_size=1, max_size=6), LAYERS, st.booleans())
+@given(SEEDS, st.lists(st.integers(1, 90), min_size=1, max_size=6), LAYERS, st.booleans())
 def test_scores_do_not_depend_on_where_the_log_is_cut(
     seed: int, sizes: list[int], layers: int, ahead: bool
 ) -> None:
-    batch = stream(seed, 700)
+    batch = stream(seed, 220)
     whole, cut = (make_detector(bundle=BY_LAYERS[layers]) for _ in range(2))
     assert_same(whole.process(batch), in_pieces(cut, batch, sizes, ahead=ahead))
 
@@ -51,8 +52,8 @@ def test_scores_do_not_depend_on_where_the_log_is_cut(
 def test_cuts_do_not_matter_when_entities_outnumber_the_slots(
     seed: int, size: int, slots: int, ahead: bool
 ) -> None:
-    batch = stream(seed, 500, entities=9)
-    whole, cut = make_detector(max_entities=slots), make_detector(max_entities=slots)
+    batch = stream(seed, 250, entities=9)
+    whole, cut = (make_detector(bundle=SMALL, max_entities=slots) for _ in range(2))
     assert_same(whole.process(batch), in_pieces(cut, batch, [size], ahead=ahead))
     assert whole.evicted == cut.evicted
 
@@ -71,12 +72,11 @@ def test_an_entity_that_was_anchored_ahead_is_not_anchored_again() -> None:
 
 
 @settings(max_examples=10, deadline=None)
-@given(SEEDS, st.integers(1, 700))
+@given(SEEDS, st.integers(1, 220))
 def test_scores_of_a_prefix_are_the_prefix_of_the_scores(seed: int, length: int) -> None:
-    batch = stream(seed, 700)
+    batch = stream(seed, 220)
     whole, prefix = (
-        make_detector().process(batch),
-        make_detector().process(batch.rows(slice(0, length))),
+        make_detector(bundle=SMALL).process(part) for part in (batch, batch.rows(slice(0, length)))
     )
     for name in ("fate", "score", "alarm", "expected"):
         left, right = getattr(whole.scores, name)[:length], getattr(prefix.scores, name)
@@ -84,11 +84,11 @@ def test_scores_of_a_prefix_are_the_prefix_of_the_scores(seed: int, length: int)
 
 
 @settings(max_examples=10, deadline=None)
-@given(SEEDS, st.integers(0, 900), LAYERS)
+@given(SEEDS, st.integers(0, 280), LAYERS)
 def test_a_restart_anywhere_from_ring_and_count_changes_nothing(
     seed: int, at: int, layers: int
 ) -> None:
-    batch = stream(seed, 900)
+    batch = stream(seed, 280)
     straight, before, after = (make_detector(bundle=BY_LAYERS[layers]) for _ in range(3))
     whole = straight.process(batch)
     first = before.process(batch.rows(slice(0, at)))
@@ -97,10 +97,20 @@ def test_a_restart_anywhere_from_ring_and_count_changes_nothing(
     assert after.fates.sum() == len(batch)
 
 
+@pytest.mark.parametrize("at", [1, 300, 650])
+def test_the_starter_goes_on_from_its_ring_as_if_nothing_had_been(at: int) -> None:
+    batch = stream(at, 700)
+    straight, before, after = (make_detector() for _ in range(3))
+    first = in_pieces(before, batch.rows(slice(0, at)), [64], ahead=True)
+    after.load(before.dump())
+    rest = in_pieces(after, batch.rows(slice(at, None)), [64], ahead=True)
+    assert_same(straight.process(batch), join([first, rest]))
+
+
 @settings(max_examples=10, deadline=None)
 @given(SEEDS)
 def test_parts_add_up_to_the_score_and_shares_to_one(seed: int) -> None:
-    scores = make_detector().process(stream(seed, 600)).scores
+    scores = make_detector(bundle=SMALL).process(stream(seed, 220)).scores
     np.testing.assert_allclose(scores.parts.sum(axis=1), scores.score, atol=1e-6, rtol=1e-6)
     assert (scores.parts >= 0).all()
     sums = scores.shares().sum(axis=1)
@@ -113,8 +123,8 @@ def test_parts_add_up_to_the_score_and_shares_to_one(seed: int) -> None:
 def test_every_event_has_exactly_one_fate(
     seed: int, slots: int, missing: str, late_s: float
 ) -> None:
-    detector = make_detector(max_entities=slots, missing=missing, late_s=late_s)
-    batch = stream(seed, 500, entities=7)
+    detector = make_detector(bundle=SMALL, max_entities=slots, missing=missing, late_s=late_s)
+    batch = stream(seed, 250, entities=7)
     scores = detector.process(batch).scores
     assert detector.fates.sum() == len(batch)
     assert detector.fates.tolist() == np.bincount(scores.fate, minlength=FATES).tolist()

@@ -16,19 +16,32 @@ from streamer.backends.reference import NumpyScorer
 from streamer.detect.pipeline import Detector, Judged
 from streamer.errors import SchemaMismatch
 from streamer.event import EventBatch, Fate
-from tests.detect.conftest import BUNDLE, DEEP, assert_same, in_pieces, join, make_detector, stream
+from tests.detect.conftest import (
+    BUNDLE,
+    DEEP,
+    SMALL,
+    assert_same,
+    deeper,
+    in_pieces,
+    join,
+    make_detector,
+    stream,
+)
 
 SEEDS = st.integers(0, 2**31)
-NEXT = replace(
-    BUNDLE,
-    version="next",
-    sha256="cd" * 32,
-    weights={k: (v * 1.03).astype(np.float32) for k, v in BUNDLE.weights.items()},
-)
+
+
+def following(bundle: Bundle) -> Bundle:
+    """The bundle with other weights, under another version."""
+    weights = {k: (v * 1.03).astype(np.float32) for k, v in bundle.weights.items()}
+    return replace(bundle, version=f"next-{bundle.version}", sha256="cd" * 32, weights=weights)
+
+
+NEXT = following(BUNDLE)
 NEXT_SCORER = NumpyScorer(NEXT)
-COMING = {bundle.version: bundle for bundle in (NEXT, DEEP)}
+COMING = {bundle.version: bundle for bundle in (following(SMALL), DEEP)}
 # What happens until the switch: so many events are judged, so many slots rebuilt.
-TURNS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 3)), min_size=1, max_size=12)
+TURNS = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 3)), min_size=1, max_size=12)
 
 
 def taken_over(
@@ -49,13 +62,15 @@ def taken_over(
 
 
 @settings(max_examples=25, deadline=None)
-@given(SEEDS, TURNS, st.integers(1, 400), st.sampled_from([3, 16]), st.sampled_from(sorted(COMING)))
+@given(SEEDS, TURNS, st.integers(1, 130), st.sampled_from([3, 16]), st.sampled_from(sorted(COMING)))
 def test_however_the_slices_fall_the_scores_are_those_of_a_switch_at_once(
     seed: int, turns: list[tuple[int, int]], head: int, slots: int, name: str
 ) -> None:
-    batch = stream(seed, 900, entities=5)
+    batch = stream(seed, 300, entities=5)
     before, rest = batch.rows(slice(0, head)), batch.rows(slice(head, None))
-    slowly, at_once = (make_detector(max_entities=slots, silence=True) for _ in range(2))
+    slowly, at_once = (
+        make_detector(bundle=SMALL, max_entities=slots, silence=True) for _ in range(2)
+    )
     slowly.process(before), at_once.process(before)
     coming = COMING[name]
     _, at = taken_over(slowly, rest, turns, coming)
@@ -74,22 +89,22 @@ def test_however_the_slices_fall_the_scores_are_those_of_a_switch_at_once(
 def test_the_forecasts_are_those_of_a_network_that_judged_from_the_beginning(
     seed: int, turns: list[tuple[int, int]], name: str
 ) -> None:
-    batch = stream(seed, 800)
-    swapped, straight = make_detector(), make_detector(bundle=COMING[name])
-    swapped.process(batch.rows(slice(0, 300))), straight.process(batch.rows(slice(0, 300)))
-    _, at = taken_over(swapped, batch.rows(slice(300, None)), turns, COMING[name])
-    straight.process(batch.rows(slice(300, 300 + at)))
-    tail = batch.rows(slice(300 + at, None))
+    batch = stream(seed, 400)
+    swapped, straight = make_detector(bundle=SMALL), make_detector(bundle=COMING[name])
+    swapped.process(batch.rows(slice(0, 100))), straight.process(batch.rows(slice(0, 100)))
+    _, at = taken_over(swapped, batch.rows(slice(100, None)), turns, COMING[name])
+    straight.process(batch.rows(slice(100, 100 + at)))
+    tail = batch.rows(slice(100 + at, None))
     got, want = swapped.process(tail).scores.expected, straight.process(tail).scores.expected
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4, equal_nan=True)
 
 
 def test_there_and_back_to_another_depth_the_forecasts_are_as_if_nothing_had_been() -> None:
-    batch = stream(9, 700)
+    batch, deep = stream(9, 700), deeper(BUNDLE, 2)
     plain, swapped = make_detector(), make_detector()
     plain.process(batch.rows(slice(0, 500))), swapped.process(batch.rows(slice(0, 300)))
     narrow = swapped.lanes.nbytes
-    swapped.swap(NumpyScorer(DEEP), DEEP.spec, DEEP.calibration)
+    swapped.swap(NumpyScorer(deep), deep.spec, deep.calibration)
     swapped.process(batch.rows(slice(300, 500)))
     assert swapped.lanes.nbytes > narrow, "a deeper network carries more state"
     swapped.swap(NumpyScorer(BUNDLE), BUNDLE.spec, BUNDLE.calibration)
