@@ -56,7 +56,7 @@ def assert_sound(board: dict[str, Any]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.integration
-@pytest.mark.alone
+@pytest.mark.long
 def test_a_minute_keeps_every_promise() -> None:
     code, out, err = play("--format", "json")
     board = json.loads(out)

@@ -1,6 +1,4 @@
-"""How long the trials are: short enough for every change by default, long under STREAMER_SOAK=1
-(`make soak`).
-"""
+"""How long the trials are: short in `make test`, long under STREAMER_SOAK=1 (`make soak`)."""
 
 from __future__ import annotations
 
@@ -9,7 +7,16 @@ import random
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 
+# Every trial runs in both. pytest-xdist gives all trials of a short run to one worker: none of them
+# runs beside another one.
+TRIAL = [
+    pytest.mark.trial,
+    pytest.mark.integration,
+    pytest.mark.slow,
+    pytest.mark.xdist_group("trials"),
+]
 SOAK = os.environ.get("STREAMER_SOAK", "") not in {"", "0"}
 SEED = int(os.environ.get("TEST_SEED", "0"))
 RATE_PER_S = 2000.0
@@ -28,27 +35,15 @@ def stretched(law_s: float, start_s: float) -> float:
     return law_s * max(1.0, start_s / QUIET_START_S)
 
 
-# Of 99th percentiles of phases of four seconds. The soak has 30 of each kind, whose medians
-# differed by 2 %. The short form has 3 of each kind with some 70 alerts: by chance alone they
-# differed by 22 %, and a busy machine adds its noise.
-CHANGE, SHORT = 0.10, 0.50
+# Of 99th percentiles of 30 phases of four seconds: the medians of two runs differed by 2 %.
+CHANGE = 0.10
 FLOOR_S = 0.005  # what an idle machine of two cores does to it by itself
 
 
-def bound_s(healthy_s: Sequence[float], *, soak: bool = SOAK) -> float:
-    """What the median of faulty phases stays below, given the healthy ones between them; it hardly
-    grows with noise.
-
-    In the soak a tenth more than their median. In the short form half more, and the distance of
-    their quartiles, which is the machine's own noise, up to another half.
-    """
-    usual_s, noise_s = (
-        float(np.median(healthy_s)),
-        float(np.subtract(*np.percentile(healthy_s, [75, 25]))),
-    )
-    if soak:
-        return usual_s + max(CHANGE * usual_s, FLOOR_S)
-    return usual_s + max(SHORT * usual_s, FLOOR_S) + min(noise_s, SHORT * usual_s)
+def bound_s(healthy_s: Sequence[float]) -> float:
+    """What the median of faulty phases stays below, given the healthy ones between them."""
+    usual_s = float(np.median(healthy_s))
+    return usual_s + max(CHANGE * usual_s, FLOOR_S)
 
 
 # Where the law names no rate, a quarter of it: all that is sent is judged twice, here and by the

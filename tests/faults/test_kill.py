@@ -7,16 +7,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from tests.faults.conftest import MakeTrial
-from tests.faults.soak import EASY_PER_S, MORE, RATE_PER_S, dice, say, times
+from tests.faults.soak import EASY_PER_S, MORE, RATE_PER_S, TRIAL, dice, say, times
 from tests.integration.runner import Daemon
 from tests.integration.trial import Trial
 from tests.servers.admin import Kafka
 from tests.servers.redis_server import RedisServer
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = TRIAL
 # A dead member holds its partitions for the session's six seconds; the rest is for starting and
 # restoring. A machine so busy that a process needs longer than six seconds to start has six more
 # from there.
@@ -46,7 +44,6 @@ def failpoints() -> Iterator[str]:
                 yield from {str(node.args[0].value)} - OF_THE_REGISTRY
 
 
-@pytest.mark.timed
 def test_killed_again_and_again_it_is_back_in_twelve_seconds_and_loses_nothing(
     kafka: Kafka, trial_on: MakeTrial
 ) -> None:
@@ -54,7 +51,7 @@ def test_killed_again_and_again_it_is_back_in_twelve_seconds_and_loses_nothing(
     daemon = trial.daemon()
     pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
     daemon.start().wait_scored(timeout_s=60.0)
-    for number in range(times(3, 15)):
+    for number in range(times(2, 15)):
         time.sleep(rng.uniform(0.0, 2.0))
         daemon.kill()
         start_s, back_s = _restart(daemon)
@@ -83,9 +80,9 @@ def test_a_static_member_killed_at_any_moment_of_its_life_loses_nothing(
     """
     trial, rng = trial_on(kafka, every_score=True), dice()
     daemon = trial.daemon(source={"instance": "only"})
-    pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
+    pump = trial.pump(rate_per_s=EASY_PER_S, count=MORE)
     start_s = daemon.start().wait_started()
-    for number in range(times(9, 35)):
+    for number in range(times(4, 35)):
         daemon.kill()
         lived_s = start_s * rng.uniform(0.3, 2.5)
         daemon.start()

@@ -24,10 +24,9 @@ from models.split import series_of, split
 from streamer import artifact
 from streamer.connect.storage.files_registry import DirectoryRegistry
 from streamer.connect.storage.redis_registry import RedisRegistry
-from streamer.lifecycle import promotion
 from streamer.protocols import Registry
 from tests.faults.conftest import MakeTrial
-from tests.faults.soak import MORE, RATE_PER_S, SOAK, say, times
+from tests.faults.soak import MORE, RATE_PER_S, TRIAL, say
 from tests.integration import learner
 from tests.integration.history import assert_clean
 from tests.integration.learner import Row, at
@@ -39,9 +38,9 @@ from tests.integration.trial import SCORES, STREAM, Trial
 from tests.lifecycle.training_world import written
 from tests.servers.admin import Kafka
 from tests.servers.child import wait_until
-from tests.servers.redis_server import RedisServer
+from tests.servers.redis_server import RedisServer, RunningRedis
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.alone]
+pytestmark = [*TRIAL, pytest.mark.long]
 needs_tensorflow = pytest.mark.skipif(
     importlib.util.find_spec("tensorflow") is None, reason="needs TensorFlow"
 )
@@ -64,12 +63,12 @@ SETTLED = 64  # steps after a switch
 STRAINED = 2000  # steps of the new regime
 HISTORY = 640  # steps that are learnt and proven on
 SWAP_S = 5.0  # from the promotion until every replica judges by it
-TRAINING = "20m" if SOAK else "4m"  # two fifths of it are for epochs
+TRAINING = "20m"  # two fifths of it are for epochs
 PATIENT_S = 1500.0  # of a training on a machine that is shared by many
 BAD = 10.0  # times the weights
 # Of the champion's forecast error in the new regime: 0.85 after 96 s of training on two cores that
-# the load uses as well. With larger batches it was 0.90, and 0.68 in the long form.
-LEARNT = 0.85 if SOAK else 0.95
+# the load uses as well, 0.68 after 480 s.
+LEARNT = 0.85
 
 
 def learning(room: Path, registry: str) -> dict[str, Any]:
@@ -81,7 +80,7 @@ def learning(room: Path, registry: str) -> dict[str, Any]:
         "model": {
             "registry": registry,
             "backend": "numpy",
-            "shadow": {"events": times(10_000, 50_000)},
+            "shadow": {"events": 50_000},
             "watch": {"for": "5m"},
         },
         "drift": {"every": "10s", "window": f"{SEASON * step_s}s"},
@@ -316,8 +315,8 @@ def forced_bad_goes(stage: Stage, champion: str) -> None:
 
 
 def falls(stage: Stage, first: int) -> None:
-    """False alarms: few before the shift, many after it, as promised from `first` on. In the soak:
-    no more than if the old champion had stayed.
+    """False alarms: few before the shift, many after it, as promised from `first` on, and no more
+    than if the old champion had stayed.
     """
     spans = (YOUNG, PLANT.shift_step - YOUNG), (PLANT.shift_step, WINDOW), (first, WINDOW)
     told = stage.trial.told(stage.trial.alerts)
@@ -329,10 +328,9 @@ def falls(stage: Stage, first: int) -> None:
     )
     assert calm <= likely(promised[0]) and kept <= likely(promised[2])
     assert rung > 2 * likely(promised[1])
-    if SOAK:
-        without = learner.alarms(stage.trial.uninterrupted(), PLANT, first, WINDOW)
-        say(f"the old champion would have raised {without} at last")
-        assert kept <= likely(without + 1)
+    without = learner.alarms(stage.trial.uninterrupted(), PLANT, first, WINDOW)
+    say(f"the old champion would have raised {without} at last")
+    assert kept <= likely(without + 1)
 
 
 def likely(count: float) -> float:
@@ -365,32 +363,21 @@ def test_a_shifted_regime_is_learnt_while_events_flow_and_bad_models_go_again(
 
 @pytest.mark.timeout(3600)
 def test_two_replicas_on_redis_swap_and_roll_back_together(
-    kafka: Kafka, redis_server: RedisServer, trial_on: MakeTrial, tmp_path: Path
+    kafka: Kafka, redis_server: RedisServer | RunningRedis, trial_on: MakeTrial, tmp_path: Path
 ) -> None:
-    """In the soak they learn as above; else somebody else did."""
     trial = trial_on(kafka, load=PLANT, every_score=True, judged=JUDGED)
     store = section(redis_server.url, timeout="5s")
     sections = learning(tmp_path, "redis") | {
         "store": {"kind": "redis", "url": store.url, "prefix": store.prefix}
     }
-    if not SOAK:
-        sections |= {"retrain": None}
     with staged(
         trial, RedisRegistry(store, cache=tmp_path / "cache"), ["one", "other"], **sections
     ) as stage:
         stage.calm()
         stage.flow()
-        version = learnt(stage) if SOAK else given(stage, tmp_path)
+        version = learnt(stage)
         stage.wait_swapped(version, "promoted")
         stage.registry.publish(written(tmp_path / "wild", "wild", BAD))
         stage.wait_steps(SETTLED)
         forced_bad_goes(stage, version)
         stage.end()
-
-
-def given(stage: Stage, room: Path) -> str:
-    """A sound challenger that the daemons try out and promote by themselves."""
-    stage.registry.publish(written(room / "given", "given", 1.001, gate={"passed": True}))
-    promotion.shadow(stage.registry, "given", "from elsewhere")
-    learner.wait_line(stage.daemons, "shadow_report", 300.0, version="given")
-    return "given"

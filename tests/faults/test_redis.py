@@ -14,7 +14,7 @@ import pytest
 from redis import Redis
 
 from tests.faults.conftest import MakeTrial
-from tests.faults.soak import EASY_PER_S, MORE, bound_s, times
+from tests.faults.soak import EASY_PER_S, MORE, TRIAL, bound_s
 from tests.integration.load import Load
 from tests.integration.runner import Daemon
 from tests.integration.trial import Travel, Trial
@@ -22,7 +22,7 @@ from tests.servers.admin import Kafka
 from tests.servers.child import wait_until
 from tests.servers.redis_server import RedisServer
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = TRIAL
 PHASE_S, WARM_S = 4.0, 10.0
 CALM_PER_S = 1000.0  # a machine of two cores that is busy waits for itself, whatever Redis does
 NOTICED_S, BACK_S = 5.0, 15.0  # until the metric says that the store is away, and that it is back
@@ -74,7 +74,7 @@ class Phase(NamedTuple):
         ]
 
 
-@pytest.mark.alone
+@pytest.mark.long
 def test_redis_down_hung_and_full_is_not_felt_by_events(
     kafka: Kafka, redis_alone: RedisServer, trial_on: MakeTrial
 ) -> None:
@@ -86,7 +86,7 @@ def test_redis_down_hung_and_full_is_not_felt_by_events(
     _stays(daemon, up=1, for_s=WARM_S)
     phases = [
         phase
-        for _ in range(times(1, 10))
+        for _ in range(10)
         for fault in FAULTS
         for phase in _suffered(daemon, redis_alone, fault)
     ]
@@ -96,24 +96,34 @@ def test_redis_down_hung_and_full_is_not_felt_by_events(
     _assert_as_fast(phases, trial.travels())
 
 
-@pytest.mark.timed
-@pytest.mark.parametrize(
-    ("fault", "found"), [(_down, "store_down"), (_hung, "store_down"), (_full, "restored")]
-)
 def test_a_daemon_starts_without_its_redis_and_is_restored_from_it_once_it_is_back(
-    kafka: Kafka, redis_alone: RedisServer, trial_on: MakeTrial, fault: Fault, found: str
+    kafka: Kafka, redis_alone: RedisServer, trial_on: MakeTrial
 ) -> None:
+    """Down, hung and full in turn: one load is judged through all of them."""
     trial = trial_on(kafka)
     daemon = trial.daemon(
         source={"instance": "only"}, store={"kind": "redis", "url": redis_alone.url}
     ).start()
     pump = trial.pump(rate_per_s=EASY_PER_S, count=MORE)
     _snapshots_are_written(trial, daemon)
-    daemon.kill()
-    with fault(redis_alone):
+    for fault, found in ((_down, "store_down"), (_hung, "store_down"), (_full, "restored")):
+        daemon.kill()
+        _starts_under(fault, found, trial, daemon, redis_alone)
+        daemon.kill()
+        daemon.start().wait_scored(timeout_s=30.0)
+        assert _restores(daemon) == ["restored"] * trial.load.partitions
+    pump.stop()
+    trial.verdict()
+
+
+def _starts_under(
+    fault: Fault, found: str, trial: Trial, daemon: Daemon, redis: RedisServer
+) -> None:
+    """A start while the store is away, then the store comes back."""
+    with fault(redis):
         daemon.start()
         trial.wait_alerts(20, timeout_s=60.0)
-        assert _restores(daemon) == [found] * trial.load.partitions
+        assert _restores(daemon) == [found] * trial.load.partitions, fault.__name__
         wait_until(
             lambda: _store_up(daemon) == 0,
             timeout_s=NOTICED_S,
@@ -121,11 +131,6 @@ def test_a_daemon_starts_without_its_redis_and_is_restored_from_it_once_it_is_ba
         )
     _is_back(daemon)
     _snapshots_are_written(trial, daemon)
-    daemon.kill()
-    daemon.start().wait_scored(timeout_s=30.0)
-    assert _restores(daemon) == ["restored"] * trial.load.partitions
-    pump.stop()
-    trial.verdict()
 
 
 def _suffered(daemon: Daemon, redis: RedisServer, fault: Fault) -> Iterator[Phase]:

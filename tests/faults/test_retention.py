@@ -7,17 +7,15 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-import pytest
-
 from tests.faults.conftest import MakeTrial
-from tests.faults.soak import EASY_PER_S, MORE, say, times
+from tests.faults.soak import EASY_PER_S, MORE, TRIAL, say, times
 from tests.integration.history import Told, assert_clean
 from tests.integration.runner import Daemon
 from tests.integration.trial import STREAM, Trial, dump
 from tests.servers.admin import Kafka
 from tests.servers.child import wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = TRIAL
 Gaps = dict[int, int]  # records by partition
 
 
@@ -26,7 +24,7 @@ def test_records_that_retention_removed_are_counted_and_told_and_the_rest_is_jud
 ) -> None:
     trial = trial_on(kafka, segment_ms=1000)
     daemon, pump = trial.daemon(), trial.pump(rate_per_s=EASY_PER_S, count=MORE)
-    daemon.start().wait_scored(times(4000, 40_000), timeout_s=60.0)
+    daemon.start().wait_scored(times(2000, 40_000), timeout_s=60.0)
     trial.run_and_stop(daemon, before=dict.fromkeys(range(trial.load.partitions), 0))
     stopped_at, told = trial.committed, kafka.end_offsets(trial.alerts)
     _overtake(trial)

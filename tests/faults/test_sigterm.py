@@ -6,13 +6,11 @@ from __future__ import annotations
 
 import time
 
-import pytest
-
 from tests.faults.conftest import MakeTrial
-from tests.faults.soak import EASY_PER_S, MORE, dice, say, times
+from tests.faults.soak import EASY_PER_S, MORE, TRIAL, dice, say, times
 from tests.servers.admin import Kafka
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = TRIAL
 DRAIN_S = 10.0
 
 
@@ -22,7 +20,7 @@ def test_sigterm_drains_in_ten_seconds_and_nothing_is_scored_beyond_the_commit(
     trial, rng = trial_on(kafka), dice()
     daemon = trial.daemon()
     pump = trial.pump(rate_per_s=EASY_PER_S, count=MORE)
-    for number in range(times(10, 30)):
+    for number in range(times(4, 30)):
         before = trial.committed
         daemon.start().wait_scored(timeout_s=60.0)
         time.sleep(rng.uniform(0.0, 0.8))

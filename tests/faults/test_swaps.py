@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from streamer import artifact
 from streamer.connect.storage.files_registry import DirectoryRegistry
 from streamer.lifecycle import promotion
 from tests.faults.conftest import MakeTrial
-from tests.faults.soak import MORE, RATE_PER_S, say, times
+from tests.faults.soak import EASY_PER_S, MORE, TRIAL, say, times
 from tests.integration import learner
 from tests.integration.history import assert_clean
 from tests.integration.runner import Daemon
@@ -24,10 +23,10 @@ from tests.integration.trial import SCORES, STREAM
 from tests.lifecycle.training_world import written
 from tests.servers.admin import Kafka
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
-SWAPS = times(6, 30)
+pytestmark = TRIAL
+SWAPS = times(3, 30)
 FACTORS = {"even": 1.0, "odd": 1.01}
-BETWEEN = 2000  # events from a swap to the next
+BETWEEN = times(1000, 2000)  # events from a swap to the next
 
 
 def promoted(registry: DirectoryRegistry, daemon: Daemon, version: str, why: str) -> None:
@@ -51,7 +50,7 @@ def test_promotions_under_load_lose_nothing_and_mix_nothing(
             registry.publish(tmp_path / name)
         promotion.promote(registry, "even", "first")
         daemon = trial.daemon(model=model).start()
-        pump = trial.pump(rate_per_s=RATE_PER_S, count=MORE)
+        pump = trial.pump(rate_per_s=EASY_PER_S, count=MORE)
         daemon.wait_scored(BETWEEN, timeout_s=60.0)
         for number in range(1, SWAPS + 1):
             promoted(registry, daemon, list(FACTORS)[number % 2], f"swap {number}")

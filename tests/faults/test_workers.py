@@ -13,7 +13,7 @@ import pytest
 
 from streamer.app.supervisor import Rules
 from tests.faults.conftest import MakeTrial
-from tests.faults.soak import EASY_PER_S, MORE, dice, times
+from tests.faults.soak import EASY_PER_S, MORE, SOAK, TRIAL, dice, times
 from tests.integration.load import Load
 from tests.integration.runner import Daemon
 from tests.integration.team import alive, books, pids, start_team
@@ -21,13 +21,13 @@ from tests.integration.trial import STREAM, Trial
 from tests.servers.admin import Kafka
 from tests.servers.child import wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timed]
+pytestmark = TRIAL
 LOAD = Load(entities=60, partitions=6)
 DRAIN_S = 10.0
 AGAIN_S = 10.0  # until a killed worker has a successor
 
 
-@pytest.mark.parametrize("instance", [None, "box"])
+@pytest.mark.parametrize("instance", [None, "box"] if SOAK else [None])
 def test_a_worker_killed_again_and_again_has_a_successor_and_nothing_is_lost(
     kafka: Kafka, trial_on: MakeTrial, instance: str | None
 ) -> None:
@@ -37,7 +37,7 @@ def test_a_worker_killed_again_and_again_has_a_successor_and_nothing_is_lost(
     pump = trial.pump(rate_per_s=EASY_PER_S, count=MORE)
     trial.wait_alerts(20, timeout_s=60.0)
     time.sleep(Rules().settled_s)  # who never settled would be given up in the end
-    for _ in range(times(4, 40)):
+    for _ in range(times(2, 40)):
         time.sleep(rng.uniform(0.5, 5.0))
         _kill_and_await(daemon, rng.randrange(3))
     pump.stop()
@@ -50,7 +50,7 @@ def test_workers_may_become_more_and_fewer_under_load(kafka: Kafka, trial_on: Ma
     trial, rng = trial_on(kafka, load=LOAD), dice()
     daemon = trial.daemon()
     pump = trial.pump(rate_per_s=EASY_PER_S, count=MORE)
-    for workers in [2, 3, 1] * times(1, 5):
+    for workers in [2, 3, 1] * 5 if SOAK else [3, 1]:
         before = trial.committed
         start_team(daemon, workers)
         _wait_for_members(trial, kafka, workers)

@@ -5,6 +5,7 @@ told.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -12,11 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamer.artifact import Bundle
+from streamer.backends.reference import NumpyScorer
 from streamer.detect.pipeline import Detector
-from streamer.event import EventBatch, ModelRef, Scores
+from streamer.event import F32, EventBatch, ModelRef, Scores
 from streamer.lifecycle.hot_swap import LEAST_SLOTS, MOST_SLOTS, next_slots
+from streamer.protocols import StepOut
 from streamer.runtime.model import LoadedModel
-from tests.lifecycle.training_world import SETTINGS, Room, loaded, pieces, traffic
+from tests.lifecycle.training_world import SETTINGS, Room, loaded, pieces, traffic, variant
 
 
 def recomputed(room: Room, networks: dict[str, LoadedModel]) -> list[Scores]:
@@ -82,6 +86,50 @@ def test_whenever_a_network_is_offered_every_batch_is_judged_by_the_one_it_names
     assert_unmixed(room, networks)
 
 
+class Counting(NumpyScorer):
+    """Counts the events that the network steps through, those of anchors included."""
+
+    def __init__(self, bundle: Bundle, tally: Counter[str]) -> None:
+        super().__init__(bundle)
+        self._tally = tally
+
+    def step(self, value_state: F32, rhythm_state: F32, x: F32, r: F32) -> StepOut:
+        self._tally["steps"] += len(x)
+        return super().step(value_state, rhythm_state, x, r)
+
+    def replay(self, value_state: F32, rhythm_state: F32, x: F32, r: F32) -> tuple[F32, F32, F32]:
+        self._tally["replayed"] += x.shape[0] * x.shape[1]
+        return super().replay(value_state, rhythm_state, x, r)
+
+
+def counted(version: str, tally: Counter[str]) -> LoadedModel:
+    bundle = variant(version)
+    return LoadedModel(Counting(bundle, tally), bundle.spec, bundle.calibration)
+
+
+def fed(room: Room, batch: EventBatch, tally: Counter[str]) -> Counter[str] | None:
+    """The network's work on a batch; None while a network is on its way in."""
+    tally.clear()
+    busy = room.swapper.busy
+    room.feed(batch)
+    return None if busy or room.swapper.busy else tally.copy()
+
+
+def test_outside_the_rebuild_a_batch_is_as_much_work_as_without_swaps() -> None:
+    plain_work, work = Counter[str](), Counter[str]()
+    plain, swapping = (Room(first=counted("v0", tally)) for tally in (plain_work, work))
+    quiet = 0
+    for i, batch in enumerate(pieces(traffic(2400), 10)):
+        if i % 12 == 5:
+            swapping.offer(counted(f"v{i}", work))
+        before, after = fed(plain, batch, plain_work), fed(swapping, batch, work)
+        if after is not None:
+            assert after == before
+            quiet += 1
+    assert swapping.swapper.switches == 20
+    assert quiet > 60
+
+
 def cost_s(room: Room, batch: EventBatch) -> float | None:
     """Processor seconds of this thread for a batch; None while a network is on its way in."""
     started, busy = time.thread_time(), room.swapper.busy
@@ -107,7 +155,7 @@ def p99s(swaps: int) -> tuple[float, float]:
     return low, high
 
 
-@pytest.mark.alone
+@pytest.mark.long
 def test_outside_the_rebuild_a_batch_takes_what_it_took_before() -> None:
     # What disturbs a measurement only adds to it: the quietest of some rounds says most.
     rounds = [p99s(30) for _ in range(3)]
