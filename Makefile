@@ -33,22 +33,18 @@ $(STAMP): requirements/dev.txt requirements/build.txt pyproject.toml
 run: $(STAMP) ## the demo: a plant and a card stream with known faults, one minute
 	$(BIN)/streamer demo
 
-PYTEST = TEST_SEED=$(SEED) $(BIN)/python -m pytest --hypothesis-seed=$(SEED) --durations=15
+PYTEST = TEST_SEED=$(SEED) $(BIN)/python -m pytest --hypothesis-seed=$(SEED) --durations=25
+WORKERS ?= 2
 QUICK = $(if $(FAST), and not slow)
 
-test: $(STAMP) ## every test; FAST=1 leaves the slow ones out, SEED=n repeats a run, T=path picks some
+# Tests of a file share a worker, all trials of faults share one; see tests/conftest.py for the order.
+test: $(STAMP) ## every test but the long ones; FAST=1 leaves the slow ones out, SEED=n repeats a run, T=path picks some
 	@echo "seed $(SEED): repeat with  make test SEED=$(SEED)"
-ifdef T
-	$(PYTEST) $(if $(FAST),-m "not slow") $(T)
-else # three files at a time (their servers start once), then what has limits of time (all slow); what fails keeps nothing else from being tried
-	failed=0; $(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder -m "not timed and not alone$(QUICK)" || failed=$$?; \
-	$(if $(FAST),,$(PYTEST) -n 2 --dist loadfile -m "timed" || failed=$$?;) \
-	$(PYTEST) -m "alone$(QUICK)" || failed=$$?; exit $$failed
-endif
+	$(PYTEST) -m "not long$(QUICK)" $(if $(T),$(T),-n $(WORKERS) --dist loadgroup --no-loadscope-reorder)
 
-soak: $(STAMP) ## the trials of faults in their long form, one hour, figures as they come; T="-k kill" picks some
+soak: $(STAMP) ## trials of faults in their long form and what measures the machine, hours, figures as they come; T="-k kill" picks some
 	@echo "seed $(SEED): repeat with  make soak SEED=$(SEED)"
-	STREAMER_SOAK=1 TEST_SEED=$(SEED) $(BIN)/python -m pytest tests/faults -v -s --timeout=3600 --durations=0 $(T)
+	STREAMER_SOAK=1 TEST_SEED=$(SEED) $(BIN)/python -m pytest -m "trial or long" -v -s --timeout=3600 --durations=0 $(T)
 
 lint: $(STAMP) ## ruff, ruff format, mypy --strict
 	$(BIN)/ruff check .

@@ -18,6 +18,7 @@ MIN_QUALITY the student is refused.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -48,6 +49,7 @@ from streamer.detect.network.density import (
     WEIBULL_FROM,
 )
 from streamer.event import F64
+from streamer.protocols import Clock
 
 SCHEMA = "streamer.distil/1"
 SHARE = 0.1  # largest fraction of the teacher's parameters
@@ -92,10 +94,11 @@ def train_student(
     training: Mapping[str, Any],
     report: Report = lambda epoch: None,
     data: DataSet | None = None,
+    clock: Clock = time.monotonic,
 ) -> Bundle:
     """Train and export a student of the teacher.
 
-    `start` gives first weights if it has the student's shape.
+    `start` gives first weights if it has the student's shape. `seconds` are the clock's.
     """
     spec = student_spec(teacher.spec)
     start = next(
@@ -113,7 +116,9 @@ def train_student(
         HistorySet(spec, past.train, pieces=256), SyntheticSet(spec, seed, REHEARSAL)
     )
     weights = start.weights if start is not None else None
-    result = train(settings, learnt, start=weights, report=report, criterion=Distillation(teacher))
+    result = train(
+        settings, learnt, start=weights, report=report, criterion=Distillation(teacher), clock=clock
+    )
     said = dict(training) | {
         "teacher": teacher.version,
         "parent": start.version if start is not None else None,

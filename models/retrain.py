@@ -176,9 +176,10 @@ class _Work:
         recorded = HistorySet(spec, self.past.train, pieces=256)
         data = MixedSet(recorded, SyntheticSet(spec, self.request.seed, REHEARSAL))
         start = None if fresh else self.champion.weights
-        return train(
-            settings, data, start=start, report=lambda e: say("epoch", **shown(e))
-        ), settings
+        result = train(
+            settings, data, start=start, report=lambda e: say("epoch", **shown(e)), clock=self.clock
+        )
+        return result, settings
 
     def _left(self, share: float) -> float:
         """Seconds until this fraction of the request's time has passed; at least 1."""
@@ -263,6 +264,7 @@ class _Work:
             seed=self.request.seed,
             training=self._training(),
             report=lambda e: say("epoch", network="edge", **shown(e)),
+            clock=self.clock,
         )
         kept = distil.compare(
             teacher,

@@ -134,7 +134,7 @@ class Daemon:
             for processor in service.processors
         ):
             return 0.0
-        return self._clock() - max(reader.last_heard for reader in service.readers)
+        return min((one.idle_s for one in service.readers if not one.ended), default=0.0)
 
     def _drain(self) -> None:
         """What was read is judged and delivered, then positions are committed and everything

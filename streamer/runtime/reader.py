@@ -68,6 +68,7 @@ class Reader:
         self.failures = 0
         self.pauses = 0
         self.beat = self.last_heard = clock()
+        self._stepping = False
         self._accounting, self._mailbox = accounting, mailbox
         self._clock, self._crowded = clock, crowded
         self._few = min(FEW, poll_rows)
@@ -80,6 +81,13 @@ class Reader:
     def silent_s(self) -> float:
         """How long the loop has not come round."""
         return self._clock() - self.beat
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds in which the source was at its end and brought nothing. What a poll that is under
+        way will tell is not known yet: its time counts once it is back.
+        """
+        return (self.beat if self._stepping else self._clock()) - self.last_heard
 
     @property
     def lags(self) -> list[tuple[Lease, int]]:
@@ -122,7 +130,13 @@ class Reader:
 
     def step(self, poll_s: float = POLL_S) -> float:
         """Poll once; return the seconds to rest before the next step."""
-        self.beat, self.gathers = self._clock(), False
+        self.beat, self.gathers, self._stepping = self._clock(), False, True
+        try:
+            return self._stepped(poll_s)
+        finally:
+            self._stepping = False
+
+    def _stepped(self, poll_s: float) -> float:
         try:
             self._throttle()
             poll = self.source.poll(0.0 if self.paused else poll_s)

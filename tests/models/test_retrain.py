@@ -4,8 +4,11 @@ what is wrong.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +21,7 @@ from models.retrain_request import read_request
 from streamer import artifact
 from streamer.artifact import PRETRAINED
 from streamer.errors import GateRefused, InputError
-from streamer.protocols import Clock
-from tests.models.worlds import copycat, waves
+from tests.models.worlds import waves
 
 SMALL_GATE = {"anomalies": 16, "warm_rows": 192}
 
@@ -50,65 +52,68 @@ def left(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()} - {"rows.npz", "request.json"}
 
 
+class Steps:
+    """A clock that goes on by a second whenever it is read, twice a batch: trainings take as many
+    batches on every machine.
+    """
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        self.now_s += 1.0
+        return self.now_s
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished retraining, with whether it made a twin and what it said."""
+
+    folder: Path
+    twin: bool
+    said: list[dict[str, Any]]
+
+    def events(self) -> list[str]:
+        return [line["event"] for line in self.said if line["event"] != "epoch"]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """The starter learnt waves, 40 batches of them, and a twin was asked for."""
+    folder, told = tmp_path_factory.mktemp("retrained"), io.StringIO()
+    request = read_request(written(folder, seconds=200.0, distil=True))
+    with contextlib.redirect_stderr(told):
+        twin = retrain.retrain(request, clock=Steps())
+    lines = [json.loads(line) for line in told.getvalue().splitlines() if line.startswith("{")]
+    return Done(folder, twin, lines)
+
+
 @pytest.mark.slow
-def test_a_good_fine_tuning_passes_and_says_what_it_learnt(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert (
-        ran(written(tmp_path, seconds=60.0)) is False
-    )  # a busy machine needs so long to gain anything
-    assert left(tmp_path) == {"new"}
-    bundle = artifact.load(tmp_path / "new")
+def test_a_good_fine_tuning_passes_and_says_what_it_learnt(done: Done) -> None:
+    bundle = artifact.load(done.folder / "new")
     training = bundle.manifest["training"]
     assert (bundle.version, training["parent"], training["cause"]) == ("v2", "starter-1", "test")
     assert training["span"][1] < training["held_out"][0]
     told = json.loads(bundle.parts["gate.json"])
     assert told["passed"] and len(told["precisions"]) == 3
     assert b"<svg" in bundle.parts["gate.html"]
-    lines = [
-        json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")
-    ]
-    events = [line["event"] for line in lines if line["event"] != "epoch"]
-    assert events == ["started", "trained", "exported", "gate"]
-
-
-TEACHER_S, STUDENT_S = 20.0, 15.0
-
-
-def hurried() -> Clock:
-    """Of a request's 100 s: so many are left for the teacher, it is not too late for a student, so
-    many for that.
-    """
-    told = iter([0.0, 40.0 - TEACHER_S, 60.0, 75.0 - STUDENT_S])
-    return lambda: next(told)
+    assert done.events() == ["started", "trained", "exported", "gate", "distilled"]
 
 
 @pytest.mark.slow
-def test_a_twin_is_published_beside_its_teacher_or_the_report_says_what_it_lost(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    champion = copycat(tmp_path / "copycat")
-    path = written(tmp_path, champion=str(champion), distil=True, seconds=100.0)
-    made = retrain.retrain(read_request(path), clock=hurried())
-    teacher = artifact.load(tmp_path / "new")
+def test_a_twin_is_published_beside_its_teacher_or_the_report_says_what_it_lost(done: Done) -> None:
+    teacher = artifact.load(done.folder / "new")
     told = json.loads(teacher.parts["distil.json"])
-    assert left(tmp_path) - {"copycat"} == ({"new", "new-edge"} if made else {"new"})
+    assert left(done.folder) == ({"new", "new-edge"} if done.twin else {"new"})
     assert (told["passed"], bool(told["why"]), told["quality"] >= told["required"]) == (
-        made,
-        not made,
-        made,
+        done.twin,
+        not done.twin,
+        done.twin,
     )
     assert told["student"]["parameters"] <= 0.1 * told["teacher"]["parameters"]
-    lines = [
-        json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")
-    ]
-    assert [line["event"] for line in lines if line["event"] != "epoch"][-2:] == [
-        "gate",
-        "distilled",
-    ]
-    assert sum(line.get("network") == "edge" for line in lines) > 1, "the student was trained"
-    if made:
-        twin = artifact.load(tmp_path / "new-edge")
+    assert sum(line.get("network") == "edge" for line in done.said) > 1, "the student was trained"
+    if done.twin:
+        twin = artifact.load(done.folder / "new-edge")
         assert (twin.version, twin.manifest["training"]["teacher"]) == ("v2-edge", "v2")
         assert twin.parts["distil.json"] == teacher.parts["distil.json"]
         assert twin.manifest["training"]["span"] == teacher.manifest["training"]["span"]

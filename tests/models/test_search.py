@@ -39,7 +39,10 @@ def past(starter: Bundle) -> Split:
     )
 
 
-@pytest.mark.parametrize("how", search.HOW)
+@pytest.mark.parametrize(
+    "how",
+    [pytest.param(how, marks=[pytest.mark.long] if how == "grid" else []) for how in search.HOW],
+)
 def test_the_best_of_a_search_is_the_one_that_catches_most(
     starter: Bundle, past: Split, how: str, tmp_path: Path
 ) -> None:
@@ -85,7 +88,14 @@ def test_a_choice_that_diverges_is_worth_nothing_and_the_search_goes_on(
     assert bench.tried(0, CHOSEN | {"learning_rate": float("nan")}).recall == 0
 
 
-@pytest.mark.parametrize(("layers", "window"), [(2, 10), (4, 200)])
+@pytest.mark.parametrize(
+    ("layers", "window"),
+    [
+        (4, 10),
+        pytest.param(2, 10, marks=pytest.mark.long),
+        pytest.param(4, 200, marks=pytest.mark.long),
+    ],
+)
 def test_the_ends_of_the_ranges_are_trained_and_judged(
     starter: Bundle, past: Split, layers: int, window: int
 ) -> None:

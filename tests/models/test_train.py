@@ -14,7 +14,15 @@ import pytest
 
 from models import export, finetune, network, synth, training_report
 from models.dataset import Windows, windows
-from models.train import Epoch, TrainSettings, cosine_rate, plateau_rate, train, verdict
+from models.train import (
+    Epoch,
+    TrainResult,
+    TrainSettings,
+    cosine_rate,
+    plateau_rate,
+    train,
+    verdict,
+)
 from streamer import artifact
 from streamer.artifact import ModelSpec
 from streamer.errors import InputError, ModelError
@@ -47,8 +55,13 @@ def settings(**changes: Any) -> TrainSettings:
     return TrainSettings(**({"epochs": 2, "learning_rate": 1e-2, "batch_rows": 32} | changes))
 
 
-def test_training_forecasts_better_than_it_began_and_repeats_itself() -> None:
-    one, two = train(settings(), Waves()), train(settings(), Waves())
+@pytest.fixture(scope="module")
+def trained() -> TrainResult:
+    return train(settings(), Waves())
+
+
+def test_training_forecasts_better_than_it_began_and_repeats_itself(trained: TrainResult) -> None:
+    one, two = trained, train(settings(), Waves())
     assert one.improved
     assert one.best.parts["forecast"] < one.history[0].parts["forecast"] - 0.05
     assert one.history[-1].validation == two.history[-1].validation
@@ -59,10 +72,8 @@ def test_training_forecasts_better_than_it_began_and_repeats_itself() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"accumulate": 2},
-        {"mixed_precision": True},
-        {"dropout": 0.2, "l2": 1e-5, "noise": 0.05},
-        {"supervised": True},
+        {"accumulate": 2, "dropout": 0.2, "l2": 1e-5, "noise": 0.05},
+        {"mixed_precision": True, "supervised": True},
     ],
 )
 def test_every_option_still_learns(changes: dict[str, Any]) -> None:
@@ -71,10 +82,9 @@ def test_every_option_still_learns(changes: dict[str, Any]) -> None:
     assert bool(result.extra) == changes.get("supervised", False)
 
 
-def test_training_goes_on_from_given_weights() -> None:
-    start = train(settings(), Waves())
-    again = train(settings(epochs=1), Waves(), start=start.weights)
-    assert again.history[0].validation == pytest.approx(start.best.validation, abs=1e-5)
+def test_training_goes_on_from_given_weights(trained: TrainResult) -> None:
+    again = train(settings(epochs=1), Waves(), start=trained.weights)
+    assert again.history[0].validation == pytest.approx(trained.best.validation, abs=1e-5)
 
 
 def test_the_clock_ends_training_and_at_least_one_batch_is_learnt() -> None:

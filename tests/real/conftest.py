@@ -1,15 +1,14 @@
-"""The public data sets as the files that a user would have, and the commands run over them, two at
-a time.
+"""The public data sets as the files that a user would have, and the commands run over them in this
+process. Beginnings of the series are enough to see the pipeline at work: bench/quality.py reads them
+whole.
 """
 
 from __future__ import annotations
 
 import csv
+import functools
 import json
-import os
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,16 +17,27 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.cli.calls import call
+
 CONFIGS = Path(__file__).parent / "configs"
-# Rows that are enough to see every series scored; bench/quality.py reads them whole.
-SHORT_ROWS, WHOLE = 1000, {"nyc_taxi", "art_flatline", "art_daily_perfect_square_wave"}
-# Test rows of the long sets that are enough to see the pipeline at work; bench/quality.py reads
-# them whole.
-ARRAYS = {
-    "skab_valve1_0": ("skab/valve1/0", None),
-    "asd_omi-1": ("asd/omi-1", 2880),
-    "smd_machine-1-6": ("smd/machine-1-6", 3000),
+# Rows of a series, and more where a test wants more: its labels, or what it does in the end.
+SHORT_ROWS = 400
+ROWS = {
+    "nyc_taxi": 10_320,
+    "art_flatline": 4032,
+    "art_daily_perfect_square_wave": 4032,
+    "machine_temperature_system_failure": 1000,
+    "skab_valve1_0": 747,
+    "asd_omi-1": 600,
+    "smd_machine-1-6": 500,
 }
+BEGINNING = 1000  # rows that `run` and `backtest` read
+ARRAYS = {
+    "skab_valve1_0": "skab/valve1/0",
+    "asd_omi-1": "asd/omi-1",
+    "smd_machine-1-6": "smd/machine-1-6",
+}
+DRAWN = {"nyc_taxi", "art_flatline", "skab_valve1_0"}  # a plot takes a second
 
 
 @dataclass(frozen=True)
@@ -46,20 +56,21 @@ class Ran:
 
 
 def streamer(folder: Path, *words: str, **env: str) -> Ran:
-    """Run the command line as a user would, in its folder."""
-    command = [sys.executable, "-m", "streamer.cli", *words]
-    done = subprocess.run(
-        command, cwd=folder, env=os.environ | env, capture_output=True, text=True, check=False
-    )
-    return Ran(words, done.returncode, done.stdout, done.stderr, folder)
+    """Run the command line as a user would; its files are to lie in the folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for name, value in env.items():
+            patch.setenv(name, value)
+        done = call(*words)
+    return Ran(words, done.exit_code, done.stdout, done.stderr, folder)
 
 
-def csv_of(npz: Path, target: Path, rows: int | None) -> None:
+def csv_of(npz: Path, target: Path, rows: int) -> None:
     """The test part of a packed set as a CSV with a header; a time column where the set
     has times.
     """
     with np.load(npz) as arrays:
-        test = np.ascontiguousarray(arrays["test"])[:rows]
+        test = np.ascontiguousarray(arrays["test"][:rows])
         names = (
             arrays["columns"].tolist()
             if "columns" in arrays
@@ -73,91 +84,62 @@ def csv_of(npz: Path, target: Path, rows: int | None) -> None:
 
 
 @pytest.fixture(scope="session")
-def real_data(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One folder with every series as a CSV: links to the NAB files, conversions of the others."""
+def data(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder with the beginnings of every series as a CSV."""
     folder = tmp_path_factory.mktemp("data")
     for path in sorted((shared / "data" / "nab").rglob("*.csv")):
-        (folder / path.name).symlink_to(path)
-    for name, (source, rows) in ARRAYS.items():
-        csv_of(shared / "data" / f"{source}.npz", folder / f"{name}.csv", rows)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def short_data(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same folder with the beginnings of the series, but for those of which a test wants the
-    end.
-    """
-    folder = tmp_path_factory.mktemp("short")
-    for path in real_data.glob("*.csv"):
+        rows = ROWS.get(path.stem, SHORT_ROWS)
         with path.open() as file:
-            lines = file if path.stem in WHOLE else islice(file, SHORT_ROWS + 1)
-            (folder / path.name).write_text("".join(lines))
+            (folder / path.name).write_text("".join(islice(file, rows + 1)))
+    for name, source in ARRAYS.items():
+        csv_of(shared / "data" / f"{source}.npz", folder / f"{name}.csv", ROWS[name])
     return folder
 
 
 @pytest.fixture(scope="session")
-def scored(short_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ran]:
-    """`streamer score` without any configuration over every file, by the file's stem."""
-    files = sorted(short_data.glob("*.csv"), key=lambda path: -path.stat().st_size)
+def scored(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Ran]:
+    """`streamer score` without any configuration over a file, named by its stem; once."""
 
-    def one(path: Path) -> Ran:
-        out = tmp_path_factory.mktemp(path.stem)
-        wanted = (
-            "--scores",
-            "scores.csv",
-            "--alerts",
-            "alerts.jsonl",
-            "--plot",
-            "plot.png",
-            "--format",
-            "json",
-        )
-        return streamer(out, "score", str(path), *wanted)
+    @functools.cache
+    def score(name: str) -> Ran:
+        out = tmp_path_factory.mktemp(name)
+        plot = ["--plot", "plot.png"] if name in DRAWN else []
+        files = ["--scores", "scores.csv", "--alerts", "alerts.jsonl", *plot]
+        return streamer(out, "score", str(data / f"{name}.csv"), *files, "--format", "json")
 
-    with ThreadPoolExecutor(2) as pool:
-        return {path.stem: ran for path, ran in zip(files, pool.map(one, files), strict=True)}
+    return score
+
+
+@pytest.fixture(scope="session")
+def beginnings(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder, with at most BEGINNING rows of every series."""
+    folder = tmp_path_factory.mktemp("beginnings")
+    for path in data.glob("*.csv"):
+        with path.open() as file:
+            (folder / path.name).write_text("".join(islice(file, BEGINNING + 1)))
+    return folder
+
+
+def over(config: str, command: str, folder: Path, data: Path) -> Ran:
+    """`streamer run` or `streamer backtest` over a configuration beside this file, to its end."""
+    files = ["--scores", "scores.csv", "--alerts", "alerts.jsonl", "--format", "json"]
+    words = ["--until-idle", "1s"] if command == "run" else files
+    path = str(CONFIGS / f"{config}.yaml")
+    own = {"REAL_DATA": str(data), "REAL_OUT": str(folder)}
+    return streamer(folder, command, "-c", path, *words, **own)
 
 
 @pytest.fixture(scope="session")
 def configured(
-    real_data: Path, tmp_path_factory: pytest.TempPathFactory
-) -> dict[tuple[str, str], Ran]:
-    """`streamer run` and `streamer backtest` over every configuration beside this file, by
-    (command, name).
-    """
+    beginnings: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, str], Ran]:
+    """`over` by command and configuration; once."""
 
-    def one(job: tuple[str, Path]) -> Ran:
-        command, config = job
-        out = tmp_path_factory.mktemp(f"{command}-{config.stem}")
-        words = (
-            ("--until-idle", "5s")
-            if command == "run"
-            else (
-                "--scores",
-                "scores.csv",
-                "--alerts",
-                "alerts.jsonl",
-                "--plot",
-                "plot.png",
-                "--format",
-                "json",
-            )
-        )
-        return streamer(
-            out, command, "-c", str(config), *words, REAL_DATA=str(real_data), REAL_OUT=str(out)
-        )
+    @functools.cache
+    def run(command: str, config: str) -> Ran:
+        return over(config, command, tmp_path_factory.mktemp(f"{command}-{config}"), beginnings)
 
-    jobs = [
-        (command, config)
-        for config in sorted(CONFIGS.glob("*.yaml"))
-        for command in ("run", "backtest")
-    ]
-    with ThreadPoolExecutor(2) as pool:
-        return {
-            (command, config.stem): ran
-            for (command, config), ran in zip(jobs, pool.map(one, jobs), strict=True)
-        }
+    return run
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:

@@ -60,13 +60,13 @@ def test_timers_that_run_out_while_the_past_is_replayed_are_wound_and_tell_nobod
     run(w)
     for offset in (98, 99):
         detectors[0].timers = [alert_at(offset)]
-        w.line._silences()
+        w.processor.judging.run_timers()
     assert detectors[0].timers == [] and w.sink.alerts == [] and w.outbox.posted == 0
     assert isinstance(w.source, MemorySource)
     w.source.add(batch_of([LOW], 4, epoch=1))
     run(w)
     detectors[0].timers = [alert_at(100)]
-    w.line._silences()
+    w.processor.judging.run_timers()
     w.score()
     assert [alert.alert_id for alert in w.sink.alerts] == ["id-100"]
 

@@ -45,16 +45,49 @@ def test_a_crowd_in_flight_pauses_the_source_whatever_room_the_mailbox_has() -> 
 def test_a_paused_source_resumes_only_when_neither_mailbox_nor_flight_is_crowded() -> None:
     full = [True]
     w = world([batch_of([1.0], at) for at in range(5)])
-    reader = Reader(
-        w.accounting, w.source, w.mailbox, w.earned, crowded=lambda: full[0], clock=w.clock
-    )
+    reader = Reader(w.accounting, w.source, w.mailbox, crowded=lambda: full[0], clock=w.clock)
     for _ in range(3):
-        reader.turn(0.0)
+        reader.step(0.0)
     assert w.mailbox.low and (reader.paused, reader.pauses) == (True, 1)
     assert isinstance(w.source, MemorySource) and w.source.paused
     full[0] = False
-    reader.turn(0.0)
+    reader.step(0.0)
     assert (reader.paused, reader.pauses, w.source.paused) == (False, 1, False)
+
+
+class Slow(MemorySource):
+    """A source that is not at its end and whose poll takes a while, as that of a group that is
+    joined.
+    """
+
+    def __init__(self, w: World, poll_s: float) -> None:
+        super().__init__([], endless=True)
+        self.at_end = False
+        self.idle_in_poll_s: list[float] = []
+        self.reader: Reader | None = None
+        self._world, self._poll_s = w, poll_s
+
+    def poll(self, timeout_s: float) -> Poll | None:
+        self._world.clock.now += self._poll_s
+        assert self.reader is not None
+        self.idle_in_poll_s.append(self.reader.idle_s)
+        return super().poll(timeout_s)
+
+
+def test_a_poll_that_takes_long_is_no_idleness() -> None:
+    w = world([])
+    source = Slow(w, poll_s=10.0)
+    source.reader = reader = Reader(w.accounting, source, w.mailbox, clock=w.clock)
+    reader.step(0.0)
+    assert (source.idle_in_poll_s, reader.idle_s) == ([0.0], 0.0)
+
+
+def test_idleness_is_the_time_at_the_end_without_anything_new() -> None:
+    w = world([batch_of([1.0], 0)])
+    w.read(1)
+    w.clock.now += 7.0
+    w.read(1)
+    assert w.reader.idle_s == 7.0
 
 
 def test_after_few_records_more_are_gathered_and_after_many_none_are_waited_for() -> None:

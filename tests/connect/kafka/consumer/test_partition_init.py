@@ -76,7 +76,7 @@ class Came:
     now_s: float = 0.0
 
     def __post_init__(self) -> None:
-        share = Share(Commits(1.0), dict)
+        share = Share(Commits(1.0))
         share.consumer = self.cluster
         lookup = Lookup(self.cluster, self.start, {("t", 0)}, clock=self.clock)
         self.init = PartitionInit(share, lookup, self.restore, lambda lease: None, self.clock)
