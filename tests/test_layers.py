@@ -21,7 +21,6 @@ LONGER: dict[str, str] = {  # path from the root: the reason why it is one subje
     "tests/config/test_kafka.py": "to be split",
     "tests/config/test_load.py": "to be split",
     "tests/integration/test_kafka_source.py": "to be split",
-    "tests/lifecycle/test_alias_follower.py": "to be split",
     "tests/lifecycle/test_retrain_job.py": "to be split",
 }
 

@@ -1,8 +1,8 @@
 """The registry's choice becomes what judges: verified, probed, tried out, swapped in, watched,
 rolled back if need be.
 
-One thread beside the flow. It decides and fetches; what touches detectors is left to the scorer's
-thread.
+One thread beside the flow. It fetches, and asks `promotion_rules` what to do; what touches
+detectors is left to the scoring thread.
 """
 
 from __future__ import annotations
@@ -10,35 +10,91 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 
-from streamer import artifact
 from streamer.backoff import Backoff
 from streamer.config import Model
-from streamer.detect.network.hot_swap import misfit
-from streamer.errors import BackendError, GateRefused, ModelError, StoreError, StreamerError
+from streamer.errors import BackendError, ModelError, StoreError, StreamerError
 from streamer.lifecycle import promotion
+from streamer.lifecycle.challenger_trial import ChallengerTrial
 from streamer.lifecycle.hot_swap import Successor, Swapper
-from streamer.lifecycle.post_promotion_watch import JudgedCounts, Watch, left_s, sample
-from streamer.lifecycle.probe import probe
-from streamer.lifecycle.promotion import EDGE, objection
-from streamer.lifecycle.shadow import Report, Shadow, ShadowSlot
-from streamer.protocols import ALIASES, Clock, Move, Registry
-from streamer.runtime.model import LoadedModel, ModelState, network_of, trust_for
+from streamer.lifecycle.model_fetcher import ModelFetcher
+from streamer.lifecycle.post_promotion_watch import PostPromotionWatch
+from streamer.lifecycle.promotion_rules import EDGE, TO_STARTER, goes_back, version_of
+from streamer.lifecycle.shadow import ShadowSlot
+from streamer.protocols import Clock, Move, Registry
+from streamer.runtime.model import ModelState
 from streamer.runtime.stream_processor import StreamProcessor
 
 log = structlog.get_logger()
 
-REMEMBERED = 3
-WATCHED = ("champion", "edge")  # aliases that a rollback takes back
 AGAIN_S = 300.0  # until a version that could not be opened on this machine is tried again
 WAIT_S = 1.0  # of one look at the aliases; between two looks at shadow and watch
 
 
+class Succession:
+    """What was offered to the swapper, and what came of it."""
+
+    def __init__(self, swapper: Swapper) -> None:
+        self.swapper = swapper
+        self._offered: Successor | None = None
+        self._switches = swapper.switches
+
+    def offer(self, successor: Successor) -> None:
+        self._offered = successor
+        self.swapper.offer(successor)
+
+    def is_at_work(self, version: str) -> bool:
+        """Whether a version ("": the starter) judges, or is on its way."""
+        coming = self._offered
+        ref = self.swapper.current.state.ref if coming is None else coming.loaded.network.ref
+        if version:
+            return ref.version == version
+        # Nothing was promoted: whatever the service began with may judge, until it was replaced.
+        return coming is None and not self.swapper.switches
+
+    def switched(self) -> bool:
+        """Whether another network has taken over since the last call; `taken` is it."""
+        busy = self.swapper.busy
+        if self.swapper.switches == self._switches:
+            if not busy:
+                self._offered = None  # refused by the swapper
+            return False
+        self._switches = self.swapper.switches
+        return True
+
+    def taken(self) -> Successor | None:
+        """The successor that has taken over; None if it was another's."""
+        taken, self._offered = self._offered, None
+        return taken
+
+
+class Refusals:
+    """Versions that this machine could not take in, each with the move that named it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._until_s: dict[tuple[str, str], float] = {}  # by version and time of the move
+
+    def __contains__(self, key: tuple[str, str]) -> bool:
+        return key in self._until_s
+
+    def add(self, version: str, at: str, *, for_ever: bool) -> None:
+        """For ever where the version is bad; else it may have been this machine's bad day."""
+        self._until_s[version, at] = math.inf if for_ever else self._clock() + AGAIN_S
+
+    def forgive(self) -> bool:
+        """Forget those whose time is over; whether there were any."""
+        over = [key for key, until_s in self._until_s.items() if until_s <= self._clock()]
+        for key in over:
+            del self._until_s[key]
+        return bool(over)
+
+
 class Follower:
-    """An attendant of the service (streamer.app.service.Attendant)."""
+    """A background task of the service: one look at the aliases after the other."""
 
     name = "models"
 
@@ -53,33 +109,28 @@ class Follower:
         clock: Clock = time.monotonic,
         wall: Clock = time.time,
     ) -> None:
-        self.registry, self._section, self._swapper, self._shadow_slot = (
+        self.registry, self._alias = registry, section.alias
+        self.fetcher = ModelFetcher(registry, section, swapper.current)
+        self.watch = PostPromotionWatch(
+            section, processors, self._roll_back, clock=clock, wall=wall
+        )
+        self._trial = ChallengerTrial(
             registry,
             section,
-            swapper,
+            self.fetcher,
+            swapper.current.state,
             shadow_slot,
+            processors,
+            clock=clock,
         )
-        self._processors, self._clock, self._wall = tuple(processors), clock, wall
-        trust_for(section)  # a key that is none is an error of the start
+        self._succession, self._refusals = Succession(swapper), Refusals(clock)
         self._seen: Mapping[str, str] = {}
         self._settled: Mapping[str, str] = {}  # aliases whose versions are at work, or refused
-        # Version and time of the move -> until when; for ever where the version is bad, and not
-        # this machine.
-        self._refused: dict[tuple[str, str], float] = {}
-        self._ready: dict[str, tuple[LoadedModel, float | None]] = {}
         self._backoff = Backoff(0.5, 30.0, clock)
         self._problem: str | None = None  # with the registry
-        self._watch: Watch | None = None
-        self._since = JudgedCounts()  # totals when the network that judges took over
-        self._shadowed_from = (
-            0.0  # incidents that the budgets promised until the challenger was seated
-        )
-        self._offered: Successor | None = None
-        self._switches = swapper.switches
-        self._stopped: Callable[[], bool] = lambda: False
 
     def run(self, stop: threading.Event) -> None:
-        self._stopped = stop.is_set
+        self.fetcher.stopped = stop.is_set
         try:
             while not stop.is_set():
                 self.step(WAIT_S)
@@ -89,22 +140,21 @@ class Follower:
             self.registry.close()
 
     def step(self, wait_s: float) -> None:
-        """One look at everything, at most `wait_s` for the aliases; none while a registry in
-        trouble is let alone.
+        """One look at everything, at most `wait_s` for the aliases; none while a registry that
+        failed is let alone.
         """
         if not self._backoff.due:
             return
         try:
             self._follow(wait_s)
             self._switched()
-            self._try_out()
-            self._guard()
+            self._trial.step()
+            self.watch.step()
             self._well()
         except StoreError as exc:
             self._unwell("registry_away", exc)
-        except (
-            StreamerError
-        ) as exc:  # such as aliases in a format of the future: what judges goes on, and so do we
+        # such as aliases in a format of the future: what judges goes on, and so do we
+        except StreamerError as exc:
             self._unwell("registry_not_followed", exc)
 
     def _well(self) -> None:
@@ -120,103 +170,51 @@ class Follower:
 
     @property
     def _state(self) -> ModelState:
-        return self._swapper.current.state
+        return self._succession.swapper.current.state
 
-    # -- the alias that judges
-    # ----------------------------------------------------------------------------------------
     def _follow(self, wait_s: float) -> None:
-        if self._forgiven():
+        if self._refusals.forgive():
             self._seen = {"": ""}
         aliases = self.registry.wait(self._seen, wait_s)
         if aliases is None:
             return
         before, self._seen = self._settled, {"": ""}  # what goes wrong now is tried again
         if not before:
-            self._resume_watch(aliases)
+            self.watch.resume(aliases, self._state.ref.version, self.registry.moves)
         self._take(aliases, before)
-        self._seat_challenger(aliases, before)
+        self._trial.seat(aliases, before)
         self._seen = self._settled = aliases
-
-    def _forgiven(self) -> bool:
-        """Whether the time of a refusal is over: it may have been this machine's bad day."""
-        over = [key for key, until_s in self._refused.items() if until_s <= self._clock()]
-        for key in over:
-            del self._refused[key]
-        return bool(over)
 
     def _take(self, aliases: Mapping[str, str], before: Mapping[str, str]) -> None:
         """Bring in the version that the alias names, unless it judges, is on its way, or this move
         was refused.
         """
-        wanted = aliases.get(
-            self._section.alias, "" if self._section.alias in ALIASES else self._section.alias
-        )
+        wanted = version_of(aliases, self._alias)
         move = self._move_of(wanted)
-        if self._is_at_work(wanted) or (wanted, move.at) in self._refused:
+        if self._succession.is_at_work(wanted) or (wanted, move.at) in self._refusals:
             return
-        back = (
-            not wanted
-            or wanted == before.get("previous")
-            or wanted == f"{before.get('previous')}{EDGE}"
-        )
+        event = "rolledback" if goes_back(wanted, before) else "promoted"
         try:
-            loaded, trained_s = self._fetched(wanted)
+            loaded, trained_s = self.fetcher.fetch(wanted)
         except (ModelError, BackendError) as exc:
-            if not self._stopped():
-                for_ever = isinstance(exc, ModelError)
-                self._refused[wanted, move.at] = math.inf if for_ever else self._clock() + AGAIN_S
+            if not self.fetcher.stopped():
+                self._refusals.add(wanted, move.at, for_ever=isinstance(exc, ModelError))
                 self._refuse(wanted, exc)
             return
-        self._offered = Successor(
-            loaded, "rolledback" if back else "promoted", move.why, move.at, trained_s
-        )
-        self._swapper.offer(self._offered)
-
-    def _is_at_work(self, wanted: str) -> bool:
-        coming = self._offered
-        ref = self._state.ref if coming is None else coming.loaded.network.ref
-        if wanted:
-            return ref.version == wanted
-        # Nothing was promoted: whatever the service began with may judge, until it was replaced.
-        return coming is None and not self._swapper.switches
+        self._succession.offer(Successor(loaded, event, move.why, move.at, trained_s))
 
     def _move_of(self, version: str) -> Move:
         """The newest move that concerns the alias and led to the version."""
         found = (
-            m
-            for m in reversed(self.registry.moves())
-            if version in (v or "" for v in m.changes.values())
+            move
+            for move in reversed(self.registry.moves())
+            if version in (named or "" for named in move.changes.values())
         )
         return next(found, Move("", {}, ""))
 
-    def _fetched(self, version: str) -> tuple[LoadedModel, float | None]:
-        """A version (none: the starter), verified, probed and open. ModelError or BackendError
-        (only here) say why not.
-
-        The last ones are remembered: a challenger that is promoted judges at once, and so does who
-        is rolled back to.
-        """
-        if version not in self._ready:
-            self._ready[version] = self._opened(version)
-            while len(self._ready) > REMEMBERED:
-                del self._ready[next(iter(self._ready))]
-        return self._ready[version]
-
-    def _opened(self, version: str) -> tuple[LoadedModel, float | None]:
-        section = self._section
-        directory = self.registry.path(version) if version else artifact.PRETRAINED
-        bundle = artifact.load(directory, trust_for(section) if version else None)
-        problem = misfit(bundle.spec, self._swapper.current.loaded.spec)
-        if problem is not None:
-            raise BackendError(f"{version}: {problem}; restart this daemon, and it begins with it")
-        probe(
-            directory, section.backend, timeout_s=float(section.probe_timeout), stop=self._stopped
-        )
-        return network_of(section, bundle), promotion.trained_at(bundle.manifest)
-
     def _refuse(self, version: str, exc: StreamerError) -> None:
         """What judges goes on. A bundle that is bad everywhere is taken back; what lacks here,
-        somebody must mend.
+        an operator must mend.
         """
         self._state.problem = str(exc)
         self._state.swaps["refused"] += 1
@@ -229,136 +227,19 @@ class Follower:
         judge.
         """
         aliases = self.registry.aliases()
-        if aliases.get(self._section.alias) != version:
+        if aliases.get(self._alias) != version:
             return
         log.error("model_rollback", model=version, why=why)
         try:
             promotion.rollback(self.registry, why, over=aliases)
         except ModelError:  # there is no previous one that can be used: the starter always can
             champion = version.removesuffix(EDGE)
-            self.registry.move(promotion.TO_STARTER, expected={"champion": champion}, why=why)
+            self.registry.move(TO_STARTER, expected={"champion": champion}, why=why)
 
-    # -- after a switch
-    # ----------------------------------------------------------------------------------------------
     def _switched(self) -> None:
-        busy = self._swapper.busy
-        if self._swapper.switches == self._switches:
-            if not busy:
-                self._offered = None  # refused by the swapper
+        if not self._succession.switched():
             return
-        self._switches = self._swapper.switches
-        taken, self._offered = self._offered, None
-        totals = self._swapper.totals
-        before, self._since = totals.since(self._since), totals
-        if taken is not None and taken.event == "promoted":
-            self._watch = self._watching(taken.loaded.network.ref.version, before, totals)
-        else:
-            self._watch = None
-
-    def _watching(self, version: str, before: JudgedCounts, totals: JudgedCounts) -> Watch:
-        period = self._section.watch
-        return Watch(version, before, totals, period, until_s=self._clock() + float(period.for_))
-
-    def _resume_watch(self, aliases: Mapping[str, str]) -> None:
-        """After a restart: a promotion is watched for what is left, by what the alert budgets
-        allow. How things were before it is not known any more, so nothing is called slow.
-        """
-        alias, period, version = self._section.alias, self._section.watch, self._state.ref.version
-        if self._watch is not None or alias not in WATCHED or aliases.get(alias) != version:
-            return
-        left = left_s(
-            self.registry.moves(), alias, version, period_s=float(period.for_), now_s=self._wall()
-        )
-        if left > 0:
-            self._watch = Watch(
-                version,
-                JudgedCounts(),
-                sample(self._processors),
-                period,
-                until_s=self._clock() + left,
-            )
-            log.info("model_watch_resumed", model=version, left_s=round(left))
-
-    def _guard(self) -> None:
-        if self._watch is None:
-            return
-        broken = self._watch.step(sample(self._processors), self._clock())
-        if broken is not None:
-            self._roll_back(self._watch.version, broken)
-        if self._watch.over:
-            log.info("model_watch_over", model=self._watch.version, kept=broken is None)
-            self._watch = None
-
-    # -- the challenger
-    # ----------------------------------------------------------------------------------------------
-    def _seat_challenger(self, aliases: Mapping[str, str], before: Mapping[str, str]) -> None:
-        wanted, alias = self._challenger(aliases), self._section.alias
-        if wanted == self._shadow_slot.version and aliases.get(alias) == before.get(alias):
-            return
-        if wanted is None:
-            self._shadow_slot.offer(None)
-            return
-        try:
-            loaded, _ = self._fetched(wanted)
-        except (ModelError, BackendError) as exc:
-            self._shadow_slot.offer(None)
-            self._state.swaps["refused"] += 1
-            log.error("challenger_refused", model=wanted, problem=str(exc))
-            return
-        self._shadowed_from = sample(self._processors).promised
-        self._shadow_slot.offer(
-            Shadow(loaded, self._processors, self._section.shadow.share, clock=self._clock)
-        )
-        log.info("shadow_begun", model=wanted, share=self._section.shadow.share)
-
-    def _challenger(self, aliases: Mapping[str, str]) -> str | None:
-        """What is to be tried out, of the kind that judges here: an edge twin beside an
-        edge twin.
-        """
-        named = aliases.get("challenger")
-        if named is None or not self._section.shadow.enabled or self._section.alias not in ALIASES:
-            return None
-        twin = f"{named}{EDGE}"
-        version = (
-            twin if self._section.alias == "edge" and twin in self.registry.versions() else named
-        )
-        return None if version == aliases.get(self._section.alias) else version
-
-    def _try_out(self) -> None:
-        report, rules = self._shadow_slot.report, self._section.shadow
-        if report is None or report.events < rules.events or self._shadow_slot.told:
-            return
-        promised = (sample(self._processors).promised - self._shadowed_from) * report.share
-        problem, named = (
-            objection(report, self._section.watch, promised),
-            self._seen.get("challenger", ""),
-        )
-        if problem is None and rules.promote == "auto":
-            problem = self._promoted(named, report)
-        if problem is not None:
-            self.registry.move(
-                {"challenger": None}, expected={"challenger": named}, why=f"shadow: {problem}"
-            )
-        self._shadow_slot.told = True  # last: what the registry did not hear is said again
-        log.info("shadow_report", **report.summary(), objection=problem)
-
-    def _promoted(self, version: str, report: Report) -> str | None:
-        """Let a challenger that the gate has passed judge; why it must not, in words. One that no
-        gate has judged waits for somebody to decide.
-        """
-        pairs = report.pairs
-        told = (
-            f"shadow: {report.events} events, {pairs.same} same, {pairs.extra} extra, "
-            f"{pairs.lost} lost"
-        )
-        try:
-            bundle = promotion.verified(self.registry, version, trust_for(self._section))
-            if promotion.gate_of(bundle)[0] is None:
-                log.info(
-                    "shadow_waits", model=version, why="no gate has judged it; promote it by hand"
-                )
-            else:
-                promotion.promote(self.registry, version, told, check=trust_for(self._section))
-        except (ModelError, GateRefused) as exc:
-            return str(exc)
-        return None
+        taken, totals = self._succession.taken(), self._succession.swapper.totals
+        promoted = taken is not None and taken.event == "promoted"
+        version = taken.loaded.network.ref.version if taken is not None and promoted else None
+        self.watch.switched(version, totals)

@@ -14,7 +14,7 @@ import structlog
 
 from streamer.errors import SchemaMismatch
 from streamer.event import Message, ModelEvent, ModelRef
-from streamer.lifecycle.post_promotion_watch import JudgedCounts, sample
+from streamer.lifecycle.judged_counts import JudgedCounts, sample
 from streamer.protocols import Clock
 from streamer.runtime.model import CurrentModel, LoadedModel
 from streamer.runtime.outbox import Outbox

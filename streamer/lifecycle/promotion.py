@@ -1,29 +1,22 @@
-"""Which version judges: decided once, moved in one step, and undone in one."""
+"""Which version judges: moved in one step, and undone in one (the rules: promotion_rules)."""
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from streamer import artifact
 from streamer.artifact import PRETRAINED, Bundle, Check
 from streamer.errors import GateRefused, ModelError
-from streamer.lifecycle.incident_matching import Pairs
-from streamer.lifecycle.post_promotion_watch import (
-    LEAST_UNSURE,
-    SPARE_ALERTS,
-    SURE,
-    WatchBounds,
-    mute,
+from streamer.lifecycle.promotion_rules import (
+    EDGE,
+    TO_STARTER,
+    aliases_after_promotion,
+    aliases_after_rollback,
+    gate_of,
 )
-from streamer.lifecycle.shadow import Report
 from streamer.protocols import Registry
 from streamer.timefmt import seconds
-
-EDGE = "-edge"  # of a version: its small twin's
-TO_STARTER: Mapping[str, str | None] = {"champion": None, "edge": None}  # where nothing is champion
 
 
 def promote(
@@ -47,7 +40,7 @@ def promote(
     twin = f"{version}{EDGE}"
     if twin in there:
         verified(registry, twin, check)
-    changes = promotion(aliases, version, there)
+    changes = aliases_after_promotion(aliases, version, there)
     return registry.move(changes, expected={"champion": aliases.get("champion")}, why=why)
 
 
@@ -72,7 +65,7 @@ def rollback(
         )
     if previous is not None:
         verified(registry, previous, check)
-        changes = reversal(aliases, previous, registry.versions())
+        changes = aliases_after_rollback(aliases, previous, registry.versions())
     else:
         changes = dict(TO_STARTER)
     expected = {"champion": champion, "previous": previous}
@@ -149,81 +142,3 @@ def refuse_refused(bundle: Bundle) -> None:
         raise GateRefused(
             f"{bundle.version} was refused by the gate: {why or 'its gate.json says how'}"
         )
-
-
-def gate_of(bundle: Bundle) -> tuple[bool | None, str]:
-    """Whether the gate passed a bundle, and why not; None if no gate has judged it."""
-    if "gate.json" not in bundle.parts:
-        return None, ""
-    try:
-        told = json.loads(bundle.parts["gate.json"])
-        return told["passed"] is True, str(told.get("why", ""))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return False, "its gate.json cannot be read"
-
-
-def promotion(
-    aliases: Mapping[str, str], version: str, there: Sequence[str]
-) -> dict[str, str | None]:
-    """The moves that make a version champion."""
-    champion = aliases.get("champion")
-    if champion == version:
-        return {"champion": version}
-    changes: dict[str, str | None] = {"champion": version}
-    if champion is not None:
-        changes["previous"] = champion
-    if aliases.get("challenger") == version:
-        changes["challenger"] = None
-    if f"{version}{EDGE}" in there:
-        changes["edge"] = f"{version}{EDGE}"
-    return changes
-
-
-def reversal(
-    aliases: Mapping[str, str], previous: str, there: Sequence[str]
-) -> dict[str, str | None]:
-    """The moves that make the previous version champion again; the twin of the one that goes must
-    go with it.
-    """
-    changes: dict[str, str | None] = {"champion": previous, "previous": None}
-    if f"{previous}{EDGE}" in there:
-        changes["edge"] = f"{previous}{EDGE}"
-    elif aliases.get("edge") == f"{aliases.get('champion')}{EDGE}":
-        changes["edge"] = None
-    return changes
-
-
-MORE = 0.25  # of the champion's incidents, that a challenger may open beyond them
-
-
-def objection(report: Report, bounds: WatchBounds, promised: float) -> str | None:
-    """Why a challenger may not be promoted, in words; None if nothing speaks against it.
-
-    Fewer incidents than the champion's are no objection: sparing false alarms may be its whole
-    worth. But none that people confirmed, and not surely fewer than a share of what the alert
-    budgets promise, `promised` in this time.
-    """
-    champion, challenger = report.pairs.opened
-    if report.unsure > max(LEAST_UNSURE, bounds.max_nan_share * report.events):
-        return f"{report.unsure} of {report.events} events have no score"
-    if noisier(report.pairs):
-        return f"{challenger} incidents where the champion had {champion}"
-    if report.missed > 0:
-        return f"it misses {report.missed} incidents that people confirmed"
-    if mute(challenger, champion, promised, bounds):
-        return f"{challenger} incidents where the champion had {champion}: it is all but silent"
-    if report.agreement.correlation <= 0:
-        return "its scores have nothing to do with the champion's"
-    if report.slowdown > bounds.max_latency_ratio:
-        return f"it takes {report.slowdown:.1f} times as long as the champion"
-    return None
-
-
-def noisier(pairs: Pairs) -> bool:
-    """Whether a challenger surely opens more incidents: both judged the same events, so only those
-    count that one side opened alone (McNemar, Note on the sampling error of the difference between
-    correlated proportions, 1947).
-    """
-    excess = pairs.extra - pairs.lost
-    sure = SURE * math.sqrt(pairs.extra + pairs.lost)
-    return excess > max(sure, MORE * pairs.opened[0] + SPARE_ALERTS)

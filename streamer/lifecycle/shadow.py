@@ -11,16 +11,16 @@ from __future__ import annotations
 import threading
 import time
 import zlib
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import structlog
 
 from streamer.event import Alert, EventBatch, Fate
 from streamer.lifecycle.hot_swap import Rebuilding
-from streamer.lifecycle.incident_matching import Agreement, OpenedIncident, Pairs
+from streamer.lifecycle.incident_matching import OpenedIncident
+from streamer.lifecycle.shadow_report import ShadowReport
 from streamer.protocols import Clock, JudgedBatch
 from streamer.runtime.model import LoadedModel, ModelState
 from streamer.runtime.partitions import LiveDetector, Partition
@@ -49,54 +49,6 @@ class ShadowDetectors:
     ready: bool = False  # the challenger judges; before that the champion's copy goes along
 
 
-@dataclass(slots=True)
-class Report:
-    """What came of it so far."""
-
-    version: str
-    events: int = 0
-    unsure: int = 0
-    # Spent on the same batches. Of a share of the entities a challenger judges fewer rows of each,
-    # in nearly the same time, so that it is called slow only where it surely is; gate and watch
-    # compare like with like.
-    champion_s: float = 0.0
-    challenger_s: float = 0.0
-    pairs: Pairs = field(default_factory=Pairs)
-    agreement: Agreement = field(default_factory=Agreement)
-    share: float = 1.0
-    label_of: Callable[[OpenedIncident], str | None] = lambda incident: (
-        None
-    )  # what people said of an incident
-
-    @property
-    def slowdown(self) -> float:
-        return self.challenger_s / self.champion_s if self.champion_s > 0 else 0.0
-
-    @property
-    def missed(self) -> int:
-        """Confirmed incidents that only the champion opened, less those that only the challenger
-        did.
-        """
-        confirmed = self.pairs.by_label(self.label_of).get("confirmed", Counter())
-        return confirmed["lost"] - confirmed["extra"]
-
-    def summary(self) -> dict[str, object]:
-        """For people and JSON."""
-        return {
-            "version": self.version,
-            "events": self.events,
-            "share": round(self.share, 4),
-            "same": self.pairs.same,
-            "extra": self.pairs.extra,
-            "lost": self.pairs.lost,
-            "disagreement": round(self.pairs.disagreement, 4),
-            "correlation": round(self.agreement.correlation, 4),
-            "without_score": self.unsure,
-            "slowdown": round(self.slowdown, 3),
-            "by_label": self.pairs.by_label(self.label_of),
-        }
-
-
 class Shadow:
     """One challenger over all streams. Used by the scorer's thread; `report` is read by any."""
 
@@ -109,7 +61,7 @@ class Shadow:
         clock: Clock = time.monotonic,
     ) -> None:
         self.loaded = loaded
-        self.report = Report(loaded.network.ref.version, share=share, label_of=self._label)
+        self.report = ShadowReport(loaded.network.ref.version, share=share, label_of=self._label)
         self._processors, self._clock = tuple(processors), clock
         self._twins: dict[int, ShadowDetectors] = {}  # by the partition's identity
         self._rebuilding = Rebuilding(clock)
@@ -283,7 +235,7 @@ class ShadowSlot:
             self.version = None if shadow is None else shadow.report.version
 
     @property
-    def report(self) -> Report | None:
+    def report(self) -> ShadowReport | None:
         """Of who sits here now."""
         shadow = self._shadow
         return None if shadow is None or self._changed else shadow.report

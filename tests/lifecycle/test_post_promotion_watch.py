@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.config.model import Watch as Section
-from streamer.lifecycle.post_promotion_watch import JudgedCounts, Watch, breach, left_s
+from streamer.lifecycle.judged_counts import JudgedCounts
+from streamer.lifecycle.post_promotion_watch import Watch
+from streamer.lifecycle.promotion_rules import breach, left_s
 from streamer.protocols import Move
 from streamer.runtime.stats import StreamStats
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -146,3 +147,17 @@ def test_nothing_that_an_alias_needs_is_pruned_and_never_the_newest(
     for version in gone:
         registry.remove(version)
     assert promotion.champion(registry).name == "v1"
+
+
+@pytest.mark.parametrize(
+    ("training", "seconds"),
+    [
+        ({"created_at": "1970-01-01T00:01:00+00:00"}, 60.0),
+        ({"created_at": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_when_a_model_was_trained_is_read_from_its_manifest(
+    training: dict[str, str], seconds: float | None
+) -> None:
+    assert promotion.trained_at(json.loads(json.dumps({"training": training}))) == seconds

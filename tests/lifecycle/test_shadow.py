@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from streamer.config.model import Watch
 from streamer.event import Alert
 from streamer.lifecycle.incident_matching import CHAMPION, Agreement, OpenedIncident, Pairs
-from streamer.lifecycle.promotion import objection
-from streamer.lifecycle.shadow import Report, Shadow, hashed
+from streamer.lifecycle.promotion_rules import objection
+from streamer.lifecycle.shadow import Shadow, hashed
+from streamer.lifecycle.shadow_report import ShadowReport
 from tests.lifecycle.training_world import Room, loaded, pieces, traffic
 from tests.runtime.world import alert_at
 
@@ -218,8 +219,8 @@ def test_the_correlation_in_pieces_is_that_of_the_whole(rows: list[tuple[float, 
 
 # -- the verdict
 # ------------------------------------------------------------------------------------------------------
-def report(champion: int = 10, challenger: int = 10, **more: float) -> Report:
-    made = Report("c", events=10_000)
+def report(champion: int = 10, challenger: int = 10, **more: float) -> ShadowReport:
+    made = ShadowReport("c", events=10_000)
     made.pairs.opened = [champion, challenger]
     made.agreement.add(np.arange(9, dtype=np.float32), np.arange(9, dtype=np.float32))
     made.champion_s, made.challenger_s = 1.0, more.get("slowdown", 1.0)
@@ -227,7 +228,7 @@ def report(champion: int = 10, challenger: int = 10, **more: float) -> Report:
     return made
 
 
-def missing(confirmed: int) -> Report:
+def missing(confirmed: int) -> ShadowReport:
     """Of incidents that people confirmed, so many were the champion's alone."""
     made = report()
     made.pairs.incidents.extend(
@@ -269,10 +270,10 @@ def test_who_surely_opens_more_incidents_is_no_better(
         (report(challenger=46), "46 incidents"),
         (report(unsure=50), "no score"),
         (report(slowdown=3.5), "3.5 times"),
-        (Report("c", events=10_000), "nothing to do"),
+        (ShadowReport("c", events=10_000), "nothing to do"),
         (report(champion=100, challenger=0), "all but silent"),
         (missing(confirmed=1), "misses 1 incidents that people confirmed"),
     ],
 )
-def test_what_speaks_against_a_challenger_is_said(bad: Report, why: str) -> None:
+def test_what_speaks_against_a_challenger_is_said(bad: ShadowReport, why: str) -> None:
     assert why in str(objection(bad, BOUNDS, PROMISED))
