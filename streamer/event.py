@@ -191,6 +191,15 @@ class Scores:
     high: F32  # (N, C)
     model: ModelRef | None = None  # the model that judged all rows
 
+    @classmethod
+    def warming(cls, rows: int, channels: int, model: ModelRef | None) -> Scores:
+        """Those of a batch of which nothing is judged yet."""
+        expected, low, high = (np.full((rows, channels), np.nan, np.float32) for _ in range(3))
+        score, alarm = (np.zeros(rows, np.float32) for _ in range(2))
+        parts = np.zeros((rows, channels + 1), np.float32)
+        fate = np.full(rows, Fate.WARMING, np.uint8)
+        return cls(fate, score, alarm, parts, expected, low, high, model)
+
     def shares(self) -> F32:
         """Parts as fractions of the score (N, P); rows sum to 1 where score > 0, else to 0."""
         total = self.score[:, None]

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from streamer.config import Stream
 from streamer.config.parts import Membership
 from streamer.detect import snapshot
-from streamer.detect.pipeline import Detector, schema_of
+from streamer.detect.pipeline import Detector
+from streamer.detect.schema import schema_of
 from streamer.protocols import Source, Store
 from streamer.runtime.model import CurrentModel, LoadedModel
 from streamer.runtime.partitions import LiveDetector

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -84,7 +84,6 @@ class Detector:
         self.schema = snapshot.Schema.of(key, settings.channels, spec.k_min, self.arrays())
 
     # -- what the service reads
-    # ---------------------------------------------------------------------------------------
     @property
     def memory_bytes(self) -> int:
         """Bytes of all arenas, used or not."""
@@ -110,23 +109,10 @@ class Detector:
         return int(self.incidents.open.sum())
 
     # -- the law
-    # ----------------------------------------------------------------------------------------------
     def process(self, batch: EventBatch) -> Judged:
-        """Judge every event of a batch in log order. The result does not depend on how the log was
-        cut into batches.
-        """
-        n, c = batch.values.shape
-        expected, low, high = (np.full((n, c), np.nan, np.float32) for _ in range(3))
-        scores = Scores(
-            np.full(n, Fate.WARMING, np.uint8),
-            np.zeros(n, np.float32),
-            np.zeros(n, np.float32),
-            np.zeros((n, c + 1), np.float32),
-            expected,
-            low,
-            high,
-            self.ref,
-        )
+        """Judge every event of a batch in log order, to one result however the log was cut."""
+        n = len(batch)
+        scores = Scores.warming(n, batch.values.shape[1], self.ref)
         alerts: list[Alert] = []
         self.topic = batch.topic
         start = 0
@@ -212,11 +198,9 @@ class Detector:
         if self.settings.missing == "hold":
             values = np.where(np.isnan(values), self.ring.previous(slots)[0], values)
         ready = self.ring.count[slots] >= self.lanes.spec.k_min
-        judged = (
-            self._judge(scores, *select(ready, rows, slots, time_s, values))
-            if ready.any()
-            else None
-        )
+        judged = None
+        if ready.any():
+            judged = self._judge(scores, *select(ready, rows, slots, time_s, values))
         self.ring.push(slots, values, time_s, batch.offset[rows])
         if judged is not None:
             self._incidents(batch, judged)
@@ -239,9 +223,8 @@ class Detector:
             self._takeover.step(slots, values, time_s, previous_s)
         scores.fate[rows] = Fate.SCORED
         sound = outlook.sound
-        if (
-            not sound.all()
-        ):  # what a network cannot compute has no score, and teaches the profile nothing
+        # What a network cannot compute has no score, and teaches the profile nothing.
+        if not sound.all():
             rows, slots, time_s, values, previous_s = select(
                 sound, rows, slots, time_s, values, previous_s
             )
@@ -262,12 +245,11 @@ class Detector:
             slots, age, judged.level, outlook.gap_unit_s, elapsed_s, free
         )
         scores.score[rows] = judged.smooth.sum(axis=1)
-        scores.alarm[rows], scores.parts[rows] = alarm, judged.smooth
-        scores.expected[rows], scores.low[rows], scores.high[rows] = (
-            outlook.forecast,
-            judged.low,
-            judged.high,
-        )
+        scores.alarm[rows] = alarm
+        scores.parts[rows] = judged.smooth
+        scores.expected[rows] = outlook.forecast
+        scores.low[rows] = judged.low
+        scores.high[rows] = judged.high
         return Wave(rows, slots, time_s, previous_s, values, outlook, judged, alarm, scaled)
 
     def _incidents(self, batch: EventBatch, wave: Wave) -> None:
@@ -277,9 +259,8 @@ class Detector:
         )
         if not changes:
             return
-        self.decider.opened(
-            slots[[change.row for change in changes if change.change is Change.OPENED]]
-        )
+        opened = [found.row for found in changes if found.change is Change.OPENED]
+        self.decider.opened(slots[opened])
         for found in changes:
             at, slot = found.row, int(slots[found.row])
             build = partial(
@@ -305,9 +286,7 @@ class Detector:
         )
 
     def anchor_ahead(self) -> None:
-        """Anchor those of the last events' entities whose anchor is due now: their next event does
-        not wait for it.
-        """
+        """Anchor the last events' entities that are due: their next event does not wait for it."""
         if len(self._judged):
             self._judged, judged = self._judged[:0], self._judged
             self.lanes.anchor(np.unique(judged))
@@ -341,7 +320,6 @@ class Detector:
         return self._feedback.take_fresh(among)
 
     # -- state
-    # ----------------------------------------------------------------------------------------------
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything remembered of entities, by name, the slot as first axis. The arrays
         themselves, not copies.
@@ -375,7 +353,6 @@ class Detector:
         snapshot.unpack(self, blob)
 
     # -- another network
-    # ----------------------------------------------------------------------------------------------
     def prepare(
         self, scorer: Network, spec: ModelSpec, prior: Mapping[str, Any] | None = None
     ) -> None:
@@ -416,36 +393,8 @@ class Detector:
         self.ref = coming.lanes.scorer.ref
         self.profile.adopt(coming.prior or {}, rhythm=coming.lanes.rhythm)
 
-    def swap(
-        self, scorer: Network, spec: ModelSpec, prior: Mapping[str, Any] | None = None
-    ) -> None:
-        """Prepare and take over at once."""
-        self.prepare(scorer, spec, prior)
-        self.take_over()
-
     def twin(self, wanted: Callable[[str], bool]) -> Detector:
-        """Another detector with what this one remembers of the wanted entities, its lanes too; from
-        then on its own.
-        """
+        """Another detector with what this one remembers of the wanted entities, its lanes too."""
         twin = Detector(self.settings, self.lanes.scorer, self.lanes.spec, None, self.key)
-        taken = [(name, slot) for name, slot in self.slots.items() if wanted(name)]
-        slots = np.array(twin.slots.assign([name for name, _ in taken])[0], np.int64)
-        mine = np.array([slot for _, slot in taken], np.int64)
-        twin.reset_slots(slots)
-        theirs = twin.arrays()
-        for name, array in self.arrays().items():
-            theirs[name][slots] = array[mine]
-        twin.lanes.copy(self.lanes, mine, slots)
-        twin.topic, twin.now_s = self.topic, self.now_s
-        twin.storm.restore(self.storm.state())
+        snapshot.copy(self, twin, wanted)
         return twin
-
-
-def schema_of(
-    settings: DetectSettings, scorer: Network, spec: ModelSpec, key: int = 0
-) -> snapshot.Schema:
-    """Which snapshots a detector of these settings takes over, without its memory: to ask before
-    there is one.
-    """
-    small = Detector(replace(settings, max_entities=1), scorer, spec, key=key)
-    return replace(small.schema, capacity=settings.max_entities)

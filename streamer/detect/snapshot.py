@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -81,6 +81,20 @@ class Frozen:
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, head=head, **self.arrays)
         return buffer.getvalue()
+
+
+def copy(one: Remembering, other: Remembering, wanted: Callable[[str], bool]) -> None:
+    """Give a new detector what another one remembers of the wanted entities, its lanes too."""
+    taken = [(name, slot) for name, slot in one.slots.items() if wanted(name)]
+    slots = np.array(other.slots.assign([name for name, _ in taken])[0], np.int64)
+    mine = np.array([slot for _, slot in taken], np.int64)
+    other.reset_slots(slots)
+    theirs = other.arrays()
+    for name, array in one.arrays().items():
+        theirs[name][slots] = array[mine]
+    other.lanes.copy(one.lanes, mine, slots)
+    other.topic, other.now_s = one.topic, one.now_s
+    other.storm.restore(one.storm.state())
 
 
 def freeze(detector: Remembering) -> Frozen:

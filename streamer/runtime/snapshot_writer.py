@@ -101,7 +101,6 @@ class SnapshotWriter:
         self._hurry = False
 
     # -- any thread
-    # ----------------------------------------------------------------------------------------------
     def offer(
         self,
         lease: Lease,
@@ -166,7 +165,6 @@ class SnapshotWriter:
             return len(self._waiting)
 
     # -- the keeper's thread
-    # ------------------------------------------------------------------------------------------
     def run(self, stop: threading.Event) -> None:
         """Until stopped. Call `flush` before: what still waits at the stop is not written."""
         while not stop.is_set():

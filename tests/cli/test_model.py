@@ -137,7 +137,6 @@ def test_a_bundle_on_disk_must_fit_its_signature_and_with_a_configuration_its_ke
 
 
 # -- moving
-# -----------------------------------------------------------------------------------------------------------
 def test_a_promotion_and_its_undoing_are_in_the_trail(home: Path) -> None:
     assert streamer(home, "promote", "--yes", "--why", "looks fine").stdout == "v3 is champion\n"
     assert aliases(home) == {"champion": "v3", "previous": "v1"}
@@ -246,7 +245,6 @@ def test_a_redis_that_is_away_is_a_dependency(
 
 
 # -- carrying
-# ---------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", ["out.tar", "out"])
 def test_what_is_exported_can_be_imported_elsewhere(home: Path, name: str) -> None:
     assert streamer(home, "export", "champion", home / name).exit_code == 0
@@ -285,7 +283,6 @@ def test_a_name_in_a_tar_leads_nowhere(home: Path) -> None:
 
 
 # -- signatures
-# -------------------------------------------------------------------------------------------------------
 @pytest.fixture
 def key(home: Path) -> str:
     return str(

@@ -162,7 +162,6 @@ def test_only_what_overlaps_the_asked_time_of_the_asked_stream_comes(journal: Jo
 
 
 # -- bounds
-# -----------------------------------------------------------------------------------------------------------
 KEPT = 4
 Bounded = Callable[[], Journal]
 
@@ -243,7 +242,6 @@ def test_a_label_that_fell_off_leaves_its_time_unlearnt(request: pytest.FixtureR
 
 
 # -- words
-# ------------------------------------------------------------------------------------------------------------
 def test_a_lasting_word_calls_nothing_normal_that_came_after_it(journal: Journal) -> None:
     journal.label(Label(LabelKind.NEW_NORMAL, "plant", "pump", 100.0, math.inf, said_at_s=300.0))
     journal.label(Label(LabelKind.EXPECTED, "plant", "valve", 100.0, math.inf, said_at_s=300.0))

@@ -59,7 +59,6 @@ def test_a_registry_is_a_registry(registry: Registry) -> None:
 
 
 # -- versions
-# ---------------------------------------------------------------------------------------------------------
 def test_what_is_published_is_found_by_everybody_and_loads_as_it_was(
     registry: Registry, kind: Kind, tmp_path: Path
 ) -> None:
@@ -205,7 +204,6 @@ def test_a_version_is_forgotten_unless_an_alias_points_at_it(three: Registry) ->
 
 
 # -- aliases
-# ----------------------------------------------------------------------------------------------------------
 def test_aliases_move_all_at_once_and_the_trail_says_why(three: Registry, kind: Kind) -> None:
     assert three.move({"champion": "v1", "challenger": "v2"}, why="begin")
     assert three.move(
@@ -299,7 +297,6 @@ def test_aliases_behave_as_a_dictionary(three: Registry, data: st.DataObject) ->
 
 
 # -- waiting
-# ----------------------------------------------------------------------------------------------------------
 def test_who_waits_is_told_at_once_of_what_differs_and_of_nothing_after_the_time(
     three: Registry,
 ) -> None:
@@ -329,7 +326,6 @@ def test_closing_lets_go_who_waits(registry: Registry) -> None:
 
 
 # -- kills
-# ------------------------------------------------------------------------------------------------------------
 KILLS = 50
 PLACES = ["during_publish:1", "during_publish:3", "before_publish", "after_publish"]
 IN_FILES = ["during_move:1", "during_move:1"]  # Redis moves in one script

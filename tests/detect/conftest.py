@@ -6,7 +6,7 @@ a quarter of the length has as many anchors. What depends on trained weights use
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from streamer.artifact import Bundle, ModelSpec
 from streamer.backends import open_scorer
 from streamer.detect.pipeline import Detector, Judged
 from streamer.event import EventBatch, Scores
+from streamer.protocols import Network
 from streamer.settings import DetectSettings
 
 BUNDLE = artifact.load(artifact.PRETRAINED)
@@ -139,3 +140,11 @@ def assert_same(a: Judged, b: Judged, tolerance: float = 1e-5) -> None:
 @pytest.fixture
 def detector() -> Detector:
     return make_detector()
+
+
+def swap(
+    detector: Detector, network: Network, spec: ModelSpec, prior: Mapping[str, Any] | None = None
+) -> None:
+    """Prepare another network and let it take over at once."""
+    detector.prepare(network, spec, prior)
+    detector.take_over()

@@ -22,6 +22,7 @@ from tests.detect.conftest import (
     join,
     make_detector,
     stream,
+    swap,
 )
 
 SEEDS = st.integers(0, 2**31)
@@ -173,7 +174,7 @@ def test_a_new_model_takes_over_by_rerunning_the_rings() -> None:
     swapped.process(head)
     straight.process(head)
     numpy_scorer = straight.lanes.scorer
-    swapped.swap(numpy_scorer, BUNDLE.spec)
+    swap(swapped, numpy_scorer, BUNDLE.spec)
     assert swapped.ref.backend == "numpy"
     a, b = swapped.process(tail).scores.expected, straight.process(tail).scores.expected
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4, equal_nan=True)

@@ -19,7 +19,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from streamer.detect.pipeline import Detector, Judged, schema_of
+from streamer.detect.pipeline import Detector, Judged
+from streamer.detect.schema import schema_of
 from streamer.detect.snapshot import Schema, _read, fits
 from streamer.errors import StoreError
 from streamer.event import FATES, EventBatch, Fate
@@ -216,7 +217,6 @@ def test_a_well_packed_blob_without_a_change_is_taken() -> None:
 
 
 # -- nothing is left out
-# ----------------------------------------------------------------------------------------------
 CHOSEN = st.fixed_dictionaries(
     {
         "max_entities": st.integers(2, 12),
@@ -327,7 +327,6 @@ def test_what_is_frozen_does_not_change_when_the_detector_goes_on() -> None:
 
 
 # -- asked before there is a detector
-# ---------------------------------------------------------------------------------
 def schema(**chosen: Any) -> Schema:
     one = make_detector("baseline", **chosen)
     return schema_of(one.settings, one.lanes.scorer, one.lanes.spec)

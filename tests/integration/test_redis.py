@@ -46,7 +46,6 @@ def raw(redis_server: RedisServer | RunningRedis) -> Iterator[Redis]:
 
 
 # -- away, hung, full
-# -------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("blob", [b"small", b"x" * PIECES])
 def test_a_redis_that_hangs_is_given_up_soon_and_not_asked_again(
     redis_alone: RedisServer, blob: bytes
@@ -165,7 +164,6 @@ def _timed(use: Callable[[], object]) -> float:
 
 
 # -- whole or not at all
-# ----------------------------------------------------------------------------------------------
 WRITER = """
 import sys
 from streamer.config import RedisStore as Section

@@ -50,7 +50,6 @@ def test_a_wrong_password_is_told_and_not_shown(locked: str, password: str | Non
 
 
 # -- users
-# ------------------------------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Of a Redis whose default user is off, as where one is rented: ours may do what the messages
@@ -118,7 +117,6 @@ def test_rights_that_lack_are_named_with_the_keys_and_commands_to_allow(
 
 
 # -- certificates
-# -----------------------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return make_certificates(tmp_path_factory.mktemp("certificates"))

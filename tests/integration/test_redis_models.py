@@ -40,7 +40,6 @@ def raw(redis_server: RedisServer | RunningRedis) -> Iterator[Redis]:
 
 
 # -- the lock
-# ---------------------------------------------------------------------------------------------------------
 def taken(lock: Lock) -> HeldLock:
     held = lock.acquire()
     assert held is not None
@@ -97,7 +96,6 @@ def test_a_lock_is_not_among_the_blobs(shared: Section) -> None:
 
 
 # -- models: what the contract of registries does not see
-# --------------------------------------------------------------
 @pytest.fixture
 def registry(shared: Section, tmp_path: Path) -> Iterator[RedisRegistry]:
     """With the versions v1 and v2, v1 champion."""
@@ -226,7 +224,6 @@ def test_of_many_who_publish_the_same_version_one_is_taken_whole(
 
 
 # -- the copy on this machine
-# -----------------------------------------------------------------------------------------
 def test_a_copy_that_was_altered_is_fetched_again(registry: RedisRegistry, tmp_path: Path) -> None:
     copy = registry.path("v1")
     (copy / "weights.npz").write_bytes(b"altered")
@@ -261,7 +258,6 @@ def test_while_redis_is_away_the_champion_of_before_is_found_and_nothing_else(
 
 
 # -- notices
-# ----------------------------------------------------------------------------------------------------------
 def test_a_notice_that_was_lost_is_made_good_by_looking(
     registry: RedisRegistry, shared: Section, raw: Redis
 ) -> None:

@@ -211,7 +211,6 @@ def test_a_model_of_longer_rings_stays_champion_until_a_restart(
 
 
 # -- a registry in trouble
-# --------------------------------------------------------------------------------------------
 def test_while_the_registry_cannot_be_read_what_judges_goes_on(
     registry: DirectoryRegistry, tmp_path: Path
 ) -> None:

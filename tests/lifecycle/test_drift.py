@@ -175,7 +175,6 @@ def test_an_alert_rate_that_rises_tenfold_drifts() -> None:
 
 
 # -- live
-# -------------------------------------------------------------------------------------------------------------
 def judged(values: F32, start_s: float) -> tuple[EventBatch, Scores]:
     """Rows (T, E, 1) of a stream and a score that follows them, nothing alarming."""
     steps, entities, _ = values.shape

@@ -20,6 +20,7 @@ from streamer.event import F32, EventBatch, ModelRef, Scores
 from streamer.lifecycle.hot_swap import LEAST_SLOTS, MOST_SLOTS, next_slots
 from streamer.protocols import StepOut
 from streamer.runtime.model import LoadedModel
+from tests.detect.conftest import swap
 from tests.lifecycle.training_world import SETTINGS, Room, loaded, pieces, traffic, variant
 
 
@@ -31,7 +32,7 @@ def recomputed(room: Room, networks: dict[str, LoadedModel]) -> list[Scores]:
     for batch, scores, _ in room.scores.written:
         claimed = networks[scores.model.version if scores.model else ""]
         if detector.ref != claimed.network.ref:
-            detector.swap(claimed.network, claimed.spec, claimed.prior)
+            swap(detector, claimed.network, claimed.spec, claimed.prior)
         found.append(detector.process(batch).scores)
     return found
 

@@ -269,7 +269,6 @@ def test_what_nobody_judged_and_what_is_confirmed_is_not_learnt_and_what_is_call
 
 
 # -- whom it trusts
-# --------------------------------------------------------------------------------------------------
 @pytest.fixture
 def strict(tmp_path: Path, data: Path) -> Config:
     """Every model must be signed, and what is trained here will be."""
@@ -343,7 +342,6 @@ def test_a_student_starts_from_a_twin_that_is_trusted_and_from_no_other(
 
 
 # -- one at a time
-# ----------------------------------------------------------------------------------------------------
 def together(config: Config, turns: list[TrainingLock], count: int) -> list[str]:
     def run(number: int) -> str:
         registry = open_registry(config, create=True)

@@ -152,7 +152,6 @@ def test_a_partition_that_goes_takes_its_twins_along() -> None:
 
 
 # -- pairs
-# ------------------------------------------------------------------------------------------------------------
 def told(entity: str, event: str, second: int) -> Alert:
     at = f"2026-01-01T00:00:{second:02d}Z"
     return replace(
@@ -218,7 +217,6 @@ def test_the_correlation_in_pieces_is_that_of_the_whole(rows: list[tuple[float, 
 
 
 # -- the verdict
-# ------------------------------------------------------------------------------------------------------
 def report(champion: int = 10, challenger: int = 10, **more: float) -> ShadowReport:
     made = ShadowReport("c", events=10_000)
     made.pairs.opened = [champion, challenger]

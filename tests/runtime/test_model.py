@@ -132,7 +132,6 @@ def test_a_registry_whose_index_is_damaged_leaves_it_to_the_baseline(
 
 
 # -- signatures
-# -------------------------------------------------------------------------------------------------------
 @pytest.fixture
 def key(tmp_path: Path) -> str:
     """A public key; its private one lies beside."""

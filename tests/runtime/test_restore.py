@@ -161,7 +161,6 @@ def test_a_rebuild_reads_so_many_events_as_far_as_the_log_has_them(
 
 
 # -- notes
-# ------------------------------------------------------------------------------------------------------------
 @given(st.none() | st.integers(0, 2**63 - 1), st.text(max_size=200))
 def test_a_note_is_read_as_it_was_written(snapshot: int | None, model: str) -> None:
     assert read_note(note_of(snapshot, model)) == Note(snapshot, model)

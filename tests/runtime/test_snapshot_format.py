@@ -131,7 +131,6 @@ def test_a_part_that_grows_beyond_its_size_is_not_unpacked() -> None:
 
 
 # -- names
-# ------------------------------------------------------------------------------------------------------------
 @given(TEXTS | st.text(min_size=100, max_size=400))
 def test_any_text_has_a_name_that_every_store_takes(text: str) -> None:
     assert checked(safe(text)) == safe(text)
@@ -152,7 +151,6 @@ def test_awkward_texts_have_names_of_their_own(text: str) -> None:
 
 
 # -- the shelf
-# --------------------------------------------------------------------------------------------------------
 def test_what_was_put_is_got() -> None:
     shelf = SnapshotStore(MemoryStore(), "plant", "streamer")
     assert shelf.put(ONE) == len(BLOB)

@@ -283,7 +283,6 @@ def test_the_store_never_knows_more_than_the_log(steps: list[tuple[str, Lease]])
 
 
 # -- the thread
-# -------------------------------------------------------------------------------------------------------
 class Slow(MemoryStore):
     """A store that hangs in `put` until it is let go."""
 

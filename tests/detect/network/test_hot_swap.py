@@ -26,6 +26,7 @@ from tests.detect.conftest import (
     join,
     make_detector,
     stream,
+    swap,
 )
 
 SEEDS = st.integers(0, 2**31)
@@ -79,7 +80,7 @@ def test_however_the_slices_fall_the_scores_are_those_of_a_switch_at_once(
         at_once.process(rest.rows(slice(done, done + events)))
         done = min(done + events, len(rest))
         at_once.tick(float(rest.time_s[:done].max(initial=0)))
-    at_once.swap(NumpyScorer(coming), coming.spec, coming.calibration)
+    swap(at_once, NumpyScorer(coming), coming.spec, coming.calibration)
     tail = rest.rows(slice(at, None))
     assert_same(slowly.process(tail), at_once.process(tail), tolerance=2e-4)
 
@@ -104,10 +105,10 @@ def test_there_and_back_to_another_depth_the_forecasts_are_as_if_nothing_had_bee
     plain, swapped = make_detector(), make_detector()
     plain.process(batch.rows(slice(0, 500))), swapped.process(batch.rows(slice(0, 300)))
     narrow = swapped.lanes.nbytes
-    swapped.swap(NumpyScorer(deep), deep.spec, deep.calibration)
+    swap(swapped, NumpyScorer(deep), deep.spec, deep.calibration)
     swapped.process(batch.rows(slice(300, 500)))
     assert swapped.lanes.nbytes > narrow, "a deeper network carries more state"
-    swapped.swap(NumpyScorer(BUNDLE), BUNDLE.spec, BUNDLE.calibration)
+    swap(swapped, NumpyScorer(BUNDLE), BUNDLE.spec, BUNDLE.calibration)
     assert swapped.lanes.nbytes == narrow
     tail = batch.rows(slice(500, None))
     got, want = swapped.process(tail).scores.expected, plain.process(tail).scores.expected
@@ -132,7 +133,7 @@ def test_every_score_and_alert_names_the_network_that_judged_it() -> None:
     batch = stream(5, 1500)
     detector = make_detector()
     before = detector.process(batch.rows(slice(0, 1180)))
-    detector.swap(NEXT_SCORER, NEXT.spec)
+    swap(detector, NEXT_SCORER, NEXT.spec)
     after = detector.process(batch.rows(slice(1180, None)))
     assert (before.scores.model, after.scores.model) == (NumpyScorer(BUNDLE).ref, NEXT_SCORER.ref)
     assert {alert.model.sha256 for alert in before.alerts} == {BUNDLE.sha256}
@@ -160,7 +161,7 @@ def test_a_network_that_needs_another_memory_is_refused_and_nothing_changes(
 ) -> None:
     detector = make_detector()
     with pytest.raises(SchemaMismatch):
-        detector.swap(NEXT_SCORER, replace(NEXT.spec, **change))
+        swap(detector, NEXT_SCORER, replace(NEXT.spec, **change))
     assert detector.ref.version == BUNDLE.version
 
 
@@ -185,7 +186,7 @@ def test_after_the_baseline_the_network_judges_the_rhythm_too() -> None:
     late, always = make_detector("baseline"), make_detector("numpy")
     late.process(quiet), always.process(quiet)
     assert late.process(rush.rows(slice(0, 0))).scores.model == late.ref
-    late.swap(NumpyScorer(BUNDLE), BUNDLE.spec, BUNDLE.calibration)
+    swap(late, NumpyScorer(BUNDLE), BUNDLE.spec, BUNDLE.calibration)
     got, want = late.process(rush).scores, always.process(rush).scores
     assert got.parts[-20:, -1].max() > 3
     assert (got.fate == Fate.SCORED).all()
@@ -207,7 +208,7 @@ def test_new_entities_begin_with_the_prior_of_the_network_that_judges() -> None:
         make_detector(),
         Detector(make_detector().settings, NumpyScorer(BUNDLE), BUNDLE.spec, prior),
     )
-    swapped.swap(NumpyScorer(BUNDLE), BUNDLE.spec, prior)
+    swap(swapped, NumpyScorer(BUNDLE), BUNDLE.spec, prior)
     assert_same(swapped.process(batch), straight.process(batch))
     assert not np.allclose(
         in_pieces(make_detector(), batch, [500]).scores.score, straight.process(batch).scores.score
