@@ -4,7 +4,6 @@ process.
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 import time
@@ -21,7 +20,7 @@ from streamer import artifact, signing
 from streamer.config import Config, config_from
 from streamer.connect import open_registry, open_turns
 from streamer.connect.storage.sqlite_journal import SqliteJournal
-from streamer.connect.storage.training_lock import FileTurns, RedisTurns, TrainingLock
+from streamer.connect.storage.training_lock import RedisTurns, TrainingLock
 from streamer.errors import InputError, StoreError, StreamerError, UntrustedBundle
 from streamer.journal import Incident, Label, LabelKind
 from streamer.lifecycle.evaluation import last_attempt
@@ -397,22 +396,3 @@ def test_who_was_overtaken_publishes_no_challenger(
     thread.join(30)
     assert "another process took the turn" in str(problems[0])
     assert "challenger" not in registry.aliases()
-
-
-def test_fences_grow_and_a_removed_lock_is_noticed(tmp_path: Path) -> None:
-    turns = FileTurns(tmp_path)
-    fences = []
-    for _ in range(3):
-        turn = turns.take()
-        assert turn is not None and turns.take() is None
-        fences.append(turn.fence)
-        turn.end()
-    assert fences == [1, 2, 3]
-    turn = turns.take()
-    assert turn is not None and turn.keep()
-    turn.note(json.dumps({"at": 5.0}).encode())
-    (tmp_path / "lock").unlink()
-    assert not turn.keep()
-    with pytest.raises(StoreError, match="not ours any more"):
-        turn.note(b"{}")
-    assert last_attempt(turns) == 5.0
