@@ -327,8 +327,9 @@ def test_aborted_records_are_not_read_where_only_committed_ones_count(
 
 @pytest.mark.slow
 def test_a_partition_made_later_is_read_from_its_beginning_even_with_latest(
-    kafka: Kafka, topic: str
+    kafka: Kafka, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(group_member, "METADATA_AGE_MS", 3_000)  # thirty seconds in a daemon
     kafka.create_topic(topic)
     source = open_source(kafka.bootstrap, topic=topic, group=topic, start="latest")
     with Driver(source) as driver:
