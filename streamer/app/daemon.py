@@ -16,7 +16,6 @@ import structlog
 from streamer.app.http_server import HttpServer
 from streamer.app.service import Phase, Service
 from streamer.protocols import Clock
-from streamer.runtime.snapshot_writer import SnapshotWriter
 
 log = structlog.get_logger()
 
@@ -48,6 +47,41 @@ class DaemonThread(threading.Thread):
             self._on_error()
 
 
+class DaemonThreads:
+    """The threads of a service. An error in one of the flow's sets `stop`."""
+
+    def __init__(self, service: Service, score: Callable[[], None], stop: threading.Event) -> None:
+        self.drained = threading.Event()  # everything is judged and delivered
+        self.kept = threading.Event()  # the last snapshots are written
+        self.scoring = DaemonThread("scorer", score, stop.set)
+        self.readers = [
+            DaemonThread(
+                f"reader:{reader.stream}", partial(reader.run, stop, self.drained), stop.set
+            )
+            for reader in service.readers
+        ]
+        self.keepers = [
+            DaemonThread("keeper", partial(writer.run, self.kept), stop.set)
+            for writer in service.snapshot_writers
+        ]
+        self.beside = [
+            DaemonThread(
+                one.name, partial(one.run, self.drained), partial(service.crashed.append, one.name)
+            )
+            for one in service.background_tasks
+        ]
+
+    def start(self) -> None:
+        for thread in (*self.readers, self.scoring, *self.keepers, *self.beside):
+            thread.start()
+
+    def problems(self) -> list[str]:
+        """Threads of the flow that crashed or hang, in words."""
+        threads = (*self.readers, self.scoring)
+        crashed = [f"{one.name} crashed: {one.error}" for one in threads if one.error is not None]
+        return [*crashed, *(f"{one.name} did not stop" for one in threads if one.is_alive())]
+
+
 class Daemon:
     """Runs the service until the stop event, the end of all sources, or idleness; then drains."""
 
@@ -66,30 +100,7 @@ class Daemon:
         self._stop, self._server, self._clock = stop, server, clock
         self._drain_s, self._until_idle_s = drain_s, until_idle_s
         self._give_up_at = float("inf")
-        self._drained = threading.Event()
-        self._scoring_thread = DaemonThread("scorer", self._score, stop.set)
-        self._readers = [
-            DaemonThread(
-                f"reader:{reader.stream}", partial(reader.run, stop, self._drained), stop.set
-            )
-            for reader in service.readers
-        ]
-        self._kept = threading.Event()
-        self._keeping = [
-            DaemonThread("keeper", partial(snapshot_writer.run, self._kept), stop.set)
-            for snapshot_writer in self._keepers
-        ]
-        self._attending = [
-            DaemonThread(
-                one.name, partial(one.run, self._drained), partial(service.crashed.append, one.name)
-            )
-            for one in service.background_tasks
-        ]
-
-    @property
-    def _keepers(self) -> list[SnapshotWriter]:
-        writers = [processor.snapshots.writer for processor in self.service.processors]
-        return [writer for writer in writers if writer is not None]
+        self._threads = DaemonThreads(service, self._score, stop)
 
     def run(self) -> int:
         """The whole life; returns the exit code: 0 if all that was read is settled and delivered,
@@ -106,8 +117,7 @@ class Daemon:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.collect()
         gc.freeze()  # what was imported stays: looking through it again stood still for 50 to 85 ms
-        for worker in (*self._readers, self._scoring_thread, *self._keeping, *self._attending):
-            worker.start()
+        self._threads.start()
         if self._server is not None:
             self._server.start()
         self.phase.name = "running"
@@ -119,7 +129,7 @@ class Daemon:
 
     def _watch(self) -> None:
         """Until there is a reason to stop."""
-        while self._scoring_thread.is_alive() and not self._stop.is_set():
+        while self._threads.scoring.is_alive() and not self._stop.is_set():
             if self._until_idle_s is not None and self.idle_s() >= self._until_idle_s:
                 self._stop.set()
             if all(processor.inlet.mailbox.done for processor in self.service.processors):
@@ -146,31 +156,33 @@ class Daemon:
             "service_draining",
             in_flight=sum(processor.accounting.in_flight for processor in self.service.processors),
         )
-        self._scoring_thread.join(self._drain_s + 1)
-        if not self._scoring_thread.is_alive():  # the processors are nobody's now
+        self._threads.scoring.join(self._drain_s + 1)
+        if not self._threads.scoring.is_alive():  # the processors are nobody's now
             for processor in self.service.processors:
                 processor.keep_last()
         self._keep()
-        self._drained.set()
-        for worker in self._readers:
-            worker.join(READER_S)
-        for attending in self._attending:
-            attending.join(ATTENDANT_S)
+        self._threads.drained.set()
+        for reader in self._threads.readers:
+            reader.join(READER_S)
+        for beside in self._threads.beside:
+            beside.join(ATTENDANT_S)
         self._close()
 
     def _keep(self) -> None:
         """The last snapshots. The readers still commit what they wait for, and still hold the
         partitions: who gets them next shall find the snapshots there.
         """
-        left = sum(snapshot_writer.flush(KEEP_S) for snapshot_writer in self._keepers)
+        left = sum(
+            snapshot_writer.flush(KEEP_S) for snapshot_writer in self.service.snapshot_writers
+        )
         if left:
             log.warning("snapshots_unwritten", partitions=left)
-        self._kept.set()
-        for thread in self._keeping:
-            thread.join(1.0)
+        self._threads.kept.set()
+        for keeper in self._threads.keepers:
+            keeper.join(1.0)
 
     def _close(self) -> None:
-        if not self._scoring_thread.is_alive():  # else it still uses them; the process ends anyway
+        if not self._threads.scoring.is_alive():  # else it still uses them; the process ends anyway
             self.service.scoring_loop.close()
         if self._server is not None:
             self._server.stop()
@@ -180,7 +192,7 @@ class Daemon:
         self.service.scoring_loop.run(lambda: self._clock() >= self._give_up_at)
 
     def _verdict(self) -> int:
-        problems = [*self._crashes(), *self._undelivered(), *self._unbalanced()]
+        problems = [*self._threads.problems(), *self._undelivered(), *self._unbalanced()]
         for problem in problems:
             log.error("unclean_stop", problem=problem)
         books = {
@@ -189,17 +201,6 @@ class Daemon:
         }
         log.info("service_stopped", clean=not problems, conservation=books)
         return 1 if problems else 0
-
-    def _crashes(self) -> list[str]:
-        workers = (*self._readers, self._scoring_thread)
-        return [
-            *(
-                f"{worker.name} crashed: {worker.error}"
-                for worker in workers
-                if worker.error is not None
-            ),
-            *(f"{worker.name} did not stop" for worker in workers if worker.is_alive()),
-        ]
 
     def _undelivered(self) -> list[str]:
         outlets = [outlet for outlet in self.service.outlets if outlet.undelivered]

@@ -1,5 +1,5 @@
-"""The running service as one value: what wiring builds, the daemon runs, and health, metrics and
-API read.
+"""The running service as one value: `assembly` builds it, the daemon runs it, and health, metrics
+and API read it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from streamer.runtime.outbox import Outbox, Outlet
 from streamer.runtime.reader import Reader
 from streamer.runtime.recent_alerts import RecentAlerts
 from streamer.runtime.scoring_loop import ScoringLoop
+from streamer.runtime.snapshot_writer import SnapshotWriter
 from streamer.runtime.stream_processor import StreamProcessor
 
 
@@ -43,6 +44,12 @@ class Service:
     def outlets(self) -> list[Outlet[Any]]:
         """Every way out, of alerts and of dead letters."""
         return [*self.outbox.outlets, *self.letters.outlets]
+
+    @property
+    def snapshot_writers(self) -> list[SnapshotWriter]:
+        """The writers of the streams that keep snapshots."""
+        writers = [processor.snapshots.writer for processor in self.processors]
+        return [writer for writer in writers if writer is not None]
 
     @property
     def letters(self) -> Outbox[Letter]:

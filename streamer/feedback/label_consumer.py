@@ -28,6 +28,34 @@ EVERY_S = 1.0
 Open = Callable[[], LabelSource]
 
 
+class SourcePlaces:
+    """How far each source of labels is read."""
+
+    def __init__(self, journal: Journal, waiting: PendingLabels) -> None:
+        self._journal, self._waiting = journal, waiting
+        self._read: dict[str, int] = {}  # behind the last label that was taken, by source
+        self._written: dict[str, int] = {}  # from where it is read again after a restart
+
+    def read(self, source: str) -> int | None:
+        """Where a source goes on behind the last label of it that was taken."""
+        return self._read.get(source)
+
+    def take(self, line: LabelLine) -> None:
+        """A label was taken."""
+        self._read[line.source] = line.place
+        self.write()
+
+    def write(self) -> None:
+        """Write into the journal how far the sources were read: a label that waits is read again
+        after a restart.
+        """
+        for source, read_to in self._read.items():
+            place = self._waiting.place(source, read_to)
+            if place is not None and self._written.get(source) != place:
+                self._journal.move(source, place)
+                self._written[source] = place
+
+
 class LabelConsumer:
     """One thread. What is away is asked again; a label that cannot be understood is told, counted
     and passed over, and one whose incident is not known yet waits for it.
@@ -54,10 +82,7 @@ class LabelConsumer:
         self._caught_up = False  # what was said before this process began is heard silently
         self._backoff, self._wall = backoff or Backoff(EVERY_S, 30.0), wall
         self.waiting = PendingLabels(clock=clock)
-        self._read: dict[
-            str, int
-        ] = {}  # where each source goes on behind the last label of it that was taken
-        self._moved: dict[str, int] = {}  # and from where it is read again after a restart
+        self._places = SourcePlaces(journal, self.waiting)
 
     def run(self, stop: threading.Event) -> None:
         """Listen until told to stop."""
@@ -95,8 +120,7 @@ class LabelConsumer:
                 self._hear(read(line.text, line.origin), line)
         except InputError as exc:
             self._refuse(line.origin, str(exc))
-        self._read[line.source] = line.place
-        self._move()
+        self._places.take(line)
 
     def _hear(self, said: LabelMessage, line: LabelLine) -> None:
         try:
@@ -104,7 +128,7 @@ class LabelConsumer:
         except NotKnown as exc:
             log.info("label_waits", origin=line.origin, problem=str(exc))
             self.waiting.hold(
-                said, line.origin, line.source, self._read.get(line.source), self._wall()
+                said, line.origin, line.source, self._places.read(line.source), self._wall()
             )
             return
         for earlier in self.waiting.about(incident) if incident else ():  # words keep their order
@@ -121,7 +145,7 @@ class LabelConsumer:
             self._admit(guest)
         for guest in self.waiting.weary():
             self._admit(guest, last=True)
-        self._move()
+        self._places.write()
 
     def _admit(self, guest: PendingLabel, *, last: bool = False) -> None:
         try:
@@ -139,16 +163,6 @@ class LabelConsumer:
     def _refuse(self, origin: str, problem: str) -> None:
         self.refused += 1
         log.warning("label_refused", origin=origin, problem=problem)
-
-    def _move(self) -> None:
-        """Remember how far the sources were read: a label that waits is read again
-        after a restart.
-        """
-        for source, read_to in self._read.items():
-            place = self.waiting.place(source, read_to)
-            if place is not None and self._moved.get(source) != place:
-                self.journal.move(source, place)
-                self._moved[source] = place
 
     def _tell(self) -> None:
         while labels := self.journal.labels(after=self.label_feed.number):

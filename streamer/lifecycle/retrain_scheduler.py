@@ -36,7 +36,7 @@ from streamer.lifecycle.retrain_job import (
     champion_trained,
 )
 from streamer.lifecycle.row_recorder import Recorder
-from streamer.lifecycle.schedule import Known, RetrainPlan, judge
+from streamer.lifecycle.schedule import Known, RetrainDecision, RetrainPlan, judge
 from streamer.lifecycle.subprocess_runner import Ended, Limits
 from streamer.protocols import Clock, Registry
 
@@ -76,6 +76,42 @@ class Errand:
     outcomes: Counter[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is due, and the newest evaluation by any member."""
+
+    evaluated: Remembered
+    training: RetrainDecision
+    evaluation: RetrainDecision | None  # None: none is planned
+
+
+class Plans:
+    """When to train and to evaluate, asked of what all members know."""
+
+    def __init__(
+        self,
+        training: RetrainPlan,
+        evaluation: RetrainPlan | None,
+        opened: Opened,
+        drift: Callable[[], str | None],
+        clock: Clock,
+    ) -> None:
+        self._training, self._evaluation, self._opened = training, evaluation, opened
+        self._drift, self._clock, self._since_s = drift, clock, clock()
+
+    def ask(self) -> Asked:
+        """Ask registry and lock. StreamerError if they do not answer."""
+        with closing(self._opened.registry()) as registry, closing(self._opened.turns()) as turns:
+            now_s, evaluated = self._clock(), last_evaluation(turns)
+            attempted_s, trained_s = last_attempt(turns), champion_trained(registry)
+        known = Known(now_s, attempted_s, trained_s, self._since_s, drift=self._drift())
+        training = judge(self._training, known)
+        if self._evaluation is None:
+            return Asked(evaluated, training, None)
+        known = Known(now_s, evaluated.at_s, since_s=self._since_s)
+        return Asked(evaluated, training, judge(self._evaluation, known))
+
+
 class Retrainer:
     """An attendant of the daemon. `outcomes`, `evaluations`, `evaluated` and `told` may be read by
     any thread.
@@ -99,11 +135,10 @@ class Retrainer:
         self.evaluations: Counter[str] = Counter(dict.fromkeys(EVALUATIONS, 0))
         self.evaluated = Remembered()  # by any member
         self.told = "waiting"
-        self._plan, self._evaluation = plan, evaluation
-        self._command, self._opened = tuple(command), opened
+        self._plans = Plans(plan, evaluation, opened, drift, clock)
+        self._command, self._recorders, self._clock = tuple(command), recorders, clock
         self._limits = replace(limits, seconds=limits.seconds + GATHER_S)
-        self._recorders, self._drift, self._clock = recorders, drift, clock
-        self._since_s, self._not_before_s = clock(), float("-inf")
+        self._not_before_s = float("-inf")
         self._stop = threading.Event()
         self._result: Mapping[str, Any] = {}
 
@@ -132,23 +167,13 @@ class Retrainer:
         """A training goes before an evaluation: what it publishes may be the next to be
         evaluated.
         """
-        with closing(self._opened.registry()) as registry, closing(self._opened.turns()) as turns:
-            now_s, self.evaluated = self._clock(), last_evaluation(turns)
-            known = Known(
-                now_s,
-                last_attempt(turns),
-                champion_trained(registry),
-                self._since_s,
-                drift=self._drift(),
-            )
-        verdict = judge(self._plan, known)
-        self.told = verdict.why
-        if verdict.cause is not None:
-            return self._training(verdict.cause, verdict.why)
-        if self._evaluation is None:
+        asked = self._plans.ask()
+        self.evaluated, self.told = asked.evaluated, asked.training.why
+        if asked.training.cause is not None:
+            return self._training(asked.training.cause, asked.training.why)
+        if asked.evaluation is None or asked.evaluation.cause is None:
             return None
-        verdict = judge(self._evaluation, Known(now_s, self.evaluated.at_s, since_s=self._since_s))
-        return None if verdict.cause is None else self._evaluating(verdict.cause, verdict.why)
+        return self._evaluating(asked.evaluation.cause, asked.evaluation.why)
 
     def _training(self, cause: str, why: str) -> Errand:
         return Errand(

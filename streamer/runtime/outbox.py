@@ -27,6 +27,30 @@ GRACE_S = 5.0
 ASK_EVERY_S, ASK_UNWELL_S = 0.01, 0.25
 
 
+class SinkTrouble:
+    """What is wrong with a sink, logged ever more seldom while it lasts."""
+
+    def __init__(self, name: str, telling: Backoff) -> None:
+        self.problem: str | None = None
+        self.failures = 0
+        self._name, self._telling = name, telling  # between lines of the log
+
+    def well(self) -> None:
+        if self.problem:
+            log.info("sink_recovered", sink=self._name)
+        self.problem = None
+        self._telling.succeed()
+
+    def unwell(self, problem: str, undelivered: int) -> None:
+        self.problem = problem
+        if self._telling.due:
+            self._telling.fail()
+            self.failures += 1
+            log.warning(
+                "alert_undelivered", sink=self._name, problem=problem, undelivered=undelivered
+            )
+
+
 class Outlet(Generic[T]):
     """One sink and what it has not acknowledged. Used by the scorer thread; others only read its
     numbers.
@@ -41,16 +65,23 @@ class Outlet(Generic[T]):
     ) -> None:
         self.name = name
         self.acknowledged = 0  # sequence number: everything up to here is delivered
-        self.failures = 0
-        self.problem: str | None = None
         self._sink, self._clock = sink, clock
         self._backoff = backoff or Backoff(clock=clock)  # between attempts to hand over
-        self._telling = replace(self._backoff)  # between lines of the log
+        self._trouble = SinkTrouble(name, replace(self._backoff))
         self._waiting: deque[tuple[int, T]] = deque()  # not handed over yet
         self._handed = 0  # handed over, not acknowledged
         self._last = 0  # sequence number handed over last
         self._since: float | None = None  # when the oldest undelivered alert was posted
         self._ask_at = float("-inf")
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing is delivered; None if all is well."""
+        return self._trouble.problem
+
+    @property
+    def failures(self) -> int:
+        return self._trouble.failures
 
     @property
     def undelivered(self) -> int:
@@ -114,14 +145,8 @@ class Outlet(Generic[T]):
         self._handed -= count
         self.acknowledged = self._last - self._handed
         self._since = self._clock() if self.undelivered else None
-        self._well()
+        self._trouble.well()
         failpoint("after_ack")
-
-    def _well(self) -> None:
-        if self.problem:
-            log.info("sink_recovered", sink=self.name)
-        self.problem = None
-        self._telling.succeed()
 
     def _pending(self, left: int) -> None:
         """Not acknowledged yet: patience at first, trouble after GRACE_S without progress."""
@@ -134,13 +159,7 @@ class Outlet(Generic[T]):
         more seldom.
         """
         self._ask_at = self._clock() + ASK_UNWELL_S
-        self.problem = problem
-        if self._telling.due:
-            self._telling.fail()
-            self.failures += 1
-            log.warning(
-                "alert_undelivered", sink=self.name, problem=problem, undelivered=self.undelivered
-            )
+        self._trouble.unwell(problem, self.undelivered)
 
 
 def unheard(item: object) -> None:
@@ -166,7 +185,7 @@ class Outbox(Generic[T]):
         self.outlets = tuple(outlets)
         self.limit = limit
         self.posted = 0
-        self._labels_heard = heard
+        self._heard = heard
 
     @property
     def acknowledged(self) -> int:
@@ -187,7 +206,7 @@ class Outbox(Generic[T]):
     def post(self, items: Sequence[T]) -> None:
         for item in items:
             self.posted += 1
-            self._labels_heard(item)
+            self._heard(item)
             for outlet in self.outlets:
                 outlet.post(self.posted, item)
 

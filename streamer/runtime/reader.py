@@ -43,6 +43,73 @@ class Arrival:
     at: float
 
 
+class SourceTrouble:
+    """What is wrong with a source, counted and logged once. Written by the reader's thread."""
+
+    def __init__(self, stream: str, backoff: Backoff) -> None:
+        self.problem: str | None = None
+        self.failures = 0
+        self.backoff = backoff
+        self._stream = stream
+
+    def failed(self, exc: StreamerError) -> float:
+        """A call raised; return the seconds to rest."""
+        rest_s = self.backoff.fail()
+        self.failures += 1
+        self.problem = str(exc)
+        log.warning(
+            "source_failed", stream=self._stream, problem=self.problem, retry_s=round(rest_s, 3)
+        )
+        return rest_s
+
+    def answered(self, problem: str | None) -> None:
+        """A call came back: well, unless the source itself says what is wrong."""
+        before, self.problem = self.problem, problem
+        if problem is not None and before is None:
+            self.failures += 1
+            log.warning("source_failing", stream=self._stream, problem=problem)
+        if problem is None and before is not None:
+            log.info("source_recovered", stream=self._stream, failures=self.backoff.failures)
+        self.backoff.succeed()
+
+
+class Throttle:
+    """Arrivals on their way into the mailbox; the source pauses while there are too many."""
+
+    def __init__(
+        self, source: Source, mailbox: Mailbox[Arrival], crowded: Callable[[], bool]
+    ) -> None:
+        self.paused, self.pauses = False, 0
+        self._source, self._mailbox, self._crowded = source, mailbox, crowded
+        self._held: deque[Arrival] = (
+            deque()
+        )  # only of a source that brings records although it is paused
+
+    def put(self, arrival: Arrival) -> None:
+        self._held.append(arrival)
+        self._deliver()
+
+    def step(self) -> None:
+        """Pause at a full mailbox, resume at a half empty one."""
+        self._deliver()
+        crowded = bool(self._held) or self._crowded()
+        if not self.paused and (crowded or self._mailbox.full):
+            self._source.pause()
+            self.paused, self.pauses = True, self.pauses + 1
+        elif self.paused and not crowded and self._mailbox.low:
+            self._source.resume()
+            self.paused = False
+
+    def finish(self) -> None:
+        """Nothing more comes; what is held goes in beyond the mailbox's capacity."""
+        self._mailbox.finish(*self._held)
+        self._held.clear()
+
+    def _deliver(self) -> None:
+        while self._held and self._mailbox.offer(self._held[0]):
+            self._held.popleft()
+
+
 class Reader:
     """Owns a source. Everything but `run` and `step` may be read by other threads."""
 
@@ -60,22 +127,36 @@ class Reader:
         """`crowded` says that enough is in flight, whatever room the mailbox has; `poll_rows` is
         the most that a poll brings.
         """
-        self.stream, self.source = accounting.stream, source
-        self.problem: str | None = None
+        self.source = source
         self.ended = False
-        self.paused = False
         self.gathers = False  # the last poll brought few
-        self.failures = 0
-        self.pauses = 0
         self.beat = self.last_heard = clock()
         self._stepping = False
-        self._accounting, self._mailbox = accounting, mailbox
-        self._clock, self._crowded = clock, crowded
+        self._accounting, self._mailbox, self._clock = accounting, mailbox, clock
         self._few = min(FEW, poll_rows)
-        self._backoff = backoff or Backoff(clock=clock)
-        self._held: deque[Arrival] = (
-            deque()
-        )  # only of a source that brings records although it is paused
+        self._throttle = Throttle(source, mailbox, crowded)
+        self._trouble = SourceTrouble(accounting.stream, backoff or Backoff(clock=clock))
+
+    @property
+    def stream(self) -> str:
+        return self._accounting.stream
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing comes; None if all is well."""
+        return self._trouble.problem
+
+    @property
+    def failures(self) -> int:
+        return self._trouble.failures
+
+    @property
+    def paused(self) -> bool:
+        return self._throttle.paused
+
+    @property
+    def pauses(self) -> int:
+        return self._throttle.pauses
 
     @property
     def silent_s(self) -> float:
@@ -107,18 +188,16 @@ class Reader:
             self._see_off(drained)
         finally:
             self.source.close()
-        if (
-            not self._backoff.failures
-        ):  # what the source told of itself may have passed while it was seen off
-            self.problem = self.source.problem
+        # What the source told of itself may have passed while it was seen off.
+        if not self._trouble.backoff.failures:
+            self._trouble.problem = self.source.problem
 
     def _read(self, stop: threading.Event) -> None:
         try:
             while not (stop.is_set() or self.ended):
                 self._rest(self.step(), stop)
         finally:
-            self._mailbox.finish(*self._held)
-            self._held.clear()
+            self._throttle.finish()
 
     def _rest(self, rest_s: float, stop: threading.Event) -> None:
         if self.paused and self.problem is None and not self._mailbox.low:
@@ -138,11 +217,11 @@ class Reader:
 
     def _stepped(self, poll_s: float) -> float:
         try:
-            self._throttle()
+            self._throttle.step()
             poll = self.source.poll(0.0 if self.paused else poll_s)
         except StreamerError as exc:
-            return self._failed(exc)
-        self._recovered()
+            return self._trouble.failed(exc)
+        self._trouble.answered(self.source.problem)
         return self._received(poll, quick=self._clock() - self.beat < poll_s / 2)
 
     def _received(self, poll: Poll | None, *, quick: bool) -> float:
@@ -155,47 +234,12 @@ class Reader:
             return self._idle_s() if quick else 0.0
         self.last_heard = self._clock()
         self._accounting.received += poll.records
-        self._held.append(Arrival(poll, self.last_heard))
-        self._deliver()
+        self._throttle.put(Arrival(poll, self.last_heard))
         self.gathers = poll.records < self._few
         return GATHER_S if self.gathers else 0.0
 
     def _idle_s(self) -> float:
         return PAUSED_S if self.paused and not self._mailbox.low else REST_S
-
-    def _deliver(self) -> None:
-        while self._held and self._mailbox.offer(self._held[0]):
-            self._held.popleft()
-
-    def _throttle(self) -> None:
-        """Pause at a full mailbox, resume at a half empty one."""
-        self._deliver()
-        crowded = bool(self._held) or self._crowded()
-        if not self.paused and (crowded or self._mailbox.full):
-            self.source.pause()
-            self.paused, self.pauses = True, self.pauses + 1
-        elif self.paused and not crowded and self._mailbox.low:
-            self.source.resume()
-            self.paused = False
-
-    def _failed(self, exc: StreamerError) -> float:
-        rest_s = self._backoff.fail()
-        self.failures += 1
-        self.problem = str(exc)
-        log.warning(
-            "source_failed", stream=self.stream, problem=self.problem, retry_s=round(rest_s, 3)
-        )
-        return rest_s
-
-    def _recovered(self) -> None:
-        """The poll came back: well, unless the source itself says what is wrong."""
-        before, self.problem = self.problem, self.source.problem
-        if self.problem is not None and before is None:
-            self.failures += 1
-            log.warning("source_failing", stream=self.stream, problem=self.problem)
-        if self.problem is None and before is not None:
-            log.info("source_recovered", stream=self.stream, failures=self._backoff.failures)
-        self._backoff.succeed()
 
     def _see_off(self, drained: threading.Event) -> None:
         """Nothing is read any more; a live source is kept polled, because its polls send what is
@@ -212,4 +256,4 @@ class Reader:
         try:
             action()
         except StreamerError as exc:
-            self._failed(exc)
+            self._trouble.failed(exc)

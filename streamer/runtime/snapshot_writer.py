@@ -60,13 +60,71 @@ class KeptSnapshot:
 
 @dataclass(slots=True)
 class SnapshotCounts:
-    """What the keeper has done. Written by its thread, read by any."""
+    """What the writer has done. Written by its thread, read by any."""
 
     written: int = 0
     failed: int = 0  # attempts to reach the store; what waits is tried again
     dropped: int = 0  # their partition went first
     bytes: int = 0
     seconds: float = 0.0  # spent on making and writing them
+
+
+class StoreAccess:
+    """Calls of the store by the writer's thread: timed, counted and logged where they fail."""
+
+    def __init__(
+        self, store: SnapshotStore, counts: SnapshotCounts, backoff: Backoff, clock: Clock
+    ) -> None:
+        self._counts = counts
+        self._store, self._backoff, self._clock = store, backoff, clock
+        self._problem: str | None = None
+        self._busy_since: float | None = None
+        self._probed_at = float("-inf")
+
+    @property
+    def due(self) -> bool:
+        """Whether the last failure is long enough ago."""
+        return self._backoff.due
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing is written; None if all is well."""
+        since = self._busy_since
+        if since is not None and self._clock() - since > HUNG_S:
+            return f"the store has not answered for {self._clock() - since:.0f} s"
+        return self._problem
+
+    def tried(self, action: Callable[[], object]) -> bool:
+        """Whether a call of the store went well."""
+        self._busy_since = self._clock()
+        try:
+            action()
+        except StoreError as exc:
+            self.refused(str(exc))
+            return False
+        finally:
+            self._busy_since = None
+        return True
+
+    def answers(self) -> bool:
+        """Whether a look at the store was due, and went well."""
+        if self._clock() < self._probed_at + PROBE_S:
+            return False
+        self._probed_at = self._clock()
+        return self.tried(self._store.look)
+
+    def recovered(self) -> None:
+        if self._problem is not None:
+            log.info("store_is_back", stream=self._store.stream)
+        self._problem = None
+        self._backoff.succeed()
+
+    def refused(self, problem: str) -> None:
+        if self._problem is None:
+            log.warning("snapshots_unwritten", stream=self._store.stream, problem=problem)
+        self._problem = problem
+        self._counts.failed += 1
+        self._backoff.fail()
 
 
 class SnapshotWriter:
@@ -79,7 +137,7 @@ class SnapshotWriter:
 
     def __init__(
         self,
-        shelf: SnapshotStore,
+        store: SnapshotStore,
         committed: Callable[[Lease], int | None],
         holds: Callable[[Lease], bool],
         *,
@@ -88,16 +146,13 @@ class SnapshotWriter:
     ) -> None:
         """`committed` and `holds` are the source's."""
         self.stats = SnapshotCounts()
-        self._shelf, self._committed, self._holds = shelf, committed, holds
-        self._backoff, self._clock = backoff or Backoff(0.5, 5.0, clock), clock
-        self._lock = threading.Lock()
-        self._empty = threading.Condition(self._lock)
+        self._store, self._committed, self._holds = store, committed, holds
+        self._clock = clock
+        self._access = StoreAccess(store, self.stats, backoff or Backoff(0.5, 5.0, clock), clock)
+        self._empty = threading.Condition()  # guards what waits and what is kept
         self._waiting: dict[Lease, Offered] = {}
         self._kept: dict[Lease, KeptSnapshot] = {}
-        self._problem: str | None = None
         self._refused = False  # the newest write failed
-        self._busy_since: float | None = None
-        self._probed_at = float("-inf")
         self._hurry = False
 
     # -- any thread
@@ -116,14 +171,14 @@ class SnapshotWriter:
         of timers belong to no record: a memory that knows of one before it is delivered would lose
         it in a crash.
         """
-        with self._lock:
+        with self._empty:
             self._waiting[lease] = Offered(lease, offset, model, parts, delivered)
 
     def resumed(self, lease: Lease, offset: int, model: str) -> None:
         """The lease began from the store's snapshot at `offset`: its commits say so until there is
         a newer one.
         """
-        with self._lock:
+        with self._empty:
             self._kept[lease] = KeptSnapshot(offset, model, self._clock())
 
     def note(self, lease: Lease, model: str) -> str:
@@ -138,17 +193,14 @@ class SnapshotWriter:
     @property
     def problem(self) -> str | None:
         """Why nothing is written; None if all is well."""
-        since = self._busy_since
-        if since is not None and self._clock() - since > HUNG_S:
-            return f"the store has not answered for {self._clock() - since:.0f} s"
-        return self._problem
+        return self._access.problem
 
     @property
     def age_s(self) -> float:
         """Age of the oldest among the newest snapshots of the leases that are held; 0
         without any.
         """
-        with self._lock:
+        with self._empty:
             oldest = min(
                 (kept.at for lease, kept in self._kept.items() if self._holds(lease)), default=None
             )
@@ -173,8 +225,8 @@ class SnapshotWriter:
             except (
                 Exception
             ) as exc:  # the edge of a thread: without snapshots a restart only reads more
-                log.exception("keeper_failed", stream=self._shelf.stream)
-                self._failed(repr(exc))
+                log.exception("keeper_failed", stream=self._store.stream)
+                self._access.refused(repr(exc))
             stop.wait(POLL_S)
 
     def work(self) -> None:
@@ -182,24 +234,19 @@ class SnapshotWriter:
         answers.
         """
         self._forget()
-        if not (self._hurry or self._backoff.due):
+        if not (self._hurry or self._access.due):
             return
         ready = [offered for offered in list(self._waiting.values()) if self._confirmed(offered)]
         if ready:
-            self._refused = not all(self._tried(partial(self._write, offered)) for offered in ready)
+            self._refused = not all(
+                self._access.tried(partial(self._write, offered)) for offered in ready
+            )
             well = not self._refused
         else:
             # A full store answers all the same: it is back once it has taken what waits.
-            well = self._answers() and not (self._refused and self._waiting)
+            well = self._access.answers() and not (self._refused and self._waiting)
         if well:
-            self._recovered()
-
-    def _answers(self) -> bool:
-        """Whether a look at the store was due, and went well."""
-        if self._clock() < self._probed_at + PROBE_S:
-            return False
-        self._probed_at = self._clock()
-        return self._tried(self._shelf.look)
+            self._access.recovered()
 
     def _confirmed(self, offered: Offered) -> bool:
         committed = self._committed(offered.lease)
@@ -215,38 +262,14 @@ class SnapshotWriter:
                 self._kept.pop(lease, None)
             self._empty.notify_all()
 
-    def _tried(self, action: Callable[[], object]) -> bool:
-        self._busy_since = self._clock()
-        try:
-            action()
-        except StoreError as exc:
-            self._failed(str(exc))
-            return False
-        finally:
-            self._busy_since = None
-        return True
-
-    def _recovered(self) -> None:
-        if self._problem is not None:
-            log.info("store_is_back", stream=self._shelf.stream)
-        self._problem = None
-        self._backoff.succeed()
-
-    def _failed(self, problem: str) -> None:
-        if self._problem is None:
-            log.warning("snapshots_unwritten", stream=self._shelf.stream, problem=problem)
-        self._problem = problem
-        self.stats.failed += 1
-        self._backoff.fail()
-
     def _write(self, offered: Offered) -> None:
-        shelf, lease, started = self._shelf, offered.lease, self._clock()
+        store, lease, started = self._store, offered.lease, self._clock()
         parts = tuple(part.encode() for part in offered.parts)
         failpoint("before_snapshot_put")
-        size = shelf.put(
+        size = store.put(
             Snapshot(
-                shelf.stream,
-                shelf.group,
+                store.stream,
+                store.group,
                 lease.topic,
                 lease.partition,
                 offered.offset,

@@ -39,7 +39,7 @@ from tests.lifecycle.test_retrain_job import (
     registry,
     trainer,
 )
-from tests.lifecycle.test_retrain_scheduler import ENDED, PLAN, TELLS, clock, counted, retrainer
+from tests.lifecycle.test_retrain_scheduler import ENDED, TELLS, clock, counted, retrainer
 from tests.runtime.world import Hands
 
 __all__ = ["clock", "config", "data", "registry"]
@@ -206,11 +206,10 @@ def test_a_note_of_another_kind_is_no_evaluation(noted: dict[str, Any]) -> None:
 
 def of_daemon(folder: Path, clock: Hands, source: str, *more: str) -> Retrainer:
     """It evaluates weekly, and trains so rarely that no training comes between."""
-    one = retrainer(folder, clock, source, *more, evaluation=WEEKLY)
-    one._plan = (
-        evaluation_of(Retrain.model_validate({"evaluate": {"cron": "0 0 29 2 *"}}), "plant") or PLAN
-    )
-    return one
+    seldom = Retrain.model_validate({"evaluate": {"cron": "0 0 29 2 *"}})
+    plan = evaluation_of(seldom, "plant")
+    assert plan is not None
+    return retrainer(folder, clock, source, *more, plan=plan, evaluation=WEEKLY)
 
 
 def test_the_daemon_starts_an_evaluation_at_its_slot(tmp_path: Path, clock: Hands) -> None:

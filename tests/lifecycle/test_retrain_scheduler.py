@@ -43,6 +43,7 @@ def retrainer(
     clock: Hands,
     source: str,
     *more: str,
+    plan: RetrainPlan = PLAN,
     drift: Callable[[], str | None] = lambda: None,
     **given: Any,
 ) -> Retrainer:
@@ -52,7 +53,7 @@ def retrainer(
     )
     command = (sys.executable, "-c", source, *more)
     given = {"recorders": {}, **given}
-    return Retrainer(PLAN, Limits(30.0, 2**30), command, opened, drift=drift, clock=clock, **given)
+    return Retrainer(plan, Limits(30.0, 2**30), command, opened, drift=drift, clock=clock, **given)
 
 
 def counted(one: Retrainer) -> dict[str, int]:
