@@ -1,4 +1,4 @@
-"""Rhythms of synthetic streams: each family makes event times (N, T). Axes: E entities, N streams."""
+"""Rhythms of synthetic streams: each family makes event times (N, T) of N streams."""
 
 from __future__ import annotations
 
