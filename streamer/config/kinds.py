@@ -24,6 +24,7 @@ from typing import (
 from pydantic import Field, TypeAdapter
 from pydantic_core import core_schema
 
+from streamer.config.base import Section
 from streamer.config.parts import (
     DeadLetterSection,
     LabelSection,
@@ -37,6 +38,7 @@ from streamer.errors import ConfigError
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
+PACKAGE = "streamer.config"
 # "module:function", imported when it is first called, or the function itself.
 Way = str | Callable[..., Any]
 
@@ -148,6 +150,8 @@ class Kinds(Generic[Row]):
             raise self._broken(entry, f"its section is no {wanted.family.__name__}")
         if _literal(row.section) != entry.name:
             raise self._broken(entry, f"its section needs kind: Literal[{entry.name!r}]")
+        if row.section.__name__ in _ours(Section):
+            raise self._broken(entry, f"a section of ours is called {row.section.__name__} too")
         return row
 
     def _broken(self, entry: EntryPoint, why: str) -> ConfigError:
@@ -172,6 +176,13 @@ class Kinds(Generic[Row]):
 
     def __get_pydantic_json_schema__(self, schema: object, handler: Callable[[Any], Any]) -> Any:
         return handler(self._union.core_schema)
+
+
+def _ours(base: type[Section]) -> set[str]:
+    """Names of the sections below `base` that this package defines: the schema tells by name."""
+    below = base.__subclasses__()
+    own = {one.__name__ for one in below if one.__module__.startswith(f"{PACKAGE}.")}
+    return own.union(*map(_ours, below))
 
 
 def _literal(section: type[PartSection]) -> object:
