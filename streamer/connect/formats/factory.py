@@ -27,7 +27,9 @@ def decoder_for(stream: config.Stream, registry: config.SchemaRegistry | None) -
     """
     framing = stream.source.framing
     if framing is None:
-        raise ConfigError("source.kind", "only records have a decoder", stream.source.kind)
+        raise ConfigError(
+            "source.kind", "only records of a topic have a decoder", stream.source.kind
+        )
     make = _maker(framing, fields_of(stream.fields), registry)
 
     def decoder(lease: Lease | None) -> Decoder:
