@@ -25,7 +25,7 @@ LONGEST_FIRST = (
     "tests/faults",
     "tests/models/test_train.py",
     "tests/models/test_retrain.py",
-    "tests/integration/test_retrain.py",
+    "tests/models/test_distil.py",
     "tests/integration/test_commands.py",
     "tests/integration/test_kafka_source",
     "tests/models/test_search.py",

@@ -136,12 +136,12 @@ def test_without_its_section_it_says_what_to_write(tmp_path: Path) -> None:
     assert (done.returncode, "write retrain:" in done.stderr) == (3, True)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @needs_tensorflow
 def test_a_training_that_is_better_than_its_champion_is_published_and_not_due_again(
     tmp_path: Path,
 ) -> None:
-    configured(tmp_path, rows=3000, limits={"time": "80s", "threads": 1})
+    configured(tmp_path, rows=3000)
     registry = DirectoryRegistry(tmp_path / "registry", create=True)
     registry.move({"champion": registry.publish(renamed(tmp_path / "v0", "v0"))})
     done = command(tmp_path)
