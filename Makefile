@@ -13,7 +13,7 @@ ifndef SEED
 SEED := $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
 endif
 
-.PHONY: help venv run test soak lint format bench quality docs lock image clean
+.PHONY: help venv run test mutants soak lint format bench quality docs lock image clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -41,6 +41,9 @@ QUICK = $(if $(FAST), and not slow)
 test: $(STAMP) ## every test but the long ones; FAST=1 leaves the slow ones out, SEED=n repeats a run, T=path picks some
 	@echo "seed $(SEED): repeat with  make test SEED=$(SEED)"
 	$(PYTEST) -m "not long$(QUICK)" $(if $(T),$(T),-n $(WORKERS) --dist loadgroup --no-loadscope-reorder)
+
+mutants: $(STAMP) ## plant each bug of tests/mutants.toml in a copy: a test must fail; T=word picks files
+	$(BIN)/python -m tests.mutants $(T)
 
 soak: $(STAMP) ## trials of faults in their long form and what measures the machine, hours, figures as they come; T="-k kill" picks some
 	@echo "seed $(SEED): repeat with  make soak SEED=$(SEED)"

@@ -97,6 +97,16 @@ def test_only_kafka_can_be_shared(source: dict[str, Any]) -> None:
         refuse_unshared(config, 2)
 
 
+@pytest.mark.parametrize(("port", "fits"), [(65_534, True), (65_535, False)])
+def test_the_last_worker_may_have_the_last_port(port: int, fits: bool) -> None:
+    config = configured(server={"listen": f"127.0.0.1:{port}"})
+    if fits:
+        refuse_unshared(config, 2)
+    else:
+        with pytest.raises(ConfigErrors, match="do not fit below 65536"):
+            refuse_unshared(config, 2)
+
+
 def test_all_that_cannot_be_shared_is_told_at_once() -> None:
     config = configured(
         sinks=[{"kind": "file", "path": "a.jsonl"}, {"kind": "file", "path": "b.jsonl"}],

@@ -19,8 +19,9 @@ from streamer.connect.storage.sqlite_journal import SqliteJournal
 from streamer.errors import StoreError
 from streamer.feedback.label_consumer import LabelConsumer
 from streamer.feedback.label_feed import LabelFeed
-from streamer.feedback.pending_labels import MOST, PATIENCE_S
-from streamer.journal import Incident, Label
+from streamer.feedback.labels import LabelMessage
+from streamer.feedback.pending_labels import MOST, PATIENCE_S, PendingLabels
+from streamer.journal import Incident, Label, LabelKind
 from tests.runtime.world import Hands
 
 PUMP = Incident("ab12", "plant", "pump", 100.0, 200.0, "warning", 1.5, "pump is hot", "t", 0, 5, 9)
@@ -93,6 +94,14 @@ def test_a_label_is_refused_once_and_only_after_it_has_waited(world: World) -> N
     world.restart()
     world.after(0)
     assert (world.heard, len(world.listener.waiting)) == ([], 0)
+
+
+def test_a_label_that_is_read_again_has_waited_since_it_came_first(world: World) -> None:
+    waiting = PendingLabels(clock=world.clock)
+    for seconds, weary in ((0.0, 0), (PATIENCE_S - 1, 0), (1.0, 1)):
+        world.clock.now += seconds
+        waiting.hold(LabelMessage(LabelKind.CONFIRMED, "ab"), "file:1", "file", None, 0.0)
+        assert len(waiting.weary()) == weary and len(waiting) == 1
 
 
 def test_who_waits_keeps_nobody_else_from_being_heard(world: World) -> None:

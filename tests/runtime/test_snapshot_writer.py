@@ -151,6 +151,20 @@ def test_a_newer_offer_during_an_outage_takes_the_place_of_the_older(world: Worl
     assert world.kept() == 20
 
 
+def test_what_is_offered_while_an_older_one_is_written_still_waits(world: World) -> None:
+    class Late(Memory):
+        def encode(self) -> bytes:
+            world.offer(20)
+            return super().encode()
+
+    world.committed[LEASE] = 99
+    world.snapshot_writer.offer(LEASE, 10, "v1", [Late()])
+    world.snapshot_writer.work()
+    assert (world.kept(), world.snapshot_writer.waiting) == (10, 1)
+    world.snapshot_writer.work()
+    assert (world.kept(), world.snapshot_writer.waiting) == (20, 0)
+
+
 def test_an_idle_store_is_looked_at_and_its_recovery_noticed(world: World) -> None:
     world.snapshot_writer.work()
     world.store.fail, world.now = StoreError("down"), 2.0

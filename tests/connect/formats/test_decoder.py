@@ -15,7 +15,13 @@ from streamer.connect.formats.csv import CsvDecoder, join_quoted
 from streamer.connect.formats.decoder import MAX_NAME, RAW_KEPT, Decoder
 from streamer.connect.formats.json import JsonDecoder
 from streamer.connect.formats.objects import split_path
-from streamer.connect.formats.times import LATEST_S, seconds_of_text
+from streamer.connect.formats.times import (
+    AUTO_LIMITS,
+    LATEST_S,
+    seconds_of_numbers,
+    seconds_of_text,
+    unit_of,
+)
 from streamer.errors import ConfigError, InputError
 from streamer.event import EventBatch, Rejected
 
@@ -382,3 +388,14 @@ def test_a_quote_that_never_closes_swallows_at_most_the_limit() -> None:
 
 def test_a_quote_inside_a_cell_is_just_a_character() -> None:
     assert join_quoted([b'5" pipe,1', b"x,2"], b",", 1000) == ([b'5" pipe,1', b"x,2"], [])
+
+
+@pytest.mark.parametrize("limit", AUTO_LIMITS)
+@pytest.mark.parametrize("beside", [0.5, 1.0, 2.0])
+def test_an_epoch_number_is_read_in_the_unit_that_it_is_said_to_have(
+    limit: float, beside: float
+) -> None:
+    number = limit * beside
+    unit = unit_of([f"{number:.0f}"])
+    told, read = (seconds_of_numbers(np.array([number]), each)[0] for each in (unit, "auto"))
+    np.testing.assert_equal(read, told)

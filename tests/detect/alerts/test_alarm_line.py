@@ -231,6 +231,16 @@ def test_over_any_days_incidents_stay_within_the_budgets_pace_but_for_the_first_
     assert opened <= budget / entities * days + np.log(6) / INCIDENT_PENALTY + 1
 
 
+@pytest.mark.parametrize("days", [1, 3, 365])
+def test_however_long_an_entity_says_nothing_a_day_of_the_budget_is_paid_back(days: int) -> None:
+    decider, slot = Decider(DetectSettings(budget_per_day=1.0, max_entities=1)), np.array([0])
+    for _ in range(10):
+        decider.opened(slot)
+    calm, free = f32(0), np.array([True])
+    decider.decide(slot, slot, calm, f32(60), np.array([days * 86_400.0]), free)
+    assert np.log(decider.factors(0)[1]) == pytest.approx(9 * INCIDENT_PENALTY, rel=1e-5)
+
+
 def test_a_reset_entity_has_no_refractory_and_its_neighbour_keeps_its_own() -> None:
     world = World()
     world.feed(3)

@@ -52,6 +52,12 @@ def test_the_next_window_sends_again_and_says_how_many_were_held_back() -> None:
     assert "3 more alerts were held back" in alerts[0].summary
 
 
+def test_an_alert_that_comes_late_counts_in_the_window_that_is_open() -> None:
+    world = World()
+    assert world.admit(61, 62, 3, 63)[0] == [True, True, False, False]
+    assert world.storm.roll("t", 3.0, REF) == []
+
+
 def test_a_quiet_window_is_closed_by_the_timer_and_once_only() -> None:
     world = World()
     world.admit(0, 1, 2)
