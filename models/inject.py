@@ -74,9 +74,8 @@ def plant(
     return new, clock, found
 
 
-ValueFault = Callable[
-    [Rng, F32, float, float], F32
-]  # (rows to change, last value before, typical spread) -> new rows
+# (rows to change, last value before, typical spread) -> new rows
+ValueFault = Callable[[Rng, F32, float, float], F32]
 RhythmFault = Callable[[Rng, F64, int, int], F64]
 
 

@@ -28,9 +28,8 @@ from streamer.detect.network.cell import (
 from streamer.errors import ModelError
 from streamer.event import F32
 
-Outputs = dict[
-    str, Any
-]  # value (B, T, C, 3M), delta (B, T, C), gap (B, T, 3G), hour (B, T, 24), attention (B, T)
+# value (B, T, C, 3M), delta (B, T, C), gap (B, T, 3G), hour (B, T, 24), attention (B, T)
+Outputs = dict[str, Any]
 
 
 class DualStream(keras.Model):

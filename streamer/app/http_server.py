@@ -37,10 +37,8 @@ class HttpServer:
         try:
             self._socket = config.bind_socket()
             self._socket.listen(BACKLOG)
-        except (
-            SystemExit,
-            OSError,
-        ) as exc:  # SystemExit is uvicorn's way to say that the address cannot be had
+        # SystemExit is uvicorn's way to say that the address cannot be had
+        except (SystemExit, OSError) as exc:
             why = exc.__context__ if isinstance(exc, SystemExit) else exc
             problem = (
                 f"cannot listen on {host}:{port}: {why}; choose another address or stop its owner"

@@ -34,9 +34,8 @@ class Service:
     exposed: str | None = None  # what crosses a network in the clear
     background_tasks: tuple[BackgroundTask, ...] = ()
     model_admin: ModelAdmin | None = None
-    feedback: FeedbackService = field(
-        default_factory=forgetful
-    )  # what is known of the past, and heard from people
+    # what is known of the past, and heard from people
+    feedback: FeedbackService = field(default_factory=forgetful)
     learning: Learning | None = None  # drift, and trainings
     crashed: list[str] = field(default_factory=list)  # attendants that an error ended
 

@@ -147,9 +147,8 @@ class Supervisor:
     _labels_heard: int = field(default=0, init=False)  # signals
     _told: int = field(default=0, init=False)  # signals forwarded
     _give_up_at: float = field(default=float("inf"), init=False)
-    _failed: int = field(
-        default=0, init=False
-    )  # exit code of a worker that was given up: then all drain
+    # exit code of a worker that was given up: then all drain
+    _failed: int = field(default=0, init=False)
     _places: list[WorkerProcess] = field(default_factory=list, init=False)
 
     def run(self, wait: Callable[[float], object] = time.sleep) -> int:

@@ -44,12 +44,10 @@ class Screen:
         self._console = console
         self._live = Live(console=console, refresh_per_second=8, transient=True, auto_refresh=False)
         self._log: deque[Text] = deque(maxlen=SHOWN_ALERTS)
-        self._hot: dict[
-            str, tuple[float, str]
-        ] = {}  # entity -> (second of its alert, leading channel)
-        self._order: list[
-            tuple[str, float]
-        ] = []  # entity and start of every fault, as they were told
+        # entity -> (second of its alert, leading channel)
+        self._hot: dict[str, tuple[float, str]] = {}
+        # entity and start of every fault, as they were told
+        self._order: list[tuple[str, float]] = []
 
     def banner(self, model: ModelRef, acts: Sequence[Act]) -> None:
         for line in words.banner(model, acts):

@@ -17,11 +17,8 @@ from streamer.finding import Finding, Status
 if TYPE_CHECKING:
     from streamer.config import Config
 
-TRIED_CLIENT = (
-    3,
-    0,
-    12,
-)  # the oldest that comes through outages, and the one that the tests run with
+# the oldest that comes through outages, and the one that the tests run with
+TRIED_CLIENT = 3, 0, 12
 # Compression of records -> module that kafka-python needs for it; gzip is in the standard library.
 CODECS = {"lz4": "lz4", "snappy": "snappy", "zstd": "zstandard"}
 

@@ -124,9 +124,8 @@ def serve(
     cpu_affinity.bind(config.runtime.cores)
     training = () if dry_run else command_of(path, sets)
     service, phase = build(config, dry_run=dry_run, training=training), Phase()
-    alive_s = max(
-        ALIVE_S, 2 * float(config.runtime.retry_max)
-    )  # a source may rest that long between two attempts
+    # a source may rest that long between two attempts
+    alive_s = max(ALIVE_S, 2 * float(config.runtime.retry_max))
     server = _server(config, service, Health(service, phase, time.monotonic, alive_s))
     daemon = Daemon(
         service,

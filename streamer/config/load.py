@@ -60,9 +60,8 @@ def _read(path: Path, env: Mapping[str, str]) -> Document:
 
 
 def _finished(document: Document, sets: Sequence[str], env: Mapping[str, str]) -> Config:
-    if (
-        document.data is None and document.problems
-    ):  # nothing was understood: more words would only bury that
+    # nothing was understood: more words would only bury that
+    if document.data is None and document.problems:
         raise ConfigErrors(document.problems)
     overlay(document, sets, env)
     translate(document)

@@ -26,9 +26,8 @@ def overlay(document: Document, sets: Sequence[str], env: Mapping[str, str]) -> 
     it.
     """
     for text, path, raw, where in [*_from_env(env), *_from_sets(sets)]:
-        flag = where.startswith(
-            "--set"
-        )  # everybody on this machine reads it in the list of processes
+        # everybody on this machine reads it in the list of processes
+        flag = where.startswith("--set")
         origin = SettingOrigin(where, secret=bool(path) and is_secret(tuple(path)), clear=flag)
         try:
             _write(document, _located(document.data, path, text), raw, origin)

@@ -79,9 +79,8 @@ def _of(
 
 def _records(service: Service) -> Iterator[Metric]:
     processors = service.processors
-    settled = {
-        processor.stream: processor.accounting.fates.copy() for processor in processors
-    }  # before `received`: in flight stays >= 0
+    # before `received`: in flight stays >= 0
+    settled = {processor.stream: processor.accounting.fates.copy() for processor in processors}
     received = _of(processors, lambda processor: processor.accounting.received)
     in_flight = [((name,), count - int(settled[name].sum())) for (name,), count in received]
     rejected = (

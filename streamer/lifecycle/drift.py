@@ -66,9 +66,8 @@ class TrafficProfile:
     edges: F64  # (C, DECILES - 1)
     counts: F64  # (C, B)
     halves: F64  # (C,)
-    units: Mapping[
-        str, tuple[F64, F64]
-    ]  # by entity: location (C,) and scale (C,); empty: readings as they are
+    # by entity: location (C,) and scale (C,); empty: readings as they are
+    units: Mapping[str, tuple[F64, F64]]
 
     def as_json(self) -> dict[str, Any]:
         units = {name: [_short(loc), _short(scale)] for name, (loc, scale) in self.units.items()}

@@ -45,9 +45,8 @@ class Remembered:
     """
 
     at_s: float | None = None
-    figures: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # those of FIGURES, with `version` and `at_s`
+    # those of FIGURES, with `version` and `at_s`
+    figures: Mapping[str, Any] = field(default_factory=dict)
 
 
 def remembered(noted: Mapping[str, Any]) -> Remembered:

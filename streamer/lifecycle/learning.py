@@ -32,9 +32,8 @@ from streamer.runtime.partitions import Partition
 
 log = structlog.get_logger()
 
-Model = Callable[
-    [], tuple[str, Mapping[str, Any]]
-]  # the version that judges, and its manifest's `training`
+# the version that judges, and its manifest's `training`
+Model = Callable[[], tuple[str, Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)

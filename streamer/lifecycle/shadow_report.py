@@ -24,9 +24,8 @@ class ShadowReport:
     pairs: Pairs = field(default_factory=Pairs)
     agreement: Agreement = field(default_factory=Agreement)
     share: float = 1.0
-    label_of: Callable[[OpenedIncident], str | None] = lambda incident: (
-        None
-    )  # what people said of an incident
+    # what people said of an incident
+    label_of: Callable[[OpenedIncident], str | None] = lambda incident: None
 
     @property
     def slowdown(self) -> float:

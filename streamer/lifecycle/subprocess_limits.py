@@ -27,9 +27,8 @@ def main(nice: int, data_bytes: int, cpu_s: int, command: list[str]) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (data_bytes, data_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 5))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with suppress(
-        OSError
-    ):  # where memory runs out all the same, the kernel takes this one and not the daemon
+    # where memory runs out all the same, the kernel takes this one and not the daemon
+    with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
     os.execvp(command[0], command)
 

@@ -13,9 +13,8 @@ from contextlib import contextmanager
 from streamer.errors import ConfigError
 
 PATH = "runtime.cores"
-_before: Set[int] = (
-    frozenset()
-)  # where the process might run before it was bound; empty: it never was
+# where the process might run before it was bound; empty: it never was
+_before: Set[int] = frozenset()
 
 
 def bind(cores: Sequence[int]) -> None:

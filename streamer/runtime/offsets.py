@@ -70,9 +70,8 @@ class Tickets:
 
     def __init__(self) -> None:
         self._open: deque[Ticket] = deque()
-        self._floors: dict[
-            Lease, int
-        ] = {}  # nothing below is ever committed: it was, before the lease came
+        # nothing below is ever committed: it was, before the lease came
+        self._floors: dict[Lease, int] = {}
         self._leases: set[Lease] = set()
 
     def __len__(self) -> int:

@@ -80,9 +80,8 @@ class LiveDetector(Protocol):
 
 log = structlog.get_logger()
 
-OpenJudges = Callable[
-    [int], Sequence[LiveDetector]
-]  # by the number of partitions of the topic; one judge per entity key
+# by the number of partitions of the topic; one judge per entity key
+OpenJudges = Callable[[int], Sequence[LiveDetector]]
 
 
 @dataclass(slots=True)
@@ -120,9 +119,8 @@ class Partitions:
         self._whole: Partition | None = None
         self._evicted: dict[int, Counter[str]] = {}  # of judges that are gone, by key
         self._out_of_order = 0
-        self.moves: Counter[str] = (
-            Counter()
-        )  # partitions that came ("assigned") and went ("revoked")
+        # partitions that came ("assigned") and went ("revoked")
+        self.moves: Counter[str] = Counter()
 
     @classmethod
     def whole(cls, detectors: Sequence[LiveDetector], pace: float) -> Partitions:

@@ -81,9 +81,8 @@ class Throttle:
     ) -> None:
         self.paused, self.pauses = False, 0
         self._source, self._mailbox, self._crowded = source, mailbox, crowded
-        self._held: deque[Arrival] = (
-            deque()
-        )  # only of a source that brings records although it is paused
+        # only of a source that brings records although it is paused
+        self._held: deque[Arrival] = deque()
 
     def put(self, arrival: Arrival) -> None:
         self._held.append(arrival)

@@ -91,9 +91,8 @@ class ScoringLoop:
         self.stalled = self.outbox.full or self.letters.full
         worked = [] if self.stalled else [processor.work() for processor in self.processors]
         waited_for = any(len(processor.inlet.mailbox) for processor in self.processors)
-        self._pump(
-            0.0 if waited_for else FLUSH_S
-        )  # before anything else: somebody waits for what was just found
+        # before anything else: somebody waits for what was just found
+        self._pump(0.0 if waited_for else FLUSH_S)
         if any(worked) and not waited_for:
             for processor in self.processors:
                 processor.anchor_ahead()

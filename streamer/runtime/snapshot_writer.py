@@ -222,9 +222,8 @@ class SnapshotWriter:
         while not stop.is_set():
             try:
                 self.work()
-            except (
-                Exception
-            ) as exc:  # the edge of a thread: without snapshots a restart only reads more
+            # the edge of a thread: without snapshots a restart only reads more
+            except Exception as exc:
                 log.exception("keeper_failed", stream=self._store.stream)
                 self._access.refused(repr(exc))
             stop.wait(POLL_S)

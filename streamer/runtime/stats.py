@@ -76,9 +76,8 @@ class StreamStats:
     delivery_s: Histogram = field(default_factory=lambda: Histogram(DURATIONS_S))
     batch_events: Histogram = field(default_factory=lambda: Histogram(BATCHES))
     alarm: Histogram = field(default_factory=lambda: Histogram(ALARMS))
-    paces: F64 = field(
-        default_factory=lambda: np.zeros((3, SIZES))
-    )  # batches, events and seconds by class of size
+    # batches, events and seconds by class of size
+    paces: F64 = field(default_factory=lambda: np.zeros((3, SIZES)))
     score_failures: int = 0
     unsure: int = 0  # events judged without a finite forecast
     first_s: float = float("inf")  # event time

@@ -66,9 +66,8 @@ def deviates(values: F32, expected: F32, settings: DetectSettings) -> Bool:
         else np.abs(off)
     )
     floor = np.maximum(settings.min_deviation, settings.min_relative * np.abs(expected))
-    return np.asarray(
-        ((off >= floor) & np.array(settings.watched)).any(axis=1)
-    )  # NaN is beyond no floor
+    # NaN is beyond no floor
+    return np.asarray(((off >= floor) & np.array(settings.watched)).any(axis=1))
 
 
 def led_by_rhythm(parts: F32, level: F32) -> Bool:

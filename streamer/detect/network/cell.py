@@ -87,10 +87,8 @@ class Layout:
         end = 2 * self.layers * units
         self.top = slice(end - 2 * units, end - units)  # h of the top layer
         self.features = slice(end, None)  # of the value state
-        self.total, self.mass = (
-            slice(end, end + 2 * units),
-            slice(end + 2 * units, None),
-        )  # of the rhythm state
+        # of the rhythm state
+        self.total, self.mass = slice(end, end + 2 * units), slice(end + 2 * units, None)
 
 
 class Namespace(Protocol):
@@ -168,9 +166,8 @@ def stack(np_: Any, w: Mapping[str, Any], stream: str, x: Any, state: Any) -> li
             state[..., start + at.units : start + 2 * at.units],
         )
         kernel, recurrent, bias = (w[f"{stream}_{part}{suffix}"] for part in LAYER)
-        x, c = lstm(
-            np_, x, h, c, kernel, recurrent, bias
-        )  # what the layer above reads is this one's h
+        # what the layer above reads is this one's h
+        x, c = lstm(np_, x, h, c, kernel, recurrent, bias)
         found += [x, c]
     return found
 
@@ -216,9 +213,8 @@ def fold(
     at = Layout(w)
     # Attention over time (additive, Bahdanau et al. 2015) with bounded logits and no query: a
     # running softmax.
-    joint = np_.concat(
-        [np_.mean(value_state[..., at.top], 1), rhythm_state[..., at.top]], 1
-    )  # (N, 2H)
+    # (N, 2H)
+    joint = np_.concat([np_.mean(value_state[..., at.top], 1), rhythm_state[..., at.top]], 1)
     energy = np_.matmul(
         np_.tanh(np_.matmul(joint, w["attention_kernel"]) + w["attention_bias"]),
         w["attention_vector"],
