@@ -18,14 +18,12 @@ class GateRules:
 
     min_recall: float = 0.0  # at the alarm line of the stream's own settings
     max_recall_loss: float = 0.02  # at equal false alarms
-    max_line_loss: float = (
-        0.1  # at the line as set, unless the champion has more false alarms there
-    )
+    # at the line as set, unless the champion has more false alarms there
+    max_line_loss: float = 0.1
     max_false_alarm_ratio: float = 1.1  # at the same budget
     max_delay_ratio: float = 1.5
-    min_skill: float = (
-        0.01  # 1 - error / persistence's error, if a peer shows that persistence can be beaten
-    )
+    # 1 - error / persistence's error, if a peer shows that persistence can be beaten
+    min_skill: float = 0.01
     max_error_ratio: float = 1.1
     max_calibration_loss: float = 0.05  # mean distance of quantiles, 0..0.5
     max_leak: float = 0.05  # nats per value

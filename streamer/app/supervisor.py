@@ -40,9 +40,8 @@ PR_SET_PDEATHSIG = 1
 class Rules:
     """When a worker is started, started again, and given up."""
 
-    stagger_s: float = (
-        0.5  # between first starts: every start makes the group share its partitions anew
-    )
+    # between first starts: every start makes the group share its partitions anew
+    stagger_s: float = 0.5
     first_s: float = 0.5  # before the first restart, doubling ...
     most_s: float = 30.0  # ... up to this
     settled_s: float = 10.0  # who lived so long had started

@@ -18,9 +18,8 @@ class SettingOrigin:
     number: int = 0  # its number, from 1; 0 = not a line of a file
     column: int = 0  # from 0
     secret: bool = False  # the value was read from a file of secrets or a variable named like one
-    clear: bool = (
-        False  # the value itself stands there, not the name of a variable or a file that holds it
-    )
+    # the value itself stands there, not the name of a variable or a file that holds it
+    clear: bool = False
 
 
 DEFAULT = SettingOrigin("default")

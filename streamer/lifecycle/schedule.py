@@ -50,9 +50,8 @@ class Known:
     """What is known now. Times are seconds since 1970."""
 
     now_s: float
-    last_s: float | None = (
-        None  # when the last training began, whoever made it and whatever came of it
-    )
+    # when the last training began, whoever made it and whatever came of it
+    last_s: float | None = None
     trained_s: float | None = None  # when the champion was trained; None for the starter bundle
     since_s: float = -math.inf  # slots before it are not made good where nothing was ever trained
     rows: int | None = None  # of history; None: not counted yet

@@ -1,1 +1,1 @@
-"""The hot path: from what a source brings to scores, alerts and committed positions."""
+"""The hot path: from the records of a source to scores, alerts and committed positions."""

@@ -1,4 +1,4 @@
-"""The books of one stream: in = sum of the fates + in flight, always."""
+"""Record accounting of one stream: records received = records with a fate + records in flight."""
 
 from __future__ import annotations
 
@@ -12,23 +12,26 @@ from streamer.event import FATES, I64, U8, Expired, Fate, Rejected
 
 
 def crowded(in_flight: int, *, events_per_s: float, backlog_s: float) -> bool:
-    """Whether judging what is in flight takes longer than `backlog_s`. With an unknown speed,
-    anything does.
+    """Return whether judging the records in flight takes longer than `backlog_s`.
+
+    While the speed is 0 (unknown), any record in flight is too many.
     """
     return in_flight > events_per_s * backlog_s
 
 
 def best_fate(fates: Sequence[U8]) -> U8:
-    """One fate per record (N,) from one per entity key: the most fortunate, because a record judged
-    once is judged.
+    """Return one fate per record (N,) from one array of fates per entity key.
+
+    The smallest code wins, so a record that was scored under one key counts as scored.
     """
     return np.minimum.reduce(list(fates))
 
 
 @dataclass(slots=True)
 class RecordAccounting:
-    """Counts of records. `received` is written by the reader only, everything else by the scorer
-    only.
+    """Counts of records by fate.
+
+    The reader alone writes `received`, the scorer alone writes everything else.
     """
 
     stream: str
@@ -38,20 +41,20 @@ class RecordAccounting:
     expired: Counter[tuple[str, int]] = field(default_factory=Counter)  # by topic and partition
 
     def settle(self, fate: U8) -> None:
-        """Book the fates (N,) of judged records."""
+        """Count the fates (N,) of judged records."""
         self.fates += np.bincount(fate, minlength=FATES)
 
     def reject(self, rejected: Sequence[Rejected]) -> None:
-        """Book records that could not become events."""
+        """Count records that could not be decoded into events."""
         self.fates[Fate.DEAD_LETTERED] += len(rejected)
         self.rejected.update(one.reason for one in rejected)
 
     def book(self, fate: Fate, records: int) -> None:
-        """Book records that share a fate without a judgement."""
+        """Count records that share a fate and were not judged."""
         self.fates[fate] += records
 
     def expire(self, gap: Expired) -> None:
-        """Book records that retention removed, also per partition."""
+        """Count records that retention removed, also per partition."""
         self.book(Fate.EXPIRED, gap.records)
         self.expired[gap.lease.topic, gap.lease.partition] += gap.records
 
@@ -61,18 +64,19 @@ class RecordAccounting:
 
     @property
     def in_flight(self) -> int:
-        """Received and not settled. Reads the settled side first: a reading from another thread is
-        never negative.
+        """Records received that have no fate yet.
+
+        It reads the settled count first, so that another thread never gets a negative number.
         """
         settled = self.settled
         return self.received - settled
 
     def balanced(self, in_flight: int) -> bool:
-        """Whether the books agree with a count of the records that are really still in flight."""
+        """Return whether the counts agree with `in_flight`, a count of the records that wait."""
         return self.received == self.settled + in_flight
 
     def summary(self) -> dict[str, int]:
-        """{"in": .., "scored": .., ..., "in_flight": ..}"""
+        """Return the counts as {"in": .., "scored": .., ..., "in_flight": ..}."""
         fates = self.fates.tolist()
         by_name = {fate.name.lower(): fates[fate] for fate in Fate}
         return {"in": self.received} | by_name | {"in_flight": self.received - sum(fates)}

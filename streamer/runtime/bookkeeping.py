@@ -1,4 +1,4 @@
-"""The books of a stream: the fate of every record, and the positions that may be committed."""
+"""The fate of every record of a stream, and the positions that may be committed."""
 
 from __future__ import annotations
 
@@ -21,11 +21,14 @@ Commit = Callable[[Mapping[Lease, Position]], None]
 
 
 def commit_nothing(positions: Mapping[Lease, Position]) -> None:
-    """For a stream whose positions are not kept."""
+    """Do nothing; used for a stream whose positions are not committed."""
 
 
 class Bookkeeping:
-    """Counts of one stream, and a ticket for every arrival. The scoring thread's; others read."""
+    """Counts of one stream, and a ticket per arrival.
+
+    Written by the scoring thread; other threads may read.
+    """
 
     def __init__(
         self,
@@ -35,7 +38,7 @@ class Bookkeeping:
         *,
         clock: Clock = time.monotonic,
     ) -> None:
-        """`holds` and `commit` are the source's."""
+        """Take `holds` and `commit` from the source."""
         self.accounting, self.stats, self.tickets = accounting, StreamStats(), Tickets()
         self.holds, self._commit, self._clock = holds, commit, clock
         self._alerts_before = 0  # number of the newest alert when the arrival began
@@ -44,7 +47,7 @@ class Bookkeeping:
         self.tickets.assign(assigned.lease, assigned.position)
 
     def expire(self, gap: Expired) -> None:
-        """Retention removed records before they were read: they have a fate."""
+        """Count and log records that retention removed before they were read."""
         self.accounting.expire(gap)
         log.error(
             "records_expired",
@@ -57,7 +60,7 @@ class Bookkeeping:
         )
 
     def judged(self, batch: EventBatch, scores: Sequence[Scores], ref: ModelRef) -> None:
-        """Book a live batch by the scores (N,) of each entity key."""
+        """Count a live batch by the scores (N,) of each entity key."""
         fate, stats = best_fate([one.fate for one in scores]), self.stats
         self.accounting.settle(fate)
         scored = fate == Fate.SCORED
@@ -67,17 +70,18 @@ class Bookkeeping:
         stats.span(batch.time_s)
 
     def begin(self, posted: Needs) -> None:
-        """An arrival is about to be judged."""
+        """Note the newest alert before an arrival is judged."""
         self._alerts_before = posted.alerts
 
     def end(self, arrival: Arrival, needs: Needs) -> None:
-        """Open the ticket of an arrival that is judged; it closes once `needs` are met."""
+        """Open the ticket of a judged arrival; it closes once `needs` are met."""
         alerts = needs.alerts - self._alerts_before
         self.tickets.open(arrival.poll, needs=needs, alerts=alerts, received_at=arrival.at)
 
     def settle(self, acknowledged: Needs, note: Callable[[Lease], str]) -> None:
-        """Close the tickets whose needs are met, and commit what they earned with a note of each
-        lease.
+        """Close the tickets whose needs are met, and commit their positions.
+
+        Each committed position carries the note of its lease.
         """
         closed = self.tickets.settle(acknowledged)
         earned = self.tickets.earned(closed, self.holds)

@@ -1,6 +1,4 @@
-"""Polls that wait for the judge are judged as one: a wave costs 2 ms whether it holds five events
-or a hundred.
-"""
+"""Joins waiting polls into one, because a wave costs 2 ms for five events or for a hundred."""
 
 from __future__ import annotations
 
@@ -13,14 +11,12 @@ from streamer.event import EventBatch, Lease, Poll
 
 
 def is_plain(poll: Poll) -> bool:
-    """Whether it brought events and nothing else, so that nothing comes between it and its
-    neighbours.
-    """
+    """Return whether the poll has only events, so that it may be joined with its neighbours."""
     return not (poll.rejected or poll.revoked or poll.assigned or poll.expired)
 
 
 def joined(polls: Sequence[Poll]) -> Poll:
-    """Plain polls in the order they came as one, with one batch per lease."""
+    """Join plain polls, oldest first, into one poll with one batch per lease."""
     leases: dict[tuple[str, Lease], list[EventBatch]] = {}
     for batch in chain.from_iterable(poll.batches for poll in polls):
         leases.setdefault((batch.stream, batch.lease), []).append(batch)
@@ -28,9 +24,7 @@ def joined(polls: Sequence[Poll]) -> Poll:
 
 
 def concatenated(batches: Sequence[EventBatch]) -> EventBatch:
-    """Batches of one lease in the order of its log as one, under a common dictionary of
-    entities.
-    """
+    """Join batches of one lease, in log order, into one with a common tuple of entity keys."""
     first = batches[0]
     if len(batches) == 1:
         return first

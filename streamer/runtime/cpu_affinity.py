@@ -1,7 +1,7 @@
-"""On which processor cores this process runs, and how a child that it starts gets away from them.
+"""The processor cores of this process, and of the children that it starts.
 
-Reader, scorer and the client's threads take turns at one interpreter: on one core they find the
-caches warm.
+Reader, scorer and client threads take turns at one interpreter. On one core their data stay in its
+cache.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from contextlib import contextmanager
 from streamer.errors import ConfigError
 
 PATH = "runtime.cores"
-# where the process might run before it was bound; empty: it never was
+# cores allowed before `bind` was called; empty if it was not called
 _before: Set[int] = frozenset()
 
 
 def bind(cores: Sequence[int]) -> None:
-    """Keep this thread, and all that it starts from now on, on these cores; none named: on all as
-    before.
+    """Pin this thread, and all threads it starts later, to these cores.
 
-    ConfigError where a core is not there, or where the system offers no choice.
+    An empty sequence changes nothing. ConfigError if a core is not available, or if the system does
+    not support affinity.
     """
-    global _before  # noqa: PLW0603 - as the affinity itself, it is the process's own
+    global _before  # noqa: PLW0603 - the affinity is global to the process too
     if not cores:
         return
     if not hasattr(os, "sched_setaffinity"):
@@ -39,7 +39,7 @@ def bind(cores: Sequence[int]) -> None:
 
 @contextmanager
 def unbound() -> Iterator[None]:
-    """What this thread starts meanwhile runs wherever the process might before it was bound."""
+    """Restore the original cores for threads and processes started inside the block."""
     if not _before:
         yield
         return

@@ -1,4 +1,4 @@
-"""The way in of a stream: polls out of the mailbox, small ones joined, large batches cut."""
+"""The input of a stream's processor: polls from the mailbox, small ones joined, large ones cut."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BATCH_ROWS = 4096
 
 
 def pieces(batch: EventBatch, rows: int) -> Iterator[EventBatch]:
-    """The batch in parts of at most `rows` events, in order."""
+    """Yield the batch in parts of at most `rows` events, in order."""
     if len(batch) <= rows:
         yield batch
         return
@@ -22,26 +22,29 @@ def pieces(batch: EventBatch, rows: int) -> Iterator[EventBatch]:
 
 
 class Inlet:
-    """One arrival at a time, in batches of at most `batch_rows` events. The scoring thread's."""
+    """One arrival at a time, in batches of at most `batch_rows` events.
+
+    Used by the scoring thread only.
+    """
 
     def __init__(self, mailbox: Mailbox[Arrival], batch_rows: int = BATCH_ROWS) -> None:
         self.mailbox, self.batch_rows = mailbox, batch_rows
         self.arrival: Arrival | None = None  # being judged
-        self._pieces: deque[EventBatch] = deque()  # what is left of it
+        self._pieces: deque[EventBatch] = deque()  # batches of the arrival that are not judged yet
 
     @property
     def done(self) -> bool:
-        """Everything that will ever come is judged."""
+        """Whether the source has ended and everything is judged."""
         return self.mailbox.done and self.arrival is None
 
     @property
     def quiet(self) -> bool:
-        """Nothing waits to be judged now."""
+        """Whether nothing waits to be judged now."""
         return self.arrival is None and not len(self.mailbox)
 
     @property
     def unjudged(self) -> int:
-        """Records that wait for their judgement, counted one by one."""
+        """Number of records that wait to be judged."""
         waiting = sum(arrival.poll.records for arrival in self.mailbox.items())
         return waiting + sum(map(len, self._pieces))
 
@@ -55,18 +58,18 @@ class Inlet:
         return arrival
 
     def next_batch(self) -> EventBatch | None:
-        """The next batch of the arrival that is being judged; None if none is left."""
+        """Return the next batch of the current arrival; None if none is left."""
         return self._pieces.popleft() if self._pieces else None
 
     def end(self) -> bool:
-        """Be done with the arrival once nothing is left of it; False if something is."""
+        """Finish the arrival if all its batches are taken; else return False."""
         if self._pieces:
             return False
         self.arrival = None
         return True
 
     def _taken(self) -> Arrival | None:
-        """What waits longest, joined with what waits behind it as far as one batch holds it."""
+        """Take the oldest arrival, joined with the following ones that fit into one batch."""
         first = self.mailbox.take()
         if first is None or not is_plain(first.poll):
             return first

@@ -1,4 +1,4 @@
-"""The detectors of a stream at work: batches and timers go through them, observers follow."""
+"""Runs batches and timers through the detectors of a stream, and notifies observers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from streamer.runtime.stream_outlets import StreamOutlets
 
 
 class StreamObserver(Protocol):
-    """Follows what the detectors of a stream say, on the scoring thread."""
+    """Receives the results of a stream's detectors, on the scoring thread."""
 
     def judged(
         self,
@@ -26,16 +26,17 @@ class StreamObserver(Protocol):
         live: bool,
         took_s: float,
     ) -> None:
-        """A batch is judged, with one verdict per entity key. Not `live`: it only rebuilt memory
-        after a restart.
+        """Receive a judged batch, with one verdict per entity key.
+
+        Not `live`: the batch only rebuilt memory after a restart.
         """
 
     def ticked(self, partition: Partition, now_s: float, alerts: Sequence[Alert]) -> None:
-        """The timers of a partition ran up to `now_s` of event time and raised `alerts`."""
+        """Receive the `alerts` of a partition's timers, which ran up to event time `now_s`."""
 
 
 class Judging:
-    """Every batch through every detector of its partition. The scoring thread's."""
+    """Runs every batch through every detector of its partition, on the scoring thread."""
 
     def __init__(
         self,
@@ -49,20 +50,20 @@ class Judging:
         self._observers: list[StreamObserver] = []
 
     def observe(self, observer: StreamObserver) -> None:
-        """Tell `observer` of everything from now on, after those that were added before it."""
+        """Notify `observer` of everything from now on, after the observers added before it."""
         self._observers.append(observer)
 
     def process(
         self, partition: Partition, batch: EventBatch, *, live: bool
     ) -> Sequence[JudgedBatch]:
-        """One verdict per entity key; the alerts of a live batch are sent first."""
+        """Return one verdict per entity key; the alerts of a live batch are posted first."""
         started = self._clock()
         verdicts = [detector.process(batch) for detector in partition.detectors]
         took_s = self._clock() - started
         self._stats.judged(len(batch), took_s)
         partition.clock.heard(batch.time_s)
         failpoint("after_score")
-        if live:  # before anything else: somebody waits for what was just found
+        if live:  # first, because it decides the delay of an alert
             for verdict in verdicts:
                 self._outlets.post(verdict.alerts)
         for observer in self._observers:
@@ -73,24 +74,24 @@ class Judging:
         return verdicts
 
     def anchor_ahead(self) -> None:
-        """Do what the next events would wait for."""
+        """Do rebuilds in advance that the next events would otherwise wait for."""
         for detector in self.partitions.detectors:
             detector.anchor_ahead()
 
     def run_on(self, *, flowing: bool) -> None:
-        """Let event time run on with the wall clock, and the timers of live sources with it."""
+        """Advance event time by the wall clock, and run the timers of live sources."""
         for partition in self.partitions:
             partition.clock.run_on(self._clock(), flowing=flowing)
             if partition.clock.pace > 0:
                 self._run_timers(partition)
 
     def run_timers(self) -> None:
-        """Let the timers of all partitions run up to their event time."""
+        """Run the timers of all partitions up to their event time."""
         for partition in self.partitions:
             self._run_timers(partition)
 
     def _run_timers(self, partition: Partition) -> None:
-        """While the memory of a partition is being rebuilt its timers run silently."""
+        """Run the timers of a partition; post their alerts unless its memory is being rebuilt."""
         alerts = self._tick(partition)
         if partition.is_live:
             self._outlets.post(alerts)

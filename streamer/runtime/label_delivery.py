@@ -1,4 +1,4 @@
-"""Labels on their way to the detectors of a stream, each once."""
+"""Delivers labels to the detectors of a stream, each label once."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from streamer.journal import Label
 from streamer.protocols import Clock
 from streamer.runtime.partitions import Partition
 
-# Entities that were admitted meanwhile hear their earlier labels after so long.
+# seconds between looks for newly admitted entities that have earlier labels
 FRESH_EVERY_S = 30.0
 
 
 class LabelDelivery:
-    """Gives new labels to every detector, and earlier ones for entities that are fresh to it. The
-    scoring thread's.
+    """Gives new labels to every detector, and earlier labels of newly admitted entities.
+
+    Used by the scoring thread.
     """
 
     def __init__(
         self, feed: LabelFeed | None, stream: str, *, clock: Clock = time.monotonic
     ) -> None:
-        """Without a `feed` there are no labels."""
+        """Deliver no labels if `feed` is None."""
         self.feed, self._stream, self._clock = feed, stream, clock
-        self._fresh_at = float("-inf")  # when fresh entities are looked for again
+        self._fresh_at = float("-inf")  # time of the next look for newly admitted entities
 
     def deliver(
         self, partitions: Iterable[Partition], post: Callable[[Sequence[Alert]], None]
     ) -> None:
-        """Let labels act on the partitions that are live; `post` the alerts that they end."""
+        """Apply new labels to the live partitions; `post` the alerts of incidents they end."""
         feed = self.feed
         if feed is None:
             return
@@ -49,7 +50,7 @@ class LabelDelivery:
     def _told(
         self, feed: LabelFeed, partition: Partition, labelled: Collection[str]
     ) -> list[Alert]:
-        """Alerts of the incidents that the labels ended."""
+        """Apply new labels to a partition; return the alerts of incidents they ended."""
         heard, number = partition.labels_heard, feed.number
         new = feed.since(self._stream, heard)
         partition.labels_heard = number
@@ -63,7 +64,7 @@ class LabelDelivery:
         return ended
 
     def _up_to(self, feed: LabelFeed, number: int, entities: Sequence[str]) -> Iterator[Label]:
-        """The labels of some entities up to a number."""
+        """Yield the labels of some entities whose numbers are at most `number`."""
         for entity in entities:
             for label in feed.of_entity(self._stream, entity):
                 if label.number <= number:

@@ -1,4 +1,4 @@
-"""What two threads share: a bounded queue that refuses instead of blocking."""
+"""A bounded queue between two threads; it refuses an item instead of blocking."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ T = TypeVar("T")
 
 
 class Mailbox(Generic[T]):
-    """A bounded first-in-first-out queue between one producer and one consumer; only the waits of
-    the producer wait.
+    """A bounded first-in-first-out queue between one producer and one consumer.
+
+    Only `wait_low` and `wait_idle`, called by the producer, block.
     """
 
     def __init__(self, capacity: int, bell: threading.Event | None = None) -> None:
-        """`bell` is set whenever the consumer may have something to do; it can be shared by several
-        mailboxes.
-        """
+        """Set `bell` whenever there is something to take; mailboxes may share one."""
         if capacity < 1:
             raise ValueError(f"a mailbox holds at least one item, got capacity {capacity}")
         self.capacity = capacity
@@ -25,7 +24,8 @@ class Mailbox(Generic[T]):
         self._items: deque[T] = deque()
         self._lock = threading.Lock()
         self._room = threading.Event()
-        self._idle = threading.Event()  # the consumer asked in vain since the last offer
+        # set once the consumer finds the mailbox empty, cleared by an offer
+        self._idle = threading.Event()
         self._finished = False
 
     def __len__(self) -> int:
@@ -37,24 +37,22 @@ class Mailbox(Generic[T]):
 
     @property
     def low(self) -> bool:
-        """At most half full: the producer may start again without flapping."""
+        """Whether it is at most half full; the producer resumes here, so that it does not flap."""
         return len(self._items) <= self.capacity // 2
 
     def wait_low(self, timeout_s: float) -> None:
-        """For the producer: until it is at most half full, or so long."""
+        """Block the producer until the mailbox is at most half full, or `timeout_s` passed."""
         self._room.clear()
         if not self.low:
             self._room.wait(timeout_s)
 
     def wait_idle(self, timeout_s: float) -> bool:
-        """For the producer: until the consumer is done with all it was offered; False if it is not
-        by then.
-        """
+        """Block the producer until the consumer found the mailbox empty; False after `timeout_s`."""
         return self._idle.wait(timeout_s)
 
     @property
     def done(self) -> bool:
-        """Finished by the producer and emptied by the consumer: nothing will ever come again."""
+        """Whether the producer has finished and the consumer has taken everything."""
         return self._finished and not self._items
 
     def offer(self, item: T) -> bool:
@@ -70,8 +68,9 @@ class Mailbox(Generic[T]):
         return True
 
     def finish(self, *leftovers: T) -> None:
-        """No more offers; `leftovers` are taken in even beyond the capacity, so that stopping loses
-        nothing.
+        """Refuse further offers; `leftovers` are added even beyond the capacity.
+
+        So stopping loses no item.
         """
         with self._lock:
             self._items.extend(leftovers)
@@ -79,17 +78,17 @@ class Mailbox(Generic[T]):
         self._bell.set()
 
     def items(self) -> list[T]:
-        """A copy of what waits, oldest first."""
+        """Return a copy of the waiting items, oldest first."""
         with self._lock:
             return list(self._items)
 
     def peek(self) -> T | None:
-        """For the consumer: what `take` would bring."""
+        """Return the item that `take` would return, without removing it; for the consumer."""
         with self._lock:
             return self._items[0] if self._items else None
 
     def take(self) -> T | None:
-        """The oldest item, or None if there is none now."""
+        """Return and remove the oldest item; None if there is none."""
         with self._lock:
             taken = self._items.popleft() if self._items else None
             if taken is None:

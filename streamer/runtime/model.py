@@ -1,4 +1,4 @@
-"""The configured network, ready to judge; another one, loudly, where its bundle cannot be used."""
+"""Loads the configured network, and logs and falls back to another if its bundle is unusable."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from streamer.signing import Trust, trust_of
 
 
 class Summarised(Protocol):
-    """A report that goes on."""
+    """A report that is still being filled."""
 
     def summary(self) -> dict[str, object]: ...
 
 
 @dataclass(slots=True)
 class ModelState:
-    """Which models are at work. Each field has one writing thread, any may read.
+    """The models in use. Each field is written by one thread; any thread may read.
 
-    `fallback` says why the baseline judges although another model was wanted.
+    `fallback` says why another model judges instead of the configured one.
     """
 
     ref: ModelRef
@@ -40,10 +40,9 @@ class ModelState:
     trained_s: float | None = None  # seconds since 1970
     problem: str | None = None  # why the version that the registry names does not judge
     challenger: ModelRef | None = None
-    disagreement: float | None = (
-        None  # of champion and challenger: the share of their alerts that only one raised
-    )
-    report: Summarised | None = None  # of the challenger's trial
+    # of champion and challenger: the share of their alerts that only one raised
+    disagreement: float | None = None
+    report: Summarised | None = None  # of the challenger's shadow run
     swaps: Counter[str] = field(default_factory=Counter)  # by outcome
 
     @property
@@ -56,7 +55,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A network ready to judge, the shape of its memory, and the population's prior."""
+    """A network ready to judge, its spec, and the prior from its calibration."""
 
     network: Network
     spec: ModelSpec
@@ -69,10 +68,10 @@ class LoadedModel:
 
 
 def load_configured(config: Config) -> LoadedModel:
-    """As `load_model`, with the configured registry opened for so long.
+    """Load the configured model, with the configured registry open during the call.
 
-    ConfigError if its folder is not there; where retraining is configured it is made, for what will
-    be published.
+    ConfigError if the registry's folder does not exist. If retraining is configured, the folder is
+    created.
     """
     registry = open_registry(config, create=config.retrain is not None)
     if registry is None:
@@ -82,12 +81,12 @@ def load_configured(config: Config) -> LoadedModel:
 
 
 def load_model(model: Model, registry: Registry | None = None) -> LoadedModel:
-    """The configured network. If its bundle cannot be used: the registry's previous one, else the
-    baseline, loudly.
+    """Load the configured network, or a fallback if its bundle cannot be used.
 
-    A registry whose alias is not set yet leaves it to the starter bundle. BackendError if the
-    backend that was asked for by name is not installed, ConfigError if a key is none: these are
-    wishes, not damages.
+    The fallbacks are the registry's previous version, then the baseline; each is logged as an
+    error. A registry whose alias is not set yet uses the starter bundle. BackendError if the named
+    backend is not installed, ConfigError if a signing key is invalid: these are not replaced by a
+    fallback.
     """
     trust, problems = trust_for(model), list[str]()
     if model.backend == "baseline":
@@ -102,7 +101,7 @@ def load_model(model: Model, registry: Registry | None = None) -> LoadedModel:
 
 
 def network_of(model: Model, bundle: Bundle) -> LoadedModel:
-    """A bundle on the configured backend."""
+    """Load a bundle on the configured backend."""
     return LoadedModel(
         open_scorer(bundle, model.backend, model.threads), bundle.spec, bundle.calibration
     )
@@ -116,7 +115,7 @@ def _opened(model: Model, directory: Path, trust: Trust, problems: list[str]) ->
 
 
 def _choices(model: Model, registry: Registry | None) -> Iterator[Callable[[], Path]]:
-    """Where the bundle is, best first."""
+    """Yield functions that return a bundle's folder, best first."""
     if registry is None:
         yield lambda: Path(model.path) if model.path else artifact.PRETRAINED
         return
@@ -129,7 +128,7 @@ def _of_registry(registry: Registry, name: str) -> Path:
     try:
         unset = name in ALIASES and name not in registry.aliases()
     except StoreError:
-        unset = False  # it is away; what is remembered here may do
+        unset = False  # the registry is unavailable; its local copy may be enough
     if unset:
         log.warning(
             "model_not_promoted_yet",
@@ -146,22 +145,25 @@ def _joined(problems: list[str]) -> str:
 
 
 def trust_for(model: Model) -> Trust:
-    """Whose signatures count, a `check` for artifact.load. ConfigError names the key
-    that is none.
+    """Return the `check` for artifact.load that verifies signatures.
+
+    ConfigError names a key that is invalid.
     """
     return trust_of(model.keys, required=model.require_signature)
 
 
 def trusted(directory: Path, trust: Trust) -> Bundle:
-    """A bundle, verified. CorruptBundle or SchemaMismatch if it cannot be used, UntrustedBundle if
-    it may not be.
+    """Load and verify a bundle.
+
+    CorruptBundle or SchemaMismatch if it cannot be used, UntrustedBundle if its signature is not
+    accepted.
     """
-    # The starter bundle is part of the program: who could alter it could alter the check.
+    # The starter bundle is part of the program. Who can alter it can alter this check too.
     return artifact.load(directory, None if directory == artifact.PRETRAINED else trust)
 
 
 class CurrentModel:
-    """Changed by the scorer's thread between two batches, read by any."""
+    """The model in use: changed by the scoring thread between two batches, read by any thread."""
 
     def __init__(self, loaded: LoadedModel) -> None:
         self.loaded, self.state = loaded, ModelState(loaded.network.ref, loaded.fallback)

@@ -1,5 +1,6 @@
-"""Which log positions may be committed: a ticket closes when all that it brought is judged,
-acknowledged and kept.
+"""The log positions that may be committed.
+
+A poll opens a ticket. It closes when everything of the poll is judged, acknowledged and stored.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ Places = Mapping[Lease, int]
 
 
 def next_offsets(poll: Poll, known: Lease | None = None) -> dict[Lease, int]:
-    """First offset still needed after this poll, per lease.
+    """Return the first offset after this poll, per lease.
 
-    Rejected records of a source without partitions carry no lease: they count for the poll's only
-    one, else for `known` (the stream's only lease so far), else the events behind them in the log
-    carry them along.
+    Rejected records of a source without partitions carry no lease. They count for the only lease of
+    the poll, else for `known` (the only lease of the stream so far). If neither exists, the next
+    events of the log move the position past them.
     """
     after: dict[Lease, int] = {}
     for batch in poll.batches:
@@ -55,7 +56,7 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """One poll: where the log goes on after it, and what must be acknowledged first."""
+    """One poll: the positions after it, and what must be acknowledged before they count."""
 
     after: dict[Lease, int]
     needs: Needs
@@ -64,13 +65,12 @@ class Ticket:
 
 
 class Tickets:
-    """Open tickets of one stream, oldest first, and the watermark of every lease: up to there all
-    is settled.
-    """
+    """The open tickets of one stream, oldest first, and the start position of every lease."""
 
     def __init__(self) -> None:
         self._open: deque[Ticket] = deque()
-        # nothing below is ever committed: it was, before the lease came
+        # offsets up to here were committed before the lease was assigned, and are not committed
+        # again
         self._floors: dict[Lease, int] = {}
         self._leases: set[Lease] = set()
 
@@ -78,7 +78,7 @@ class Tickets:
         return len(self._open)
 
     def assign(self, lease: Lease, position: int) -> None:
-        """From here on the lease counts; what is read again below `position` earns nothing."""
+        """Start a lease; tickets at or below `position` commit nothing."""
         self._floors[lease] = position
 
     def open(self, poll: Poll, *, needs: Needs, alerts: int, received_at: float) -> None:
@@ -95,8 +95,9 @@ class Tickets:
         return closed
 
     def earned(self, closed: list[Ticket], holds: Callable[[Lease], bool]) -> dict[Lease, int]:
-        """What to commit once these tickets are closed: never for a lease that is gone, never
-        backwards.
+        """Return the positions to commit for closed tickets.
+
+        Never for a lease that is not held, and never a position at or before its start.
         """
         merged: dict[Lease, int] = {}
         for ticket in closed:
@@ -109,6 +110,6 @@ class Tickets:
         }
 
     def revoke(self, lease: Lease) -> None:
-        """The lease is gone: its tickets still close in their turn, and earn nothing."""
+        """Forget a lease: its tickets still close in order, and commit nothing."""
         self._floors.pop(lease, None)
         self._leases.discard(lease)

@@ -1,6 +1,4 @@
-"""Alerts and dead letters on their way out: kept until acknowledged, bounded, retried, in order,
-never dropped.
-"""
+"""Alerts and dead letters until their acknowledgement: bounded, ordered, retried, never dropped."""
 
 from __future__ import annotations
 
@@ -20,20 +18,19 @@ from streamer.protocols import Clock, Outgoing
 log = structlog.get_logger()
 T = TypeVar("T")
 
-# What a sink holds for longer without acknowledging it makes the service unready.
+# The service is unready once a sink has not acknowledged an item for longer.
 GRACE_S = 5.0
-# How often a sink that is still delivering is asked whether it is done, and one that says what is
-# wrong.
+# Seconds between calls of flush: for a sink that is delivering, and for one that fails.
 ASK_EVERY_S, ASK_UNWELL_S = 0.01, 0.25
 
 
 class SinkTrouble:
-    """What is wrong with a sink, logged ever more seldom while it lasts."""
+    """The problem of a sink, logged with growing pauses while it lasts."""
 
     def __init__(self, name: str, telling: Backoff) -> None:
         self.problem: str | None = None
         self.failures = 0
-        self._name, self._telling = name, telling  # between lines of the log
+        self._name, self._telling = name, telling  # pauses between lines of the log
 
     def well(self) -> None:
         if self.problem:
@@ -52,8 +49,9 @@ class SinkTrouble:
 
 
 class Outlet(Generic[T]):
-    """One sink and what it has not acknowledged. Used by the scorer thread; others only read its
-    numbers.
+    """One sink and the items it has not acknowledged.
+
+    Used by the scoring thread; others only read its numbers.
     """
 
     def __init__(
@@ -64,19 +62,19 @@ class Outlet(Generic[T]):
         clock: Clock = time.monotonic,
     ) -> None:
         self.name = name
-        self.acknowledged = 0  # sequence number: everything up to here is delivered
+        self.acknowledged = 0  # sequence number; everything up to it is delivered
         self._sink, self._clock = sink, clock
         self._backoff = backoff or Backoff(clock=clock)  # between attempts to hand over
         self._trouble = SinkTrouble(name, replace(self._backoff))
         self._waiting: deque[tuple[int, T]] = deque()  # not handed over yet
-        self._handed = 0  # handed over, not acknowledged
-        self._last = 0  # sequence number handed over last
-        self._since: float | None = None  # when the oldest undelivered alert was posted
+        self._handed = 0  # items handed over, not acknowledged
+        self._last = 0  # sequence number of the last item handed over
+        self._since: float | None = None  # when progress was last seen with items undelivered
         self._ask_at = float("-inf")
 
     @property
     def problem(self) -> str | None:
-        """Why nothing is delivered; None if all is well."""
+        """Why nothing is delivered; None if the sink works."""
         return self._trouble.problem
 
     @property
@@ -93,9 +91,7 @@ class Outlet(Generic[T]):
         self._waiting.append((sequence, item))
 
     def pump(self, timeout_s: float = 0.0) -> None:
-        """Hand over what waits, unless the last failure is too fresh, and ask now and then what
-        arrived.
-        """
+        """Hand over waiting items, unless in backoff, and ask at intervals what is acknowledged."""
         if not self.undelivered or not self._backoff.due:
             return
         rested = self._clock() >= self._ask_at
@@ -105,7 +101,10 @@ class Outlet(Generic[T]):
             self._ask(timeout_s)
 
     def hand_over(self) -> None:
-        """Hand over what waits, unless the sink is unwell: then `pump` does, in time."""
+        """Hand over waiting items unless the sink has a problem.
+
+        Then `pump` hands them over after the backoff.
+        """
         if self._waiting and not self.problem and self._backoff.due:
             self._handed_over()
 
@@ -125,7 +124,7 @@ class Outlet(Generic[T]):
         self._sink.close()
 
     def _handed_over(self) -> bool:
-        """Whether nothing waits any more."""
+        """Send the waiting items; return whether all were taken."""
         try:
             while self._waiting:
                 sequence, item = self._waiting[0]
@@ -139,7 +138,7 @@ class Outlet(Generic[T]):
         return True
 
     def _arrived(self, count: int) -> None:
-        """The oldest `count` of what was handed over are acknowledged."""
+        """Count the oldest `count` items handed over as acknowledged."""
         if count <= 0:
             return
         self._handed -= count
@@ -149,27 +148,26 @@ class Outlet(Generic[T]):
         failpoint("after_ack")
 
     def _pending(self, left: int) -> None:
-        """Not acknowledged yet: patience at first, trouble after GRACE_S without progress."""
+        """Wait for acknowledgements; report a problem after GRACE_S without progress."""
         self._ask_at = self._clock() + ASK_EVERY_S
         if self._since is not None and self._clock() - self._since > GRACE_S:
             self._unwell(f"{left} unacknowledged for more than {GRACE_S:g} s")
 
     def _unwell(self, problem: str) -> None:
-        """Asked again soon, so that nothing waits once the sink is back; told of ever
-        more seldom.
+        """Record a problem: asked again soon, so that nothing waits once the sink works.
+
+        Its log lines have growing pauses.
         """
         self._ask_at = self._clock() + ASK_UNWELL_S
         self._trouble.unwell(problem, self.undelivered)
 
 
 def unheard(item: object) -> None:
-    """Nobody wants to hear of it."""
+    """Do nothing; the default for `heard`."""
 
 
 class Outbox(Generic[T]):
-    """All sinks together: an item counts as delivered when every one of them has
-    acknowledged it.
-    """
+    """All sinks together: an item is delivered when every sink has acknowledged it."""
 
     def __init__(
         self,
@@ -177,10 +175,9 @@ class Outbox(Generic[T]):
         limit: int = 10_000,
         heard: Callable[[T], None] = unheard,
     ) -> None:
-        """Above `limit` undelivered items at one sink, `full` asks the scorer to stop taking
-        events.
+        """Set `full` at `limit` undelivered items of one sink, so that scoring stops.
 
-        `heard` is told of every item when it is posted.
+        `heard` is called with every item when it is posted.
         """
         self.outlets = tuple(outlets)
         self.limit = limit

@@ -1,5 +1,6 @@
-"""What a stream remembers per partition: detectors, event clock and place in the log, from
-assignment to revocation.
+"""The state of a stream per partition: detectors, event clock and position in the log.
+
+It exists from the assignment of a partition to its revocation.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from streamer.runtime.snapshot_writer import FrozenState
 
 
 class LiveDetector(Protocol):
-    """What the service needs of a detector (streamer.detect.pipeline.Detector)."""
+    """The methods of a detector that the service uses (streamer.detect.pipeline.Detector)."""
 
     fates: I64
     ref: ModelRef
@@ -80,51 +81,50 @@ class LiveDetector(Protocol):
 
 log = structlog.get_logger()
 
-# by the number of partitions of the topic; one judge per entity key
+# takes the number of partitions of the topic; returns one detector per entity key
 OpenJudges = Callable[[int], Sequence[LiveDetector]]
 
 
 @dataclass(slots=True)
 class Partition:
-    """One lease's memory."""
+    """The memory of one lease."""
 
     lease: Lease
     detectors: Sequence[LiveDetector]
     clock: EventClock
-    position: int = (
-        0  # records before it were judged before a restart: they only rebuild the memory
-    )
-    after: int = 0  # where the log goes on behind what the judges have seen
-    kept: int = -1  # offset of the newest snapshot that was taken
+    # records before it were judged before a restart: they only rebuild the memory
+    position: int = 0
+    after: int = 0  # the offset after the last event the detectors have seen
+    kept: int = -1  # offset of the newest snapshot copied
     kept_at: float = float("-inf")
     labels_heard: int = 0  # number of the newest label that the detectors were given
 
     @property
     def is_live(self) -> bool:
-        """Its memory is rebuilt: what it finds from now on is told."""
+        """Whether its memory is rebuilt, so that its alerts are posted."""
         return self.after >= self.position
 
     @property
     def ref(self) -> ModelRef:
-        """The model that judges it."""
+        """The model that judges the partition."""
         return self.detectors[0].ref
 
 
 class Partitions:
-    """The partitions that a stream holds, or the whole of a source that has none."""
+    """The partitions that a stream holds, or a single one for a source without partitions."""
 
     def __init__(self, open_judges: OpenJudges, pace: float) -> None:
         self._open, self._pace = open_judges, pace
         self._held: dict[Lease, Partition] = {}
         self._whole: Partition | None = None
-        self._evicted: dict[int, Counter[str]] = {}  # of judges that are gone, by key
+        self._evicted: dict[int, Counter[str]] = {}  # of revoked partitions, by entity key
         self._out_of_order = 0
-        # partitions that came ("assigned") and went ("revoked")
+        # counts of assigned ("assigned") and revoked ("revoked") partitions
         self.moves: Counter[str] = Counter()
 
     @classmethod
     def whole(cls, detectors: Sequence[LiveDetector], pace: float) -> Partitions:
-        """Of a source without partitions: whatever comes belongs to these judges."""
+        """Return partitions of a source that has none: all events go to these detectors."""
         made = cls(lambda partitions: detectors, pace)
         made._whole = made._opened(Lease("", 0), 1)
         return made
@@ -136,13 +136,14 @@ class Partitions:
         return len(self._held)
 
     def of(self, lease: Lease) -> Partition:
-        """The partition of a lease, opened if it is new."""
+        """Return the partition of a lease, opened if it is new."""
         held = self._whole or self._held.get(lease)
         return self._opened(lease, 1) if held is None else held
 
     def assign(self, assigned: Assigned) -> Partition:
-        """A partition came, with the memory that was found for it; without it, loudly, if that does
-        not fit.
+        """Open a partition with the memory that was found for it.
+
+        If that memory does not fit, an error is logged and the partition starts empty.
         """
         self.moves["assigned"] += 1
         partition = self._opened(assigned.lease, assigned.partitions)
@@ -164,7 +165,7 @@ class Partitions:
         return partition
 
     def revoke(self, lease: Lease) -> None:
-        """The partition went: its memory is forgotten, its counts stay."""
+        """Remove a partition: its memory is deleted, its counts stay."""
         gone = self._held.pop(lease, None)
         if gone is None:
             return
@@ -182,7 +183,7 @@ class Partitions:
         return self._out_of_order + sum(judge.out_of_order for judge in self.detectors)
 
     def by_key(self) -> dict[int, list[LiveDetector]]:
-        """Judges of all partitions by entity key."""
+        """Return the detectors of all partitions by entity key."""
         found: dict[int, list[LiveDetector]] = {}
         for partition in self:
             for key, judge in enumerate(partition.detectors):
@@ -190,7 +191,7 @@ class Partitions:
         return found
 
     def evicted(self) -> dict[int, Counter[str]]:
-        """Evictions by entity key and reason, of present and past judges."""
+        """Return evictions by entity key and reason, of current and revoked partitions."""
         total = {key: Counter(counts) for key, counts in self._evicted.items()}
         for key, detectors in self.by_key().items():
             for judge in detectors:

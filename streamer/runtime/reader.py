@@ -1,5 +1,6 @@
-"""The reading end of one stream: source.poll -> mailbox. It pauses the source, and never waits for
-the scorer.
+"""The reader of one stream: source.poll to mailbox.
+
+It pauses the source instead of waiting for the scorer.
 """
 
 from __future__ import annotations
@@ -22,29 +23,29 @@ from streamer.runtime.mailbox import Mailbox
 log = structlog.get_logger()
 
 POLL_S = 0.2
-# A source that returns at once with nothing (paused, or between two events) is asked again after
-# this.
+# Seconds before the next poll after a source returned at once without records (paused, or between
+# two events).
 REST_S = 0.01
-# After few records more are gathered: for so long at least, and until the scorer is done with them,
-# but no longer than this. Reading beside the scorer takes the interpreter from it, many times a
-# poll: p99 from event to alert at 2,000 events/s was 31 ms, now 19 to 25. With 4 ms instead of 2:
-# 22 to 23 beside 19 to 20, a tenth less processor time.
+# After a poll with few records, more are gathered: for GATHER_S at least, then until the scorer is
+# idle, for GATHER_MOST_S at most. Reading takes the interpreter from the scorer, many times per
+# poll. p99 from event to alert at 2,000 events/s was 31 ms without this; now it is 19 to 25 ms.
+# With 4 ms instead of 2 it was 22 to 23 ms against 19 to 20, for a tenth less processor time.
 GATHER_S, GATHER_MOST_S, FEW = 0.002, 0.02, 256
-# A paused source is asked this often for what is not records; room in the mailbox ends the rest.
-# Looking for room every 2 ms instead cost a Kafka source as much time as reading.
+# Seconds between polls of a paused source, which still reports assignments. Room in the mailbox
+# ends the wait. Checking for room every 2 ms cost a Kafka source as much time as reading.
 PAUSED_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One poll and when it came, on the service's clock."""
+    """One poll and the time of its arrival on the service's clock."""
 
     poll: Poll
     at: float
 
 
 class SourceTrouble:
-    """What is wrong with a source, counted and logged once. Written by the reader's thread."""
+    """The problem of a source, counted and logged once. Written by the reader's thread."""
 
     def __init__(self, stream: str, backoff: Backoff) -> None:
         self.problem: str | None = None
@@ -53,7 +54,7 @@ class SourceTrouble:
         self._stream = stream
 
     def failed(self, exc: StreamerError) -> float:
-        """A call raised; return the seconds to rest."""
+        """Record that a call raised; return the seconds to rest."""
         rest_s = self.backoff.fail()
         self.failures += 1
         self.problem = str(exc)
@@ -63,7 +64,7 @@ class SourceTrouble:
         return rest_s
 
     def answered(self, problem: str | None) -> None:
-        """A call came back: well, unless the source itself says what is wrong."""
+        """Record that a call returned; `problem` is what the source reports, None if it works."""
         before, self.problem = self.problem, problem
         if problem is not None and before is None:
             self.failures += 1
@@ -74,14 +75,14 @@ class SourceTrouble:
 
 
 class Throttle:
-    """Arrivals on their way into the mailbox; the source pauses while there are too many."""
+    """Puts arrivals into the mailbox, and pauses the source while there are too many."""
 
     def __init__(
         self, source: Source, mailbox: Mailbox[Arrival], crowded: Callable[[], bool]
     ) -> None:
         self.paused, self.pauses = False, 0
         self._source, self._mailbox, self._crowded = source, mailbox, crowded
-        # only of a source that brings records although it is paused
+        # only filled by a source that delivers records although it is paused
         self._held: deque[Arrival] = deque()
 
     def put(self, arrival: Arrival) -> None:
@@ -89,7 +90,7 @@ class Throttle:
         self._deliver()
 
     def step(self) -> None:
-        """Pause at a full mailbox, resume at a half empty one."""
+        """Pause the source at a full mailbox, resume it at a half-empty one."""
         self._deliver()
         crowded = bool(self._held) or self._crowded()
         if not self.paused and (crowded or self._mailbox.full):
@@ -100,7 +101,7 @@ class Throttle:
             self.paused = False
 
     def finish(self) -> None:
-        """Nothing more comes; what is held goes in beyond the mailbox's capacity."""
+        """Finish the mailbox; held arrivals are added even beyond its capacity."""
         self._mailbox.finish(*self._held)
         self._held.clear()
 
@@ -110,7 +111,7 @@ class Throttle:
 
 
 class Reader:
-    """Owns a source. Everything but `run` and `step` may be read by other threads."""
+    """Owns a source. Other threads may read everything but must not call `run` and `step`."""
 
     def __init__(
         self,
@@ -123,12 +124,14 @@ class Reader:
         backoff: Backoff | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
-        """`crowded` says that enough is in flight, whatever room the mailbox has; `poll_rows` is
-        the most that a poll brings.
+        """Build the reader of one source.
+
+        `crowded` says that enough is in flight, whatever room the mailbox has. `poll_rows` is the
+        most that a poll returns.
         """
         self.source = source
         self.ended = False
-        self.gathers = False  # the last poll brought few
+        self.gathers = False  # the last poll returned few records
         self.beat = self.last_heard = clock()
         self._stepping = False
         self._accounting, self._mailbox, self._clock = accounting, mailbox, clock
@@ -142,7 +145,7 @@ class Reader:
 
     @property
     def problem(self) -> str | None:
-        """Why nothing comes; None if all is well."""
+        """Why nothing is read; None if the source works."""
         return self._trouble.problem
 
     @property
@@ -159,19 +162,20 @@ class Reader:
 
     @property
     def silent_s(self) -> float:
-        """How long the loop has not come round."""
+        """Seconds since the last iteration of the loop."""
         return self._clock() - self.beat
 
     @property
     def idle_s(self) -> float:
-        """Seconds in which the source was at its end and brought nothing. What a poll that is under
-        way will tell is not known yet: its time counts once it is back.
+        """Seconds for which the source was at its end and delivered nothing.
+
+        A poll in progress counts only after it returns.
         """
         return (self.beat if self._stepping else self._clock()) - self.last_heard
 
     @property
     def lags(self) -> list[tuple[Lease, int]]:
-        """Records not read yet, of each partition that we hold."""
+        """Records not read yet, of each partition held."""
         return [
             (lease, records)
             for lease, records in self.source.lags.items()
@@ -179,15 +183,16 @@ class Reader:
         ]
 
     def run(self, stop: threading.Event, drained: threading.Event) -> None:
-        """Read until `stop` or the end of the source, then keep the source alive until `drained`;
-        close it.
+        """Read until `stop` or the end of the source, then until `drained` only keep it alive.
+
+        The source is closed at the end.
         """
         try:
             self._read(stop)
             self._see_off(drained)
         finally:
             self.source.close()
-        # What the source told of itself may have passed while it was seen off.
+        # a problem of the source may have ended while it was kept alive
         if not self._trouble.backoff.failures:
             self._trouble.problem = self.source.problem
 
@@ -241,9 +246,7 @@ class Reader:
         return PAUSED_S if self.paused and not self._mailbox.low else REST_S
 
     def _see_off(self, drained: threading.Event) -> None:
-        """Nothing is read any more; a live source is kept polled, because its polls send what is
-        still committed.
-        """
+        """Poll the paused source without reading, because its polls send pending commits."""
         self._quietly(self.source.pause)
         while not drained.is_set():
             self.beat = self._clock()

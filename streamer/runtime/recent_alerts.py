@@ -1,6 +1,4 @@
-"""The last alerts, for the API: a bounded log with a cursor that survives nothing and promises
-nothing more.
-"""
+"""The newest alerts for the API: a bounded log in memory, read with a cursor."""
 
 from __future__ import annotations
 
@@ -12,11 +10,9 @@ from streamer.event import Alert, Message
 
 
 class RecentAlerts:
-    """Alerts with consecutive numbers from 1; the oldest fall off. One writer, any number of
-    readers.
+    """Alerts numbered from 1; the oldest are dropped. One writer, any number of readers.
 
-    They are kept as lines of JSON: a thousand alerts with their windows are 3 MB so, and 10 MB as
-    objects.
+    They are kept as lines of JSON: a thousand alerts with windows take 3 MB, as objects 10 MB.
     """
 
     def __init__(self, capacity: int = 1000) -> None:
@@ -25,7 +21,7 @@ class RecentAlerts:
         self._last = 0
 
     def add(self, message: Message) -> None:
-        """Keep it if it is an alert."""
+        """Store the message if it is an alert."""
         if not isinstance(message, Alert):
             return
         line = alert_json(message)
@@ -34,9 +30,7 @@ class RecentAlerts:
             self._items.append((self._last, line))
 
     def after(self, cursor: int, limit: int) -> tuple[list[bytes], int]:
-        """At most `limit` alerts younger than `cursor`, oldest first, and the cursor that continues
-        behind them.
-        """
+        """Return at most `limit` alerts newer than `cursor`, oldest first, and the next cursor."""
         with self._lock:
             page = [item for item in self._items if item[0] > cursor][:limit]
         return [line for _, line in page], (page[-1][0] if page else cursor)

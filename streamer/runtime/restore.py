@@ -1,5 +1,6 @@
-"""Where a partition is read from when it comes: behind its snapshot, or a little before its
-committed position.
+"""The offset from which a partition is read when it is assigned.
+
+This is the offset of its snapshot, or an offset before its committed position.
 """
 
 from __future__ import annotations
@@ -20,26 +21,25 @@ FINE = frozenset({"restored", "stale", "none"})
 
 log = structlog.get_logger()
 
-Fits = Callable[[Sequence[bytes]], str | None]  # why detectors would not take these parts over
+# returns why the detectors refuse these parts, or None
+Fits = Callable[[Sequence[bytes]], str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What a commit says beside its position: the newest snapshot of the partition, and the model
-    that judged.
-    """
+    """The note beside a committed position: the newest snapshot, and the model that judged."""
 
     snapshot: int | None = None  # its offset
     model: str = ""
 
 
 def note_of(snapshot: int | None, model: str) -> str:
-    """Short JSON: a broker takes 4,096 bytes of metadata beside a position."""
+    """Return the note as short JSON: a broker allows 4,096 bytes of metadata per position."""
     return json.dumps({"snapshot": snapshot, "model": model[:200]}, separators=(",", ":"))
 
 
 def read_note(text: str) -> Note:
-    """The note of a commit; an empty one if somebody else wrote it."""
+    """Return the note of a commit; an empty one if another program wrote it."""
     try:
         found = json.loads(text)
     except ValueError:
@@ -53,24 +53,28 @@ def read_note(text: str) -> Note:
 
 @dataclass(slots=True)
 class Restores:
-    """How partitions were restored: counts by outcome. Written by the reader's thread, read by any.
+    """Counts of restored partitions by outcome.
 
-    Used: `restored`, of them `stale` (older than the commit's note says, still valid). Not used:
-    `none` (no snapshot and none promised), `missing`, `torn`, `other_format`, `foreign`,
-    `other_schema`, `newer_than_commit`, `expired`, `store_down`.
+    Written by the reader's thread, read by any. Snapshot used: `restored`, of them `stale` (older
+    than the commit's note says, still valid). Not used: `none` (no snapshot, and the note names
+    none), `missing`, `torn`, `other_format`, `foreign`, `other_schema`, `newer_than_commit`,
+    `expired`, `store_down`.
     """
 
     outcomes: Counter[str] = field(default_factory=Counter)
-    reread: int = 0  # records to be read again, silently
+    reread: int = 0  # records to be read again to rebuild memory
 
     @property
     def ignored(self) -> int:
-        """Snapshots that should have been there or were, and could not be used."""
+        """Number of snapshots that were missing or could not be used."""
         return sum(count for outcome, count in self.outcomes.items() if outcome not in FINE)
 
 
 def check(snapshot: Snapshot, found: FoundPosition, misfit: str | None) -> None:
-    """Unusable, with its reason, if the partition cannot go on from this snapshot. Pure."""
+    """Raise Unusable, with a reason, if the partition cannot continue from the snapshot.
+
+    A pure function.
+    """
     if misfit is not None:
         raise Unusable("other_schema", misfit)
     if snapshot.offset > found.position:
@@ -85,15 +89,18 @@ def check(snapshot: Snapshot, found: FoundPosition, misfit: str | None) -> None:
 
 
 def rebuild_from(found: FoundPosition, rebuild_events: int) -> int:
-    """Where to begin without a snapshot: so many events before the position, as far as the log has
-    them. Pure.
+    """Return the offset to start from without a snapshot.
+
+    It is `rebuild_events` before the position, but not before the start of the log. A pure
+    function.
     """
     return min(max(found.log_start, found.position - rebuild_events), found.position)
 
 
 class Restoring:
-    """The rule as a streamer.protocols.Restorer, for one stream. Called on the reader's thread;
-    never raises.
+    """The streamer.protocols.Restorer of one stream.
+
+    Called on the reader's thread; store errors are counted and do not raise.
     """
 
     def __init__(
@@ -103,7 +110,7 @@ class Restoring:
         rebuild_events: int,
         counters: Restores | None = None,
     ) -> None:
-        """Without a shelf (no store is configured) every partition is rebuilt from its log."""
+        """Rebuild every partition from its log if `shelf` is None (no store configured)."""
         self._shelf, self._fits, self._rebuild_events = shelf, fits, rebuild_events
         self.counters = counters or Restores()
 
@@ -131,7 +138,7 @@ class Restoring:
         return snapshot
 
     def _usable(self, found: FoundPosition) -> Snapshot | None:
-        """The partition's snapshot; None if there is none and none is promised."""
+        """Return the partition's snapshot; None if there is none and the note names none."""
         if self._shelf is None:
             return None
         snapshot, promised = (

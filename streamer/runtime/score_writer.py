@@ -1,4 +1,4 @@
-"""A score sink and what it could not take yet: kept and retried, so that no row is lost."""
+"""A score sink with a queue of rows it has not taken, which are retried."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ log = structlog.get_logger()
 
 
 class ScoreWriter:
-    """Used by the scorer thread; others only read its numbers. Without a sink it takes everything
-    and keeps nothing.
+    """Writes scores in order, and retries after a failure.
+
+    Used by the scoring thread; others only read its numbers. Without a sink it discards the scores.
     """
 
     def __init__(self, sink: ScoreSink | None, backoff: Backoff | None = None) -> None:
@@ -31,7 +32,7 @@ class ScoreWriter:
             self._waiting.append((batch, scores, key))
 
     def pump(self) -> bool:
-        """Write what waits; True if nothing waits any more."""
+        """Write the waiting scores; return whether none is left."""
         while self._waiting and self._sink is not None:
             if not self._backoff.due or not self._written(self._sink):
                 return False

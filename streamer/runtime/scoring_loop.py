@@ -1,6 +1,4 @@
-"""The scorer thread's loop: every stream in turn, one arrival each, then deliver,
-settle and tick.
-"""
+"""The loop of the scoring thread: one batch of every stream, then deliver, settle and tick."""
 
 from __future__ import annotations
 
@@ -19,24 +17,24 @@ from streamer.runtime.stream_processor import StreamProcessor
 log = structlog.get_logger()
 
 TICK_S = 1.0
-# With alerts in transit the sinks are asked again after this; else the bell rings when something
-# comes.
+# Seconds between steps without work: with alerts in transit, and without. The bell ends the wait.
 REST_BUSY_S, REST_S = 0.01, 0.2
-# Who has nothing to judge waits so long for what it sent to be acknowledged: who delivers alerts
-# would else share the interpreter with the next poll, and take 4 ms instead of 2.
+# When nothing waits to be judged, the loop waits up to this long for acknowledgements. Otherwise
+# delivery shares the interpreter with the next poll, and takes 4 ms instead of 2.
 FLUSH_S = 0.003
 
 
 class IdleTask(Protocol):
-    """Something else that is done between two batches, on the scorer's thread."""
+    """A task that runs between two batches, on the scoring thread."""
 
     def step(self) -> bool:
-        """A bounded piece of work; False if there was none."""
+        """Do a bounded piece of work; return False if there was none."""
 
 
 class ScoringLoop:
-    """Owns the processors and what goes out. Everything but `run` and `step` may be read by other
-    threads.
+    """Owns the processors and the outboxes.
+
+    Other threads may read everything but must not call `run` and `step`.
     """
 
     def __init__(
@@ -68,30 +66,31 @@ class ScoringLoop:
 
     @property
     def idle(self) -> bool:
-        """Nothing is on its way out."""
+        """Whether all alerts and dead letters are delivered."""
         return self.outbox.idle and self.letters.idle
 
     @property
     def silent_s(self) -> float:
-        """How long the loop has not come round."""
+        """Seconds since the last iteration of the loop."""
         return self._clock() - self.beat
 
     def run(self, give_up: Callable[[], bool]) -> None:
-        """Work until all processors are settled, or `give_up` says that draining took too long."""
+        """Work until all processors are settled, or `give_up` returns True."""
         while not self.settled and not give_up():
             self._bell.clear()
             if not self.step():
                 self._bell.wait(REST_S if self.idle else REST_BUSY_S)
 
     def step(self) -> bool:
-        """One arrival of each stream; False if there was none, or if the sinks are too far behind
-        to take more.
+        """Judge one batch of each stream; return False if there was none.
+
+        No batch is taken while the outboxes are full.
         """
         self.beat = self._clock()
         self.stalled = self.outbox.full or self.letters.full
         worked = [] if self.stalled else [processor.work() for processor in self.processors]
         waited_for = any(len(processor.inlet.mailbox) for processor in self.processors)
-        # before anything else: somebody waits for what was just found
+        # first, because it decides the delay of an alert
         self._pump(0.0 if waited_for else FLUSH_S)
         if any(worked) and not waited_for:
             for processor in self.processors:

@@ -1,4 +1,4 @@
-"""Alerts that the service itself raises, about its own stream rather than about an entity."""
+"""Alerts of the service itself, about its own stream rather than about an entity."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from streamer.timefmt import rfc3339
 
 
 def expired_alert(gap: Expired, stream: str, group: str, ref: ModelRef, now_s: float) -> Alert:
-    """Retention removed records before they were read. The id hangs on group and gap alone."""
+    """Return the alert that retention removed records before they were read.
+
+    Its id depends on the group and the gap alone.
+    """
     topic, partition, _ = gap.lease
     where = f"{topic}-{partition}"
     identity = hashlib.sha256(

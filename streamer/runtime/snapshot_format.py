@@ -1,8 +1,8 @@
-"""Snapshots of partitions: what one says, as bytes, and where it lies in a store.
+"""Snapshots of partitions: their content, their bytes and their names in a store.
 
-A snapshot holds the memory of all detectors of one partition as it was before the event at
-`offset`. It is written only once the log has confirmed a position at or beyond that offset, so that
-it can never know more than the log does.
+A snapshot holds the memory of all detectors of one partition before the event at `offset`. It is
+written only after the log has confirmed a position at or beyond that offset, so it never contains
+more than the log's committed part.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from streamer.protocols import Store
 
 FAMILY = b"streamer.partition/"
 MAGIC = FAMILY + b"1\n"
-HEAD_BYTES = 2**20  # of a head at most
-PART_BYTES = 2**31  # of one detector's memory at most
-# Level 1 halves full rings and takes nine tenths off young ones, at 90 MB/s.
+HEAD_BYTES = 2**20  # limit of a head
+PART_BYTES = 2**31  # limit of one detector's memory
+# Level 1 halves full rings and shrinks young ones to a tenth, at 90 MB/s.
 LEVEL = 1
-LONGEST = 150  # characters of a name's part; what is longer is cut and hashed
+LONGEST = 150  # characters of a part of a name; a longer one is cut and hashed
 _SIZE = struct.Struct(">I")
 
 
 class Unusable(StoreError):
-    """There is a snapshot, and it cannot be used; `reason` is a constant token."""
+    """A snapshot that exists and cannot be used; `reason` is a constant token."""
 
     def __init__(self, reason: str, message: str) -> None:
         self.reason = reason
@@ -55,7 +55,7 @@ class Snapshot:
 
 
 def encode(snapshot: Snapshot) -> bytes:
-    """One blob: magic, SHA-256 of all that follows, length of the head, head, compressed parts."""
+    """Return one blob: magic, SHA-256 of the rest, length of the head, head, compressed parts."""
     packed = [zlib.compress(part, LEVEL) for part in snapshot.parts]
     head = {
         "stream": snapshot.stream,
@@ -74,7 +74,7 @@ def encode(snapshot: Snapshot) -> bytes:
 
 
 def decode(blob: bytes) -> Snapshot:
-    """Unusable, naming what is wrong, if the blob is not whole or of another format."""
+    """Return the snapshot in a blob; Unusable if it is incomplete or of another format."""
     if not blob.startswith(MAGIC):
         if blob.startswith(FAMILY) and len(blob) > len(MAGIC):
             found = blob[: len(MAGIC)]
@@ -136,8 +136,9 @@ def _unpack(packed: memoryview, size: int) -> bytes:
 
 
 def safe(text: str) -> str:
-    """Part of a store's name that stands for this text: letters, digits and `._-%`, never `.` or
-    `..`, never long.
+    """Return the part of a store's name for a text.
+
+    It has letters, digits and `._-%`, is never `.` or `..`, and is at most LONGEST characters long.
     """
     quoted = quote(text, safe="", errors="surrogatepass").replace("~", "%7E")
     quoted = f"%2E{quoted[1:]}" if quoted.startswith(".") else quoted
@@ -147,8 +148,9 @@ def safe(text: str) -> str:
 
 
 class SnapshotStore:
-    """The snapshots of one stream and group in a store, one per partition. A store's errors pass
-    through.
+    """The snapshots of one stream and group in a store, one per partition.
+
+    StoreError of the store is passed on.
     """
 
     def __init__(self, store: Store, stream: str, group: str) -> None:
@@ -159,13 +161,16 @@ class SnapshotStore:
         return f"{self._prefix}{safe(topic)}/{partition}"
 
     def put(self, snapshot: Snapshot) -> int:
-        """Write it over the one before; its size in bytes."""
+        """Replace the partition's snapshot; return its size in bytes."""
         blob = encode(snapshot)
         self._store.put(self.name(snapshot.topic, snapshot.partition), blob)
         return len(blob)
 
     def get(self, topic: str, partition: int) -> Snapshot | None:
-        """The newest one. Unusable if it is torn or of another stream, group or partition."""
+        """Return the newest snapshot of a partition; None if there is none.
+
+        Unusable if it is torn or of another stream, group or partition.
+        """
         blob = self._store.get(self.name(topic, partition))
         if blob is None:
             return None
@@ -175,9 +180,9 @@ class SnapshotStore:
         return snapshot
 
     def look(self) -> None:
-        """StoreError if the store does not answer."""
+        """Read from the store; StoreError if it does not answer."""
         self._store.get(f"{self._prefix}nothing")
 
     def names(self) -> Sequence[str]:
-        """Names in the store of every partition's snapshot."""
+        """Return the names of all partitions' snapshots in the store."""
         return self._store.names(self._prefix)

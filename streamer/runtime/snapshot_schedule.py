@@ -1,4 +1,4 @@
-"""When the partitions of a stream are copied for their snapshots."""
+"""The times at which the partitions of a stream are copied for their snapshots."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ EVERY_S = 60.0
 
 
 class SnapshotSchedule:
-    """Copies each partition every `every_s`, and hands the copies to the writer. Without a writer
-    nothing is copied. The scoring thread's.
+    """Copies each partition every `every_s`, and gives the copies to the writer.
+
+    Without a writer nothing is copied. Used by the scoring thread.
     """
 
     def __init__(
@@ -30,17 +31,18 @@ class SnapshotSchedule:
         self.writer, self._outbox, self._every_s, self._clock = writer, outbox, every_s, clock
 
     def resumed(self, assigned: Assigned, version: str) -> None:
-        """A partition came; if its memory was found, its commits name that snapshot."""
+        """Record the snapshot from which a partition was restored, for the notes of its commits."""
         if self.writer is not None and assigned.memory:
             self.writer.resumed(assigned.lease, assigned.start, version)
 
     def note(self, lease: Lease, version: str) -> str:
-        """What a commit of this lease says beside its position."""
+        """Return the note of a commit of this lease; empty without a writer."""
         return "" if self.writer is None else self.writer.note(lease, version)
 
     def keep(self, partitions: Iterable[Partition], every_s: float | None = None) -> None:
-        """Copy each partition whose last copy is older than `every_s` (as configured, if None) and
-        that has moved on since.
+        """Copy each partition that has advanced and whose last copy is older than `every_s`.
+
+        None means the configured interval.
         """
         if self.writer is None:
             return

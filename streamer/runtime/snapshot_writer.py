@@ -1,6 +1,4 @@
-"""The thread that writes a stream's snapshots: late enough to be true, and never in the scorer's
-way.
-"""
+"""The thread that writes a stream's snapshots after their positions are committed."""
 
 from __future__ import annotations
 
@@ -23,13 +21,13 @@ from streamer.runtime.snapshot_format import Snapshot, SnapshotStore
 
 log = structlog.get_logger()
 
-POLL_S = 0.1  # between looks at what is committed
-PROBE_S = 1.0  # between looks at the store
-HUNG_S = 10.0  # a write that takes longer is trouble
+POLL_S = 0.1  # seconds between looks at what is committed
+PROBE_S = 1.0  # seconds between looks at the store
+HUNG_S = 10.0  # a longer write is reported as a problem
 
 
 class FrozenState(Protocol):
-    """A detector's memory, copied (streamer.detect.snapshot.Frozen)."""
+    """A copy of a detector's memory (streamer.detect.snapshot.Frozen)."""
 
     def encode(self) -> bytes: ...
 
@@ -51,7 +49,7 @@ def _always() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class KeptSnapshot:
-    """The newest snapshot of a lease that the store has."""
+    """The newest snapshot of a lease in the store."""
 
     offset: int
     model: str
@@ -60,17 +58,17 @@ class KeptSnapshot:
 
 @dataclass(slots=True)
 class SnapshotCounts:
-    """What the writer has done. Written by its thread, read by any."""
+    """Counts of the writer. Written by its thread, read by any."""
 
     written: int = 0
-    failed: int = 0  # attempts to reach the store; what waits is tried again
-    dropped: int = 0  # their partition went first
+    failed: int = 0  # attempts to reach the store; waiting snapshots are retried
+    dropped: int = 0  # because their partition was revoked first
     bytes: int = 0
-    seconds: float = 0.0  # spent on making and writing them
+    seconds: float = 0.0  # spent on encoding and writing them
 
 
 class StoreAccess:
-    """Calls of the store by the writer's thread: timed, counted and logged where they fail."""
+    """Calls to the store by the writer's thread: timed, counted, failures logged."""
 
     def __init__(
         self, store: SnapshotStore, counts: SnapshotCounts, backoff: Backoff, clock: Clock
@@ -83,19 +81,19 @@ class StoreAccess:
 
     @property
     def due(self) -> bool:
-        """Whether the last failure is long enough ago."""
+        """Whether the backoff after the last failure has passed."""
         return self._backoff.due
 
     @property
     def problem(self) -> str | None:
-        """Why nothing is written; None if all is well."""
+        """Why nothing is written; None if the store works."""
         since = self._busy_since
         if since is not None and self._clock() - since > HUNG_S:
             return f"the store has not answered for {self._clock() - since:.0f} s"
         return self._problem
 
     def tried(self, action: Callable[[], object]) -> bool:
-        """Whether a call of the store went well."""
+        """Call `action`; return whether it succeeded."""
         self._busy_since = self._clock()
         try:
             action()
@@ -107,7 +105,7 @@ class StoreAccess:
         return True
 
     def answers(self) -> bool:
-        """Whether a look at the store was due, and went well."""
+        """Return whether a look at the store was due and succeeded."""
         if self._clock() < self._probed_at + PROBE_S:
             return False
         self._probed_at = self._clock()
@@ -128,11 +126,10 @@ class StoreAccess:
 
 
 class SnapshotWriter:
-    """Writes what it is offered once the log has confirmed it. `run` is its thread; all else any
-    thread may call.
+    """Writes offered snapshots once the log has confirmed them.
 
-    A store that is down or full is tried again after a backoff. Of each lease the newest offer
-    waits; what waits for a lease that is gone is dropped.
+    `run` is its thread; any thread may call the rest. A store that fails is tried again after a
+    backoff. Only the newest offer of a lease waits; those of a revoked lease are dropped.
     """
 
     def __init__(
@@ -144,12 +141,12 @@ class SnapshotWriter:
         backoff: Backoff | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
-        """`committed` and `holds` are the source's."""
+        """Take `committed` and `holds` from the source."""
         self.stats = SnapshotCounts()
         self._store, self._committed, self._holds = store, committed, holds
         self._clock = clock
         self._access = StoreAccess(store, self.stats, backoff or Backoff(0.5, 5.0, clock), clock)
-        self._empty = threading.Condition()  # guards what waits and what is kept
+        self._empty = threading.Condition()  # guards _waiting and _kept
         self._waiting: dict[Lease, Offered] = {}
         self._kept: dict[Lease, KeptSnapshot] = {}
         self._refused = False  # the newest write failed
@@ -164,25 +161,25 @@ class SnapshotWriter:
         parts: Sequence[FrozenState],
         delivered: Callable[[], bool] = _always,
     ) -> None:
-        """The memory of a partition before the event at `offset`; it takes the place of what waits
-        for the lease.
+        """Offer the memory of a partition before the event at `offset`.
 
-        `delivered` says whether every alert raised before the copy was made is acknowledged. Alerts
-        of timers belong to no record: a memory that knows of one before it is delivered would lose
-        it in a crash.
+        It replaces the waiting offer of the lease. `delivered` says whether every alert raised
+        before the copy was made is acknowledged. Alerts of timers belong to no record: a snapshot
+        written before one is delivered would lose that alert in a crash.
         """
         with self._empty:
             self._waiting[lease] = Offered(lease, offset, model, parts, delivered)
 
     def resumed(self, lease: Lease, offset: int, model: str) -> None:
-        """The lease began from the store's snapshot at `offset`: its commits say so until there is
-        a newer one.
+        """Record that the lease was restored from the snapshot at `offset`.
+
+        Its commits name that snapshot until there is a newer one.
         """
         with self._empty:
             self._kept[lease] = KeptSnapshot(offset, model, self._clock())
 
     def note(self, lease: Lease, model: str) -> str:
-        """What a commit of this lease says beside its position."""
+        """Return the note of a commit of this lease."""
         kept = self._kept.get(lease)
         return note_of(None if kept is None else kept.offset, model)
 
@@ -192,14 +189,12 @@ class SnapshotWriter:
 
     @property
     def problem(self) -> str | None:
-        """Why nothing is written; None if all is well."""
+        """Why nothing is written; None if the store works."""
         return self._access.problem
 
     @property
     def age_s(self) -> float:
-        """Age of the oldest among the newest snapshots of the leases that are held; 0
-        without any.
-        """
+        """Age of the oldest snapshot of the held leases; 0 without any."""
         with self._empty:
             oldest = min(
                 (kept.at for lease, kept in self._kept.items() if self._holds(lease)), default=None
@@ -207,8 +202,9 @@ class SnapshotWriter:
         return 0.0 if oldest is None else self._clock() - oldest
 
     def flush(self, timeout_s: float) -> int:
-        """Wait until nothing waits, backoff or not; how many snapshots are not written after all.
-        `run` must run.
+        """Write without backoff until nothing waits; return how many snapshots are left.
+
+        `run` must be running.
         """
         self._hurry = True
         with self._empty:
@@ -218,7 +214,7 @@ class SnapshotWriter:
 
     # -- the keeper's thread
     def run(self, stop: threading.Event) -> None:
-        """Until stopped. Call `flush` before: what still waits at the stop is not written."""
+        """Write until `stop`. Call `flush` before: offers that still wait are not written."""
         while not stop.is_set():
             try:
                 self.work()
@@ -229,9 +225,7 @@ class SnapshotWriter:
             stop.wait(POLL_S)
 
     def work(self) -> None:
-        """Write everything that may be written now; where there is nothing, look whether the store
-        answers.
-        """
+        """Write every confirmed snapshot; if there is none, look whether the store answers."""
         self._forget()
         if not (self._hurry or self._access.due):
             return
@@ -242,7 +236,7 @@ class SnapshotWriter:
             )
             well = not self._refused
         else:
-            # A full store answers all the same: it is back once it has taken what waits.
+            # a full store answers too; it works again once it has taken what waits
             well = self._access.answers() and not (self._refused and self._waiting)
         if well:
             self._access.recovered()
@@ -252,7 +246,7 @@ class SnapshotWriter:
         return committed is not None and committed >= offered.offset and offered.delivered()
 
     def _forget(self) -> None:
-        """Drop what belongs to leases that are gone."""
+        """Drop the offers and notes of leases that are not held."""
         with self._empty:
             for lease in [
                 lease for lease in {*self._waiting, *self._kept} if not self._holds(lease)

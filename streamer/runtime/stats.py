@@ -1,6 +1,4 @@
-"""Numbers a stream's scorer leaves for the metrics: written per batch by one thread,
-read by any.
-"""
+"""Statistics of a stream for the metrics: written per batch by one thread, read by any."""
 
 from __future__ import annotations
 
@@ -15,15 +13,13 @@ from streamer.event import F32, F64, Alert, Fate, Scores
 
 DURATIONS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 BATCHES = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16384.0)
-SIZES = 16  # classes of batches: of no event, of 1, of 2 to 3, of 4 to 7 ...
+SIZES = 16  # classes of batch size: 0 events, 1, 2 to 3, 4 to 7 ...
 ALARMS = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0, 1.5, 2.0, 3.0, 5.0)
 DAY_S = 86_400.0
 
 
 class Histogram:
-    """Counts per bucket (upper bounds inclusive, the last one is +Inf) and the sum of what was
-    observed.
-    """
+    """Counts per bucket (inclusive upper bounds, the last is +Inf), and the sum of all values."""
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self.bounds = tuple(bounds)
@@ -35,13 +31,13 @@ class Histogram:
         self.total += value
 
     def observe_all(self, values: F32) -> None:
-        """All values (N,) at once; none may be NaN."""
+        """Add all values (N,) at once; none may be NaN."""
         added = np.bincount(np.searchsorted(self.bounds, values), minlength=len(self.counts))
         self.counts = [before + int(more) for before, more in zip(self.counts, added, strict=True)]
         self.total += float(values.sum())
 
     def cumulative(self) -> list[tuple[str, float]]:
-        """(upper bound, count up to it) pairs as Prometheus wants them."""
+        """Return (upper bound, cumulative count) pairs as Prometheus expects."""
         sums = np.cumsum(self.counts).tolist()
         return [
             *zip(map(str, self.bounds), map(float, sums), strict=False),
@@ -50,7 +46,7 @@ class Histogram:
 
 
 def merged(histograms: Sequence[Histogram]) -> Histogram:
-    """The sum of at least one histogram with the same bounds."""
+    """Return the sum of at least one histogram with the same bounds."""
     whole = Histogram(histograms[0].bounds)
     whole.counts = [sum(column) for column in zip(*(one.counts for one in histograms), strict=True)]
     whole.total = sum(one.total for one in histograms)
@@ -58,9 +54,7 @@ def merged(histograms: Sequence[Histogram]) -> Histogram:
 
 
 def unsure(scores: Scores) -> int:
-    """Events that were judged although the network had no finite forecast of them: they have no
-    score.
-    """
+    """Return the number of scored events without any finite forecast."""
     return int(
         np.count_nonzero((scores.fate == Fate.SCORED) & np.isnan(scores.expected).all(axis=1))
     )
@@ -68,7 +62,7 @@ def unsure(scores: Scores) -> int:
 
 @dataclass(slots=True)
 class StreamStats:
-    """What one stream's scorer did, besides the ledger."""
+    """Statistics of one stream's scorer, besides its record accounting."""
 
     scored: Counter[tuple[str, str]] = field(default_factory=Counter)  # (backend, model version)
     alerts: Counter[tuple[str, str]] = field(default_factory=Counter)  # (severity, event)
@@ -84,7 +78,7 @@ class StreamStats:
     last_s: float = float("-inf")
 
     def judged(self, events: int, took_s: float) -> None:
-        """A batch of so many events took so long."""
+        """Record a batch of `events` that took `took_s`."""
         self.score_s.observe(took_s)
         self.batch_events.observe(events)
         self.paces[:, min(events.bit_length(), SIZES - 1)] += 1, events, took_s
@@ -100,7 +94,7 @@ class StreamStats:
 
     @property
     def events_per_s(self) -> float:
-        """How fast events are judged, while judging; 0 before the first batch."""
+        """Events judged per second of judging; 0 before the first batch."""
         return self.batch_events.total / self.score_s.total if self.score_s.total > 0 else 0.0
 
     @property

@@ -1,6 +1,6 @@
-"""The two ends of a stream, put together: reader and processor, with the mailbox between them.
+"""Builds the reader and the processor of a stream, with the mailbox between them.
 
-The daemon, the demo and the tests build their streams here.
+The daemon, the demo and the tests use it.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from streamer.runtime.stream_processor import StreamFacts, StreamProcessor
 
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
-    """How much a stream reads, judges and keeps at a time."""
+    """Limits of reading, judging and snapshots."""
 
     batch_rows: int = BATCH_ROWS
-    poll_rows: int = FEW  # the most that a poll brings
-    backlog_s: float = math.inf  # more time than this to judge what is in flight: reading pauses
+    poll_rows: int = FEW  # the most that a poll returns
+    backlog_s: float = math.inf  # reading pauses when judging what is in flight would take longer
     snapshots_every_s: float = EVERY_S
     backoff: Backoff | None = None  # of a failing source
 
@@ -47,7 +47,7 @@ NO_FACTS, USUAL_LIMITS = StreamFacts(), StreamLimits()
 
 @dataclass(frozen=True, slots=True)
 class StreamOutput:
-    """Where what is found in a stream goes."""
+    """The outputs of a stream."""
 
     outbox: Outbox[Message]
     letters: Outbox[Letter] = field(default_factory=Outbox)
@@ -69,8 +69,9 @@ def build_stream(
     commits: bool = True,
     clock: Clock = time.monotonic,
 ) -> tuple[Reader, StreamProcessor]:
-    """The reader of a source, and the processor of what it brings. Unless it `commits`, the source
-    is told of no position.
+    """Return the reader of a source and the processor of its events.
+
+    With `commits` false, the source gets no positions to commit.
     """
     accounting, commit = RecordAccounting(name), source.commit if commits else commit_nothing
     books = Bookkeeping(accounting, source.holds, commit, clock=clock)
@@ -100,7 +101,7 @@ def build_stream(
 def _crowded(
     accounting: RecordAccounting, stats: StreamStats, backlog_s: float
 ) -> Callable[[], bool]:
-    """Whether judging what is in flight takes too long."""
+    """Return a function that says whether judging what is in flight takes too long."""
 
     def answer() -> bool:
         in_flight = accounting.in_flight

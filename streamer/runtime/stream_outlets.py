@@ -1,4 +1,4 @@
-"""The ways out of a stream: alerts, dead letters and the score file."""
+"""The outputs of a stream: alerts, dead letters and the score file."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ log = structlog.get_logger()
 
 
 class StreamOutlets:
-    """What leaves one stream, and how much of it is acknowledged. The scoring thread's.
+    """The outputs of one stream, and the numbers of what is acknowledged.
 
-    The outboxes of alerts and dead letters are shared by all streams.
+    Used by the scoring thread. The outboxes of alerts and dead letters are shared by all streams.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class StreamOutlets:
         return Needs(self.outbox.acknowledged, self.letters.acknowledged)
 
     def post(self, alerts: Sequence[Alert]) -> None:
-        """Send alerts, and count them."""
+        """Send and count alerts."""
         if alerts:
             self._stats.raised(alerts)
             self.outbox.post(alerts)
             self.outbox.hand_over()
 
     def bury(self, rejected: Sequence[Rejected]) -> None:
-        """Send records that could not become events to the dead letters; log the first of them."""
+        """Send records that could not be decoded to the dead letters; log the first of them."""
         self.letters.post([Letter(self.stream, one, rfc3339(self.wall())) for one in rejected])
         one = rejected[0]
         log.warning(

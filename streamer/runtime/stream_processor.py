@@ -1,4 +1,4 @@
-"""The judging end of one stream: from the mailbox through the detectors to outlets and books."""
+"""The processor of one stream: from the mailbox through the detectors to its outputs."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from streamer.runtime.stream_outlets import StreamOutlets
 
 @dataclass(frozen=True, slots=True)
 class StreamFacts:
-    """What is known of a stream before it runs."""
+    """Facts about a stream that are known before it runs."""
 
     promised_per_day: float = 0.0  # incidents that its alert budget allows
-    group: str = ""  # of the source, "": none
+    group: str = ""  # of the source; "" if it has none
     restores: Restores | None = None  # how its partitions were restored
 
 
 @dataclass(frozen=True, slots=True)
 class StreamProcessor:
-    """One stream as the scoring thread sees it. Owned by that thread; others only read numbers.
+    """One stream on the scoring thread, which owns it; other threads only read numbers.
 
-    `build_stream` puts it together (streamer.runtime.stream_builder).
+    `build_stream` builds it (streamer.runtime.stream_builder).
     """
 
     inlet: Inlet
@@ -46,7 +46,7 @@ class StreamProcessor:
     snapshots: SnapshotSchedule
     labels: LabelDelivery
     facts: StreamFacts
-    model_ref: Callable[[], ModelRef]  # the model that judges now
+    model_ref: Callable[[], ModelRef]  # returns the model in use
 
     @property
     def stream(self) -> str:
@@ -70,16 +70,16 @@ class StreamProcessor:
 
     @property
     def settled(self) -> bool:
-        """Everything that will ever come is judged, written and acknowledged."""
+        """Whether the source has ended and everything is judged, written and acknowledged."""
         return self.inlet.done and not self.books.tickets
 
     @property
     def balanced(self) -> bool:
-        """Whether the books agree with the records that really wait."""
+        """Whether the counts agree with the records that wait."""
         return self.accounting.balanced(self.inlet.unjudged)
 
     def observe(self, observer: StreamObserver) -> None:
-        """Tell `observer` from now on of everything that is judged."""
+        """Notify `observer` from now on of everything that is judged."""
         self.judging.observe(observer)
 
     def work(self) -> bool:
@@ -97,26 +97,28 @@ class StreamProcessor:
         return True
 
     def anchor_ahead(self) -> None:
-        """Do what the next events would wait for."""
+        """Do rebuilds in advance that the next events would otherwise wait for."""
         self.judging.anchor_ahead()
 
     def settle(self) -> None:
-        """Close the tickets whose alerts are acknowledged and whose scores are written; commit what
-        they earned.
+        """Close the tickets whose alerts are acknowledged, and commit their positions.
+
+        Nothing is closed while scores wait to be written.
         """
         if self.books.tickets and self.outlets.scores.pump():
             self.books.settle(self.outlets.acknowledged, self._note)
 
     def tick(self, *, flowing: bool) -> None:
-        """Run timers, labels and snapshots; `flowing` says that the source is well and nothing is
-        unread.
+        """Run timers, labels and snapshots.
+
+        `flowing` says that the source works and everything it delivered is in the mailbox.
         """
         self.judging.run_on(flowing=flowing and self.inlet.quiet)
         self.labels.deliver(self.partitions, self.outlets.post)
         self.snapshots.keep(self.partitions)
 
     def keep_last(self) -> None:
-        """Copy every partition that has moved on since its last copy: the stream ends."""
+        """Copy every partition that has advanced since its last copy, at the end of the stream."""
         self.snapshots.keep(self.partitions, every_s=0.0)
 
     def _begin(self) -> Arrival | None:
@@ -136,7 +138,7 @@ class StreamProcessor:
         return self.snapshots.note(lease, self.model_ref().version)
 
     def _move(self, poll: Poll) -> None:
-        """Partitions go and come, and gaps of their logs are told."""
+        """Apply the assignments, revocations and gaps of a poll."""
         for lease in poll.revoked:
             self.partitions.revoke(lease)
             self.books.tickets.revoke(lease)
@@ -186,7 +188,7 @@ class StreamProcessor:
         partition.after = int(batch.offset[-1]) + 1
 
     def _replay(self, partition: Partition, batch: EventBatch) -> None:
-        """Rebuild memory with events that were judged before a restart: nobody is told."""
+        """Rebuild memory with events that were judged before a restart; no alert is posted."""
         self.judging.process(partition, batch, live=False)
         self.accounting.book(Fate.REPLAYED, len(batch))
 

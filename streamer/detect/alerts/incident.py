@@ -17,9 +17,8 @@ import numpy as np
 from streamer.event import F32, F64, I64, Bool
 from streamer.settings import DetectSettings
 
-WORSE = (
-    1.25  # an open incident is told again when the alarm exceeds the last told one by this factor
-)
+# an open incident is told again when the alarm exceeds the last told one by this factor
+WORSE = 1.25
 
 
 class Change(enum.StrEnum):
