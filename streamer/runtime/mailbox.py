@@ -47,7 +47,7 @@ class Mailbox(Generic[T]):
             self._room.wait(timeout_s)
 
     def wait_idle(self, timeout_s: float) -> bool:
-        """Block the producer until the consumer found the mailbox empty; False after `timeout_s`."""
+        """Block the producer until the consumer found the mailbox empty; False after a timeout."""
         return self._idle.wait(timeout_s)
 
     @property
