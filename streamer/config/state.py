@@ -136,7 +136,7 @@ STORES = Kinds(
         "streamer.connect.storage.redis_store:RedisStore",
         reach="streamer.connect.storage.redis_reach:reach",
         journal="streamer.connect.storage.redis_journal:RedisJournal",
-        training_lock="streamer.connect.storage.training_lock:RedisTurns",
+        training_lock="streamer.connect.storage.training_lock:RedisTrainingLock",
         registry="streamer.connect.storage.redis_registry:RedisRegistry",
     ),
 )

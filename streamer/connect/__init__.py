@@ -139,11 +139,11 @@ def open_turns(config: config.Config) -> TrainingLock:
     the registry.
     """
     from streamer.config.state import STORES
-    from streamer.connect.storage.training_lock import FileTurns
+    from streamer.connect.storage.training_lock import FileTrainingLock
 
     way = STORES.of(config.store).training_lock
     if way is None:
-        return FileTurns(Path(config.model.registry or ".") / ".retrain")
+        return FileTrainingLock(Path(config.model.registry or ".") / ".retrain")
     turns: TrainingLock = function(way)(config.store)
     return turns
 

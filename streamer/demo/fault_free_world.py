@@ -12,7 +12,7 @@ from streamer.event import EventBatch
 KIND = "silent"
 
 
-class Hushed:
+class SilencedWorld:
     """Removes events of a world during silences.
 
     `silences` are faults of kind `silent`. Offsets of removed events are skipped.

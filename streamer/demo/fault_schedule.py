@@ -11,7 +11,7 @@ from numpy.random import Generator
 from streamer.connect.simulate.plant_faults import STRIKES
 from streamer.connect.simulate.plant_signals import CHANNELS
 from streamer.connect.simulate.world import Fault
-from streamer.demo.fault_free_world import KIND as HUSH
+from streamer.demo.fault_free_world import KIND as SILENT
 
 # (seconds after the live part begins, kind, length in heartbeats). It has every kind, and two
 # faults of the rhythm. The first fault comes well before second 15 of the show and the first of the
@@ -19,18 +19,18 @@ from streamer.demo.fault_free_world import KIND as HUSH
 PROGRAMME = (
     (1.0, "shift", 80),
     (4.0, "spike", 2),
-    (8.0, HUSH, 50),
+    (8.0, SILENT, 50),
     (12.0, "noise", 70),
     (16.0, "rhythm", 80),
     (21.0, "stuck", 120),
     (25.0, "shift", 80),
     (28.0, "drift", 150),
-    (31.0, HUSH, 50),
+    (31.0, SILENT, 50),
     (36.0, "spike", 2),
     (39.0, "noise", 70),
 )
 ROUND_S = 50.0  # longer shows repeat the programme on other machines
-RHYTHM_KINDS = ("rhythm", HUSH, "odd_hour")  # all values are normal, only the times are not
+RHYTHM_KINDS = ("rhythm", SILENT, "odd_hour")  # all values are normal, only the times are not
 GRACE_BEATS = 20.0  # heartbeats after the end of a fault within which an alert still belongs to it
 SILENT_DETAIL = "no heartbeat at all"
 
@@ -93,5 +93,5 @@ def _placed(item: Item, machines: Machines, live_start_s: float, rng: Generator)
     start_s = live_start_s + item.at_s * machines.speed
     end_s = start_s + item.beats * machines.interval_s[item.machine]
     channel = CHANNELS[int(rng.choice(STRIKES[item.kind]))] if item.kind in STRIKES else None
-    detail = SILENT_DETAIL if item.kind == HUSH else ""
+    detail = SILENT_DETAIL if item.kind == SILENT else ""
     return Fault(item.kind, machines.names[item.machine], start_s, end_s, channel, detail=detail)

@@ -16,7 +16,7 @@ from streamer.protocols import Clock, Source
 FRAME_S = 0.1
 
 
-class Rehearsed:
+class HistorySource:
     """Wraps a source: events before `live_start_s` at once, later ones at `speed`.
 
     Events must be in order of time. Nothing is delivered until `ready` is true. Used by the

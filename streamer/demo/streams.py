@@ -16,7 +16,7 @@ from streamer.connect.simulate.source import SyntheticSource
 from streamer.connect.simulate.world import DAY_S, START_S, Fault, World
 from streamer.demo import fault_free_world
 from streamer.demo.fault_schedule import Machines, grace_s, programme
-from streamer.demo.history_source import Rehearsed
+from streamer.demo.history_source import HistorySource
 from streamer.protocols import Clock, Source
 from streamer.settings import DetectSettings
 
@@ -75,10 +75,10 @@ def plant_act(seed: int, pace: PlantPace, live_seconds: float) -> Act:
         Machines(sketch.names, list(interval_s.values()), pace.speed), LIVE_AT_S, live_seconds, seed
     )
     silences = [fault for fault in planned if fault.kind == fault_free_world.KIND]
-    world = fault_free_world.Hushed(
+    world = fault_free_world.SilencedWorld(
         _plant(seed, [fault for fault in planned if fault.kind != fault_free_world.KIND]), silences
     )
-    source = _rehearsed(world, PLANT_ROWS, LIVE_AT_S, pace.speed, pace)
+    source = _with_history(world, PLANT_ROWS, LIVE_AT_S, pace.speed, pace)
     alerts = {"budget": "5/day", "expected_entities": MACHINES}
     settings = _settings("plant", world, alerts, {"max_entities": 16, "silence": True})
     return Act(
@@ -118,7 +118,7 @@ def cards_act(seed: int, pace: PlantPace, ready: Callable[[], bool]) -> Act:
         per_day=FRAUDS_A_DAY,
         quiet_s=HISTORY_DAYS * DAY_S,
     )
-    source = _rehearsed(world, CARDS_ROWS, live_at_s, speed, pace, ready)
+    source = _with_history(world, CARDS_ROWS, live_at_s, speed, pace, ready)
     alerts = {"budget": "0.5/day", "expected_entities": CUSTOMERS}
     # A minimum that an operator would set: payments below three times the expected one are ignored.
     settings = _settings(
@@ -140,16 +140,16 @@ def cards_act(seed: int, pace: PlantPace, ready: Callable[[], bool]) -> Act:
     )
 
 
-def _rehearsed(
+def _with_history(
     world: World,
     rows: int,
     live_at_s: float,
     speed: float,
     pace: PlantPace,
     ready: Callable[[], bool] = lambda: True,
-) -> Rehearsed:
+) -> HistorySource:
     source = SyntheticSource(world=world, rows=rows)
-    return Rehearsed(source, live_at_s, speed, ready=ready, clock=pace.clock, wait=pace.wait)
+    return HistorySource(source, live_at_s, speed, ready=ready, clock=pace.clock, wait=pace.wait)
 
 
 def host_act() -> Act:

@@ -14,7 +14,7 @@ from streamer.connect.simulate.plant_signals import CHANNELS
 from streamer.connect.simulate.world import START_S, Fault
 from streamer.demo import fault_free_world, streams
 from streamer.demo.fault_schedule import PROGRAMME, Machines, grace_s, programme
-from streamer.demo.history_source import FRAME_S, Rehearsed, split
+from streamer.demo.history_source import FRAME_S, HistorySource, split
 from streamer.event import EventBatch, Poll
 
 NAMES = [f"m{i}" for i in range(12)]
@@ -65,13 +65,13 @@ def test_faults_of_values_name_a_channel_and_the_others_none() -> None:
         assert (fault.channel in CHANNELS) == (fault.kind not in ("rhythm", fault_free_world.KIND))
 
 
-def silent_plant() -> tuple[Plant, fault_free_world.Hushed, Fault]:
+def silent_plant() -> tuple[Plant, fault_free_world.SilencedWorld, Fault]:
     def plant() -> Plant:
         return Plant(3, seed=1, interval_s=(5, 7), faults=False)
 
     spoken = plant()
     fault = Fault(fault_free_world.KIND, spoken.names[1], START_S + 300, START_S + 600)
-    return spoken, fault_free_world.Hushed(plant(), [fault]), fault
+    return spoken, fault_free_world.SilencedWorld(plant(), [fault]), fault
 
 
 def test_a_silence_takes_exactly_its_own_events_away() -> None:
@@ -112,12 +112,14 @@ class Wall:
         self.now_s += seconds
 
 
-def rehearsed(times: list[list[float]], live_at_s: float, speed: float) -> tuple[Rehearsed, Wall]:
+def rehearsed(
+    times: list[list[float]], live_at_s: float, speed: float
+) -> tuple[HistorySource, Wall]:
     wall, first, batches = Wall(), 0, []
     for part in times:
         batches.append(rows(part, first))
         first += len(part)
-    return Rehearsed(MemorySource(batches), live_at_s, speed, clock=wall, wait=wall.wait), wall
+    return HistorySource(MemorySource(batches), live_at_s, speed, clock=wall, wait=wall.wait), wall
 
 
 def test_the_past_comes_at_once_and_the_present_at_the_asked_speed() -> None:
@@ -151,7 +153,7 @@ def test_nothing_is_lost_or_doubled_between_past_and_present(
 
 def test_a_source_that_is_not_ready_or_paused_brings_nothing_and_rests() -> None:
     wall, ready = Wall(), [False]
-    source = Rehearsed(
+    source = HistorySource(
         MemorySource([rows([1, 2])]), 10, 1, ready=lambda: ready[0], clock=wall, wait=wall.wait
     )
     assert source.poll(0.5) == Poll()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from streamer.config import Config, Retrain
 from streamer.connect import open_turns
-from streamer.connect.storage.training_lock import FileTurns
+from streamer.connect.storage.training_lock import FileTrainingLock
 from streamer.errors import StreamerError
 from streamer.lifecycle.evaluation import (
     EVALUATED,
@@ -266,7 +266,7 @@ def test_after_a_restart_the_daemon_knows_what_was_evaluated(
 ) -> None:
     recalled(0.75)
     evaluating(config, registry, clock.now).evaluate()
-    with closing(FileTurns(tmp_path / "registry" / ".retrain")) as turns:
+    with closing(FileTrainingLock(tmp_path / "registry" / ".retrain")) as turns:
         assert last_evaluation(turns).at_s == clock.now
     one = of_daemon(tmp_path, clock, "import sys; sys.exit(1)")
     one.step()

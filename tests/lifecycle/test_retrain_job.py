@@ -20,7 +20,7 @@ from streamer import artifact, signing
 from streamer.config import Config, config_from
 from streamer.connect import open_registry, open_turns
 from streamer.connect.storage.sqlite_journal import SqliteJournal
-from streamer.connect.storage.training_lock import RedisTurns, TrainingLock
+from streamer.connect.storage.training_lock import RedisTrainingLock, TrainingLock
 from streamer.errors import InputError, StoreError, StreamerError, UntrustedBundle
 from streamer.journal import Incident, Label, LabelKind
 from streamer.lifecycle.evaluation import last_attempt
@@ -366,7 +366,7 @@ def test_of_many_that_share_a_redis_one_trains(
 ) -> None:
     trainer(monkeypatch, "sleep", TRAINER_S="2")
     shared = section(redis_server.url)
-    turns: list[TrainingLock] = [RedisTurns(shared) for _ in range(3)]
+    turns: list[TrainingLock] = [RedisTrainingLock(shared) for _ in range(3)]
     assert together(config, turns, 3) == [BUSY, BUSY, PUBLISHED]
     assert last_attempt(turns[0]) == pytest.approx(time.time(), abs=60)
 
@@ -380,7 +380,7 @@ def test_who_was_overtaken_publishes_no_challenger(
 ) -> None:
     trainer(monkeypatch, "sleep", TRAINER_S="2")
     shared = section(redis_server.url)
-    late, other = RedisTurns(shared, ttl_s=0.5), RedisTurns(shared, ttl_s=60)
+    late, other = RedisTrainingLock(shared, ttl_s=0.5), RedisTrainingLock(shared, ttl_s=60)
     problems: list[Exception] = []
 
     def train() -> None:

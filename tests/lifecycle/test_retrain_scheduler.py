@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from streamer.connect.storage.files_registry import DirectoryRegistry
-from streamer.connect.storage.training_lock import FileTurns
+from streamer.connect.storage.training_lock import FileTrainingLock
 from streamer.event import EventBatch
 from streamer.lifecycle import row_recorder
 from streamer.lifecycle.retrain_scheduler import REST_S, Opened, Retrainer, command_of
@@ -49,7 +49,7 @@ def retrainer(
 ) -> Retrainer:
     opened = Opened(
         lambda: DirectoryRegistry(folder / "registry", create=True),
-        lambda: FileTurns(folder / "registry" / ".retrain"),
+        lambda: FileTrainingLock(folder / "registry" / ".retrain"),
     )
     command = (sys.executable, "-c", source, *more)
     given = {"recorders": {}, **given}

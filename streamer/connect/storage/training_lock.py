@@ -60,13 +60,13 @@ class TrainingLock(Protocol):
         """Close everything except a holding. Idempotent."""
 
 
-class FileTurns:
+class FileTrainingLock:
     """Training lock between processes of one machine, in a folder."""
 
     def __init__(self, folder: str | Path) -> None:
         self._store, self._lock = FileStore(folder), Path(folder) / "lock"
 
-    def take(self) -> FileTurn | None:
+    def take(self) -> FileLockHold | None:
         try:
             handle = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as exc:
@@ -78,7 +78,7 @@ class FileTurns:
         except BlockingIOError:
             os.close(handle)
             return None
-        return FileTurn(self._lock, self._store, handle)
+        return FileLockHold(self._lock, self._store, handle)
 
     def read(self) -> bytes | None:
         return self._store.get(NOTE)
@@ -87,7 +87,7 @@ class FileTurns:
         """Do nothing: no file is held open."""
 
 
-class FileTurn:
+class FileLockHold:
     """A held lock file; it contains the number of holders so far."""
 
     def __init__(self, path: Path, store: FileStore, handle: int) -> None:
@@ -114,7 +114,7 @@ class FileTurn:
             self._handle = -1
 
 
-class RedisTurns:
+class RedisTrainingLock:
     """Training lock between all members that use one Redis."""
 
     def __init__(self, section: config.RedisStore, *, ttl_s: float = TTL_S) -> None:
@@ -126,9 +126,9 @@ class RedisTurns:
         self._lock = Lock(section, "retrain", ttl_s=ttl_s, client=self._client)
         self._store = RedisStore(section, client=self._client)
 
-    def take(self) -> RedisTurn | None:
+    def take(self) -> RedisLockHold | None:
         held = self._lock.acquire()
-        return None if held is None else RedisTurn(self, held)
+        return None if held is None else RedisLockHold(self, held)
 
     def read(self) -> bytes | None:
         return self._store.get(NOTE)
@@ -147,18 +147,19 @@ class RedisTurns:
             self._lock.release(held)
 
 
-class RedisTurn:
+class RedisLockHold:
     """One holding of the lock in Redis."""
 
-    def __init__(self, turns: RedisTurns, held: HeldLock) -> None:
+    def __init__(self, lock: RedisTrainingLock, held: HeldLock) -> None:
         self.fence = held.fence
-        self._turns, self._held = turns, held
+        self._lock = lock
+        self._held = held
 
     def keep(self) -> bool:
-        return self._turns.keep(self._held)
+        return self._lock.keep(self._held)
 
     def note(self, blob: bytes) -> None:
-        self._turns.note(self._held, blob)
+        self._lock.note(self._held, blob)
 
     def end(self) -> None:
-        self._turns.release(self._held)
+        self._lock.release(self._held)

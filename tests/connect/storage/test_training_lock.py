@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from streamer.connect.storage.training_lock import FileTurns
+from streamer.connect.storage.training_lock import FileTrainingLock
 from streamer.errors import StoreError
 from streamer.lifecycle.evaluation import last_attempt
 
 
 def test_fences_grow_and_a_removed_lock_is_noticed(tmp_path: Path) -> None:
-    turns = FileTurns(tmp_path)
+    turns = FileTrainingLock(tmp_path)
     fences = []
     for _ in range(3):
         turn = turns.take()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from streamer.connect.kafka.consumer.assignment import Commits, offsets_of
-from streamer.connect.kafka.diagnosis.background import Ailment, worded
+from streamer.connect.kafka.diagnosis.background import SourceProblem, worded
 from streamer.event import Lease, Position
 from streamer.failpoints import failpoint
 from streamer.protocols import Clock
@@ -53,12 +53,12 @@ class Committer:
             self._failed(worded(exc), exc)
 
     @property
-    def problem(self) -> Ailment | None:
+    def problem(self) -> SourceProblem | None:
         since_s = self._failing_since_s
         if since_s is None or self._clock() - since_s < FAILING_S:
             return None
         what = f"positions cannot be committed for {self._clock() - since_s:.0f} s"
-        return Ailment(what, self._problem, self._cause)
+        return SourceProblem(what, self._problem, self._cause)
 
     def last(self, turn: Callable[[], None]) -> str | None:
         """Commit everything owed and wait; return the problem, or None.

@@ -8,12 +8,12 @@ from typing import Any
 from streamer.connect.formats.decoder import Decoder
 from streamer.connect.kafka.consumer.decode import decode
 from streamer.connect.kafka.consumer.polled_records import Records, gathered
-from streamer.connect.kafka.diagnosis.background import Ailment
+from streamer.connect.kafka.diagnosis.background import SourceProblem
 from streamer.errors import RetryLater
 from streamer.event import EventBatch, Lease, Rejected
 
 
-class Undecoded:
+class DecodeQueue:
     """A decode queue with one decoder per lease.
 
     If a record cannot be decoded now, it and all later records wait.
@@ -30,8 +30,8 @@ class Undecoded:
         self._decoded: tuple[list[EventBatch], list[Rejected]] = ([], [])
 
     @property
-    def problem(self) -> Ailment | None:
-        return Ailment(self._waits_for, known=True) if self._waits_for else None
+    def problem(self) -> SourceProblem | None:
+        return SourceProblem(self._waits_for, known=True) if self._waits_for else None
 
     @property
     def pending(self) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from streamer.connect.kafka.diagnosis.background import Ailment, worded
+from streamer.connect.kafka.diagnosis.background import SourceProblem, worded
 from streamer.protocols import Clock
 
 EVERY_S = 0.5
@@ -32,7 +32,7 @@ class Answer:
     ends: Ends
 
 
-class Pulse:
+class EndOffsetPoller:
     """Polls end offsets; `ask(timeout_s)` returns them for all assigned partitions.
 
     `ask` may raise one of `errors`.
@@ -76,14 +76,14 @@ class Pulse:
             self._heard_s = self._clock()
 
     @property
-    def problem(self) -> Ailment | None:
+    def problem(self) -> SourceProblem | None:
         """The problem, once the brokers have been silent too long; else None."""
         now_s = self._clock()
         silent_s = now_s - self._heard_s
         limit_s = SILENT_WHILE_READING_S if now_s - self._read_s < SILENT_S else SILENT_S
         if silent_s <= limit_s:
             return None
-        return Ailment(f"no answer for {silent_s:.0f} s", self._problem, self._cause)
+        return SourceProblem(f"no answer for {silent_s:.0f} s", self._problem, self._cause)
 
     def fresh(self, within_s: float) -> Answer | None:
         """Return the last answer, unless it is older than `within_s`."""

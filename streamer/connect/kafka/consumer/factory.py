@@ -12,14 +12,14 @@ from streamer.connect.formats.factory import decoder_for
 from streamer.connect.kafka.consumer import end_offsets, group_member, standalone
 from streamer.connect.kafka.consumer.assignment import Commits
 from streamer.connect.kafka.consumer.committer import Committer
-from streamer.connect.kafka.consumer.decode_queue import Undecoded
+from streamer.connect.kafka.consumer.decode_queue import DecodeQueue
 from streamer.connect.kafka.consumer.offset_lookup import Lookup
 from streamer.connect.kafka.consumer.partition_init import PartitionInit
-from streamer.connect.kafka.consumer.rebalance_listener import Share
+from streamer.connect.kafka.consumer.rebalance_listener import HeldPartitions
 from streamer.connect.kafka.consumer.source import KafkaSource, SourceParts
-from streamer.connect.kafka.consumer.source_health import Vitals
+from streamer.connect.kafka.consumer.source_health import SourceHealth
 from streamer.connect.kafka.consumer.start_offset import parse_start
-from streamer.connect.kafka.diagnosis.background import Ailment, Inquiry
+from streamer.connect.kafka.diagnosis.background import BackgroundDiagnosis, SourceProblem
 from streamer.connect.kafka.diagnosis.broker_check import words
 from streamer.connect.kafka.diagnosis.causes import Cause, diagnosis
 from streamer.connect.kafka.diagnosis.explain import reason
@@ -59,38 +59,39 @@ def open_topics(
     `decoder` makes one decoder per lease. `restore` is called on the reader's thread. BrokerError
     if the cluster cannot be used.
     """
-    name, channels = (
-        f"kafka {', '.join(kafka.bootstrap_servers)}",
-        decoder(Lease("", 0)).fields.channels,
-    )
-    start, commits = parse_start(section.start, time.time()), Commits(float(section.commit_every))
-    share = Share(commits)
-    access = (group_member.join if joins else standalone.look_on)(kafka, section, share)
-    share.consumer = access.consumer
+    name = f"kafka {', '.join(kafka.bootstrap_servers)}"
+    channels = decoder(Lease("", 0)).fields.channels
+    start = parse_start(section.start, time.time())
+    commits = Commits(float(section.commit_every))
+    held = HeldPartitions(commits)
+    access = (group_member.join if joins else standalone.open_standalone)(kafka, section, held)
+    held.consumer = access.consumer
     access.begin()
-    undecoded = Undecoded(decoder, int(section.max_record), share.leases.holds)
+    decode_queue = DecodeQueue(decoder, int(section.max_record), held.leases.holds)
     lookup = Lookup(access.consumer, start, access.known, commits=access.commits, clock=clock)
-    admission = PartitionInit(share, lookup, restore, undecoded.admit, clock)
+    admission = PartitionInit(held, lookup, restore, decode_queue.admit, clock)
     committer = Committer(access.consumer, commits, float(kafka.request_timeout), clock)
-    beat = end_offsets.Pulse(
+    poller = end_offsets.EndOffsetPoller(
         end_offsets.ends_of(access.consumer), end_offsets.client_errors(), clock=clock
     )
     # A rebalance is seen at the next heartbeat, a third of the session later. Only a longer calm
     # counts as settled.
     quiet_s = section.session_timeout / 2
-    inquiry = Inquiry(
+    background = BackgroundDiagnosis(
         lambda causes: reason(kafka, causes, access.topics, section.group), clock=clock
     )
 
-    def others() -> Iterator[Ailment]:
+    def others() -> Iterator[SourceProblem]:
         if section.pattern is not None and access.unmatched:
             yield _unmatched(kafka, section.pattern)
-        yield from filter(None, (admission.problem, undecoded.problem, committer.problem))
+        yield from filter(None, (admission.problem, decode_queue.problem, committer.problem))
 
-    vitals = Vitals(name, access, share, beat, quiet_s, others, inquiry, clock)
-    parts = SourceParts(access, share, commits, admission, undecoded, committer, beat, vitals)
+    health = SourceHealth(name, access, held, poller, quiet_s, others, background, clock)
+    parts = SourceParts(access, held, commits, admission, decode_queue, committer, poller, health)
     return KafkaSource(name, section, channels, parts, clock)
 
 
-def _unmatched(kafka: config.Kafka, pattern: str) -> Ailment:
-    return Ailment(str(diagnosis(Cause.PATTERN_EMPTY, **words(kafka, name=pattern))), known=True)
+def _unmatched(kafka: config.Kafka, pattern: str) -> SourceProblem:
+    return SourceProblem(
+        str(diagnosis(Cause.PATTERN_EMPTY, **words(kafka, name=pattern))), known=True
+    )

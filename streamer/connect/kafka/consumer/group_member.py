@@ -28,7 +28,7 @@ MAX_POLL_INTERVAL_MS = 300_000
 METADATA_AGE_MS = 30_000  # delay until new partitions, and new topics of a pattern, are seen
 
 
-class Told(Protocol):
+class RebalanceCallbacks(Protocol):
     """Callbacks of a rebalance.
 
     They run on the client's thread, while the reader waits in a poll.
@@ -97,7 +97,7 @@ class Member:
         keep_joining(self.consumer)
 
 
-def join(kafka: Kafka, section: KafkaSource, told: Told) -> Member:
+def join(kafka: Kafka, section: KafkaSource, told: RebalanceCallbacks) -> Member:
     """Subscribe a new member; BrokerError with cause and fix if that fails.
 
     It has not polled yet.
@@ -219,7 +219,7 @@ def _listener() -> Any:
     from kafka import AsyncConsumerRebalanceListener
 
     class Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc] # the library has no types
-        def __init__(self, told: Told) -> None:
+        def __init__(self, told: RebalanceCallbacks) -> None:
             self._told = told
 
         async def on_partitions_assigned(self, assigned: Collection[Any]) -> None:

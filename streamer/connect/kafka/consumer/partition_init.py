@@ -9,8 +9,8 @@ from typing import Any
 import structlog
 
 from streamer.connect.kafka.consumer.offset_lookup import Lookup, OffsetRange, Unanswered
-from streamer.connect.kafka.consumer.rebalance_listener import Fresh, Share
-from streamer.connect.kafka.diagnosis.background import Ailment
+from streamer.connect.kafka.consumer.rebalance_listener import HeldPartitions, NewPartition
+from streamer.connect.kafka.diagnosis.background import SourceProblem
 from streamer.event import Assigned, Expired, Lease
 from streamer.failpoints import failpoint
 from streamer.protocols import Clock, FoundPosition, Restorer
@@ -28,7 +28,7 @@ class PartitionInit:
 
     def __init__(
         self,
-        share: Share,
+        held: HeldPartitions,
         lookup: Lookup,
         restore: Restorer,
         admitted: Callable[[Lease], None],
@@ -39,7 +39,10 @@ class PartitionInit:
         self.expired: list[Expired] = []
         self.truncations = 0
         self.held_back = False  # whether initialised partitions stay paused
-        self._share, self._lookup, self._restore, self._admitted = share, lookup, restore, admitted
+        self._held = held
+        self._lookup = lookup
+        self._restore = restore
+        self._admitted = admitted
         self._clock = clock
         self._unanswered: Unanswered | None = None  # the question without an answer
         self._retry_s = clock()
@@ -47,12 +50,12 @@ class PartitionInit:
         self._origins: dict[Lease, int] = {}
 
     @property
-    def problem(self) -> Ailment | None:
+    def problem(self) -> SourceProblem | None:
         cause = self._unanswered
         return (
             None
             if cause is None
-            else Ailment("a new partition waits", f"no answer about {cause}", cause)
+            else SourceProblem("a new partition waits", f"no answer about {cause}", cause)
         )
 
     def turn(self) -> None:
@@ -60,7 +63,7 @@ class PartitionInit:
 
         One without an answer is asked about later; the others proceed.
         """
-        waiting = [*self._share.outside, *self._share.fresh]
+        waiting = [*self._held.outside, *self._held.fresh]
         if not waiting:
             self._unanswered = None
         if not waiting or (self._unanswered is not None and self._clock() < self._retry_s):
@@ -72,13 +75,14 @@ class PartitionInit:
             try:
                 self._one(tp, bounds.get(tp))
             except Unanswered as exc:
-                self._unanswered, self._retry_s = exc, self._clock() + RETRY_S
-                self._share.later(tp)
+                self._unanswered = exc
+                self._retry_s = self._clock() + RETRY_S
+                self._held.later(tp)
 
     def set_outside(self, offsets: Mapping[Any, int]) -> None:
         """Record next offsets that the brokers report as out of range."""
         for tp, offset in offsets.items():
-            self._share.set_outside(tp, offset)
+            self._held.set_outside(tp, offset)
 
     def set_truncated(self, divergent: Mapping[Any, Any]) -> None:
         """Handle logs that were cut before our position.
@@ -94,12 +98,12 @@ class PartitionInit:
     def _one(self, tp: Any, bounds: OffsetRange | None) -> None:
         if bounds is None:
             raise Unanswered(f"the log of {tp.topic} {tp.partition}")
-        if tp in self._share.outside:
+        if tp in self._held.outside:
             self._mend(tp, bounds)
         else:
-            self._begin(tp, self._share.fresh[tp], bounds)
+            self._begin(tp, self._held.fresh[tp], bounds)
 
-    def _begin(self, tp: Any, fresh: Fresh, bounds: OffsetRange) -> None:
+    def _begin(self, tp: Any, fresh: NewPartition, bounds: OffsetRange) -> None:
         """Announce a partition with its restored memory, and what retention removed of it."""
         origin = self._lookup.origin(tp, bounds, fresh.restart)
         of_topic = self._lookup.partitions(tp)
@@ -112,9 +116,9 @@ class PartitionInit:
         failpoint("before_admit")
         start = min(max(restored.start, bounds.low), origin.first)
         self._admitted(fresh.lease)
-        self._share.admit(tp, origin.committed)
+        self._held.admit(tp, origin.committed)
         self._origins[fresh.lease] = origin.first
-        self._share.go_on(tp, start, paused=self.held_back)
+        self._held.go_on(tp, start, paused=self.held_back)
         self.assigned.append(Assigned(fresh.lease, origin.first, start, restored.memory, of_topic))
         self._expire(fresh.lease, origin.position, bounds.low)
 
@@ -124,12 +128,13 @@ class PartitionInit:
         If retention overtook the reader, the gap is reported. If the log is shorter than what was
         read, it is another log.
         """
-        offset, lease = self._share.outside[tp], self._share.leases.of(tp.topic, tp.partition)
+        offset = self._held.outside[tp]
+        lease = self._held.leases.of(tp.topic, tp.partition)
         if offset > bounds.high or lease is None:
             self._truncated(tp, bounds.low)
             return
-        del self._share.outside[tp]
-        self._share.go_on(tp, max(offset, bounds.low), paused=self.held_back)
+        del self._held.outside[tp]
+        self._held.go_on(tp, max(offset, bounds.low), paused=self.held_back)
         self._expire(lease, max(offset, self._origins[lease]), bounds.low)
 
     def _expire(self, lease: Lease, first: int, until: int) -> None:
@@ -142,6 +147,6 @@ class PartitionInit:
         Reading some records again repeats alerts under the same ids. Continuing at the end would
         lose the new log's records before it.
         """
-        if self._share.renew(tp, restart):
+        if self._held.renew(tp, restart):
             self.truncations += 1
             log.error("log_truncated", topic=tp.topic, partition=tp.partition, restart=restart)

@@ -18,7 +18,7 @@ REVOKE_S = 2.0  # for the commit inside a revocation: the whole group waits for 
 
 
 @dataclass(frozen=True, slots=True)
-class Fresh:
+class NewPartition:
     """A newly assigned partition, not initialised yet.
 
     `restart` overrides the committed position.
@@ -28,7 +28,7 @@ class Fresh:
     restart: int | None = None
 
 
-class Share:
+class HeldPartitions:
     """The partitions of a reader, with their leases.
 
     A new partition is paused until it is admitted. Rebalances happen only inside the reader's poll,
@@ -38,7 +38,7 @@ class Share:
     def __init__(self, commits: Commits) -> None:
         self.leases, self.commits = Leases(), commits
         # by the client's partition, in the order of initialisation
-        self.fresh: dict[Any, Fresh] = {}
+        self.fresh: dict[Any, NewPartition] = {}
         self.outside: dict[Any, int] = {}  # partitions whose next offset is not in the log
         self.consumer: Any = None  # set before the first poll
         self.closing = False
@@ -127,7 +127,7 @@ class Share:
         self.moves += 1
         self.consumer.pause(tp)
         self.consumer.seek(tp, 0)
-        self.fresh[tp] = Fresh(self.leases.grant(tp.topic, tp.partition), restart)
+        self.fresh[tp] = NewPartition(self.leases.grant(tp.topic, tp.partition), restart)
 
     def _dropped(self, partitions: Collection[Any]) -> list[Lease]:
         self.moves += 1

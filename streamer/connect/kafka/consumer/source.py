@@ -1,7 +1,8 @@
 """The Kafka source: leases, restored positions, commits and health of a reader.
 
-The reader's thread polls, asks and commits. The client's thread reports rebalances while the reader
-waits in a poll (`Share`). A third thread asks the brokers for end offsets (`Pulse`).
+The reader's thread polls, asks and commits. The client's thread reports rebalances to
+HeldPartitions while the reader waits in a poll. A third thread asks the brokers for end offsets
+(EndOffsetPoller).
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from streamer.connect.kafka.client import columnar_patch
 from streamer.connect.kafka.consumer import group_member
 from streamer.connect.kafka.consumer.assignment import Commits
 from streamer.connect.kafka.consumer.committer import Committer
-from streamer.connect.kafka.consumer.decode_queue import Undecoded
-from streamer.connect.kafka.consumer.end_offsets import Pulse
+from streamer.connect.kafka.consumer.decode_queue import DecodeQueue
+from streamer.connect.kafka.consumer.end_offsets import EndOffsetPoller
 from streamer.connect.kafka.consumer.group_member import Access
 from streamer.connect.kafka.consumer.partition_init import PartitionInit
-from streamer.connect.kafka.consumer.rebalance_listener import Share
-from streamer.connect.kafka.consumer.source_health import Vitals
+from streamer.connect.kafka.consumer.rebalance_listener import HeldPartitions
+from streamer.connect.kafka.consumer.source_health import SourceHealth
 from streamer.errors import InputError
 from streamer.event import Lease, Poll, Position
 from streamer.failpoints import failpoint
@@ -45,13 +46,13 @@ class SourceParts:
     """The parts of a source; factory.open_topics builds them."""
 
     access: Access
-    share: Share
+    held: HeldPartitions
     commits: Commits
     admission: PartitionInit
-    undecoded: Undecoded
+    decode_queue: DecodeQueue
     committer: Committer
-    pulse: Pulse
-    vitals: Vitals
+    end_offsets: EndOffsetPoller
+    health: SourceHealth
 
 
 class KafkaSource:
@@ -71,28 +72,35 @@ class KafkaSource:
     ) -> None:
         """Create the source; `name` is the cluster's name in messages."""
         self.channels = channels
-        self._name, self._section, self._clock = name, section, clock
-        self._access, self._consumer = parts.access, parts.access.consumer
-        self._share, self._commits, self._admission = parts.share, parts.commits, parts.admission
-        self._undecoded, self._committer = parts.undecoded, parts.committer
-        self._pulse, self._vitals = parts.pulse, parts.vitals
+        self._name = name
+        self._section = section
+        self._clock = clock
+        self._access = parts.access
+        self._consumer = parts.access.consumer
+        self._held = parts.held
+        self._commits = parts.commits
+        self._admission = parts.admission
+        self._decode_queue = parts.decode_queue
+        self._committer = parts.committer
+        self._end_offsets = parts.end_offsets
+        self._health = parts.health
         self._guard = threading.RLock()
         self._closed = self._paused = False
-        self._pulse.start()
+        self._end_offsets.start()
 
     @property
     def problem(self) -> str | None:
         """The problem; None once closed, because everything owed is committed then."""
-        return None if self._closed else self._vitals.problem
+        return None if self._closed else self._health.problem
 
     @property
     def at_end(self) -> bool:
-        return self._vitals.at_end
+        return self._health.at_end
 
     @property
     def lags(self) -> Mapping[Lease, int]:
         """Records not read yet, per lease, about half a second old."""
-        return self._vitals.lags
+        return self._health.lags
 
     @property
     def truncations(self) -> int:
@@ -115,10 +123,10 @@ class KafkaSource:
             self._keep_back()
             self._fetch(timeout_s)
             self._admission.turn()
-            self._undecoded.decode()
+            self._decode_queue.decode()
             self._committer.send()
             poll = self._brought()
-            self._vitals.look(poll, busy=self._share.waiting or self._undecoded.pending)
+            self._health.look(poll, busy=self._held.waiting or self._decode_queue.pending)
         if poll.records:
             failpoint("after_poll")
         if poll.empty:
@@ -134,7 +142,7 @@ class KafkaSource:
         self._keep_back()
 
     def holds(self, lease: Lease) -> bool:
-        return self._share.leases.holds(lease)
+        return self._held.leases.holds(lease)
 
     def commit(self, positions: Mapping[Lease, Position]) -> None:
         """Note positions for the next commit; any thread may call it.
@@ -156,12 +164,12 @@ class KafkaSource:
         with self._guard:
             if self._closed:
                 return
-            self._closed = self._share.closing = True
-            self._pulse.stop()
+            self._closed = self._held.closing = True
+            self._end_offsets.stop()
             self._keep_back()
             problem = self._last_commit()
             group_member.leave(self._consumer, LEAVE_S)
-            self._share.end()
+            self._held.end()
         if problem is not None:
             raise InputError(
                 f"{self._name}: the last positions of group {self._section.group} could not be "
@@ -196,12 +204,12 @@ class KafkaSource:
         except errors.FencedInstanceIdError as exc:
             raise InputError(self._fenced()) from exc
         except errors.KafkaError as exc:
-            self._vitals.complain(exc)
+            self._health.complain(exc)
         else:
             for tp, rows in found.items():
-                lease = self._share.leases.of(tp.topic, tp.partition)
+                lease = self._held.leases.of(tp.topic, tp.partition)
                 if lease is not None:
-                    self._undecoded.add(lease, rows)
+                    self._decode_queue.add(lease, rows)
         self._access.turn()
 
     def _fenced(self) -> str:
@@ -212,22 +220,24 @@ class KafkaSource:
 
     def _brought(self) -> Poll:
         """Collect everything found since the last poll."""
-        batches, rejected = self._undecoded.take()
-        assigned, self._admission.assigned = self._admission.assigned, []
-        expired, self._admission.expired = self._admission.expired, []
-        gone = self._share.take_gone()
+        batches, rejected = self._decode_queue.take()
+        assigned = self._admission.assigned
+        self._admission.assigned = []
+        expired = self._admission.expired
+        self._admission.expired = []
+        gone = self._held.take_gone()
         for lease in gone:
-            self._undecoded.forget(lease)
+            self._decode_queue.forget(lease)
             self._admission.forget(lease)
         return Poll(tuple(batches), tuple(rejected), gone, tuple(assigned), tuple(expired))
 
     def _keep_back(self) -> None:
         """Pause all partitions while paused or while records wait to be decoded."""
         with self._guard:
-            held_back = self._paused or self._closed or self._undecoded.pending
+            held_back = self._paused or self._closed or self._decode_queue.pending
             if held_back != self._admission.held_back:
                 self._admission.held_back = held_back
-                (self._consumer.pause if held_back else self._consumer.resume)(*self._share.ready())
+                (self._consumer.pause if held_back else self._consumer.resume)(*self._held.ready())
 
     def _rest(self, left_s: float) -> None:
         """Sleep briefly: the client returns at once while it looks for its coordinator."""

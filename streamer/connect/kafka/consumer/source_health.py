@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from streamer.connect.kafka.consumer.end_offsets import Answer, Pulse
+from streamer.connect.kafka.consumer.end_offsets import Answer, EndOffsetPoller
 from streamer.connect.kafka.consumer.group_member import Access
-from streamer.connect.kafka.consumer.rebalance_listener import Share
-from streamer.connect.kafka.diagnosis.background import Ailment, Inquiry, worded
+from streamer.connect.kafka.consumer.rebalance_listener import HeldPartitions
+from streamer.connect.kafka.diagnosis.background import BackgroundDiagnosis, SourceProblem, worded
 from streamer.event import Lease, Poll
 from streamer.protocols import Clock
 
@@ -17,7 +17,7 @@ COMPLAINT_S = 2.0  # time for which an exception of a poll counts as a problem
 AT_END_S = 2.0  # largest age of known end offsets
 
 
-class Vitals:
+class SourceHealth:
     """Health of a source, updated after every poll on the reader's thread.
 
     Any thread may read `problem`, `at_end` and `lags`.
@@ -27,11 +27,11 @@ class Vitals:
         self,
         name: str,
         access: Access,
-        share: Share,
-        pulse: Pulse,
+        held: HeldPartitions,
+        end_offsets: EndOffsetPoller,
         quiet_s: float,
-        others: Callable[[], Iterator[Ailment]],
-        inquiry: Inquiry,
+        others: Callable[[], Iterator[SourceProblem]],
+        background: BackgroundDiagnosis,
         clock: Clock = time.monotonic,
     ) -> None:
         """Create it.
@@ -41,8 +41,14 @@ class Vitals:
         self.problem: str | None = None
         self.at_end = False
         self.lags: Mapping[Lease, int] = {}  # records not read yet, as of the brokers' last answer
-        self._name, self._access, self._share, self._pulse = name, access, share, pulse
-        self._quiet_s, self._others, self._inquiry, self._clock = quiet_s, others, inquiry, clock
+        self._name = name
+        self._access = access
+        self._held = held
+        self._end_offsets = end_offsets
+        self._quiet_s = quiet_s
+        self._others = others
+        self._diagnosis = background
+        self._clock = clock
         self._answer: Answer | None = None
         self._moves = 0
         self._unsettled_s = clock()  # last time the group was not known to be settled
@@ -60,9 +66,9 @@ class Vitals:
         `busy`: partitions wait to be admitted, or records to be decoded.
         """
         if poll.records:
-            self._pulse.records_came()
+            self._end_offsets.records_came()
         self._watch_group()
-        answer = self._pulse.fresh(AT_END_S)
+        answer = self._end_offsets.fresh(AT_END_S)
         if answer is not None and answer is not self._answer:
             self._answer, self.lags = answer, self._measured(answer)
         hindered = busy or self._complaining or self._access.unmatched
@@ -73,10 +79,11 @@ class Vitals:
             and self._quiet()
             and self._all_read()
         )
-        self.problem = self._find_trouble()
+        self.problem = self._find_problem()
 
     def _watch_group(self) -> None:
-        now_s, moves = self._clock(), self._share.moves
+        now_s = self._clock()
+        moves = self._held.moves
         if not self._access.settled:
             self._settled_s = None
             return
@@ -88,15 +95,15 @@ class Vitals:
         return self._settled_s is not None and self._clock() - self._settled_s >= self._quiet_s
 
     def _all_read(self) -> bool:
-        return self.lags.keys() == set(self._share.leases.held()) and not any(self.lags.values())
+        return self.lags.keys() == set(self._held.leases.held()) and not any(self.lags.values())
 
     def _measured(self, answer: Answer) -> dict[Lease, int]:
         """Number of unread records of every readable partition."""
         from kafka.errors import KafkaError
 
         lags: dict[Lease, int] = {}
-        for tp in self._share.ready():
-            lease = self._share.leases.of(tp.topic, tp.partition)
+        for tp in self._held.ready():
+            lease = self._held.leases.of(tp.topic, tp.partition)
             try:
                 position = self._access.consumer.position(tp, timeout_ms=0)
             except KafkaError as exc:
@@ -110,20 +117,20 @@ class Vitals:
     def _complaining(self) -> bool:
         return self._clock() - self._complained_s < COMPLAINT_S
 
-    def _find_trouble(self) -> str | None:
-        found = list(self._ailments())
+    def _find_problem(self) -> str | None:
+        found = list(self._problems())
         if not found:
-            self._inquiry.well()
+            self._diagnosis.well()
             return None
-        return f"{self._name}: {self._inquiry.words(found)}"
+        return f"{self._name}: {self._diagnosis.words(found)}"
 
-    def _ailments(self) -> Iterator[Ailment]:
-        silent = self._pulse.problem
+    def _problems(self) -> Iterator[SourceProblem]:
+        silent = self._end_offsets.problem
         if silent is not None:
             yield silent
         if self._complaining and self._complaint is not None:
-            yield Ailment("polls fail", worded(self._complaint), self._complaint)
+            yield SourceProblem("polls fail", worded(self._complaint), self._complaint)
         unsettled_s = self._clock() - self._unsettled_s
         if unsettled_s > UNSETTLED_S:
-            yield Ailment(f"the group has not settled for {unsettled_s:.0f} s")
+            yield SourceProblem(f"the group has not settled for {unsettled_s:.0f} s")
         yield from self._others()

@@ -10,7 +10,7 @@ from streamer.connect.base.deadline import within
 from streamer.connect.kafka.consumer.assignment import Place
 from streamer.connect.kafka.consumer.group_member import (
     METADATA_AGE_MS,
-    Told,
+    RebalanceCallbacks,
     connected,
     partitions,
 )
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LOOK_S = 1.0  # bound of one listing of all topics, which blocks the reader
 
 
-class Onlooker:
+class StandaloneReader:
     """A standalone reader: takes no partition from the group and commits nothing."""
 
     commits = False
@@ -33,7 +33,7 @@ class Onlooker:
         consumer: Any,
         known: frozenset[Place],
         section: KafkaSource,
-        told: Told,
+        told: RebalanceCallbacks,
         clock: Clock = time.monotonic,
     ) -> None:
         self.consumer, self.known = consumer, known
@@ -73,10 +73,12 @@ class Onlooker:
             self._told.came(new)
 
 
-def look_on(kafka: Kafka, section: KafkaSource, told: Told) -> Onlooker:
+def open_standalone(
+    kafka: Kafka, section: KafkaSource, told: RebalanceCallbacks
+) -> StandaloneReader:
     """Open a standalone reader; BrokerError with cause and fix if that fails.
 
     It has not begun yet.
     """
     with connected(kafka, section) as (consumer, known):
-        return Onlooker(consumer, known, section, told)
+        return StandaloneReader(consumer, known, section, told)

@@ -31,7 +31,7 @@ def topics(kafka: Kafka, at: BrokerAddress, names: Iterable[str] | None) -> dict
     return {topic.name: topic for topic in told.topics}
 
 
-def topic_trouble(kafka: Kafka, topic: Any, operation: int) -> Diagnosis | None:
+def topic_problem(kafka: Kafka, topic: Any, operation: int) -> Diagnosis | None:
     """Why a topic cannot be read or written; None if it can.
 
     A broker without ACLs allows everything.
@@ -44,7 +44,7 @@ def topic_trouble(kafka: Kafka, topic: Any, operation: int) -> Diagnosis | None:
     return None
 
 
-def group_trouble(kafka: Kafka, at: BrokerAddress, group: str) -> Diagnosis | None:
+def group_problem(kafka: Kafka, at: BrokerAddress, group: str) -> Diagnosis | None:
     """Why the group cannot be joined; None if it can.
 
     Broken if the connection fails.

@@ -16,7 +16,7 @@ log = structlog.get_logger()
 EVERY_S = 10.0  # between two diagnoses of one problem: each connects and logs in to every broker
 
 
-class Ailment(NamedTuple):
+class SourceProblem(NamedTuple):
     """A problem before its cause is diagnosed."""
 
     what: str
@@ -34,7 +34,7 @@ def worded(exc: BaseException) -> str:
     return text if text.startswith(name) else f"{name}: {text}" if text else name
 
 
-class Inquiry:
+class BackgroundDiagnosis:
     """Runs `look(causes)` in the background, and adds its result to problems.
 
     `look` returns the reason in words, or None. `words` and `well` belong to one thread.
@@ -56,7 +56,7 @@ class Inquiry:
         """Record that there is no problem."""
         self._spell += 1
 
-    def words(self, ailments: Sequence[Ailment]) -> str:
+    def words(self, ailments: Sequence[SourceProblem]) -> str:
         """The first problem, with the reason of all as far as known now."""
         first = ailments[0]
         if first.known:

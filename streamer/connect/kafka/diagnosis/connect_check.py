@@ -92,7 +92,7 @@ def _topics(
         ("write", acl_check.WRITE, name) for name in writes
     ]
     for verb, operation, name in wanted:
-        problem = acl_check.topic_trouble(kafka, told[name], operation)
+        problem = acl_check.topic_problem(kafka, told[name], operation)
         well = Finding(f"{verb} topic {name}", "ok", f"{len(told[name].partitions)} partitions")
         yield well if problem is None else _bad(well.name, problem)
 
@@ -118,7 +118,7 @@ def _matched(kafka: Kafka, pattern: str, found: Sequence[Any]) -> Iterator[Findi
         yield _bad(what, diagnosis(Cause.PATTERN_EMPTY, **words(kafka, name=pattern)))
         return
     troubles = [
-        (topic.name, acl_check.topic_trouble(kafka, topic, acl_check.READ)) for topic in found
+        (topic.name, acl_check.topic_problem(kafka, topic, acl_check.READ)) for topic in found
     ]
     bad = [_bad(f"read topic {name}", problem) for name, problem in troubles if problem is not None]
     yield from bad or [Finding(what, "ok", f"{len(found)} topics, {count} partitions")]
@@ -127,7 +127,7 @@ def _matched(kafka: Kafka, pattern: str, found: Sequence[Any]) -> Iterator[Findi
 def _group(kafka: Kafka, at: BrokerAddress, group: str) -> Finding:
     what = f"group {group}"
     try:
-        problem = acl_check.group_trouble(kafka, at, group)
+        problem = acl_check.group_problem(kafka, at, group)
     except Broken as exc:
         problem = _at(kafka, at, exc)
     return Finding(what, "ok", "may be joined") if problem is None else _bad(what, problem)

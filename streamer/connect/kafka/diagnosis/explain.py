@@ -133,12 +133,12 @@ def _refused(
 ) -> Diagnosis | None:
     try:
         told = acl_check.topics(kafka, at, names) if names else {}
-        found = (acl_check.topic_trouble(kafka, topic, acl_check.READ) for topic in told.values())
+        found = (acl_check.topic_problem(kafka, topic, acl_check.READ) for topic in told.values())
         problem = next((each for each in found if each is not None), None)
         return (
             problem
             if problem is not None or group is None
-            else acl_check.group_trouble(kafka, at, group)
+            else acl_check.group_problem(kafka, at, group)
         )
     except Broken:
         return None

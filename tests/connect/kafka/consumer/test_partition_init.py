@@ -14,7 +14,7 @@ from kafka.structs import OffsetAndMetadata
 from streamer.connect.kafka.consumer.assignment import Commits
 from streamer.connect.kafka.consumer.offset_lookup import Lookup
 from streamer.connect.kafka.consumer.partition_init import RETRY_S, PartitionInit
-from streamer.connect.kafka.consumer.rebalance_listener import Share
+from streamer.connect.kafka.consumer.rebalance_listener import HeldPartitions
 from streamer.connect.kafka.consumer.start_offset import EARLIEST, Start
 from streamer.event import Assigned, Expired, Lease
 from streamer.protocols import FoundPosition, Restore
@@ -76,7 +76,7 @@ class Came:
     now_s: float = 0.0
 
     def __post_init__(self) -> None:
-        share = Share(Commits(1.0))
+        share = HeldPartitions(Commits(1.0))
         share.consumer = self.cluster
         lookup = Lookup(self.cluster, self.start, {("t", 0)}, clock=self.clock)
         self.init = PartitionInit(share, lookup, self.restore, lambda lease: None, self.clock)

@@ -15,7 +15,11 @@ from hypothesis import strategies as st
 from streamer.connect.formats.columns import RecordFields
 from streamer.connect.formats.json import JsonDecoder
 from streamer.connect.kafka.consumer.decode import decode
-from streamer.connect.kafka.consumer.end_offsets import SILENT_S, SILENT_WHILE_READING_S, Pulse
+from streamer.connect.kafka.consumer.end_offsets import (
+    SILENT_S,
+    SILENT_WHILE_READING_S,
+    EndOffsetPoller,
+)
 from streamer.connect.kafka.consumer.polled_records import Listed
 from streamer.connect.kafka.consumer.start_offset import EARLIEST, Start, parse_start, start_of
 from streamer.errors import ConfigError
@@ -57,7 +61,7 @@ class Asked:
 
     def __init__(self) -> None:
         self.now, self.away = 0.0, False
-        self.pulse = Pulse(self.ask, (OSError,), clock=lambda: self.now)
+        self.pulse = EndOffsetPoller(self.ask, (OSError,), clock=lambda: self.now)
 
     def ask(self, timeout_s: float) -> Mapping[str, int]:
         if self.away:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from streamer.connect.kafka.diagnosis.background import EVERY_S, Ailment, Inquiry
+from streamer.connect.kafka.diagnosis.background import EVERY_S, BackgroundDiagnosis, SourceProblem
 
-SILENT = Ailment("no answer for 2 s", "KafkaTimeoutError", OSError("timeout"))
+SILENT = SourceProblem("no answer for 2 s", "KafkaTimeoutError", OSError("timeout"))
 
 
 class Asked:
@@ -15,13 +15,13 @@ class Asked:
     def __init__(self, found: str | None = "the port is closed: open it") -> None:
         self.now, self.found = 0.0, found
         self.causes: list[Sequence[BaseException]] = []
-        self.inquiry = Inquiry(self.look, clock=lambda: self.now)
+        self.inquiry = BackgroundDiagnosis(self.look, clock=lambda: self.now)
 
     def look(self, causes: Sequence[BaseException]) -> str | None:
         self.causes.append(causes)
         return self.found
 
-    def words(self, *ailments: Ailment) -> str:
+    def words(self, *ailments: SourceProblem) -> str:
         """Those that hold once a look that is on its way is done."""
         self.inquiry.words(ailments)
         self.inquiry.join(5.0)
@@ -65,13 +65,13 @@ def test_what_was_found_in_one_spell_is_not_said_in_the_next() -> None:
 
 def test_what_says_its_own_reason_is_not_asked_about() -> None:
     asked = Asked()
-    assert asked.words(Ailment("no topic matches", known=True), SILENT) == "no topic matches"
+    assert asked.words(SourceProblem("no topic matches", known=True), SILENT) == "no topic matches"
     assert asked.causes == []
 
 
 def test_a_look_knows_the_causes_of_all_that_ails_it() -> None:
-    asked, refused = Asked(), Ailment("polls fail", "denied", PermissionError("denied"))
-    assert asked.words(SILENT, refused, Ailment("the group has not settled")).startswith(
+    asked, refused = Asked(), SourceProblem("polls fail", "denied", PermissionError("denied"))
+    assert asked.words(SILENT, refused, SourceProblem("the group has not settled")).startswith(
         "no answer"
     )
     assert asked.causes == [[SILENT.cause, refused.cause]]
