@@ -40,7 +40,7 @@ QUICK = $(if $(FAST), and not slow)
 # Tests of a file share a worker, all trials of faults share one; see tests/conftest.py for the order.
 test: $(STAMP) ## every test but the long ones; FAST=1 leaves the slow ones out, SEED=n repeats a run, T=path picks some
 	@echo "seed $(SEED): repeat with  make test SEED=$(SEED)"
-	$(PYTEST) -m "not long$(QUICK)" $(if $(T),$(T),-n $(WORKERS) --dist loadgroup --no-loadscope-reorder)
+	$(PYTEST) -m "not long$(QUICK)" $(if $(T),$(T),-n $(WORKERS) --dist loadfile --no-loadscope-reorder)
 
 mutants: $(STAMP) ## plant each bug of tests/mutants.toml in a copy: a test must fail; T=word picks files
 	$(BIN)/python -m tests.mutants $(T)

@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,8 +22,9 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 # Files in the order in which they begin: the longest first, so that no worker idles at the end. A
 # folder stands for its files. A wrong order costs time and nothing else.
+TRIALS = "tests/faults/"  # one after the other: each keeps a core busy and has limits of seconds
 LONGEST_FIRST = (
-    "tests/faults",
+    TRIALS,
     "tests/models/test_train.py",
     "tests/models/test_retrain.py",
     "tests/models/test_distil.py",
@@ -55,13 +57,19 @@ def pytest_report_header() -> list[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests share one worker and the servers of their module, unless they name another
-    group; the longest files begin first.
-    """
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
     items.sort(key=lambda item: _rank(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Of several workers, one gets all tests of a file, and one gets all trials of faults."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return TRIALS if nodeid.startswith(TRIALS) else nodeid.partition("::")[0]
+
+    return ByFile(config, log)
 
 
 def _rank(name: str) -> int:

@@ -19,12 +19,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from streamer.artifact import Bundle
 from streamer.detect.pipeline import Detector, Judged
 from streamer.detect.schema import schema_of
 from streamer.detect.snapshot import Schema, _read, fits
 from streamer.errors import StoreError
 from streamer.event import FATES, EventBatch, Fate
-from tests.detect.conftest import assert_same, join, make_detector, stream
+from tests.detect.conftest import BUNDLE, SMALL, assert_same, join, make_detector, stream
 from tests.detect.logs import START_S, quiet, run, simple
 
 BATCH = stream(3, 400, entities=5)
@@ -277,23 +278,31 @@ SWAPPED = {
 
 
 @settings(max_examples=40, deadline=None)
-@example("numpy", 0, 166, 2, 5, 6, SWAPPED)
+@example("numpy", BUNDLE, 0, 166, 2, 5, 6, SWAPPED)
 @given(
     st.sampled_from(["numpy", "baseline"]),
+    st.just(SMALL),
     st.integers(0, 2**31),
-    st.integers(100, 700),
+    st.integers(60, 250),
     st.integers(2, 11),
     st.integers(5, 90),
     st.integers(0, 100),
     CHOSEN,
 )
 def test_a_restart_through_a_blob_is_not_noticed(
-    backend: str, seed: int, events: int, entities: int, size: int, at: int, chosen: dict[str, Any]
+    backend: str,
+    bundle: Bundle,
+    seed: int,
+    events: int,
+    entities: int,
+    size: int,
+    at: int,
+    chosen: dict[str, Any],
 ) -> None:
     chosen |= {"k_of": 3 if chosen["n_of"] == 5 else 1}
     batches = polls(with_silences(seed, events, entities), size)
     cut = len(batches) * at // 100
-    whole, before, after = (make_detector(backend, **chosen) for _ in range(3))
+    whole, before, after = (make_detector(backend, bundle, **chosen) for _ in range(3))
     straight = judged(whole, batches)
     first = judged(before, batches[:cut])
     after.load(before.freeze().encode())

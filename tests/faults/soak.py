@@ -9,14 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-# Every trial runs in both. pytest-xdist gives all trials of a short run to one worker: none of them
-# runs beside another one.
-TRIAL = [
-    pytest.mark.trial,
-    pytest.mark.integration,
-    pytest.mark.slow,
-    pytest.mark.xdist_group("trials"),
-]
+TRIAL = [pytest.mark.trial, pytest.mark.integration, pytest.mark.slow]
 SOAK = os.environ.get("STREAMER_SOAK", "") not in {"", "0"}
 SEED = int(os.environ.get("TEST_SEED", "0"))
 RATE_PER_S = 2000.0

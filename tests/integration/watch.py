@@ -48,6 +48,11 @@ class Watch:
         self._thread.join(10.0)
 
     @property
+    def seen(self) -> bool:
+        """Whether it ever answered with its loops."""
+        return any(look.silent_s for look in self.looks)
+
+    @property
     def longest_silence_s(self) -> float:
         """Of its most silent loop."""
         return max(silent_s for look in self.looks for silent_s in look.silent_s.values())
