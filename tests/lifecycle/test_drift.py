@@ -76,11 +76,14 @@ def shifted(values: F32) -> F32:
     return values
 
 
+@pytest.mark.parametrize("seeds", [range(6), pytest.param(range(6, 20), marks=pytest.mark.long)])
 @pytest.mark.parametrize(
     ("memory", "entities", "channels"), [(0.0, 8, 3), (0.9, 8, 3), (0.98, 1, 1), (0.9, 1, 38)]
 )
-def test_what_stays_the_same_does_not_drift(memory: float, entities: int, channels: int) -> None:
-    indexes = [worst(seed, memory, entities, channels, unchanged) for seed in range(20)]
+def test_what_stays_the_same_does_not_drift(
+    memory: float, entities: int, channels: int, seeds: range
+) -> None:
+    indexes = [worst(seed, memory, entities, channels, unchanged) for seed in seeds]
     assert sum(index > THRESHOLD for index in indexes) == 0
 
 
@@ -88,8 +91,8 @@ def test_what_stays_the_same_does_not_drift(memory: float, entities: int, channe
     ("memory", "entities", "channels"), [(0.0, 8, 3), (0.9, 8, 3), (0.98, 1, 1), (0.9, 1, 38)]
 )
 def test_half_a_day_of_another_regime_drifts(memory: float, entities: int, channels: int) -> None:
-    indexes = [worst(seed, memory, entities, channels, shifted) for seed in range(8)]
-    assert sum(index > THRESHOLD for index in indexes) == 8
+    indexes = [worst(seed, memory, entities, channels, shifted) for seed in range(4)]
+    assert sum(index > THRESHOLD for index in indexes) == 4
 
 
 @pytest.mark.parametrize(
