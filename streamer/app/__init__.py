@@ -1,1 +1,1 @@
-"""The process: which parts run, how they are put together, started, supervised and stopped."""
+"""The process: its parts, and how they are built, started, supervised and stopped."""

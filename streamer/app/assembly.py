@@ -1,4 +1,4 @@
-"""From the configuration to running parts: the one place where every choice meets its object."""
+"""Builds the running parts from the configuration."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ from streamer.runtime.stream_processor import StreamFacts, StreamProcessor
 
 log = structlog.get_logger()
 
-# A sink that failed is asked again after this at the latest.
+# the longest backoff of a sink that failed
 SINK_RETRY_S = 4.0
 
 
 def build(config: Config, *, dry_run: bool = False, training: Sequence[str] = ()) -> Service:
-    """All parts of the service, opened. What cannot be opened raises its error here, and nothing
-    stays open.
+    """Open all parts of the service.
 
-    `training` is the command line of one training; without it none is started.
+    The first part that cannot be opened raises its error, and all others are closed. `training` is
+    the command line of a retrain job; if it is empty, none is started.
     """
     exposed = told_exposure(config)
     with ExitStack() as opened:
-        # What retrains will fill it, so it may be made.
+        # retraining will fill the registry, so it may be created
         registry = open_registry(config, create=config.retrain is not None and not dry_run)
         if registry is not None:
             opened.callback(registry.close)
@@ -76,7 +76,7 @@ def build(config: Config, *, dry_run: bool = False, training: Sequence[str] = ()
         exposed = exposed or told_exposure(config, asks=True)  # the cluster is connected now
         readers, processors = tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
         learning = learnt_from(config, current, readers, processors, registry, training)
-        followed = None if dry_run else registry  # a dry run moves nothing
+        followed = None if dry_run else registry  # a dry run moves no alias
         idle_tasks, background_tasks = serving(config.model, current, processors, outbox, followed)
         scoring_loop = ScoringLoop(
             processors, outbox, letters, bell=bell, flowing=flowing(readers), idle_tasks=idle_tasks
@@ -105,7 +105,7 @@ def build(config: Config, *, dry_run: bool = False, training: Sequence[str] = ()
 
 
 def told_exposure(config: Config, *, asks: bool = False) -> str | None:
-    """What crosses a network in the clear, told in the log too."""
+    """Return and log which connections are not encrypted; None if there are none."""
     exposed = exposure(config, asks=asks)
     if exposed is not None:
         log.warning("broker_exposed", problem=exposed)
@@ -119,8 +119,9 @@ def serving(
     outbox: Outbox[Message],
     registry: Registry | None,
 ) -> tuple[tuple[IdleTask, ...], tuple[BackgroundTask, ...]]:
-    """What lets the registry's choice judge while the service runs; nothing where there is no
-    choice.
+    """Return the tasks that follow the registry's aliases while the service runs.
+
+    They are empty without a registry, and with the baseline backend.
     """
     if registry is None or section.backend == "baseline":
         return (), ()
@@ -139,7 +140,7 @@ def learnt_from(
     registry: Registry | None,
     training: Sequence[str],
 ) -> Learning:
-    """The learning half; it observes the streams."""
+    """Open the learning part, which observes all streams."""
     channels = {reader.stream: reader.source.channels for reader in readers}
     learning = open_learning(
         config, channels, lambda: current.state.ref.version, registry, command=training
@@ -152,8 +153,9 @@ def learnt_from(
 def open_outbox(
     config: Config, opened: ExitStack, told: Sequence[Callable[[Message], None]], *, dry_run: bool
 ) -> Outbox[Message]:
-    """The sinks; in a dry run only standard output, which tells what would have been sent. `told`
-    hear it too.
+    """Open the sinks; in a dry run only standard output, which shows what would be sent.
+
+    `told` are called with every message too.
     """
     sinks = (StdoutSink(kind="stdout"),) if dry_run else config.sinks
     outlets = []
@@ -169,8 +171,9 @@ def open_outbox(
 
 
 def open_letter_box(config: Config, opened: ExitStack, *, dry_run: bool) -> Outbox[Letter]:
-    """Where rejected records go; where nothing is configured, and in a dry run, they are counted
-    and logged only.
+    """Open the dead letter sink.
+
+    In a dry run, or if none is configured, rejected records are only counted and logged.
     """
     letters = None if dry_run else open_letters(config)
     if letters is None:
@@ -182,7 +185,7 @@ def open_letter_box(config: Config, opened: ExitStack, *, dry_run: bool) -> Outb
 
 @dataclass(frozen=True, slots=True)
 class StreamOpener:
-    """What all streams share while they are opened one by one."""
+    """Opens streams one by one, with what they share."""
 
     config: Config
     current: CurrentModel
@@ -195,7 +198,7 @@ class StreamOpener:
     dry_run: bool
 
     def open(self, stream: Stream) -> tuple[Reader, StreamProcessor]:
-        """The two ends of one stream and the mailbox between them."""
+        """Return the reader and the processor of one stream, with the mailbox between them."""
         partitioned, pace = self._partitioned(stream), live_pace(stream)
         source = self._source(stream, partitioned)
         output = StreamOutput(self.outbox, self.letters, self._scores(stream, source))
@@ -242,7 +245,7 @@ class StreamOpener:
 
 
 def facts_of(stream: Stream, partitioned: PartitionedStream | None) -> StreamFacts:
-    """What is known of a stream before it runs."""
+    """Return the facts about a stream that are known before it runs."""
     budget = float(stream.alerts.budget)
     if partitioned is None:
         return StreamFacts(budget)
@@ -250,12 +253,11 @@ def facts_of(stream: Stream, partitioned: PartitionedStream | None) -> StreamFac
 
 
 def limits_of(stream: Stream, config: Config) -> StreamLimits:
-    """How much of a stream is read, judged and kept at a time."""
+    """Return the limits of a stream's reading, judging and snapshots."""
     return StreamLimits(
         batch_rows=config.runtime.batch_rows,
         poll_rows=getattr(stream.source, "poll_rows", FEW),
-        # What was read when the signal comes is judged and delivered in time, on a machine gone
-        # busy meanwhile too.
+        # what was read before a signal is judged and delivered in time, even on a busy machine
         backlog_s=float(config.runtime.drain) / 8,
         snapshots_every_s=float(config.snapshots.every),
         backoff=backoff(config.runtime),
@@ -263,7 +265,7 @@ def limits_of(stream: Stream, config: Config) -> StreamLimits:
 
 
 def detectors(stream: Stream, source: Source, loaded: LoadedModel) -> list[Detector]:
-    """One detector per entity key; a stream without keys is one entity."""
+    """Return one detector per entity key; a stream without keys is one entity."""
     settings = stream.detect_settings(source.channels)
     return [
         Detector(settings, loaded.network, loaded.spec, loaded.prior, key)
@@ -272,17 +274,17 @@ def detectors(stream: Stream, source: Source, loaded: LoadedModel) -> list[Detec
 
 
 def entity_keys(stream: Stream) -> int:
-    """K: how many entity keys an event of this stream has; at least one."""
+    """Return K, the number of entity keys of an event; at least one."""
     return max(len(entity_names(stream)), 1)
 
 
 def live_pace(stream: Stream) -> float:
-    """Event seconds that pass in a second while the source is silent; 0 for a replay flat out."""
+    """Return event seconds per wall second while the source is silent; 0 for an unpaced replay."""
     return stream.source.event_pace
 
 
 def flowing(readers: tuple[Reader, ...]) -> Callable[[str], bool]:
-    """Whether a stream's source is well and being read, by the stream's name."""
+    """Return a function of a stream's name: whether its source works, is at its end and is read."""
     by_name = {reader.stream: reader for reader in readers}
 
     def answer(stream: str) -> bool:
@@ -298,7 +300,7 @@ def flowing(readers: tuple[Reader, ...]) -> Callable[[str], bool]:
 
 
 def patience(runtime: Runtime) -> Backoff:
-    """For sinks: the first alert after an outage must not wait for half a minute."""
+    """Return the backoff of a sink, short so that the first alert after an outage is not late."""
     return Backoff(
         min(float(runtime.retry_first), SINK_RETRY_S), min(float(runtime.retry_max), SINK_RETRY_S)
     )
@@ -309,7 +311,7 @@ def backoff(runtime: Runtime) -> Backoff:
 
 
 def named(sinks: Sequence[Sink]) -> list[tuple[str, Sink]]:
-    """Sinks by kind, numbered where a kind stands twice: the names in metrics and reasons."""
+    """Return sinks with their names in metrics and checks: the kind, numbered if it is repeated."""
     kinds = [sink.kind for sink in sinks]
     return [
         (kind if kinds.count(kind) == 1 else f"{kind}-{i}", sinks[i])

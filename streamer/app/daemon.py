@@ -1,5 +1,6 @@
-"""The life of the service: start, watch, drain, stop. One reader thread per stream, one scorer
-thread, HTTP beside.
+"""The life of the service: start, watch, drain, stop.
+
+It has one reader thread per stream, one scoring thread and one for HTTP.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ from streamer.protocols import Clock
 
 log = structlog.get_logger()
 
-# A busy reader starves the scorer at the default 5 ms: measured 1.18 M -> 46 k events/s; at
-# 0.05..0.5 ms it does not. The p99 from event to alert does not depend on it between 0.05 and 0.5
-# ms, as long as reading waits for judging.
+# At the default of 5 ms a busy reader starves the scorer: 1.18 M events/s fall to 46 k; between
+# 0.05 and 0.5 ms they do not. In that range the p99 from event to alert does not depend on it, as
+# long as reading waits for judging.
 SWITCH_INTERVAL_S = 0.0002
 WATCH_S = 0.1
-# Longest waits at the end: for a source's last commit and farewell, for the last snapshots, for
-# loops beside the flow.
+# Longest waits at the end: for a source's last commit and leave, for the last snapshots, for
+# background tasks.
 READER_S, KEEP_S, ATTENDANT_S = 10.0, 5.0, 3.0
 
 
 class DaemonThread(threading.Thread):
-    """A named daemon thread; an error that ends it is logged, kept in `error`, and told."""
+    """A named daemon thread; an error is logged, stored in `error`, and calls `on_error`."""
 
     def __init__(self, name: str, work: Callable[[], None], on_error: Callable[[], None]) -> None:
         super().__init__(name=name, daemon=True)
@@ -40,7 +41,7 @@ class DaemonThread(threading.Thread):
     def run(self) -> None:
         try:
             self._work()
-        # the outermost edge of a thread: whatever it was, the service must drain and say so
+        # the outermost edge of a thread: the service must drain and report any error
         except Exception as exc:
             self.error = exc
             log.exception("thread_crashed", thread=self.name)
@@ -48,7 +49,7 @@ class DaemonThread(threading.Thread):
 
 
 class DaemonThreads:
-    """The threads of a service. An error in one of the flow's sets `stop`."""
+    """The threads of a service. An error in a thread of the flow sets `stop`."""
 
     def __init__(self, service: Service, score: Callable[[], None], stop: threading.Event) -> None:
         self.drained = threading.Event()  # everything is judged and delivered
@@ -76,14 +77,14 @@ class DaemonThreads:
             thread.start()
 
     def problems(self) -> list[str]:
-        """Threads of the flow that crashed or hang, in words."""
+        """Return the readers and the scorer that crashed or did not stop, in words."""
         threads = (*self.readers, self.scoring)
         crashed = [f"{one.name} crashed: {one.error}" for one in threads if one.error is not None]
         return [*crashed, *(f"{one.name} did not stop" for one in threads if one.is_alive())]
 
 
 class Daemon:
-    """Runs the service until the stop event, the end of all sources, or idleness; then drains."""
+    """Runs the service until the stop event, the end of all sources or idleness; then drains."""
 
     def __init__(
         self,
@@ -103,8 +104,9 @@ class Daemon:
         self._threads = DaemonThreads(service, self._score, stop)
 
     def run(self) -> int:
-        """The whole life; returns the exit code: 0 if all that was read is settled and delivered,
-        else 1.
+        """Run the service; return the exit code.
+
+        It is 0 if everything that was read is judged and delivered, else 1.
         """
         self._start()
         try:
@@ -116,7 +118,8 @@ class Daemon:
     def _start(self) -> None:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.collect()
-        gc.freeze()  # what was imported stays: looking through it again stood still for 50 to 85 ms
+        # imported modules stay; a collection over them stopped the process for 50 to 85 ms
+        gc.freeze()
         self._threads.start()
         if self._server is not None:
             self._server.start()
@@ -128,7 +131,7 @@ class Daemon:
         )
 
     def _watch(self) -> None:
-        """Until there is a reason to stop."""
+        """Wait for a reason to stop."""
         while self._threads.scoring.is_alive() and not self._stop.is_set():
             if self._until_idle_s is not None and self.idle_s() >= self._until_idle_s:
                 self._stop.set()
@@ -137,7 +140,7 @@ class Daemon:
             self._stop.wait(WATCH_S)
 
     def idle_s(self) -> float:
-        """Seconds since anything came or was left to do."""
+        """Seconds since the last record arrived or was in work."""
         service = self.service
         if not service.scoring_loop.idle or any(
             processor.accounting.in_flight or processor.books.tickets
@@ -147,9 +150,7 @@ class Daemon:
         return min((one.idle_s for one in service.readers if not one.ended), default=0.0)
 
     def _drain(self) -> None:
-        """What was read is judged and delivered, then positions are committed and everything
-        closes.
-        """
+        """Judge and deliver what was read, commit the positions, and close everything."""
         self.phase.name = "draining"
         self._give_up_at = self._clock() + self._drain_s
         log.info(
@@ -157,7 +158,7 @@ class Daemon:
             in_flight=sum(processor.accounting.in_flight for processor in self.service.processors),
         )
         self._threads.scoring.join(self._drain_s + 1)
-        if not self._threads.scoring.is_alive():  # the processors are nobody's now
+        if not self._threads.scoring.is_alive():  # no other thread uses the processors now
             for processor in self.service.processors:
                 processor.keep_last()
         self._keep()
@@ -169,8 +170,10 @@ class Daemon:
         self._close()
 
     def _keep(self) -> None:
-        """The last snapshots. The readers still commit what they wait for, and still hold the
-        partitions: who gets them next shall find the snapshots there.
+        """Write the last snapshots.
+
+        The readers still commit, and still hold the partitions. So the next owner of a partition
+        finds its snapshot.
         """
         left = sum(
             snapshot_writer.flush(KEEP_S) for snapshot_writer in self.service.snapshot_writers
@@ -182,7 +185,8 @@ class Daemon:
             keeper.join(1.0)
 
     def _close(self) -> None:
-        if not self._threads.scoring.is_alive():  # else it still uses them; the process ends anyway
+        # else the thread still uses them; the process ends anyway
+        if not self._threads.scoring.is_alive():
             self.service.scoring_loop.close()
         if self._server is not None:
             self._server.stop()

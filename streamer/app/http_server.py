@@ -1,6 +1,4 @@
-"""The HTTP server in a thread of its own: bound at start (or a clear error), stopped with the
-service.
-"""
+"""The HTTP server in its own thread, bound at start and stopped with the service."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ BACKLOG = 128
 
 
 class HttpServer:
-    """One listening address. The constructor binds it: ConfigError says why it cannot be had."""
+    """One listening address, bound by the constructor; ConfigError if it cannot be bound."""
 
     def __init__(self, app: ASGIApp, host: str, port: int) -> None:
         import uvicorn
@@ -37,7 +35,7 @@ class HttpServer:
         try:
             self._socket = config.bind_socket()
             self._socket.listen(BACKLOG)
-        # SystemExit is uvicorn's way to say that the address cannot be had
+        # uvicorn raises SystemExit if it cannot bind the address
         except (SystemExit, OSError) as exc:
             why = exc.__context__ if isinstance(exc, SystemExit) else exc
             problem = (
@@ -49,7 +47,7 @@ class HttpServer:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port really bound (port 0 asks for any free one)."""
+        """The host and port that are bound; port 0 is replaced by the chosen one."""
         host, port = self._socket.getsockname()[:2]
         return str(host), int(port)
 
@@ -57,7 +55,7 @@ class HttpServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Answer what is being asked, then close. Idempotent."""
+        """Finish the open requests, then close. Idempotent."""
         self._server.should_exit = True
         if self._thread.is_alive():
             self._thread.join(STOP_S)

@@ -1,6 +1,4 @@
-"""What a stream needs when other members of a group share its log: detectors and capacity per
-partition, restoring, snapshots.
-"""
+"""Detectors, restore and snapshots of a stream whose partitions are shared by a group."""
 
 from __future__ import annotations
 
@@ -21,19 +19,19 @@ from streamer.runtime.snapshot_format import SnapshotStore
 from streamer.runtime.snapshot_writer import SnapshotWriter
 from streamer.settings import DetectSettings
 
-# Keys spread unevenly over partitions: each has room for its part of the entities and half as many
-# again.
+# Keys spread unevenly over partitions, so each has room for half as many entities again as its
+# share.
 UNEVEN = 1.5
 
 
 def room(max_entities: int, partitions: int) -> int:
-    """How many entities one of so many partitions remembers."""
+    """Return how many entities one of `partitions` remembers."""
     return math.ceil(UNEVEN * max_entities / partitions)
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionedStream:
-    """One stream of a shared log, before its source is open."""
+    """A stream of a shared log, before its source is open."""
 
     settings: DetectSettings
     current: CurrentModel
@@ -59,8 +57,9 @@ class PartitionedStream:
         return cls(settings, current, keys, member.group, snapshots, restoring)
 
     def detectors(self, partitions: int) -> Sequence[LiveDetector]:
-        """New detectors for a partition of a topic with so many: one per entity key, with the
-        model that judges now.
+        """Return new detectors, one per entity key, for one of `partitions` of a topic.
+
+        They use the model that judges now.
         """
         settings = replace(self.settings, max_entities=room(self.settings.max_entities, partitions))
         loaded = self.current.loaded
@@ -70,14 +69,14 @@ class PartitionedStream:
         ]
 
     def snapshot_writer(self, source: Source) -> SnapshotWriter | None:
-        """The writer of the stream's snapshots; None where none are kept."""
+        """Return the writer of the stream's snapshots; None without a store."""
         if self.snapshots is None:
             return None
         return SnapshotWriter(self.snapshots, source.committed, source.holds)
 
 
 class Fits:
-    """Whether detectors of these settings would take over the parts of a snapshot."""
+    """Returns why detectors of these settings refuse the parts of a snapshot, or None."""
 
     def __init__(self, settings: DetectSettings, loaded: LoadedModel, keys: int) -> None:
         largest = replace(settings, max_entities=room(settings.max_entities, 1))

@@ -1,5 +1,6 @@
-"""The running service as one value: `assembly` builds it, the daemon runs it, and health, metrics
-and API read it.
+"""The running service as one value.
+
+`assembly` builds it, the daemon runs it, and health, metrics and API read it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from streamer.runtime.stream_processor import StreamProcessor
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Everything that runs. Each object has one owning thread; the others only read its numbers."""
+    """All running parts. Each object has one owning thread; others only read its numbers."""
 
     readers: tuple[Reader, ...]
     processors: tuple[StreamProcessor, ...]
@@ -31,22 +32,23 @@ class Service:
     outbox: Outbox[Message]
     model: ModelState
     recent: RecentAlerts = field(default_factory=RecentAlerts)
-    exposed: str | None = None  # what crosses a network in the clear
+    exposed: str | None = None  # connections that are not encrypted, in words
     background_tasks: tuple[BackgroundTask, ...] = ()
     model_admin: ModelAdmin | None = None
-    # what is known of the past, and heard from people
+    # the journal of incidents and labels, and the label consumer
     feedback: FeedbackService = field(default_factory=forgetful)
-    learning: Learning | None = None  # drift, and trainings
-    crashed: list[str] = field(default_factory=list)  # attendants that an error ended
+    learning: Learning | None = None  # drift monitors and the retrain scheduler
+    # names of background tasks that an error ended
+    crashed: list[str] = field(default_factory=list)
 
     @property
     def outlets(self) -> list[Outlet[Any]]:
-        """Every way out, of alerts and of dead letters."""
+        """Every outlet, of alerts and of dead letters."""
         return [*self.outbox.outlets, *self.letters.outlets]
 
     @property
     def snapshot_writers(self) -> list[SnapshotWriter]:
-        """The writers of the streams that keep snapshots."""
+        """The snapshot writers of the streams that have one."""
         writers = [processor.snapshots.writer for processor in self.processors]
         return [writer for writer in writers if writer is not None]
 
@@ -57,6 +59,6 @@ class Service:
 
 @dataclass(slots=True)
 class Phase:
-    """starting -> running -> draining -> stopped. Written by the main thread only."""
+    """The phase: starting, running, draining or stopped. Written by the main thread only."""
 
     name: str = "starting"

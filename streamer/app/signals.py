@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: once drains, twice quits."""
+"""SIGTERM and SIGINT: the first drains, the second ends the process."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ SECOND = 130
 
 @contextmanager
 def graceful(stop: threading.Event) -> Iterator[None]:
-    """Within: the first signal sets `stop`; the second ends the process at once with 130. Main
-    thread only.
+    """Set `stop` at the first signal inside the block; exit with 130 at the second.
+
+    Main thread only.
     """
 
     def handle(number: int, frame: FrameType | None) -> None:
         if stop.is_set():
-            os._exit(SECOND)  # a thread may hang: nothing gentler is certain to end
+            os._exit(SECOND)  # a hanging thread could prevent a normal exit
         stop.set()
 
     before: dict[int, Any] = {

@@ -1,8 +1,6 @@
-"""N worker processes of one consumer group: started one after the other, restarted when they crash,
-drained together.
+"""N worker processes of one consumer group, restarted when they crash and drained together.
 
-What to do when a worker ends is a pure function of its history (`after_end`); the loop only carries
-it out.
+What to do when a worker ends is a pure function of its history (`after_end`); the loop executes it.
 """
 
 from __future__ import annotations
@@ -30,29 +28,29 @@ log = structlog.get_logger()
 WORKER_VARIABLE = "STREAMER_WORKER"
 FAILED, QUIT = 1, 130
 REFUSED = frozenset({2, 3})  # usage and configuration: another attempt changes nothing
-UNREACHED = 5  # a server did not answer at the start, however long that took
+UNREACHED = 5  # a server did not answer at the start, after any time
 WATCH_S = 0.1
-KILL_S = 2.0  # a worker that was told to quit has so long
+KILL_S = 2.0  # time for a worker to exit after the second signal, before SIGKILL
 PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """When a worker is started, started again, and given up."""
+    """When a worker is started, restarted and given up."""
 
-    # between first starts: every start makes the group share its partitions anew
+    # between first starts, because every start makes the group rebalance
     stagger_s: float = 0.5
-    first_s: float = 0.5  # before the first restart, doubling ...
-    most_s: float = 30.0  # ... up to this
-    settled_s: float = 10.0  # who lived so long had started
-    attempts: int = 5  # of a worker that never settled
-    finite: bool = False  # workers may end by themselves; else one that does is started again
-    drain_s: float = 45.0  # after the first signal; then the rest is killed
+    first_s: float = 0.5  # before the first restart; doubles with each further one
+    most_s: float = 30.0  # the longest pause before a restart
+    settled_s: float = 10.0  # a worker that lived this long has started successfully
+    attempts: int = 5  # failures in a row before a worker that never settled is given up
+    finite: bool = False  # if True, a worker that exits with 0 is not restarted
+    drain_s: float = 45.0  # after the first signal; then the remaining workers are killed
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerHistory:
-    """What a worker went through so far."""
+    """The failures of a worker so far."""
 
     failures: int = 0  # in a row
     settled: bool = False  # it ran for a while at least once
@@ -68,7 +66,7 @@ class Step(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The step, the wait before it, and the history to go on with."""
+    """The step, the wait before it, and the new history."""
 
     step: Step
     history: WorkerHistory
@@ -78,7 +76,7 @@ class Decision:
 def after_end(
     history: WorkerHistory, code: int, lived_s: float, *, stopping: bool, rules: Rules
 ) -> Decision:
-    """What happens to a worker that ended with `code` (-N: by signal N) after `lived_s` seconds."""
+    """Return what to do about a worker that ended with `code` (-N: by signal N)."""
     if stopping or (code == 0 and rules.finite):
         return Decision(Step.DONE, history)
     lasted = lived_s >= rules.settled_s and code != UNREACHED
@@ -93,19 +91,19 @@ def after_end(
 
 
 def exit_code_of(code: int, *, stopping: bool) -> int:
-    """A worker's code for the account: a signal of ours is no failure, another one is."""
+    """Return a worker's code for the total: SIGTERM while stopping is 0, another signal FAILED."""
     if code >= 0:
         return code
-    return 0 if stopping and -code == signal.SIGTERM else FAILED  # it had not even begun
+    return 0 if stopping and -code == signal.SIGTERM else FAILED  # it had not started yet
 
 
 def worst(codes: Sequence[int]) -> int:
-    """The exit code of all: the gravest of the workers', 0 of none."""
+    """Return the highest of the workers' exit codes; 0 for none."""
     return max(codes, default=0)
 
 
 class Process(Protocol):
-    """A running worker, as `subprocess.Popen` is one."""
+    """A running worker; `subprocess.Popen` fits."""
 
     pid: int
 
@@ -116,14 +114,14 @@ class Process(Protocol):
 
 @dataclass(slots=True)
 class WorkerProcess:
-    """One place of the N, with the process that fills it, if one does."""
+    """One of the N places, and its process while there is one."""
 
     number: int
     start_at: float
     process: Process | None = None
     started_at: float = 0.0
     history: WorkerHistory = WorkerHistory()
-    code: int | None = None  # final; None: it runs, or will
+    code: int | None = None  # final exit code; None while it runs or will run
 
     @property
     def over(self) -> bool:
@@ -135,32 +133,31 @@ Launch = Callable[[int], Process]
 
 @dataclass(slots=True)
 class Supervisor:
-    """Keeps `workers` processes running until a signal, their end, or one that cannot
-    start at all.
+    """Keeps `workers` processes running until all have ended, after a signal or by themselves.
+
+    A worker that is given up makes all others drain.
     """
 
     launch: Launch
     workers: int
     rules: Rules = Rules()
     clock: Clock = time.monotonic
-    _labels_heard: int = field(default=0, init=False)  # signals
+    _labels_heard: int = field(default=0, init=False)  # signals received
     _told: int = field(default=0, init=False)  # signals forwarded
     _give_up_at: float = field(default=float("inf"), init=False)
-    # exit code of a worker that was given up: then all drain
+    # exit code of a worker that was given up; then all drain
     _failed: int = field(default=0, init=False)
     _places: list[WorkerProcess] = field(default_factory=list, init=False)
 
     def run(self, wait: Callable[[float], object] = time.sleep) -> int:
-        """Until all workers are done; returns the exit code."""
+        """Run until all workers are done; return the exit code."""
         self.begin()
         while not self.tick():
             wait(WATCH_S)
         return self.finish()
 
     def finish(self) -> int:
-        """The exit code once all is over: 130 after a second signal, else the worst of the
-        workers'.
-        """
+        """Return the exit code: 130 after a second signal, else the highest of the workers'."""
         codes = [place.code or 0 for place in self._places]
         log.info("workers_stopped", codes=codes)
         return QUIT if self._labels_heard > 1 else worst([self._failed, *codes])
@@ -172,7 +169,7 @@ class Supervisor:
         ]
 
     def stop(self) -> None:
-        """Drain at the first call, quit at the second. Only counts: safe in a signal handler."""
+        """Count a signal: the first drains, the second quits. Safe in a signal handler."""
         self._labels_heard += 1
 
     @property
@@ -181,11 +178,11 @@ class Supervisor:
 
     @property
     def _wanted(self) -> int:
-        """How many signals the workers should have heard by now."""
+        """Number of signals to forward: those received, at least 1 after a failure."""
         return max(self._labels_heard, int(self._failed > 0))
 
     def tick(self) -> bool:
-        """Start who is due, look after who ended, pass signals on; True once all is over."""
+        """Start and check workers, forward signals; return True once all have ended."""
         self._forward()
         for place in self._places:
             if place.over:
@@ -225,9 +222,7 @@ class Supervisor:
             self._failed = max(self._failed, place.code, FAILED)
 
     def _forward(self) -> None:
-        """Each worker hears SIGTERM once to drain and once more to quit; who hears neither is
-        killed in the end.
-        """
+        """Send SIGTERM once to drain and once more to quit; SIGKILL after the time limit."""
         if self._wanted > self._told:
             self._told += 1
             self._give_up_at = self.clock() + (self.rules.drain_s if self._told == 1 else KILL_S)
@@ -245,8 +240,9 @@ class Supervisor:
 
 
 def supervise(command: Callable[[int], Sequence[str]], workers: int, rules: Rules) -> int:
-    """Run the command of each worker under a supervisor that listens to SIGTERM and SIGINT. Main
-    thread only.
+    """Run the command of each worker until SIGTERM or SIGINT; return the exit code.
+
+    Main thread only.
     """
     parent = os.getpid()
     supervisor = Supervisor(lambda number: spawn(command(number), number, parent), workers, rules)
@@ -265,8 +261,9 @@ def supervise(command: Callable[[int], Sequence[str]], workers: int, rules: Rule
 
 
 def spawn(command: Sequence[str], number: int, parent: int) -> Process:
-    """Start a worker in a session of its own, so that Ctrl-C reaches it once and through us, and
-    let it die with us.
+    """Start a worker in its own session, which ends with this process (on Linux).
+
+    In its own session it does not get Ctrl-C from the terminal, only the forwarded signal.
     """
     return subprocess.Popen(
         command,
@@ -278,8 +275,9 @@ def spawn(command: Sequence[str], number: int, parent: int) -> Process:
 
 
 def environment_of(number: int, mine: Mapping[str, str]) -> dict[str, str]:
-    """The variables of worker `number`: ours, its number, and none that would make it a supervisor
-    itself.
+    """Return the environment of worker `number`.
+
+    It has the worker's number, and no STREAMER_WORKERS, which would start a supervisor again.
     """
     return {name: value for name, value in mine.items() if name != "STREAMER_WORKERS"} | {
         WORKER_VARIABLE: str(number)
@@ -291,7 +289,7 @@ def _die_with(parent: int) -> Callable[[], None]:
 
     def in_child() -> None:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # drain: what was read is judged and committed
-        if os.getppid() != parent:  # it died before we asked
+        if os.getppid() != parent:  # the parent ended before prctl was called
             os._exit(FAILED)
 
     return in_child

@@ -1,6 +1,4 @@
-"""What differs between the workers of one configuration: paths with `{worker}`, the HTTP port, the
-group instance.
-"""
+"""The differences between workers of one configuration: paths, HTTP port, group instance, core."""
 
 from __future__ import annotations
 
@@ -17,14 +15,15 @@ Part = TypeVar("Part", bound=PartSection)
 
 
 def worker_of(env: Mapping[str, str]) -> int | None:
-    """The number that the supervisor gave this process; None: it works alone."""
+    """Return the number that the supervisor gave this process; None without a supervisor."""
     number = env.get("STREAMER_WORKER", "")
     return int(number) if number.isascii() and number.isdigit() else None
 
 
 def for_worker(config: Config, worker: int | None) -> Config:
-    """The configuration of one worker; alone (None), `{worker}` is 0 and the rest stays
-    as it is.
+    """Return the configuration of one worker.
+
+    None means a single process: `{worker}` is 0 and the rest is unchanged.
     """
     number = worker or 0
     changed: dict[str, object] = {
@@ -40,19 +39,19 @@ def for_worker(config: Config, worker: int | None) -> Config:
 
 
 def listening(server: Server, worker: int) -> Server:
-    """The address of a worker: port + number, where 0 stays any free port."""
+    """Return the server section with port + number; port 0 stays 0."""
     port = server.port + worker if server.port else 0
     return server.model_copy(update={"listen": f"{server.listen.rpartition(':')[0]}:{port}"})
 
 
 def _on_its_core(runtime: Runtime, worker: int) -> Runtime:
-    """One of the cores for each worker, in turn."""
+    """Assign one of the configured cores to each worker in turn."""
     cores = runtime.cores
     return runtime.model_copy(update={"cores": (cores[worker % len(cores)],)}) if cores else runtime
 
 
 def refuse_unshared(config: Config, workers: int) -> None:
-    """ConfigErrors, all at once, where N processes cannot run this configuration side by side."""
+    """Raise all problems as ConfigErrors if N processes cannot share this configuration."""
     if workers > 1 and (problems := list(_problems(config, workers))):
         raise ConfigErrors(problems)
 
@@ -84,7 +83,7 @@ def _found(config: Config, workers: int) -> Iterator[tuple[Place, str]]:
 
 
 def _paths(config: Config) -> Iterator[tuple[Place, str]]:
-    """Files that one process writes."""
+    """Yield the files that one process writes."""
     for i, sink in enumerate(config.sinks):
         if sink.local_file is not None:
             yield ("sinks", i, "path"), sink.local_file

@@ -47,7 +47,7 @@ class Mailbox(Generic[T]):
             self._room.wait(timeout_s)
 
     def wait_idle(self, timeout_s: float) -> bool:
-        """Block the producer until the consumer found the mailbox empty; False after a timeout."""
+        """Block until the consumer finds it empty; return False after `timeout_s`."""
         return self._idle.wait(timeout_s)
 
     @property
