@@ -1,1 +1,1 @@
-"""What a running service says over HTTP: the API, health and metrics."""
+"""The HTTP side of a running service: the API, health and metrics."""

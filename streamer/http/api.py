@@ -1,5 +1,6 @@
-"""The HTTP interface: health, readiness, metrics, version and the last alerts. Errors are
-problem+json (RFC 9457).
+"""The HTTP interface: health, metrics, version, alerts, labels and models.
+
+Errors are problem+json (RFC 9457).
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from streamer.lifecycle.model_admin import ModelAdmin
 
 log = structlog.get_logger()
 
-# Probes come without a token; they tell reasons, not data.
+# probes need no token; they show reasons, not data
 OPEN_PATHS = frozenset(entry.path for entry in ROUTES if entry.open)
 Handler = Callable[[Request], Awaitable[Response]]
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -46,8 +47,10 @@ LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 def create_app(
     service: Service, health: Health, *, token: str | None = None, loopback: bool = True
 ) -> ASGIApp:
-    """The application. With a token every path but the probes needs it; on loopback only loopback
-    names are served.
+    """Return the application.
+
+    With a token, every path but the probes needs it. On loopback, only loopback host names are
+    served.
     """
     pages = _Pages(service, health)
     routes = [
@@ -60,10 +63,10 @@ def create_app(
 
 
 class Guard:
-    """Lets a request through if its host name and its token are right.
+    """Checks the host name, the origin and the token of a request.
 
-    The host name matters on loopback: a web page could point a name of its own at this machine and
-    read along.
+    The host name matters on loopback: a web page could resolve its own name to this machine and
+    read the answers.
     """
 
     def __init__(self, app: ASGIApp, *, token: str | None, loopback: bool) -> None:
@@ -94,25 +97,22 @@ class Guard:
 
 
 def loopback_host(host: str) -> bool:
-    """Whether a Host header names this machine from inside: localhost, 127.0.0.1 or [::1], with or
-    without a port.
-    """
+    """Return whether a Host header is localhost, 127.0.0.1 or [::1], with or without a port."""
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     return name.lower() in LOOPBACK_HOSTS
 
 
 def foreign(headers: Headers) -> bool:
-    """Whether a browser sends this on behalf of another origin's page: it says so in every request
-    that changes.
+    """Return whether a browser sends the request for a page of another origin.
+
+    Browsers set the Origin header on every request that changes something.
     """
     origin = headers.get("origin")
     return origin is not None and urlsplit(origin).netloc != headers.get("host", "")
 
 
 def authorized(header: str, token: bytes) -> bool:
-    """Whether an Authorization header bears the token; takes the same time for every wrong one of
-    its length.
-    """
+    """Return whether an Authorization header has the token, compared in constant time."""
     scheme, _, given = header.partition(" ")
     return scheme.lower() == "bearer" and hmac.compare_digest(
         given.strip().encode("utf-8", "replace"), token
@@ -132,7 +132,7 @@ def problem(
 
 
 def whole_number(request: Request, name: str, default: int, *, least: int, most: int) -> int:
-    """A query parameter; 400 naming it if it is not a whole number within the bounds."""
+    """Return a query parameter; 400 if it is not a whole number within the bounds."""
     raw = request.query_params.get(name, str(default))
     if not (raw.isascii() and raw.isdigit() and len(raw) < 20 and least <= int(raw) <= most):
         raise HTTPException(
@@ -142,13 +142,13 @@ def whole_number(request: Request, name: str, default: int, *, least: int, most:
 
 
 class _Pages:
-    """The handlers; each only reads numbers and copies."""
+    """The handlers; each reads numbers or copies, and passes changes on."""
 
     def __init__(self, service: Service, health: Health) -> None:
         self._service, self._health, self._metrics = service, health, Metrics(service)
 
     def handler(self, name: str) -> Handler:
-        """The handler of a route by its name in the table."""
+        """Return the handler of a route by its name in the table."""
         found: Handler = self.move(name) if name in MOVES else getattr(self, name)
         return found
 
@@ -178,7 +178,7 @@ class _Pages:
         )
 
     async def alerts(self, request: Request) -> Response:
-        """The last alerts behind `cursor`, oldest first; `next` is the cursor behind this page."""
+        """Return the alerts after `cursor`, oldest first; `next` is the cursor of the next page."""
         cursor = whole_number(request, "cursor", 0, least=0, most=2**63)
         limit = whole_number(request, "limit", PAGE, least=1, most=MOST)
         page, after = self._service.recent.after(cursor, limit)
@@ -186,9 +186,7 @@ class _Pages:
         return Response(body, media_type="application/json")
 
     async def label(self, request: Request) -> Response:
-        """What somebody says of an alert, {"label", "by", "note"}; the answer says what is going to
-        change.
-        """
+        """Store a label {"label", "by", "note"}; the answer says what it will change."""
         body = await small_body(request)
         try:
             told = await run_in_threadpool(self._said, request.path_params["alert"], body)
@@ -213,7 +211,7 @@ class _Pages:
         return {"number": number, "alert_id": found.alert_id, "effect": consequence(found)}
 
     async def labels(self, request: Request) -> Response:
-        """Labels behind `cursor`, in their order; `next` is the cursor behind this page."""
+        """Return the labels after `cursor`, in order; `next` is the cursor of the next page."""
         cursor = whole_number(request, "cursor", 0, least=0, most=2**53)
         limit = whole_number(request, "limit", PAGE, least=1, most=MOST)
         page = await run_in_threadpool(self._service.feedback.journal.labels, cursor, limit)
@@ -224,11 +222,11 @@ class _Pages:
         return as_json({"schema": "streamer.labels/1", "labels": listed, "next": after})
 
     async def models(self, request: Request) -> Response:
-        """What judges, what is tried out, and what the registry holds."""
+        """Return the model that judges, the challenger, and the registry's content."""
         return as_json(await self._asked(self._model_admin.listing))
 
     def move(self, verb: str) -> Handler:
-        """The handler of one verb; the body says {"version", "why"}."""
+        """Return the handler of a move; the body is {"version", "why"}."""
 
         async def moved(request: Request) -> Response:
             return as_json(
@@ -246,7 +244,7 @@ class _Pages:
     async def _asked(
         self, question: Callable[..., dict[str, Any]], *words: bytes
     ) -> dict[str, Any]:
-        """The answer of the desk, which may have to wait for a store."""
+        """Run a call of ModelAdmin in a thread, because it may wait for a store."""
         try:
             return await run_in_threadpool(question, *words)
         except InputError as exc:
@@ -258,7 +256,7 @@ class _Pages:
 
 
 async def small_body(request: Request) -> bytes:
-    """The body of a request; 413 if it is longer than any label is."""
+    """Return the body of a request; 413 if it is longer than MOST_BODY."""
     body = b""
     async for part in request.stream():
         body += part
@@ -270,7 +268,7 @@ async def small_body(request: Request) -> bytes:
 
 
 def checked(checks: Sequence[Finding], word: str) -> Response:
-    """200 if all checks are well, else 503 as a problem; both list every check."""
+    """Return 200 if all checks pass, else 503 as a problem; both list every check."""
     listed = [{"name": check.name, "ok": check.ok, "detail": check.detail} for check in checks]
     bad = [check for check in checks if not check.ok]
     if not bad:

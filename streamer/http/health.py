@@ -1,4 +1,4 @@
-"""Alive and ready: pure readings of the running service, each with its reason in words."""
+"""The checks of liveness and readiness: pure readings of the service, each with its reason."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from streamer.runtime.outbox import Outbox, Outlet
 from streamer.runtime.reader import Reader
 from streamer.runtime.stream_processor import StreamProcessor
 
-# Far above any poll or batch; a loop that is silent for longer hangs, and a restart is the cure.
+# far above the time of any poll or batch; a loop silent for longer hangs and needs a restart
 ALIVE_S = 60.0
 
 
 class Health:
-    """Answers for /healthz and /readyz; any thread may ask."""
+    """Results for /healthz and /readyz; any thread may call it."""
 
     def __init__(
         self, service: Service, phase: Phase, clock: Clock, alive_s: float = ALIVE_S
@@ -28,14 +28,14 @@ class Health:
         self._service, self._phase, self._clock, self._alive_s = service, phase, clock, alive_s
 
     def alive(self) -> list[Finding]:
-        """Whether each loop still turns."""
+        """Check that each loop still runs."""
         beats = {f"reader:{reader.stream}": reader.beat for reader in self._service.readers}
         beats["scorer"] = self._service.scoring_loop.beat
         now = self._clock()
         return [beat_check(name, now - beat, self._alive_s) for name, beat in beats.items()]
 
     def ready(self) -> list[Finding]:
-        """Whether events flow from every source to every sink."""
+        """Check that events flow from every source to every sink."""
         return [phase_check(self._phase.name), *readings(self._service)]
 
 
@@ -67,7 +67,7 @@ def phase_check(phase: str) -> Finding:
 
 
 def model_check(model: ModelState) -> Finding:
-    """A fallback still scores, so it is ready; the detail says that it is one."""
+    """Check the model: a fallback still scores, so it is ready; the detail names it."""
     running = f"{model.ref.version} on {model.ref.backend}"
     if model.problem is not None:
         return reading("model", True, f"{running}, because another one is refused: {model.problem}")
@@ -79,14 +79,14 @@ def model_check(model: ModelState) -> Finding:
 
 
 def attendants_check(service: Service) -> Finding:
-    """What goes on beside the flow may crash, and the flow goes on."""
+    """Check the background tasks: a crash does not affect scoring, so the service stays ready."""
     crashed = ", ".join(service.crashed)
     told = f"crashed, see the log; a restart brings back: {crashed}" if crashed else "all there"
     return reading("attendants", True, told)
 
 
 def learning_checks(learning: Learning) -> Iterator[Finding]:
-    """Drift and trainings that fail make nothing unready: the champion goes on."""
+    """Check drift and retraining: their problems never make the service unready."""
     for monitor in learning.drifting.monitors:
         compared = "nothing has drifted" if monitor.signals else "no whole window to compare yet"
         yield reading(f"drift:{monitor.stream}", True, monitor.cause or compared)
@@ -109,8 +109,9 @@ def source_check(reader: Reader) -> Finding:
 
 
 def gap_check(processor: StreamProcessor) -> Finding:
-    """Retention removed records: past help, so it is no reason to be unready; the detail says
-    where.
+    """Check for records removed by retention; they are lost, so the service stays ready.
+
+    The detail lists the partitions.
     """
     lost = [
         f"{topic}-{partition}: {count}"
@@ -121,8 +122,9 @@ def gap_check(processor: StreamProcessor) -> Finding:
 
 
 def store_check(processor: StreamProcessor) -> Finding:
-    """A store that is away makes nothing unready: scoring goes on, and a restart reads more of the
-    log.
+    """Check the snapshot store; without it the service stays ready.
+
+    Scoring goes on, and a restart reads more of the log.
     """
     problem = None if processor.snapshots.writer is None else processor.snapshots.writer.problem
     return reading(

@@ -1,4 +1,4 @@
-"""What is known of one metric, and the labels that metrics have."""
+"""The description of one metric, and of the labels of metrics."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ PREFIX = "streamer_"
 
 @dataclass(frozen=True, slots=True)
 class MetricEntry:
-    """One metric. `text` is exported as its help, `high` tells an operator what to do, and `words`
-    names the values of a label.
+    """One metric: `text` is its exported help, `high` tells an operator what to do.
+
+    `words` lists the values of a label.
     """
 
     kind: Kind
@@ -25,7 +26,7 @@ class MetricEntry:
 
     @property
     def exported(self) -> str:
-        """The name under which a query finds it; of a histogram the common part."""
+        """The name in a query; for a histogram the common part of its names."""
         suffix = {"counter": "_total", "info": "_info"}.get(self.kind, "")
         return f"{PREFIX}{self.name}{suffix}"
 

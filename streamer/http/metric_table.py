@@ -1,5 +1,6 @@
-"""Every metric that is exported: its name, kind, labels and help, and what to do when it is high.
-docs/metrics.md is written from this table, `metrics` fills it.
+"""Every exported metric: name, kind, labels, help, and what to do when it is high.
+
+docs/metrics.md is generated from this table, and `metrics` fills it.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Prometheus metrics, read from the running service at each scrape: no second set of books, no cost
-per event.
+"""Prometheus metrics, read from the running service at each scrape.
+
+They need no counters of their own and cost nothing per event.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ K = TypeVar("K")
 
 
 class Metrics(Collector):
-    """The exposition text of the given service; any thread may ask."""
+    """The exposition text of a service; any thread may call it."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -52,7 +53,7 @@ class Metrics(Collector):
 
 
 def family(name: str, rows: Iterable[Row]) -> Metric:
-    """A counter or a gauge of the table with its values by label."""
+    """Return a counter or gauge of the table with its values by label."""
     entry = TABLE[name]
     kind = CounterMetricFamily if entry.kind == "counter" else GaugeMetricFamily
     made: CounterMetricFamily | GaugeMetricFamily = kind(
@@ -79,7 +80,7 @@ def _of(
 
 def _records(service: Service) -> Iterator[Metric]:
     processors = service.processors
-    # before `received`: in flight stays >= 0
+    # read before `received`, so that in flight is >= 0
     settled = {processor.stream: processor.accounting.fates.copy() for processor in processors}
     received = _of(processors, lambda processor: processor.accounting.received)
     in_flight = [((name,), count - int(settled[name].sum())) for (name,), count in received]
@@ -290,7 +291,7 @@ def _learning(service: Service) -> Iterator[Metric]:
 
 
 def _evaluations(retrainer: Retrainer) -> Iterator[Metric]:
-    """Runs of this process; the figures are those of the newest one, whichever member made it."""
+    """Yield the runs of this process, and the figures of the newest evaluation of any member."""
     runs = [((outcome,), n) for outcome, n in _counts(retrainer.evaluations)]
     figures = retrainer.evaluated.figures
     yield family("evaluation_runs", runs)
@@ -309,7 +310,7 @@ def _loops(service: Service) -> Iterator[Metric]:
 
 
 def _counts(counts: Counter[K]) -> list[tuple[K, int]]:
-    """A copy: the owner goes on counting."""
+    """Return a copy of the counts, because their owner may change them during iteration."""
     return list(dict(counts).items())
 
 

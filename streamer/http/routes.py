@@ -1,4 +1,4 @@
-"""The routes of the HTTP interface as data: what the application serves and docs/http.md tells."""
+"""The routes of the HTTP interface as data, for the application and for docs/http.md."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass, field
 from http import HTTPMethod
 
 PAGE, MOST = 50, 500
-MOST_BODY = 16_384  # bytes: longer than any label
+MOST_BODY = 16_384  # bytes; above the size of any label
 MOVES = ("promote", "rollback", "shadow")
 
 
 @dataclass(frozen=True, slots=True)
 class RouteEntry:
-    """One route: the handler that answers, and what a caller has to know."""
+    """One route: its handler, and the facts for a caller."""
 
     path: str
     handler: str
     text: str
     answers: Mapping[int, str]
-    example: str  # the body of an answer
+    example: str  # the body of an example answer
     method: HTTPMethod = HTTPMethod.GET
     open: bool = False  # needs no token
     query: Mapping[str, str] = field(default_factory=dict)
