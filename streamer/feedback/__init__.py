@@ -1,3 +1,1 @@
-"""What people say about alerts: labels read, joined to their incidents, kept, and told to the
-detectors.
-"""
+"""Labels: read, joined to their incidents, stored, and delivered to the detectors."""

@@ -1,6 +1,4 @@
-"""What the service knows of the past and hears from people, opened: journal, chronicle and
-listener.
-"""
+"""Opens the journal, the incident recorder and the label consumer of the service."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ from streamer.journal import Journal
 
 @dataclass(frozen=True, slots=True)
 class FeedbackService:
-    """The journal and who works on it."""
+    """The journal, and the objects that read and write it."""
 
     journal: Journal
     incident_recorder: IncidentRecorder
@@ -27,14 +25,15 @@ class FeedbackService:
     label_feed: LabelFeed
 
     def tell(self, message: object) -> None:
-        """Note what was sent to the sinks, if it is an alert."""
+        """Record a message that was sent to the sinks, if it is an alert."""
         if isinstance(message, Alert):
             self.incident_recorder.tell(message)
 
 
 def open_hearing(config: Config, *, dry_run: bool = False) -> FeedbackService:
-    """Opened; in a dry run nothing is written and nobody is heard. StoreError if the journal cannot
-    be opened.
+    """Open the feedback service; StoreError if the journal cannot be opened.
+
+    In a dry run nothing is written and no labels are read.
     """
     if dry_run:
         return forgetful()
@@ -53,7 +52,7 @@ def open_hearing(config: Config, *, dry_run: bool = False) -> FeedbackService:
 
 
 def forgetful() -> FeedbackService:
-    """Of a process that keeps nothing: what is known ends with it."""
+    """Return a feedback service in memory, which ends with the process."""
     journal, label_feed = SqliteJournal(None), LabelFeed()
     return FeedbackService(
         journal, IncidentRecorder(journal), LabelConsumer(journal, label_feed), label_feed

@@ -1,4 +1,4 @@
-"""What the alerts told, written into the journal behind the scorer's back."""
+"""Writes the incidents of alerts into the journal, outside the scoring thread."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from streamer.timefmt import seconds
 log = structlog.get_logger()
 
 WRITE_EVERY_S = 0.5
-# Alerts that wait for a journal that is away; older ones are forgotten, counted, and labels cannot
-# find them.
+# Alerts that wait for an unavailable journal. Older ones are dropped and counted; labels cannot
+# find their incidents.
 MOST_WAITING = 10_000
 
 
 class IncidentRecorder:
-    """Any thread tells, one thread writes. A journal that does not answer costs nothing but what it
-    would have held.
+    """Any thread adds alerts, one thread writes them.
+
+    If the journal does not answer, only its entries are lost.
     """
 
     name = "chronicle"
@@ -36,7 +37,7 @@ class IncidentRecorder:
         self._most, self._lock = most, threading.Lock()
 
     def tell(self, alert: Alert) -> None:
-        """Note an alert; never waits."""
+        """Add an alert; never blocks."""
         with self._lock:
             self._waiting.append(alert)
             while len(self._waiting) > self._most:
@@ -44,13 +45,13 @@ class IncidentRecorder:
                 self.forgotten += 1
 
     def run(self, stop: threading.Event) -> None:
-        """Write until told to stop, and once more then."""
+        """Write until `stop`, and once more after it."""
         while not stop.wait(WRITE_EVERY_S):
             self.write()
         self.write()
 
     def write(self) -> int:
-        """Write what waits; how many alerts are left because the journal did not take them."""
+        """Write the waiting alerts; return how many are left because the journal refused them."""
         with self._lock:
             taken = list(self._waiting)
         if taken and self._recorded(taken):
@@ -72,7 +73,7 @@ class IncidentRecorder:
 
 
 def merged(journal: Journal, alerts: Iterable[Alert]) -> list[Incident]:
-    """The incidents that these alerts tell of, as they stand after them; each once."""
+    """Return the incidents of these alerts, each once, in their newest state."""
     found: dict[str, Incident] = {}
     for alert in alerts:
         before = found.get(alert.alert_id) or journal.incident(alert.alert_id)
@@ -81,8 +82,9 @@ def merged(journal: Journal, alerts: Iterable[Alert]) -> list[Incident]:
 
 
 def incident_of(alert: Alert, before: Incident | None = None) -> Incident:
-    """The incident as this alert tells it, after what was known before. The window grows; the first
-    words stay.
+    """Return the incident after this alert, with what was known before.
+
+    The window grows, and the first start and summary stay.
     """
     told = _told(alert)
     if before is None:

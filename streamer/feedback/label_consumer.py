@@ -1,7 +1,6 @@
-"""Reads labels from their source, writes them into the journal, and feeds them to the streams.
+"""Reads labels from their source, writes them to the journal, and feeds them to the streams.
 
-The journal is asked too, because another member of the group, the command line or the API may have
-written there.
+It also polls the journal, because another member, the command line or the API may write there.
 """
 
 from __future__ import annotations
@@ -29,25 +28,26 @@ Open = Callable[[], LabelSource]
 
 
 class SourcePlaces:
-    """How far each source of labels is read."""
+    """The position up to which each source of labels is read."""
 
     def __init__(self, journal: Journal, waiting: PendingLabels) -> None:
         self._journal, self._waiting = journal, waiting
-        self._read: dict[str, int] = {}  # behind the last label that was taken, by source
-        self._written: dict[str, int] = {}  # from where it is read again after a restart
+        self._read: dict[str, int] = {}  # the position after the last label taken, by source
+        self._written: dict[str, int] = {}  # the position stored for a restart, by source
 
     def read(self, source: str) -> int | None:
-        """Where a source goes on behind the last label of it that was taken."""
+        """Return the position of a source after the last label taken; None if there is none."""
         return self._read.get(source)
 
     def take(self, line: LabelLine) -> None:
-        """A label was taken."""
+        """Record that a label was taken."""
         self._read[line.source] = line.place
         self.write()
 
     def write(self) -> None:
-        """Write into the journal how far the sources were read: a label that waits is read again
-        after a restart.
+        """Store the positions in the journal.
+
+        A source stays at its first waiting label, so that a restart reads it again.
         """
         for source, read_to in self._read.items():
             place = self._waiting.place(source, read_to)
@@ -57,8 +57,10 @@ class SourcePlaces:
 
 
 class LabelConsumer:
-    """One thread. What is away is asked again; a label that cannot be understood is told, counted
-    and passed over, and one whose incident is not known yet waits for it.
+    """The label consumer, run by one thread.
+
+    A failing source or store is retried. An invalid label is logged, counted and skipped. A label
+    whose incident is not known yet waits for it.
     """
 
     name = "labels"
@@ -79,13 +81,13 @@ class LabelConsumer:
         self.problem: str | None = None
         self._open: Open | None = open_source
         self._source: LabelSource | None = None
-        self._caught_up = False  # what was said before this process began is heard silently
+        self._caught_up = False  # labels older than this process are not logged
         self._backoff, self._wall = backoff or Backoff(EVERY_S, 30.0), wall
         self.waiting = PendingLabels(clock=clock)
         self._places = SourcePlaces(journal, self.waiting)
 
     def run(self, stop: threading.Event) -> None:
-        """Listen until told to stop."""
+        """Read labels until `stop`."""
         while not stop.is_set():
             if self._backoff.due:
                 self.step()
@@ -93,7 +95,7 @@ class LabelConsumer:
         self._shut()
 
     def step(self) -> None:
-        """Whatever was said since the last step."""
+        """Process all labels since the last step."""
         try:
             self._tell()
             self._ask_again()
@@ -112,8 +114,9 @@ class LabelConsumer:
         return [] if self._source is None else self._source.poll(0.0)
 
     def _take(self, line: LabelLine) -> None:
-        """Write a label down, and only then how far its source was read: a crash in between repeats
-        it, as one.
+        """Write a label to the journal, then its position.
+
+        After a crash in between, the label is read again and stored once.
         """
         try:
             if line.text:
@@ -131,14 +134,13 @@ class LabelConsumer:
                 said, line.origin, line.source, self._places.read(line.source), self._wall()
             )
             return
-        for earlier in self.waiting.about(incident) if incident else ():  # words keep their order
+        # earlier labels of the incident keep their order
+        for earlier in self.waiting.about(incident) if incident else ():
             self._admit(earlier)
         self.journal.label(label)
 
     def _ask_again(self) -> None:
-        """Write down what waited for an incident that has come, and refuse what has waited for too
-        long.
-        """
+        """Store labels whose incident is known now; refuse those that waited too long."""
         if not self.waiting:
             return
         for guest in list(self.waiting.come(self.journal.incidents(limit=RECENT))):
@@ -177,7 +179,7 @@ class LabelConsumer:
             log.info("label_heard", by=label.by, alert_id=label.alert_id, effect=consequence(label))
 
     def _fail(self, exc: StreamerError) -> None:
-        """Open the source anew next time: what was read and not written down comes again."""
+        """Close the source, so that labels that were read and not stored are read again."""
         self._backoff.fail()
         if self.problem is None:
             log.warning("labels_away", problem=str(exc))

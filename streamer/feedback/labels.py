@@ -1,9 +1,8 @@
-"""What people say of incidents: read from JSON, joined to what it is about, and what follows from
-it, in words.
+"""Labels of incidents: read from JSON, joined to their incident, and explained in words.
 
-A label names its incident by `alert_id` (or the beginning of it), or by a `record` {topic,
-partition, offset} that the incident's window holds, or it names a stretch of time by `stream`,
-`entity`, `start` and `end`.
+A label names its incident by `alert_id` (or a prefix of it), or by a `record` {topic, partition,
+offset} within the incident's window. Or it names a stretch of time by `stream`, `entity`, `start`
+and `end`.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ from streamer.timefmt import seconds
 
 log = structlog.get_logger()
 
-LONGEST = 2000  # characters of a note; what is longer is no note
+LONGEST = 2000  # characters of a note at most
 
 Short = Annotated[str, msgspec.Meta(max_length=500)]
 Whole = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class RecordReference(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Where a record stands in its log."""
+    """The position of a record in its log."""
 
     topic: Short
     partition: Whole
@@ -36,7 +35,7 @@ class RecordReference(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class LabelMessage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """One label as people and programs write it."""
+    """One label as it is written by people and programs."""
 
     label: LabelKind
     alert_id: Short = ""
@@ -50,7 +49,7 @@ class LabelMessage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 def read(line: bytes, where: str) -> LabelMessage:
-    """One label of JSON. InputError naming `where` and what is wrong with it."""
+    """Return one label from JSON; InputError names `where` and the problem."""
     try:
         return msgspec.json.decode(line, type=LabelMessage)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
@@ -61,8 +60,9 @@ def read(line: bytes, where: str) -> LabelMessage:
 def join(
     said: LabelMessage, journal: Journal, *, now_s: float, origin: str = ""
 ) -> tuple[Label, Incident | None]:
-    """The label with what it is about. InputError, saying what to do, if it names nothing; NotKnown
-    if it may yet.
+    """Return the label with its incident; None for the incident of a stretch of time.
+
+    InputError, with advice, if it names nothing; NotKnown if the incident may still become known.
     """
     ways = sum((bool(said.alert_id), said.record is not None, bool(said.entity or said.start)))
     if ways != 1:
@@ -150,13 +150,14 @@ WHO = (
 
 
 def consequence(label: Label) -> str:
-    """What a label is going to change, in one sentence."""
+    """Return what a label will change, in one sentence."""
     return f"{label.stream}/{label.entity} {label.kind}: {FOLLOWS[label.kind]}; {WHO}"
 
 
 def note(effect: Effect) -> None:
-    """Tell what a label did change of an entity that is judged here; factors on the alarm line, 1 =
-    as without it.
+    """Log what a label changed for an entity.
+
+    The factors are relative to the alarm line without labels.
     """
     said, (line, strain) = effect.label, (effect.line, effect.incident_penalty)
     log.info(

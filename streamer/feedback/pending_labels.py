@@ -1,4 +1,4 @@
-"""Labels that wait for the incident that they are about."""
+"""Labels that wait for their incident."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from streamer.feedback.labels import LabelMessage
 from streamer.journal import Incident
 from streamer.protocols import Clock
 
-# an incident that is not known by then was never opened here, or stands in another journal
+# an incident unknown after this was not opened here, or is in another journal
 PATIENCE_S = 300.0
-MOST = 1000  # some 3 MB of notes; the oldest of more wait no longer
-RECENT = 1000  # incidents that are looked at for what has come
+MOST = 1000  # about 3 MB of notes; above this the oldest labels are refused
+RECENT = 1000  # number of newest incidents that are compared with the waiting labels
 
 
 @dataclass(frozen=True, slots=True)
 class PendingLabel:
-    """A label that waits. `before`: where its source goes on with it, None: from where it began."""
+    """A waiting label; `before` is its position in the source, None for the first label read."""
 
     said: LabelMessage
     origin: str
@@ -35,14 +35,14 @@ class PendingLabel:
 
 
 class PendingLabels:
-    """Guests in the order in which they came. One thread's."""
+    """Waiting labels in order of arrival. Used by one thread."""
 
     def __init__(
         self, *, patience_s: float = PATIENCE_S, most: int = MOST, clock: Clock = time.monotonic
     ) -> None:
         self._patience_s, self._most, self._clock = patience_s, most, clock
         self._waiting: dict[str, PendingLabel] = {}  # by origin
-        self._seen: dict[str, Incident] = {}  # the newest incidents when they were last looked at
+        self._seen: dict[str, Incident] = {}  # the newest incidents at the last look
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -50,23 +50,26 @@ class PendingLabels:
     def hold(
         self, said: LabelMessage, origin: str, source: str, before: int | None, said_at_s: float
     ) -> None:
-        """Let a label wait; told again it is the same, and has waited since it came first."""
+        """Keep a label until its incident is known.
+
+        The same label again keeps its first arrival time.
+        """
         guest = PendingLabel(said, origin, source, before, said_at_s, self._clock())
         self._waiting.setdefault(origin, guest)
 
     def about(self, incident: Incident) -> list[PendingLabel]:
-        """Those that wait for this one."""
+        """Return the labels that wait for this incident."""
         return [guest for guest in self._waiting.values() if guest.is_about(incident)]
 
     def come(self, newest: Sequence[Incident]) -> Iterator[PendingLabel]:
-        """Those whose incident is new among the newest ones, or tells of more than it did."""
+        """Yield the labels whose incident is new or has changed among the newest ones."""
         for incident in newest:
             if self._seen.get(incident.alert_id) != incident:
                 yield from self.about(incident)
         self._seen = {one.alert_id: one for one in newest}
 
     def weary(self) -> list[PendingLabel]:
-        """Those that have waited for long enough, or are too many."""
+        """Return the labels that waited for too long or exceed the limit."""
         over, now = len(self._waiting) - self._most, self._clock()
         return [
             guest
@@ -80,7 +83,7 @@ class PendingLabels:
             self._seen = {}
 
     def place(self, source: str, place: int) -> int | None:
-        """How far a source may be called read: up to the first label of it that waits."""
+        """Return the position up to which a source may count as read: its first waiting label."""
         return next(
             (guest.before for guest in self._waiting.values() if guest.source == source), place
         )
