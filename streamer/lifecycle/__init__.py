@@ -1,1 +1,1 @@
-"""The life of a model: retraining, trial in the shadow, promotion, hot swap, watch and rollback."""
+"""The life of a model: retraining, shadow run, promotion, hot swap, watch and rollback."""

@@ -1,8 +1,8 @@
-"""The registry's choice becomes what judges: verified, probed, tried out, swapped in, watched,
-rolled back if need be.
+"""Makes the version that the registry names the model that judges.
 
-One thread beside the flow. It fetches, and asks `promotion_rules` what to do; what touches
-detectors is left to the scoring thread.
+A version is verified, probed, run in shadow, swapped in, watched, and rolled back if necessary. One
+thread fetches versions and asks `promotion_rules` what to do; what touches detectors is left to the
+scoring thread.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from streamer.runtime.stream_processor import StreamProcessor
 log = structlog.get_logger()
 
 AGAIN_S = 300.0  # until a version that could not be opened on this machine is tried again
-WAIT_S = 1.0  # of one look at the aliases; between two looks at shadow and watch
+WAIT_S = 1.0  # timeout of one wait for the aliases; interval of the checks of shadow and watch
 
 
 class Succession:
-    """What was offered to the swapper, and what came of it."""
+    """The successor offered to the swapper, and its outcome."""
 
     def __init__(self, swapper: Swapper) -> None:
         self.swapper = swapper
@@ -47,16 +47,16 @@ class Succession:
         self.swapper.offer(successor)
 
     def is_at_work(self, version: str) -> bool:
-        """Whether a version ("": the starter) judges, or is on its way."""
+        """Return whether a version ("": the starter) judges, or is being swapped in."""
         coming = self._offered
         ref = self.swapper.current.state.ref if coming is None else coming.loaded.network.ref
         if version:
             return ref.version == version
-        # Nothing was promoted: whatever the service began with may judge, until it was replaced.
+        # without a promotion, the model loaded at start may judge until the first swap
         return coming is None and not self.swapper.switches
 
     def switched(self) -> bool:
-        """Whether another network has taken over since the last call; `taken` is it."""
+        """Return whether another network has taken over since the last call; `taken` returns it."""
         busy = self.swapper.busy
         if self.swapper.switches == self._switches:
             if not busy:
@@ -66,13 +66,13 @@ class Succession:
         return True
 
     def taken(self) -> Successor | None:
-        """The successor that has taken over; None if it was another's."""
+        """Return the successor that has taken over; None if another caller offered it."""
         taken, self._offered = self._offered, None
         return taken
 
 
 class Refusals:
-    """Versions that this machine could not take in, each with the move that named it."""
+    """Versions that this machine could not load, each with the move that named it."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -82,11 +82,11 @@ class Refusals:
         return key in self._until_s
 
     def add(self, version: str, at: str, *, for_ever: bool) -> None:
-        """For ever where the version is bad; else it may have been this machine's bad day."""
+        """Refuse a version: for ever if its bundle is bad, else for AGAIN_S."""
         self._until_s[version, at] = math.inf if for_ever else self._clock() + AGAIN_S
 
     def forgive(self) -> bool:
-        """Forget those whose time is over; whether there were any."""
+        """Forget expired refusals; return whether there were any."""
         over = [key for key, until_s in self._until_s.items() if until_s <= self._clock()]
         for key in over:
             del self._until_s[key]
@@ -94,7 +94,7 @@ class Refusals:
 
 
 class Follower:
-    """A background task of the service: one look at the aliases after the other."""
+    """The background task that follows the aliases of the registry."""
 
     name = "models"
 
@@ -125,9 +125,9 @@ class Follower:
         )
         self._succession, self._refusals = Succession(swapper), Refusals(clock)
         self._seen: Mapping[str, str] = {}
-        self._settled: Mapping[str, str] = {}  # aliases whose versions are at work, or refused
+        self._settled: Mapping[str, str] = {}  # aliases whose versions judge or were refused
         self._backoff = Backoff(0.5, 30.0, clock)
-        self._problem: str | None = None  # with the registry
+        self._problem: str | None = None  # the current problem with the registry
 
     def run(self, stop: threading.Event) -> None:
         self.fetcher.stopped = stop.is_set
@@ -140,8 +140,9 @@ class Follower:
             self.registry.close()
 
     def step(self, wait_s: float) -> None:
-        """One look at everything, at most `wait_s` for the aliases; none while a registry that
-        failed is let alone.
+        """Check aliases, shadow and watch once; wait at most `wait_s` for the aliases.
+
+        Nothing is done during the backoff after a failure of the registry.
         """
         if not self._backoff.due:
             return
@@ -153,7 +154,7 @@ class Follower:
             self._well()
         except StoreError as exc:
             self._unwell("registry_away", exc)
-        # such as aliases in a format of the future: what judges goes on, and so do we
+        # such as aliases in an unknown format: the current model stays, and the loop goes on
         except StreamerError as exc:
             self._unwell("registry_not_followed", exc)
 
@@ -178,7 +179,8 @@ class Follower:
         aliases = self.registry.wait(self._seen, wait_s)
         if aliases is None:
             return
-        before, self._seen = self._settled, {"": ""}  # what goes wrong now is tried again
+        # if an error follows, the aliases are read again
+        before, self._seen = self._settled, {"": ""}
         if not before:
             self.watch.resume(aliases, self._state.ref.version, self.registry.moves)
         self._take(aliases, before)
@@ -186,8 +188,9 @@ class Follower:
         self._seen = self._settled = aliases
 
     def _take(self, aliases: Mapping[str, str], before: Mapping[str, str]) -> None:
-        """Bring in the version that the alias names, unless it judges, is on its way, or this move
-        was refused.
+        """Fetch and offer the version that the alias names.
+
+        Nothing is done if it judges already, is being swapped in, or this move was refused.
         """
         wanted = version_of(aliases, self._alias)
         move = self._move_of(wanted)
@@ -204,7 +207,7 @@ class Follower:
         self._succession.offer(Successor(loaded, event, move.why, move.at, trained_s))
 
     def _move_of(self, version: str) -> Move:
-        """The newest move that concerns the alias and led to the version."""
+        """Return the newest move that named the version; an empty move without one."""
         found = (
             move
             for move in reversed(self.registry.moves())
@@ -213,8 +216,9 @@ class Follower:
         return next(found, Move("", {}, ""))
 
     def _refuse(self, version: str, exc: StreamerError) -> None:
-        """What judges goes on. A bundle that is bad everywhere is taken back; what lacks here,
-        an operator must mend.
+        """Refuse a version; the current model goes on.
+
+        A bad bundle is rolled back. What is missing on this machine, an operator must repair.
         """
         self._state.problem = str(exc)
         self._state.swaps["refused"] += 1
@@ -223,8 +227,9 @@ class Follower:
             self._roll_back(version, f"refused: {exc}")
 
     def _roll_back(self, version: str, why: str) -> None:
-        """Through the registry, so that every replica follows; only while the version is what shall
-        judge.
+        """Roll back in the registry, so that every replica follows.
+
+        Nothing is done if the alias names another version by now.
         """
         aliases = self.registry.aliases()
         if aliases.get(self._alias) != version:
@@ -232,7 +237,7 @@ class Follower:
         log.error("model_rollback", model=version, why=why)
         try:
             promotion.rollback(self.registry, why, over=aliases)
-        except ModelError:  # there is no previous one that can be used: the starter always can
+        except ModelError:  # no previous version can be used; the starter always can
             champion = version.removesuffix(EDGE)
             self.registry.move(TO_STARTER, expected={"champion": champion}, why=why)
 

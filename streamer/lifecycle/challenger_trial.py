@@ -1,4 +1,4 @@
-"""The challenger's trial: seated beside the champion, compared, then promoted or let go."""
+"""The challenger's shadow run: started beside the champion, compared, then promoted or dropped."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 
 class ChallengerTrial:
-    """Follows the alias of the challenger. The follower's thread."""
+    """Follows the alias `challenger`. Used by the follower's thread."""
 
     def __init__(
         self,
@@ -39,11 +39,12 @@ class ChallengerTrial:
         self._registry, self._section, self._fetcher = registry, section, fetcher
         self._state, self._slot = state, slot
         self._processors, self._clock = tuple(processors), clock
-        self._promised_before = 0.0  # incidents that the budgets allowed until it was seated
-        self._named = ""  # what the alias names
+        # incidents that the budgets allowed up to the start of the shadow run
+        self._promised_before = 0.0
+        self._named = ""  # the version that the alias names
 
     def seat(self, aliases: Mapping[str, str], before: Mapping[str, str]) -> None:
-        """Let the version that the alias names judge silently, against the champion of now."""
+        """Run the version that the alias names in shadow, against the current champion."""
         self._named, alias = aliases.get("challenger", ""), self._section.alias
         wanted = self._wanted(aliases)
         if wanted == self._slot.version and aliases.get(alias) == before.get(alias):
@@ -75,20 +76,21 @@ class ChallengerTrial:
         if problem is not None:
             expected, why = {"challenger": self._named}, f"shadow: {problem}"
             self._registry.move({"challenger": None}, expected=expected, why=why)
-        self._slot.told = True  # last: what the registry did not hear is said again
+        self._slot.told = True  # set last: if the registry failed, the decision is repeated
         log.info("shadow_report", **report.summary(), objection=problem)
 
     def _wanted(self, aliases: Mapping[str, str]) -> str | None:
         if not self._section.shadow.enabled:
             return None
         alias = self._section.alias
-        # Only who follows the alias edge asks for the versions: a twin may stand in.
+        # versions are listed only for the alias `edge`, where a twin may replace the version
         versions = self._registry.versions() if alias == "edge" else ()
         return challenger_of(aliases, alias, versions)
 
     def _promoted(self, version: str, report: ShadowReport) -> str | None:
-        """Promote a challenger that the gate has passed; why it must not judge, in words. One that
-        no gate has judged waits for an operator.
+        """Promote a challenger that passed the gate; return why it must not judge, or None.
+
+        A challenger without a gate report waits for an operator.
         """
         pairs, trust = report.pairs, trust_for(self._section)
         told = (

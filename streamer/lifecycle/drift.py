@@ -1,19 +1,19 @@
-"""How far live traffic is from what a model was trained on, as one number per channel: the
-population stability index.
+"""The drift of live traffic from a reference, per channel: the population stability index (PSI).
 
 PSI = sum over bins of (p - q) ln(p / q) (Siddiqi, Credit Risk Scorecards, 2006; Jeffreys'
-divergence, 1946), over ten bins that are deciles of the reference, and one of missing values.
-Readings are first put into their entity's own units as the reference had them, so entities of
-different levels share bins. What chance does to it is measured, not assumed: the even and the odd
-of some stretches of a sample cover the same seasons, and their PSI against each other tells how
-much two samples of one distribution differ here, with the dependence in time that the data has.
-Under no change the index of n against m rows is about (bins - 1) (1/n + 1/m) (Yurdakul, Statistical
-Properties of PSI, 2018), so a quarter of both samples' halves is taken off, and what is not three
-times that counts as nothing.
+divergence, 1946). The ten bins are deciles of the reference, and one more bin counts missing
+values. Values are first scaled to their entity's units in the reference, so entities of different
+levels share bins.
+
+The PSI that chance alone causes is measured. A sample is cut into stretches; the even and the odd
+ones cover the same seasons. Their PSI against each other shows how much two samples of one
+distribution differ here, with the data's dependence in time. Without a change, the PSI of n against
+m rows is about (bins - 1) (1/n + 1/m) (Yurdakul, Statistical Properties of PSI, 2018). So a quarter
+of the sum of both samples' halves is subtracted, and a PSI below three times that counts as 0.
 
 The alert rate is compared by the ratio of two Poisson rates: the lower bound of |ln ratio| at three
 standard errors of its logarithm (Ng and Tang, Testing the equality of two Poisson means, 2005),
-widened by the incidents' own burstiness. Axes: N rows, C channels, B bins.
+widened by the burstiness of the incidents. Axes: N rows, C channels, B bins.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ import numpy as np
 from streamer.event import F32, F64, I32, I64, Bool
 
 DECILES = 10
-# Fewer than eight and the two halves see different parts of a day; 24 alone is fooled by what
-# wanders for hours.
+# With fewer than eight stretches the halves see different parts of a day. 24 alone is misled by
+# values that wander for hours.
 STRETCHES = (24, 8)
 SURE = 3.0  # times the noise; standard errors of a rate
-LEAST_ROWS = 500  # of a sample: less says nothing
-UNIT_ROWS = 32  # of an entity, to have units of its own
-MOST_UNITS = 4096  # entities times channels: the profile is part of a manifest
+LEAST_ROWS = 500  # of a sample; fewer give 0
+UNIT_ROWS = 32  # of an entity, to have its own units
+MOST_UNITS = 4096  # entities times channels, because the profile is part of a manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class DriftSample:
 
     @property
     def halves(self) -> Bool:
-        """(S, N) for each number of stretches, every other one: both halves see all of a season."""
+        """Masks (S, N) of every other stretch, one per cut; both halves cover all of a season."""
         start_s, end_s = float(self.time_s.min()), float(self.time_s.max())
         place = (self.time_s - start_s) / max(end_s - start_s, 1e-9)
         return np.stack([(place * count).astype(np.int64) % 2 == 0 for count in STRETCHES])
@@ -59,14 +59,12 @@ class DriftSample:
 
 @dataclass(frozen=True, slots=True)
 class TrafficProfile:
-    """What a sample looked like: bin edges, the share of rows in each bin, and how far its halves
-    are apart.
-    """
+    """Bin edges of a sample, the number of rows per bin, and the PSI between its halves."""
 
     edges: F64  # (C, DECILES - 1)
     counts: F64  # (C, B)
     halves: F64  # (C,)
-    # by entity: location (C,) and scale (C,); empty: readings as they are
+    # by entity: location (C,) and scale (C,); empty: values are not scaled
     units: Mapping[str, tuple[F64, F64]]
 
     def as_json(self) -> dict[str, Any]:
@@ -78,7 +76,7 @@ class TrafficProfile:
 
     @classmethod
     def of_json(cls, raw: Mapping[str, Any], channels: int) -> TrafficProfile | None:
-        """None if it is none of so many channels."""
+        """Read a profile; None if it is not a valid profile of `channels` channels."""
         try:
             arrays = [np.asarray(raw[name], np.float64) for name in ("edges", "counts", "halves")]
             units = {
@@ -95,7 +93,7 @@ class TrafficProfile:
 
 
 def profile_of(sample: DriftSample) -> TrafficProfile:
-    """The reference that later samples are held against."""
+    """Return the reference against which later samples are compared."""
     units = units_of(sample)
     known, z = in_units(sample, units)
     with np.errstate(invalid="ignore"):
@@ -106,8 +104,9 @@ def profile_of(sample: DriftSample) -> TrafficProfile:
 
 
 def drift_of(reference: TrafficProfile, sample: DriftSample) -> F64:
-    """(C,) the index of every channel beyond what chance explains; 0 where it explains all, or too
-    little is known.
+    """Return (C,) the PSI of every channel beyond what chance explains.
+
+    It is 0 if chance explains all of it, or if there are too few rows.
     """
     known, z = in_units(sample, reference.units)
     if len(z) < LEAST_ROWS:
@@ -118,8 +117,9 @@ def drift_of(reference: TrafficProfile, sample: DriftSample) -> F64:
 
 
 def rate_drift(before: I64, before_rows: int, now: I64, now_rows: int) -> float:
-    """How far apart two rates of incidents are surely: `before` and `now` are counts (K,) of
-    stretches, rows in all.
+    """Return the lower bound of the log ratio of two incident rates.
+
+    `before` and `now` are counts (K,) per stretch, with the total number of rows.
     """
     a, b = float(before.sum()) + 0.5, float(now.sum()) + 0.5
     log_ratio = math.log(b / max(now_rows, 1)) - math.log(a / max(before_rows, 1))
@@ -128,8 +128,9 @@ def rate_drift(before: I64, before_rows: int, now: I64, now_rows: int) -> float:
 
 
 def units_of(sample: DriftSample) -> dict[str, tuple[F64, F64]]:
-    """Median and quartile range of each entity with rows enough; none at all if most rows belong to
-    others.
+    """Return median and quartile range of each entity with enough rows.
+
+    Empty if most rows belong to other entities, or if there are too many entities.
     """
     order = np.argsort(sample.entity, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(sample.entity[order])) + 1)
@@ -140,8 +141,9 @@ def units_of(sample: DriftSample) -> dict[str, tuple[F64, F64]]:
 
 
 def in_units(sample: DriftSample, units: Mapping[str, tuple[F64, F64]]) -> tuple[Bool, F64]:
-    """Which rows (N,) belong to entities with units, and their readings in them; all, as they are,
-    without units.
+    """Return which rows (N,) belong to entities with units, and their scaled values.
+
+    Without units it returns all rows, unscaled.
     """
     if not units:
         return np.ones(len(sample), bool), sample.values.astype(np.float64)
@@ -156,7 +158,7 @@ def in_units(sample: DriftSample, units: Mapping[str, tuple[F64, F64]]) -> tuple
 
 
 def counted(z: F64, edges: F64) -> F64:
-    """(C, B) rows in each bin; the last bin is of missing values."""
+    """Return the rows in each bin (C, B); the last bin counts missing values."""
     counts = np.zeros((len(edges), DECILES + 1))
     for c, edge in enumerate(edges):
         missing = np.isnan(z[:, c])
@@ -167,8 +169,9 @@ def counted(z: F64, edges: F64) -> F64:
 
 
 def stability(before: F64, now: F64) -> F64:
-    """(C,) PSI of counts (C, B); half a row is added to every bin, so that an empty one is not
-    infinitely far.
+    """Return the PSI (C,) of counts (C, B).
+
+    Half a row is added to every bin, so that an empty bin does not give infinity.
     """
     p, q = (_shares(counts) for counts in (before, now))
     return np.asarray(((q - p) * np.log(q / p)).sum(axis=1))
@@ -180,7 +183,7 @@ def _shares(counts: F64) -> F64:
 
 
 def _apart(halves: Bool, z: F64, edges: F64) -> F64:
-    """(C,) the index of one half against the other, the largest of all cuts."""
+    """Return (C,) the PSI of one half against the other, the largest over all cuts."""
     cuts = [stability(counted(z[half], edges), counted(z[~half], edges)) for half in halves]
     return np.asarray(np.max(cuts, axis=0))
 
@@ -194,7 +197,7 @@ def _unit(values: F32) -> tuple[F64, F64]:
 
 
 def _quantiles(values: F32 | F64, at: F64) -> F64:
-    """(C, Q) of the known values of each channel; 0 where there are none."""
+    """Return quantiles (C, Q) of the known values of each channel; 0 if there are none."""
     columns = (column[~np.isnan(column)] for column in values.T.astype(np.float64))
     return np.stack(
         [np.quantile(column, at) if len(column) else np.zeros(len(at)) for column in columns]
@@ -202,7 +205,7 @@ def _quantiles(values: F32 | F64, at: F64) -> F64:
 
 
 def _burstiness(counts: I64) -> float:
-    """Variance over mean of counts per stretch, 1 for independent incidents."""
+    """Return variance over mean of counts per stretch, at least 1; independent incidents give 1."""
     mean = float(counts.mean()) if len(counts) else 0.0
     return max(float(counts.var()) / mean, 1.0) if mean > 0 else 1.0
 

@@ -1,10 +1,9 @@
-"""Drift of one stream, looked at now and then: what it is held against, the newest indexes, and
-what has drifted.
+"""The drift of one stream: its references, the newest indexes, and what has drifted.
 
-Readings are held against the profile that the model's training left in its bundle
-(`training.profiles`), by stream; where there is none, as with the starter bundle, against the first
-whole window that was seen under the model. Scores and the rate of incidents are held against that
-window always: a training has not seen them.
+Values are compared with the profile that training stored in the bundle (`training.profiles`), by
+stream. Without one, as in the starter bundle, they are compared with the first whole window under
+the model. Scores and the incident rate are always compared with that window, because training does
+not know them.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ from streamer.lifecycle.traffic_sample import TrafficSample, TrafficWindow
 
 log = structlog.get_logger()
 
-HOLD = 2  # looks in a row that must agree
+HOLD = 2  # comparisons in a row that must agree
 MOST_TOLD = 3  # signals named in a cause
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What live traffic is held against."""
+    """What live traffic is compared with."""
 
     readings: TrafficProfile
     scores: TrafficProfile
@@ -36,7 +35,7 @@ class Reference:
 
 
 class Monitor:
-    """Owned by one thread; `signals`, `drifted` and `cause` may be read by any."""
+    """Owned by one thread; any thread may read `signals`, `drifted` and `cause`."""
 
     def __init__(
         self, stream: str, channels: Sequence[str], traffic: TrafficSample, threshold: float
@@ -52,13 +51,14 @@ class Monitor:
 
     @property
     def cause(self) -> str | None:
-        """What has drifted, worst first, in words; None if nothing has."""
+        """What has drifted, largest first, in words; None if nothing has."""
         worst = sorted(self.drifted.items(), key=lambda item: -item[1])[:MOST_TOLD]
         return ", ".join(f"{name} {value:.2f}" for name, value in worst) or None
 
     def model(self, version: str, training: Mapping[str, Any]) -> None:
-        """Which model judges, and what its manifest says of its training. Another one begins a new
-        comparison.
+        """Set the model that judges, and its manifest's `training`.
+
+        A new version starts a new comparison.
         """
         if version == self._version:
             return
@@ -70,7 +70,7 @@ class Monitor:
         self.traffic.forget()
 
     def look(self) -> None:
-        """Compare what flowed lately, once a whole window of it is there."""
+        """Compare the newest traffic, once it fills a whole window."""
         view = self.traffic.take()
         if view is None or not view.whole:
             return
@@ -105,7 +105,7 @@ class Monitor:
 
 
 def scores_of(view: TrafficWindow) -> DriftSample:
-    """The continuous scores as the readings of one channel of one entity."""
+    """Return the scores as the values of one channel of one entity."""
     return replace(
         view.sample,
         names=("",),

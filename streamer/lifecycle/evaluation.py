@@ -1,6 +1,4 @@
-"""An evaluation of the champion: its figures, what changed since the one before, and what members
-remember of it.
-"""
+"""An evaluation of the champion: its figures, the change since the last one, and its note."""
 
 from __future__ import annotations
 
@@ -29,9 +27,7 @@ FIGURES = (
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What came of one, in one word and in a sentence; the report where there is one
-    (`streamer.review/1`).
-    """
+    """The outcome, a sentence about it, and the report if there is one (`streamer.review/1`)."""
 
     outcome: str
     words: str
@@ -40,8 +36,10 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What all members know: when the last one began, whatever came of it, and the figures of the
-    last that ended.
+    """What all members know of evaluations.
+
+    `at_s` is the start of the newest one, whatever its outcome; `figures` are of the last finished
+    one.
     """
 
     at_s: float | None = None
@@ -50,7 +48,7 @@ class Remembered:
 
 
 def remembered(noted: Mapping[str, Any]) -> Remembered:
-    """What a note says; nothing, where it is none of ours."""
+    """Return the evaluation in a note; empty if it is missing or invalid."""
     found = noted.get("evaluation")
     if not isinstance(found, dict):
         return Remembered()
@@ -62,14 +60,12 @@ def remembered(noted: Mapping[str, Any]) -> Remembered:
 
 
 def figures_of(report: Mapping[str, Any], at_s: float) -> dict[str, Any]:
-    """What the next one is compared with."""
+    """Return the figures that the next evaluation is compared with."""
     return {"version": report["version"], "at_s": at_s} | {name: report[name] for name in FIGURES}
 
 
 def compared(report: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """The report with `previous`, the figures before it, and `change`, by how much each has grown
-    since.
-    """
+    """Return the report with `previous`, the figures before it, and `change`, the differences."""
     if not before:
         return {**report, "previous": None, "change": {}}
     pairs = {name: (before.get(name), report[name]) for name in FIGURES}
@@ -78,7 +74,7 @@ def compared(report: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, 
 
 
 def words(report: Mapping[str, Any]) -> str:
-    """A report in one line."""
+    """Return a report in one line."""
     delay, skill = report["median_delay_rows"], report["skill_over_persistence"]
     return (
         f"{report['version']} on the newest {report['rows']:,} rows: {report['recall']:.0%} of "
@@ -102,8 +98,9 @@ log = structlog.get_logger()
 
 
 def note(turns: TrainingLock, turn: LockHold, **fields: Any) -> None:
-    """Let all members know, beside what is noted already. A store that is away costs the note; one
-    that says we were overtaken is an error later.
+    """Add fields to the note that all members read.
+
+    If the store fails, only the note is lost and a warning is logged.
     """
     try:
         turn.note(json.dumps(noted(turns) | fields).encode())
@@ -112,7 +109,7 @@ def note(turns: TrainingLock, turn: LockHold, **fields: Any) -> None:
 
 
 def noted(turns: TrainingLock) -> dict[str, Any]:
-    """What those who had the turn have told all members."""
+    """Return the note of the holders of the lock; empty if it is invalid."""
     try:
         found = json.loads(turns.read() or b"{}")
     except ValueError:
@@ -121,22 +118,22 @@ def noted(turns: TrainingLock) -> dict[str, Any]:
 
 
 def last_attempt(turns: TrainingLock) -> float | None:
-    """When the newest training began, by anybody."""
+    """Return the start of the newest retrain job of any member; None without one."""
     found = noted(turns).get("at")
     return float(found) if isinstance(found, int | float) else None
 
 
 def last_evaluation(turns: TrainingLock) -> Remembered:
-    """What is known of the newest evaluation, by anybody."""
+    """Return what is known of the newest evaluation of any member."""
     return remembered(noted(turns))
 
 
 KEPT = 20
-OURS = re.compile(r"\d{8}-\d{6}-")  # names of reports; what else lies in their folder is left alone
+OURS = re.compile(r"\d{8}-\d{6}-")  # names of reports; other files of the folder are not touched
 
 
 def keep_refusal(refused: Path, folder: Path, version: str) -> str:
-    """Keep the report of a refusal; what it says, and where it is."""
+    """Store the report of a refusal; return the reason and the report's place."""
     reasons = refusal(refused)
     if not refused.is_dir():
         return f"refused: {reasons}"
@@ -146,7 +143,7 @@ def keep_refusal(refused: Path, folder: Path, version: str) -> str:
 
 
 def refusal(directory: Path) -> str:
-    """Why the gate refused, from its report."""
+    """Return why the gate refused, from its report."""
     try:
         report = json.loads((directory / "gate.json").read_text())
     except (OSError, ValueError):
@@ -155,7 +152,7 @@ def refusal(directory: Path) -> str:
 
 
 def shelf(folder: Path) -> Path:
-    """The folder of reports, with room for one more."""
+    """Return the folder of reports, after deleting the oldest beyond KEPT - 1."""
     folder.mkdir(parents=True, exist_ok=True)
     ours = sorted(path for path in folder.iterdir() if OURS.match(path.name))
     for old in ours[: -KEPT + 1]:

@@ -1,5 +1,6 @@
-"""A new network takes over between two batches: its lanes are rebuilt beside the old ones, a slice
-at a time.
+"""The hot swap of a network between two batches.
+
+Its lanes are rebuilt beside the old ones, in slices.
 """
 
 from __future__ import annotations
@@ -24,41 +25,42 @@ from streamer.timefmt import rfc3339
 
 log = structlog.get_logger()
 
-# A slice takes so long, or this share of the time since the last one where judging takes longer: a
-# service that is never idle still comes to an end with it.
+# Duration of a slice. If judging takes longer, a slice may take this share of the time since the
+# last one, so that a busy service finishes too.
 SLICE_S, SLICE_SHARE = 0.008, 0.25
-# A slot alone costs nearly as much as several: of four channels 1 ms for one, 5 ms for 8, 37 ms for
+# One slot costs nearly as much as several. With four channels: 1 ms for one, 5 ms for 8, 37 ms for
 # 120 (litert); 7 ms for one, 16 ms for 8 (numpy).
 LEAST_SLOTS, MOST_SLOTS = 8, 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Successor:
-    """A verified network on its way in, and what is told of it."""
+    """A verified network to swap in, and the facts for its model event."""
 
     loaded: LoadedModel
     event: str = "promoted"  # | "rolledback"
     why: str = ""
-    move: str = ""  # what names the move in every replica
+    move: str = ""  # identifies the move, the same in every replica
     trained_s: float | None = None
 
 
 def next_slots(slots: int, *, took_s: float, allowed_s: float) -> int:
-    """Slots of the next slice after one of so many, so that it takes what is allowed; at most twice
-    as many.
+    """Return the number of slots of the next slice, so that it takes `allowed_s`.
+
+    At most twice the number of the last slice.
     """
     fitting = slots * allowed_s / max(took_s, 1e-9)
     return int(min(max(fitting, LEAST_SLOTS), 2 * slots, MOST_SLOTS))
 
 
 class Rebuilding:
-    """Slices of rebuilding over many judges, each as long as it may be."""
+    """Rebuilds many detectors in slices of bounded duration."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock, self._slots, self._ended = clock, LEAST_SLOTS, clock()
 
     def slice(self, detectors: Sequence[LiveDetector]) -> bool:
-        """Rebuild a slice; True once nothing is left."""
+        """Rebuild a slice; return True once nothing is left."""
         started = self._clock()
         allowed_s = max(SLICE_S, SLICE_SHARE * (started - self._ended))
         left, used = self._spend(detectors)
@@ -68,7 +70,7 @@ class Rebuilding:
         return not left
 
     def _spend(self, detectors: Sequence[LiveDetector]) -> tuple[int, int]:
-        """(slots that are left, slots that were looked at)."""
+        """Return the slots that are left, and the slots that were rebuilt."""
         left, room = 0, self._slots
         for judge in detectors:
             before = judge.rebuild(0)
@@ -79,8 +81,9 @@ class Rebuilding:
 
 
 class Swapper:
-    """Takes successors in on the scorer's thread. `offer` may come from any; a later one replaces
-    one on its way.
+    """Swaps successors in, on the scoring thread.
+
+    Any thread may call `offer`; a later offer replaces an earlier one.
     """
 
     def __init__(
@@ -112,11 +115,11 @@ class Swapper:
 
     @property
     def busy(self) -> bool:
-        """Whether somebody is on the way in."""
+        """Whether a successor is offered or being prepared."""
         return self._offered is not None or self._coming is not None
 
     def step(self) -> bool:
-        """A slice of the work; False if there is none."""
+        """Do a slice of the work; return False if there is none."""
         with self._lock:
             offered, self._offered = self._offered, None
         if offered is not None:
@@ -135,7 +138,7 @@ class Swapper:
         return True
 
     def _prepared(self, coming: Successor) -> bool:
-        """Rebuild a slice, of partitions that came meanwhile too; whether everything is ready."""
+        """Rebuild a slice, of newly assigned partitions too; return whether all are ready."""
         detectors = [judge for processor in self._processors for judge in processor.detectors]
         loaded = coming.loaded
         for judge in detectors:
@@ -144,7 +147,7 @@ class Swapper:
         return self._rebuilding.slice(detectors)
 
     def _switch(self, coming: Successor) -> None:
-        """All judges of all streams at once: no batch is judged in between."""
+        """Switch all detectors of all streams; no batch is judged in between."""
         before, ref = self.current.state.ref, coming.loaded.network.ref
         for processor in self._processors:
             for judge in processor.detectors:
@@ -161,7 +164,7 @@ class Swapper:
         streams = [processor.stream for processor in self._processors]
         self._outbox.post([model_event(coming, before, streams, self._wall())])
         self.switches += 1
-        self._coming = None  # last: whoever finds nobody on the way finds the switch counted
+        self._coming = None  # set last: when another thread sees None, the switch is counted
         say = log.warning if coming.event == "rolledback" else log.info
         took_ms = round((self._clock() - self._began) * 1e3)
         say(
@@ -186,7 +189,7 @@ class Swapper:
 def model_event(
     coming: Successor, previous: ModelRef, streams: Sequence[str], now_s: float
 ) -> ModelEvent:
-    """What is told of a switch. The id hangs on the move alone: replicas tell the same."""
+    """Return the event of a switch. Its id depends on the move alone, so replicas send the same."""
     ref = coming.loaded.network.ref
     identity = "\0".join((coming.event, ref.version, ref.sha256, coming.move))
     back = coming.event == "rolledback"

@@ -1,4 +1,4 @@
-"""Two judges of one log compared: which incidents both opened, and how alike their scores are."""
+"""Compares two models on one log: matching incidents, and the correlation of scores."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import numpy as np
 from streamer.event import F32, Alert
 
 CHAMPION, CHALLENGER = 0, 1
-KEPT = 1000  # incidents that are remembered, to be told by their labels
+KEPT = 1000  # incidents that are kept for the comparison with labels
 
 
 @dataclass(slots=True)
 class OpenedIncident:
-    """One incident that a side opened; `paired` if the other side had one of the entity at the same
-    time.
+    """One incident that a side opened.
+
+    `paired` if the other side had one of the entity at the same time.
     """
 
     side: int
@@ -34,9 +35,7 @@ class OpenedIncident:
 
 @dataclass(slots=True)
 class Pairs:
-    """Incidents of champion and challenger, matched by entity and time: they are the same if they
-    overlap.
-    """
+    """Incidents of champion and challenger, matched by entity if they overlap in time."""
 
     same: int = 0
     opened: list[int] = field(default_factory=lambda: [0, 0])
@@ -47,12 +46,12 @@ class Pairs:
 
     @property
     def extra(self) -> int:
-        """Opened by the challenger alone."""
+        """Number of incidents that only the challenger opened."""
         return self.opened[CHALLENGER] - self.same
 
     @property
     def lost(self) -> int:
-        """Opened by the champion alone."""
+        """Number of incidents that only the champion opened."""
         return self.opened[CHAMPION] - self.same
 
     @property
@@ -61,11 +60,11 @@ class Pairs:
         return (self.extra + self.lost) / max(self.extra + self.lost + self.same, 1)
 
     def hear(self, champion: Iterable[Alert], challenger: Iterable[Alert]) -> None:
-        """What both said of the same stretch of a log."""
+        """Add the alerts of both sides about the same stretch of a log."""
         told = [(CHAMPION, alert) for alert in champion] + [
             (CHALLENGER, alert) for alert in challenger
         ]
-        # Of one moment the beginnings come first: what both open is open in both.
+        # At equal times openings are first, so that incidents that touch overlap.
         for side, alert in sorted(
             told, key=lambda one: (one[1].detected_at, one[1].event != "opened")
         ):
@@ -88,7 +87,7 @@ class Pairs:
             self.incidents.append(mine)
 
     def by_label(self, label_of: Callable[[OpenedIncident], str | None]) -> dict[str, Counter[str]]:
-        """Outcomes of the remembered incidents by what people said of them; a pair counts once."""
+        """Return counts of outcomes of the kept incidents by their label; a pair counts once."""
         found: dict[str, Counter[str]] = {}
         for incident in list(self.incidents):
             label = None if incident.paired and incident.side == CHALLENGER else label_of(incident)
@@ -99,8 +98,9 @@ class Pairs:
 
 @dataclass(slots=True)
 class Agreement:
-    """Pearson's correlation of two scores, as running sums of log1p: a few huge scores must not
-    decide alone.
+    """Pearson's correlation of two scores, as running sums of log1p.
+
+    The logarithm keeps a few huge scores from dominating.
     """
 
     n: int = 0
@@ -109,7 +109,7 @@ class Agreement:
     product: float = 0.0
 
     def add(self, a: F32, b: F32) -> None:
-        """Two scores (N,) >= 0 of the same events."""
+        """Add two scores (N,) >= 0 of the same events."""
         x, y = (np.log1p(np.nan_to_num(s, nan=0.0, posinf=1e9).astype(np.float64)) for s in (a, b))
         self.n += len(x)
         self.sums = self.sums[0] + float(x.sum()), self.sums[1] + float(y.sum())
@@ -118,7 +118,7 @@ class Agreement:
 
     @property
     def correlation(self) -> float:
-        """0 where one of them never changes, or nothing was compared."""
+        """The correlation; 0 if one of them never changes, or nothing was compared."""
         if not self.n:
             return 0.0
         varies = [

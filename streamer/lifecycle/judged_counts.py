@@ -1,4 +1,4 @@
-"""What was judged so far: the totals that a promotion is decided and watched by."""
+"""Totals of judged events and incidents, used by the promotion and watch rules."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from streamer.runtime.stream_processor import StreamProcessor
 
 @dataclass(frozen=True, slots=True)
 class JudgedCounts:
-    """What was judged so far, or in a span: events, incidents opened, events without a score.
+    """Events, incidents opened and events without a score, so far or in a span.
 
-    `promised` is how many incidents the alert budgets allow in the same event time; `paces` (3,
-    SIZES) batches, events and seconds of judging by class of size.
+    `promised` is the number of incidents that the alert budgets allow in the same event time.
+    `paces` (3, SIZES) holds batches, events and seconds of judging by class of batch size.
     """
 
     events: int = 0
@@ -37,7 +37,7 @@ class JudgedCounts:
 
 
 def sample(processors: Sequence[StreamProcessor]) -> JudgedCounts:
-    """The totals of all streams."""
+    """Return the totals of all streams."""
     tallies = [processor.stats for processor in processors]
     opened = sum(
         n for stats in tallies for (_, event), n in dict(stats.alerts).items() if event == "opened"

@@ -1,6 +1,4 @@
-"""The learning half of a running service: what it sees of the flow, drift of streams, trainings
-when they are due.
-"""
+"""The learning part of a running service: traffic samples, drift and retrain jobs."""
 
 from __future__ import annotations
 
@@ -32,7 +30,7 @@ from streamer.runtime.partitions import Partition
 
 log = structlog.get_logger()
 
-# the version that judges, and its manifest's `training`
+# returns the version that judges, and its manifest's `training`
 Model = Callable[[], tuple[str, Mapping[str, Any]]]
 
 
@@ -52,12 +50,12 @@ class TrafficObserver:
         live: bool,
         took_s: float,
     ) -> None:
-        """Sample a live batch; what only rebuilds memory was sampled before."""
+        """Sample a live batch; batches that rebuild memory were sampled before the restart."""
         if live:
             self.see(batch, verdicts)
 
     def ticked(self, partition: Partition, now_s: float, alerts: Sequence[Alert]) -> None:
-        """Timers bring no traffic."""
+        """Do nothing, because timers add no traffic."""
 
     def see(self, batch: EventBatch, verdicts: Sequence[JudgedBatch]) -> None:
         """Sample a batch."""
@@ -67,7 +65,7 @@ class TrafficObserver:
 
 
 class Drifting:
-    """An attendant of the daemon that looks at every stream now and then."""
+    """The background task of the daemon that checks every stream for drift."""
 
     name = "drift"
 
@@ -76,7 +74,7 @@ class Drifting:
 
     @property
     def cause(self) -> str | None:
-        """What has drifted in which stream, in words."""
+        """What has drifted in which stream, in words; None if nothing has."""
         found = [f"{monitor.stream} {monitor.cause}" for monitor in self.monitors if monitor.cause]
         return "; ".join(found) or None
 
@@ -86,7 +84,7 @@ class Drifting:
             self.step()
 
     def step(self) -> None:
-        """One look at every stream."""
+        """Check every stream once."""
         version, training = self._model()
         for monitor in self.monitors:
             monitor.model(version, training)
@@ -95,7 +93,7 @@ class Drifting:
 
 @dataclass(frozen=True, slots=True)
 class Learning:
-    """What is connected to the flow."""
+    """The parts of learning that observe the streams or run beside them."""
 
     observers: Mapping[str, TrafficObserver]  # by stream
     drifting: Drifting
@@ -114,8 +112,9 @@ def open_learning(
     *,
     command: Sequence[str] = (),
 ) -> Learning:
-    """The learning half. Without the `command` of a training, or TensorFlow, drift is watched and
-    nothing trained.
+    """Open the learning part.
+
+    Without the `command` of a retrain job, or without TensorFlow, it only watches drift.
     """
     trains = config.retrain is not None and bool(command) and _can_train()
     most = config.retrain.max_rows // len(config.streams) if config.retrain is not None else 0
@@ -172,7 +171,7 @@ def _can_train() -> bool:
 
 
 class Trainings:
-    """The version that judges and what its manifest says of its training; read once per version."""
+    """Returns the version that judges and its manifest's `training`; read once per version."""
 
     def __init__(
         self, version: Callable[[], str], registry: Registry | None, path: str | None

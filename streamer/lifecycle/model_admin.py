@@ -1,6 +1,4 @@
-"""What operators ask of the models of a running service: which there are, and that one shall judge,
-or go.
-"""
+"""Requests of operators about the models of a running service: list, promote, roll back, shadow."""
 
 from __future__ import annotations
 
@@ -31,16 +29,18 @@ class Wish(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class ModelAdmin:
-    """Any thread may ask. Changes go through the registry, so that every replica follows; each is
-    audited.
+    """Any thread may call it.
+
+    Changes are written to the registry, so that every replica follows, and each is audited.
     """
 
     def __init__(self, registry: Registry | None, state: ModelState, trust: Trust) -> None:
         self._registry, self._state, self._trust = registry, state, trust
 
     def listing(self) -> dict[str, Any]:
-        """What judges, what tries out, and what the registry holds. StoreError if it cannot be
-        read.
+        """Return the model that judges, the shadow report, and the registry's content.
+
+        StoreError if the registry cannot be read.
         """
         state, registry = self._state, self._registry
         held: Mapping[str, Any] = {"aliases": {}, "versions": [], "moves": []}
@@ -65,7 +65,7 @@ class ModelAdmin:
         }
 
     def promote(self, body: bytes) -> dict[str, Any]:
-        """Let a version judge: that of the body, else the challenger."""
+        """Promote the version of the body, else the challenger."""
         registry, wish = self._open(), _wish(body)
         version = wish.version or registry.aliases().get("challenger")
         if version is None:
@@ -78,13 +78,13 @@ class ModelAdmin:
         return self._done("model_promote", version, wish)
 
     def rollback(self, body: bytes) -> dict[str, Any]:
-        """Let the version before judge again; the version is null where that is the starter."""
+        """Promote the previous version again; the returned version is null for the starter."""
         wish = _wish(body)
         version = promotion.rollback(self._open(), wish.why or "by request", check=self._trust)
         return self._done("model_rollback", version, wish)
 
     def shadow(self, body: bytes) -> dict[str, Any]:
-        """Let a version judge along silently; none ends it."""
+        """Make a version the challenger; null removes the challenger."""
         wish = _wish(body)
         promotion.shadow(self._open(), wish.version, wish.why or "by request", check=self._trust)
         return self._done("model_shadow", wish.version, wish)
@@ -104,7 +104,7 @@ class ModelAdmin:
 
 
 def _wish(body: bytes) -> Wish:
-    """InputError if it is none."""
+    """Read the body of a request; InputError if it is invalid."""
     try:
         return msgspec.json.decode(body, type=Wish) if body.strip() else Wish()
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:

@@ -1,4 +1,4 @@
-"""A version out of the registry, ready to judge: verified, probed in a child process, and open."""
+"""Fetches a version from the registry: verified, probed in a child process, and opened."""
 
 from __future__ import annotations
 
@@ -14,26 +14,28 @@ from streamer.protocols import Registry
 from streamer.runtime.model import CurrentModel, LoadedModel, network_of, trust_for
 
 REMEMBERED = 3
-Fetched = tuple[LoadedModel, float | None]  # and when it was trained, seconds since 1970
+# the model, and when it was trained in seconds since 1970
+Fetched = tuple[LoadedModel, float | None]
 
 
 class ModelFetcher:
-    """Opens versions and remembers the last ones. The follower's thread.
+    """Opens versions and keeps the last ones. Used by the follower's thread.
 
-    A challenger that is promoted therefore judges at once, and so does who is rolled back to.
+    So a promoted challenger, or the target of a rollback, is ready at once.
     """
 
     def __init__(self, registry: Registry, section: Model, current: CurrentModel) -> None:
-        """ConfigError if a key of the section is none."""
+        """Raise ConfigError if a signing key of the section is invalid."""
         self.section = section
-        self.stopped: Callable[[], bool] = lambda: False  # whether a probe is to be given up
+        self.stopped: Callable[[], bool] = lambda: False  # returns whether to stop a running probe
         self._registry, self._current = registry, current
         self._trust = trust_for(section)
         self._ready: dict[str, Fetched] = {}
 
     def fetch(self, version: str) -> Fetched:
-        """A version ("": the starter). ModelError, or BackendError (only on this machine), say why
-        not.
+        """Return a version ("": the starter), opened.
+
+        ModelError if it cannot be used anywhere, BackendError if it cannot be used on this machine.
         """
         if version not in self._ready:
             self._ready[version] = self._opened(version)

@@ -1,4 +1,4 @@
-"""A new champion's first while: it is watched against the span before it, and rolled back."""
+"""The watch after a promotion: a champion that breaks a bound is rolled back."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Watch:
         *,
         until_s: float,
     ) -> None:
-        """`before` is the span before the promotion, `start` the totals at it."""
+        """Take `before`, the counts before the promotion, and `start`, the totals at it."""
         self.version, self.over = version, False
         self._broken: str | None = None
         self._before, self._start, self._bounds, self._until_s = before, start, bounds, until_s
 
     def step(self, now: JudgedCounts, now_s: float) -> str | None:
-        """The bound that is broken, in words, from then on; None while none is."""
+        """Return the broken bound in words; None while none is broken."""
         if not self.over:
             self._broken = breach(self._before, now.since(self._start), self._bounds)
             self.over = self._broken is not None or now_s >= self._until_s
@@ -42,7 +42,7 @@ class Watch:
 
 
 class PostPromotionWatch:
-    """Keeps the watch of the newest promotion, if its period is not over. The follower's thread."""
+    """The watch of the newest promotion, during its period. Used by the follower's thread."""
 
     def __init__(
         self,
@@ -53,14 +53,14 @@ class PostPromotionWatch:
         clock: Clock = time.monotonic,
         wall: Clock = time.time,
     ) -> None:
-        """`roll_back` takes a version and the reason."""
+        """Call `roll_back` with a version and the reason."""
         self.watch: Watch | None = None
         self._section, self._processors, self._roll_back = section, tuple(processors), roll_back
         self._clock, self._wall = clock, wall
-        self._since = JudgedCounts()  # totals when the network that judges took over
+        self._since = JudgedCounts()  # totals when the current network took over
 
     def switched(self, promoted: str | None, totals: JudgedCounts) -> None:
-        """Another network judges since `totals`: watch it if it was `promoted`, and nobody else."""
+        """Start a watch if the network that took over at `totals` was `promoted`; else end it."""
         before, self._since, self.watch = totals.since(self._since), totals, None
         if promoted is not None:
             period = self._section.watch
@@ -70,10 +70,10 @@ class PostPromotionWatch:
     def resume(
         self, aliases: Mapping[str, str], version: str, moves: Callable[[], Sequence[Move]]
     ) -> None:
-        """After a restart: watch the version that judges for what is left of its period.
+        """Watch the current version for the rest of its period after a restart.
 
-        It is watched by what the alert budgets allow. How things were before is not known any more,
-        so nothing is called slow.
+        It is compared with the alert budgets only. The counts before the promotion are unknown, so
+        its speed is not judged.
         """
         alias, period = self._section.alias, self._section.watch
         if self.watch is not None or alias not in WATCHED or aliases.get(alias) != version:
@@ -86,7 +86,7 @@ class PostPromotionWatch:
             log.info("model_watch_resumed", model=version, left_s=round(left))
 
     def step(self) -> None:
-        """Roll back what breaks a bound; end the watch when its period is over."""
+        """Roll back a version that breaks a bound; end the watch after its period."""
         watch = self.watch
         if watch is None:
             return

@@ -1,6 +1,4 @@
-"""A new model's first steps, in a process of their own: a corrupt .tflite can take its process
-along.
-"""
+"""The probe of a new model in a child process, because a corrupt .tflite can crash its process."""
 
 from __future__ import annotations
 
@@ -14,24 +12,23 @@ from streamer.errors import BackendError, ModelError
 from streamer.lifecycle import subprocess_runner
 
 MEMORY_BYTES = 4 * 2**30
-NICE = 0  # it is short, and somebody waits
+NICE = 0  # a probe is short, and the swap waits for it
 
 
 def probe(
     directory: Path, backend: str, *, timeout_s: float, stop: Callable[[], bool] = lambda: False
 ) -> None:
-    """Run the golden vectors of a bundle on a backend. ModelError if they come out otherwise, or
-    its process crashes.
+    """Run the golden vectors of a bundle on a backend.
 
-    BackendError where it was stopped, killed from outside or not through in time: that tells of
-    this machine.
+    ModelError if the outputs differ or the process crashes. BackendError if it was stopped, killed
+    from outside or too slow: that is a problem of this machine.
     """
     said: list[str] = []
 
     def hear(event: Mapping[str, Any]) -> None:
         said.append(str(event.get("problem", "")))
 
-    # -P: a folder `streamer` where the daemon was started is not ours.
+    # -P: do not import a folder `streamer` of the current directory.
     command = [
         sys.executable,
         "-P",

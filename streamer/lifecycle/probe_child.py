@@ -1,7 +1,6 @@
-"""`python -m streamer.lifecycle.probe_child BUNDLE BACKEND`: run golden vectors, and die here if
-need be.
+"""`python -m streamer.lifecycle.probe_child BUNDLE BACKEND`: run the golden vectors of a bundle.
 
-Exit 0: the outputs are those that were recorded. Else the last line of standard error says why not.
+Exit 0: the outputs match the recorded ones. Else the last line of standard error has the problem.
 """
 
 from __future__ import annotations

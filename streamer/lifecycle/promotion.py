@@ -1,4 +1,4 @@
-"""Which version judges: moved in one step, and undone in one (the rules: promotion_rules)."""
+"""Promotion, rollback and shadow: each is one move of aliases (the rules: promotion_rules)."""
 
 from __future__ import annotations
 
@@ -27,13 +27,12 @@ def promote(
     over: Mapping[str, str] | None = None,
     check: Check | None = None,
 ) -> bool:
-    """Let a version judge: it becomes champion, the champion before it previous, and a challenger
-    no longer.
+    """Make a version champion, the champion before it previous, and end its challenge.
 
-    The alias edge goes to its twin, if there is one. `over` are the aliases by which it was
-    decided, those of now by default. True also if it is champion already; False, and nothing has
-    changed, if somebody moved the champion since. ModelError if the version cannot be used or
-    `check` refuses it, GateRefused if its own report says that the gate did.
+    The alias `edge` moves to the version's twin, if there is one. `over` are the aliases on which
+    the decision is based, by default the current ones. Returns True also if it is champion already.
+    Returns False without any change if the champion was moved since. ModelError if the version
+    cannot be used or `check` refuses it, GateRefused if its own gate report says so.
     """
     aliases, there = registry.aliases() if over is None else over, registry.versions()
     refuse_refused(verified(registry, version, check))
@@ -51,11 +50,11 @@ def rollback(
     over: Mapping[str, str] | None = None,
     check: Check | None = None,
 ) -> str | None:
-    """Let the model before judge again; return its version, None for the starter. Nothing is
-    previous then, so that twice is not back again.
+    """Make the previous version champion again; return it, None for the starter.
 
-    `over` are the aliases by which it was decided, those of now by default. ModelError, and nothing
-    has changed, if there is none to go back to, it cannot be used, or the champion moved since.
+    Afterwards no version is previous, so a second rollback does not undo the first. `over` are the
+    aliases on which the decision is based, by default the current ones. ModelError without any
+    change if there is no previous version, it cannot be used, or the champion was moved since.
     """
     aliases = registry.aliases() if over is None else over
     champion, previous = aliases.get("champion"), aliases.get("previous")
@@ -78,7 +77,7 @@ def rollback(
 
 
 def is_first(registry: Registry, champion: str | None) -> bool:
-    """Whether the starter judged before this champion, by the audit trail."""
+    """Return whether the starter judged before this champion, by the audit trail."""
     judged = (m.changes["champion"] for m in reversed(registry.moves()) if "champion" in m.changes)
     before = next((version for version in judged if version != champion), None)
     return champion is not None and before is None
@@ -87,8 +86,9 @@ def is_first(registry: Registry, champion: str | None) -> bool:
 def shadow(
     registry: Registry, version: str | None, why: str, *, check: Check | None = None
 ) -> None:
-    """Let a version be the challenger (None: nobody), which scores silently. ModelError,
-    GateRefused as `promote`.
+    """Make a version the challenger, which scores without alerts; None removes it.
+
+    ModelError and GateRefused as in `promote`.
     """
     if version is not None:
         refuse_refused(verified(registry, version, check))
@@ -98,12 +98,12 @@ def shadow(
 
 
 def champion(registry: Registry) -> Path:
-    """The champion's bundle; the starter's, where nothing was promoted yet."""
+    """Return the champion's bundle folder; the starter's without a promotion."""
     return registry.path("champion") if "champion" in registry.aliases() else PRETRAINED
 
 
 def trained_at(manifest: Mapping[str, object]) -> float | None:
-    """When a bundle was made, seconds since 1970; None where its manifest does not say."""
+    """Return when a bundle was made, in seconds since 1970; None if its manifest does not say."""
     training = manifest.get("training")
     made = training.get("created_at") if isinstance(training, dict) else None
     try:
@@ -113,8 +113,9 @@ def trained_at(manifest: Mapping[str, object]) -> float | None:
 
 
 def prunable(registry: Registry, keep: int) -> list[str]:
-    """The versions beyond the newest `keep` that no alias needs; the twin of a needed version is
-    needed too.
+    """Return the versions that may be deleted: not among the newest `keep`, and without alias.
+
+    The twin of a needed version is needed too.
     """
     needed = set(registry.aliases().values())
     needed |= {f"{version}{EDGE}" for version in needed} | {
@@ -134,8 +135,9 @@ def verified(registry: Registry, version: str, check: Check | None) -> Bundle:
 
 
 def refuse_refused(bundle: Bundle) -> None:
-    """GateRefused if the bundle carries a gate's report and did not pass; without one it is the
-    operator's own wish.
+    """Raise GateRefused if the bundle has a gate report and did not pass.
+
+    A bundle without a report is allowed: an operator chose it.
     """
     passed, why = gate_of(bundle)
     if passed is False:

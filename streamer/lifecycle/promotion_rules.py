@@ -1,11 +1,11 @@
-"""The rules of promotion, on one page: pure functions of numbers, aliases and audit trails.
+"""The rules of promotion: pure functions of numbers, aliases and audit trails.
 
-Nobody else decides. The loops that ask are `alias_follower` (what shall judge), `challenger_trial`
-(a challenger beside the champion) and `post_promotion_watch` (a new champion's first while);
-`promotion` moves the aliases. The way of a version:
+They are called by `alias_follower` (which version judges), `challenger_trial` (the shadow run) and
+`post_promotion_watch` (the watch of a new champion). `promotion` moves the aliases. The steps of a
+version:
 
-1. The gate that judged its training may refuse it (`gate_of`).
-2. As a challenger it judges silently, until enough events are compared (`challenger_of`).
+1. The gate of its retrain job may refuse it (`gate_of`).
+2. As challenger it judges in shadow until enough events are compared (`challenger_of`).
 3. An objection ends that (`objection`); without one it is promoted, or waits for an operator.
 4. As champion it is watched for a period (`left_s`); a broken bound rolls it back (`breach`).
 """
@@ -25,23 +25,24 @@ from streamer.lifecycle.shadow_report import ShadowReport
 from streamer.protocols import ALIASES, Move
 from streamer.timefmt import seconds
 
-EDGE = "-edge"  # of a version: its small twin's
-TO_STARTER: Mapping[str, str | None] = {"champion": None, "edge": None}  # nothing is champion
-WATCHED = ("champion", "edge")  # aliases that a rollback takes back
+EDGE = "-edge"  # suffix of the name of a version's small twin
+# clears the aliases, so that the starter judges
+TO_STARTER: Mapping[str, str | None] = {"champion": None, "edge": None}
+WATCHED = ("champion", "edge")  # aliases that a rollback changes
 
-# Fewer events say nothing about time, and a handful of incidents more than expected says nothing
-# about a rate.
+# Fewer events do not measure speed; a few incidents more than expected do not measure a rate.
 LEAST_EVENTS, SPARE_ALERTS = 500, 5
 LEAST_UNSURE = 20
 SURE = 3.0  # standard errors
-# A batch of 60 events takes four times as long an event as one of 2,000: only batches of one class
-# are compared, and only where enough were seen. Below the least time nothing is called slow.
+# In a batch of 60 an event takes four times as long as in one of 2,000. So only batches of one
+# class of size are compared, and only with enough of them. Below the least time nothing counts as
+# slow.
 LEAST_BATCHES, LEAST_EVENT_S = 4, 20e-6
-MORE = 0.25  # of the champion's incidents, that a challenger may open beyond them
+MORE = 0.25  # share of the champion's incidents that a challenger may open in addition
 
 
 class WatchBounds(Protocol):
-    """What a promoted model may do (config: model.watch)."""
+    """The bounds of a promoted model (config: model.watch)."""
 
     @property
     def max_alert_ratio(self) -> float: ...
@@ -58,18 +59,21 @@ class WatchBounds(Protocol):
 
 # -- what an alias names
 def version_of(aliases: Mapping[str, str], alias: str) -> str:
-    """The version that shall judge; "" for the starter, where the alias is not set."""
+    """Return the version that judges under an alias; "" for the starter if the alias is not set."""
     return aliases.get(alias, "" if alias in ALIASES else alias)
 
 
 def goes_back(version: str, before: Mapping[str, str]) -> bool:
-    """Whether a version that an alias names now is a rollback from the aliases before."""
+    """Return whether the newly named version is a rollback from the aliases before."""
     previous = before.get("previous")
     return not version or version in (previous, f"{previous}{EDGE}")
 
 
 def challenger_of(aliases: Mapping[str, str], alias: str, versions: Collection[str]) -> str | None:
-    """The version to try out, of the kind that judges here: an edge twin beside an edge twin."""
+    """Return the version to run in shadow; None without a challenger.
+
+    Under the alias `edge` it is the challenger's twin, if there is one.
+    """
     named = aliases.get("challenger")
     if named is None or alias not in ALIASES:
         return None
@@ -81,7 +85,7 @@ def challenger_of(aliases: Mapping[str, str], alias: str, versions: Collection[s
 def aliases_after_promotion(
     aliases: Mapping[str, str], version: str, there: Sequence[str]
 ) -> dict[str, str | None]:
-    """The moves that make a version champion."""
+    """Return the alias changes that make a version champion."""
     champion = aliases.get("champion")
     if champion == version:
         return {"champion": version}
@@ -98,8 +102,9 @@ def aliases_after_promotion(
 def aliases_after_rollback(
     aliases: Mapping[str, str], previous: str, there: Sequence[str]
 ) -> dict[str, str | None]:
-    """The moves that make the previous version champion again; the twin of the one that goes must
-    go with it.
+    """Return the alias changes that make the previous version champion again.
+
+    If the previous version has no twin, the twin of the current champion loses the alias `edge`.
     """
     changes: dict[str, str | None] = {"champion": previous, "previous": None}
     if f"{previous}{EDGE}" in there:
@@ -111,7 +116,7 @@ def aliases_after_rollback(
 
 # -- what the gate said
 def gate_of(bundle: Bundle) -> tuple[bool | None, str]:
-    """Whether the gate passed a bundle, and why not; None if no gate has judged it."""
+    """Return whether a bundle passed its gate, and why not; None without a gate report."""
     if "gate.json" not in bundle.parts:
         return None, ""
     try:
@@ -123,11 +128,11 @@ def gate_of(bundle: Bundle) -> tuple[bool | None, str]:
 
 # -- a challenger
 def objection(report: ShadowReport, bounds: WatchBounds, promised: float) -> str | None:
-    """Why a challenger may not be promoted, in words; None if nothing speaks against it.
+    """Return why a challenger may not be promoted, in words; None without an objection.
 
-    Fewer incidents than the champion's are no objection: sparing false alarms may be its whole
-    worth. But none that people confirmed, and not surely fewer than a share of what the alert
-    budgets promise, `promised` in this time.
+    Fewer incidents than the champion's are no objection, because fewer false alarms may be its
+    advantage. But it must not miss confirmed incidents. And its incidents must not be surely below
+    a share of `promised`, what the alert budgets allow in this time.
     """
     champion, challenger = report.pairs.opened
     if report.unsure > max(LEAST_UNSURE, bounds.max_nan_share * report.events):
@@ -146,9 +151,10 @@ def objection(report: ShadowReport, bounds: WatchBounds, promised: float) -> str
 
 
 def noisier(pairs: Pairs) -> bool:
-    """Whether a challenger surely opens more incidents: both judged the same events, so only those
-    count that one side opened alone (McNemar, Note on the sampling error of the difference between
-    correlated proportions, 1947).
+    """Return whether a challenger surely opens more incidents than the champion.
+
+    Both judged the same events, so only incidents that one side alone opened count (McNemar, Note
+    on the sampling error of the difference between correlated proportions, 1947).
     """
     excess = pairs.extra - pairs.lost
     sure = SURE * math.sqrt(pairs.extra + pairs.lost)
@@ -157,8 +163,9 @@ def noisier(pairs: Pairs) -> bool:
 
 # -- a new champion
 def breach(before: JudgedCounts, after: JudgedCounts, bounds: WatchBounds) -> str | None:
-    """Which bound the span after a promotion breaks against the span before it, in words; None if
-    none.
+    """Return which bound the span after a promotion breaks, in words; None if none.
+
+    It is compared with the span before.
     """
     if after.unsure > max(LEAST_UNSURE, bounds.max_nan_share * after.events):
         return f"{after.unsure} of {after.events} events have no score"
@@ -180,8 +187,7 @@ def breach(before: JudgedCounts, after: JudgedCounts, bounds: WatchBounds) -> st
 
 
 def mute(opened: int, usual: float, promised: float, bounds: WatchBounds) -> bool:
-    """Whether so few incidents are surely below a share of both what was usual and what the alert
-    budgets promise.
+    """Return whether `opened` is surely below a share of both `usual` and `promised`.
 
     The root of a Poisson count has the standard error 1/2 (Anscombe, The transformation of Poisson,
     binomial and negative-binomial data, 1948).
@@ -191,8 +197,9 @@ def mute(opened: int, usual: float, promised: float, bounds: WatchBounds) -> boo
 
 
 def _slower(before: F64, after: F64, ratio: float) -> str | None:
-    """In words, if what was judged took longer than `ratio` times what batches of the same sizes
-    took before.
+    """Return in words that judging took longer than `ratio` times the time before; else None.
+
+    Only batches of the same class of size are compared.
     """
     shared = (before[0] >= LEAST_BATCHES) & (after[0] > 0)
     events, took_s = after[1:, shared].sum(axis=1)
@@ -209,11 +216,10 @@ def _slower(before: F64, after: F64, ratio: float) -> str | None:
 def left_s(
     moves: Sequence[Move], alias: str, version: str, *, period_s: float, now_s: float
 ) -> float:
-    """What is left of a watch period at a time in seconds since 1970, by the audit trail (oldest
-    move first).
+    """Return the rest of a watch period at `now_s` (seconds since 1970), by the audit trail.
 
-    It runs from the promotion that let the version judge; 0 once it is over, and where the version
-    came by a rollback.
+    `moves` has the oldest move first. The period starts with the promotion of the version. 0 once
+    it is over, and if a rollback made the version judge.
     """
     last = next((move for move in reversed(moves) if alias in move.changes), None)
     if (

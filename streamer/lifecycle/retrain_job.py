@@ -1,8 +1,7 @@
-"""One training, or evaluation, from beginning to end: whose turn, what past, the child, the
-registry.
+"""One retrain job, or one evaluation: lock, history, child process, registry.
 
-It holds the turn while it works. What it publishes is checked against the turn's fence right
-before, so a process that was overtaken, however late it wakes, changes nothing.
+It holds the training lock while it works. Publishing checks the lock's fence right before. So a
+process that lost the lock, however late it continues, changes nothing.
 """
 
 from __future__ import annotations
@@ -64,18 +63,18 @@ PUBLISHED, REFUSED, NOT_DUE, BUSY, FAILED, STOPPED = (
     "failed",
     "stopped",
 )
-REQUEST = "request"  # somebody's wish, which no rule overrules
+REQUEST = "request"  # a request of an operator, which needs no other reason
 OUTCOMES = (PUBLISHED, REFUSED, NOT_DUE, BUSY, FAILED, STOPPED)
 EVALUATIONS = (EVALUATED, NOT_DUE, BUSY, FAILED, STOPPED)
 COMMAND = (sys.executable, "-P", "-m", "models.retrain")
 REVIEW = (sys.executable, "-P", "-m", "models.review")
-KEEP_S = 10.0  # how often the turn is prolonged
-MOVES = 5  # tries to move an alias that others move too
+KEEP_S = 10.0  # seconds between renewals of the lock
+MOVES = 5  # attempts to move an alias that others move too
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of it, in one word and in a sentence."""
+    """The outcome in one word and in a sentence."""
 
     outcome: str
     words: str
@@ -85,7 +84,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Everything one training needs. `stop` ends it early, `hear` gets its progress."""
+    """Everything a retrain job needs. `stop` ends it early, `hear` receives its progress."""
 
     config: Config
     retrain: Retrain
@@ -100,14 +99,13 @@ class Job:
     reviewer: tuple[str, ...] = REVIEW
 
     def look(self, *, drift: str | None = None) -> RetrainDecision:
-        """Whether a training is due, its rows counted; nothing is changed."""
+        """Return whether a retrain job is due, with its rows counted; nothing is changed."""
         return self._judged(self._past(), drift)
 
     def run(self, *, cause: str | None = None, why: str = "") -> Result:
-        """Train if it is due, or for a `cause` that somebody else has found; REQUEST alone does
-        with too few rows.
+        """Train if it is due, or for a given `cause`.
 
-        Errors of our tree say why it cannot.
+        Only the cause REQUEST trains with too few rows. A StreamerError says why it cannot train.
         """
         turn = self.turns.take()
         if turn is None:
@@ -124,10 +122,10 @@ class Job:
             turn.end()
 
     def evaluate(self, *, cause: str | None = None) -> Evaluation:
-        """The champion on what came lately, beside the evaluation before; the report is kept. No
-        model changes.
+        """Evaluate the champion on recent rows and store the report.
 
-        For the cause `schedule` only if it is due: whoever found that may have been overtaken.
+        The report is compared with the evaluation before; no model changes. With the cause SCHEDULE
+        it runs only if it is due, because another member may have evaluated since.
         """
         turn = self.turns.take()
         if turn is None:
@@ -164,7 +162,7 @@ class Job:
     def _reviewed(
         self, turn: LockHold, series: Mapping[str, list[Series]], before: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """As models.review tells it, with what changed; kept on the shelf of reports."""
+        """Return the report of models.review with its changes, stored in the folder of reports."""
         with tempfile.TemporaryDirectory(prefix="streamer-review-") as folder:
             room, champion = Path(folder), self._champion()
             past = training_data.gathered(self.config, series, champion.spec, self.journal)
@@ -251,11 +249,11 @@ class Job:
         )
 
     def _champion(self) -> Bundle:
-        """As the configuration trusts it: what is learnt from is signed again by us."""
+        """Load the champion verified, because what is trained from it is signed again."""
         return trusted(promotion.champion(self.registry), trust_for(self.config.model))
 
     def _version(self, turn: LockHold) -> str:
-        """Ordered by time; the fence makes it one of its kind."""
+        """Return a version name ordered by time, unique by the lock's fence."""
         at = compact(self.clock())
         return f"{at}-{turn.fence}"
 
@@ -284,7 +282,7 @@ class Job:
         return ended
 
     def _publish(self, turn: LockHold, room: Path, version: str, why: str) -> None:
-        """Both bundles, then the alias. Whoever was overtaken moves nothing."""
+        """Publish both bundles, then move the alias; StoreError if the lock was lost."""
         for bundle in (room / "bundle", room / "bundle-edge"):
             if bundle.is_dir():
                 self._sign(bundle)
@@ -316,7 +314,7 @@ class Job:
 
 
 class ProlongedHold:
-    """A turn that is prolonged while we wait; lost once somebody else has it."""
+    """A lock that is renewed during a wait; `lost` once another process has it."""
 
     def __init__(
         self, turn: LockHold, stop: Callable[[], bool], clock: Clock = time.monotonic
@@ -333,14 +331,14 @@ class ProlongedHold:
     def _keep(self) -> bool:
         try:
             return self._turn.keep()
-        # away; whether the turn was lost shows when it is back, before anything is published
+        # the store is away; whether the lock was lost is checked again before publishing
         except StoreError as exc:
             log.warning("retrain_turn_unsure", problem=str(exc))
             return True
 
 
 def champion_trained(registry: Registry) -> float | None:
-    """When the champion was trained; None while there is none, or where it does not say."""
+    """Return when the champion was trained; None without a champion or a date."""
     if "champion" not in registry.aliases():
         return None
     return promotion.trained_at(manifest_of(registry.path("champion")))
@@ -352,13 +350,13 @@ def manifest_of(directory: Path) -> dict[str, Any]:
 
 
 def deployment(config: Config) -> str:
-    """The name that all replicas of one configuration share: their groups, or their streams."""
+    """Return the name that all replicas of a configuration share: their groups or streams."""
     return ",".join(
         getattr(stream.source, "group", stream.name) or stream.name for stream in config.streams
     )
 
 
 def failure(ended: Ended, what: str = "training") -> StreamerError:
-    """The error of a child that did not end well."""
+    """Return the error for a child process that failed."""
     kind = BackendError if ended.code == BackendError.exit_code else StreamerError
     return kind(f"the {what} {ended.problem}; the champion stays")

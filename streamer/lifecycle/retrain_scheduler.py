@@ -1,9 +1,8 @@
-"""The loop beside the flow that starts a training or an evaluation when one is due, and tells what
-came of it.
+"""The loop that starts a retrain job or an evaluation when one is due, and reports its outcome.
 
-Either is a process of its own, `streamer retrain`: it takes the turn, gathers the history, trains
-and publishes, or judges the champion and keeps the report. Here nothing is read, decoded or learnt;
-rows of sources that cannot be read again are written down for it.
+Both run in a process of their own, `streamer retrain`. It takes the lock, reads the history, trains
+and publishes, or evaluates the champion and stores the report. This loop only writes the recorded
+rows of sources that cannot be read again into a file for that process.
 """
 
 from __future__ import annotations
@@ -42,17 +41,18 @@ from streamer.protocols import Clock, Registry
 
 log = structlog.get_logger()
 
-LOOK_S = 10.0  # how often it is asked whether anything is due
-REST_S = 600.0  # before another try, where the last one could not even begin
-GATHER_S = 900.0  # for reading history, beside the training's own time
+LOOK_S = 10.0  # seconds between looks whether anything is due
+REST_S = 600.0  # seconds before another attempt if the last one could not start
+GATHER_S = 900.0  # for reading history, in addition to the job's own time
 FAREWELL_S = 2.5  # the process has to end its own child first
 CODES = {4: REFUSED}
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What is asked before a training; opened anew for each question, so that it may be away in
-    between.
+    """Functions that open registry and lock.
+
+    They are opened anew for each look, so that an outage in between does no harm.
     """
 
     registry: Callable[[], Registry]
@@ -60,7 +60,7 @@ class Opened:
 
 
 def command_of(config: Path, sets: Sequence[str]) -> tuple[str, ...]:
-    """The command line of a training under the configuration that the daemon was started with."""
+    """Return the command line of a retrain job with the daemon's configuration."""
     words = [sys.executable, "-P", "-m", "streamer.cli", "retrain", "-c", str(config.resolve())]
     words += [word for setting in sets for word in ("--set", setting)]
     return (*words, "--set", "log.format=json", "--set", "log.level=info")
@@ -68,7 +68,7 @@ def command_of(config: Path, sets: Sequence[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """What a process is started for. `name` is that of its events in the log."""
+    """What a process is started for; `name` is the prefix of its log events."""
 
     name: str
     why: str
@@ -78,15 +78,15 @@ class Errand:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is due, and the newest evaluation by any member."""
+    """What is due, and the newest evaluation of any member."""
 
     evaluated: Remembered
     training: RetrainDecision
-    evaluation: RetrainDecision | None  # None: none is planned
+    evaluation: RetrainDecision | None  # None if no evaluation is planned
 
 
 class Plans:
-    """When to train and to evaluate, asked of what all members know."""
+    """Decides when to train and to evaluate, from what all members know."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class Plans:
         self._drift, self._clock, self._since_s = drift, clock, clock()
 
     def ask(self) -> Asked:
-        """Ask registry and lock. StreamerError if they do not answer."""
+        """Read registry and lock, and decide; StreamerError if they do not answer."""
         with closing(self._opened.registry()) as registry, closing(self._opened.turns()) as turns:
             now_s, evaluated = self._clock(), last_evaluation(turns)
             attempted_s, trained_s = last_attempt(turns), champion_trained(registry)
@@ -113,8 +113,9 @@ class Plans:
 
 
 class Retrainer:
-    """An attendant of the daemon. `outcomes`, `evaluations`, `evaluated` and `told` may be read by
-    any thread.
+    """A background task of the daemon.
+
+    Any thread may read `outcomes`, `evaluations`, `evaluated` and `told`.
     """
 
     name = "retrainer"
@@ -133,7 +134,7 @@ class Retrainer:
     ) -> None:
         self.outcomes: Counter[str] = Counter(dict.fromkeys(OUTCOMES, 0))
         self.evaluations: Counter[str] = Counter(dict.fromkeys(EVALUATIONS, 0))
-        self.evaluated = Remembered()  # by any member
+        self.evaluated = Remembered()  # of any member
         self.told = "waiting"
         self._plans = Plans(plan, evaluation, opened, drift, clock)
         self._command, self._recorders, self._clock = tuple(command), recorders, clock
@@ -143,14 +144,15 @@ class Retrainer:
         self._result: Mapping[str, Any] = {}
 
     def run(self, stop: threading.Event) -> None:
-        """Ask now and then until the event; what runs then is ended."""
+        """Look at intervals until `stop`; a process that runs then is ended."""
         self._stop = stop
         while not stop.wait(LOOK_S):
             self.step()
 
     def step(self) -> None:
-        """Ask once, and do what is due. What goes wrong is counted, logged, and asked
-        again later.
+        """Look once, and run what is due.
+
+        An error is counted and logged, and the next attempt is delayed.
         """
         if self._clock() < self._not_before_s:
             return
@@ -164,8 +166,9 @@ class Retrainer:
             self._not_before_s = self._clock() + REST_S
 
     def _due(self) -> Errand | None:
-        """A training goes before an evaluation: what it publishes may be the next to be
-        evaluated.
+        """Return what is due, a retrain job before an evaluation.
+
+        What the job publishes may be the next to be evaluated.
         """
         asked = self._plans.ask()
         self.evaluated, self.told = asked.evaluated, asked.training.why
@@ -241,7 +244,7 @@ class Retrainer:
 
 
 def opened_by(registry: Callable[[], Registry | None], turns: Callable[[], TrainingLock]) -> Opened:
-    """Openers of a configuration that has a registry; ConfigError at use where it has none."""
+    """Return openers for a configuration; ConfigError at use if it has no registry."""
 
     def there() -> Registry:
         found = registry()

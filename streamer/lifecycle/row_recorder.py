@@ -1,7 +1,6 @@
-"""The newest rows of a stream whose source cannot be read again: what a training in another process
-learns from.
+"""The newest rows of a stream whose source cannot be read again, for a retrain job.
 
-Batches are kept as they are, not copied: 200,000 rows of four channels are about 10 MB.
+Batches are stored without a copy: 200,000 rows of four channels take about 10 MB.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from streamer.offline.series import Series, series_of
 
 
 class Recorder:
-    """The scorer's thread adds, any thread takes."""
+    """The scoring thread adds batches, any thread reads them."""
 
     def __init__(self, most: int) -> None:
         self._most, self._rows = most, 0
@@ -36,14 +35,14 @@ class Recorder:
                 self._rows -= len(self._batches.popleft())
 
     def series(self) -> list[Series]:
-        """The rows of each entity."""
+        """Return the rows of each entity."""
         with self._lock:
             batches = list(self._batches)
         return series_of(batches)
 
 
 def write(path: Path, recorded: Mapping[str, Sequence[Series]]) -> None:
-    """Series by stream, for another process."""
+    """Write series by stream into a file, for another process."""
     every = [one for series in recorded.values() for one in series]
     arrays: dict[str, np.ndarray] = {f"time_s.{i}": one.time_s for i, one in enumerate(every)}
     arrays |= {f"values.{i}": one.values for i, one in enumerate(every)}
@@ -54,7 +53,7 @@ def write(path: Path, recorded: Mapping[str, Sequence[Series]]) -> None:
 
 
 def read(path: Path) -> dict[str, list[Series]]:
-    """What was written, by stream. InputError if it is not that."""
+    """Read a file of `write`; InputError if it is not one."""
     try:
         arrays = artifact.unpack_arrays(path.read_bytes(), path)
         head = json.loads(arrays["head"].tobytes())

@@ -1,10 +1,9 @@
-"""When a training or an evaluation is due: pure decisions; every number comes in, clocks and stores
-stay outside.
+"""Decisions when a retrain job or an evaluation is due: pure functions without clocks and stores.
 
-By `every`, slots lie at whole multiples of it since 1970; by `cron`, at its local times (a time
-that a change to summer time leaves out comes right after it, one that comes twice counts once).
-Both are shifted by the deployment's own part of `jitter`, so replicas of one group agree on a slot,
-and many deployments do not train at once.
+With `every`, slots are whole multiples of it since 1970; with `cron`, its local times. A local time
+that a change to summer time skips is due right after it; one that occurs twice counts once. Both
+are shifted by the deployment's part of `jitter`. So replicas of one group agree on a slot, and many
+deployments do not train at once.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ SCHEDULE, DRIFT, STALENESS = "schedule", "drift", "staleness"
 
 @dataclass(frozen=True, slots=True)
 class RetrainPlan:
-    """What the configuration wants. `name` is the deployment's: it seeds the jitter."""
+    """The configured schedule. `name` is the deployment's name, which seeds the jitter."""
 
     every_s: float
     jitter_s: float
@@ -47,20 +46,20 @@ class RetrainPlan:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known now. Times are seconds since 1970."""
+    """The facts for a decision. Times are seconds since 1970."""
 
     now_s: float
-    # when the last training began, whoever made it and whatever came of it
+    # start of the newest retrain job of any member, whatever its outcome
     last_s: float | None = None
-    trained_s: float | None = None  # when the champion was trained; None for the starter bundle
-    since_s: float = -math.inf  # slots before it are not made good where nothing was ever trained
+    trained_s: float | None = None  # None for the starter bundle
+    since_s: float = -math.inf  # without any retrain job, slots before it are not made up for
     rows: int | None = None  # of history; None: not counted yet
     drift: str | None = None  # what has drifted, in words
 
 
 @dataclass(frozen=True, slots=True)
 class RetrainDecision:
-    """Whether a training is due, by which cause, and why in words."""
+    """Whether a job is due, its cause, and the reason in words."""
 
     cause: str | None
     why: str
@@ -72,7 +71,7 @@ class RetrainDecision:
 
 
 def plan_of(retrain: Retrain, name: str) -> RetrainPlan:
-    """The plan of a configuration, for the deployment of that name."""
+    """Return the plan of a configuration, for the deployment of that name."""
     return RetrainPlan(
         float(retrain.every),
         float(retrain.spread),
@@ -87,7 +86,7 @@ def plan_of(retrain: Retrain, name: str) -> RetrainPlan:
 
 
 def evaluation_of(retrain: Retrain, name: str) -> RetrainPlan | None:
-    """The plan of evaluations; None where none are wanted. Neither drift nor age causes one."""
+    """Return the plan of evaluations, None if disabled; it ignores drift and age."""
     wanted = retrain.evaluate
     if not wanted.enabled:
         return None
@@ -105,7 +104,7 @@ def evaluation_of(retrain: Retrain, name: str) -> RetrainPlan | None:
 
 
 def judge(plan: RetrainPlan, known: Known) -> RetrainDecision:
-    """Drift goes before the schedule, the schedule before age. Too few rows stop any of them."""
+    """Decide by drift first, then schedule, then age; too few rows prevent all of them."""
     began_s = _began(known)
     next_s = next_slot(plan, known.now_s)
     cause, why = _cause(plan, known, -math.inf if began_s is None else began_s)
@@ -117,13 +116,14 @@ def judge(plan: RetrainPlan, known: Known) -> RetrainDecision:
 
 
 def too_few(why: str, rows: int, min_rows: int) -> str:
-    """Why nothing is due although there is a cause."""
+    """Return why nothing is due although there is a cause."""
     return f"not due: {why}, but history holds {rows} of {min_rows} rows"
 
 
 def _began(known: Known) -> float | None:
-    """What slots are counted from: the newest training, or the beginning of our own watch. Never
-    the future.
+    """Return the time from which slots count: the newest training, else `since_s`.
+
+    It is never in the future; None if neither is known.
     """
     newest_s = max(
         (at for at in (known.last_s, known.trained_s) if at is not None), default=known.since_s
@@ -152,16 +152,16 @@ def _cause(plan: RetrainPlan, known: Known, began_s: float) -> tuple[str | None,
     )
 
 
-ROUNDING_S = 1e-5  # times of this century are floats 2.4e-7 s apart
+ROUNDING_S = 1e-5  # float times of this century are 2.4e-7 s apart
 
 
 def next_slot(plan: RetrainPlan, after_s: float) -> float:
-    """The first slot later than `after_s`."""
+    """Return the first slot later than `after_s`."""
     local_s = after_s - plan.shift_s
     if plan.cron is not None:
         return _next_cron(plan.cron, plan.zone, local_s) + plan.shift_s
     slot_s = (math.floor(local_s / plan.every_s) + 1) * plan.every_s + plan.shift_s
-    # Rounding may put it onto `after_s` itself, or a step of a float beyond it.
+    # rounding may give `after_s` itself, or the next float
     return slot_s if slot_s > after_s + ROUNDING_S else slot_s + plan.every_s
 
 
@@ -169,8 +169,8 @@ def _next_cron(text: str, zone: str, after_s: float) -> float:
     from cronsim import CronSim
 
     at = datetime.fromtimestamp(math.floor(after_s), _zone(zone))
-    # After a clock was put back, a local time may be answered by its first coming, which lies
-    # before.
+    # after a clock was set back, CronSim may return the first of two equal local times, which is in
+    # the past
     return next(
         slot for slot in (found.timestamp() for found in CronSim(text, at)) if slot > after_s
     )

@@ -1,9 +1,8 @@
-"""A challenger judges live traffic silently, beside the champion: what it would have told is
-compared, not told.
+"""The shadow run: a challenger judges live traffic beside the champion, without sending alerts.
 
-It begins as a rehearsal of the swap: a copy of each detector, taken over by the challenger a slice
-at a time. An optional share of the entities, by a hash of their names, bounds what it costs; where
-judging falls behind, the share is halved.
+It starts like a hot swap: a copy of each detector is rebuilt for the challenger in slices. A share
+of the entities, chosen by a hash of their names, bounds the cost. If judging falls behind, the
+share is halved.
 """
 
 from __future__ import annotations
@@ -30,13 +29,13 @@ from streamer.timefmt import seconds
 
 log = structlog.get_logger()
 
-LEAST_ENTITIES = 8  # of those that are known are compared, as far as hashes spread them evenly
-# since the mailboxes were last at most half full: something waits there in any busy service
+LEAST_ENTITIES = 8  # number of entities to compare at least, on average over the hash
+# since all mailboxes were at most half full; some records wait in any busy service
 BEHIND_S = 5.0
 
 
 def hashed(name: str) -> float:
-    """A number in [0, 1) of an entity's name, the same everywhere."""
+    """Return a number in [0, 1) from an entity's name, the same on every machine."""
     return zlib.crc32(b"shadow\x1f" + name.encode("utf-8", "surrogatepass")) / 2**32
 
 
@@ -46,11 +45,11 @@ class ShadowDetectors:
 
     partition: Partition
     detectors: list[LiveDetector]
-    ready: bool = False  # the challenger judges; before that the champion's copy goes along
+    ready: bool = False  # until then they run with the champion's network
 
 
 class Shadow:
-    """One challenger over all streams. Used by the scorer's thread; `report` is read by any."""
+    """One challenger over all streams. Used by the scoring thread; any thread may read `report`."""
 
     def __init__(
         self,
@@ -63,7 +62,7 @@ class Shadow:
         self.loaded = loaded
         self.report = ShadowReport(loaded.network.ref.version, share=share, label_of=self._label)
         self._processors, self._clock = tuple(processors), clock
-        self._twins: dict[int, ShadowDetectors] = {}  # by the partition's identity
+        self._twins: dict[int, ShadowDetectors] = {}  # by the id() of the partition
         self._rebuilding = Rebuilding(clock)
         self._hashes: dict[str, float] = {}
         self._behind_since = clock()
@@ -74,7 +73,7 @@ class Shadow:
         return None if feed is None else feed.word(incident.stream, incident.entity, at_s)
 
     def step(self) -> bool:
-        """Keep up with the partitions, and rebuild a slice; False if there was nothing to do."""
+        """Follow the partitions, and rebuild a slice; return False if there was nothing to do."""
         self._widen()
         self._follow()
         self._yield()
@@ -107,8 +106,9 @@ class Shadow:
         return ShadowDetectors(partition, detectors)
 
     def _yield(self) -> None:
-        """Judging comes first: where it stays behind, half of the entities are let go. Each is
-        judged by itself.
+        """Halve the share of entities if judging falls behind.
+
+        Each entity is judged by itself, so a smaller share gives the same results.
         """
         now = self._clock()
         if all(processor.inlet.mailbox.low for processor in self._processors):
@@ -119,9 +119,7 @@ class Shadow:
             log.warning("shadow_share_halved", model=self.report.version, share=self.report.share)
 
     def _widen(self) -> None:
-        """Into a small share nobody may fall of those who are known: begin anew with
-        more of them.
-        """
+        """Start again with a larger share if the current one holds no known entity."""
         nobody = all(twins.detectors[0].entities_active == 0 for twins in self._twins.values())
         if nobody and self._twins and self._entities and self.report.share < 1:
             self._twins.clear()
@@ -130,7 +128,7 @@ class Shadow:
 
     @property
     def _least_share(self) -> float:
-        """A challenger that judges nobody would never be done."""
+        """The smallest share that holds enough entities to finish."""
         return LEAST_ENTITIES / max(self._entities, 1)
 
     @property
@@ -150,7 +148,7 @@ class Shadow:
         live: bool,
         took_s: float,
     ) -> None:
-        """The champion has judged this batch; not `live` if it was read again after a restart."""
+        """Judge a batch that the champion has judged; not `live` if it only rebuilds memory."""
         twins = self._twins.get(id(partition))
         if twins is None:
             return
@@ -187,7 +185,7 @@ class Shadow:
         report.pairs.hear([a for a in verdict.alerts if self._wanted(a.entity)], shadowed.alerts)
 
     def ticked(self, partition: Partition, now_s: float, alerts: Sequence[Alert]) -> None:
-        """The timers have turned: silence is judged by the network too."""
+        """Run the challenger's timers too, because silence is also judged by the network."""
         twins = self._twins.get(id(partition))
         if twins is None:
             return
@@ -206,7 +204,7 @@ class Shadow:
         return found < self.report.share
 
     def _rows(self, batch: EventBatch, key: int) -> np.ndarray:
-        """Row numbers of the wanted entities."""
+        """Return the row numbers of the wanted entities."""
         if self.report.share >= 1:
             return np.arange(len(batch))
         wanted = np.fromiter(map(self._wanted, batch.keys), np.bool_, len(batch.keys))
@@ -214,8 +212,9 @@ class Shadow:
 
 
 class ShadowSlot:
-    """Holds the challenger, and lets it observe the streams on the scoring thread. `offer` may come
-    from any thread; None empties it.
+    """Holds the challenger, and lets it observe the streams on the scoring thread.
+
+    Any thread may call `offer`; None removes the challenger.
     """
 
     def __init__(self, state: ModelState, processors: Sequence[StreamProcessor]) -> None:
@@ -224,8 +223,8 @@ class ShadowSlot:
         self._offered: Shadow | None = None
         self._changed = False
         self._shadow: Shadow | None = None
-        self.version: str | None = None  # of whoever was offered last
-        self.told = False  # whether something was decided about them
+        self.version: str | None = None  # of the last offer
+        self.told = False  # whether a decision on it was made
         for processor in processors:
             processor.observe(self)
 
@@ -236,7 +235,7 @@ class ShadowSlot:
 
     @property
     def report(self) -> ShadowReport | None:
-        """Of who sits here now."""
+        """The report of the current challenger; None without one."""
         shadow = self._shadow
         return None if shadow is None or self._changed else shadow.report
 
@@ -270,6 +269,6 @@ class ShadowSlot:
             self._shadow.judged(partition, batch, verdicts, live=live, took_s=took_s)
 
     def ticked(self, partition: Partition, now_s: float, alerts: Sequence[Alert]) -> None:
-        """Let the challenger's timers run too."""
+        """Run the challenger's timers too."""
         if self._shadow is not None:
             self._shadow.ticked(partition, now_s, alerts)

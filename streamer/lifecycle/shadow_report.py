@@ -1,4 +1,4 @@
-"""How a challenger compares with the champion on the same events."""
+"""The comparison of a challenger with the champion on the same events."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from streamer.lifecycle.incident_matching import Agreement, OpenedIncident, Pair
 
 @dataclass(slots=True)
 class ShadowReport:
-    """What the comparison has found so far."""
+    """The results of the comparison so far."""
 
     version: str
     events: int = 0
     unsure: int = 0
-    # Spent on the same batches. Of a share of the entities a challenger judges fewer rows of each,
-    # in nearly the same time, so that it is called slow only where it surely is; gate and watch
-    # compare like with like.
+    # Time spent on the same batches. With a share of the entities, the challenger judges fewer rows
+    # per batch in nearly the same time. So it counts as slow only if it surely is.
     champion_s: float = 0.0
     challenger_s: float = 0.0
     pairs: Pairs = field(default_factory=Pairs)
     agreement: Agreement = field(default_factory=Agreement)
     share: float = 1.0
-    # what people said of an incident
+    # returns the label of an incident, or None
     label_of: Callable[[OpenedIncident], str | None] = lambda incident: None
 
     @property
@@ -33,14 +32,12 @@ class ShadowReport:
 
     @property
     def missed(self) -> int:
-        """Confirmed incidents that only the champion opened, less those that only the challenger
-        did.
-        """
+        """Confirmed incidents of the champion alone, minus those of the challenger alone."""
         confirmed = self.pairs.by_label(self.label_of).get("confirmed", Counter())
         return confirmed["lost"] - confirmed["extra"]
 
     def summary(self) -> dict[str, object]:
-        """For people and JSON."""
+        """Return the report for people and JSON."""
         return {
             "version": self.version,
             "events": self.events,

@@ -1,5 +1,6 @@
-"""A child of low priority under limits of memory, time and threads, heard while it runs and ended
-as a group.
+"""Runs a child process with low priority and limits of memory, time and threads.
+
+Its output is read while it runs, and it is ended as a process group.
 """
 
 from __future__ import annotations
@@ -21,19 +22,19 @@ from typing import Any
 from streamer.protocols import Clock
 from streamer.runtime import cpu_affinity
 
-LOOK_S = 0.2  # how late a stop or the end is seen
-FAREWELL_S = 1.0  # between the request to end and the kill
-# its processor seconds may exceed wall time times threads by so much before the kernel ends it
+LOOK_S = 0.2  # seconds until a stop or the end is noticed
+FAREWELL_S = 1.0  # seconds between SIGTERM and SIGKILL
+# the child's processor time may exceed wall time x threads by this factor
 CPU_SLACK = 1.5
 MAX_LINE = 1 << 16
-TAIL_LINES = 20  # of what is not progress, kept to say why it failed
+TAIL_LINES = 20  # lines of other output, kept to explain a failure
 
 Hear = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a child may take."""
+    """The limits of a child process."""
 
     seconds: float
     memory_bytes: int
@@ -41,7 +42,7 @@ class Limits:
     threads: int = 1
 
     def around(self, command: Sequence[str]) -> list[str]:
-        """The command line that sets them and becomes the command."""
+        """Return the command line that sets the limits and then runs the command."""
         cpu_s = round(self.seconds * self.threads * CPU_SLACK) + 1
         numbers = [str(number) for number in (self.nice, self.memory_bytes, cpu_s)]
         return [
@@ -54,9 +55,7 @@ class Limits:
         ]
 
     def environment(self) -> dict[str, str]:
-        """The environment with its threads counted for every library that has some, and without a
-        GPU.
-        """
+        """Return the environment, with the thread count of all libraries and without a GPU."""
         names = (
             "OMP_NUM_THREADS",
             "OPENBLAS_NUM_THREADS",
@@ -70,9 +69,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a child ended: its exit code (negative: by that signal), and whether we ended it, and
-    why.
-    """
+    """How a child ended: its exit code (negative: by that signal), and whether we ended it."""
 
     code: int
     seconds: float
@@ -81,7 +78,7 @@ class Ended:
 
     @property
     def problem(self) -> str:
-        """Its end in words."""
+        """The end in words."""
         last = f": {self.tail[-1]}" if self.tail else ""
         if self.by_us == "time":
             return f"ended after {self.seconds:.0f} s, its limit{last}"
@@ -105,13 +102,11 @@ def run(
     env: Mapping[str, str] = MappingProxyType({}),
     clock: Clock = time.monotonic,
 ) -> Ended:
-    """Run to the end, `limits.seconds` or `stop`; then nothing of its process group is left. Its
-    stdout is dropped.
+    """Run a command until its end, `limits.seconds` or `stop`; then end its process group.
 
-    The thread that calls it must live as long: the kernel kills the child when it ends, so a daemon
-    that is killed leaves nothing behind.
-
-    Lines of its standard error that are JSON objects go to `hear`, as they come.
+    Its stdout is discarded. Lines of its stderr that are JSON objects are passed to `hear` at once.
+    The calling thread must live as long as the child, because the kernel kills the child with it.
+    So a daemon that is killed leaves nothing behind.
     """
     began = clock()
     with cpu_affinity.unbound():
@@ -145,7 +140,7 @@ def _why(began: float, limits: Limits, stop: Callable[[], bool], clock: Clock) -
 def _attend(
     child: subprocess.Popen[bytes], pipe: int, lines: OutputLines, why: Callable[[], str | None]
 ) -> str | None:
-    """Listen until it ends; the reason if we have to end it."""
+    """Read output until the child ends; return the reason if we have to end it."""
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
         while True:
@@ -153,16 +148,16 @@ def _attend(
                 return reason
             if selector.select(LOOK_S):
                 blob = os.read(pipe, MAX_LINE)
-                if not blob:  # whoever held the pipe is gone
+                if not blob:  # every process that held the pipe has closed it
                     selector.unregister(pipe)
                     return _outlasted(child, why)
                 lines.take(blob)
-            elif child.poll() is not None:  # a grandchild may keep the pipe
+            elif child.poll() is not None:  # a grandchild may hold the pipe open
                 return None
 
 
 def _outlasted(child: subprocess.Popen[bytes], why: Callable[[], str | None]) -> str | None:
-    """It closed its standard error; now it ends, or is ended."""
+    """Wait for a child that closed its stderr; return the reason if we have to end it."""
     while True:
         with suppress(subprocess.TimeoutExpired):
             child.wait(LOOK_S)
@@ -172,7 +167,7 @@ def _outlasted(child: subprocess.Popen[bytes], why: Callable[[], str | None]) ->
 
 
 def _end(child: subprocess.Popen[bytes], farewell_s: float) -> None:
-    """The whole group: first asked, then killed."""
+    """End the whole group: first SIGTERM, then SIGKILL."""
     if child.poll() is None:
         _signal_group(child.pid, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
@@ -194,7 +189,7 @@ def _signal(number: int) -> str:
 
 @dataclass(slots=True)
 class OutputLines:
-    """Bytes of a stream as lines: progress is handed on, the rest is kept as a tail."""
+    """The bytes of a stream as lines: JSON events are passed on, other lines are kept as a tail."""
 
     hear: Hear
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))

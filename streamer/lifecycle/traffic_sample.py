@@ -1,8 +1,7 @@
-"""What flowed through a stream lately, thinly: a sample of rows of a window of event time, and its
-incidents.
+"""A sample of a stream's recent rows in a window of event time, and its incident counts.
 
-The scorer's thread adds a batch at a time, any thread takes. The window is cut into slabs of event
-time; each keeps a bounded number of rows, every row with the same chance.
+The scoring thread adds batches, any thread may read. The window is cut into slabs of event time.
+Each keeps a bounded number of rows, and every row of it has the same chance.
 """
 
 from __future__ import annotations
@@ -18,13 +17,14 @@ from streamer.event import F32, F64, I32, I64, EventBatch, Fate, Scores
 from streamer.lifecycle.drift import DriftSample
 
 SLABS = 24
-MOST_BATCH_ROWS = 512  # looked at of one batch: the price of a batch is bounded
-MOST_BLOCKS = 32  # a block of few rows is 1 kB of objects, and holds the names of its whole batch
+MOST_BATCH_ROWS = 512  # rows sampled per batch at most, which bounds the cost of a batch
+# a block of few rows takes 1 kB of objects, and holds the names of its whole batch
+MOST_BLOCKS = 32
 
 
 @dataclass(frozen=True, slots=True)
 class TrafficWindow:
-    """A window of traffic. `whole`: it reaches back as far as a window may."""
+    """A window of traffic. `whole` if it covers the whole length of a window."""
 
     sample: DriftSample
     score: F32  # (N,) of the sample's rows
@@ -45,7 +45,7 @@ class Slab:
     blocks: list[SampleBlock] = field(default_factory=list)
 
     def add(self, block: SampleBlock, most: int) -> None:
-        """`block` holds rows of this stretch whose draw is below the share."""
+        """Add rows of this stretch whose draw is below `share`."""
         self.blocks.append(block)
         if len(self.blocks) > MOST_BLOCKS:
             self.blocks = [joined(self.blocks)]
@@ -60,7 +60,7 @@ class Slab:
 
 @dataclass(frozen=True, slots=True)
 class SampleBlock:
-    """Rows of one batch; `draw` (N,) decides which of them stay when there are too many."""
+    """Rows of one batch; rows with the smallest `draw` (N,) are kept when there are too many."""
 
     keys: tuple[str, ...]
     entity: I32
@@ -83,7 +83,8 @@ class SampleBlock:
         )
 
 
-_COLUMNS = ("time_s", "values", "score", "draw")  # of a block, as its fields come
+# names of the arrays of a block, in the order of its fields
+_COLUMNS = ("time_s", "values", "score", "draw")
 
 
 class TrafficSample:
@@ -96,9 +97,7 @@ class TrafficSample:
         self._lock = threading.Lock()
 
     def see(self, batch: EventBatch, scores: Sequence[Scores]) -> None:
-        """Add a batch and the judgements of it, one per entity key; those of the first key are
-        sampled.
-        """
+        """Add a batch and its scores, one per entity key; the first key's scores are sampled."""
         judged = np.flatnonzero(scores[0].fate == Fate.SCORED)
         if not len(judged):
             return
@@ -117,7 +116,7 @@ class TrafficSample:
                     self._keep(slab, batch, scores[0].score, judged[here & sampled])
 
     def take(self) -> TrafficWindow | None:
-        """The window as it is now; None where there is nothing yet."""
+        """Return the current window; None if it is empty."""
         with self._lock:
             slabs = list(self._slabs)
             blocks = [block for slab in slabs for block in slab.blocks]
@@ -133,7 +132,7 @@ class TrafficSample:
         return TrafficWindow(sample, one.score, incidents, rows, span >= SLABS)
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Delete all rows."""
         with self._lock:
             self._slabs.clear()
 
@@ -153,7 +152,7 @@ class TrafficSample:
             slab.add(block, self._most)
 
     def _slab(self, number: int) -> Slab | None:
-        """The slab of that number, if it is within the window; a newer one pushes old ones out."""
+        """Return the slab of that number, None if it is outside; a newer one drops old ones."""
         slabs = self._slabs
         if not slabs or number > slabs[-1].number:
             slabs.append(Slab(number))
@@ -163,7 +162,7 @@ class TrafficSample:
 
 
 def joined(blocks: Sequence[SampleBlock]) -> SampleBlock:
-    """All rows as one block, with the names of these rows alone."""
+    """Return all rows as one block, with the names of these rows alone."""
     place: dict[str, int] = {}
     entity = []
     for block in blocks:

@@ -1,9 +1,8 @@
-"""What a training learns from: the streams' past, what must not be learnt of it, and what it looked
-like.
+"""The training data of a retrain job: rows of the streams, weights, labels and profiles.
 
-A Kafka stream is read from its log, without its group; a file again from its beginning; of
-everything else the daemon hands over the rows that it has recorded. All of it is bounded by
-retrain.history and retrain.max_rows.
+A Kafka stream is read from its log without its group, a file again from its beginning. For other
+sources the daemon passes the rows it recorded. All are bounded by retrain.history and
+retrain.max_rows.
 """
 
 from __future__ import annotations
@@ -35,23 +34,24 @@ log = structlog.get_logger()
 
 Recorded = Mapping[str, Sequence[Series]]  # by stream
 Stop = Callable[[], bool]
-# A row that a person called normal counts twice in the loss: it was an alarm, so rows like it are
-# few.
+# A row that a person labelled normal counts twice in the loss: it had an alert, so rows like it are
+# rare.
 SAID_NORMAL = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """The rows of all streams, and for each piece of them (P,) whether its clock
-    carries anything.
+    """The rows of all streams in pieces (P,), with weights and labels.
+
+    `rhythm` says per piece whether its times carry information.
     """
 
     rows: Rows
-    weight: F32  # (P, L) of each row in the loss; 0 where it must not be learnt
+    weight: F32  # (P, L) of each row in the loss; 0 excludes it from training
     rhythm: Bool
-    names: tuple[str, ...]  # (P,) of the pieces' owners, each entity its own
-    labels: list[dict[str, Any]]  # confirmed anomalies, as models.retrain reads them
-    profiles: dict[str, Any]  # by stream, as drift reads them
+    names: tuple[str, ...]  # (P,) names of the pieces' entities
+    labels: list[dict[str, Any]]  # confirmed anomalies, in the form of models.retrain
+    profiles: dict[str, Any]  # by stream, in the form of drift
     span: tuple[float, float]
 
     @property
@@ -68,7 +68,7 @@ def past_of(
     recorded: Recorded,
     stop: Stop,
 ) -> dict[str, list[Series]]:
-    """The series of every stream that has a past. InputError if none has."""
+    """Return the series of every stream that has history; InputError if none has."""
     share = retrain.max_rows // len(config.streams)
     found: dict[str, list[Series]] = {}
     for stream in config.streams:
@@ -90,8 +90,9 @@ def counted(past: Mapping[str, Sequence[Series]]) -> int:
 def gathered(
     config: Config, past: Mapping[str, Sequence[Series]], spec: ModelSpec, journal: Journal | None
 ) -> Past:
-    """Everything in the form a training takes. InputError where there is too little, or nothing
-    ever changes.
+    """Return everything in the form that training takes.
+
+    InputError if there are too few rows, or if no channel ever changes.
     """
     every = [one for series in past.values() for one in series]
     refuse_constant(every)
@@ -118,13 +119,14 @@ def gathered(
 
 
 def rows_needed(spec: ModelSpec) -> int:
-    """Of an entity: one whole window to learn from, and one to prove it on."""
+    """Return the rows an entity needs: one whole window to train on, and one for validation."""
     return 2 * (spec.scale_window + spec.stride)
 
 
 def refuse_constant(series: Sequence[Series]) -> None:
-    """InputError if no channel of any entity ever changes: a model of it would find everything
-    strange.
+    """Raise InputError if no channel of any entity ever changes.
+
+    A model of constant data would score every change as strange.
     """
     for one in series:
         if any(
@@ -140,9 +142,10 @@ def refuse_constant(series: Sequence[Series]) -> None:
 
 
 def weights(time_s: F64, entity: str, known: Sequence[Period]) -> F32:
-    """What each row (L,) of an entity counts in a training: 0 where it must not be learnt,
-    SAID_NORMAL where a person called it normal, else 1. On every row the last word of a person
-    counts, and an incident only where nobody spoke.
+    """Return the weight of each row (L,) of an entity in training.
+
+    0 excludes the row, SAID_NORMAL is for rows labelled normal, all others have 1. The last label
+    of a row counts, and an incident only where there is no label.
     """
     found = np.ones(len(time_s), np.float32)
     for period in sorted(known, key=lambda one: one.rank):
@@ -159,7 +162,7 @@ def profiles(
     window_s: float,
     rows: int,
 ) -> dict[str, Any]:
-    """What each stream looked like, where its past is as long as what it will be held against."""
+    """Return the profile of each stream whose history is as long as a drift window."""
     found: dict[str, Any] = {}
     for name, series in past.items():
         sample = sample_of(series, known[name], rows)
@@ -169,9 +172,7 @@ def profiles(
 
 
 def sample_of(series: Sequence[Series], known: Sequence[Period], rows: int) -> DriftSample:
-    """At most `rows` rows of the past, each with the same chance, without those that must not be
-    learnt.
-    """
+    """Return at most `rows` rows, each with the same chance, without excluded rows."""
     learnt = np.concatenate([weights(one.time_s, one.entity, known) > 0 for one in series])
     entity = np.repeat(np.arange(len(series), dtype=np.int32), [len(one) for one in series])
     time_s, values = (
@@ -217,7 +218,7 @@ def _opened(config: Config, stream: Stream, since_s: float, most: int) -> Source
 
 
 def _recent(series: Sequence[Series], history_s: float) -> list[Series]:
-    """Rows not older than so much before the newest one of all."""
+    """Return the rows not older than `history_s` before the newest of all."""
     newest_s = max((float(one.time_s[-1]) for one in series), default=0.0)
     return [one for one in (each.since(newest_s - history_s) for each in series) if len(one)]
 
@@ -251,7 +252,7 @@ def _labels(stream: str, known: Sequence[Period], *, several: bool) -> list[dict
 
 
 def standing(word: Period, known: Sequence[Period]) -> list[tuple[float, float]]:
-    """What is left of a person's word, both ends inside, where nobody said anything of it later."""
+    """Return the parts of a label's period, ends included, without a later label."""
     left = [(word.start_s, word.end_s)]
     for later in (one for one in known if one.rank > word.rank and one.holds(word.entity)):
         before, behind = (
@@ -272,5 +273,5 @@ def standing(word: Period, known: Sequence[Period]) -> list[tuple[float, float]]
 
 
 def _name(stream: str, entity: str, *, several: bool) -> str:
-    """Of an entity among all streams."""
+    """Return the name of an entity among all streams."""
     return f"{stream}:{entity}" if several and entity else entity

@@ -69,7 +69,7 @@ class RequestWriter:
         return path
 
     def _detect(self) -> dict[str, Any]:
-        """Settings of the stream, if there is only one; several are judged with the defaults."""
+        """Return the settings of the stream if there is only one; several use the defaults."""
         if len(self.config.streams) > 1 or not self.config.streams[0].fields.channels:
             return {}
         stream = self.config.streams[0]
