@@ -1,4 +1,4 @@
-"""`streamer alerts`: the incidents that are known, and what people say of them."""
+"""`streamer alerts`: the known incidents and their labels."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TAIL_BACK = 10
 
 @click.group()
 def alerts() -> None:
-    """List incidents, follow them, and say what they were.
+    """List incidents, follow them, and label them.
 
     They are read from the journal beside the snapshots (`store`), which the daemon writes.
     """
@@ -56,7 +56,7 @@ def list_(
     limit: int,
     output: str,
 ) -> None:
-    """List the newest incidents with the last word on each."""
+    """List the newest incidents with the newest label of each."""
     with opened(config, sets) as (_, journal):
         said, newest = (
             last_words(journal),
@@ -73,7 +73,7 @@ def list_(
 @config_options
 @format_option("human", "jsonl")
 def tail(*, config: Path, sets: tuple[str, ...], output: str) -> None:
-    """Print incidents as they come and as they change, until interrupted."""
+    """Print incidents as they open and change, until interrupted."""
     with opened(config, sets) as (_, journal):
         seen: dict[str, Incident] = {}
         while True:
@@ -95,7 +95,7 @@ def tail(*, config: Path, sets: tuple[str, ...], output: str) -> None:
 def label_(
     *, alert: str, label: str, config: Path, sets: tuple[str, ...], by: str, note: str, output: str
 ) -> None:
-    """Say what ALERT (its id, or the beginning of it) was, and hear what that is going to change.
+    """Label ALERT (its id, or the beginning of it), and print what the label will change.
 
     \b
     confirmed    it was a fault
@@ -126,7 +126,7 @@ def label_(
 
 @contextmanager
 def opened(path: Path, sets: tuple[str, ...]) -> Iterator[tuple[Config, Journal]]:
-    """The journal of a configuration. ConfigError where nothing is kept between processes."""
+    """Open the journal of a configuration; ConfigError if it keeps none between processes."""
     from streamer.config.load import load_config
     from streamer.connect import open_journal
     from streamer.errors import ConfigError
@@ -145,12 +145,12 @@ def opened(path: Path, sets: tuple[str, ...]) -> Iterator[tuple[Config, Journal]
 
 
 def last_words(journal: Journal) -> dict[str, Label]:
-    """The newest label of every incident."""
+    """Return the newest label of every incident."""
     return {label.alert_id: label for label in journal.labels(limit=100_000) if label.alert_id}
 
 
 def shown(one: Incident, label: Label | None, output: str) -> str:
-    """One line of an incident."""
+    """Return one line for an incident."""
     if output == "jsonl":
         return json.dumps(
             {"schema": SCHEMA, **asdict(one), "label": None if label is None else label.kind.value}

@@ -1,6 +1,4 @@
-"""`streamer backtest`: a configured file through the production code, causally: what would have
-fired.
-"""
+"""`streamer backtest`: replays a configured file through the production code."""
 
 from __future__ import annotations
 
@@ -58,9 +56,9 @@ def backtest(
 ) -> None:
     """Replay a stream's file through the production pipeline and list what would have fired.
 
-    The file is read flat out whatever its configured pace; the configured sinks are left alone. A
-    synthetic stream can be replayed too if it has an end; its plot shows the faults that were
-    injected.
+    The file is read at full speed whatever its configured pace, and the configured sinks are not
+    used. A synthetic stream can be replayed too if it has an end; its plot shows the faults that
+    were injected.
     """
     from streamer.app.assembly import detectors
     from streamer.config.load import load_config
@@ -89,8 +87,9 @@ def backtest(
 
 
 def only_stream(config: Config, name: str | None) -> Stream:
-    """The stream of that name, or the only one. ConfigError if there are several and none was
-    named.
+    """Return the stream of that name, or the only one.
+
+    ConfigError if there are several and no name is given.
     """
     if name is not None:
         return config.stream(name)
@@ -101,7 +100,7 @@ def only_stream(config: Config, name: str | None) -> Stream:
 
 
 def unpaced(stream: Stream) -> Stream:
-    """The same stream read flat out. ConfigError if its source has no end."""
+    """Return the stream without its pace; ConfigError if its source has no end."""
     source = stream.source
     if source.ends:
         return stream.model_copy(update={"source": source.flat_out()})

@@ -1,6 +1,4 @@
-"""`streamer bench`: what this machine carries, in events a second, milliseconds and memory, and a
-sizing sentence.
-"""
+"""`streamer bench`: measures events per second, latency and memory on this machine."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "streamer.sizing/1"
 GIB = 2**30
-BUSY = 0.9  # of the clock on a core; below, other programs slowed the measurement
+BUSY = 0.9  # share of a core; below it, other programs slowed the measurement
 
 
 @click.command("bench")
@@ -79,8 +77,9 @@ def bench(
     measured: int,
     form: str,
 ) -> None:
-    """Measure decoding and detection on this machine with made-up sensors, one thread, and say how
-    much fits.
+    """Measure decoding and detection on this machine with made-up sensors, on one thread.
+
+    The output says how many entities fit into memory and into the time of one core.
     """
     from streamer import artifact
     from streamer.backends import baseline_scorer, open_scorer
@@ -106,7 +105,7 @@ def bench(
 
 
 def resident_bytes() -> int | None:
-    """Most memory this process has held; None where the system does not say."""
+    """Return the peak memory of this process in bytes; None if the system does not report it."""
     try:
         import resource
     except ImportError:
@@ -115,7 +114,7 @@ def resident_bytes() -> int | None:
 
 
 def sentences(load: Load, carried: Carried, backend: str, rss: int | None) -> str:
-    """The figures, and what they mean for a fleet."""
+    """Return the figures, and how many entities they allow."""
     fit = int(GIB / carried.bytes_per_entity)
     lines = [
         f"{load.entities:,} entities x {load.channels} channels, {load.profile} profile, "

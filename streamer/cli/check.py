@@ -1,4 +1,4 @@
-"""`streamer check`: everything that is wrong with a configuration, at once."""
+"""`streamer check`: lists every problem of a configuration at once."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def check(
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What was found beyond the file itself; None where it was not asked for."""
+    """The findings beyond the file itself; None where the check was not requested."""
 
     connect: list[Finding] | None
     security: list[Finding] | None
@@ -146,7 +146,7 @@ def _print_lines(lines: list[Finding] | None, nothing: str) -> None:
 
 
 def aligned(rows: list[tuple[str, str, str]]) -> list[str]:
-    """`path: value  # origin`, in columns."""
+    """Return lines of `path: value  # origin`, in columns."""
     settings = [f"{path}: {value}" for path, value, _ in rows]
     width = min(60, max(map(len, settings), default=0))
     return [

@@ -1,4 +1,4 @@
-"""`streamer demo`: the whole product on simulated data whose faults are known, in a minute."""
+"""`streamer demo`: the product on simulated data with known faults, in a minute."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BANNER = {
     "detector is not told.",
     "host": "This machine's own figures; nobody knows what is wrong with it.",
 }
-CHATTER = ("INFO: ", "WARNING: ")  # what LiteRT says when it starts
+CHATTER = ("INFO: ", "WARNING: ")  # prefixes of LiteRT's lines at its start
 
 
 @click.command()
@@ -66,8 +66,7 @@ CHATTER = ("INFO: ", "WARNING: ")  # what LiteRT says when it starts
     help="Output.",
 )
 def demo(seconds: float, seed: int, speed: float, source: str, form: str) -> int:
-    """Watch streamer work: simulated streams, faults put in on purpose, alerts in plain words, and
-    a scoreboard.
+    """Watch streamer work on simulated streams with known faults, with alerts and a scoreboard.
 
     No Kafka, no Redis, no network. Exit codes: 0, or 1 if a promise of the show was not kept; the
     last lines say which.
@@ -93,8 +92,9 @@ def seconds_since(began: float) -> Clock:
 def perform(
     script: Script, clock: Clock, out: TextIO, banner_s: float, *, quiet: bool
 ) -> Scoreboard:
-    """Load the model, open the stage, play. `quiet`: nothing but the show may write on the
-    terminal.
+    """Load the model and run the show.
+
+    `quiet`: only the show may write to the terminal.
     """
     from streamer import log
     from streamer.app.signals import graceful
@@ -112,9 +112,7 @@ def perform(
 
 @contextmanager
 def view_of(out: TextIO) -> Iterator[ShowView]:
-    """The screen on a terminal, plain lines elsewhere; the terminal is given back
-    whatever happens.
-    """
+    """Yield the screen on a terminal, plain lines elsewhere; the terminal is always restored."""
     from streamer.cli.demo_lines import PrintedShow
 
     if not out.isatty() or os.environ.get("TERM") == "dumb":
@@ -133,8 +131,9 @@ def view_of(out: TextIO) -> Iterator[ShowView]:
 
 @contextmanager
 def held_stderr(held: bool) -> Iterator[None]:
-    """Keep what native libraries write to standard error off the screen; say it afterwards, but for
-    their chatter.
+    """Hold back what native libraries write to standard error.
+
+    It is printed afterwards, without the usual start lines of LiteRT.
     """
     if not held:
         yield

@@ -1,6 +1,4 @@
-"""The demo as plain lines, for pipes, files and logs; and its last words, the same on a
-terminal.
-"""
+"""The demo as plain lines for pipes and files, and its closing lines for all outputs."""
 
 from __future__ import annotations
 
@@ -27,9 +25,7 @@ NEXT = (
 
 
 class PrintedShow:
-    """The View that prints a line for everything that happens, and the counters every
-    two seconds.
-    """
+    """The View that prints a line for every event, and the counters every two seconds."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -65,7 +61,7 @@ class PrintedShow:
 
 
 def banner(model: ModelRef, acts: Sequence[Act]) -> list[str]:
-    """Who judges what, how fast the clock runs, what is known of the faults."""
+    """Return the model, the pace of each act, and its history."""
     named = (
         "a robust z-score (no model)"
         if model.backend == "baseline"
@@ -79,7 +75,7 @@ def banner(model: ModelRef, acts: Sequence[Act]) -> list[str]:
 
 
 def pace(speed: float) -> str:
-    """How fast event time runs against the clock, in words."""
+    """Return in words how fast event time runs against the clock."""
     if speed == 1:
         return "with the clock"
     per_second = f"{speed / 86_400:.3g} days" if speed >= 43_200 else f"{speed / 60:.3g} minutes"
@@ -91,7 +87,7 @@ def stamp(at_s: float) -> str:
 
 
 def counters(look: Look) -> str:
-    """One line of live counters."""
+    """Return one line of live counters."""
     caught, missed = sum(r.caught for r in look.rulings), sum(r.missed for r in look.rulings)
     phase = "" if look.live else "  (learning from history)"
     faults = (
@@ -103,7 +99,7 @@ def counters(look: Look) -> str:
 
 
 def fault_words(fault: Fault) -> str:
-    """Ground truth in words."""
+    """Return an injected fault in words."""
     where = f" of {fault.channel}" if fault.channel and fault.channel != fault.kind else ""
     return f"{fault.kind}{where} at {fault.entity}, {fault.detail}"
 
@@ -115,7 +111,7 @@ def plain(text: str) -> str:
 
 
 def ruling_words(ruling: Ruling) -> str:
-    """One fault and what became of it."""
+    """Return one fault and its outcome."""
     if ruling.caught:
         delay = ruling.delay_events
         fate = f"caught at its {_ordinal(delay)} event" if delay else "caught by its silence"
@@ -134,7 +130,7 @@ def _ordinal(number: int) -> str:
 
 
 def scoreboard(board: Scoreboard) -> list[str]:
-    """The last words."""
+    """Return the closing lines."""
     lines = ["", f"SCOREBOARD after {board.seconds:.1f} s"]
     lines += [f"  {name:<14} {value}" for name, value in figures(board)]
     lines += [f"  {act_words(act)}" for act in board.acts if board.source != "host"]
@@ -149,7 +145,7 @@ def scoreboard(board: Scoreboard) -> list[str]:
 
 
 def figures(board: Scoreboard) -> list[tuple[str, str]]:
-    """Name and value of each line of the scoreboard."""
+    """Return name and value of each line of the scoreboard."""
     delay = board.median_delay_events
     rows = [
         ("injected", f"{board.injected} faults"),
@@ -182,7 +178,7 @@ def figures(board: Scoreboard) -> list[tuple[str, str]]:
 
 
 def act_words(act: ActScore) -> str:
-    """One stream's part of the score."""
+    """Return one stream's part of the score."""
     span = f"{act.live_days:.0f} days" if act.live_days >= 2 else f"{24 * act.live_days:.1f} hours"
     told = (
         f"{act.caught} of {act.caught + act.missed} caught, {act.false_alarms} false in {span} "

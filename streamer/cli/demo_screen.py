@@ -1,6 +1,4 @@
-"""The demo on a terminal: counters, a line per machine with its sensors and score, faults, and
-alerts as they come.
-"""
+"""The demo on a terminal: counters, a line per machine, faults and alerts."""
 
 from __future__ import annotations
 
@@ -28,17 +26,16 @@ if TYPE_CHECKING:
     from streamer.event import ModelRef
 
 BARS = "▁▂▃▄▅▆▇█"
-WIDTH = 24  # of a sparkline
+WIDTH = 24  # width of a sparkline
 SHOWN_ALERTS, SHOWN_FAULTS = 8, 6
-HOT_S = 4.0  # an entity stays red for so long after its alert
-# Lines that everything but machines and faults takes, and the height of a terminal that has room
-# for the faults.
+HOT_S = 4.0  # seconds for which an entity stays red after its alert
+# Lines of everything but machines and faults, and the terminal height from which faults are shown.
 OTHER_LINES, ROOMY = 2 + 2 + 1 + SHOWN_ALERTS + 2, 36
-FULL_SCORE = 5.0  # of the score's sparkline
+FULL_SCORE = 5.0  # top of the score's sparkline
 
 
 class Screen:
-    """The View on a terminal. `close` before anything else is printed."""
+    """The View on a terminal. Call `close` before anything else is printed."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -46,7 +43,7 @@ class Screen:
         self._log: deque[Text] = deque(maxlen=SHOWN_ALERTS)
         # entity -> (second of its alert, leading channel)
         self._hot: dict[str, tuple[float, str]] = {}
-        # entity and start of every fault, as they were told
+        # entity and start of every fault, in the order of their announcement
         self._order: list[tuple[str, float]] = []
 
     def banner(self, model: ModelRef, acts: Sequence[Act]) -> None:
@@ -86,7 +83,7 @@ class Screen:
             self._console.print(Text(line, style))
 
     def close(self) -> None:
-        """Give the terminal back. Idempotent."""
+        """Restore the terminal. Idempotent."""
         self._live.stop()
 
     def _add(self, at_s: float, told: str, style: str) -> None:
@@ -132,7 +129,7 @@ class Screen:
         return table
 
     def _fitting(self, names: Sequence[str], now_s: float) -> list[str]:
-        """As many machines as the terminal is high, those with alerts first if not all fit."""
+        """Return as many machines as fit the terminal, those with alerts first."""
         taken = OTHER_LINES + (SHOWN_FAULTS + 2 if self._console.height >= ROOMY else 0)
         room = max(self._console.height - taken, 1)
         if room >= len(names):
@@ -161,7 +158,7 @@ class Screen:
 
 
 def _figures(strand: Strand) -> Table:
-    """This machine: one line per figure."""
+    """Return a table of this machine's figures, one line each."""
     table = Table(box=None, padding=(0, 1), show_header=False)
     for tail in list(strand.notebook.tails.values()):
         for index, channel in enumerate(strand.act.settings.channels):
@@ -188,8 +185,9 @@ def _colour(ruling: Ruling) -> str:
 
 
 def sparkline(values: Iterable[float], low: float | None = None, high: float | None = None) -> str:
-    """One bar per value between low and high (default: the extremes of the values); a gap where
-    there is none.
+    """Return one bar per value between low and high; a gap for NaN.
+
+    By default low and high are the extremes of the values.
     """
     numbers = list(values)
     known = [x for x in numbers if not math.isnan(x)]

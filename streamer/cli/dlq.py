@@ -1,4 +1,4 @@
-"""`streamer dlq`: look through rejected records, and send them back."""
+"""`streamer dlq`: lists rejected records, and sends them back."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Command = Callable[..., Any]
 
 
 def filters(command: Command) -> Command:
-    """--stream, --reason and --since."""
+    """Add --stream, --reason and --since."""
     command = click.option(
         "--since", metavar="-2h|TIME", help="Only what was rejected since then."
     )(command)
@@ -40,7 +40,7 @@ def filters(command: Command) -> Command:
 
 @click.group()
 def dlq() -> None:
-    """Look through the records that were rejected, and send them back once they can be read."""
+    """List the records that were rejected, and send them back once they can be read."""
 
 
 @dlq.command("list")
@@ -66,7 +66,7 @@ def list_(
     limit: int,
     output: str,
 ) -> None:
-    """Count what was rejected, by stream and reason; with --rows, list it."""
+    """Count the rejected records by stream and reason; with --rows, list them."""
     from streamer.connect.dead_letters.inbox import unique
 
     with _opened(config, sets) as (_, box):
@@ -85,8 +85,9 @@ def list_(
 @click.argument("place")
 @format_option("human", "json")
 def show(*, config: Path, sets: tuple[str, ...], place: str, output: str) -> None:
-    """Show one letter in full. PLACE is what `list --rows` puts first: a line, worker@line, or
-    partition@offset.
+    """Show one letter in full.
+
+    PLACE is the first column of `list --rows`: a line, worker@line, or partition@offset.
     """
     from streamer.errors import InputError
 
@@ -129,14 +130,13 @@ def replay(
     yes: bool,
     output: str,
 ) -> int:
-    """Send rejected records back as they were: value, key and own headers, each to its own
-    partition.
+    """Send rejected records back unchanged: value, key and own headers, each to its own partition.
 
-    A record is sent once, however many letters are about it, and noted as soon as the broker has
-    confirmed it: another replay passes it over. Twice arrives what was sent and not noted: up to
-    500 records after an interruption, and those whose confirmation got lost. Records that still
-    cannot be read are rejected anew. Where `fields.time` is @timestamp, records keep their time
-    too; others are as of now, so that retention leaves them.
+    A record is sent once, however many letters name it. It is noted as soon as the broker has
+    confirmed it, and another replay skips it. Records that were sent and not noted arrive twice: up
+    to 500 after an interruption, and those whose confirmation was lost. Records that still cannot
+    be read are rejected again. Where `fields.time` is @timestamp, records keep their time too.
+    Others get the current time, so that retention does not remove them.
     """
     from streamer.connect.dead_letters.replay import LettersReplayed, plan
 

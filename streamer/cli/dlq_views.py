@@ -1,4 +1,4 @@
-"""Dead letters on a page: counts by reason, rows, one in full with its bytes."""
+"""Output of dead letters: counts by reason, rows, and one letter in full."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DETAIL = 100
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which letters are meant: of a stream, of some reasons, since a time (seconds since 1970)."""
+    """A filter of letters: by stream, by reasons, since a time (seconds since 1970)."""
 
     stream: str | None = None
     reasons: Sequence[str] = ()
@@ -38,7 +38,7 @@ class Wanted:
 
 
 def seconds(at: str) -> float:
-    """RFC 3339 as seconds since 1970; -inf where it is none."""
+    """Return an RFC 3339 time as seconds since 1970; -inf if it is invalid."""
     try:
         return timefmt.seconds(at)
     except ValueError:
@@ -52,7 +52,7 @@ class Group:
     count: int = 0
     first: str = ""
     last: str = ""
-    example: str = ""  # where the newest lies
+    example: str = ""  # place of the newest one
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class LetterSurvey:
 
     @classmethod
     def of(cls, letters: Iterable[Stored], rows: int = 0) -> LetterSurvey:
-        """One pass over the letters; `rows` of the newest are kept."""
+        """Count the letters in one pass, and keep the newest `rows`."""
         survey = cls(newest=deque(maxlen=rows))
         for stored in letters:
             survey.newest.append(stored)
@@ -86,12 +86,12 @@ class LetterSurvey:
             group.last, group.example = letter.at, stored.place
 
     def sorted(self) -> list[tuple[tuple[str, str], Group]]:
-        """The largest group first."""
+        """Return the groups, the largest first."""
         return sorted(self.groups.items(), key=lambda item: (-item[1].count, item[0]))
 
 
 def table(survey: LetterSurvey) -> Iterator[str]:
-    """Counts as aligned lines."""
+    """Yield the counts as aligned lines."""
     rows = [("count", "stream", "reason", "first", "last", "for example")]
     rows += [
         (str(group.count), stream, reason, group.first, group.last, group.example)
@@ -105,7 +105,7 @@ def table(survey: LetterSurvey) -> Iterator[str]:
 
 
 def row(stored: Stored) -> str:
-    """One line."""
+    """Return one line for a letter."""
     letter = stored.letter
     detail = letter.record.detail[:DETAIL]
     words = (
@@ -120,7 +120,7 @@ def row(stored: Stored) -> str:
 
 
 def came_from(stored: Stored) -> str:
-    """The place of the record itself: `topic/partition@offset`, or the row of a file."""
+    """Return the place of the record: `topic/partition@offset`, or the row of a file."""
     record = stored.letter.record
     if record.lease is None:
         return f"row {record.offset}"
@@ -128,7 +128,7 @@ def came_from(stored: Stored) -> str:
 
 
 def page(stored: Stored) -> Iterator[str]:
-    """Everything about one letter, its bytes last."""
+    """Yield all facts of one letter, then its bytes."""
     letter, record = stored.letter, stored.letter.record
     yield from _facts(
         ("place", stored.place),
@@ -161,12 +161,12 @@ def _written(timestamp_ms: int | None) -> str:
 
 
 def text_of(raw: bytes) -> str:
-    """Bytes as text, what is none as escapes."""
+    """Return bytes as text; invalid UTF-8 as escapes."""
     return printable(raw.decode(errors="backslashreplace"))
 
 
 def hexdump(raw: bytes) -> Iterator[str]:
-    """Sixteen bytes a line: where, in hexadecimal, as ASCII with dots for the rest."""
+    """Yield sixteen bytes per line: offset, hexadecimal, ASCII with dots for the rest."""
     for at in range(0, len(raw), WIDTH):
         block = raw[at : at + WIDTH]
         text = re.sub(rb"[^ -~]", b".", block).decode()
@@ -174,7 +174,7 @@ def hexdump(raw: bytes) -> Iterator[str]:
 
 
 def facts(stored: Stored) -> dict[str, Any]:
-    """A letter for machines; bytes are base64 in JSON."""
+    """Return a letter for JSON; bytes become base64."""
     letter, record = stored.letter, stored.letter.record
     topic, partition = (
         (None, None) if record.lease is None else (record.lease.topic, record.lease.partition)

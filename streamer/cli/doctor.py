@@ -1,4 +1,4 @@
-"""`streamer doctor`: this machine as streamer sees it; every finding carries its fix."""
+"""`streamer doctor`: checks this machine; every finding has its fix."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SCHEMA = "streamer.doctor/1"
 UNREACHABLE = 5
 MIB = 2**20
 GIB = 2**30
-OLDEST_CLOCK_S = 1_735_689_600.0  # 2025-01-01: a clock before it was never set
+OLDEST_CLOCK_S = 1_735_689_600.0  # 2025-01-01; a clock before it was never set
 NEEDED = (3, 11)
 PACKAGES = (
     "numpy",
@@ -59,8 +59,10 @@ FAIL = click.style("FAIL", fg="red")
 )
 @format_option("human", "json")
 def doctor(config: Path | None, output: str) -> int:
-    """Check python, packages, backends, model, GPU, memory, disk, clock, permissions, brokers,
-    Redis; exit 5 if a need is not met.
+    """Check this machine and what the configuration needs; exit 5 if a need is not met.
+
+    The checks are: python, packages, backends, model, GPU, memory, disk, clock, permissions,
+    brokers, Redis.
     """
     findings = examine(config)
     if output == "json":
@@ -71,7 +73,7 @@ def doctor(config: Path | None, output: str) -> int:
 
 
 def examine(path: Path | None) -> list[Finding]:
-    """All findings, the configuration's own ones last."""
+    """Return all findings, those of the configuration last."""
     chosen = path or (Path(DEFAULT_CONFIG) if Path(DEFAULT_CONFIG).exists() else None)
     config, finding = read_config(chosen)
     backend = config.model.backend if config else "auto"
@@ -81,7 +83,7 @@ def examine(path: Path | None) -> list[Finding]:
         *backends(backend, installed),
         gpu(Path("/dev")),
     ]
-    if config is None or config.model.registry is None:  # that has a line of its own
+    if config is None or config.model.registry is None:  # a registry has its own finding
         findings += [
             model(Path(config.model.path) if config and config.model.path else None, backend)
         ]
@@ -135,8 +137,9 @@ def packages(has: Callable[[str], bool] = installed) -> Finding:
 
 
 def backends(wanted: str, has: Callable[[str], bool] = installed) -> Iterator[Finding]:
-    """What can run the model. Only the backend that is configured by name must be there; numpy
-    always is.
+    """Yield the backends that can run the model.
+
+    Only a backend that is configured by name is required; numpy is always available.
     """
     for name, (package, extra) in BACKENDS.items():
         if has(package):
@@ -152,7 +155,7 @@ def backends(wanted: str, has: Callable[[str], bool] = installed) -> Iterator[Fi
 
 
 def gpu(devices: Path) -> Finding:
-    """NVIDIA device files; asking the driver through TensorFlow would take seconds."""
+    """Return the NVIDIA device files; asking the driver through TensorFlow would take seconds."""
     found = sorted(device.name for device in devices.glob("nvidia[0-9]*"))
     return Finding(
         "gpu", "ok", ", ".join(found) or "none; scoring and small training do not need one"
@@ -160,7 +163,7 @@ def gpu(devices: Path) -> Finding:
 
 
 def model(path: Path | None, backend: str) -> Finding:
-    """Whether the bundle is whole. Without one the baseline judges, unless a bundle is named."""
+    """Check that the bundle is complete; nothing is needed for the baseline."""
     from streamer import artifact
 
     if backend == "baseline":
@@ -195,9 +198,7 @@ def memory(available: int | None) -> Finding:
 
 
 def available_bytes(root: Path = Path("/")) -> int | None:
-    """What this process may still take: the machine's, or less where its control group
-    is limited.
-    """
+    """Return the bytes this process may still use: of the machine, or less by its control group."""
     figures = [_meminfo(root / "proc/meminfo"), _cgroup(root / "sys/fs/cgroup")]
     known = [figure for figure in figures if figure is not None]
     return min(known) if known else None
@@ -245,7 +246,7 @@ def clock(now_s: float) -> Finding:
 
 
 def permissions(config: Config) -> Iterator[Finding]:
-    """Files that the configuration reads and writes."""
+    """Check the files that the configuration reads and writes."""
     for stream in config.streams:
         yield from _source(stream)
     outputs = [(f"sink {sink.kind}", sink.local_file) for sink in config.sinks]
@@ -259,7 +260,7 @@ def permissions(config: Config) -> Iterator[Finding]:
 
 
 def state(config: Config) -> Iterator[Finding]:
-    """Where snapshots are kept, if on this machine: a folder that can be written, with room."""
+    """Check the folder of snapshots on this machine: writable, with free space."""
     if config.store.folder is not None:
         folder = Path(config.store.folder)
         yield state_folder(folder)
@@ -285,7 +286,7 @@ def _source(stream: Stream) -> Iterator[Finding]:
 
 
 def writable(name: str, path: Path) -> Finding:
-    """Whether a file can be written, or made where its nearest existing folder is."""
+    """Check that a file can be written, or created in its nearest existing folder."""
     spot = (
         path
         if path.exists()

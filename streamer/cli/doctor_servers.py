@@ -1,6 +1,4 @@
-"""What `streamer doctor` looks at for Kafka, Redis and state: client libraries, servers, and where
-state is kept.
-"""
+"""The checks of `streamer doctor` for Kafka, Redis and the snapshot folder."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ from streamer.finding import Finding, Status
 if TYPE_CHECKING:
     from streamer.config import Config
 
-# the oldest that comes through outages, and the one that the tests run with
+# the oldest version that recovers from outages, and the one that the tests use
 TRIED_CLIENT = 3, 0, 12
 # Compression of records -> module that kafka-python needs for it; gzip is in the standard library.
 CODECS = {"lz4": "lz4", "snappy": "snappy", "zstd": "zstandard"}
@@ -39,7 +37,7 @@ def libraries(
     has: Callable[[str], bool] = installed,
     version_of: Callable[[str], str | None] = release,
 ) -> Iterator[Finding]:
-    """What talks to Kafka and Redis; only what the configuration needs must be there."""
+    """Check the clients of Kafka and Redis; only what the configuration needs is required."""
     needs_kafka = config is not None and config.speaks_kafka
     yield kafka_client(version_of("kafka-python"), needed=needs_kafka)
     yield crc32c(has("crc32c"), needed=needs_kafka)
@@ -59,8 +57,9 @@ def libraries(
 
 
 def kafka_client(found: str | None, *, needed: bool) -> Finding:
-    """Another one than was tried may work; records are then read one by one, because its inside is
-    not known.
+    """Check the version of kafka-python.
+
+    Another version may work. Then records are read one by one, because its internals are unknown.
     """
     status: Status = "fail" if needed else "warn"
     wanted = ".".join(map(str, TRIED_CLIENT))
@@ -86,7 +85,7 @@ def crc32c(there: bool, *, needed: bool) -> Finding:
 
 
 def compression(there: set[str], wanted: set[str]) -> Finding:
-    """Codecs of records: what a sink writes must be there; what producers use cannot be known."""
+    """Check the codecs: those that a sink writes are required; those of producers are unknown."""
     missing = sorted(set(CODECS) - there)
     lacking = sorted(wanted & set(missing))
     fix = "pip install 'streamer[compression]'"
@@ -102,14 +101,14 @@ def compression(there: set[str], wanted: set[str]) -> Finding:
 
 
 def servers(config: Config) -> Iterator[Finding]:
-    """Everything that the configuration connects to."""
+    """Check everything that the configuration connects to."""
     from streamer.connect.connectivity import reach
 
     yield from reach(config)
 
 
 def state_folder(path: Path) -> Finding:
-    """Whether snapshots can be written, or their folder be made."""
+    """Check that snapshots can be written, or that their folder can be created."""
     spot = (
         path
         if path.exists()
@@ -128,13 +127,13 @@ def state_folder(path: Path) -> Finding:
 
 
 def existing(path: Path) -> Path:
-    """The folder itself, or the nearest one above it that exists."""
+    """Return the folder, or its nearest parent that exists."""
     found = path.absolute()
     return found if found.is_dir() else next(parent for parent in found.parents if parent.is_dir())
 
 
 def _required(config: Config | None) -> list[str]:
-    """The packages that the sections ask for, each once."""
+    """Return the packages that the sections require, each once."""
     parts = () if config is None else config.parts()
     return list(dict.fromkeys(name for _, _, section in parts for name in section.requires))
 

@@ -1,4 +1,4 @@
-"""`streamer eval`: what the alarms of a scored file are worth, given labels."""
+"""`streamer eval`: rates the alarms of a scored file against labels."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def evaluate(
 ) -> None:
     """Rate a scored file against labels.
 
-    Event-wise recall, false alarms a day and delay describe the alarms; average precision describes
-    the continuous score, beside the share of labelled rows, which is what a random score reaches.
-    Nothing is point-adjusted.
+    Event-wise recall, false alarms a day and delay describe the alarms. Average precision describes
+    the continuous score; a random score reaches the share of labelled rows. Nothing is
+    point-adjusted.
     """
     from streamer.offline.label_files import read_scores, read_windows
     from streamer.offline.quality import judge
@@ -77,7 +77,7 @@ def as_json(quality: Quality, threshold: float) -> dict[str, Any]:
 
 
 def sentences(quality: Quality, by_time: bool) -> str:
-    """The figures as a few plain lines."""
+    """Return the figures as plain lines."""
     q = quality
     lines = [
         f"{q.rows:,} rows, {q.windows} labelled windows ({q.base_rate:.1%} of the rows)",

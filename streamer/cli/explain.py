@@ -1,6 +1,4 @@
-"""`streamer explain`: one alert as a page for the terminal: what, where, against what, and where
-the network looked.
-"""
+"""`streamer explain`: one alert as a page for the terminal."""
 
 from __future__ import annotations
 
@@ -36,8 +34,7 @@ OTHERS = 8
     help="Output.",
 )
 def explain(file: Path, alert: str | None, form: str) -> None:
-    """Explain one ALERT (an id, its beginning, or the number of its line) of a JSONL FILE of
-    alerts.
+    """Explain one ALERT (an id, its beginning, or its line number) of a JSONL FILE of alerts.
 
     Without ALERT: the gravest one, and a list of the others.
     """
@@ -57,7 +54,7 @@ def explain(file: Path, alert: str | None, form: str) -> None:
 
 
 def read_alerts(path: Path) -> list[Alert]:
-    """All alerts of a JSONL file. InputError naming the line that is none."""
+    """Return all alerts of a JSONL file; InputError names a line that is not one."""
     import msgspec
 
     from streamer.connect.formats.alert_event import is_model_event
@@ -81,7 +78,7 @@ def read_alerts(path: Path) -> list[Alert]:
 
 
 def pick(alerts: Sequence[Alert], wanted: str | None, path: Path) -> Alert:
-    """The alert asked for; the gravest if none was. InputError if no or several ids match."""
+    """Return the wanted alert, the gravest by default; InputError if no or several ids match."""
     from streamer.errors import InputError
 
     if wanted is None:
@@ -106,7 +103,7 @@ def _ids(alerts: Iterable[Alert]) -> str:
 
 
 def page(console: Console, alert: Alert) -> None:
-    """Print everything the alert carries, the plain sentence first."""
+    """Print all facts of the alert, its summary first."""
     grave = "bold white on red" if alert.severity == "critical" else "bold black on yellow"
     console.print(f" {plain(alert.severity).upper()} ", style=grave, end=" ")
     console.print(plain(alert.summary), style="bold")
@@ -190,7 +187,7 @@ def _share(share: float) -> tuple[str, str]:
 
 
 def bar(share: float, width: int = BAR) -> str:
-    """A bar of eighth blocks, `width` cells for 1."""
+    """Return a bar of eighth blocks; a share of 1 has `width` cells."""
     eighths = round(max(0.0, min(share, 1.0)) * width * 8)
     return "█" * (eighths // 8) + ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")[eighths % 8]
 
@@ -206,7 +203,7 @@ def _band(part: ChannelPart) -> str:
 
 
 def _series(console: Console, alert: Alert, window: WindowSlice) -> None:
-    """The raw window of the most involved channels, one sparkline each."""
+    """Print the raw window of the channels with the largest shares, one sparkline each."""
     console.print()
     console.print(f"  the last {window.length} events, {window.start} to {window.end}", style="dim")
     names = [part.name for part in alert.channels]
@@ -220,7 +217,7 @@ def _series(console: Console, alert: Alert, window: WindowSlice) -> None:
 
 
 def sparkline(values: Sequence[float | None]) -> str:
-    """One block per value, scaled to their range; a gap where a value is missing."""
+    """Return one block per value, scaled to their range; a gap for a missing value."""
     known = [value for value in values if value is not None and math.isfinite(value)]
     low, high = (min(known), max(known)) if known else (0.0, 0.0)
     step = (high - low) / (len(SPARK) - 1) or 1.0
@@ -257,5 +254,5 @@ def _others(console: Console, alerts: Sequence[Alert], chosen: Alert) -> None:
 
 
 def plain(text: str) -> str:
-    """Text from outside without control characters, which a terminal could obey."""
+    """Replace control characters, which could control the terminal."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

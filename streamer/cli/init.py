@@ -1,4 +1,4 @@
-"""`streamer init`: looks into a topic or a file and writes the configuration that reads it."""
+"""`streamer init`: inspects a topic or a file and writes the configuration that reads it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 SAMPLE = 2000
 LEAST_LATE_S, MOST_LATE_S = 60.0, 86_400.0
-BURST_S = 2.0  # what came within less says nothing of a rate
+BURST_S = 2.0  # records within less time give no rate
 
 
 @click.command()
@@ -79,11 +79,10 @@ def init(
     registry: str | None,
     seconds: int,
 ) -> None:
-    """Look at a FILE or at the newest records of a topic, and write a commented config.yaml that
-    reads them.
+    """Look at a FILE or at the newest records of a topic, and write a config.yaml that reads them.
 
-    What was found is said in plain words, and what is uncertain too. The file is checked before it
-    is written.
+    The findings and the uncertain ones are printed in plain words. The file is checked before it is
+    written.
     """
     if (file is None) == (origin is None):
         raise click.UsageError(f"name a FILE, or a topic with --from {SCHEME}host:port/topic")
@@ -113,7 +112,7 @@ def _address(text: str) -> TopicAddress:
 
 
 def from_file(path: Path) -> FoundStream:
-    """What a CSV or JSON lines file holds, by its first rows."""
+    """Return what the first rows of a CSV or JSON lines file hold."""
     from streamer.connect.files.infer import guess_fields
     from streamer.connect.files.source import FileSource
     from streamer.connect.formats.columns import RecordFields
@@ -144,7 +143,7 @@ def from_file(path: Path) -> FoundStream:
 def from_topic(
     address: TopicAddress, path: Path | None, registry: str | None, seconds: int
 ) -> FoundStream:
-    """What the newest records of a topic hold."""
+    """Return what the newest records of a topic hold."""
     from streamer.connect.kafka.consumer.peek import Peek
     from streamer.errors import InputError
 
@@ -169,7 +168,7 @@ def from_topic(
 def understand(
     records: Sequence[PeekedRecord], partitions: int, topic: str, base: Base
 ) -> FoundStream:
-    """Records to a configuration without the sections of servers."""
+    """Return the configuration for some records, without the sections of servers."""
     from streamer.connect.files.infer import guess_fields
     from streamer.connect.formats.columns import RecordFields
     from streamer.connect.formats.sniff import common_format, lines_of, shape_of
@@ -207,7 +206,7 @@ def understand(
 def decoded(
     records: Sequence[PeekedRecord], source: Mapping[str, Any], fields: RecordFields, base: Base
 ) -> tuple[list[EventBatch], list[Rejected]]:
-    """The records through the decoder that the daemon will use, in their order."""
+    """Decode the records with the decoder of the daemon, in order."""
     import numpy as np
 
     from streamer.config import config_from
@@ -235,7 +234,7 @@ def decoded(
 
 
 def _fields(fields: RecordFields, named: Callable[[str], str]) -> dict[str, Any]:
-    """The section as data, each name as `named` writes it."""
+    """Return the section `fields` as data; `named` writes each name."""
     from streamer.connect.formats.record_metadata import written
 
     def at(name: str) -> str:
@@ -250,7 +249,7 @@ def _fields(fields: RecordFields, named: Callable[[str], str]) -> dict[str, Any]
 
 
 def _rate(records: Sequence[PeekedRecord]) -> float | None:
-    """Records a second by their own timestamps; None where they came in one burst."""
+    """Return records per second by their own timestamps; None if they came in one burst."""
     span_s = (records[-1].timestamp_ms - records[0].timestamp_ms) / 1000
     return (len(records) - 1) / span_s if span_s >= BURST_S else None
 
@@ -288,14 +287,14 @@ def _stream_name(text: str) -> str:
 
 
 def _late(seen_s: float) -> str:
-    """Four times the worst that was seen, in whole seconds."""
+    """Return four times the largest lateness that was seen, in whole seconds."""
     from streamer.config import Duration
 
     return str(Duration(min(MOST_LATE_S, max(LEAST_LATE_S, float(math.ceil(4 * seen_s))))))
 
 
 def raw_sections(path: Path | None) -> dict[str, Any]:
-    """The sections of servers as they were written: `${VAR}` stays `${VAR}`."""
+    """Return the sections of servers as written; `${VAR}` stays `${VAR}`."""
     from streamer.config.document import parse_text
     from streamer.config.expand import Expanded
 
@@ -313,7 +312,10 @@ def _has_secret(found: FoundStream) -> bool:
 
 
 def _write(out: Path, text: str, *, has_secret: bool) -> None:
-    """Checked first, then all at once; only for the owner to read where a login stands in it."""
+    """Check the text, then replace the file atomically.
+
+    Only the owner may read it if it holds a login.
+    """
     from streamer.config import ConfigErrors, load_config
     from streamer.errors import InputError
 

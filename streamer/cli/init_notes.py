@@ -1,4 +1,4 @@
-"""What `streamer init` tells of the records it looked at: findings, and doubts."""
+"""Findings and doubts of `streamer init` about the records it looked at."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 FEW_ROWS = 200
 OLD_S = 3600.0
-LEAST_ROWS = 3  # of a key that names an entity
+LEAST_ROWS = 3  # per key, for keys to count as names of entities
 
 
 class InitNotes:
-    """Findings, and doubts, each as a sentence."""
+    """Findings and doubts, each as a sentence."""
 
     def __init__(self, notes: list[str]) -> None:
         self.notes, self.unsure = notes, list[str]()
 
     def beside(self, records: Sequence[PeekedRecord], fields: RecordFields) -> RecordFields:
-        """What the value lacks, where the records have it beside the value."""
+        """Take entity and time from the record's key and timestamp if its value lacks them."""
         from streamer.connect.formats.record_metadata import KEY, TIMESTAMP
 
         if not fields.entity and keys_name(records):
@@ -121,7 +121,7 @@ class InitNotes:
 
 
 def keys_name(records: Sequence[PeekedRecord]) -> bool:
-    """Whether the keys look like names of entities: texts, and each seen a few times."""
+    """Return whether the keys look like names of entities: texts, each seen a few times."""
     from streamer.connect.formats.record_metadata import name_of
 
     names = list(map(name_of, {record.key for record in records}))
@@ -129,12 +129,12 @@ def keys_name(records: Sequence[PeekedRecord]) -> bool:
 
 
 def with_value(records: Sequence[PeekedRecord]) -> list[PeekedRecord]:
-    """The records that are no tombstones."""
+    """Return the records that are not tombstones."""
     return [record for record in records if record.value is not None]
 
 
 def _time_of(batches: Sequence[EventBatch], row: int) -> float:
-    """Event time of the row-th record; NaN where it was refused."""
+    """Return the event time of the row-th record; NaN if it was rejected."""
     for batch in batches:
         at_row = batch.offset.searchsorted(row)
         if at_row < len(batch) and batch.offset[at_row] == row:

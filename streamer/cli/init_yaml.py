@@ -1,6 +1,4 @@
-"""The text of a config.yaml for what `init` found: every line that a person may want to change
-carries its reason.
-"""
+"""The text of the config.yaml that `init` writes, with a comment on most settings."""
 
 from __future__ import annotations
 
@@ -16,8 +14,9 @@ NOT_PLAIN = {"null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan",
 
 @dataclass(frozen=True, slots=True)
 class FoundStream:
-    """What the new configuration says. `kafka` is the section as data; None: the source
-    is a file.
+    """The content of the new configuration.
+
+    `kafka` is the section as data; None for a file source.
     """
 
     name: str
@@ -36,7 +35,7 @@ class FoundStream:
 
 
 def render(found: FoundStream) -> str:
-    """The whole file."""
+    """Return the text of the whole file."""
     lines = [
         f"# Written by `streamer init` from {comment(found.looked_at)}.",
         "# Next: `streamer check`, then `streamer run`. Every key: `streamer schema config`.",
@@ -112,7 +111,7 @@ def _with_reason(setting: str, reason: str) -> str:
 
 
 def flow(value: Any) -> str:
-    """Plain data as YAML in one line."""
+    """Return plain data as YAML in one line."""
     if isinstance(value, Mapping):
         return (
             "{"
@@ -125,7 +124,7 @@ def flow(value: Any) -> str:
 
 
 def scalar(value: Any) -> str:
-    """Text quoted where YAML would read something else; numbers, booleans and null as they are."""
+    """Return a scalar; text is quoted where YAML would read something else."""
     if not isinstance(value, str):
         return json.dumps(value)
     if PLAIN.fullmatch(value) and value.lower() not in NOT_PLAIN:
@@ -134,17 +133,17 @@ def scalar(value: Any) -> str:
 
 
 def _quoted(char: str) -> str:
-    """A character between double quotes: Python's escapes are YAML's too."""
+    """Escape a character for double quotes: Python's escapes are valid in YAML."""
     if char in '"\\':
         return "\\" + char
     return char if char.isprintable() else char.encode("unicode_escape").decode()
 
 
 def literal(text: str) -> str:
-    """A text from outside: `$` stands for itself, not for a variable."""
+    """Escape `$` in a text, so that it does not start a variable."""
     return text.replace("$", "$$")
 
 
 def comment(text: str) -> str:
-    """One line without control characters."""
+    """Return the text as one line without control characters."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -1,4 +1,4 @@
-"""How commands name a topic: `kafka://host:port/topic`, or a stream of a configuration."""
+"""Topics in commands: `kafka://host:port/topic`, or a stream of a configuration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PORT = 9092
 
 @dataclass(frozen=True, slots=True)
 class TopicAddress:
-    """A topic at a cluster."""
+    """A topic of a cluster."""
 
     servers: tuple[str, ...]
     topic: str
@@ -28,8 +28,9 @@ class TopicAddress:
 
 
 def parse_address(text: str) -> TopicAddress:
-    """`kafka://host[:port][,host[:port]...]/topic`; ValueError says what to write, and repeats no
-    password.
+    """Parse `kafka://host[:port][,host[:port]...]/topic`.
+
+    ValueError says what to write, and does not repeat a password.
     """
     rest = text.removeprefix(SCHEME)
     if "@" in rest:
@@ -51,7 +52,7 @@ def _with_port(host: str) -> str:
 
 
 class TopicParam(click.ParamType[TopicAddress]):
-    """`kafka://host:port/topic` as an Address."""
+    """`kafka://host:port/topic` as a TopicAddress."""
 
     name = "address"
 
@@ -66,15 +67,16 @@ class TopicParam(click.ParamType[TopicAddress]):
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The part of a configuration that says how clusters and registries are reached."""
+    """The sections of a configuration for clusters and registries."""
 
     kafka: Kafka
     schema_registry: SchemaRegistry | None
 
 
 def quiet() -> None:
-    """Before any client is built: only our own errors reach the terminal, and nothing reaches
-    standard output.
+    """Log only errors of streamer, and nothing to standard output.
+
+    It is called before any client is created.
     """
     from streamer import log
 
@@ -82,8 +84,9 @@ def quiet() -> None:
 
 
 def load_base(path: Path | None, sets: tuple[str, ...] = ()) -> Base:
-    """The `kafka:` and `schema_registry:` sections of a file, which needs no others; defaults
-    without one.
+    """Return the sections `kafka` and `schema_registry` of a file; defaults without a file.
+
+    The file needs no other sections.
     """
     import os
 
@@ -116,7 +119,7 @@ def _data(path: Path) -> dict[str, Any]:
 
 
 def at(base: Kafka, address: TopicAddress) -> Kafka:
-    """The cluster of an address, reached as `base` says. ConfigError if the address cannot be."""
+    """Return the cluster of an address with the settings of `base`; UsageError if it is invalid."""
     from streamer.config import Kafka
 
     section = base.model_dump(exclude={"bootstrap_servers"}, exclude_unset=True)
@@ -127,9 +130,9 @@ def at(base: Kafka, address: TopicAddress) -> Kafka:
 
 
 def the_stream(config: Config, name: str | None) -> tuple[Stream, KafkaSource]:
-    """The Kafka stream that is meant, and its source: the named one, or the only one.
+    """Return the Kafka stream of that name and its source, or the only one.
 
-    UsageError or ConfigError otherwise.
+    UsageError if the choice is not clear, ConfigError if the stream does not read Kafka.
     """
     from streamer.config.kafka_rules import kafka_source
     from streamer.errors import ConfigError

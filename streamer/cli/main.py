@@ -1,5 +1,6 @@
-"""`streamer`: the group of commands. A command's module is imported when it is called, so that
---help is instant.
+"""`streamer`: the group of commands.
+
+The module of a command is imported when it is called, so that --help is fast.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from streamer.errors import StreamerError
 
 EXIT_INTERRUPTED = 130
 NO_TWIN = {"sets"}  # settings have variables of their own: STREAMER__SECTION__KEY
-EXIT_PIPE = 141  # what a shell reports for a writer whose reader went away
-# What each code means to whoever called: those of the errors of our tree, of click and of signals.
+EXIT_PIPE = 141  # the code that a shell reports for a writer whose reader has closed the pipe
+# The meaning of each exit code: of StreamerError, of click and of signals.
 EXIT_CODES: Mapping[int, str] = {
     0: "Done.",
     1: "Failed: an input cannot be read, or something was lost or not delivered.",
@@ -36,7 +37,7 @@ EXIT_CODES: Mapping[int, str] = {
 
 @dataclass(frozen=True, slots=True)
 class CommandEntry:
-    """One command: where it is, and its line of help."""
+    """One command: its import path and its line of help."""
 
     target: str  # "module:attribute"
     help: str
@@ -113,11 +114,11 @@ COMMANDS: Mapping[str, CommandEntry] = {
 
 
 class ReaderGoneError(Exception):
-    """The reader of our standard output is gone, as after `| head`."""
+    """The reader of standard output has closed the pipe, as after `| head`."""
 
 
 class Commands(click.Group):
-    """A group that knows its commands by table and imports them on use."""
+    """A group that lists its commands from a table and imports them on use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -149,7 +150,7 @@ class Commands(click.Group):
 
 
 def load(entry: CommandEntry) -> click.Command:
-    """Import a command and give each of its flags an environment twin: STREAMER_<FLAG>."""
+    """Import a command and let its flags be set by variables STREAMER_<FLAG>."""
     module, _, attribute = entry.target.partition(":")
     command = getattr(importlib.import_module(module), attribute)
     assert isinstance(command, click.Command)
@@ -160,14 +161,14 @@ def load(entry: CommandEntry) -> click.Command:
 
 
 def _options(command: click.Command) -> Iterator[click.Option]:
-    """The flags of a command and of its subcommands."""
+    """Yield the flags of a command and of its subcommands."""
     yield from (option for option in command.params if isinstance(option, click.Option))
     for below in command.commands.values() if isinstance(command, click.Group) else ():
         yield from _options(below)
 
 
 def twin(option: click.Option) -> str:
-    """The environment variable of a flag, by its long name: --until-idle is STREAMER_UNTIL_IDLE."""
+    """Return the variable of a flag, by its long name: --until-idle is STREAMER_UNTIL_IDLE."""
     return "STREAMER_" + max(option.opts, key=len).lstrip("-").replace("-", "_").upper()
 
 
@@ -192,8 +193,9 @@ def main(args: list[str] | None = None) -> NoReturn:
 
 
 def run(args: list[str] | None = None) -> int:
-    """The exit code of a command line. Errors of our tree and of usage are told in one line on
-    standard error.
+    """Return the exit code of a command line.
+
+    A StreamerError or a usage error is printed in one line on standard error.
     """
     try:
         result: Any = cli.main(args, prog_name="streamer", standalone_mode=False)
@@ -216,6 +218,6 @@ def _tell(text: str, code: int) -> int:
 
 
 def _quiet_pipe() -> int:
-    """Say nothing, not even while Python closes the stream."""
+    """Discard standard output, so that Python prints no error when it closes the stream."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 128 + signal.SIGPIPE if hasattr(signal, "SIGPIPE") else EXIT_PIPE

@@ -1,4 +1,4 @@
-"""`streamer model`: the registry, its versions and which of them judges."""
+"""`streamer model`: the registry, its versions and its aliases."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Command = Callable[..., Any]
 
 
 def common(command: Command) -> Command:
-    """-c, --set and --format."""
+    """Add -c, --set and --format."""
     return config_options(format_option("human", "json")(command))
 
 
@@ -38,7 +38,7 @@ def why_option(command: Command) -> Command:
 
 @click.group()
 def model() -> None:
-    """Look through the registry of models, and say which of them judges.
+    """Look through the registry of models, and choose which of them judges.
 
     NAME is a version, or an alias: champion, challenger, previous, edge. Exit codes: 0 done, 1 a
     model cannot be used or somebody else moved it, 3 no registry is configured, 4 the gate refused
@@ -54,7 +54,7 @@ def model() -> None:
     help="The audit trail instead: which alias went where, when, why, by whom.",
 )
 def list_(*, config: Path, sets: tuple[str, ...], output: str, moves: bool) -> None:
-    """List the versions, oldest first, and what each is."""
+    """List the versions with their facts, oldest first."""
     from streamer.cli.model_views import move_line, move_row, row, table
 
     with opened(config, sets) as desk:
@@ -74,7 +74,7 @@ def list_(*, config: Path, sets: tuple[str, ...], output: str, moves: bool) -> N
 @common
 @click.argument("name", default="champion")
 def show(*, config: Path, sets: tuple[str, ...], output: str, name: str) -> None:
-    """Show everything that is known of a model."""
+    """Show all facts of a model."""
     from streamer.cli.model_views import lines_of, page
 
     with opened(config, sets) as desk:
@@ -92,7 +92,7 @@ def show(*, config: Path, sets: tuple[str, ...], output: str, name: str) -> None
 @click.argument("old")
 @click.argument("new")
 def diff(*, config: Path, sets: tuple[str, ...], output: str, old: str, new: str) -> None:
-    """Show what two models do not have in common."""
+    """Show the differences between two models."""
     from streamer.cli.model_views import difference, lines_of
 
     with opened(config, sets) as desk:
@@ -104,11 +104,10 @@ def diff(*, config: Path, sets: tuple[str, ...], output: str, old: str, new: str
 @common
 @click.argument("names", nargs=-1, metavar="[NAME|DIR|TAR]...")
 def verify(*, config: Path, sets: tuple[str, ...], output: str, names: tuple[str, ...]) -> int:
-    """Check hashes and signatures, of every version if none is named; exit 1 if one
-    cannot be used.
+    """Check hashes and signatures, of every version by default; exit 1 if one cannot be used.
 
-    The folder or .tar of a bundle needs no configuration: its signature must hold, whoever signed.
-    With -c it must also be signed as that configuration demands.
+    The folder or .tar of a bundle needs no configuration: its signature must be valid, whoever
+    signed. With -c it must also be signed as that configuration requires.
     """
     found: dict[str, str | None] = {}
     paths = [name for name in names if is_path(name, config)]
@@ -136,8 +135,9 @@ def verify(*, config: Path, sets: tuple[str, ...], output: str, names: tuple[str
 def promote(
     *, config: Path, sets: tuple[str, ...], output: str, why: str, yes: bool, name: str
 ) -> int:
-    """Let a model judge, the challenger by default. Every daemon on this registry takes it over
-    within seconds.
+    """Let a model judge, the challenger by default.
+
+    Every daemon on this registry takes it over within seconds.
     """
     from streamer.lifecycle import promotion
 
@@ -162,7 +162,7 @@ def promote(
 @why_option
 @yes_option
 def rollback(*, config: Path, sets: tuple[str, ...], output: str, why: str, yes: bool) -> None:
-    """Let the previous model judge again, or the starter where none was champion before."""
+    """Let the previous model judge again, or the starter if no model was champion before."""
     from streamer.lifecycle import promotion
 
     with opened(config, sets) as desk:
@@ -184,11 +184,10 @@ def rollback(*, config: Path, sets: tuple[str, ...], output: str, why: str, yes:
 def shadow(
     *, config: Path, sets: tuple[str, ...], output: str, why: str, off: bool, name: str | None
 ) -> None:
-    """Let a model be the challenger: it scores live traffic silently beside the champion.
+    """Make a model the challenger: it scores live traffic without alerts, beside the champion.
 
-    After model.shadow.events it is let go if something speaks against it. Otherwise it is promoted
-    by itself where the gate has passed it and model.shadow.promote is auto; any other waits for
-    `streamer model promote`.
+    After model.shadow.events it is dropped if there is an objection. Otherwise it is promoted if
+    the gate passed it and model.shadow.promote is auto; else it waits for `streamer model promote`.
     """
     from streamer.lifecycle import promotion
 
@@ -206,11 +205,10 @@ def shadow(
 @click.argument("name")
 @click.argument("out", type=click.Path(path_type=Path))
 def export(*, config: Path, sets: tuple[str, ...], output: str, name: str, out: Path) -> None:
-    """Write a model to OUT: a new directory, one file if it ends in .tar, or its step as a graph if
-    it ends in .onnx.
+    """Write a model to OUT: a new directory, a .tar file, or its step as an .onnx graph.
 
-    The graph is for runtimes that are neither LiteRT nor TensorFlow, and needs the extra `onnx`;
-    the others hold all that there is of the model and can be imported elsewhere.
+    The graph is for runtimes other than LiteRT and TensorFlow, and needs the extra `onnx`.
+    Directory and .tar hold the complete model and can be imported elsewhere.
     """
     from streamer import artifact
     from streamer.connect.storage.bundle_tar import pack
@@ -237,8 +235,9 @@ def export(*, config: Path, sets: tuple[str, ...], output: str, name: str, out: 
 @common
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 def import_(*, config: Path, sets: tuple[str, ...], output: str, source: Path) -> None:
-    """Take a bundle in, a directory or a .tar, verified. No alias moves; a registry's folder is
-    made if need be.
+    """Import a bundle, a directory or a .tar, after verifying it.
+
+    No alias moves. The folder of the registry is created if it does not exist.
     """
     with opened(config, sets, create=True) as desk, unpacked(source) as directory:
         from streamer import artifact
@@ -318,9 +317,7 @@ def sign(*, config: Path, sets: tuple[str, ...], output: str, key: Path, name: s
 @format_option("human", "json")
 @click.argument("out", type=click.Path(path_type=Path), metavar="PEM")
 def keygen(*, output: str, out: Path) -> None:
-    """Make a key to sign models with: the private one goes to PEM, the public one belongs into
-    model.keys.
-    """
+    """Make a key to sign models: the private key goes to PEM, the public one into model.keys."""
     from streamer import signing
 
     public = signing.generate(out)
@@ -329,13 +326,13 @@ def keygen(*, output: str, out: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class OpenRegistry:
-    """The registry, and whose signatures count."""
+    """The registry, and the signatures that are accepted."""
 
     registry: Registry
     trust: Trust
 
     def bundle(self, name: str, check: Trust | None = None) -> Bundle:
-        """A model, verified. Only what `check` refuses is refused for its signature."""
+        """Return a model, verified; its signature is checked only with `check`."""
         from streamer import artifact
 
         return artifact.load(self.registry.path(name), check)
@@ -365,7 +362,7 @@ def _registry(config: Config, *, create: bool) -> Registry:
 
 
 def say(output: str, told: Mapping[str, Any], lines: Any) -> None:
-    """One JSON object, or lines for people."""
+    """Print one JSON object, or lines for people."""
     if output == "json":
         click.echo(json.dumps({"schema": SCHEMA, **told}, ensure_ascii=False))
         return

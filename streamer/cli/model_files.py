@@ -1,4 +1,4 @@
-"""Bundles on disk, for `streamer model`: folders and .tar files outside the registry."""
+"""Bundles outside the registry, for `streamer model`: folders and .tar files."""
 
 from __future__ import annotations
 
@@ -15,14 +15,18 @@ if TYPE_CHECKING:
 
 
 def is_path(name: str, config: Path) -> bool:
-    """Whether a bundle on disk is meant. Where there is a configuration, a bare name is a
-    version's.
+    """Return whether a name means a bundle on disk.
+
+    If the configuration file exists, a bare name means a version.
     """
     return "/" in name or name.endswith(".tar") or not config.exists()
 
 
 def path_check(config: Path, sets: tuple[str, ...]) -> Check:
-    """Whose signatures count for bundles on disk: anybody's, unless a configuration is named."""
+    """Return the signature check for bundles on disk.
+
+    Any valid signature passes, unless a configuration is named.
+    """
     from click.core import ParameterSource
 
     from streamer.config import load_config
@@ -42,7 +46,7 @@ def bundle_at(path: Path, check: Check) -> Bundle:
 
 
 def refusal(load: Callable[..., Bundle], *what: object) -> str | None:
-    """Why a bundle cannot be used; None if it can."""
+    """Return why a bundle cannot be used; None if it can."""
     from streamer.errors import StreamerError
 
     try:
@@ -54,7 +58,7 @@ def refusal(load: Callable[..., Bundle], *what: object) -> str | None:
 
 @contextmanager
 def unpacked(source: Path) -> Iterator[Path]:
-    """A bundle's directory; a .tar is unpacked for so long."""
+    """Yield a bundle's directory; a .tar is unpacked into a temporary one."""
     from streamer.connect.storage.bundle_tar import unpack
 
     if source.is_dir():

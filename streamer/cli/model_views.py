@@ -1,4 +1,4 @@
-"""What `streamer model` shows: rows, pages and differences, as data and as lines."""
+"""Output of `streamer model`: rows, pages and differences, as data and as lines."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAX_CELL = 60
 
 
 def row(registry: Registry, version: str) -> dict[str, Any]:
-    """One version in brief; what is damaged says so in its row."""
+    """Return one version in brief, or its problem if it is damaged."""
     roles = sorted(alias for alias, held in registry.aliases().items() if held == version)
     try:
         return {"version": version, "roles": roles, **brief(artifact.load(registry.path(version)))}
@@ -52,7 +52,7 @@ def brief(bundle: Bundle) -> dict[str, Any]:
 
 
 def page(bundle: Bundle, roles: Sequence[str], where: Path) -> dict[str, Any]:
-    """Everything that a bundle says of itself."""
+    """Return all facts of a bundle."""
     manifest = bundle.manifest
     return {
         "version": bundle.version,
@@ -70,7 +70,7 @@ def page(bundle: Bundle, roles: Sequence[str], where: Path) -> dict[str, Any]:
 
 
 def report(bundle: Bundle, name: str) -> dict[str, Any] | None:
-    """A report of the bundle, None without one; its hash is checked, its author is not."""
+    """Return a report of the bundle, None without one; its hash is checked, its author is not."""
     try:
         told = json.loads(bundle.parts[name])
     except (KeyError, ValueError, RecursionError):
@@ -91,7 +91,7 @@ def signer(bundle: Bundle) -> str | None:
 
 
 def difference(a: Bundle, b: Bundle) -> dict[str, Any]:
-    """What is not the same in two bundles: facts as pairs, weights by how far they moved."""
+    """Return the differences of two bundles: facts as pairs, weights by their change."""
     facts: dict[str, list[Any]] = {}
     for section in ("spec", "calibration", "training"):
         old, new = flat(a.manifest.get(section, {})), flat(b.manifest.get(section, {}))
@@ -113,7 +113,7 @@ def difference(a: Bundle, b: Bundle) -> dict[str, Any]:
 
 
 def moved_weights(a: Bundle, b: Bundle) -> dict[str, float | str]:
-    """Per weight the norm of its change over its norm; words where shapes differ."""
+    """Return per weight the norm of its change over its norm; words where shapes differ."""
     import numpy as np
 
     found: dict[str, float | str] = {}
@@ -130,7 +130,7 @@ def moved_weights(a: Bundle, b: Bundle) -> dict[str, float | str]:
 
 
 def flat(value: object, prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with dotted keys."""
+    """Flatten nested mappings into one with dotted keys."""
     if not isinstance(value, Mapping):
         return {prefix: value}
     found: dict[str, Any] = {}
@@ -144,7 +144,7 @@ def size(bundle: Bundle, name: str) -> int | None:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Rows under the columns that any of them has something in."""
+    """Yield rows under the columns that have a value in any row."""
     columns = [name for name in COLUMNS if any(r.get(name) for r in rows)]
     cells = [columns] + [[_cell(name, r.get(name)) for name in columns] for r in rows]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
@@ -155,7 +155,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def lines_of(told: Mapping[str, Any]) -> Iterator[str]:
-    """A page as aligned `name  value` lines; nested things by dotted names."""
+    """Yield a page as aligned `name  value` lines; nested values by dotted names."""
     found = {name: value for name, value in flat(told).items() if value is not None}
     width = max(map(len, found), default=0)
     for name, value in found.items():
@@ -174,7 +174,7 @@ def move_line(move: Move) -> str:
 
 
 def plain(value: object) -> str:
-    """Text of a terminal, whatever a bundle from elsewhere holds: no control characters."""
+    """Return text without control characters, because a bundle may come from elsewhere."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return "".join(c if c.isprintable() else "?" for c in text)
 

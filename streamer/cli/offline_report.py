@@ -1,6 +1,4 @@
-"""What `score` and `backtest` share: a detector over a finite source, results to files, and the
-account of it.
-"""
+"""Shared by `score` and `backtest`: a replay, its output files and its report."""
 
 from __future__ import annotations
 
@@ -33,15 +31,16 @@ BACKENDS = click.Choice(get_args(Backend))
 
 @dataclass(frozen=True, slots=True)
 class Destinations:
-    """Where results go; None = nowhere."""
+    """The paths of the results; None: not written."""
 
     scores: Path | None = None
     alerts: Path | None = None
     plot: Path | None = None
 
     def of(self, name: str) -> Destinations:
-        """The same for one of several inputs: in a directory NAME.ext, else beside the given path,
-        STEM-NAME.ext.
+        """Return the paths for one of several inputs.
+
+        In a directory it is NAME.ext, else STEM-NAME.ext beside the given path.
         """
         return Destinations(
             *(_named(path, name, ext) for path, ext in zip(self.paths, _EXTENSIONS, strict=True))
@@ -90,8 +89,9 @@ def replay(
     by_time: bool,
     fit_rows: int = 0,
 ) -> Replayed:
-    """Run the source to its end through the production detector; rows and alerts go to their files
-    as they come.
+    """Run the source to its end through the production detector.
+
+    Rows and alerts are written to their files at once.
     """
     from streamer.offline import score
 
@@ -138,7 +138,7 @@ def _alert_file(stack: ExitStack, path: Path | None) -> Callable[[Alert], None]:
 
 @contextmanager
 def progress_rows(name: str) -> Iterator[Callable[[int], None]]:
-    """A live count of rows on a terminal's stderr; nothing elsewhere."""
+    """Yield a function that counts rows on a terminal's stderr; it does nothing elsewhere."""
     if not sys.stderr.isatty():
         yield lambda rows: None
         return
@@ -158,8 +158,9 @@ def progress_rows(name: str) -> Iterator[Callable[[int], None]]:
 def draw(
     replayed: Replayed, known: Callable[[str], Sequence[tuple[float, float]]] = lambda entity: ()
 ) -> None:
-    """The plot, if one was asked for, of the entity with the most alerts; `known` are its labelled
-    windows.
+    """Draw the plot, if requested, of the entity with the most alerts.
+
+    `known` returns its labelled windows.
     """
     if replayed.destinations.plot is None or replayed.recorder is None:
         return
@@ -187,7 +188,7 @@ def draw(
 
 
 def account(replayed: Replayed) -> str:
-    """One line: rows by fate, alarms, span, speed, model."""
+    """Return one line: rows by fate, and the model."""
     from streamer.event import Fate
 
     outcome = replayed.outcome
@@ -198,7 +199,7 @@ def account(replayed: Replayed) -> str:
 
 
 def _fate(fate: Fate) -> str:
-    """In a word: the report calls an undecodable row rejected, as the score file does."""
+    """Return a fate in a word: an undecodable row is called rejected, as in the score file."""
     return "rejected" if fate.name == "DEAD_LETTERED" else fate.name.lower()
 
 
@@ -211,7 +212,7 @@ def _model(ref: ModelRef) -> str:
 
 
 def tell(replayed: Replayed) -> str:
-    """The account of one replay for a person."""
+    """Return the report of one replay for a person."""
     outcome, channels = replayed.outcome, len(replayed.settings.channels)
     lines = [
         click.style(replayed.name, bold=True),
@@ -268,7 +269,7 @@ def _told(alert: Alert, by_time: bool) -> str:
 
 
 def as_json(replayed: Replayed, schema: str, **extra: Any) -> dict[str, Any]:
-    """The same account for a machine."""
+    """Return the same report for a machine."""
     from streamer.event import Fate
 
     outcome = replayed.outcome

@@ -15,7 +15,7 @@ DEFAULT_CONFIG = "config.yaml"
 
 
 def config_options(command: F) -> F:
-    """-c/--config FILE (as `config: Path`) and --set PATH=VALUE (as `sets: tuple[str, ...]`)."""
+    """Add -c/--config FILE (`config: Path`) and --set PATH=VALUE (`sets: tuple[str, ...]`)."""
     command = names_file(command)
     command = click.option(
         "--set",
@@ -37,7 +37,7 @@ def config_options(command: F) -> F:
 
 
 def names_file(command: F) -> F:
-    """Let a ConfigError say which file it is about: what is found at work does not know it."""
+    """Add the configuration's file name to a ConfigError that does not have it."""
     from streamer.errors import ConfigError
 
     @functools.wraps(command)
@@ -52,7 +52,7 @@ def names_file(command: F) -> F:
 
 
 def format_option(*formats: str) -> Callable[[F], F]:
-    """--format, `formats[0]` by default."""
+    """Add --format with the default `formats[0]`."""
     return click.option(
         "--format",
         "output",
@@ -64,7 +64,7 @@ def format_option(*formats: str) -> Callable[[F], F]:
 
 
 def since_s(text: str | None, now_s: float) -> float:
-    """Seconds since 1970 of a --since; -inf without one. UsageError if it is no time."""
+    """Return --since as seconds since 1970, -inf without it; UsageError if it is no time."""
     from streamer.config.kafka import started_at
 
     at_s = float("-inf") if text is None else started_at(text, now_s)
@@ -76,12 +76,12 @@ def since_s(text: str | None, now_s: float) -> float:
 
 
 def yes_option(command: F) -> F:
-    """--yes, as `yes: bool`."""
+    """Add --yes (as `yes: bool`)."""
     return click.option("--yes", is_flag=True, help="Do not ask.")(command)
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Go on only if somebody agrees; where there is no terminal to ask at, --yes must be said."""
+    """Ask for agreement; abort without it. Without a terminal, --yes is required."""
     if yes:
         return
     if not sys.stdin.isatty():

@@ -1,4 +1,4 @@
-"""`streamer replay`: a CSV or JSON lines file into a topic, at its own pace or faster."""
+"""`streamer replay`: pushes a CSV or JSON lines file into a topic, at its own pace or faster."""
 
 from __future__ import annotations
 
@@ -104,14 +104,14 @@ def replay(
     loop: bool,
     output: str,
 ) -> int:
-    """Push the rows of FILE into a topic, keyed by entity, and see every one acknowledged.
+    """Push the rows of FILE into a topic, keyed by entity, and wait for every acknowledgement.
 
     Records are JSON, or MessagePack or CSV where the stream of the configuration reads these; Avro
     is refused.
 
-    A record's timestamp is the time of its pushing, so that retention does not remove it at once;
-    the time inside it stays as recorded unless --shift moves it. Ctrl-C stops pushing and waits for
-    what is on its way.
+    The timestamp of a record is the time of its pushing, so that retention does not remove it at
+    once. The time inside it stays as recorded unless --shift moves it. Ctrl-C stops pushing and
+    waits for the records in transit.
 
     Exit codes: 0 all acknowledged, 1 some were not, 5 the broker is unreachable or has no such
     topic.
@@ -139,9 +139,7 @@ def replay(
 
 
 class Target(NamedTuple):
-    """Cluster and topic, and, where a stream says them, the roles of the fields and how records are
-    read.
-    """
+    """Cluster and topic, with the fields and the framing if a stream defines them."""
 
     kafka: Kafka
     topic: str
@@ -173,8 +171,9 @@ def _target(to: TopicAddress | None, path: Path | None, name: str | None) -> Tar
 
 
 def _fields_of(stream: Stream) -> RecordFields | None:
-    """None where the stream reads some beside its records: which columns of a file those are, only
-    the file shows.
+    """Return the fields of a stream; None if it takes some from outside the record's value.
+
+    Then only the file shows which columns they are.
     """
     from streamer.connect.formats.factory import fields_of
 
@@ -233,8 +232,9 @@ def _run(
 
 
 def encoder(rows: FileRows, key: str | None, framing: Framing | None = None) -> Encode:
-    """From a record to (key, value): the key is the named field, else the entity, else the same for
-    all.
+    """Return a function from a record to (key, value).
+
+    The key is the named field, else the entity, else the same for all records.
     """
     from streamer.connect.files.encode import to_bytes
 
@@ -250,7 +250,7 @@ def encoder(rows: FileRows, key: str | None, framing: Framing | None = None) -> 
 
 @contextmanager
 def _progress(name: str, push: Push, total: int | None) -> Iterator[Callable[[], None]]:
-    """Counts on standard error: live on a terminal, a line every few seconds elsewhere."""
+    """Show counts on standard error: live on a terminal, a line every few seconds elsewhere."""
     if not sys.stderr.isatty():
         yield _lines(name, push)
         return

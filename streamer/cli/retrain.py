@@ -1,6 +1,4 @@
-"""`streamer retrain`: one training if one is due; the body of a CronJob, and what the daemon
-starts.
-"""
+"""`streamer retrain`: one retrain job if it is due, for a CronJob or the daemon."""
 
 from __future__ import annotations
 
@@ -66,16 +64,15 @@ def retrain(
     recorded: Path | None,
     form: str,
 ) -> None:
-    """Train the champion further on what the streams brought lately, and publish the result as the
-    challenger.
+    """Train the champion further on the newest rows, and publish the result as the challenger.
 
-    Nothing happens if the schedule, the age of the champion and the rows of history give no cause,
-    or while another process trains. The training runs in a process of its own under the limits of
-    `retrain.limits`.
+    Nothing happens if neither the schedule nor the age of the champion gives a cause, if history
+    has too few rows, or while another process trains. The training runs in its own process under
+    the limits of `retrain.limits`.
 
     Exit codes: 0 published, or not due; 4 the gate refused the result, the report says why; 1 too
-    little or constant data, or the training failed; 3 configuration; 5 a server that is needed is
-    not there.
+    few or constant data, or the training failed; 3 configuration; 5 a server that is needed is not
+    there.
     """
     from streamer import log
     from streamer.app.signals import graceful
@@ -107,7 +104,7 @@ def retrain(
 
 @contextmanager
 def opened(config: Config, recorded: Path | None, stop: threading.Event) -> Iterator[Job]:
-    """The job of a configuration, everything it needs opened."""
+    """Open the job of a configuration and everything it needs."""
     from streamer.connect import open_journal, open_registry, open_turns
     from streamer.lifecycle import row_recorder
     from streamer.lifecycle.retrain_job import Job
@@ -115,7 +112,7 @@ def opened(config: Config, recorded: Path | None, stop: threading.Event) -> Iter
     section = wanted(config)
     with ExitStack() as stack:
         registry = open_registry(config, create=True)
-        assert registry is not None  # a rule of the configuration
+        assert registry is not None  # guaranteed by a rule of the configuration
         stack.enter_context(closing(registry))
         turns = stack.enter_context(closing(open_turns(config)))
         journal = stack.enter_context(closing(open_journal(config)))
@@ -124,7 +121,7 @@ def opened(config: Config, recorded: Path | None, stop: threading.Event) -> Iter
 
 
 def wanted(config: Config) -> Retrain:
-    """The section `retrain`; ConfigError where there is none."""
+    """Return the section `retrain`; ConfigError without it."""
     if config.retrain is None:
         raise ConfigError(
             "retrain", "is not configured; write retrain: {every: 24h} and model.registry"
@@ -133,7 +130,7 @@ def wanted(config: Config) -> Retrain:
 
 
 def heard(event: Mapping[str, Any]) -> None:
-    """Progress of the training, as a line of our log."""
+    """Log the progress of the training."""
     import structlog
 
     fields = {
@@ -145,8 +142,9 @@ def heard(event: Mapping[str, Any]) -> None:
 
 
 def tell(result: Result, form: str) -> None:
-    """The result on standard output, and in the log for the daemon that listens. An error where it
-    is one.
+    """Print the result, and log it for the daemon that started this process.
+
+    GateRefused or StreamerError if nothing was published for that reason.
     """
     import structlog
 
@@ -167,7 +165,7 @@ def tell(result: Result, form: str) -> None:
 
 
 def tell_evaluation(found: Evaluation, form: str) -> None:
-    """The evaluation on standard output, and in the log for the daemon that listens."""
+    """Print the evaluation, and log it for the daemon that started this process."""
     import structlog
 
     told = {"outcome": found.outcome, "words": found.words}

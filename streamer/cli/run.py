@@ -36,7 +36,8 @@ class DurationParam(click.ParamType[float]):
 
 
 MAX_WORKERS = 256
-DRAIN_MARGIN_S = 15.0  # a worker closes its clients after its own drain; only then it is killed
+# a worker closes its clients after its own drain; only after that it is killed
+DRAIN_MARGIN_S = 15.0
 
 
 @click.command()
@@ -70,11 +71,12 @@ DRAIN_MARGIN_S = 15.0  # a worker closes its clients after its own drain; only t
 def run(
     config: Path, sets: tuple[str, ...], dry_run: bool, until_idle_s: float | None, workers: int
 ) -> int:
-    """Run the daemon until its sources end or a signal comes. Ctrl-C or SIGTERM once drains, twice
-    quits.
+    """Run the daemon until its sources end or a signal arrives.
 
-    With --workers a crashed worker is started again, and the worst exit code of the workers is that
-    of all.
+    The first Ctrl-C or SIGTERM drains, the second quits at once.
+
+    With --workers a crashed worker is started again, and the exit code is the highest of the
+    workers'.
 
     Exit codes: 0 drained, 1 something was lost or not delivered (the log says what) or a worker
     could not start, 3 configuration, 5 a server or a backend that is needed is not there, 130
@@ -101,7 +103,7 @@ def serve(
     dry_run: bool,
     until_idle_s: float | None,
 ) -> int:
-    """Load, wire, run; returns the exit code."""
+    """Load, build and run; return the exit code."""
     import os
     import time
 
@@ -124,7 +126,7 @@ def serve(
     cpu_affinity.bind(config.runtime.cores)
     training = () if dry_run else command_of(path, sets)
     service, phase = build(config, dry_run=dry_run, training=training), Phase()
-    # a source may rest that long between two attempts
+    # a source may wait this long between two attempts
     alive_s = max(ALIVE_S, 2 * float(config.runtime.retry_max))
     server = _server(config, service, Health(service, phase, time.monotonic, alive_s))
     daemon = Daemon(
@@ -141,7 +143,7 @@ def serve(
 def supervise(
     path: Path, sets: tuple[str, ...], workers: int, *, until_idle_s: float | None
 ) -> int:
-    """Run N workers of this configuration; returns the exit code."""
+    """Run N workers of this configuration; return the exit code."""
     import structlog
 
     from streamer import log
@@ -165,7 +167,7 @@ def supervise(
 
 
 def worker_command(path: Path, sets: tuple[str, ...], *, until_idle_s: float | None) -> list[str]:
-    """The command line of one worker: the same flags, without --workers."""
+    """Return the command line of one worker: the same flags, without --workers."""
     command = [sys.executable, "-m", "streamer.cli", "run", "-c", str(path)]
     command += [word for setting in sets for word in ("--set", setting)]
     return (

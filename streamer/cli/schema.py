@@ -1,4 +1,4 @@
-"""`streamer schema`: machine-readable schemas of what goes in and out."""
+"""`streamer schema`: JSON schemas of the configuration, of alerts and of model events."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-# A field in the docstring of what is sent: `name: text`, whose further lines are indented.
+# A field in the docstring of a message: `name: text`, with further lines indented.
 FIELD = re.compile(r"^(\w+): (.*(?:\n[ ]+.*)*)", re.MULTILINE)
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -17,14 +17,12 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 @click.command()
 @click.argument("what", type=click.Choice(["config", "alert", "model-event"]))
 def schema(what: str) -> None:
-    """Print the JSON schema of config.yaml, of an alert, or of what is told when another model
-    judges.
-    """
+    """Print the JSON schema of config.yaml, of an alert or of a model event."""
     click.echo(json.dumps({"$schema": DRAFT, **schema_of(what)}, indent=2))
 
 
 def schema_of(what: str) -> dict[str, Any]:
-    """The schema of config, alert or model-event."""
+    """Return the schema of config, alert or model-event."""
     return {"config": _config, "alert": _alert, "model-event": _model_event}[what]()
 
 
@@ -60,7 +58,7 @@ def _model_event() -> dict[str, Any]:
 
 
 def _described(made: dict[str, Any]) -> dict[str, Any]:
-    """The schema with the `name: text` lines of each docstring as descriptions of its fields."""
+    """Return the schema with the `name: text` lines of docstrings as descriptions of fields."""
     for node in made["$defs"].values():
         text, _, fields = node["description"].partition("\n\n")
         node["description"] = " ".join(text.split())

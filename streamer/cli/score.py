@@ -1,6 +1,4 @@
-"""`streamer score`: any CSV or JSONL file, no configuration; columns guessed and said, every row
-scored causally.
-"""
+"""`streamer score`: scores any CSV or JSONL file without a configuration."""
 
 from __future__ import annotations
 
@@ -36,7 +34,7 @@ PRESET_NAMES = ("sensors", "transactions", "metrics", "edge")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the command line says about columns and judging; None = guess, or the default."""
+    """The options for columns and judging; None: guess, or the default."""
 
     time: str | None
     values: tuple[str, ...]
@@ -102,9 +100,9 @@ def score(
 ) -> None:
     """Score every row of FILES with the starter model, without any configuration.
 
-    Time, value and entity columns are guessed where not given, and the guess is said. A row's score
-    depends on that row and the rows before it, never on later ones. Several FILES are scored one
-    after the other; output names then carry the name of the file.
+    Time, value and entity columns are guessed where not given, and the guess is printed. The score
+    of a row depends on that row and the rows before it, never on later ones. Several FILES are
+    scored one after the other; output names then contain the name of the file.
     """
     names = tuple(name.strip() for name in (values or "").split(",") if name.strip())
     asked = Asked(time, names, entity, sep, preset, model, backend, fit_rows)
@@ -126,8 +124,9 @@ def score(
 def score_file(
     path: Path, name: str, asked: Asked, outputs: Destinations
 ) -> tuple[Replayed, list[str]]:
-    """Score one file; the notes say which columns were taken for what. InputError if the file
-    cannot be understood.
+    """Score one file; return the replay and notes on the roles of the columns.
+
+    InputError if the file cannot be understood.
     """
     from streamer.connect.files.infer import guess_fields
     from streamer.connect.files.source import FileSource
@@ -165,7 +164,7 @@ def score_file(
 
 
 def settings_for(name: str, guess: Guess, preset: str | None) -> DetectSettings:
-    """The defaults, or a preset's, for one file."""
+    """Return the settings for one file: the defaults, or a preset's."""
     from streamer.config.load import stream_from
 
     fields = guess.fields
@@ -185,7 +184,7 @@ def settings_for(name: str, guess: Guess, preset: str | None) -> DetectSettings:
 def open_judge(
     settings: DetectSettings, model: Path | None, backend: str
 ) -> tuple[RowDetector, ModelRef]:
-    """The production detector over the bundle in `model` (None: the starter bundle)."""
+    """Return the production detector over the bundle in `model` (None: the starter bundle)."""
     from streamer import artifact
     from streamer.backends import baseline_scorer, open_scorer
     from streamer.detect.pipeline import Detector
@@ -200,7 +199,7 @@ def open_judge(
 
 
 def distinct_names(files: tuple[Path, ...]) -> list[str]:
-    """A name for each file: its stem, numbered where several share it."""
+    """Return a name for each file: its stem, numbered where several share it."""
     seen: dict[str, int] = {}
     names = []
     for path in files:

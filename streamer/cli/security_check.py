@@ -1,6 +1,4 @@
-"""What a configuration exposes, for `streamer check --security`: each line with where it stands and
-its fix.
-"""
+"""What a configuration exposes, for `streamer check --security`, with place and fix."""
 
 from __future__ import annotations
 
@@ -22,22 +20,21 @@ if TYPE_CHECKING:
     from streamer.config.origin import Path as Place
     from streamer.config.origin import SettingOrigin
 
-SHORT_TOKEN = 16  # characters: fewer are guessed
+SHORT_TOKEN = 16  # characters; shorter tokens can be guessed
 OTHERS = stat.S_IRGRP | stat.S_IROTH
 _FILE = re.compile(r"\$\{file:([^}]+)\}")
 
 
 def _exposure(where: str, problem: str, fix: str, note: bool = False) -> Finding:
-    """One thing that others can read or reach: the setting or file, what is open, and what closes
-    it.
+    """Return the finding of one exposure: the setting or file, the problem and the fix.
 
-    A note is how things usually are on one machine; it fails no check.
+    A note is usual on a single machine and fails no check.
     """
     return Finding(where, "note" if note else "warn", problem, fix)
 
 
 def exposures(config: Config, file: Path) -> list[Finding]:
-    """Everything that is exposed, the gravest kinds first."""
+    """Return everything that is exposed, notes last."""
     found = [*_secrets(config, file), *_files(config, file), *_kafka(config)]
     found += [
         *_parts(config),
@@ -49,7 +46,7 @@ def exposures(config: Config, file: Path) -> list[Finding]:
 
 
 def _secrets(config: Config, file: Path) -> Iterator[Finding]:
-    """Secrets that stand in the configuration or on the command line itself."""
+    """Yield secrets written in the configuration or on the command line."""
     for path, origin in _clear(config):
         name = dotted(path)
         if _is_flag(origin):
@@ -67,7 +64,7 @@ def _secrets(config: Config, file: Path) -> Iterator[Finding]:
 
 
 def _clear(config: Config) -> list[tuple[Place, SettingOrigin]]:
-    """The secrets that stand somewhere themselves, not as the name of a variable or a file."""
+    """Return the secrets given as clear text, not as a variable or a file."""
     said = [(path, origin_of(path, config.origins)) for path in _secret_paths(config, ())]
     return [(path, origin) for path, origin in said if origin.clear]
 
@@ -88,7 +85,7 @@ def _secret_paths(value: Any, path: Place) -> Iterator[Place]:
 
 
 def _files(config: Config, file: Path) -> Iterator[Finding]:
-    """Files with secrets that others than their owner may read."""
+    """Yield files with secrets that others than their owner may read."""
     yield from (
         _readable(Path(name), "holds a secret")
         for name in _FILE.findall(_text(file))
@@ -157,14 +154,17 @@ def _proves_itself(security: KafkaSecurity) -> bool:
 
 
 def _parts(config: Config) -> Iterator[Finding]:
-    """What each section says of itself."""
+    """Yield what each section reports about itself."""
     for place, _, section in config.parts():
         for setting, problem, fix, note in section.exposures():
             yield _exposure(dotted((*place, setting)), problem, fix, note)
 
 
 def _models(config: Config) -> Iterator[Finding]:
-    """Who writes to the registry decides what judges, unless a signature must be there."""
+    """Check who may write to the registry, because a model there may judge.
+
+    Nothing is reported about writers if signatures are required.
+    """
     in_store = config.model.registry == IN_REDIS and config.store.holds_models
     shared = config.store if in_store else None
     if shared is not None and shared.plaintext:
@@ -186,8 +186,9 @@ def _models(config: Config) -> Iterator[Finding]:
 
 
 def _writer(folder: Path) -> tuple[str, bool]:
-    """Who beside its owner may write to a folder of models ('': nobody), and whether
-    that is usual.
+    """Return who beside the owner may write to a folder of models, and whether that is usual.
+
+    "" if nobody else may.
     """
     try:
         mode = folder.stat().st_mode

@@ -1,6 +1,4 @@
-"""`streamer tap`: what flows through a topic, decoded as the daemon would, without touching the
-group.
-"""
+"""`streamer tap`: shows the records of a topic, decoded as in the daemon, without its group."""
 
 from __future__ import annotations
 
@@ -27,7 +25,8 @@ if TYPE_CHECKING:
 
 SCHEMA = "streamer.tap/1"
 POLL_S = 0.25
-PATIENCE_S, AGAIN_S = 5.0, 60.0  # of silence before a word about it, and before the next one
+# seconds without records before the first message about it, and between later ones
+PATIENCE_S, AGAIN_S = 5.0, 60.0
 RAW_SHOWN = 200
 
 
@@ -59,10 +58,9 @@ def tap(
     start: str,
     output: str,
 ) -> None:
-    """See the records of a source topic as they come: time, entity and values, or why one is
-    refused.
+    """Show new records of a source topic: time, entity and values, or why one is refused.
 
-    No group is joined and nothing is committed: the daemon beside it notices nothing. Ctrl-C ends.
+    No group is joined and nothing is committed, so a running daemon is not affected. Ctrl-C ends.
     """
     import threading
 
@@ -84,9 +82,7 @@ def tap(
 
 
 def starting(text: str, now_s: float) -> float:
-    """-inf for the start, inf for the end, else seconds since 1970. UsageError for
-    anything else.
-    """
+    """Return seconds since 1970, -inf for the start, inf for the end; UsageError otherwise."""
     from streamer.config.kafka import started_at
 
     if text in ("start", "end"):
@@ -146,8 +142,9 @@ def _stream_topics(config: Config, name: str | None) -> tuple[tuple[str, ...], s
 
 
 def reader(config: Config, stream: Stream) -> See:
-    """What the stream's decoder makes of a record: time, entity and values, or the reason of its
-    refusal.
+    """Return a function that decodes a record of the stream.
+
+    It returns time, entity and values, or the reason of the rejection.
     """
     from streamer.connect.formats.factory import decoder_for
     from streamer.connect.kafka.consumer.decode import decode
@@ -189,7 +186,7 @@ def _alert_topic(config: Config) -> tuple[tuple[str, ...], str | None, See]:
 
 
 def see_alert(record: PeekedRecord) -> Seen:
-    """An alert as it was written, or what else stands there."""
+    """Return the alert in a record, or the reason if it is not one."""
     import msgspec
 
     try:
@@ -202,7 +199,7 @@ def see_alert(record: PeekedRecord) -> Seen:
 
 
 def line_of(record: PeekedRecord, seen: Seen) -> str:
-    """One line for a person. What came from outside cannot steer the terminal."""
+    """Return one line for a person, without characters that control the terminal."""
     at = click.style(f"[{record.topic}/{record.partition}@{record.offset}]", dim=True)
     if "rejected" in seen:
         raw = escaped((record.value or b"").decode(errors="backslashreplace"))[:RAW_SHOWN]
@@ -222,7 +219,7 @@ def line_of(record: PeekedRecord, seen: Seen) -> str:
 
 
 def json_of(record: PeekedRecord, seen: Seen) -> str:
-    """One line for a machine."""
+    """Return one line for a machine."""
     import msgspec
 
     place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
@@ -230,7 +227,7 @@ def json_of(record: PeekedRecord, seen: Seen) -> str:
 
 
 def escaped(text: str) -> str:
-    """Control characters as their escapes."""
+    """Return the text with control characters as escapes."""
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text
     )

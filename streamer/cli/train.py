@@ -1,6 +1,4 @@
-"""`streamer train`: a bundle trained further, or from nothing, on the file of a
-configured stream.
-"""
+"""`streamer train`: trains a bundle further, or a new one, on the file of a configured stream."""
 
 from __future__ import annotations
 
@@ -126,9 +124,9 @@ def train(
 
     With --search the shape (units 32 to 256, layers 1 to 4, window 10 to 200) and the training
     (batch 16 to 256, dropout 0.2 to 0.5, rate 1e-4 to 1e-2) are searched for first, by the planted
-    anomalies that each choice catches on held-out rows; the best is then trained from nothing.
-    `grid` tries both ends of every range and one value between (729 choices, in an order that tries
-    all values alike wherever it ends), `bayes` any number in them.
+    anomalies that each choice catches on held-out rows. The best is then trained from random
+    weights. `grid` tries both ends of every range and one value between (729 choices, in an order
+    that covers all values evenly wherever it ends), `bayes` any number in them.
     """
     from streamer.config.load import load_config
     from streamer.offline.label_files import json_windows
@@ -166,9 +164,7 @@ def train(
 
 
 def starting_bundle(config: Config) -> Bundle:
-    """What training starts from: the configured bundle, the registry's champion, else
-    the starter.
-    """
+    """Return the bundle to start from: the configured one, the champion, else the starter."""
     from streamer import artifact
     from streamer.connect import open_registry
     from streamer.lifecycle.promotion import champion
@@ -182,13 +178,13 @@ def starting_bundle(config: Config) -> Bundle:
 
 
 def need_tensorflow() -> None:
-    """BackendError naming the extra where TensorFlow is missing."""
+    """Raise BackendError with the extra to install if TensorFlow is missing."""
     if importlib.util.find_spec("tensorflow") is None:
         raise BackendError("training needs TensorFlow: pip install 'streamer[train]'")
 
 
 def rows_of(stream: Stream, bundle: Bundle, windows: list[tuple[float, float]]) -> Rows:
-    """All rows of the stream's file, known anomalies marked."""
+    """Return all rows of the stream's file, with known anomalies marked."""
     from models.dataset import rows_needed
     from streamer.connect import open_source
     from streamer.offline.series import read_rows
@@ -200,7 +196,7 @@ def rows_of(stream: Stream, bundle: Bundle, windows: list[tuple[float, float]]) 
 def searched(
     bundle: Bundle, rows: Rows, stream: Stream, budget: dict[str, Any], plot: Path | None
 ) -> Sequence[Tried]:
-    """The trials of a search, the best first; each is told on stderr as it ends."""
+    """Return the trials of a search, the best first; each is printed on stderr at its end."""
     import numpy as np
 
     from models import search
@@ -236,7 +232,7 @@ def trial_line(one: Tried) -> str:
 
 
 def shaped(bundle: Bundle, best: Tried) -> Bundle:
-    """The bundle with the shape that a search found; its weights do not fit it any more."""
+    """Return the bundle with the shape that a search found; its weights do not fit that shape."""
     from models import search
 
     return replace(
@@ -246,7 +242,7 @@ def shaped(bundle: Bundle, best: Tried) -> Bundle:
 
 
 def chosen_settings(best: Tried) -> dict[str, Any]:
-    """What a search found about training."""
+    """Return the training settings that a search found."""
     return {name: getattr(best, name) for name in ("batch_rows", "dropout", "learning_rate")}
 
 
@@ -261,7 +257,7 @@ def fit(
     loss_plot: Path | None,
     settings: dict[str, Any],
 ) -> dict[str, Any]:
-    """Train, compare on held-out rows, export. GateRefused if nothing was gained."""
+    """Train, compare on held-out rows and export; GateRefused without an improvement."""
     from models import export, training_report
     from models.train import TrainSettings
 
@@ -302,7 +298,7 @@ def fit(
 def learnt(
     settings: TrainSettings, bundle: Bundle, rows: Rows, *, rhythm: bool, fresh: bool
 ) -> TrainResult:
-    """The training itself, its progress shown."""
+    """Train with a progress display."""
     import numpy as np
 
     from models import training_report
@@ -316,7 +312,7 @@ def learnt(
 
 
 def sentences(told: dict[str, Any], rows: Rows) -> str:
-    """The outcome in plain lines."""
+    """Return the outcome in plain lines."""
     pieces, length, channels = rows.values.shape
     left = f", {rows.left_out:,} rows in pieces too short to use" if rows.left_out else ""
     masked = (

@@ -1,4 +1,4 @@
-"""`streamer window suggest`: how many events a window has to hold."""
+"""`streamer window suggest`: suggests how many events a window has to hold."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streamer.cli.options import config_options, format_option
 
 @click.group()
 def window() -> None:
-    """How much of its past an event is judged by."""
+    """Suggest how much of its past an event is judged by."""
 
 
 @window.command("suggest")
@@ -22,8 +22,9 @@ def window() -> None:
 @click.option("--stream", "name", help="Which stream (default: the only one).")
 @format_option("human", "json")
 def suggest(*, config: Path, sets: tuple[str, ...], name: str | None, output: str) -> None:
-    """Read the stream's file and suggest a window: 90 % of what the past says, for 95 % of entities
-    and channels.
+    """Read the stream's file and suggest the length of a window.
+
+    It holds 90 % of the information of the past, for 95 % of entities and channels.
     """
     from streamer.config.load import load_config
     from streamer.connect import open_source
