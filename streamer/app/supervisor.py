@@ -142,7 +142,7 @@ class Supervisor:
     workers: int
     rules: Rules = Rules()
     clock: Clock = time.monotonic
-    _labels_heard: int = field(default=0, init=False)  # signals received
+    _signals: int = field(default=0, init=False)  # signals received
     _told: int = field(default=0, init=False)  # signals forwarded
     _give_up_at: float = field(default=float("inf"), init=False)
     # exit code of a worker that was given up; then all drain
@@ -160,7 +160,7 @@ class Supervisor:
         """Return the exit code: 130 after a second signal, else the highest of the workers'."""
         codes = [place.code or 0 for place in self._places]
         log.info("workers_stopped", codes=codes)
-        return QUIT if self._labels_heard > 1 else worst([self._failed, *codes])
+        return QUIT if self._signals > 1 else worst([self._failed, *codes])
 
     def begin(self) -> None:
         now = self.clock()
@@ -170,7 +170,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """Count a signal: the first drains, the second quits. Safe in a signal handler."""
-        self._labels_heard += 1
+        self._signals += 1
 
     @property
     def stopping(self) -> bool:
@@ -179,7 +179,7 @@ class Supervisor:
     @property
     def _wanted(self) -> int:
         """Number of signals to forward: those received, at least 1 after a failure."""
-        return max(self._labels_heard, int(self._failed > 0))
+        return max(self._signals, int(self._failed > 0))
 
     def tick(self) -> bool:
         """Start and check workers, forward signals; return True once all have ended."""

@@ -1,5 +1,6 @@
-"""config.yaml: one typed section per part; YAML, environment, flags; every error with its place and
-the right name.
+"""config.yaml: one typed section per part, read from YAML, environment and flags.
+
+Every error names its place and the nearest right name.
 """
 
 from streamer.config.detection import Alerts, Detect, Window

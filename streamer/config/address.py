@@ -15,7 +15,7 @@ MAX_PORT = 65_535
 
 
 def split_host(address: str) -> tuple[str, int] | None:
-    """Host and port of `host:port` or `[::1]:port`; None if it is neither."""
+    """Return host and port of `host:port` or `[::1]:port`; None if it is neither."""
     host, _, port = address.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     if not host or (":" in host and not bracketed) or any(c in host for c in " /@"):
@@ -26,8 +26,9 @@ def split_host(address: str) -> tuple[str, int] | None:
 
 
 def is_loopback(host: str) -> bool:
-    """True if only this machine can reach the host; a name other than localhost is taken to be
-    public.
+    """Return whether only this machine can reach the host.
+
+    A name other than localhost counts as public.
     """
     name = host.lower().rstrip(".")
     if name == "localhost" or name.endswith(".localhost"):
@@ -43,8 +44,9 @@ def host_of(url: str) -> str:
 
 
 def url_of(*schemes: str) -> Callable[[object], object]:
-    """A validator of a URL of one of these schemes; whoever writes credentials into it is told
-    where they belong.
+    """Return a validator of a URL of one of these schemes.
+
+    Credentials in the URL are refused, with a hint to their own settings.
     """
     shown = " or ".join(f"{scheme}://" for scheme in schemes)
 
@@ -71,7 +73,7 @@ def url_of(*schemes: str) -> Callable[[object], object]:
 def _split(url: str) -> SplitResult | None:
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018 - raises where it is no number
+        parts.port  # noqa: B018 - raises if the port is not a number
     except ValueError:
         return None
     return parts

@@ -1,6 +1,4 @@
-"""What every section shares: refusal of unknown keys, rules across fields, and the small types of
-values.
-"""
+"""Shared by all sections: refusal of unknown keys, rules across fields, small value types."""
 
 from __future__ import annotations
 
@@ -20,11 +18,11 @@ from pydantic_core import PydanticCustomError
 
 from streamer.config.units import Duration
 
-Rule = tuple[tuple[str | int, ...], str]  # where below the section, and what is wrong there
+Rule = tuple[tuple[str | int, ...], str]  # path below the section, and the problem there
 
 
 class Section(BaseModel):
-    """A section refuses unknown keys and, beyond its fields' own ranges, what its `rules` name."""
+    """A section; it refuses unknown keys and everything that breaks its `rules`."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -36,7 +34,7 @@ class Section(BaseModel):
     )
 
     def rules(self) -> Iterator[Rule]:
-        """Each broken rule that spans several fields."""
+        """Yield each broken rule that spans several fields."""
         yield from ()
 
     @model_validator(mode="after")
@@ -107,12 +105,12 @@ Channels = Annotated[
 
 
 def between(section: Section, field: str, low: Duration, high: Duration) -> Iterator[Rule]:
-    """The rule that a duration lies within bounds."""
+    """Yield a broken rule if a duration is out of bounds."""
     value = getattr(section, field)
     if not low <= value <= high:
         yield (field,), f"must be {low} to {high}, got {value}"
 
 
 def repeated(names: Sequence[str]) -> Iterator[int]:
-    """Index of every name that stood before."""
+    """Yield the index of every name that is repeated."""
     return (i for i, name in enumerate(names) if name in names[:i])

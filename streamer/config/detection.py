@@ -1,6 +1,4 @@
-"""Sections of a stream that say how its events are judged: the window, detection, and the budget of
-alerts.
-"""
+"""Sections of a stream about judging: the window, detection, and the alert budget."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ from streamer.settings import MIN_EVIDENCE
 
 
 class Window(Section):
-    """The recent past of an entity, and what happens to gaps and disorder."""
+    """The recent past of an entity, and how gaps and disorder are treated."""
 
     length: Annotated[Count, Field(le=256)] = Field(
         default=64,
@@ -45,9 +43,7 @@ class Window(Section):
 
 
 class Refractory(Section):
-    """After an alarm, another one must exceed `factor` times the highest score of the last
-    `events`.
-    """
+    """A repeated alarm must exceed `factor` times the highest score of the last `events`."""
 
     events: Whole = Field(
         default=100,

@@ -1,8 +1,7 @@
-"""YAML text to plain data with the place of every key and value. No tags, no objects, nothing
-executed.
+"""Parses YAML into plain data with the place of every key and value.
 
-Scalars follow YAML 1.2 (`no` and `on` are text, 010 is ten); mappings have text keys; aliases and
-`<<` are bounded.
+Tags are refused and nothing is executed. Scalars follow YAML 1.2 (`no` and `on` are text, 010 is
+ten); mappings have text keys; aliases and `<<` are bounded.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ from streamer.errors import ConfigError
 from streamer.masking import conceal_yaml, is_secret_name
 
 MAX_BYTES = 256 * 1024
-MAX_NODES = 20_000  # after aliases are followed: what an alias bomb multiplies
+MAX_NODES = 20_000  # counted after aliases are followed, which bounds an alias bomb
 MAX_DEPTH = 20
-MAX_LINE = 1000  # of a line that is shown; a longer one says only its place
+MAX_LINE = 1000  # of a shown line; for a longer one only the place is shown
 CORE = "tag:yaml.org,2002:"
 PLAIN_TAGS = {f"{CORE}{name}" for name in ("str", "map", "seq")}
 NULLS = {"", "~", "null", "Null", "NULL"}
@@ -40,7 +39,7 @@ _FLOAT = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d{1,3})?")
 
 
 class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
-    """Composes nodes with marks and resolves no implicit types."""
+    """Composes nodes with marks, without implicit types."""
 
     def __init__(self, text: str) -> None:
         Reader.__init__(self, text)
@@ -52,7 +51,7 @@ class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
 
 @dataclass(slots=True)
 class Document:
-    """Plain data, the origin of each value and key by path, and what was wrong on the way."""
+    """Plain data, the origin of each value and key by path, and the problems found."""
 
     data: Any = None
     values: dict[Path, SettingOrigin] = field(default_factory=dict)
@@ -61,8 +60,9 @@ class Document:
 
 
 def parse(blob: bytes, name: str, env: Mapping[str, str]) -> Document:
-    """Read a YAML document; `name` is what its places are called. Problems are collected, never
-    raised.
+    """Parse a YAML document; `name` is the file's name in places.
+
+    Problems are collected and do not raise.
     """
     if len(blob) > MAX_BYTES:
         return _failed(name, f"larger than {MAX_BYTES // 1024} KiB; is this a configuration?")
@@ -80,7 +80,7 @@ def parse(blob: bytes, name: str, env: Mapping[str, str]) -> Document:
 
 
 def parse_text(text: str, name: str, expander: Callable[[str], Expanded]) -> Document:
-    """As `parse`, of text."""
+    """Parse a text like `parse`."""
     lines = text.splitlines()
     try:
         node = _Loader(text).get_single_node()
@@ -121,7 +121,7 @@ def _failed(
 
 
 class _Builder:
-    """Turns nodes into data, counting them."""
+    """Converts nodes to data and counts them."""
 
     def __init__(self, name: str, lines: list[str], expander: Callable[[str], Expanded]) -> None:
         self.name, self.expander = name, expander
@@ -164,7 +164,7 @@ class _Builder:
         own: dict[str, Any] = {}
         merged: dict[str, Any] = {}
         merges = [item for item in node.value if _is_merge(item[0])]
-        for _, value_node in merges:  # before the mapping's own keys, whose places win
+        for _, value_node in merges:  # first, because the places of the mapping's own keys win
             merged = self._merged(value_node, path) | merged
         for key_node, value_node in [item for item in node.value if item not in merges]:
             if isinstance(key_node, ScalarNode):
@@ -229,7 +229,7 @@ class _Builder:
 
 
 class _TooLargeError(Exception):
-    """The document is beyond its limits; carries the node where that showed."""
+    """The document exceeds a limit; `node` is where."""
 
     def __init__(self, text: str, node: Node) -> None:
         super().__init__(text)
@@ -237,7 +237,7 @@ class _TooLargeError(Exception):
 
 
 def resolve(text: str) -> Any:
-    """A plain scalar by the rules of YAML 1.2."""
+    """Return a plain scalar by the rules of YAML 1.2."""
     if text in NULLS:
         return None
     if text in BOOLS:
@@ -248,7 +248,7 @@ def resolve(text: str) -> Any:
 
 
 def is_secret(path: Path) -> bool:
-    """Whether the name of a setting says that its value must not be shown."""
+    """Return whether the name of a setting marks its value as secret."""
     return bool(path) and isinstance(path[-1], str) and is_secret_name(path[-1])
 
 

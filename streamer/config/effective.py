@@ -13,7 +13,7 @@ from streamer.masking import MASK, USERINFO
 
 
 def listing(config: BaseModel, origins: Mapping[Path, SettingOrigin]) -> list[tuple[str, str, str]]:
-    """(path, value, origin) of every leaf; what came from a secret file or variable reads ***."""
+    """Return (path, value, origin) of every leaf; secret values are ***."""
     data = config.model_dump(mode="json", by_alias=True)
     return [_entry(path, value, origins) for path, value in _leaves(data, ())]
 
@@ -24,16 +24,14 @@ def _entry(path: Path, value: Any, origins: Mapping[Path, SettingOrigin]) -> tup
 
 
 def origin_of(path: Path, origins: Mapping[Path, SettingOrigin]) -> SettingOrigin:
-    """The origin of a value; what stands for several settings (`time: ts`) is the
-    origin of each.
-    """
+    """Return the origin of a value, or of its nearest parent that has one."""
     return next(
         (origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins), DEFAULT
     )
 
 
 def shown(value: Any) -> str:
-    """A value as one line of YAML; credentials inside an address are masked."""
+    """Return a value as one line of YAML; credentials inside an address are masked."""
     if isinstance(value, str) and value and not value.strip("*"):
         return MASK
     text = value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)

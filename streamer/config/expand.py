@@ -1,5 +1,6 @@
-"""`${VAR}`, `${VAR:-default}`, `${file:path}` and `$$` inside one parsed scalar; never in the YAML
-text itself.
+"""Expands `${VAR}`, `${VAR:-default}`, `${file:path}` and `$$` inside one parsed scalar.
+
+It is never applied to the YAML text itself.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ class Expanded:
 
     text: str
     secret: bool = False
-    # nothing of it came from a variable or another file: it stands there for everybody to read
+    # no part came from a variable or another file, so it is readable in the configuration
     clear: bool = True
 
 
 def expand(text: str, env: Mapping[str, str]) -> Expanded:
-    """Replace every reference; ConfigError if a variable is unset, a file unreadable or a reference
-    malformed.
+    """Replace every reference.
+
+    ConfigError if a variable is unset, a file unreadable or a reference malformed.
     """
     out: list[str] = []
     secret, clear, at = False, True, 0
@@ -76,7 +78,7 @@ def _value(reference: str, env: Mapping[str, str]) -> Expanded:
 
 
 def _file(path: Path) -> str:
-    """Content of a file without the line break at its end."""
+    """Return the content of a file without its last line break."""
     try:
         with path.open("rb") as handle:
             blob = handle.read(MAX_FILE_BYTES + 1)

@@ -1,6 +1,4 @@
-"""Validation errors in the words of the configuration: the path as written, the place, the nearest
-right name.
-"""
+"""Translates validation errors into problems with path, place and the nearest right name."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ from streamer.config.origin import Path, SettingOrigin
 from streamer.config.problems import Problem
 from streamer.config.spellings import foreign
 
-# Of the plan, but not of this version: said by name, never accepted and ignored.
+# Planned for a later version; named in the error, never accepted and ignored.
 PLANNED = {
     "context": "context fields come with a later version",
     "alertmanager": "this sink comes with a later version",
@@ -45,9 +43,7 @@ COMPARISONS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
 def problems_of(error: ValidationError, document: Document) -> list[Problem]:
-    """One problem per mistake; what already has a problem, or only follows from one, is
-    left out.
-    """
+    """Return one problem per mistake, without those that only follow from another."""
     found = [
         problem for raw in error.errors(include_url=False) for problem in _problems(raw, document)
     ]
@@ -58,8 +54,9 @@ def problems_of(error: ValidationError, document: Document) -> list[Problem]:
 
 
 def _explains(other: Problem, problem: Problem) -> bool:
-    """Whether a problem only follows from another: too few items where one is bad, a key missing
-    that is misspelt.
+    """Return whether a problem only follows from another.
+
+    Examples: too few items where one is invalid, a missing key that is misspelt.
     """
     if problem.text == TOO_FEW:
         return _below(other.path, problem.path)
@@ -96,9 +93,7 @@ def _problems(raw: Any, document: Document) -> Iterator[Problem]:
 
 
 def as_written(loc: Sequence[str | int], data: Any) -> Path:
-    """The path in the document: without the kind that validation inserts behind a
-    source or sink.
-    """
+    """Return the path in the document, without the kind that validation inserts for unions."""
     path: list[str | int] = []
     for part in loc:
         if _is_union(path) and isinstance(data, Mapping) and data.get("kind") == part:
@@ -124,7 +119,7 @@ def child(data: Any, part: str | int) -> Any:
 
 
 def place(path: Path, document: Document) -> SettingOrigin:
-    """Where the value stands, or the nearest thing around it that stands anywhere."""
+    """Return the place of a value, or of its nearest parent that has one."""
     for n in range(len(path), -1, -1):
         found = document.values.get(path[:n]) if n == len(path) else document.keys.get(path[:n])
         if found is not None:
@@ -145,7 +140,7 @@ def _kind_problem(path: Path, ctx: Mapping[str, Any], document: Document) -> Pro
 
 
 def unknown_key(path: Path, data: Any) -> tuple[str, str]:
-    """The sentence and the hint about a key that does not exist."""
+    """Return the sentence and the hint about a key that does not exist."""
     key = str(path[-1])
     names = known_keys(path[:-1], data)
     if hint := planned(key):
@@ -164,7 +159,7 @@ def planned(name: str) -> str:
 
 
 def nearest(word: str, names: Sequence[str]) -> str:
-    """`did you mean x?`, or nothing. Case, dashes and underlines do not count."""
+    """Return `did you mean x?`, or "". Case, dashes and underlines are ignored."""
     plain = {_plain(name): name for name in reversed(names)}
     found = difflib.get_close_matches(_plain(word), list(plain), n=1, cutoff=0.6)
     return meant((plain[found[0]],)) if found else ""
@@ -179,12 +174,12 @@ def _plain(name: str) -> str:
 
 
 def known_keys(path: Path, data: Any) -> list[str]:
-    """The keys that may stand at a path."""
+    """Return the keys that are allowed at a path."""
     return list(shape(path, data).get("properties", {}))
 
 
 def shape(path: Path, data: Any) -> Mapping[str, Any]:
-    """The part of the JSON schema that describes a path of the data."""
+    """Return the part of the JSON schema that describes a path of the data."""
     here = _resolved({"$ref": "#"}, data)
     for part in path:
         below = (
@@ -213,7 +208,7 @@ def _resolved(node: Mapping[str, Any], data: Any) -> Mapping[str, Any]:
 
 
 def _words(raw: Any, ctx: Mapping[str, Any]) -> tuple[str, str]:
-    """Sentence and hint for an error of a single value; a secret comes here already masked."""
+    """Return sentence and hint for an error of one value; secrets are masked by the caller."""
     kind: str = raw["type"]
     if kind == "value_error":
         return str(ctx["error"]), ""

@@ -1,4 +1,4 @@
-"""Which fields of a record are what."""
+"""The roles of a record's fields: entity keys, time and channels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from streamer.config.base import Channels, Names, Rule, Section, Text, repeated,
 
 
 class Time(Section):
-    """Where an event's time stands, and its unit; `auto` tells the unit by magnitude or form."""
+    """The field with an event's time, and its unit; `auto` finds the unit by magnitude or form."""
 
     path: Text = Field(
         description="Field of a record that holds the time of the event, or `@timestamp` for the "

@@ -1,6 +1,4 @@
-"""The JSON schema of config.yaml, and where each of its sections stands: both derived from the
-models.
-"""
+"""The JSON schema of config.yaml and the places of its sections, derived from the models."""
 
 from __future__ import annotations
 
@@ -15,10 +13,10 @@ from streamer.config.units import Parsed
 
 Node = Mapping[str, Any]
 TOP = "the top level"
-ITEM = "[]"  # behind the path of a list: each of its items
+ITEM = "[]"  # after the path of a list: each of its items
 
 
-# Pydantic writes bounds under its own names where a validator stands before them.
+# Pydantic writes bounds under its own names if a validator precedes them.
 KEYWORDS = {
     "ge": "minimum",
     "gt": "exclusiveMinimum",
@@ -31,14 +29,14 @@ KEYWORDS = {
 
 @cache
 def schema() -> dict[str, Any]:
-    """The JSON schema of config.yaml."""
+    """Return the JSON schema of config.yaml."""
     made = Config.model_json_schema(by_alias=True, schema_generator=_AsWritten)
     standard: dict[str, Any] = _standard(made)
     return standard
 
 
 class _AsWritten(GenerateJsonSchema):
-    """Defaults in the words of the configuration: 1h, not 3600."""
+    """Writes defaults as in the configuration: 1h, not 3600."""
 
     def encode_default(self, dft: Any) -> Any:
         return str(dft) if isinstance(dft, Parsed) else super().encode_default(dft)
@@ -46,8 +44,9 @@ class _AsWritten(GenerateJsonSchema):
 
 @cache
 def sections() -> dict[str, Node]:
-    """The sections by where they stand, such as `streams[].detect`; kinds of one place share it as
-    `sinks[]:file`.
+    """Return the sections by place, such as `streams[].detect`.
+
+    Kinds that share a place are named as in `sinks[]:file`.
     """
     found: dict[str, Node] = {"": schema()}
     todo = [("", schema())]
@@ -62,13 +61,13 @@ def sections() -> dict[str, Node]:
 
 @cache
 def unions() -> frozenset[str]:
-    """Where one of several kinds of section stands."""
+    """Return the places that allow one of several kinds."""
     return frozenset(place.partition(":")[0] for place in sections() if ":" in place)
 
 
 @cache
 def homes() -> dict[str, list[str]]:
-    """For each key, the places that know it."""
+    """Return for each key the places that have it."""
     found: dict[str, list[str]] = {}
     for place, section in sections().items():
         path = place.partition(":")[0] or TOP
@@ -79,7 +78,7 @@ def homes() -> dict[str, list[str]]:
 
 
 def _standard(node: Any) -> Any:
-    """The schema with every bound under its name of JSON schema."""
+    """Return the schema with every bound under its name in JSON schema."""
     if isinstance(node, list):
         return [_standard(item) for item in node]
     if not isinstance(node, dict):
@@ -89,12 +88,12 @@ def _standard(node: Any) -> Any:
 
 
 def definition(node: Node) -> Node:
-    """The section that a `$ref` names."""
+    """Return the section that a `$ref` names."""
     return schema()["$defs"][node["$ref"].rpartition("/")[2]]
 
 
 def _below(path: str, node: Node) -> Iterator[tuple[str, Node]]:
-    """The sections that may stand as the value of a key."""
+    """Yield the sections that are allowed as the value of a key."""
     if "items" in node:
         yield from _below(path + ITEM, node["items"])
     elif "$ref" in node:

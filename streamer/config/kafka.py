@@ -1,6 +1,4 @@
-"""The sections that speak Kafka: the cluster, a topic to read, a topic of alerts, a topic of dead
-letters.
-"""
+"""The sections of Kafka: cluster, source topics, alert topic, dead letter topic."""
 
 from __future__ import annotations
 
@@ -23,7 +21,7 @@ INSTANCE = r"^[A-Za-z0-9._-]{1,249}$"
 
 
 def _servers(raw: object) -> object:
-    """A list of host:port; texts are split at commas, since a variable may hold several."""
+    """Return host:port addresses; texts are split at commas, since a variable may hold several."""
     items = [raw] if isinstance(raw, str) else raw
     if not isinstance(items, list | tuple):
         raise ValueError('must be host:port, or a list of them: ["kafka-1:9092", "kafka-2:9092"]')
@@ -82,7 +80,7 @@ def _start(raw: object) -> object:
 
 
 def started_at(start: str, now_s: float) -> float | None:
-    """Seconds since 1970 of an RFC 3339 time or of `-2h` from now; None for anything else."""
+    """Return an RFC 3339 time, or `-2h` from now, as seconds since 1970; None otherwise."""
     try:
         if start.startswith("-"):
             return now_s - Duration.parse(start[1:])
@@ -102,7 +100,7 @@ Topic = Annotated[
 
 
 class Kafka(Section):
-    """The cluster: its brokers, and how we reach them."""
+    """The cluster: its brokers, and how they are reached."""
 
     bootstrap_servers: Servers = Field(
         default=("localhost:9092",),
@@ -123,13 +121,11 @@ class Kafka(Section):
 
     @property
     def exposed(self) -> tuple[str, ...]:
-        """The brokers outside of this machine that are reached in plain text."""
+        """The brokers outside this machine that are reached in plain text."""
         return self.in_the_clear(self.bootstrap_servers)
 
     def in_the_clear(self, servers: Iterable[str]) -> tuple[str, ...]:
-        """Those of them (host:port) that lie outside of this machine, where nothing is
-        encrypted.
-        """
+        """Return the servers (host:port) outside this machine, if nothing is encrypted."""
         if self.security.encrypted:
             return ()
         return tuple(
@@ -137,17 +133,17 @@ class Kafka(Section):
         )
 
     def rules(self) -> Iterator[Rule]:
-        # The client waits half a second for records by itself, and closes connections that were
-        # idle for nine minutes.
+        # The client itself waits half a second for records, and closes connections after nine
+        # minutes idle.
         yield from between(self, "request_timeout", Duration(1), Duration(300))
 
 
 class KafkaSource(SourceSection):
-    """Topics read by a consumer group: the replicas of a group share the partitions, and each has
-    its own memory.
+    """Topics read by a consumer group, whose members share the partitions.
 
-    A partition has room for `ceil(1.5 * detect.max_entities / partitions)` entities, where
-    `partitions` are those of its topic. So max_entities bounds the memory of the whole group.
+    Each partition has its own memory, with room for `ceil(1.5 * detect.max_entities / partitions)`
+    entities, where `partitions` are those of its topic. So max_entities bounds the memory of the
+    whole group.
     """
 
     speaks_kafka: ClassVar[bool] = True
@@ -237,17 +233,17 @@ class KafkaSource(SourceSection):
 
     @property
     def named_topics(self) -> tuple[str, ...]:
-        """The topics by name; none where a pattern chooses them."""
+        """The topics by name; empty if a pattern selects them."""
         return self.topics if self.topic is None else (self.topic,)
 
     def reads(self, topic: str) -> bool:
-        """Whether this source would read a topic of that name."""
+        """Return whether this source reads a topic of that name."""
         if self.pattern is not None:
-            return re.match(self.pattern, topic) is not None  # as the client does
+            return re.match(self.pattern, topic) is not None  # match, as the client does
         return topic in self.named_topics
 
     def overlaps(self, other: KafkaSource) -> bool:
-        """Whether both may read one topic; two patterns are taken to."""
+        """Return whether both may read one topic; two patterns count as overlapping."""
         if self.pattern is not None and other.pattern is not None:
             return True
         return any(map(self.reads, other.named_topics)) or any(map(other.reads, self.named_topics))
@@ -265,7 +261,7 @@ class KafkaSource(SourceSection):
             (("topics", i), f"{self.topics[i]!r} is named twice") for i in repeated(self.topics)
         )
         yield from self._column_rules()
-        # What brokers accept unless told otherwise: group.min.session.timeout.ms and
+        # The default limits of brokers: group.min.session.timeout.ms and
         # group.max.session.timeout.ms.
         yield from between(self, "session_timeout", Duration(6), Duration(1800))
         yield from between(self, "commit_every", Duration(0.05), Duration(300))
@@ -289,7 +285,7 @@ class KafkaSource(SourceSection):
 
 
 class KafkaSink(SinkSection):
-    """Alerts to a topic, keyed by entity, as CloudEvents."""
+    """Alerts to a topic as CloudEvents, keyed by entity."""
 
     speaks_kafka: ClassVar[bool] = True
 
@@ -317,7 +313,7 @@ class KafkaSink(SinkSection):
 
 
 class DeadLetterTopic(DeadLetterSection):
-    """Rejected records to a topic: their bytes, key and headers, and why, in headers `x-dlq-*`."""
+    """Rejected records to a topic: bytes, key and headers, and the reason in headers `x-dlq-*`."""
 
     speaks_kafka: ClassVar[bool] = True
 

@@ -1,4 +1,4 @@
-"""Rules between the sections of Kafka: which topic is read and written by whom."""
+"""Rules between the sections of Kafka: topics, groups and members."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from streamer.config.stream import Stream
 
 
 class Whole(Protocol):
-    """What these rules look at of a whole configuration (schema.Config)."""
+    """The parts of a configuration (schema.Config) that these rules use."""
 
     @property
     def streams(self) -> Sequence[Stream]: ...
@@ -27,7 +27,7 @@ class Whole(Protocol):
 
 
 def kafka_rules(config: Whole) -> Iterator[Rule]:
-    """Every broken rule between sources, sinks, dead letters and cluster."""
+    """Yield every broken rule between sources, sinks, dead letters and cluster."""
     sources = [
         (i, s, s.source) for i, s in enumerate(config.streams) if isinstance(s.source, KafkaSource)
     ]
@@ -37,8 +37,9 @@ def kafka_rules(config: Whole) -> Iterator[Rule]:
 
 
 def _group_rules(sources: list[tuple[int, KafkaSource]]) -> Iterator[Rule]:
-    """Members of a group share its partitions, whichever stream they belong to: each would see only
-    a part.
+    """Yield problems of groups: a topic in one group may belong to one stream only.
+
+    Members of a group share its partitions, so each stream would get only a part.
     """
     for n, (i, source) in enumerate(sources):
         twins = [other for _, other in sources[:n] if other.group == source.group]
@@ -97,10 +98,10 @@ def _reader(topic: str, sources: list[tuple[Stream, KafkaSource]]) -> str:
 
 
 def kafka_source(stream: Stream) -> KafkaSource | None:
-    """The source of a stream, if it reads topics."""
+    """Return the source of a stream if it reads topics, else None."""
     return stream.source if isinstance(stream.source, KafkaSource) else None
 
 
 def alert_topics(config: Whole) -> dict[str, KafkaSink]:
-    """The topics that alerts go to, each with its sink."""
+    """Return the topics of alerts with their sinks."""
     return {sink.topic: sink for sink in config.sinks if isinstance(sink, KafkaSink)}

@@ -1,4 +1,4 @@
-"""How the brokers are reached: encryption, certificates and the login."""
+"""Security of the connection to the brokers: encryption, certificates and login."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streamer.config.base import Rule, Section, Text
 
 
 class TokenEndpoint(Section):
-    """Where tokens come from, for OAUTHBEARER: OAuth 2.0 client credentials."""
+    """The source of tokens for OAUTHBEARER: OAuth 2.0 client credentials."""
 
     url: HttpUrl = Field(
         description="Address of the token endpoint. It must be https outside of this machine, "
@@ -40,7 +40,7 @@ class TokenEndpoint(Section):
 
 
 class Sasl(Section):
-    """Who we are, to the brokers."""
+    """The login at the brokers."""
 
     mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = Field(
         default="SCRAM-SHA-512",
@@ -71,9 +71,7 @@ class Sasl(Section):
 
 
 class KafkaSecurity(Section):
-    """How we reach the brokers: in plain text or encrypted, and with which proof of who we are.
-    Paths are PEM files.
-    """
+    """Encryption and authentication for the brokers. Paths are PEM files."""
 
     protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         default="PLAINTEXT",

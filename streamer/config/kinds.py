@@ -1,7 +1,7 @@
-"""Tables of kinds: each row names the section of a kind and the functions that serve it.
+"""Tables of kinds: each row names the section of a kind and the functions for it.
 
-The unions of the schema, what is opened, what is checked and what packages from outside bring all
-come from these tables. docs/extending.md shows how a row is added.
+The unions of the schema, the opening of parts, the checks and the kinds of other packages all use
+these tables. docs/extending.md shows how to add a row.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 PACKAGE = "streamer.config"
-# "module:function", imported when it is first called, or the function itself.
+# "module:function", imported at the first call, or the function itself
 Way = str | Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One row: a section, and the functions (or classes) that take it and give what it is about."""
+    """One row: a section, and the functions or classes that take it."""
 
     section: type[PartSection]
     open: Way
-    reach: Way | None = None  # (config, sections of this way) to lines of `check --connect`
+    reach: Way | None = None  # (config, sections of this function) to lines of `check --connect`
 
     @property
     def name(self) -> str:
@@ -94,7 +94,7 @@ class StoreKind(Kind):
     family = StoreSection
     journal: Way = ""  # (section) to a journal.Journal
     training_lock: Way | None = None  # (section) to a TrainingLock; None: in the registry's folder
-    registry: Way | None = None  # (section) to a protocols.Registry, where it holds models
+    registry: Way | None = None  # (section) to a protocols.Registry, if it holds models
 
 
 Row = TypeVar("Row", SourceKind, SinkKind, DeadLetterKind, LabelSourceKind, StoreKind)
@@ -113,7 +113,7 @@ class Kinds(Generic[Row]):
 
     @cached_property
     def rows(self) -> Mapping[str, Row]:
-        """Every row by its kind. ConfigError where a package brings one that cannot be used."""
+        """Every row by its kind; ConfigError if a package adds one that cannot be used."""
         found = {row.name: row for row in self._own}
         for entry in self._installed():
             row = self._checked(entry)
@@ -123,7 +123,7 @@ class Kinds(Generic[Row]):
         return found
 
     def of(self, section: PartSection) -> Row:
-        """The row of a section."""
+        """Return the row of a section."""
         return self.rows[section.kind]
 
     def forget(self) -> None:
@@ -142,7 +142,7 @@ class Kinds(Generic[Row]):
         wanted = type(self._own[0])
         try:
             row = entry.load()
-        except Exception as exc:  # whatever a foreign module raises
+        except Exception as exc:  # any error of a foreign module
             raise self._broken(entry, f"{type(exc).__name__}: {exc}") from exc
         if not isinstance(row, wanted):
             raise self._broken(entry, f"{entry.value} is no {wanted.__name__}")
@@ -171,7 +171,7 @@ class Kinds(Generic[Row]):
 
     def __get_pydantic_core_schema__(self, source: object, handler: object) -> Any:
         return core_schema.no_info_plain_validator_function(
-            lambda raw: self._union.validate_python(raw)  # noqa: PLW0108 - not before it is asked
+            lambda raw: self._union.validate_python(raw)  # noqa: PLW0108 - built at first use
         )
 
     def __get_pydantic_json_schema__(self, schema: object, handler: Callable[[Any], Any]) -> Any:
@@ -186,7 +186,7 @@ def _ours(base: type[Section]) -> set[str]:
 
 
 def _literal(section: type[PartSection]) -> object:
-    """The one value that a section's `kind` may have; None where it may have others."""
+    """Return the only value of a section's `kind`; None if there are several."""
     annotation = section.model_fields["kind"].annotation
     values = get_args(annotation)
     return values[0] if get_origin(annotation) is Literal and len(values) == 1 else None

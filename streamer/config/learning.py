@@ -1,6 +1,4 @@
-"""Sections of the learning loop: when the model is trained again and within which limits, and when
-data has drifted.
-"""
+"""Sections of learning: schedule and limits of retrain jobs, and drift."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ MIN_MEMORY = Size(2**30)  # TensorFlow does not start with less
 
 
 class RetrainLimits(Section):
-    """What one training may take: wall time, memory that it writes to, priority and threads."""
+    """The limits of one retrain job: wall time, memory, priority and threads."""
 
     time: Duration = Field(
         default=Duration(20 * 60),
@@ -49,9 +47,9 @@ class RetrainLimits(Section):
 
 
 class RetrainGate(Section):
-    """How much worse than the champion a new model may be, and how good it must be."""
+    """The bounds of a new model against the champion."""
 
-    # What depends on the deployment among models.gate_rules, with the same defaults.
+    # those of models.gate_rules that depend on the deployment, with the same defaults
 
     min_recall: Share = Field(
         default=0.0,
@@ -108,7 +106,7 @@ def _cron_problem(text: str) -> str | None:
 
 
 class Schedule(Section):
-    """When something comes round: by a period, or by cron's local times."""
+    """A schedule: a period, or cron in local time."""
 
     every: Duration = Field(
         default=Duration(86_400),
@@ -128,7 +126,7 @@ class Schedule(Section):
 
     @property
     def spread(self) -> Duration:
-        """`jitter`; where nobody set it, no longer than `every`."""
+        """`jitter`; its default is at most `every`."""
         return self.jitter if self.cron is not None else min(self.jitter, self.every)
 
     def rules(self) -> Iterator[Rule]:
@@ -146,15 +144,13 @@ class Schedule(Section):
 
 
 class RetrainEvaluate(Schedule):
-    """When the champion is judged on what the streams brought lately; nothing is trained, and
-    nothing changes.
-    """
+    """When the champion is evaluated on recent rows, without training."""
 
     enabled: bool = Field(
         default=True,
         description="Whether the champion is evaluated on recent data. Set false to spare the CPU.",
     )
-    # A training judges its champion too, but tells of it only beside a challenger.
+    # a retrain job evaluates the champion too, but reports it only beside a challenger
     every: Duration = Field(
         default=Duration(7 * 86_400),
         description="Time between two evaluations, 1m at least. A week holds every season of a "
@@ -163,7 +159,7 @@ class RetrainEvaluate(Schedule):
 
 
 class Retrain(Schedule):
-    """When the model is trained again on what the streams brought lately."""
+    """When the model is trained again on recent rows."""
 
     rest: Duration = Field(
         default=Duration(3600),
@@ -230,7 +226,7 @@ class Retrain(Schedule):
 
 
 class Drift(Section):
-    """When live traffic counts as different from what the model was trained on, or first saw."""
+    """When live traffic counts as different from the training data or the first window."""
 
     every: Duration = Field(
         default=Duration(300), description="How often live traffic is compared, 1s to 24h."
@@ -257,7 +253,7 @@ class Drift(Section):
 
 
 def learning_rules(retrain: Retrain | None, model: Model) -> Iterator[Rule]:
-    """What a training needs of the other sections."""
+    """Yield broken rules between retraining and the model section."""
     if retrain is not None and model.registry is None:
         yield ("retrain",), "needs model.registry, where new models go: registry: state/registry"
     elif retrain is not None and model.require_signature and retrain.sign is None:

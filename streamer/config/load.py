@@ -1,5 +1,6 @@
-"""From a file, variables and flags to a Config: --set > STREAMER__SECTION__KEY > file > preset >
-default.
+"""Builds a Config from file, variables and flags.
+
+The order of precedence is --set, STREAMER__SECTION__KEY, file, preset, default.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ from streamer.config.stream import Stream
 def load_config(
     path: Path | None, sets: Sequence[str] = (), env: Mapping[str, str] | None = None
 ) -> Config:
-    """The configuration of a file (None: only variables and flags). ConfigErrors holds every
-    problem at once.
+    """Load the configuration of a file (None: only variables and flags).
+
+    ConfigErrors holds all problems.
     """
     env = os.environ if env is None else env
     document = Document() if path is None else _read(path, env)
@@ -38,12 +40,12 @@ def load_config(
 def config_from(
     data: Mapping[str, Any], sets: Sequence[str] = (), env: Mapping[str, str] | None = None
 ) -> Config:
-    """As `load_config`, of plain data; variables only where `env` is given."""
+    """Build a configuration from plain data; variables only if `env` is given."""
     return _finished(Document(data=copy.deepcopy(dict(data))), sets, env or {})
 
 
 def stream_from(data: Mapping[str, Any]) -> Stream:
-    """One stream of plain data, its preset applied."""
+    """Build one stream from plain data, with its preset applied."""
     return config_from({"version": 1, "streams": [data]}).streams[0]
 
 
@@ -60,7 +62,7 @@ def _read(path: Path, env: Mapping[str, str]) -> Document:
 
 
 def _finished(document: Document, sets: Sequence[str], env: Mapping[str, str]) -> Config:
-    # nothing was understood: more words would only bury that
+    # nothing was parsed, so further problems would only hide the cause
     if document.data is None and document.problems:
         raise ConfigErrors(document.problems)
     overlay(document, sets, env)
@@ -81,7 +83,7 @@ def _validated(document: Document) -> Config:
 
 
 def _leaves(document: Document) -> dict[Place, SettingOrigin]:
-    """The origins of values, not of the sections that hold them."""
+    """Return the origins of values, without those of sections."""
     return {
         path: origin
         for path, origin in document.values.items()

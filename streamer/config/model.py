@@ -1,4 +1,4 @@
-"""Which model judges, where it comes from, and who may have signed it."""
+"""The section of the model: its source, its signatures, shadow run and watch."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ from streamer.config.parts import StoreSection
 from streamer.config.units import Duration
 from streamer.settings import Backend
 
-IN_REDIS = "redis"  # the word for the Redis of `store`; a folder of that name is ./redis
+IN_REDIS = "redis"  # means the Redis of `store`; a folder of that name is written ./redis
 
 
 class Shadow(Section):
-    """Whether a challenger judges live traffic silently, on which share of the entities, and when
-    it is promoted.
-    """
+    """The shadow run of a challenger: share of entities, events and promotion."""
 
     enabled: bool = Field(
         default=True,
@@ -43,7 +41,7 @@ class Shadow(Section):
 
 
 class Watch(Section):
-    """After a promotion: bounds against what was before; breaking one rolls back by itself."""
+    """The watch after a promotion: a broken bound rolls the model back."""
 
     for_: Duration = Field(
         default=Duration(1800),
@@ -75,7 +73,7 @@ class Watch(Section):
 
 
 class Model(Section):
-    """Which bundle judges (neither path nor registry: the starter bundle), and what runs it."""
+    """The bundle that judges (the starter without path and registry), and what runs it."""
 
     path: Text | None = Field(
         default=None,
@@ -131,7 +129,7 @@ class Model(Section):
 
 
 def registry_rules(model: Model, store: StoreSection) -> Iterator[Rule]:
-    """The rule between the registry and the store, whose Redis it may share."""
+    """Yield the broken rule if the registry needs a Redis that `store` does not have."""
     if model.registry == IN_REDIS and not store.holds_models:
         yield (
             ("model", "registry"),

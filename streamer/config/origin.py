@@ -1,6 +1,4 @@
-"""Where a value of the configuration comes from, so that an error and a listing can
-name the place.
-"""
+"""The origin of a value of the configuration, for errors and listings."""
 
 from __future__ import annotations
 
@@ -15,10 +13,11 @@ class SettingOrigin:
 
     where: str
     line: str = ""  # the source line
-    number: int = 0  # its number, from 1; 0 = not a line of a file
+    number: int = 0  # its number, from 1; 0 if it is not a line of a file
     column: int = 0  # from 0
-    secret: bool = False  # the value was read from a file of secrets or a variable named like one
-    # the value itself stands there, not the name of a variable or a file that holds it
+    # the value is from a file of secrets, or its variable or key is named like a secret
+    secret: bool = False
+    # the value itself is written there, not a reference to a variable or file
     clear: bool = False
 
 
@@ -26,6 +25,6 @@ DEFAULT = SettingOrigin("default")
 
 
 def dotted(path: Path) -> str:
-    """streams[0].detect.for"""
+    """Return a path as text, such as streams[0].detect.for."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return text.removeprefix(".")

@@ -1,6 +1,4 @@
-"""Rules of the fields that begin with @: they stand beside a record's value, which only records of
-a topic do.
-"""
+"""Rules for field names with @, which are beside a record's value in a topic."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ Path = tuple[str | int, ...]
 
 
 def outside_rules(fields: Fields, source: SourceSection) -> Iterator[Rule]:
-    """Each name with an @ that the source does not have, or that has no such role."""
+    """Yield each name with @ that the source does not have, or not in this role."""
     time = fields.time
     named: list[tuple[Path, str, tuple[str, ...]]] = []
     keys, times = source.keys_beside, source.times_beside

@@ -1,6 +1,4 @@
-"""What lies over the file: STREAMER__SECTION__KEY variables, then --set a.b=c; and under it:
-presets.
-"""
+"""Layers around the file: STREAMER__SECTION__KEY variables and --set above, presets below."""
 
 from __future__ import annotations
 
@@ -22,11 +20,9 @@ _PART = re.compile(r"[^.\[\]=]+")
 
 
 def overlay(document: Document, sets: Sequence[str], env: Mapping[str, str]) -> None:
-    """Write variables, then flags, into the document; what cannot be written becomes a problem of
-    it.
-    """
+    """Write variables, then flags, into the document; failures become its problems."""
     for text, path, raw, where in [*_from_env(env), *_from_sets(sets)]:
-        # everybody on this machine reads it in the list of processes
+        # a flag is visible to every user of this machine in the list of processes
         flag = where.startswith("--set")
         origin = SettingOrigin(where, secret=bool(path) and is_secret(tuple(path)), clear=flag)
         try:
@@ -50,7 +46,7 @@ def _from_sets(sets: Sequence[str]) -> Iterator[tuple[str, list[str], str, str]]
 
 
 def _located(data: Any, parts: Sequence[str], text: str) -> Path:
-    """Path of the target: list items by index or by the name of the stream."""
+    """Return the path of the target; list items are given by index or by the stream's name."""
     if not parts or not all(parts):
         raise ConfigError(
             "", f"{text!r} is not PATH=VALUE, such as streams.NAME.detect.cooldown=5m"
@@ -118,7 +114,7 @@ def _put(here: Any, step: str | int, value: Any) -> None:
 
 
 def _forget(document: Document, path: Path) -> None:
-    """What was below the path is gone; so are its places and what was wrong with it."""
+    """Remove the places and problems below a path whose value is replaced."""
     for places in (document.values, document.keys):
         for known in [p for p in places if p[: len(path)] == path]:
             del places[known]
@@ -126,7 +122,7 @@ def _forget(document: Document, path: Path) -> None:
 
 
 def _value(raw: str, origin: SettingOrigin) -> Any:
-    """Text as it stands; lists, mappings and null in YAML's flow style."""
+    """Return the text unchanged, or lists, mappings and null in YAML's flow style."""
     if raw.strip() in {"null", "~"}:
         return None
     if raw.strip()[:1] + raw.strip()[-1:] not in {"[]", "{}"}:  # [::1]:80 is text
@@ -138,7 +134,7 @@ def _value(raw: str, origin: SettingOrigin) -> Any:
 
 
 def apply_presets(document: Document) -> None:
-    """Fill what a stream leaves open from its preset."""
+    """Fill the settings that a stream leaves out from its preset."""
     streams = document.data.get("streams") if isinstance(document.data, dict) else None
     for i, stream in enumerate(streams if isinstance(streams, list) else []):
         name = stream.get("preset") if isinstance(stream, dict) else None

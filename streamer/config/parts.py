@@ -1,6 +1,6 @@
-"""What is asked of a source, sink, store, dead letters or labels instead of its kind.
+"""Properties of sources, sinks, stores, dead letters and labels, used instead of kinds.
 
-Each question has the answer of the plainest section here; a section overrides what differs.
+Each has the default of the simplest section; a section overrides what differs.
 """
 
 from __future__ import annotations
@@ -12,70 +12,70 @@ from streamer.config.base import Section
 
 
 class OpenSetting(NamedTuple):
-    """A setting that lets others read or reach something: its name in the section, and the fix."""
+    """A setting that lets others read or reach something, with its problem and fix."""
 
     setting: str
     problem: str
     fix: str
-    note: bool = False  # how things usually are on one machine; fails no check
+    note: bool = False  # usual on a single machine; fails no check
 
 
 class Framing(NamedTuple):
-    """How the bytes of one record are read."""
+    """The format of the bytes of one record."""
 
     format: str  # json, avro, msgpack or csv
-    columns: tuple[str, ...] = ()  # what the cells of a csv record are called
-    max_record: int = 2**20  # bytes; longer ones are dead letters
+    columns: tuple[str, ...] = ()  # names of the cells of a csv record
+    max_record: int = 2**20  # bytes; longer records are dead letters
 
 
 class Membership(NamedTuple):
     """The group whose members share a source's partitions, each with its own memory."""
 
     group: str
-    rebuild_events: int  # per partition, read again where there is no snapshot
+    rebuild_events: int  # per partition, read again without a snapshot
 
 
 class PartSection(Section):
-    """A section whose `kind` chooses what is opened."""
+    """A section whose `kind` selects the implementation."""
 
-    speaks_kafka: ClassVar[bool] = False  # it is part of the cluster in `kafka`
+    speaks_kafka: ClassVar[bool] = False  # it uses the cluster in `kafka`
     requires: ClassVar[tuple[str, ...]] = ()  # packages that must be installed
 
     kind: str
 
     @property
     def local_file(self) -> str | None:
-        """The file of this machine in its setting `path`, if it reads or writes one."""
+        """The local file in its setting `path`, if it reads or writes one."""
         return None
 
     def exposures(self) -> Iterator[OpenSetting]:
-        """What `check --security` says of this section."""
+        """Yield the findings of `check --security` for this section."""
         yield from ()
 
 
 class SourceSection(PartSection):
-    """Where the events of a stream come from."""
+    """The source of a stream's events."""
 
-    live: ClassVar[bool] = True  # event time goes on while it is silent; else it has a `pace`
-    has_history: ClassVar[bool] = False  # its past can be read from a time on
-    takes_fields: ClassVar[bool] = False  # `fields` says what its records hold
-    # Names with @ that stand beside a record's value: for entity keys, and for the time.
+    live: ClassVar[bool] = True  # event time advances while it is silent; else it has a `pace`
+    has_history: ClassVar[bool] = False  # its past can be read from a given time on
+    takes_fields: ClassVar[bool] = False  # `fields` describes its records
+    # names with @ beside a record's value: for entity keys, and for the time
     keys_beside: ClassVar[tuple[str, ...]] = ()
     times_beside: ClassVar[tuple[str, ...]] = ()
 
     @property
     def framing(self) -> Framing | None:
-        """How its records are decoded; None: it brings values, or decodes by itself."""
+        """How its records are decoded; None if it delivers values or decodes by itself."""
         return None
 
     @property
     def framed(self) -> bool:
-        """Whether it brings records of bytes, one event each."""
+        """Whether it delivers records of bytes, one event each."""
         return self.framing is not None
 
     @property
     def membership(self) -> Membership | None:
-        """Its group, where the partitions of the log are shared; None: one reader has all."""
+        """Its group, if the partitions of its log are shared; else None."""
         return None
 
     @property
@@ -85,57 +85,57 @@ class SourceSection(PartSection):
 
     @property
     def ends(self) -> bool:
-        """Whether it comes to an end by itself."""
+        """Whether it ends by itself."""
         return False
 
     @property
     def own_keys(self) -> tuple[str, ...]:
-        """Names of the entity keys that it brings, beside those in `fields`."""
+        """Names of the entity keys that it adds to those in `fields`."""
         return ()
 
     @property
     def event_pace(self) -> float:
-        """Event seconds that pass in a second while it is silent; 0 for a replay flat out."""
+        """Event seconds per wall second while it is silent; 0 for an unpaced replay."""
         return 1.0 if self.live else getattr(self, "pace", None) or 0.0
 
     def flat_out(self) -> Self:
-        """The same source without a `pace`."""
+        """Return the source without its `pace`."""
         paced = "pace" in type(self).model_fields
         return self.model_copy(update={"pace": None}) if paced else self
 
     def for_worker(self, number: int) -> Self:
-        """The same source as worker `number` of several reads it."""
+        """Return the source for worker `number` of several."""
         return self
 
 
 class SinkSection(PartSection):
-    """Where alerts go."""
+    """A destination of alerts."""
 
 
 class DeadLetterSection(PartSection):
-    """Where rejected records go."""
+    """A destination of rejected records."""
 
 
 class LabelSection(PartSection):
-    """Where operators' labels come from."""
+    """A source of operators' labels."""
 
 
 class StoreSection(PartSection):
-    """Where snapshots and the journal of incidents are kept."""
+    """The store of snapshots and of the journal of incidents."""
 
-    keeps: ClassVar[bool] = True  # something outlives the process
+    keeps: ClassVar[bool] = True  # its content outlives the process
     holds_models: ClassVar[bool] = False  # `model.registry` may name it
 
     @property
     def folder(self) -> str | None:
-        """Its folder of this machine, if it is one."""
+        """Its local folder, if it is one."""
         return None
 
     @property
     def plaintext(self) -> bool:
-        """Whether what it keeps crosses a network unencrypted."""
+        """Whether its content crosses a network unencrypted."""
         return False
 
     def writers(self) -> tuple[str, bool]:
-        """Who may write to it beside this user, and whether that is usual."""
+        """Return who else may write to it ("": nobody), and whether that is usual."""
         return "", True

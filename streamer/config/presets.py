@@ -1,6 +1,4 @@
-"""Presets: settings of a stream by kind of data. Plain data, merged under what the stream itself
-says.
-"""
+"""Presets: settings of a stream by kind of data, merged below the stream's own."""
 
 from __future__ import annotations
 
@@ -13,8 +11,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "detect": {"cooldown": "5m", "max_entities": 2000},
     },
     "transactions": {
-        # Two equal amounts in one second are two purchases; cards and terminals are many and quiet
-        # for weeks.
+        # Two equal amounts in one second are two purchases. Cards and terminals are many, and
+        # silent for weeks.
         "window": {"duplicates": "keep", "late": "24h"},
         "detect": {"profile": "lean", "max_entities": 20_000, "idle_after": "90d"},
         "alerts": {"budget": "20/day"},

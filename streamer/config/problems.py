@@ -1,4 +1,4 @@
-"""What is wrong with a configuration: one Problem per mistake, all of them in one ConfigErrors."""
+"""The problems of a configuration: one Problem per mistake, all in one ConfigErrors."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ MAX_LINE = 160  # of a shown source line
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake: its path in the configuration, the sentence, its place, and what to write
-    instead.
-    """
+    """One mistake: its path in the configuration, the sentence, its place and a hint."""
 
     path: Path
     text: str
@@ -23,12 +21,12 @@ class Problem:
     hint: str = ""
 
     def render(self) -> str:
-        """file:line:col: path: sentence; hint - and below it the source line with a caret."""
+        """Return file:line:col: path: sentence; hint, and below it the line with a caret."""
         head = ": ".join(part for part in (self.origin.where, dotted(self.path), self.text) if part)
         return "\n".join([f"{head}; {self.hint}" if self.hint else head, *self._excerpt()])
 
     def as_dict(self) -> dict[str, str | int | None]:
-        """For `check --format json`."""
+        """Return the problem for `check --format json`."""
         line, column = (
             self.origin.number or None,
             self.origin.column + 1 if self.origin.number else None,
@@ -47,8 +45,9 @@ class Problem:
 
 
 class ConfigErrors(ConfigError):
-    """All problems of a configuration; its text is one block per problem, in the order
-    of the file. Each problem names its own place.
+    """All problems of a configuration, each with its place.
+
+    The text has one block per problem, in the order of the file.
     """
 
     def __init__(self, problems: Sequence[Problem]) -> None:
@@ -63,7 +62,7 @@ class ConfigErrors(ConfigError):
 
 
 def printable(text: str) -> str:
-    """Control characters, which could steer a terminal, as a replacement sign of the same width."""
+    """Replace control characters, which could control a terminal, keeping the width."""
     return "".join(
         c if c.isprintable() else " " if c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in text
     )

@@ -1,6 +1,4 @@
-"""config.yaml as one frozen value: a section per part. What a section accepts, the program does;
-nothing is ignored.
-"""
+"""config.yaml as one frozen value: a section per part. Everything it accepts has an effect."""
 
 from __future__ import annotations
 
@@ -92,9 +90,7 @@ DeadLetters = Annotated[DeadLetterSection, DEAD_LETTERS]
 
 
 class ScoreOutput(Section):
-    """The judgement of every event, one line each; `{stream}` in the path stands for the stream's
-    name.
-    """
+    """The scores of every event, one line each; `{stream}` in the path is the stream's name."""
 
     kind: Literal["jsonl", "csv"] = Field(
         default="csv", description="Format of the file: rows of CSV or lines of JSON."
@@ -109,7 +105,7 @@ class ScoreOutput(Section):
 
 
 class Server(Section):
-    """The HTTP address. Another one than loopback needs a token."""
+    """The HTTP address. An address other than loopback needs a token."""
 
     enabled: bool = Field(
         default=True,
@@ -135,7 +131,7 @@ class Server(Section):
 
     @property
     def loopback(self) -> bool:
-        """True if only this machine can reach the address."""
+        """Whether only this machine can reach the address."""
         return is_loopback(self.host)
 
     def rules(self) -> Iterator[Rule]:
@@ -154,15 +150,15 @@ class Server(Section):
 
 
 class Runtime(Section):
-    """Bounds of the daemon: what may wait in memory, and for how long."""
+    """Bounds of the daemon in memory and time."""
 
     mailbox_batches: Annotated[Count, Field(le=10_000)] = Field(
         default=8,
         description="Polls that wait between reader and scorer at most; the source is paused while "
         "it is full. Lower it for less memory.",
     )
-    # A partition of 200 entities catches up an eighth faster than at 4096: more of them are
-    # anchored at once.
+    # A partition of 200 entities catches up an eighth faster than with 4096, because more entities
+    # are anchored at once.
     batch_rows: Annotated[Count, Field(le=1_000_000)] = Field(
         default=16_384,
         description="Events that are scored together at most. Lower it for steadier latency, raise "
@@ -204,7 +200,7 @@ class Runtime(Section):
 
 
 class Log(Section):
-    """What is logged; `auto` is console on a terminal and JSON elsewhere."""
+    """The log; `auto` is console on a terminal and JSON elsewhere."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
         default="info",
@@ -272,7 +268,7 @@ class Config(Section):
     _origins: Mapping[Path, SettingOrigin] = PrivateAttr(default_factory=dict)
 
     def stream(self, name: str) -> Stream:
-        """The stream of that name; ConfigError naming the known ones."""
+        """Return the stream of that name; ConfigError lists the known ones."""
         found = next((s for s in self.streams if s.name == name), None)
         if found is None:
             known = ", ".join(stream.name for stream in self.streams)
@@ -294,7 +290,7 @@ class Config(Section):
         yield from kafka_rules(self)
 
     def written_files(self) -> set[str]:
-        """Files that sinks and scores write."""
+        """Return the files that sinks and scores write."""
         paths = {sink.local_file for sink in self.sinks if sink.local_file is not None}
         return (
             paths
@@ -308,7 +304,7 @@ class Config(Section):
         return any(section.speaks_kafka for _, _, section in self.parts())
 
     def parts(self) -> Iterator[tuple[Path, Kind, PartSection]]:
-        """Every section that a kind chooses: where it stands, its row, and itself."""
+        """Yield every section with a kind: its place, its row, and the section."""
         for i, stream in enumerate(self.streams):
             yield ("streams", i, "source"), SOURCES.of(stream.source), stream.source
         for i, sink in enumerate(self.sinks):
@@ -360,12 +356,12 @@ class Config(Section):
         )
 
     def effective(self) -> list[tuple[str, str, str]]:
-        """(path, value as YAML text, origin) of every setting; secrets are masked."""
+        """Return (path, value as YAML text, origin) of every setting; secrets are masked."""
         from streamer.config.effective import listing
 
         return listing(self, self._origins)
 
     @property
     def origins(self) -> Mapping[Path, SettingOrigin]:
-        """Where each value that is not a default was said."""
+        """The origin of each value that is not a default."""
         return self._origins

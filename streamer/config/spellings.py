@@ -1,7 +1,6 @@
-"""The names that librdkafka, the Java client and kafka-python give to our settings: each is moved
-to its place.
+"""Moves settings under names of librdkafka, the Java client and kafka-python to our names.
 
-Dots and underlines count alike, `.ms` means milliseconds. Names without a counterpart carry the
+Dots and underlines are equal, `.ms` means milliseconds. Names without a counterpart have the
 reason.
 """
 
@@ -78,9 +77,7 @@ ALIASES = {"largest": "latest", "smallest": "earliest", "end": "latest", "beginn
 
 
 def foreign(key: str) -> str:
-    """What to write instead of another client's name in a place that does not understand it; or
-    nothing.
-    """
+    """Return what to write instead of another client's name; "" if it is none."""
     name = _plain(key)
     for table, home in ((CLUSTER, "kafka"), (SOURCE, "streams[].source"), (SINK, "sinks[]")):
         if name in table:
@@ -89,7 +86,7 @@ def foreign(key: str) -> str:
 
 
 def translate(document: Document) -> None:
-    """Move what other clients' names set to where this program reads it."""
+    """Move settings under other clients' names to their places."""
     for path, section, table, model in list(_sections(document.data)):
         own = {*model.model_fields}
         for key in [key for key in section if key not in own and _plain(key) in table]:
@@ -152,7 +149,7 @@ def _value(raw: Any, key: str) -> Any:
 
 
 def _rebase(document: Document, old: Path, new: Path) -> None:
-    """What is known of the old path, its places and problems, is known of the new one."""
+    """Move the places and problems of the old path to the new one."""
 
     def moved(path: Path) -> Path:
         return (*new, *path[len(old) :])

@@ -1,6 +1,4 @@
-"""Sections of what outlives the process: snapshots and their store, dead letters in a file, the
-schema registry.
-"""
+"""Sections of stored state: snapshots, dead letters in a file, labels, the schema registry."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ from streamer.config.units import Duration
 
 
 class NoStore(StoreSection):
-    """Nothing is kept: after a restart the memory is rebuilt from the log."""
+    """No store: after a restart the memory is rebuilt from the log."""
 
     keeps: ClassVar[bool] = False
 
@@ -27,7 +25,7 @@ class NoStore(StoreSection):
 
 
 class FileStore(StoreSection):
-    """A folder of this machine; each snapshot is written whole and synced."""
+    """A folder of this machine; each snapshot is replaced atomically and synced."""
 
     kind: Literal["files"] = Field(description="Selects a folder as the store.")
     path: Text = Field(
@@ -42,8 +40,9 @@ class FileStore(StoreSection):
 
 
 class RedisStore(StoreSection):
-    """A Redis that every member of the group reaches; it may be down, and nothing but its freshness
-    suffers.
+    """A Redis that every member of the group reaches.
+
+    While it is down, scoring goes on and snapshots grow old.
     """
 
     holds_models: ClassVar[bool] = True
@@ -144,7 +143,7 @@ Store = Annotated[StoreSection, STORES]
 
 
 class Snapshots(Section):
-    """How often the memory of every partition is written to the store."""
+    """The interval of snapshots of every partition."""
 
     every: Duration = Field(
         default=Duration(60),
@@ -168,7 +167,7 @@ class DeadLetterFile(DeadLetterSection):
 
 
 class LabelFile(LabelSection):
-    """What operators say of incidents, one JSON object a line, appended by somebody."""
+    """Labels of operators in a file, one JSON object per line; it is followed."""
 
     kind: Literal["file"] = Field(description="Selects a file as the origin of labels.")
     path: Text = Field(
@@ -178,7 +177,7 @@ class LabelFile(LabelSection):
 
 
 class LabelTopic(LabelSection):
-    """What operators say of incidents, as JSON records of a topic."""
+    """Labels of operators as JSON records of a topic."""
 
     speaks_kafka: ClassVar[bool] = True
 
@@ -199,7 +198,7 @@ Labels = Annotated[LabelSection, LABELS]
 
 
 class SchemaRegistry(Section):
-    """Where the Avro schemas of records are looked up, by the id in front of each."""
+    """The registry of the Avro schemas of records, by the id in front of each."""
 
     url: HttpUrl = Field(description="Address of the schema registry.")
     username: Text | None = Field(

@@ -1,4 +1,4 @@
-"""The sections of one stream: where its events come from and how they are judged.
+"""The sections of one stream: the source of its events and how they are judged.
 
 Times are `Duration` (seconds), rates `Rate` (per day). Relative paths start at the directory the
 command runs in.
@@ -118,7 +118,7 @@ class SyntheticSource(SourceSection):
 
 
 class HostSource(SourceSection):
-    """This machine's own cpu, memory, disk and network figures."""
+    """The cpu, memory, disk and network figures of this machine."""
 
     kind: Literal["host"] = Field(description="Selects the figures of this machine as the source.")
     every: Duration = Field(
@@ -132,7 +132,7 @@ class HostSource(SourceSection):
 
 
 class MemorySource(SourceSection):
-    """Batches handed over by the program that embeds streamer."""
+    """Batches passed by the program that embeds streamer."""
 
     kind: Literal["memory"] = Field(
         description="Selects batches of the embedding program as the source."
@@ -157,7 +157,7 @@ Source = Annotated[SourceSection, SOURCES]
 
 
 class Stream(Section):
-    """One stream: where its events come from and how they are judged."""
+    """One stream: the source of its events and how they are judged."""
 
     name: Name = Field(
         description="Name of the stream in alerts, metrics and commands. Changing it starts a new "
@@ -182,14 +182,12 @@ class Stream(Section):
 
     @property
     def has_clock(self) -> bool:
-        """Whether events have a time of their own; else their numbers stand for it."""
+        """Whether events have a time of their own; else their numbers are used."""
         return self.fields.time is not None or not self.source.takes_fields
 
     @property
     def rhythm(self) -> bool:
-        """Whether the clock carries anything: as configured, else wherever events have a time of
-        their own.
-        """
+        """Whether rhythm is judged: as configured, else if events have a time of their own."""
         return self.has_clock if self.detect.rhythm is None else self.detect.rhythm
 
     def rules(self) -> Iterator[Rule]:
@@ -208,7 +206,7 @@ class Stream(Section):
             )
 
     def _record_rules(self) -> Iterator[Rule]:
-        """Of sources whose records are described by `fields`."""
+        """Yield broken rules of sources whose records are described by `fields`."""
         place = "time field" if self.source.framed else "time column"
         if "time" not in self.fields.model_fields_set:
             yield (
@@ -259,8 +257,9 @@ class Stream(Section):
         )
 
     def detect_settings(self, channels: Sequence[str]) -> DetectSettings:
-        """The detector's settings for the given channels (those of the source where
-        `fields.channels` is auto).
+        """Return the detector's settings for the given channels.
+
+        They are those of the source if `fields.channels` is auto.
         """
         detect, alerts, window = self.detect, self.alerts, self.window
         return DetectSettings(

@@ -1,8 +1,7 @@
-"""Quantities of the configuration: text with a unit in, a number in base units out, and back to the
-shortest text.
+"""Quantities of the configuration: text with a unit to a number in base units, and back.
 
-Duration is seconds, Size is bytes, Rate is events per day, KofN is "3 of 5". Bare numbers are
-refused: 5 what?
+Duration is seconds, Size is bytes, Rate is events per day, KofN is "3 of 5". Numbers without a unit
+are refused, because the unit is not clear.
 """
 
 from __future__ import annotations
@@ -38,9 +37,9 @@ RATE_NAMES = {
     "d": "day",
     "w": "week",
 }
-MAX_SECONDS = 36_500 * 86_400  # a century: whatever is longer is a slip of the unit
+MAX_SECONDS = 36_500 * 86_400  # a century; a longer time is a wrong unit
 MAX_BYTES = 2**50
-MAX_DIGITS = 20  # longer numbers are never meant, and big rationals are slow
+MAX_DIGITS = 20  # longer numbers are mistakes, and large rationals are slow
 
 _NUMBER = r"\d+(?:\.\d+)?"
 _DURATION = re.compile(rf"(?:{_NUMBER}\s*(?:us|ms|s|m|h|d|w)\s*)+")
@@ -51,18 +50,14 @@ _K_OF_N = re.compile(r"(\d{1,6})\s+of\s+(\d{1,6})")
 
 
 class Parsed:
-    """A value that the configuration writes as text; `str()` gives a text that parses to the same
-    value.
-    """
+    """A value written as text in the configuration; `str()` returns a text that parses to it."""
 
     PATTERN: ClassVar[str]
     EXAMPLES: ClassVar[tuple[str, ...]]
 
     @classmethod
     def parse(cls, raw: object) -> Self:
-        """The value of a text; an object of the class itself passes. ValueError says
-        what to write.
-        """
+        """Parse a text; an object of the class is returned. ValueError says what to write."""
         raise NotImplementedError(f"{cls.__name__} must say how its text is read")
 
     @classmethod
@@ -201,7 +196,7 @@ class KofN(Parsed):
 
 
 def _text(raw: object, problem: str, offers: tuple[str, ...], example: str) -> str:
-    """The text of a quantity; a bare number is refused with what it may have meant."""
+    """Return the text of a quantity; a bare number is refused with suggestions."""
     text = raw.strip() if isinstance(raw, str) else raw
     if isinstance(raw, bool) or not isinstance(text, str | int | float):
         raise ValueError(f"{problem}: write {example}, got {_show(raw)}")
@@ -225,7 +220,7 @@ def _size_hint(number: str, unit: str) -> str:
 
 
 def _decimal(number: float) -> str:
-    """A float in plain digits that reads back exactly."""
+    """Return a float in plain digits that reads back exactly."""
     if number.is_integer() and number < 1e15:
         return str(int(number))
     return f"{number!r}" if "e" not in repr(number) else f"{number:.20f}".rstrip("0")
