@@ -1,6 +1,4 @@
-"""What may enter the ring: late, repeated, out-of-order and empty events each have a rule and a
-count.
-"""
+"""Rules for events before the ring: late, repeated, out-of-order and empty events."""
 
 from __future__ import annotations
 
@@ -10,13 +8,13 @@ from streamer.detect.state.ring import Ring
 from streamer.event import F32, F64, I64, U8, Bool, Fate
 from streamer.settings import DetectSettings
 
-# So many late events in a row are not late: the entity's clock was set back, and its history starts
-# anew.
+# After this many late events in a row the entity's clock counts as set back, and its history starts
+# again.
 CLOCK_RESET_RUN = 32
 
 
 class Admission:
-    """Judges events of distinct slots against what the ring already holds."""
+    """Checks events of distinct slots against the newest events in the ring."""
 
     def __init__(self, settings: DetectSettings, ring: Ring) -> None:
         self._settings, self._ring = settings, ring
@@ -26,7 +24,7 @@ class Admission:
         self._restart_after_s = min(settings.idle_after_s, settings.max_gap_s)
 
     def judge(self, slots: I64, time_s: F64, values: F32) -> tuple[U8, Bool]:
-        """Fate of each event (SCORED = accepted), and which entities must start anew before it."""
+        """Return each event's fate (SCORED = accepted), and which entities restart before it."""
         newest = self._ring.newest_s[slots]
         late = time_s < newest - self._settings.late_s
         run = np.where(late, self._late_run[slots] + 1, 0)

@@ -1,4 +1,4 @@
-"""Which snapshots a detector would take over, before there is one."""
+"""The schema of a detector's snapshots, before the detector exists."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ from streamer.settings import DetectSettings
 
 
 def schema_of(settings: DetectSettings, scorer: Network, spec: ModelSpec, key: int = 0) -> Schema:
-    """The schema of a detector of these settings, without its memory."""
+    """Return the schema of a detector of these settings, without allocating its memory."""
     small = Detector(replace(settings, max_entities=1), scorer, spec, key=key)
     return replace(small.schema, capacity=settings.max_entities)

@@ -1,4 +1,4 @@
-"""An alert in plain words: what was seen, what was expected, whose share it is."""
+"""The summary of an alert: what was observed, what was expected, and the shares."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from streamer.detect.evidence.base import inside
 from streamer.event import ChannelPart, RhythmPart
 from streamer.timefmt import duration
 
-# Below this share neither a channel nor the rhythm is worth a word in the sentence.
+# a smaller share of a channel or of the rhythm is left out of the sentence
 WORTH_A_WORD = 0.05
-# Of a value inside its band, and of one outside.
+# for a value inside its band, and for one outside
 RUN = "is {value}, after a run of unusual values ({band} now)"
 OUTSIDE = "is {value}, {band}"
 
 
 def number(value: float | None) -> str:
-    """Four significant digits, without an exponent where that stays short."""
+    """Return four significant digits, without an exponent where that stays short."""
     if value is None:
         return "missing"
     value += 0.0  # no minus before a zero
@@ -26,7 +26,7 @@ def number(value: float | None) -> str:
 
 
 def usual(part: ChannelPart) -> str:
-    """The phrase of an evidence that has no words of its own."""
+    """Return "": the phrase of an evidence without words of its own."""
     return ""
 
 
@@ -38,8 +38,7 @@ def sentence(
     *,
     phrase: Callable[[ChannelPart], str] = usual,
 ) -> str:
-    """One sentence: the leading cause, observed against expected, score, and the split between
-    value and rhythm.
+    """Return one sentence: leading cause, observed and expected value, score, and shares.
 
     `phrase` is that of the strongest evidence (`Evidence.phrase`).
     """

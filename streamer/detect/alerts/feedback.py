@@ -1,7 +1,7 @@
-"""What people say of an entity's incidents takes effect on its next event.
+"""Applies labels to the entities that are judged here.
 
-A label acts once on every slot: the slot remembers the number of the last one that it heard, in its
-snapshot too, so labels may be told again after a restart, and to every member of a group.
+A label acts once on every slot. The slot stores the number of the last label, in its snapshot too.
+So labels may be delivered again after a restart, and to every member of a group.
 """
 
 from __future__ import annotations
@@ -21,28 +21,29 @@ from streamer.journal import Label, LabelKind
 from streamer.settings import DetectSettings
 
 STEPS = {LabelKind.FALSE_ALARM: 1, LabelKind.CONFIRMED: -1}  # of the alarm line
-Earlier = Callable[[Label], Sequence[Label]]  # the labels of its entity before one, in their order
+# returns the labels of its entity before one, in order
+Earlier = Callable[[Label], Sequence[Label]]
 ENDS = {LabelKind.EXPECTED, LabelKind.FALSE_ALARM, LabelKind.NEW_NORMAL}
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What a label changed of an entity; pairs are (before, after)."""
+    """What a label changed for an entity; pairs are (before, after)."""
 
     label: Label
-    line: tuple[float, float]  # factor on the alarm line from what people said
-    incident_penalty: tuple[float, float]  # and from incidents, which the budget brings down again
-    renewed: bool  # errors and rhythm are measured anew
-    ended: str  # id of the incident that ended, "": none
+    line: tuple[float, float]  # factor on the alarm line from labels
+    incident_penalty: tuple[float, float]  # factor from incidents, which the budget lowers again
+    renewed: bool  # errors and rhythm are measured again
+    ended: str  # id of the incident that ended; "" if none
     told: Alert | None = None  # its resolution
 
 
 def ignore(effect: Effect) -> None:
-    """Of whom nobody asked."""
+    """Do nothing; the default for `note`."""
 
 
 class Feedback:
-    """The labels that each slot has heard, and what they do to it."""
+    """The last label of each slot, and the effects of labels."""
 
     def __init__(
         self,
@@ -61,11 +62,11 @@ class Feedback:
             incidents,
         )
         self._labels_heard = np.zeros(settings.max_entities, np.int64)
-        self._fresh = np.zeros(settings.max_entities, np.bool_)  # reset since they were asked for
+        self._fresh = np.zeros(settings.max_entities, np.bool_)  # reset since the last take_fresh
         self._any_fresh = False
 
     def take_fresh(self, among: Collection[str]) -> list[str]:
-        """Those of some entities that were admitted, or began anew, since the last call."""
+        """Return which of some entities were admitted or started again since the last call."""
         if not self._any_fresh:
             return []
         fresh, names = self._fresh, self._slots.names
@@ -80,10 +81,9 @@ class Feedback:
     def apply_labels(
         self, label: Label, earlier: Earlier, topic: str, reporter: Reporter, ref: ModelRef
     ) -> Effect | None:
-        """Let a label act, if its entity is remembered here and has not heard it; what that
-        changed.
+        """Apply a label if its entity is known here and it is new; return what changed, or None.
 
-        `earlier` are the labels of its entity before it: what `unsure` withdraws is among them.
+        `earlier` returns the labels of its entity before it, which `unsure` withdraws.
         """
         slot = self._slots.find(label.entity) if label.stream == self._settings.stream else None
         if slot is None or label.number <= self._labels_heard[slot]:
@@ -118,9 +118,7 @@ class Feedback:
             self._decider.trust(slots, times=raised(label, earlier(label)))
 
     def _is_open(self, label: Label, slot: int, topic: str) -> bool:
-        """Whether the label is about the incident that is open now, or about a time that reaches
-        into it.
-        """
+        """Return whether the label concerns the open incident, or a time that overlaps it."""
         if not self._incidents.open[slot]:
             return False
         if not label.alert_id:
@@ -163,8 +161,9 @@ class Feedback:
 
 
 def raised(label: Label, said: Sequence[Label]) -> int:
-    """How many steps the labels before this one, of the same incident or stretch, have left an
-    alarm line higher.
+    """Return how many steps earlier labels have raised the alarm line.
+
+    Only labels of the same incident or stretch count.
     """
     steps = 0
     for one in said:

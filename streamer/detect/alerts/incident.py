@@ -1,7 +1,6 @@
-"""One object per problem: an incident is opened, updated if it becomes materially worse, and
-resolved once.
+"""Incidents: opened, updated if materially worse, and resolved once.
 
-State is one row per slot. Everything is decided from event time and the log, so a replay makes the
+State is one row per slot. Everything is decided from event time and the log, so a replay gives the
 same incidents.
 """
 
@@ -17,12 +16,12 @@ import numpy as np
 from streamer.event import F32, F64, I64, Bool
 from streamer.settings import DetectSettings
 
-# an open incident is told again when the alarm exceeds the last told one by this factor
+# an open incident is updated when the alarm exceeds the last reported one by this factor
 WORSE = 1.25
 
 
 class Change(enum.StrEnum):
-    """What happened to an incident; the value is the alert's `event`."""
+    """The change of an incident; the value is the alert's `event`."""
 
     OPENED = "opened"
     UPDATED = "updated"
@@ -31,7 +30,7 @@ class Change(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """Row `row` of the judged batch changed the incident of its entity."""
+    """A change of the incident of the entity in row `row` of the judged batch."""
 
     row: int
     change: Change
@@ -40,8 +39,9 @@ class Transition:
 def alert_id(
     stream: str, topic: str, partition: int, offset: int, key: int, kind: str = "score"
 ) -> str:
-    """Identity of an incident: no clock, no model version, no random. The same log gives the same
-    id.
+    """Return the id of an incident, a hash of its place in the log.
+
+    It has no clock, no model version and no random part, so the same log gives the same id.
     """
     text = f"{stream}\x1f{topic}\x1f{partition}\x1f{offset}\x1f{key}\x1f{kind}"
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
@@ -58,22 +58,22 @@ class Incidents:
         self._settings = settings
         slots = settings.max_entities
         self.open = np.zeros(slots, np.bool_)
-        self.muted = np.zeros(slots, np.bool_)  # opened in a storm: told only in the summary
+        self.muted = np.zeros(slots, np.bool_)  # opened in a storm; only counted in its summary
         self.started_s = np.zeros(slots, np.float64)
         self.offset = np.zeros(slots, np.int64)  # of the opening event
         self.partition = np.zeros(slots, np.int32)
-        self.told = np.zeros(slots, np.float32)  # the highest alarm told so far
+        self.told = np.zeros(slots, np.float32)  # the highest alarm reported so far
         self.quiet = np.zeros(slots, np.int32)  # quiet events in a row
         self.resolved_s = np.full(slots, -np.inf)
 
     def cooling(self, slots: I64, time_s: F64) -> Bool:
-        """Whose last incident ended so recently that no other may open, (N,)."""
+        """Return (N,) whose last incident ended within the cooldown."""
         return ~self.open[slots] & (time_s < self.resolved_s[slots] + self._settings.cooldown_s)
 
     def advance(
         self, slots: I64, alarm: F32, scaled: F32, time_s: F64, offset: I64, partition: int
     ) -> list[Transition]:
-        """Fold N events of distinct slots in; the changes, in row order."""
+        """Process N events of distinct slots; return the changes in row order."""
         is_open = self.open[slots]
         fires = alarm >= self._settings.warning
         if not (is_open | fires).any():
@@ -115,7 +115,7 @@ class Incidents:
         self.resolved_s[slots] = time_s
 
     def end(self, slot: int, at_s: float) -> None:
-        """Close the incident of a slot: somebody said that it is none."""
+        """Close the incident of a slot because of a label."""
         self.open[slot] = False
         self.resolved_s[slot] = at_s
 

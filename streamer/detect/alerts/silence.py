@@ -1,6 +1,4 @@
-"""Silence is an anomaly too: the gap density says how long a silence is credible; a timer raises
-the alert.
-"""
+"""Alerts for silent entities: the gap density says how long a silence is credible."""
 
 from __future__ import annotations
 
@@ -16,8 +14,8 @@ from streamer.detect.state.arena import Slots
 from streamer.event import F64, I64, Alert, EventBatch, ModelRef, RhythmPart
 from streamer.settings import DetectSettings
 
-CREDIBLE = 1e-4  # a silence whose upper tail is smaller is not believed
-# The density is trained on gaps up to exp(6) units; never cry before so many typical gaps.
+CREDIBLE = 1e-4  # a silence with a smaller upper tail is not credible
+# The density is trained on gaps up to exp(6) units. A silence of fewer typical gaps never alerts.
 AT_LEAST_GAPS = 3.0
 
 
@@ -29,18 +27,18 @@ class Silence:
         self._silent = np.zeros(settings.max_entities, np.bool_)
 
     def tick(self, now_s: float, slots: Slots, topic: str, ref: ModelRef) -> list[Alert]:
-        """Alerts for slots that have become silent by `now_s`, once per silence, who was heard
-        longest ago first.
+        """Return alerts for slots that are silent by `now_s`, once per silence.
 
-        Not in the order of slots: after a restart an entity may live in another one.
+        They are ordered by the time of the last event, not by slot, because a slot may change at a
+        restart.
         """
         if not (self._settings.silence and self.lanes.rhythm) or not len(slots):
             return []
         ring, taken = self.lanes.ring, np.arange(len(slots))
         waited = now_s - ring.newest_s[taken]
         known = (ring.count[taken] >= self.lanes.spec.k_min) & ~self._silent[taken]
-        # Else a lane that was just rebuilt from a snapshot would have other units than one that
-        # waits for its event.
+        # Else a lane rebuilt from a snapshot would have other units than one that waits for its
+        # event.
         self.lanes.anchor(taken[known])
         overdue = taken[known & (waited > AT_LEAST_GAPS * self.lanes.gap_unit_s[taken])]
         if not len(overdue):
@@ -68,7 +66,7 @@ class Silence:
         names: Sequence[str | None],
         ref: ModelRef,
     ) -> list[tuple[int, Alert]]:
-        """Resolutions, by batch row, for silent slots that have spoken again."""
+        """Return resolutions, by batch row, for silent slots that have events again."""
         back = self._silent[slots]
         if not back.any():
             return []
@@ -87,8 +85,9 @@ class Silence:
     def forgotten(
         self, slot: int, entity: str, at_s: float, topic: str, ref: ModelRef, *, back: bool
     ) -> list[Alert]:
-        """The resolution for a silent entity that leaves its slot, because it starts anew (`back`)
-        or makes room.
+        """Return the resolution for a silent entity whose slot is reset.
+
+        `back`: the entity starts again. Otherwise it is evicted.
         """
         if not self._silent[slot]:
             return []
@@ -132,7 +131,7 @@ class Silence:
         offset = int(ring.offset[slot, (ring.count[slot] - 1) % ring.length])
         started = timefmt.rfc3339(float(ring.newest_s[slot]))
         ended = change is Change.RESOLVED
-        # The ring does not know the partition of an offset, but the entity makes the place unique.
+        # the ring does not store the partition of an offset, but the entity makes the id unique
         return Alert(
             alert_id=alert_id(
                 self._settings.stream, topic, 0, offset, self._key, f"silence\x1f{entity}"

@@ -1,6 +1,4 @@
-"""A cap on opened alerts per window of event time. Beyond it they are counted and told in one
-summary: "N more".
-"""
+"""A limit on opened alerts per window of event time; further ones are counted in a summary."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ from streamer.settings import DetectSettings
 class Storm:
     """One window at a time, by event time, so that a replay holds back the same alerts."""
 
-    NUMBERS = 6  # of its state
+    NUMBERS = 6  # length of its state
 
     def __init__(self, settings: DetectSettings, key: int) -> None:
         self._settings, self._key = settings, key
@@ -27,20 +25,20 @@ class Storm:
 
     @property
     def limit(self) -> int:
-        """Alerts that may open in one window."""
+        """Number of alerts that may open in one window."""
         return self._settings.storm_alerts
 
     @property
     def muting(self) -> bool:
-        """Whether the alert just admitted is to be held back."""
+        """Whether the alert just admitted is held back."""
         return self.opened > self.limit
 
     def opened_in(self, time_s: float) -> int:
-        """How many alerts have opened in the window of this time, so far."""
+        """Return how many alerts have opened so far in the window of this time."""
         return self.opened if int(time_s // self._settings.storm_window_s) <= self.window else 0
 
     def state(self) -> list[int]:
-        """Everything that a snapshot must keep."""
+        """Return the state for a snapshot."""
         return [self.window, self.opened, self.held_back, self.held_back_total, *self._where]
 
     def restore(self, state: Sequence[int]) -> None:
@@ -52,7 +50,7 @@ class Storm:
     def admit(
         self, topic: str, partition: int, offset: int, time_s: float, ref: ModelRef
     ) -> list[Alert]:
-        """Count an alert that opens now; what has to be told about the storm itself."""
+        """Count an alert that opens now; return alerts about the storm itself."""
         told = self.roll(topic, time_s, ref)
         self.opened += 1
         if not self.muting:
@@ -72,7 +70,7 @@ class Storm:
         return [*told, self._alert(Change.OPENED, topic, time_s, summary, ref)]
 
     def roll(self, topic: str, time_s: float, ref: ModelRef) -> list[Alert]:
-        """Begin a new window if it is time; the summary of the old one if it held alerts back."""
+        """Start a new window if it is due; return the summary of the old one, if any."""
         window = int(time_s // self._settings.storm_window_s)
         if window <= self.window:
             return []

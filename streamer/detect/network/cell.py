@@ -1,16 +1,18 @@
 """One step of the dual-stream LSTM as a pure function over plain weights.
 
-Written once over a small array namespace, so that numpy (the reference), tf.function (the keras
-backend) and the LiteRT export run the same lines. The training network in models/network.py is held
-to it by test.
+It is written once over a small array namespace. So numpy (the reference), tf.function (the keras
+backend) and the LiteRT export run the same lines. A test compares it with the training network in
+models/network.py.
 
-Both streams stack L LSTMs: a layer reads the h that the layer below has after the same event, the
-first one the features. Heads and attention read the h of the top layer.
+Both streams stack L LSTMs. A layer reads the h of the layer below after the same event, the first
+one reads the features. Heads and attention read the h of the top layer.
 
 Axes: N rows, C channels, H units, L layers, F features. State before the first event is all zeros.
-  value state  (N, C, V): h (H), c (H) of every layer, last features (F1)               V = 2LH + F1
-  rhythm state (N, Q):    h (H), c (H) of every layer, attention sum (2H), its mass (1) Q = 2LH + 2H
-  + 1
+
+  value state  (N, C, V): h (H), c (H) of every layer, last features (F1)
+                          V = 2LH + F1
+  rhythm state (N, Q):    h (H), c (H) of every layer, attention sum (2H), its mass (1)
+                          Q = 2LH + 2H + 1
 """
 
 from __future__ import annotations
@@ -27,9 +29,9 @@ GAP_COMPONENTS = 6  # 3 logistic + 3 Weibull components of the gap density
 HOURS = 24
 ATTENTION_BOUND = 6.0
 LAYER = ("kernel", "recurrent", "bias")  # the weights of an LSTM
-LOGIT_BOUND = 10.0  # mixture logits are bounded, so that no softmax needs a maximum
+LOGIT_BOUND = 10.0  # mixture logits are bounded, so that a softmax needs no maximum
 
-# What reads the top layers: name -> shape in terms of H units, A attention, D head, F1 features
+# weights above the top layers: name -> shape in H units, A attention, D head, F1 features
 _HEADS = {
     "attention_kernel": ("2H", "A"),
     "attention_bias": ("A",),
@@ -51,13 +53,14 @@ _HEADS = {
 
 
 def suffixes(layers: int) -> list[str]:
-    """What the weights of every layer end with, the lowest first: nothing, _2, _3 ..."""
+    """Return the suffixes of the weights of every layer, the lowest first: "", _2, _3 ..."""
     return ["", *(f"_{layer}" for layer in range(2, layers + 1))]
 
 
 def shapes(layers: int = 1) -> dict[str, tuple[str, ...]]:
-    """Name of every weight -> its shape in terms of H units, A attention, D head, F1 and F2
-    features.
+    """Return the shape of every weight by name, in H units, A attention, D head, F1 and F2.
+
+    F1 and F2 are the features of the two streams.
     """
     return _encoder("value", "F1", layers) | _encoder("rhythm", "F2", layers) | _HEADS
 
@@ -73,13 +76,13 @@ def _encoder(stream: str, features: str, layers: int) -> dict[str, tuple[str, ..
 
 
 def widths(spec: ModelSpec) -> tuple[int, int]:
-    """V and Q: how many floats of state a channel and an entity carry."""
+    """Return V and Q: the numbers of floats in the state of a channel and of an entity."""
     deep = 2 * spec.layers * spec.units
     return deep + spec.value_features, deep + 2 * spec.units + 1
 
 
 class Layout:
-    """Where the parts of the states stand along their last axis, as the weights say."""
+    """The positions of the parts of the states along their last axis, read from the weights."""
 
     def __init__(self, w: Mapping[str, Any]) -> None:
         self.units = units = w["value_recurrent"].shape[0]
@@ -92,9 +95,7 @@ class Layout:
 
 
 class Namespace(Protocol):
-    """The few array functions that a step needs; numpy and TensorFlow both offer them under these
-    names.
-    """
+    """The array functions of a step, for numpy and TensorFlow."""
 
     def matmul(self, a: Any, b: Any) -> Any:
         """(..., F) by (F, D) -> (..., D)."""
@@ -118,7 +119,7 @@ class NumpyNamespace:
 
     @staticmethod
     def matmul(a: Any, b: Any) -> Any:
-        # One product over all rows: np.matmul would loop over the leading axes.
+        # one product over all rows, because np.matmul would loop over the leading axes
         return (a.reshape(-1, a.shape[-1]) @ b).reshape(*a.shape[:-1], b.shape[-1])
 
     @staticmethod
@@ -154,8 +155,9 @@ def lstm(
 
 
 def stack(np_: Any, w: Mapping[str, Any], stream: str, x: Any, state: Any) -> list[Any]:
-    """One event through the LSTMs of a stream, x (..., F): [h, c] of every layer, the lowest first,
-    each (..., H).
+    """Run one event, x (..., F), through the LSTMs of a stream.
+
+    Returns [h, c] of every layer, the lowest first, each (..., H).
     """
     at = Layout(w)
     found: list[Any] = []
@@ -166,7 +168,7 @@ def stack(np_: Any, w: Mapping[str, Any], stream: str, x: Any, state: Any) -> li
             state[..., start + at.units : start + 2 * at.units],
         )
         kernel, recurrent, bias = (w[f"{stream}_{part}{suffix}"] for part in LAYER)
-        # what the layer above reads is this one's h
+        # the layer above reads the h of this one
         x, c = lstm(np_, x, h, c, kernel, recurrent, bias)
         found += [x, c]
     return found
@@ -178,9 +180,9 @@ def step(
     """Judge an event from the state before it, then fold it in. x (N, C, F1), r (N, F2).
 
     Returns (value_state', rhythm_state', delta (N, C), value (N, C, 3M), gap (N, 3G), hour (N, 24),
-    attention (N,)). The value density knows the event's own gap and calendar; gap and hour
-    densities know the past alone. `attention` is the logit of the *previous* event, which enters
-    the context at this step.
+    attention (N,)). The value density depends on the event's own gap and calendar; gap and hour
+    densities depend on the past alone. `attention` is the logit of the *previous* event, which
+    enters the context at this step.
     """
     at = Layout(w)
     h_v, h_r = value_state[..., at.top], rhythm_state[..., at.top]
@@ -197,7 +199,7 @@ def step(
     )  # (N, D)
     past = np_.concat([h_v, value_state[..., at.features]], 2)  # (N, C, H + F1)
     hidden = np_.relu(np_.matmul(past, w["head_value"]) + event[:, None, :])  # (N, C, D)
-    # The forecast has its own output: it wants the median, and the mean of a density leans towards
+    # The forecast has its own output: it is the median, and the mean of a density is shifted by
     # every rare jump.
     delta = (np_.matmul(hidden, w["forecast_out"]) + w["forecast_out_bias"])[:, :, 0]  # (N, C)
     value = np_.matmul(hidden, w["value_out"]) + w["value_out_bias"]  # (N, C, 3M)
@@ -207,13 +209,13 @@ def step(
 def fold(
     np_: Any, w: Mapping[str, Any], value_state: Any, rhythm_state: Any, x: Any, r: Any
 ) -> tuple[Any, Any, Any]:
-    """The states after an event, without judging it: (value_state', rhythm_state', attention (N,)),
-    as in `step`.
+    """Return the states after an event without judging it, and its attention.
+
+    The result is (value_state', rhythm_state', attention (N,)), as in `step`.
     """
     at = Layout(w)
-    # Attention over time (additive, Bahdanau et al. 2015) with bounded logits and no query: a
-    # running softmax.
-    # (N, 2H)
+    # Attention over time (additive, Bahdanau et al. 2015) with bounded logits and no query, as a
+    # running softmax. joint is (N, 2H).
     joint = np_.concat([np_.mean(value_state[..., at.top], 1), rhythm_state[..., at.top]], 1)
     energy = np_.matmul(
         np_.tanh(np_.matmul(joint, w["attention_kernel"]) + w["attention_bias"]),
@@ -231,9 +233,10 @@ def fold(
 def replay(
     np_: Any, w: Mapping[str, Any], value_state: Any, rhythm_state: Any, x: Any, r: Any
 ) -> tuple[Any, Any, Any]:
-    """The states after a run of events, x (T, N, C, F1) and r (T, N, F2), T known and not 0.
+    """Return the states after a run of events, x (T, N, C, F1) and r (T, N, F2).
 
-    Returns (value_state', rhythm_state', attention (T, N)), the logits as `step` reports them.
+    T is known and not 0. Returns (value_state', rhythm_state', attention (T, N)), with the logits
+    of `step`.
     """
     logits = []
     for t in range(x.shape[0]):

@@ -1,4 +1,4 @@
-"""Densities of the network's heads, closed form and numpy only.
+"""Densities of the network's heads in closed form, numpy only.
 
 Value: a mixture of M logistic components over the scaled step. Gap: 3 logistic and 3 Weibull
 (Gumbel-min on the log gap) components over the log gap in the entity's unit. Parameters in order:
@@ -16,7 +16,7 @@ from streamer.detect.state.arrays import clip
 from streamer.event import F32, F64
 
 LOG_SCALE_LOW, LOG_SCALE_HIGH = -5.0, 3.0
-# A gap is never known better than to 2 %: clocks jitter.
+# a gap is known to 2 % at best, because of clock jitter
 GAP_LOG_SCALE_LOW = -4.0
 WEIBULL_FROM = 3
 GAP_RANGE = -8.0, 10.0  # of the quantiles of a log gap
@@ -24,7 +24,7 @@ PARTS, CUTS = 16, 3
 
 
 def weights(logits: F32) -> F32:
-    """Softmax over the last axis of bounded logits."""
+    """Return the softmax over the last axis of bounded logits."""
     w = np.exp(LOGIT_BOUND * np.tanh(logits / LOGIT_BOUND))
     return w / w.sum(axis=-1, keepdims=True)
 
@@ -38,23 +38,23 @@ class Gap(NamedTuple):
 
     @classmethod
     def of(cls, params: F32) -> Gap:
-        """Of params (..., 3G)."""
+        """Return the mixture of params (..., 3G)."""
         g = GAP_COMPONENTS
         scale = np.exp(clip(params[..., 2 * g :], GAP_LOG_SCALE_LOW, LOG_SCALE_HIGH))
         return cls(weights(params[..., :g]), params[..., g : 2 * g], scale)
 
     def tails(self, log_gap: F32 | F64) -> tuple[F32, F32]:
-        """P(gap <= observed) and P(gap >= observed), (...) each, at log gaps (...)."""
+        """Return P(gap <= observed) and P(gap >= observed), (...) each, at log gaps (...)."""
         logistic, hazard = self._exponents(log_gap)
         upper = np.concatenate([_sigmoid(-logistic), np.exp(hazard)], axis=-1)
         return self._below(logistic, hazard), np.asarray((self.weight * upper).sum(axis=-1))
 
     def below(self, log_gap: F32 | F64) -> F32:
-        """P(gap <= observed) (...) at log gaps (...)."""
+        """Return P(gap <= observed) (...) at log gaps (...)."""
         return self._below(*self._exponents(log_gap))
 
     def _exponents(self, log_gap: F32 | F64) -> tuple[F32, F32]:
-        """What the tails of the logistic and of the Weibull components are made of."""
+        """Return the exponents in the tails of the logistic and of the Weibull components."""
         u: F32 = np.asarray((log_gap[..., None] - self.location) / self.scale)
         return u[..., :WEIBULL_FROM], -np.exp(clip(u[..., WEIBULL_FROM:], -30, 5))
 
@@ -64,14 +64,18 @@ class Gap(NamedTuple):
 
 
 def gap_tails(params: F32, log_gap: F32 | F64) -> tuple[F32, F32]:
-    """P(gap <= observed) and P(gap >= observed), (N,) each, of params (N, 3G) at log gaps (N,)."""
+    """Return P(gap <= observed) and P(gap >= observed), (N,) each.
+
+    params is (N, 3G), log gaps are (N,).
+    """
     return Gap.of(params).tails(log_gap)
 
 
 def gap_quantile(params: F32, p: float | F32) -> F32:
-    """Log gap below which a share `p` (one, or (N,)) lies, (N,), to 1e-3: the range is cut into
-    parts three times, and within the last part, a quarter of the narrowest component, a straight
-    line is near enough.
+    """Return the log gap (N,) below which a share `p` (one, or (N,)) lies, to 1e-3.
+
+    The range is cut into parts three times. The last part is a quarter of the narrowest component,
+    where linear interpolation is exact enough.
     """
     rows, low, width = (
         np.arange(len(params)),
@@ -92,7 +96,7 @@ def gap_quantile(params: F32, p: float | F32) -> F32:
 
 
 def value_log_density(params: F32, step: F32) -> F32:
-    """Log density (N, C) of the scaled step (N, C) under params (N, C, 3M)."""
+    """Return the log density (N, C) of the scaled step (N, C) under params (N, C, 3M)."""
     m = MIXTURE
     w = weights(params[..., :m])
     log_scale = clip(params[..., 2 * m :], LOG_SCALE_LOW, LOG_SCALE_HIGH)

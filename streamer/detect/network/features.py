@@ -1,6 +1,6 @@
-"""What the network reads: both streams of an entity, scaled by an anchor taken from the past only.
+"""The features of the network: both streams of an entity, scaled by an anchor of the past.
 
-Axes: B rows, T time, C channels, S window of the anchor. Training and serving both go through here.
+Axes: B rows, T time, C channels, S window of the anchor. Training and serving both use this file.
 """
 
 from __future__ import annotations
@@ -16,21 +16,18 @@ VALUE_FEATURES = 4  # scaled value, scaled step, log of step scale over scale, m
 RHYTHM_FEATURES = 6  # log gap, its change, sin/cos hour of day, sin/cos day of week
 DAY_S = 86_400.0
 WEEK_S = 7 * DAY_S
-# 1970-01-01 was a Thursday; Monday is day 0.
+# 1970-01-01 was a Thursday; Monday is day 0
 EPOCH_WEEKDAY = 3
 GAP_FLOOR_S = 1e-3
 LOG_GAP_LOW, LOG_GAP_HIGH = -5.0, 6.0
 STEP_CLIP = 30.0
-# Twice this over the smallest unit of a step (1e-14) is still a float32, so no feature can
-# overflow.
+# twice this over the smallest unit of a step (1e-14) is still a float32, so no feature overflows
 VALUE_LIMIT = 1e24
 
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """The frozen unit of measure of one lane: robust location and scale per channel, and the
-    entity's typical gap.
-    """
+    """The fixed units of one lane: location and scale per channel, and the typical gap."""
 
     loc: F32  # (B, C)
     scale: F32  # (B, C)
@@ -39,15 +36,15 @@ class Anchor:
 
 
 def bounded(values: F32) -> F32:
-    """Values within +-VALUE_LIMIT, infinities included; missing ones stay missing."""
+    """Return values within +-VALUE_LIMIT, infinities included; missing ones stay missing."""
     return clip(values, -VALUE_LIMIT, VALUE_LIMIT)
 
 
 def anchor_of(values: F32, valid_rows: Bool, time_s: F64) -> Anchor:
-    """Robust units of a window: values (B, S, C) with NaN = missing, valid_rows (B, S) marks rows
-    that exist, time_s (B, S).
+    """Return robust units of a window: values (B, S, C) with NaN = missing, time_s (B, S).
 
-    Location is the median; scale is max(IQR / 1.35, 0.6 mean |deviation|), as for the differences.
+    valid_rows (B, S) marks rows that exist. Location is the median; scale is max(IQR / 1.35, 0.6
+    mean |deviation|), for values and for their differences.
     """
     v = np.where(valid_rows[:, :, None], values, np.nan).astype(np.float32, copy=False)
     loc, scale = _robust(v)
@@ -60,8 +57,9 @@ def anchor_of(values: F32, valid_rows: Bool, time_s: F64) -> Anchor:
 
 
 def _robust(v: F32) -> tuple[F32, F32]:
-    """Median and robust scale over axis 1 of (B, S, C), ignoring NaN; all-NaN columns give (NaN,
-    0).
+    """Return median and robust scale over axis 1 of (B, S, C), ignoring NaN.
+
+    All-NaN columns give (NaN, 0).
     """
     ordered = np.sort(v, axis=1)  # NaN last
     n = np.sum(~np.isnan(v), axis=1)
@@ -76,7 +74,7 @@ def _quantile(ordered: F32, n: np.ndarray, q: float) -> F32:
     rank = np.maximum(n - 1, 0) * q
     low = np.floor(rank).astype(np.intp)
     high = np.minimum(low + 1, np.maximum(n - 1, 0))
-    # take_along_axis costs four times as much on the few rows that are anchored at a time.
+    # take_along_axis costs four times as much on the few rows that are anchored at a time
     rows, columns = np.arange(len(low))[:, None], np.arange(low.shape[1])
     a, b = ordered[rows, low, columns], ordered[rows, high, columns]
     return (a + (b - a) * (rank - low)).astype(np.float32)
@@ -91,11 +89,10 @@ def _typical_gap(valid_rows: Bool, time_s: F64) -> F32:
 
 
 def value_features(values: F32, last: F32, anchor: Anchor) -> tuple[F32, F32]:
-    """Features (..., C, VALUE_FEATURES) of values (..., C) that follow the last known `last`; and
-    the scaled step.
+    """Return features (..., C, VALUE_FEATURES) of values (..., C), and the scaled step.
 
-    The step (value - last) / anchor.step, clipped, is also the training target. Missing values
-    repeat the last one, marked.
+    `last` is the last known value before each. The step (value - last) / anchor.step, clipped, is
+    also the training target. Missing values repeat the last one, marked.
     """
     missing = np.isnan(values)
     filled = np.where(missing, last, values)
@@ -109,16 +106,15 @@ def value_features(values: F32, last: F32, anchor: Anchor) -> tuple[F32, F32]:
 
 
 def log_gap(gap_s: F64 | F32, unit_s: F32) -> F32:
-    """Log of a time gap in the entity's own unit, bounded; an unknown gap (NaN) counts as typical
-    (0).
-    """
+    """Return the log of a time gap in the entity's unit, bounded; NaN counts as typical (0)."""
     ratio = (gap_s + 0.01 * unit_s) / (1.01 * unit_s)
     return known(clip(np.log(ratio), LOG_GAP_LOW, LOG_GAP_HIGH), 0.0).astype(np.float32)
 
 
 def rhythm_features(log_gaps: F32, previous: F32, time_s: F64) -> F32:
-    """Features (..., RHYTHM_FEATURES) of events at `time_s` (UTC), of log gaps in the entity's
-    unit.
+    """Return features (..., RHYTHM_FEATURES) of events at `time_s` (UTC).
+
+    `log_gaps` and `previous` are in the entity's unit.
     """
     day = (time_s / DAY_S) * (2 * np.pi)
     week = (time_s / WEEK_S + EPOCH_WEEKDAY / 7) * (2 * np.pi)
@@ -134,13 +130,14 @@ def rhythm_features(log_gaps: F32, previous: F32, time_s: F64) -> F32:
 
 
 def hour_of_day(time_s: F64) -> np.ndarray:
-    """UTC hour 0..23 of each time."""
+    """Return the UTC hour 0..23 of each time."""
     return ((time_s / 3600) % 24).astype(np.int64)
 
 
 def carry_forward(values: F32, first: F32) -> F32:
-    """The last known value before each row: values (B, T, C), first (B, C) before row 0; result (B,
-    T, C).
+    """Return the last known value before each row (B, T, C).
+
+    values is (B, T, C); first (B, C) is before row 0.
     """
     steps = values.shape[1]
     padded = np.concatenate([first[:, None, :], values[:, :-1]], axis=1)

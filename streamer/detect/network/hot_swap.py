@@ -1,10 +1,9 @@
-"""Another network on its way in: its lanes stand beside those that judge until they know every
-entity.
+"""The lanes of a new network, built beside the current ones before a hot swap.
 
-They are rebuilt from the rings a slice at a time, so that judging goes on in between; a slot that
-is rebuilt steps along with every event from then on, so that the switch itself costs what is left
-over and no more. By the scoring law the lanes are then those of a detector that has run the new
-network over the same rings, wherever the slices fell.
+They are rebuilt from the rings in slices, so that judging goes on in between. A rebuilt slot steps
+with every event from then on, so the switch itself costs only what is left. By the scoring law the
+lanes then equal those of a detector that ran the new network over the same rings, wherever the
+slices were cut.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from streamer.protocols import Network
 
 
 def misfit(spec: ModelSpec, now: ModelSpec) -> str | None:
-    """Why a network of this shape cannot take over from one of the shape `now`; None if it can."""
+    """Return why a network of this spec cannot replace one of the spec `now`; None if it can."""
     if (spec.value_features, spec.rhythm_features) != (VALUE_FEATURES, RHYTHM_FEATURES):
         return (
             f"the new model reads {spec.value_features} + {spec.rhythm_features} features, not ours"
@@ -39,7 +38,7 @@ def misfit(spec: ModelSpec, now: ModelSpec) -> str | None:
 
 
 class Takeover:
-    """The lanes of the network that comes. Owned by the detector's thread."""
+    """The lanes of the new network. Owned by the detector's thread."""
 
     def __init__(
         self,
@@ -51,16 +50,13 @@ class Takeover:
         *,
         rhythm: bool,
     ) -> None:
-        """`slots` are those in use. SchemaMismatch if the new network needs other rings than there
-        are.
-        """
+        """Take the `slots` in use; SchemaMismatch if the new network needs other rings."""
         problem = misfit(spec, now.spec)
         if problem is not None:
             raise SchemaMismatch(problem)
         self.lanes, self.prior = Lanes(scorer, spec, now.ring, rhythm=rhythm), prior
         self.lanes.phase[:] = now.phase
-        # A slot with too little past to be judged needs nothing: its lane is built at its first
-        # anchor.
+        # A slot with too little history to be judged is built at its first anchor.
         self._todo = slots[now.ring.count[slots] >= spec.k_min]
         self._behind = np.zeros(len(now.phase), np.bool_)
         self._behind[self._todo] = True
@@ -68,27 +64,28 @@ class Takeover:
 
     @property
     def behind(self) -> int:
-        """Slots that are not rebuilt yet, at most."""
+        """Upper bound of the slots that are not rebuilt yet."""
         return len(self._todo) - self._at
 
     def rebuild(self, most: int) -> int:
-        """Rebuild at most `most` slots; how many are left."""
+        """Rebuild at most `most` slots; return how many are left."""
         part = self._todo[self._at : self._at + most]
         self._at += len(part)
-        part = part[self._behind[part]]  # without those that were given to another entity meanwhile
+        part = part[self._behind[part]]  # without slots that were given to another entity meanwhile
         self.lanes.restore(part)
         self._behind[part] = False
         return self.behind
 
     def step(self, slots: I64, values: F32, time_s: F64, previous_s: F64) -> None:
-        """Fold an event of each of the distinct slots in; those that are behind will find it in the
-        ring.
+        """Process an event of each of the distinct slots.
+
+        Slots that are not rebuilt yet will read it from the ring.
         """
         rebuilt = ~self._behind[slots]
         if rebuilt.any():
             self.lanes.step(*select(rebuilt, slots, values, time_s, previous_s))
 
     def reset(self, slots: I64, phase: I64) -> None:
-        """Make room for new entities."""
+        """Reset slots for new entities."""
         self.lanes.reset(slots, phase)
         self._behind[slots] = False

@@ -1,1 +1,1 @@
-"""What is remembered of every entity: an arena of slots, ring buffers, array helpers."""
+"""The memory of every entity: an arena of slots, ring buffers, array helpers."""

@@ -1,5 +1,4 @@
-"""Which entity lives in which slot. Slots are preallocated; the least recently seen entity makes
-room for a new one.
+"""The slots of entities. They are preallocated; the least recently seen entity is evicted.
 
 The order of eviction is that of the log, so it does not depend on how the log was cut into batches.
 """
@@ -18,10 +17,9 @@ FEW = 256  # rows
 
 
 class Slots:
-    """Entity name <-> slot number. `fresh` slots of an assignment hold the remains of another
-    entity.
+    """Entity name <-> slot number.
 
-    Reset them first.
+    `fresh` slots of an assignment hold the state of another entity: reset them first.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -31,23 +29,22 @@ class Slots:
         self._table: OrderedDict[str, int] = OrderedDict()  # least recently seen first
 
     def __len__(self) -> int:
-        """How many are taken: those from 0 on."""
+        """Number of taken slots: those from 0 on."""
         return len(self._table)
 
     def items(self) -> list[tuple[str, int]]:
-        """(name, slot), least recently seen first."""
+        """Return (name, slot) pairs, least recently seen first."""
         return list(self._table.items())
 
     def find(self, name: str) -> int | None:
-        """The slot of a name, not counted as seeing it; None if it is not remembered."""
+        """Return the slot of a name without marking it as seen; None if it has none."""
         return self._table.get(name)
 
     def assign(self, names: Sequence[str]) -> tuple[list[int], list[int], list[tuple[str, int]]]:
-        """Slots of distinct names in order of first appearance, those of them that are fresh, and
-        who was evicted from where.
+        """Return slots of distinct names, which of them are fresh, and who was evicted from where.
 
-        Stops before the first name for which only entities of this very call could be evicted: the
-        result may be shorter.
+        The order is that of first appearance. It stops before the first name for which only
+        entities of this call could be evicted, so the result may be shorter.
         """
         slots: list[int] = []
         fresh: list[int] = []
@@ -80,16 +77,14 @@ class Slots:
 
 
 class Block:
-    """`rows` float32 numbers per entity and channel, kept together so that one entity is one
-    stretch of memory.
-    """
+    """`rows` float32 numbers per entity and channel; one entity is one stretch of memory."""
 
     def __init__(self, slots: int, rows: int, channels: int) -> None:
         self.array = np.zeros((slots, rows * channels), np.float32)
         self._shape = (rows, channels)
 
     def gather(self, slots: I64) -> F32:
-        """A copy, (rows, N, C), each row contiguous."""
+        """Return a copy, (rows, N, C), each row contiguous."""
         taken = self.array[slots].reshape(len(slots), *self._shape)
         return np.ascontiguousarray(taken.transpose(1, 0, 2))
 
@@ -108,8 +103,9 @@ class Block:
 
 
 def appearances(entity: I32) -> tuple[I32, I64, I64]:
-    """The distinct numbers of rows (N,) by first appearance, the row of that, and each row's (N,)
-    place among them.
+    """Return the distinct numbers of rows (N,), their first rows, and each row's place (N,).
+
+    The order is that of first appearance.
     """
     rows = np.arange(len(entity))
     if _few_and_distinct(entity):
@@ -122,24 +118,23 @@ def appearances(entity: I32) -> tuple[I32, I64, I64]:
 
 
 def _few_and_distinct(numbers: I32 | I64) -> bool:
-    """As the rows of a small batch mostly are: np.unique takes twenty times as long to say so."""
+    """Return whether the numbers are few and distinct; np.unique is twenty times slower."""
     return len(numbers) <= FEW and len(set(numbers.tolist())) == len(numbers)
 
 
 def by_last(place: I64, count: int) -> I64:
-    """Places 0 to `count` in the order of the last row (N,) that names each."""
+    """Return places 0 to `count`, ordered by the last row (N,) that names each."""
     last = np.zeros(count, np.int64)
     np.maximum.at(last, place, np.arange(len(place)))
     return np.argsort(last)
 
 
 def waves(slots: I64, left: I64) -> list[I64]:
-    """Row numbers (N,) in waves: each names an entity at most once, and every entity's events stay
-    in their order.
+    """Return row numbers (N,) in waves: each has an entity at most once, in log order.
 
-    Wave k holds the k-th event of every entity, but anchoring is dear and costs little more for
-    many than for one: who has `left` (N,) events until the next anchor begins later, by less than
-    the root of the number of waves, so that many are anchored in one wave.
+    Wave k holds the k-th event of every entity. But anchoring is expensive, and costs little more
+    for many entities than for one. So an entity with `left` (N,) events until its next anchor
+    begins later, by less than the root of the number of waves. Then many are anchored in one wave.
     """
     if _few_and_distinct(slots):
         return [np.arange(len(slots))]
@@ -159,5 +154,5 @@ def waves(slots: I64, left: I64) -> list[I64]:
 
 
 def select(mask: Bool, *arrays: np.ndarray) -> list[np.ndarray]:
-    """The masked rows of every array; the arrays themselves when all rows are wanted."""
+    """Return the masked rows of every array; the arrays themselves if all rows are selected."""
     return list(arrays) if mask.all() else [a[mask] for a in arrays]

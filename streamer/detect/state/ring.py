@@ -1,4 +1,4 @@
-"""The recent past of every entity: one preallocated arena of rings."""
+"""The recent events of every entity: one preallocated arena of rings."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from streamer.event import F32, F64, I64, Bool
 
 
 class Ring:
-    """The last `length` raw events of each slot and how many events the entity has had. Axes.
+    """The last `length` raw events of each slot, and the event count of its entity.
 
-    B slots, T time, C channels.
+    Axes: B slots, T time, C channels.
     """
 
     def __init__(self, slots: int, length: int, channels: int) -> None:
@@ -31,15 +31,16 @@ class Ring:
         self.newest_s[slots] = np.maximum(self.newest_s[slots], time_s)
 
     def last(self, slots: I64, n: int) -> tuple[F32, F64, I64, Bool]:
-        """The last n events, oldest first: values (B, n, C), time (B, n), offset (B, n), exists (B,
-        n). Copies.
+        """Return copies of the last n events, oldest first.
+
+        They are values (B, n, C), time (B, n), offset (B, n) and whether each exists (B, n).
         """
         number = self.count[slots][:, None] + np.arange(-n, 0)  # (B, n)
         at, rows = number % self.length, slots[:, None]
         return self.values[rows, at], self.time_s[rows, at], self.offset[rows, at], number >= 0
 
     def previous(self, slots: I64) -> tuple[F32, F64]:
-        """Values (B, C) and time (B,) of the last event; time is NaN where there is none."""
+        """Return values (B, C) and time (B,) of the last event; time is NaN if there is none."""
         at = (self.count[slots] - 1) % self.length
         none = self.count[slots] == 0
         return self.values[slots, at], np.where(none, np.nan, self.time_s[slots, at])
