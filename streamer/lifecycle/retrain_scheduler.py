@@ -52,7 +52,7 @@ CODES = {4: REFUSED}
 class Opened:
     """Functions that open registry and lock.
 
-    They are opened anew for each look, so that an outage in between does no harm.
+    They are called for each look, so that an outage in between does no harm.
     """
 
     registry: Callable[[], Registry]

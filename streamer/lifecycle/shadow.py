@@ -108,7 +108,7 @@ class Shadow:
     def _yield(self) -> None:
         """Halve the share of entities if judging falls behind.
 
-        Each entity is judged by itself, so a smaller share gives the same results.
+        Entities are judged independently, so the scores of the others do not change.
         """
         now = self._clock()
         if all(processor.inlet.mailbox.low for processor in self._processors):

@@ -69,7 +69,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a child ended: its exit code (negative: by that signal), and whether we ended it."""
+    """How a child ended: its exit code (negative: by that signal), and why `run` ended it."""
 
     code: int
     seconds: float
@@ -140,7 +140,7 @@ def _why(began: float, limits: Limits, stop: Callable[[], bool], clock: Clock) -
 def _attend(
     child: subprocess.Popen[bytes], pipe: int, lines: OutputLines, why: Callable[[], str | None]
 ) -> str | None:
-    """Read output until the child ends; return the reason if we have to end it."""
+    """Read output until the child ends; return why it must be ended, or None."""
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
         while True:
@@ -157,7 +157,7 @@ def _attend(
 
 
 def _outlasted(child: subprocess.Popen[bytes], why: Callable[[], str | None]) -> str | None:
-    """Wait for a child that closed its stderr; return the reason if we have to end it."""
+    """Wait for a child that closed its stderr; return why it must be ended, or None."""
     while True:
         with suppress(subprocess.TimeoutExpired):
             child.wait(LOOK_S)
