@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -105,6 +106,20 @@ def test_half_a_day_of_another_regime_drifts(memory: float, entities: int, chann
 )
 def test_a_spread_or_gaps_that_change_are_drift_too(change: Callable[[F32], F32]) -> None:
     assert min(worst(seed, 0.5, 4, 2, change) for seed in range(5)) > THRESHOLD
+
+
+def test_an_index_below_three_times_the_noise_counts_as_nothing() -> None:
+    """The noise is a quarter of how far the halves of both samples are apart."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(2 * STEPS, 1, 1)).astype(np.float32)
+    reference = profile_of(sampled(rng, rows[:STEPS], 0.0))
+    moved = sampled(rng, rows[STEPS:] + 1, DAY_S)
+    quiet, noisy = (replace(reference, halves=np.array([apart])) for apart in (0.0, 100.0))
+    index = drift_of(quiet, moved)
+    assert index[0] > 0.5 and drift_of(noisy, moved)[0] == 0
+    for share, drifts in ((0.2, True), (0.4, False)):
+        held = replace(reference, halves=4 * share * index)
+        assert (drift_of(held, moved)[0] > 0) == drifts
 
 
 counts = st.lists(st.integers(0, 500), min_size=11, max_size=11).map(

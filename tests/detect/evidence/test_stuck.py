@@ -52,6 +52,13 @@ def test_a_sensor_that_holds_its_values_is_believed() -> None:
     assert judge(trained(held), np.repeat(lively(30) + 9, 10), len(held)).max() < MIN_EVIDENCE
 
 
+def test_a_run_is_believed_up_to_twice_the_longest_before_it() -> None:
+    """A value that comes 7 times is a run of 6 repetitions."""
+    before = np.concatenate([lively(), np.full(7, 0.5), lively(10) + 9])
+    e = judge(trained(before), np.full(20, 0.7), len(before))
+    assert (e[:13] == 0).all() and (e[13:] > 0).all()
+
+
 def test_a_coarse_sensor_is_believed_for_longer_than_a_fine_one() -> None:
     coarse, fine = (
         judge(trained(np.round(lively(600), digits)), np.full(4, 0.0), 600)[-1] for digits in (0, 4)
