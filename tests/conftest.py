@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import structlog
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 pytest_plugins = ["tests.servers.fixtures"]
 
@@ -48,7 +48,11 @@ LONGEST_FIRST = (
 # Deadlines measure a shared machine, not the code.
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, print_blob=True)
-settings.load_profile("ci" if os.environ.get("CI") else "default")
+# A planted bug is noticed by any example: the smallest one is worth no minutes.
+settings.register_profile("mutants", deadline=None, phases=[Phase.explicit, Phase.generate])
+settings.load_profile(
+    os.environ.get("TEST_PROFILE") or ("ci" if os.environ.get("CI") else "default")
+)
 
 
 def pytest_report_header() -> list[str]:

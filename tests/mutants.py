@@ -84,7 +84,7 @@ def write(path: Path, text: str) -> None:
 def failing(tree: Path, tests: Sequence[str]) -> list[str] | None:
     """The first test that fails; none of a name where they hang; None if all pass."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
-    own = {"PYTHONPATH": str(tree), "TEST_SEED": "0"}
+    own = {"PYTHONPATH": str(tree), "TEST_SEED": "0", "TEST_PROFILE": "mutants"}
     try:
         done = subprocess.run(
             [*command, "--hypothesis-seed=0", *tests],
