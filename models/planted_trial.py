@@ -49,9 +49,13 @@ class Trial:
     cell: I32  # (N,) unit of resampling: an entity, or a stretch of one
     anomalies: tuple[Anomaly, ...]
     entities: int
-    cells: int
     days: float  # of held-out time, summed over entities
     rhythm: bool
+
+    @property
+    def cells(self) -> int:
+        """How many units of resampling there are: at least CELLS, as many of each entity."""
+        return self.entities * -(-CELLS // self.entities)
 
     def batches(self, rows: int = 65_536) -> list[EventBatch]:
         """The log in batches for the pipeline; offsets are row numbers of the log."""
@@ -154,7 +158,6 @@ def _laid_out(streams: Sequence[_Stream], cut: Sequence[TrainingSeries]) -> Tria
         **{name: column[turn] for name, column in whole.items()},
         anomalies=tuple(anomalies),
         entities=len(cut),
-        cells=blocks * len(cut),
         days=sum(float(np.ptp(s.time_s[s.held])) for s in cut) / DAY_S,
         rhythm=any(s.rhythm for s in cut),
     )

@@ -36,7 +36,7 @@ class PrintedShow:
             self._say(line)
 
     def look(self, look: Look) -> None:
-        if look.at_s < self._next_s or not look.events:
+        if look.at_s < self._next_s or not look.flow.events:
             return
         self._next_s = look.at_s + COUNTERS_EVERY_S
         self._say(f"{stamp(look.at_s)}  {counters(look)}")
@@ -94,8 +94,10 @@ def counters(look: Look) -> str:
         f"faults: {len(look.rulings)} begun, {caught} caught, {missed} missed; "
         f"{look.false_alarms} false; "
     )
-    flow = f"{look.events:,} events, {look.events_per_s:,.0f}/s, {len(look.alerts)} alerts"
-    return f"{flow}; {faults if look.script.refereed else ''}{look.rss_mib:.0f} MiB{phase}"
+    flow = (
+        f"{look.flow.events:,} events, {look.flow.events_per_s:,.0f}/s, {len(look.alerts)} alerts"
+    )
+    return f"{flow}; {faults if look.script.refereed else ''}{look.flow.rss_mib:.0f} MiB{phase}"
 
 
 def fault_words(fault: Fault) -> str:
@@ -131,9 +133,9 @@ def _ordinal(number: int) -> str:
 
 def scoreboard(board: Scoreboard) -> list[str]:
     """Return the closing lines."""
-    lines = ["", f"SCOREBOARD after {board.seconds:.1f} s"]
+    lines = ["", f"SCOREBOARD after {board.setup.seconds:.1f} s"]
     lines += [f"  {name:<14} {value}" for name, value in figures(board)]
-    lines += [f"  {act_words(act)}" for act in board.acts if board.source != "host"]
+    lines += [f"  {act_words(act)}" for act in board.acts if board.setup.source != "host"]
     lines += [f"    {'+' if r.caught else '-'} {ruling_words(r)}" for r in board.rulings]
     lines += [
         f"  {promise_words(promise)}" for promise in board.promises if promise.kept is not True
@@ -151,28 +153,31 @@ def figures(board: Scoreboard) -> list[tuple[str, str]]:
         ("injected", f"{board.injected} faults"),
         ("caught", f"{board.caught}"),
         ("missed", f"{board.missed}"),
-        ("false alarms", f"{len(board.false_alarms)}"),
+        ("false alarms", f"{len(board.alerts.false)}"),
         (
             "median delay",
             "-" if delay is None else f"{delay:g} events of the entity, from the fault's first",
         ),
-        ("first alert", _at(board.first_alert_s)),
-        ("rhythm alert", _at(board.rhythm_alert_s)),
+        ("first alert", _at(board.alerts.first_s)),
+        ("rhythm alert", _at(board.alerts.rhythm_s)),
         ("hot swaps", f"{board.swaps} ({board.tuning})" if board.tuning else f"{board.swaps}"),
     ]
-    if board.source == "host":
+    if board.setup.source == "host":
         rows = [
-            ("alerts", f"{board.alerts} (nobody knows what is wrong with this machine: no score)")
+            (
+                "alerts",
+                f"{board.alerts.live} (nobody knows what is wrong with this machine: no score)",
+            )
         ]
     speed = (
-        f"{board.events:,}, {board.events_per_s:,.0f} a second; scoring alone: "
-        f"{board.scoring_events_per_s:,.0f}"
+        f"{board.load.events:,}, {board.load.events_per_s:,.0f} a second; scoring alone: "
+        f"{board.load.scoring_events_per_s:,.0f}"
     )
     books = board.conservation
     return [
         *rows,
         ("events", speed + " a second"),
-        ("memory", f"{board.rss_mib:.0f} MiB"),
+        ("memory", f"{board.load.rss_mib:.0f} MiB"),
         ("conservation", f"{books['in']:,} in = {_fates(books)}"),
     ]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from streamer.cli.init_notes import InitNotes, with_value
-from streamer.cli.init_yaml import FoundStream, literal, render
+from streamer.cli.init_yaml import FoundStream, Remarks, literal, render
 from streamer.cli.kafka_address import (
     SCHEME,
     Base,
@@ -97,9 +97,9 @@ def init(
         else from_topic(_address(origin or ""), config, registry, seconds)
     )
     _write(out, render(found), has_secret=_has_secret(found))
-    for note in found.notes:
+    for note in found.remarks.notes:
         click.echo(f"  {note}")
-    for doubt in found.unsure:
+    for doubt in found.remarks.unsure:
         click.echo(f"  {click.style('unsure', fg='yellow')}: {doubt}")
     click.echo(f"written: {out}; next: streamer check -c {out}, then streamer run -c {out}")
 
@@ -277,8 +277,7 @@ def _found(
         channels=tuple(told["channels"]),
         late=_late(shape.late_s),
         entities=shape.entities,
-        notes=said.notes,
-        unsure=said.unsure,
+        remarks=Remarks(said.notes, said.unsure),
     )
 
 

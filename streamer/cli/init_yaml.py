@@ -5,11 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*|\d+(/day|m|s|h|d)")
 NOT_PLAIN = {"null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan", "inf"}
+
+
+@dataclass(frozen=True, slots=True)
+class Remarks:
+    """What is said above the configuration."""
+
+    notes: Sequence[str] = ()  # what was found
+    unsure: Sequence[str] = ()  # what somebody should look at
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +38,7 @@ class FoundStream:
     entities: int
     kafka: Mapping[str, Any] | None = None
     schema_registry: Mapping[str, Any] | None = None
-    notes: Sequence[str] = ()
-    unsure: Sequence[str] = ()
+    remarks: Remarks = field(default_factory=Remarks)
 
 
 def render(found: FoundStream) -> str:
@@ -39,8 +46,8 @@ def render(found: FoundStream) -> str:
     lines = [
         f"# Written by `streamer init` from {comment(found.looked_at)}.",
         "# Next: `streamer check`, then `streamer run`. Every key: `streamer schema config`.",
-        *(f"# Found: {comment(note)}" for note in found.notes),
-        *(f"# UNSURE: {comment(doubt)}" for doubt in found.unsure),
+        *(f"# Found: {comment(note)}" for note in found.remarks.notes),
+        *(f"# UNSURE: {comment(doubt)}" for doubt in found.remarks.unsure),
         "version: 1",
         "",
         *_section(

@@ -97,6 +97,40 @@ def percent(part: float, whole: float) -> float:
     return min(max(100.0 * part / whole, 0.0), 100.0) if whole > 0 else float("nan")
 
 
+class HostFigures:
+    """The channels of sample after sample."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._before: tuple[float, Reading] | None = None
+
+    def sample(self, now_s: float) -> list[float]:
+        """The channels now; `now_s` only measures the time between samples."""
+        reading = self._reader()
+        before_s, before = self._before or (now_s, None)
+        self._before = now_s, reading
+        return figures(reading, before, now_s - before_s)
+
+
+class Beats:
+    """When samples are due: every `every_s`. Missed beats are not made up."""
+
+    def __init__(self, every_s: float, beat: Clock) -> None:
+        self._every_s, self._beat = every_s, beat
+        self._due_s = beat()
+
+    @property
+    def early_s(self) -> float:
+        """Seconds until the next sample is due; 0 or below once it is."""
+        return self._due_s - self._beat()
+
+    def take(self) -> float:
+        """The time now, at which a sample is taken; the next one is due at the next beat."""
+        now_s = self._beat()
+        self._due_s += self._every_s * (1 + (now_s - self._due_s) // self._every_s)
+        return now_s
+
+
 class HostSource(WholeSource):
     """One event about this machine every `every_s`, endless.
 
@@ -124,22 +158,20 @@ class HostSource(WholeSource):
         """
         if not every_s > 0:
             raise ConfigError("source.every", "must be above 0", every_s)
-        self._every_s, self._stream, self._reader = every_s, stream, reader
-        self._clock, self._beat, self._stop = clock, beat, threading.Event()
+        self._stream, self._figures = stream, HostFigures(reader)
+        self._clock, self._beats, self._stop = clock, Beats(every_s, beat), threading.Event()
         self._wait: Wait = wait or self._stop.wait
         self._name = name or socket.gethostname()
-        self._before: tuple[float, Reading] | None = None
-        self._due_s = beat()
         self._count = 0
         self._paused = self._closed = False
 
     def poll(self, timeout_s: float) -> Poll | None:
         if self._closed:
             return None
-        early = self._due_s - self._beat()
+        early = self._beats.early_s
         if early > 0 or self._paused:
             self._wait(timeout_s if self._paused else min(early, timeout_s))
-        if self._paused or self._beat() < self._due_s:
+        if self._paused or self._beats.early_s > 0:
             return Poll()
         return Poll((self._sample(),))
 
@@ -154,11 +186,7 @@ class HostSource(WholeSource):
         self._stop.set()
 
     def _sample(self) -> EventBatch:
-        now_s, reading = self._beat(), self._reader()
-        before_s, before = self._before or (now_s, None)
-        values = np.array([figures(reading, before, now_s - before_s)], dtype=np.float32)
-        self._before = now_s, reading
-        self._due_s += self._every_s * (1 + (now_s - self._due_s) // self._every_s)
+        values = np.array([self._figures.sample(self._beats.take())], dtype=np.float32)
         offset = np.array([self._count], dtype=np.int64)
         self._count += 1
         entity = np.zeros((1, 1), dtype=np.int32)

@@ -15,6 +15,14 @@ TUNING_LEAST_S = 45.0
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedFaults:
+    """How many faults are in the programme, known before the show."""
+
+    all: int
+    rhythm: int
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Measurements of a show.
 
@@ -28,8 +36,7 @@ class Facts:
     first_alert_s: float | None
     rhythm_alert_s: float | None
     board_s: float
-    faults: int  # in the programme, known before the show
-    rhythm_faults: int
+    planned: PlannedFaults
     swaps: int
     no_tuning: str  # why there was no training; "" if there was one
     balanced: bool  # in = sum of the fates, nothing in flight
@@ -56,7 +63,7 @@ def judged(facts: Facts) -> tuple[Promise, ...]:
             facts.first_alert_s,
             FIRST_ALERT_S,
             facts,
-            "" if facts.faults else nothing_wrong,
+            "" if facts.planned.all else nothing_wrong,
         ),
         _by(
             "rhythm_alert",
@@ -64,7 +71,7 @@ def judged(facts: Facts) -> tuple[Promise, ...]:
             RHYTHM_ALERT_S,
             facts,
             ""
-            if facts.rhythm_faults
+            if facts.planned.rhythm
             else "no fault of the rhythm is in the programme of this show",
         ),
         _swap(facts),

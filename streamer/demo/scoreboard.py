@@ -28,30 +28,50 @@ class ActScore:
 
 
 @dataclass(frozen=True, slots=True)
-class Scoreboard:
-    """The final figures.
-
-    Faults that had not ended are in `rulings`, but do not count.
-    """
+class ShowSetup:
+    """What was shown, and for how long."""
 
     seconds: float
     source: str
     seed: int
     speed: float
-    acts: tuple[ActScore, ...]
-    rulings: tuple[Ruling, ...]
-    false_alarms: tuple[Heard, ...]
-    alerts: int  # opened in the live part
-    history_alerts: int  # opened during the history, which has no faults; not published
-    first_alert_s: float | None
-    rhythm_alert_s: float | None
-    swaps: int
-    tuning: str
-    model: ModelRef
+
+
+@dataclass(frozen=True, slots=True)
+class ShowLoad:
+    """What the show carried, and what it cost."""
+
     events: int
     events_per_s: float
     scoring_events_per_s: float
     rss_mib: float
+
+
+@dataclass(frozen=True, slots=True)
+class AlertScore:
+    """The alerts of the show. Seconds of its clock, None = it never came."""
+
+    live: int  # opened in the live part
+    history: int  # opened while learning from history, where nothing is wrong; not published
+    false: tuple[Heard, ...]
+    first_s: float | None
+    rhythm_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Scoreboard:
+    """All that is known at the end. Faults that had not run their course are in `rulings`, but do
+    not count.
+    """
+
+    setup: ShowSetup
+    acts: tuple[ActScore, ...]
+    rulings: tuple[Ruling, ...]
+    alerts: AlertScore
+    swaps: int
+    tuning: str
+    model: ModelRef
+    load: ShowLoad
     conservation: dict[str, int]
     promises: tuple[Promise, ...]
 
@@ -84,22 +104,22 @@ class Scoreboard:
             "injected": self.injected,
             "caught": self.caught,
             "missed": self.missed,
-            "false_alarms": len(self.false_alarms),
+            "false_alarms": len(self.alerts.false),
             "median_delay_events": self.median_delay_events,
-            "first_alert_s": _rounded(self.first_alert_s),
-            "rhythm_alert_s": _rounded(self.rhythm_alert_s),
+            "first_alert_s": _rounded(self.alerts.first_s),
+            "rhythm_alert_s": _rounded(self.alerts.rhythm_s),
             "swaps": self.swaps,
-            "events": self.events,
-            "events_per_s": round(self.events_per_s, 1),
-            "rss_mib": round(self.rss_mib, 1),
+            "events": self.load.events,
+            "events_per_s": round(self.load.events_per_s, 1),
+            "rss_mib": round(self.load.rss_mib, 1),
             "conservation": self.conservation,
-            "seconds": round(self.seconds, 2),
-            "source": self.source,
-            "seed": self.seed,
-            "speed": self.speed,
-            "scoring_events_per_s": round(self.scoring_events_per_s, 1),
-            "alerts": self.alerts,
-            "history_alerts": self.history_alerts,
+            "seconds": round(self.setup.seconds, 2),
+            "source": self.setup.source,
+            "seed": self.setup.seed,
+            "speed": self.setup.speed,
+            "scoring_events_per_s": round(self.load.scoring_events_per_s, 1),
+            "alerts": self.alerts.live,
+            "history_alerts": self.alerts.history,
             "tuning": self.tuning,
             "model": {
                 "version": self.model.version,

@@ -14,7 +14,7 @@ from streamer.demo.fault_schedule import RHYTHM_KINDS
 from streamer.demo.finetune import State, Tuning
 from streamer.demo.recording import Heard
 from streamer.demo.referee import Ruling, Rulings, belongs, rule, time_of
-from streamer.demo.scoreboard import ActScore, Scoreboard, rss_mib
+from streamer.demo.scoreboard import ActScore, AlertScore, Scoreboard, ShowLoad, ShowSetup, rss_mib
 from streamer.demo.stage import Stage, Strand
 from streamer.demo.streams import Act
 from streamer.event import ModelRef
@@ -54,14 +54,22 @@ class Script:
 
 
 @dataclass(frozen=True, slots=True)
+class ShowFlow:
+    """What flows at a moment."""
+
+    events: int
+    events_per_s: float
+    rss_mib: float
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """The state of the show at one time, for a view."""
 
     at_s: float
     script: Script
-    events: int
-    events_per_s: float
-    live: bool  # the plant's history is learnt, live events are flowing
+    flow: ShowFlow
+    live: bool  # the plant's history is learnt, its present is flowing
     strands: tuple[Strand, ...]
     rulings: tuple[Ruling, ...]
     false_alarms: int
@@ -70,7 +78,6 @@ class Look:
     tuning_told: str
     swaps: int
     model: ModelRef
-    rss_mib: float
 
 
 class ShowView(Protocol):
@@ -96,6 +103,17 @@ class ShowView(Protocol):
     def board(self, board: Scoreboard) -> None: ...
 
 
+@dataclass(slots=True)
+class ShowProgress:
+    """What has happened so far, and what was told of it."""
+
+    live: bool = False
+    swap_told: bool = False
+    alerts_told: int = 0
+    rule_at_s: float = 0.0
+    counters_s: float | None = None  # when the first events were counted
+
+
 class Show:
     """One show; `run` it once.
 
@@ -107,24 +125,20 @@ class Show:
     ) -> None:
         self.script, self.view, self.clock, self._banner_s = script, view, clock, banner_s
         self._acts = _acts(script)
-        self._loaded = loaded
         self.stage = Stage(self._acts, loaded, clock)
         self.tuning = Tuning(TUNING_SHARE * script.seconds, script.seed, clock=clock)
         self._no_tuning = _no_tuning(script)
         self._rate: deque[tuple[float, int]] = deque()
-        self._told = 0  # number of reported alerts
-        self._seen: set[tuple[str, float]] = set()  # reported faults
+        self._seen: set[tuple[str, float]] = set()  # faults
         self._verdicts: list[Rulings] = []
-        self._rule_at_s = 0.0
-        self._counters_s: float | None = None
-        self._live = self._swap_told = False
+        self._progress = ShowProgress()
 
     def run(self, stop: threading.Event) -> Scoreboard:
         """Run the show until its last second or `stop`.
 
         The stage is closed in any case.
         """
-        self.view.banner(self._loaded.network.ref, self._acts)
+        self.view.banner(self._model, self._acts)
         try:
             self.stage.open()
             while not stop.is_set() and self.clock() < self.script.seconds - CLOSING_S / 2:
@@ -137,24 +151,24 @@ class Show:
 
     def _turn(self) -> None:
         now_s, events = self.clock(), self.stage.events
-        if self._counters_s is None and events:
-            self._counters_s = now_s
+        if self._progress.counters_s is None and events:
+            self._progress.counters_s = now_s
         self._rate.append((now_s, events))
         while now_s - self._rate[0][0] > RATE_OVER_S:
             self._rate.popleft()
         self._go_live(now_s)
         self._train(now_s)
-        if now_s >= self._rule_at_s:
+        if now_s >= self._progress.rule_at_s:
             self._rule()
-            self._rule_at_s = now_s + RULE_EVERY_S
+            self._progress.rule_at_s = now_s + RULE_EVERY_S
         self._tell(now_s)
         self.view.look(self._look(now_s, events))
 
     def _go_live(self, now_s: float) -> None:
         first = self.stage.strands[0]
-        if self._live or not first.act.is_live():
+        if self._progress.live or not first.act.is_live():
             return
-        self._live = True
+        self._progress.live = True
         if first.act.history:
             self.view.event(
                 now_s, f"{first.act.name} is live: {first.act.history} of history learnt"
@@ -177,16 +191,19 @@ class Show:
             self.view.event(now_s, f"retrained: {self.tuning.told}")
         elif before is State.RUNNING and self.tuning.state is State.FAILED:
             self.view.event(now_s, f"retraining failed: {self.tuning.told}")
-        if self.swaps and not self._swap_told:
-            self._swap_told = True
-            ref = self.stage.strands[0].detectors[0].ref
-            self.view.event(
-                now_s, f"hot swap between two batches: {ref.version} judges now, no event was lost"
-            )
+        if self.swaps and not self._progress.swap_told:
+            self._progress.swap_told = True
+            told = f"{self._model.version} judges now, no event was lost"
+            self.view.event(now_s, f"hot swap between two batches: {told}")
 
     @property
     def swaps(self) -> int:
         return self.stage.swapper.switches
+
+    @property
+    def _model(self) -> ModelRef:
+        """What judges the first act now."""
+        return self.stage.strands[0].detectors[0].ref
 
     def _tell(self, now_s: float) -> None:
         for strand in self.stage.strands:
@@ -195,8 +212,8 @@ class Show:
                 if fault.start_s <= strand.notebook.newest_s and key not in self._seen:
                     self._seen.add(key)
                     self.view.fault(now_s, strand, fault)
-        for heard in self._live_alerts()[self._told :]:
-            self._told += 1
+        for heard in self._live_alerts()[self._progress.alerts_told :]:
+            self._progress.alerts_told += 1
             self.view.alert(heard, self._kind_of(heard))
 
     def _live_alerts(self) -> list[Heard]:
@@ -242,9 +259,8 @@ class Show:
         return Look(
             now_s,
             self.script,
-            events,
-            self._events_per_s(),
-            self._live,
+            ShowFlow(events, self._events_per_s(), rss_mib()),
+            self._progress.live,
             self.stage.strands,
             self._rulings(),
             len(self._false_alarms()),
@@ -252,8 +268,7 @@ class Show:
             self.tuning.state,
             self._no_tuning or self.tuning.told,
             self.swaps,
-            self.stage.strands[0].detectors[0].ref,
-            rss_mib(),
+            self._model,
         )
 
     def _final(self, code: int, lasted_s: float) -> Scoreboard:
@@ -267,36 +282,29 @@ class Show:
             self.script.seconds,
             lasted_s,
             self._banner_s,
-            self._counters_s,
+            self._progress.counters_s,
             min(first, default=None),
             min(rhythm, default=None),
             board_s,
-            *self._planned(),
+            self._planned(),
             self.swaps,
             self._why_no_tuning(),
             books["in_flight"] == 0,
             code == 0,
         )
         opened = sum(one.alert.event == "opened" for one in self.stage.ear.heard)
+        live = len(self._live_alerts())
         return Scoreboard(
-            board_s,
-            self.script.source,
-            self.script.seed,
-            self.script.speed,
+            ShowSetup(board_s, self.script.source, self.script.seed, self.script.speed),
             self._scores(),
             rulings,
-            self._false_alarms(),
-            len(self._live_alerts()),
-            opened - len(self._live_alerts()),
-            facts.first_alert_s,
-            facts.rhythm_alert_s,
+            AlertScore(
+                live, opened - live, self._false_alarms(), facts.first_alert_s, facts.rhythm_alert_s
+            ),
             self.swaps,
             self._no_tuning or self.tuning.told,
-            self.stage.strands[0].detectors[0].ref,
-            events,
-            events / board_s,
-            events / max(self.stage.busy_s, 1e-9),
-            rss_mib(),
+            self._model,
+            ShowLoad(events, events / board_s, events / max(self.stage.busy_s, 1e-9), rss_mib()),
             books,
             promises.judged(facts),
         )
@@ -304,10 +312,10 @@ class Show:
     def _scores(self) -> tuple[ActScore, ...]:
         return tuple(map(_score, self.stage.strands, self._verdicts))
 
-    def _planned(self) -> tuple[int, int]:
-        """Number of faults in the programme, and of those of the rhythm."""
+    def _planned(self) -> promises.PlannedFaults:
+        """The faults of the programme."""
         kinds = [fault.kind for act in self._acts for fault in act.planned]
-        return len(kinds), sum(kind in RHYTHM_KINDS for kind in kinds)
+        return promises.PlannedFaults(len(kinds), sum(kind in RHYTHM_KINDS for kind in kinds))
 
     def _why_no_tuning(self) -> str:
         return self._no_tuning or (self.tuning.told if self.tuning.state is State.SKIPPED else "")

@@ -4,7 +4,6 @@ clock of its own.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,15 +13,15 @@ import numpy as np
 
 from streamer.artifact import ModelSpec
 from streamer.detect import snapshot
-from streamer.detect.admission import Admission
 from streamer.detect.alerts import alarm_line
 from streamer.detect.alerts.alert_builder import Reporter, Teller, Wave
-from streamer.detect.alerts.feedback import Earlier, Effect, Feedback, ignore
+from streamer.detect.alerts.feedback import Earlier, Effect, ignore
 from streamer.detect.alerts.incident import Change, Incidents
 from streamer.detect.alerts.silence import Silence
 from streamer.detect.alerts.storm import Storm
 from streamer.detect.evidence import Observation
 from streamer.detect.evidence.profile import Profile
+from streamer.detect.memory import EntityMemory
 from streamer.detect.network import features
 from streamer.detect.network.hot_swap import Takeover
 from streamer.detect.network.lanes import Lanes
@@ -61,36 +60,56 @@ class Detector:
         key: int = 0,
     ) -> None:
         self.settings, self.key, self.ref = settings, key, scorer.ref
-        self.slots = Slots(settings.max_entities)
-        self.ring = Ring(settings.max_entities, spec.ring, len(settings.channels))
-        self.lanes = Lanes(scorer, spec, self.ring, rhythm=settings.rhythm)
-        self.profile = Profile(settings, prior or {}, rhythm=self.lanes.rhythm)
-        self.decider = alarm_line.Decider(settings)
-        self.incidents = Incidents(settings)
-        self.admission = Admission(settings, self.ring)
-        self.silence = Silence(settings, self.lanes, key)
+        self.memory = EntityMemory(settings, scorer, spec, prior or {}, key)
         self.fates = np.zeros(FATES, np.int64)
-        self._evicted_idle = 0
         self.topic = ""  # of the last batch: timers need it too
         self.now_s: float | None = None  # event time of the last tick
-        self.storm = Storm(settings, key)
         self._reporter = Reporter(settings, self.lanes, self.incidents, self.profile.evidences, key)
-        self._teller = Teller(self.storm, self.incidents)
-        self._feedback = Feedback(
-            settings, self.slots, self.profile, self.decider, self.incidents, key
-        )
+        self._teller = Teller(Storm(settings, key), self.incidents)
         self._takeover: Takeover | None = None
         self._judged = np.zeros(0, np.int64)  # slots of the last events
         self.schema = snapshot.Schema.of(key, settings.channels, spec.k_min, self.arrays())
+
+    # -- what is remembered
+    # ---------------------------------------------------------------------------------------
+    @property
+    def slots(self) -> Slots:
+        return self.memory.slots
+
+    @property
+    def ring(self) -> Ring:
+        return self.memory.ring
+
+    @property
+    def lanes(self) -> Lanes:
+        return self.memory.lanes
+
+    @property
+    def profile(self) -> Profile:
+        return self.memory.profile
+
+    @property
+    def decider(self) -> alarm_line.Decider:
+        return self.memory.decider
+
+    @property
+    def incidents(self) -> Incidents:
+        return self.memory.incidents
+
+    @property
+    def silence(self) -> Silence:
+        return self.memory.silence
+
+    @property
+    def storm(self) -> Storm:
+        return self._teller.storm
 
     # -- what the service reads
     @property
     def memory_bytes(self) -> int:
         """Bytes of all arenas, used or not."""
-        parts = (self.decider, self.incidents, self.admission, self.silence, self._feedback)
-        small = sum(a.nbytes for part in parts for a in part.state().values())
         coming = 0 if self._takeover is None else self._takeover.lanes.nbytes
-        return self.ring.nbytes + self.lanes.nbytes + coming + self.profile.nbytes + small
+        return self.memory.nbytes + coming
 
     @property
     def entities_active(self) -> int:
@@ -98,11 +117,11 @@ class Detector:
 
     @property
     def evicted(self) -> dict[str, int]:
-        return {"lru": self.slots.evicted, "idle": self._evicted_idle}
+        return {"lru": self.slots.evicted, "idle": self.memory.evicted_idle}
 
     @property
     def out_of_order(self) -> int:
-        return self.admission.out_of_order
+        return self.memory.admission.out_of_order
 
     @property
     def open_incidents(self) -> int:
@@ -162,30 +181,14 @@ class Detector:
 
     def reset_slots(self, slots: I64) -> None:
         """Forget whoever lived in these slots; their names must be set."""
-        parts = (
-            self.ring,
-            self.profile,
-            self.decider,
-            self.incidents,
-            self.admission,
-            self.silence,
-            self._feedback,
-        )
-        for part in parts:
-            part.reset(slots)
-        stride = self.lanes.spec.stride
-        phases = [
-            zlib.crc32((self.slots.names[slot] or "").encode("utf-8", "surrogatepass")) % stride + 1
-            for slot in slots.tolist()
-        ]
-        self.lanes.reset(slots, np.array(phases, np.int64))
+        phases = self.memory.reset(slots)
         if self._takeover is not None:
-            self._takeover.reset(slots, np.array(phases, np.int64))
+            self._takeover.reset(slots, phases)
 
     def _wave(self, batch: EventBatch, rows: I64, slots: I64, scores: Scores) -> None:
         """One event of each of distinct entities."""
         time_s, values = batch.time_s[rows], features.bounded(batch.values[rows])
-        verdict, restart = self.admission.judge(slots, time_s, values)
+        verdict, restart = self.memory.admission.judge(slots, time_s, values)
         if restart.any():
             self._restart(batch, slots[restart], rows[restart])
         accepted = verdict == Fate.SCORED
@@ -209,7 +212,7 @@ class Detector:
         """Entities whose past no longer counts (idle for too long, or their clock was set back)
         start anew.
         """
-        self._evicted_idle += len(slots)
+        self.memory.evicted_idle += len(slots)
         for slot, row in zip(slots.tolist(), rows.tolist(), strict=True):
             self._close(batch, row, slot, self.slots.names[slot] or "", "IDLE")
         self.reset_slots(slots)
@@ -305,7 +308,7 @@ class Detector:
         """
         before = earlier or (lambda label: labels)
         heeded = (
-            self._feedback.apply_labels(label, before, self.topic, self._reporter, self.ref)
+            self.memory.feedback.apply_labels(label, before, self.topic, self._reporter, self.ref)
             for label in labels
         )
         effects = [effect for effect in heeded if effect is not None]
@@ -317,7 +320,7 @@ class Detector:
         """Those of some entities that were admitted, or began anew, since the last call: they have
         heard no labels yet.
         """
-        return self._feedback.take_fresh(among)
+        return self.memory.feedback.take_fresh(among)
 
     # -- state
     def arrays(self) -> dict[str, np.ndarray]:
@@ -326,16 +329,7 @@ class Detector:
 
         Lanes are not among them: they are rebuilt.
         """
-        ring = self.ring
-        names = ("values", "time_s", "offset", "count", "newest_s")
-        found: dict[str, np.ndarray] = {f"ring.{name}": getattr(ring, name) for name in names}
-        parts = ("profile", "decider", "incidents", "admission", "silence", "_feedback")
-        states = {part.strip("_"): getattr(self, part).state() for part in parts}
-        return found | {
-            f"{part}.{name}": array
-            for part, state in states.items()
-            for name, array in state.items()
-        }
+        return self.memory.arrays()
 
     def freeze(self) -> snapshot.Frozen:
         """Copies of all that is remembered; another thread makes them a blob (`encode`)."""
@@ -389,9 +383,9 @@ class Detector:
         if coming is None:
             return
         coming.rebuild(coming.behind)
-        self.lanes = self.silence.lanes = self._reporter.lanes = coming.lanes
+        self.memory.take_over(coming.lanes, coming.prior or {})
+        self._reporter.lanes = coming.lanes
         self.ref = coming.lanes.scorer.ref
-        self.profile.adopt(coming.prior or {}, rhythm=coming.lanes.rhythm)
 
     def twin(self, wanted: Callable[[str], bool]) -> Detector:
         """Another detector with what this one remembers of the wanted entities, its lanes too."""

@@ -28,12 +28,18 @@ FORMAT = "streamer.snapshot/2"
 class Remembering(Protocol):
     """What a snapshot needs of a detector (streamer.detect.pipeline.Detector)."""
 
-    slots: Slots
-    lanes: Lanes
-    storm: Storm
     fates: I64
     topic: str
     now_s: float | None
+
+    @property
+    def slots(self) -> Slots: ...
+
+    @property
+    def lanes(self) -> Lanes: ...
+
+    @property
+    def storm(self) -> Storm: ...
 
     @property
     def schema(self) -> Schema: ...

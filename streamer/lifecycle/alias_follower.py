@@ -71,8 +71,8 @@ class Succession:
         return taken
 
 
-class Refusals:
-    """Versions that this machine could not load, each with the move that named it."""
+class RefusedMoves:
+    """Versions that this machine could not take in, each with the move that named it."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -123,7 +123,7 @@ class Follower:
             processors,
             clock=clock,
         )
-        self._succession, self._refusals = Succession(swapper), Refusals(clock)
+        self._succession, self._refused = Succession(swapper), RefusedMoves(clock)
         self._seen: Mapping[str, str] = {}
         self._settled: Mapping[str, str] = {}  # aliases whose versions judge or were refused
         self._backoff = Backoff(0.5, 30.0, clock)
@@ -174,7 +174,7 @@ class Follower:
         return self._succession.swapper.current.state
 
     def _follow(self, wait_s: float) -> None:
-        if self._refusals.forgive():
+        if self._refused.forgive():
             self._seen = {"": ""}
         aliases = self.registry.wait(self._seen, wait_s)
         if aliases is None:
@@ -194,14 +194,14 @@ class Follower:
         """
         wanted = version_of(aliases, self._alias)
         move = self._move_of(wanted)
-        if self._succession.is_at_work(wanted) or (wanted, move.at) in self._refusals:
+        if self._succession.is_at_work(wanted) or (wanted, move.at) in self._refused:
             return
         event = "rolledback" if goes_back(wanted, before) else "promoted"
         try:
             loaded, trained_s = self.fetcher.fetch(wanted)
         except (ModelError, BackendError) as exc:
             if not self.fetcher.stopped():
-                self._refusals.add(wanted, move.at, for_ever=isinstance(exc, ModelError))
+                self._refused.add(wanted, move.at, for_ever=isinstance(exc, ModelError))
                 self._refuse(wanted, exc)
             return
         self._succession.offer(Successor(loaded, event, move.why, move.at, trained_s))

@@ -77,8 +77,8 @@ class Errand:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What is due, and the newest evaluation of any member."""
+class DueErrands:
+    """What is due, and the newest evaluation by any member."""
 
     evaluated: Remembered
     training: RetrainDecision
@@ -99,7 +99,7 @@ class Plans:
         self._training, self._evaluation, self._opened = training, evaluation, opened
         self._drift, self._clock, self._since_s = drift, clock, clock()
 
-    def ask(self) -> Asked:
+    def ask(self) -> DueErrands:
         """Read registry and lock, and decide; StreamerError if they do not answer."""
         with closing(self._opened.registry()) as registry, closing(self._opened.turns()) as turns:
             now_s, evaluated = self._clock(), last_evaluation(turns)
@@ -107,9 +107,9 @@ class Plans:
         known = Known(now_s, attempted_s, trained_s, self._since_s, drift=self._drift())
         training = judge(self._training, known)
         if self._evaluation is None:
-            return Asked(evaluated, training, None)
+            return DueErrands(evaluated, training, None)
         known = Known(now_s, evaluated.at_s, since_s=self._since_s)
-        return Asked(evaluated, training, judge(self._evaluation, known))
+        return DueErrands(evaluated, training, judge(self._evaluation, known))
 
 
 class Retrainer:

@@ -83,7 +83,7 @@ def understood(
     found = understand(records(values, key), 2, "sensors", load_base(None))
     path = tmp_path / "made.yaml"
     path.write_text(render(found))
-    return load_config(path, env={}), list(found.notes), list(found.unsure)
+    return load_config(path, env={}), list(found.remarks.notes), list(found.remarks.unsure)
 
 
 def test_records_of_json_become_a_configuration(tmp_path: Path) -> None:
@@ -128,7 +128,9 @@ def test_what_the_values_lack_is_taken_from_beside_them(tmp_path: Path) -> None:
         "@timestamp",
         ("@v",),
     )
-    assert found.entities == 3 and any("keys of the records" in note for note in found.notes)
+    assert found.entities == 3 and any(
+        "keys of the records" in note for note in found.remarks.notes
+    )
 
 
 def test_keys_that_never_repeat_name_nothing(tmp_path: Path) -> None:

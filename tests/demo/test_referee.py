@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from streamer.connect.simulate.world import START_S, Fault
-from streamer.demo.promises import Facts, Promise, broken, judged
+from streamer.demo.promises import Facts, PlannedFaults, Promise, broken, judged
 from streamer.demo.recording import TAIL, Heard, Notebook
 from streamer.demo.referee import Rulings, median_delay, rule
 from streamer.event import Alert, EventBatch, ModelRef, RhythmPart, Scores, WindowSlice
@@ -172,8 +172,7 @@ GOOD = Facts(
     first_alert_s=8,
     rhythm_alert_s=15,
     board_s=59,
-    faults=11,
-    rhythm_faults=3,
+    planned=PlannedFaults(11, 3),
     swaps=1,
     no_tuning="",
     balanced=True,
@@ -210,7 +209,7 @@ def test_each_promise_can_be_broken_alone(name: str, facts: Facts) -> None:
     ("name", "facts"),
     [
         ("rhythm_alert", replace(GOOD, asked_s=20, lasted_s=20, board_s=20, rhythm_alert_s=None)),
-        ("first_alert", replace(GOOD, faults=0, first_alert_s=None)),
+        ("first_alert", replace(GOOD, planned=PlannedFaults(0, 3), first_alert_s=None)),
         ("swap", replace(GOOD, swaps=0, no_tuning="tensorflow is not installed")),
         ("swap", replace(GOOD, swaps=0, lasted_s=30, board_s=30, rhythm_alert_s=12)),
     ],

@@ -46,7 +46,7 @@ def memory(detector: Detector) -> list[bytes]:
         detector.profile,
         detector.decider,
         detector.incidents,
-        detector.admission,
+        detector.memory.admission,
         detector.silence,
     )
     arrays = [array for part in parts for array in part.state().values()]
@@ -183,7 +183,7 @@ def test_a_snapshot_says_nothing_about_lanes_and_they_are_rebuilt() -> None:
     blob = before.dump()
     assert not [name for name in np.load(io.BytesIO(blob)).files if "lane" in name]
     after.load(blob)
-    np.testing.assert_allclose(after.lanes.value_state[0], before.lanes.value_state[0], atol=1e-5)
+    np.testing.assert_allclose(after.lanes.state.value[0], before.lanes.state.value[0], atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -262,7 +262,7 @@ def test_a_producer_that_hangs_is_replaced_and_what_it_held_is_sent_again(
     with closing(
         DeliveringProducer(section(kafka, request_timeout=config.Duration(1)), topic, stalled_s=0.0)
     ) as producer:
-        producer._client._sender.run_once = lambda: time.sleep(
+        producer._slot.client._sender.run_once = lambda: time.sleep(
             0.05
         )  # a sender that sends nothing any more
         numbered(producer, range(100))
@@ -275,7 +275,7 @@ def test_a_leader_that_the_metadata_does_not_name_is_looked_for_again(
 ) -> None:
     kafka.create_topic(topic)
     with producing(kafka, topic) as producer:
-        cluster = producer._client._metadata
+        cluster = producer._slot.client._metadata
         cluster._partitions[topic][0].leader_id = 4711
         cluster._broker_partitions[4711] = {
             place for places in cluster._broker_partitions.values() for place in places
@@ -292,10 +292,10 @@ def test_after_a_fatal_error_another_producer_goes_on(kafka: Kafka, topic: str) 
     with producing(kafka, topic) as producer:
         numbered(producer, range(100))
         seconds_until(lambda: delivered(producer))
-        first = producer._client
+        first = producer._slot.client
         first._transaction_manager.transition_to_fatal_error(OutOfOrderSequenceNumberError())
         numbered(producer, range(100, 200))
         assert seconds_until(lambda: delivered(producer)) < 5.0
-        assert producer._client is not first
+        assert producer._slot.client is not first
         assert not first._sender.is_alive()
     assert_holds(kafka, topic, 200)

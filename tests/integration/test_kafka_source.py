@@ -187,7 +187,8 @@ def test_a_member_without_partitions_is_at_its_end(kafka: Kafka, topic: str) -> 
     ):
         second.until(lambda: second.source.at_end and first.driver.source.at_end)
         assert (
-            len(first.driver.source._held.leases.held()) + len(second.source._held.leases.held())
+            len(first.driver.source._parts.held.leases.held())
+            + len(second.source._parts.held.leases.held())
             == 1
         )
 

@@ -44,7 +44,9 @@ def test_a_broker_that_went_is_trouble_until_it_is_back(
         kafka_alone.start()
         produce(kafka_alone.bootstrap, topic, 10, first=10)
         assert _clear(driver) < CLEAR_S
-        driver.until(lambda: driver.source.committed(driver.source._held.leases.held()[0]) == 8)
+        driver.until(
+            lambda: driver.source.committed(driver.source._parts.held.leases.held()[0]) == 8
+        )
         driver.until(lambda: driver.seen.offsets()[-1] == 19)
         assert driver.seen.longest_s < 5.0
     assert kafka_alone.committed(topic, topic) == {0: 8}

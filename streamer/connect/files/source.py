@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,15 @@ from streamer.event import Poll
 from streamer.protocols import Clock
 
 SNIFFED = 100  # lines from which the separator is inferred
+
+
+@dataclass(slots=True)
+class FileForm:
+    """How the rows of a file are written; `auto` is found out by its first line."""
+
+    kind: str  # auto | csv | jsonl
+    separator: str  # of a CSV, or auto
+    columns: tuple[str, ...] | None  # of a CSV without header
 
 
 class FileSource(PacedSource):
@@ -56,7 +66,7 @@ class FileSource(PacedSource):
         self.rows_read = 0
         self._fields, self._stream, self._rows, self._limit = fields, stream, rows, max_line_bytes
         super().__init__(Pacer(pace, clock, wait))
-        self._separator, self._columns, self._form = separator, columns, form
+        self._form = FileForm(form, separator, columns)
         self._lines = LineBuffer(path, max_line_bytes)
         self._decoder: Decoder | None = None
         self._open: list[bytes] = []  # lines of a record whose quotes are still open
@@ -91,7 +101,9 @@ class FileSource(PacedSource):
         if isinstance(self._decoder, CsvDecoder) and (
             self._open or any(b'"' in line for line in lines)
         ):
-            records, held = join_quoted(self._open + lines, self._separator.encode(), self._limit)
+            records, held = join_quoted(
+                self._open + lines, self._form.separator.encode(), self._limit
+            )
             ended = self._lines.ended and not lines
             self._open, lines = ([], records + held) if ended else (held, records)
         return [line for line in lines if line and not line.isspace()]
@@ -110,14 +122,14 @@ class FileSource(PacedSource):
         return False
 
     def _choose(self, first: bytes) -> Decoder:
-        kind = form_of(first, self._lines.name) if self._form == "auto" else self._form
+        kind = form_of(first, self._lines.name) if self._form.kind == "auto" else self._form.kind
         if kind == "jsonl":
             self._lines.give_back([first])
             return JsonDecoder(self._fields, stream=self._stream, max_line_bytes=self._limit)
-        if self._separator == "auto":
-            self._separator = self._sniffed(first)
-        columns = self._columns or names_of(first, self._separator, self._lines.name)
-        if columns != header_cells(first, self._separator):
+        if self._form.separator == "auto":
+            self._form.separator = self._sniffed(first)
+        columns = self._form.columns or names_of(first, self._form.separator, self._lines.name)
+        if columns != header_cells(first, self._form.separator):
             self._lines.give_back([first])
         return self._csv(columns)
 
@@ -132,7 +144,7 @@ class FileSource(PacedSource):
                 self._fields,
                 columns,
                 stream=self._stream,
-                separator=self._separator,
+                separator=self._form.separator,
                 max_line_bytes=self._limit,
             )
         except InputError as exc:

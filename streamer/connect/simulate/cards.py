@@ -42,6 +42,15 @@ class _Extra:
     amount: F64
 
 
+@dataclass(slots=True)
+class CardsProgress:
+    """How far the world has run."""
+
+    days: int = 0
+    events: int = 0
+    frauds: int = 0
+
+
 class Cards:
     """A world of `customers` and a fifth as many terminals (at least ten), from `start_s` on.
 
@@ -81,7 +90,7 @@ class Cards:
         self._extras: list[_Extra] = []
         self._faults: list[Fault] = []
         self._fraud = np.zeros(0, dtype=np.int64)  # offsets of all fraudulent payments so far
-        self._day = self._count = self._drawn = 0
+        self._done = CardsProgress()
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -93,9 +102,9 @@ class Cards:
 
     def advance(self) -> EventBatch:
         """Return the events of the next day."""
-        rng = np.random.default_rng([self.seed, 1, self._day])
-        from_s = self.start_s + self._day * DAY_S
-        self._day += 1
+        rng = np.random.default_rng([self.seed, 1, self._done.days])
+        from_s = self.start_s + self._done.days * DAY_S
+        self._done.days += 1
         honest = self._people.day(from_s, rng)
         if from_s >= self.start_s + self._quiet_s:
             self._extras += [
@@ -104,8 +113,8 @@ class Cards:
         return self._batch(honest, from_s + DAY_S)
 
     def _draw(self, from_s: float, rng: Generator) -> _Extra:
-        kind = KINDS[self._drawn % len(KINDS)]
-        self._drawn += 1
+        kind = KINDS[self._done.frauds % len(KINDS)]
+        self._done.frauds += 1
         extra = _MAKERS[kind](self._people, from_s, rng)
         name = (
             self.names[extra.customer[0]] if kind != "terminal" else self._shop(extra.terminal[0])
@@ -128,8 +137,8 @@ class Cards:
         owner = np.repeat(np.arange(-1, len(self._extras)), [len(column[0]) for column in columns])
         order = np.argsort(time_s, kind="stable")
         order = order[time_s[order] < until_s]
-        offset = np.arange(self._count, self._count + len(order), dtype=np.int64)
-        self._count += len(order)
+        offset = np.arange(self._done.events, self._done.events + len(order), dtype=np.int64)
+        self._done.events += len(order)
         self._settle(owner[order], offset, until_s)
         entity = np.stack(
             [customer[order], terminal[order] + len(self._people.rate)], axis=1

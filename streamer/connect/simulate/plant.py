@@ -8,6 +8,7 @@ temperature (a daily sine), and noise.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import Generator
@@ -31,6 +32,15 @@ from streamer.event import F64, I64, EventBatch
 MACHINES = ("pump", "fan", "compressor", "mixer")
 JITTER = 0.03  # of the interval between reports
 EVENTS_A_STRETCH = 8192
+
+
+@dataclass(slots=True)
+class PlantProgress:
+    """How far the plant has run."""
+
+    now_s: float
+    events: int = 0
+    stretches: int = 0
 
 
 class Plant:
@@ -76,19 +86,19 @@ class Plant:
         self._plan = FaultPlan(
             self.names, self.interval_s, faults, start_s + quiet_s, fault_every_s, seed
         )
-        self._now_s, self._count, self._turn = start_s, 0, 0
+        self._done = PlantProgress(start_s)
 
     @property
     def faults(self) -> tuple[Fault, ...]:
         return tuple(active.fault for active in self._plan.begun)
 
     def advance(self) -> EventBatch:
-        until_s = self._now_s + self._stretch_s
-        self._turn += 1
-        rng = np.random.default_rng([self.seed, self._turn])
-        active = self._plan.between(self._now_s, until_s)
-        time_s, machine = self._clock.beats(self._now_s, until_s, active, rng)
-        load, heat, wander = self._grid.follow(self._now_s, until_s, rng)
+        until_s = self._done.now_s + self._stretch_s
+        self._done.stretches += 1
+        rng = np.random.default_rng([self.seed, self._done.stretches])
+        active = self._plan.between(self._done.now_s, until_s)
+        time_s, machine = self._clock.beats(self._done.now_s, until_s, active, rng)
+        load, heat, wander = self._grid.follow(self._done.now_s, until_s, rng)
         values = self._sensors(time_s, machine, load, heat, wander, rng)
         for item in active:
             strike(item, time_s, machine, values, rng)
@@ -98,7 +108,7 @@ class Plant:
         self, time_s: F64, machine: I64, load: F64, heat: F64, wander: F64, rng: Generator
     ) -> F64:
         """Return values (N, S) without faults."""
-        at = (time_s - self._now_s) / GRID_S
+        at = (time_s - self._done.now_s) / GRID_S
         values: F64 = self._base[machine] + interpolated(load, at, machine)[:, None] * LOAD_EFFECT
         values += (
             interpolated(wander, at, machine) + rng.normal(size=(len(at), len(CHANNELS))) * NOISE
@@ -110,8 +120,8 @@ class Plant:
     def _batch(
         self, time_s: F64, machine: I64, values: F64, active: list[ActiveFault], until_s: float
     ) -> EventBatch:
-        offset = np.arange(self._count, self._count + len(time_s), dtype=np.int64)
-        self._now_s, self._count = until_s, self._count + len(time_s)
+        offset = np.arange(self._done.events, self._done.events + len(time_s), dtype=np.int64)
+        self._done.now_s, self._done.events = until_s, self._done.events + len(time_s)
         entity = machine.astype(np.int32)[:, None]
         batch = EventBatch(
             self.stream,

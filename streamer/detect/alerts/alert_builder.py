@@ -285,7 +285,7 @@ class Teller:
     """Collects what the waves of a chunk find, then tells it in log order."""
 
     def __init__(self, storm: Storm, incidents: Incidents) -> None:
-        self._storm, self._incidents = storm, incidents
+        self.storm, self._incidents = storm, incidents
         self._found: list[_Found] = []
         self._opened: list[int] = []  # rows, sorted
         self._held: set[int] = (
@@ -304,8 +304,8 @@ class Teller:
         takes the time.
         """
         if change is Change.OPENED:
-            crowd = self._storm.opened_in(time_s) + bisect_left(self._opened, row)
-            (self._held.add if crowd >= self._storm.limit else self._held.discard)(slot)
+            crowd = self.storm.opened_in(time_s) + bisect_left(self._opened, row)
+            (self._held.add if crowd >= self.storm.limit else self._held.discard)(slot)
             insort(self._opened, row)
         muted = bool(self._incidents.muted[slot])
         alert = None if muted or slot in self._held else build()
@@ -320,8 +320,8 @@ class Teller:
         for found in sorted(self._found, key=lambda found: found.row):
             if found.change is Change.OPENED:
                 offset, time_s = int(batch.offset[found.row]), float(batch.time_s[found.row])
-                told += self._storm.admit(batch.topic, batch.partition, offset, time_s, ref)
-                opened[found.slot] = self._incidents.muted[found.slot] = self._storm.muting
+                told += self.storm.admit(batch.topic, batch.partition, offset, time_s, ref)
+                opened[found.slot] = self._incidents.muted[found.slot] = self.storm.muting
             if not opened.get(found.slot, found.muted):
                 told.append(found.alert or found.build())
         self._found, self._opened, self._held = [], [], set()

@@ -25,18 +25,26 @@ from streamer.event import F32, F64, I64, Bool
 from streamer.protocols import Network
 
 REBUILD_ROWS = 1024
-_ARRAYS = (
-    "phase",
-    "due",
-    "value_state",
-    "rhythm_state",
-    "units",
-    "gap_unit_s",
-    "last",
-    "last_log_gap",
-    "begun",
-    "logits",
-)
+
+
+@dataclass(frozen=True, slots=True)
+class LaneState:
+    """What every event steps on, by slot. The arrays are written in place."""
+
+    value: F32  # (slots, C, V) of the network
+    rhythm: F32  # (slots, Q) of the network
+    last: F32  # (slots, C) last known raw value
+    last_log_gap: F32  # (slots,)
+
+    @classmethod
+    def of(cls, slots: int, channels: int, scorer: Network) -> LaneState:
+        """Of entities without a past."""
+        return cls(
+            np.zeros((slots, channels, scorer.value_width), np.float32),
+            np.zeros((slots, scorer.rhythm_width), np.float32),
+            np.zeros((slots, channels), np.float32),
+            np.zeros(slots, np.float32),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +124,9 @@ class Lanes:
         self.rhythm = rhythm and scorer.has_rhythm
         self.phase = np.zeros(slots, np.int64)  # 1..stride, of the entity's name
         self.due = np.full(slots, spec.k_min, np.int64)
-        self.value_state = np.zeros((slots, channels, scorer.value_width), np.float32)
-        self.rhythm_state = np.zeros((slots, scorer.rhythm_width), np.float32)
+        self.state = LaneState.of(slots, channels, scorer)
         self.units = np.ones((slots, 3, channels), np.float32)  # loc, scale, step
         self.gap_unit_s = np.ones(slots, np.float32)
-        self.last = np.zeros((slots, channels), np.float32)  # last known raw value
-        self.last_log_gap = np.zeros(slots, np.float32)
         self.begun = np.zeros(slots, np.int64)  # number of the first event that the state knows
         self.logits = np.zeros(
             (slots, ring.length), np.float32
@@ -137,19 +142,19 @@ class Lanes:
         it in.
         """
         self.anchor(slots)
-        units = self.units[slots]
+        state, units = self.state, self.units[slots]
         anchor = Anchor(units[:, 0], units[:, 1], units[:, 2], self.gap_unit_s[slots])
-        last = self.last[slots]
+        last = state.last[slots]
         x, _ = features.value_features(values, last, anchor)
         log_gap = features.log_gap(forward(time_s - previous_s), anchor.gap_s)
-        r = self._rhythm(log_gap, self.last_log_gap[slots], time_s)
-        out = self.scorer.step(self.value_state[slots], self.rhythm_state[slots], x, r)
+        r = self._rhythm(log_gap, state.last_log_gap[slots], time_s)
+        out = self.scorer.step(state.value[slots], state.rhythm[slots], x, r)
         # The logit that a step reports is that of the event before it.
         self.logits[slots, (self.ring.count[slots] - 1) % self.ring.length] = out.attention
-        self.value_state[slots] = out.value_state
-        self.rhythm_state[slots] = out.rhythm_state
-        self.last[slots] = np.where(np.isnan(values), last, values)
-        self.last_log_gap[slots] = log_gap
+        state.value[slots] = out.value_state
+        state.rhythm[slots] = out.rhythm_state
+        state.last[slots] = np.where(np.isnan(values), last, values)
+        state.last_log_gap[slots] = log_gap
         origin = last if self.scorer.forecast_from == "last" else anchor.loc
         return Outlook(
             origin + anchor.step * out.delta, anchor.step, log_gap, anchor.gap_s, out.gap, out.hour
@@ -165,9 +170,9 @@ class Lanes:
 
     def gap_outlook(self, slots: I64) -> F32:
         """Density parameters (N, 3G) of the gap that each slot is in now; changes nothing."""
-        x = np.zeros((len(slots), self.last.shape[1], features.VALUE_FEATURES), np.float32)
+        x = np.zeros((len(slots), self.state.last.shape[1], features.VALUE_FEATURES), np.float32)
         r = np.zeros((len(slots), features.RHYTHM_FEATURES), np.float32)
-        return self.scorer.step(self.value_state[slots], self.rhythm_state[slots], x, r).gap
+        return self.scorer.step(self.state.value[slots], self.state.rhythm[slots], x, r).gap
 
     def restore(self, slots: I64) -> None:
         """Rebuild the lanes of slots from ring and count alone (after a snapshot, or for a new
@@ -179,8 +184,8 @@ class Lanes:
 
     def copy(self, other: Lanes, theirs: I64, mine: I64) -> None:
         """Take over the lanes of another one's slots, of the same network."""
-        for name in _ARRAYS:
-            getattr(self, name)[mine] = getattr(other, name)[theirs]
+        for my_array, their_array in zip(self._arrays(), other._arrays(), strict=True):
+            my_array[mine] = their_array[theirs]
 
     def attention(self, slot: int) -> tuple[I64, F32]:
         """How much the last event's context listened to its history: (steps back, weights that sum
@@ -194,7 +199,7 @@ class Lanes:
         return number - newest, (weights / max(float(weights.sum()), 1e-12)).astype(np.float32)
 
     def _empty(self, rows: int) -> tuple[F32, F32]:
-        channels = self.last.shape[1]
+        channels = self.state.last.shape[1]
         value_state = np.zeros((rows, channels, self.scorer.value_width), np.float32)
         return value_state, np.zeros((rows, self.scorer.rhythm_width), np.float32)
 
@@ -205,14 +210,12 @@ class Lanes:
 
     def _rebuild(self, slots: I64, anchor_at: I64) -> None:
         past = self._past(slots, anchor_at)
-        self.value_state[slots], self.rhythm_state[slots], logits = self._replay(past)
+        state = self.state
+        state.value[slots], state.rhythm[slots], logits = self._replay(past)
         self._remember(slots, past.active, logits)
         self.units[slots] = np.stack([past.anchor.loc, past.anchor.scale, past.anchor.step], axis=1)
-        self.gap_unit_s[slots], self.last[slots], self.last_log_gap[slots] = (
-            past.anchor.gap_s,
-            past.last,
-            past.last_log_gap,
-        )
+        self.gap_unit_s[slots] = past.anchor.gap_s
+        state.last[slots], state.last_log_gap[slots] = past.last, past.last_log_gap
         self.due[slots] = next_anchor(anchor_at, self.phase[slots], self.spec)
 
     def _past(self, slots: I64, anchor_at: I64) -> _Past:
@@ -284,4 +287,10 @@ class Lanes:
 
     @property
     def nbytes(self) -> int:
-        return sum(getattr(self, name).nbytes for name in _ARRAYS)
+        return sum(array.nbytes for array in self._arrays())
+
+    def _arrays(self) -> tuple[np.ndarray, ...]:
+        """All that is remembered, the slot as first axis."""
+        state, own = self.state, (self.phase, self.due, self.units, self.gap_unit_s)
+        stepped = (state.value, state.rhythm, state.last, state.last_log_gap)
+        return (*own, *stepped, self.begun, self.logits)

@@ -125,10 +125,10 @@ def test_lanes_rebuilt_from_ring_and_count_equal_lanes_that_stepped(
     stepped.run(events + SPECS[name].k_min)
     rebuilt.run(events + SPECS[name].k_min)
     for array in (
-        rebuilt.lanes.value_state,
-        rebuilt.lanes.rhythm_state,
+        rebuilt.lanes.state.value,
+        rebuilt.lanes.state.rhythm,
         rebuilt.lanes.units,
-        rebuilt.lanes.last,
+        rebuilt.lanes.state.last,
     ):
         array[:] = 1e6
     rebuilt.lanes.restore(rebuilt.all)
@@ -168,7 +168,7 @@ def test_a_slot_is_judged_alike_alone_and_among_others(seed: int, events: int) -
 
 def test_a_reset_slot_remembers_nothing_of_its_former_entity() -> None:
     used, new = World(7), World(7)
-    used.lanes.rhythm_state[:], used.lanes.value_state[:], used.lanes.last[:] = 9, 9, 9
+    used.lanes.state.rhythm[:], used.lanes.state.value[:], used.lanes.state.last[:] = 9, 9, 9
     used.ring.values[:], used.ring.time_s[:] = 1e20, 1e20
     used.lanes.reset(used.all, used.all + 1)
     new.lanes.reset(new.all, new.all + 1)

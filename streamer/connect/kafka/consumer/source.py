@@ -72,40 +72,30 @@ class KafkaSource:
     ) -> None:
         """Create the source; `name` is the cluster's name in messages."""
         self.channels = channels
-        self._name = name
-        self._section = section
-        self._clock = clock
-        self._access = parts.access
-        self._consumer = parts.access.consumer
-        self._held = parts.held
-        self._commits = parts.commits
-        self._admission = parts.admission
-        self._decode_queue = parts.decode_queue
-        self._committer = parts.committer
-        self._end_offsets = parts.end_offsets
-        self._health = parts.health
+        self._name, self._section, self._clock = name, section, clock
+        self._parts, self._consumer = parts, parts.access.consumer
         self._guard = threading.RLock()
         self._closed = self._paused = False
-        self._end_offsets.start()
+        self._parts.end_offsets.start()
 
     @property
     def problem(self) -> str | None:
-        """The problem; None once closed, because everything owed is committed then."""
-        return None if self._closed else self._health.problem
+        """None once closed: all that was owed is committed then, however its group fares."""
+        return None if self._closed else self._parts.health.problem
 
     @property
     def at_end(self) -> bool:
-        return self._health.at_end
+        return self._parts.health.at_end
 
     @property
     def lags(self) -> Mapping[Lease, int]:
-        """Records not read yet, per lease, about half a second old."""
-        return self._health.lags
+        """Records not read yet, per lease, as of half a second ago."""
+        return self._parts.health.lags
 
     @property
     def truncations(self) -> int:
-        """How often a log ended before the reader's position."""
-        return self._admission.truncations
+        """How often a log turned out to end before our position."""
+        return self._parts.admission.truncations
 
     @property
     def degraded(self) -> str | None:
@@ -122,11 +112,13 @@ class KafkaSource:
             until_s = self._clock() + timeout_s
             self._keep_back()
             self._fetch(timeout_s)
-            self._admission.turn()
-            self._decode_queue.decode()
-            self._committer.send()
+            self._parts.admission.turn()
+            self._parts.decode_queue.decode()
+            self._parts.committer.send()
             poll = self._brought()
-            self._health.look(poll, busy=self._held.waiting or self._decode_queue.pending)
+            self._parts.health.look(
+                poll, busy=self._parts.held.waiting or self._parts.decode_queue.pending
+            )
         if poll.records:
             failpoint("after_poll")
         if poll.empty:
@@ -142,7 +134,7 @@ class KafkaSource:
         self._keep_back()
 
     def holds(self, lease: Lease) -> bool:
-        return self._held.leases.holds(lease)
+        return self._parts.held.leases.holds(lease)
 
     def commit(self, positions: Mapping[Lease, Position]) -> None:
         """Note positions for the next commit; any thread may call it.
@@ -150,11 +142,13 @@ class KafkaSource:
         Polls send them, at most every `commit_every`; the newest position per lease wins. Leases
         that are gone are skipped. A standalone reader sends nothing.
         """
-        if not self._closed and self._access.commits:
-            self._commits.put({lease: at for lease, at in positions.items() if self.holds(lease)})
+        if not self._closed and self._parts.access.commits:
+            self._parts.commits.put(
+                {lease: at for lease, at in positions.items() if self.holds(lease)}
+            )
 
     def committed(self, lease: Lease) -> int | None:
-        return self._commits.confirmed(lease) if self.holds(lease) else None
+        return self._parts.commits.confirmed(lease) if self.holds(lease) else None
 
     def close(self) -> None:
         """Commit what is owed, within the request timeout, and leave the group.
@@ -164,12 +158,12 @@ class KafkaSource:
         with self._guard:
             if self._closed:
                 return
-            self._closed = self._held.closing = True
-            self._end_offsets.stop()
+            self._closed = self._parts.held.closing = True
+            self._parts.end_offsets.stop()
             self._keep_back()
             problem = self._last_commit()
             group_member.leave(self._consumer, LEAVE_S)
-            self._held.end()
+            self._parts.held.end()
         if problem is not None:
             raise InputError(
                 f"{self._name}: the last positions of group {self._section.group} could not be "
@@ -183,7 +177,7 @@ class KafkaSource:
         Polls between the attempts return no records, but let a rebalance proceed.
         """
         try:
-            return self._committer.last(lambda: self._fetch(0.1))
+            return self._parts.committer.last(lambda: self._fetch(0.1))
         except InputError as exc:
             return str(exc)
 
@@ -194,23 +188,23 @@ class KafkaSource:
         """
         from kafka import errors
 
-        shortest_s = SHORTEST_POLL_S if self._access.settled else JOIN_POLL_S
+        shortest_s = SHORTEST_POLL_S if self._parts.access.settled else JOIN_POLL_S
         try:
             found = self._consumer.poll(timeout_ms=max(timeout_s, shortest_s) * 1000)
         except errors.OffsetOutOfRangeError as exc:
-            self._admission.set_outside(exc.args[0])
+            self._parts.admission.set_outside(exc.args[0])
         except errors.LogTruncationError as exc:
-            self._admission.set_truncated(exc.divergent_offsets)
+            self._parts.admission.set_truncated(exc.divergent_offsets)
         except errors.FencedInstanceIdError as exc:
             raise InputError(self._fenced()) from exc
         except errors.KafkaError as exc:
-            self._health.complain(exc)
+            self._parts.health.complain(exc)
         else:
             for tp, rows in found.items():
-                lease = self._held.leases.of(tp.topic, tp.partition)
+                lease = self._parts.held.leases.of(tp.topic, tp.partition)
                 if lease is not None:
-                    self._decode_queue.add(lease, rows)
-        self._access.turn()
+                    self._parts.decode_queue.add(lease, rows)
+        self._parts.access.turn()
 
     def _fenced(self) -> str:
         return (
@@ -219,25 +213,25 @@ class KafkaSource:
         )
 
     def _brought(self) -> Poll:
-        """Collect everything found since the last poll."""
-        batches, rejected = self._decode_queue.take()
-        assigned = self._admission.assigned
-        self._admission.assigned = []
-        expired = self._admission.expired
-        self._admission.expired = []
-        gone = self._held.take_gone()
+        """All that was found out since the last poll."""
+        batches, rejected = self._parts.decode_queue.take()
+        assigned, self._parts.admission.assigned = self._parts.admission.assigned, []
+        expired, self._parts.admission.expired = self._parts.admission.expired, []
+        gone = self._parts.held.take_gone()
         for lease in gone:
-            self._decode_queue.forget(lease)
-            self._admission.forget(lease)
+            self._parts.decode_queue.forget(lease)
+            self._parts.admission.forget(lease)
         return Poll(tuple(batches), tuple(rejected), gone, tuple(assigned), tuple(expired))
 
     def _keep_back(self) -> None:
         """Pause all partitions while paused or while records wait to be decoded."""
         with self._guard:
-            held_back = self._paused or self._closed or self._decode_queue.pending
-            if held_back != self._admission.held_back:
-                self._admission.held_back = held_back
-                (self._consumer.pause if held_back else self._consumer.resume)(*self._held.ready())
+            held_back = self._paused or self._closed or self._parts.decode_queue.pending
+            if held_back != self._parts.admission.held_back:
+                self._parts.admission.held_back = held_back
+                (self._consumer.pause if held_back else self._consumer.resume)(
+                    *self._parts.held.ready()
+                )
 
     def _rest(self, left_s: float) -> None:
         """Sleep briefly: the client returns at once while it looks for its coordinator."""

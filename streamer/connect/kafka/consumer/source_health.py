@@ -17,6 +17,57 @@ COMPLAINT_S = 2.0  # time for which an exception of a poll counts as a problem
 AT_END_S = 2.0  # largest age of known end offsets
 
 
+class GroupRest:
+    """Since when a group is settled, or is not. The reader's thread."""
+
+    def __init__(self, quiet_s: float, clock: Clock) -> None:
+        """`quiet_s`: how long a group must be settled to be believed."""
+        self._quiet_s, self._clock = quiet_s, clock
+        self._moves = 0
+        self._unsettled_s = clock()  # since when it is not settled; now, while it is
+        self._settled_s: float | None = None  # since when it is
+
+    def look(self, *, settled: bool, moves: int) -> None:
+        """`moves` counts how often partitions came or went."""
+        now_s = self._clock()
+        if not settled:
+            self._settled_s = None
+            return
+        self._unsettled_s = now_s
+        if self._settled_s is None or self._moves != moves:
+            self._settled_s, self._moves = now_s, moves
+
+    @property
+    def quiet(self) -> bool:
+        """Whether it has been settled for long enough."""
+        return self._settled_s is not None and self._clock() - self._settled_s >= self._quiet_s
+
+    def problems(self) -> Iterator[SourceProblem]:
+        """What is wrong with a group that does not settle."""
+        unsettled_s = self._clock() - self._unsettled_s
+        if unsettled_s > UNSETTLED_S:
+            yield SourceProblem(f"the group has not settled for {unsettled_s:.0f} s")
+
+
+class PollComplaint:
+    """The newest error of the client's polls, while it is fresh."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._problem: BaseException | None = None
+        self._raised_s = float("-inf")
+
+    def __bool__(self) -> bool:
+        return self._clock() - self._raised_s < COMPLAINT_S
+
+    def put(self, problem: BaseException) -> None:
+        self._problem, self._raised_s = problem, self._clock()
+
+    def problems(self) -> Iterator[SourceProblem]:
+        if self and self._problem is not None:
+            yield SourceProblem("polls fail", worded(self._problem), self._problem)
+
+
 class SourceHealth:
     """Health of a source, updated after every poll on the reader's thread.
 
@@ -41,24 +92,14 @@ class SourceHealth:
         self.problem: str | None = None
         self.at_end = False
         self.lags: Mapping[Lease, int] = {}  # records not read yet, as of the brokers' last answer
-        self._name = name
-        self._access = access
-        self._held = held
-        self._end_offsets = end_offsets
-        self._quiet_s = quiet_s
-        self._others = others
-        self._diagnosis = background
-        self._clock = clock
+        self._name, self._access, self._held, self._end_offsets = name, access, held, end_offsets
+        self._others, self._diagnosis = others, background
         self._answer: Answer | None = None
-        self._moves = 0
-        self._unsettled_s = clock()  # last time the group was not known to be settled
-        self._settled_s: float | None = None  # start of the settled time; None while unsettled
-        self._complaint: BaseException | None = None
-        self._complained_s = float("-inf")
+        self._group, self._complaint = GroupRest(quiet_s, clock), PollComplaint(clock)
 
     def complain(self, problem: BaseException) -> None:
-        """Record an exception of the client's poll."""
-        self._complaint, self._complained_s = problem, self._clock()
+        """A poll of the client raised this."""
+        self._complaint.put(problem)
 
     def look(self, poll: Poll, *, busy: bool) -> None:
         """Update after a poll.
@@ -67,32 +108,19 @@ class SourceHealth:
         """
         if poll.records:
             self._end_offsets.records_came()
-        self._watch_group()
+        self._group.look(settled=self._access.settled, moves=self._held.moves)
         answer = self._end_offsets.fresh(AT_END_S)
         if answer is not None and answer is not self._answer:
             self._answer, self.lags = answer, self._measured(answer)
-        hindered = busy or self._complaining or self._access.unmatched
+        hindered = busy or bool(self._complaint) or self._access.unmatched
         self.at_end = (
             poll.empty
             and not hindered
             and answer is not None
-            and self._quiet()
+            and self._group.quiet
             and self._all_read()
         )
         self.problem = self._find_problem()
-
-    def _watch_group(self) -> None:
-        now_s = self._clock()
-        moves = self._held.moves
-        if not self._access.settled:
-            self._settled_s = None
-            return
-        self._unsettled_s = now_s
-        if self._settled_s is None or self._moves != moves:
-            self._settled_s, self._moves = now_s, moves
-
-    def _quiet(self) -> bool:
-        return self._settled_s is not None and self._clock() - self._settled_s >= self._quiet_s
 
     def _all_read(self) -> bool:
         return self.lags.keys() == set(self._held.leases.held()) and not any(self.lags.values())
@@ -113,10 +141,6 @@ class SourceHealth:
                 lags[lease] = max(0, answer.ends[tp] - position)
         return lags
 
-    @property
-    def _complaining(self) -> bool:
-        return self._clock() - self._complained_s < COMPLAINT_S
-
     def _find_problem(self) -> str | None:
         found = list(self._problems())
         if not found:
@@ -128,9 +152,6 @@ class SourceHealth:
         silent = self._end_offsets.problem
         if silent is not None:
             yield silent
-        if self._complaining and self._complaint is not None:
-            yield SourceProblem("polls fail", worded(self._complaint), self._complaint)
-        unsettled_s = self._clock() - self._unsettled_s
-        if unsettled_s > UNSETTLED_S:
-            yield SourceProblem(f"the group has not settled for {unsettled_s:.0f} s")
+        yield from self._complaint.problems()
+        yield from self._group.problems()
         yield from self._others()

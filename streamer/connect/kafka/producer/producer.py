@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -60,6 +61,100 @@ def whole(record: OutgoingRecord) -> None:
     """Return None: nothing replaces a record that is too large."""
 
 
+@dataclass(frozen=True, slots=True)
+class SendRules:
+    """What is done about records that do not arrive."""
+
+    shrink: Shrink
+    request_timeout_s: float  # without an answer for longer, the reason is looked for
+    stalled_s: float  # without an answer for longer, the producer is replaced
+
+
+class RetryPause:
+    """The time between attempts after failures, doubled with each."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._pause_s, self._again_at = FIRST_PAUSE_S, float("-inf")
+
+    @property
+    def over(self) -> bool:
+        return self._clock() >= self._again_at
+
+    def longer(self) -> None:
+        self._again_at = self._clock() + self._pause_s
+        self._pause_s = min(2 * self._pause_s, LAST_PAUSE_S)
+
+    def reset(self) -> None:
+        """Something arrived: the next failure is the first again."""
+        self._pause_s = FIRST_PAUSE_S
+
+
+class DeliveryTrouble:
+    """Why nothing arrives, in words, found out on a thread of its own.
+
+    To look at a broker that says nothing takes seconds, in which answers may come.
+    """
+
+    def __init__(self, kafka: config.Kafka, topic: str, changed: threading.Condition) -> None:
+        """`changed` guards `problem`."""
+        self.problem: str | None = None
+        # of the first failure since the last confirmation, to be explained
+        self.cause: BaseException | None = None
+        self._kafka, self._topic, self._changed = kafka, topic, changed
+        self._deliveries = 0
+        self._thread: threading.Thread | None = None
+
+    def delivered(self) -> None:
+        """Something arrived. Call it with `changed` held."""
+        self.problem, self.cause = None, None
+        self._deliveries += 1
+
+    def tell(self, problem: str) -> None:
+        with self._changed:
+            self.problem = problem
+            self._changed.notify_all()
+
+    def explain(self) -> None:
+        """Find out why, unless that is under way."""
+        if self._thread is None or not self._thread.is_alive():
+            look = partial(self._look, self.cause, self._deliveries)
+            name = f"kafka-about-{self._topic}"
+            self._thread = threading.Thread(target=look, name=name, daemon=True)
+            self._thread.start()
+
+    def _look(self, cause: BaseException | None, deliveries: int) -> None:
+        try:
+            problem = explained(self._kafka, self._topic, cause)
+        except Exception as exc:  # the edge of the thread: without an explanation the cause must do
+            problem = (
+                f"kafka topic {self._topic}: {cause or 'no answer'} ({type(exc).__name__} "
+                f"while asking why)"
+            )
+        with self._changed:
+            if self._deliveries == deliveries:
+                self.problem = problem
+                self._changed.notify_all()
+
+
+class ClientSlot:
+    """The client in use. Only the producer's thread changes it."""
+
+    def __init__(self, open_client: Callable[[], Any]) -> None:
+        self._open = open_client
+        self.client = open_client()
+        self.spent = False  # it is to be replaced before anything else is sent
+
+    def fresh(self) -> Any:
+        """Another client, not in use yet. SinkError if none can be had."""
+        return self._open()
+
+    def replace(self, fresh: Any) -> None:
+        self.client, old = fresh, self.client
+        discard(old)
+        self.spent = False
+
+
 class DeliveringProducer:
     """Sends records to one topic at least once each.
 
@@ -80,25 +175,19 @@ class DeliveringProducer:
         stalled_s: float = STALLED_S,
         clock: Clock = time.monotonic,
     ) -> None:
-        """Open the producer.
-
-        SinkError if no broker answers within the request timeout, or the topic does not exist.
-        """
-        self._kafka, self._topic, self._shrink, self._clock = kafka, topic, shrink, clock
-        self._stalled_s = max(stalled_s, 4 * kafka.request_timeout)
-        self._open = partial(open_producer, kafka, topic, compression, delivery_timeout_s)
-        self._client = self._open()
+        """SinkError if no broker answers within the request timeout, or the topic is not there."""
+        self._topic, self._clock, timeout_s = topic, clock, float(kafka.request_timeout)
+        self._rules = SendRules(shrink, timeout_s, max(stalled_s, 4 * timeout_s))
+        self._slot = ClientSlot(
+            partial(open_producer, kafka, topic, compression, delivery_timeout_s)
+        )
         self._outstanding: Outstanding[OutgoingRecord] = Outstanding()
-        # filled by the client's thread
-        self._answers: deque[tuple[SendTicket, BaseException | None]] = deque()
-        self._changed = threading.Condition()  # guards `_outstanding` and `_problem`
+        self._answers: deque[tuple[SendTicket, BaseException | None]] = (
+            deque()
+        )  # filled by the client's own thread
+        self._changed = threading.Condition()  # guards `_outstanding` and the problem
         self._bell = threading.Event()
-        self._problem: str | None = None
-        self._deliveries = 0
-        self._explaining: threading.Thread | None = None
-        self._cause: BaseException | None = None  # first failure since the last confirmation
-        self._spent = False  # the client must be replaced before anything else is sent
-        self._pause_s, self._again_at = FIRST_PAUSE_S, float("-inf")
+        self._trouble, self._pause = DeliveryTrouble(kafka, topic, self._changed), RetryPause(clock)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"kafka-to-{topic}", daemon=True)
         self._thread.start()
@@ -123,25 +212,25 @@ class DeliveringProducer:
         """
         with self._changed:
             self._changed.wait_for(
-                lambda: not self.undelivered or self._problem is not None, timeout_s
+                lambda: not self.undelivered or self._trouble.problem is not None, timeout_s
             )
-            if self.undelivered and self._problem is not None:
-                raise SinkError(self._problem)
+            if self.undelivered and self._trouble.problem is not None:
+                raise SinkError(self._trouble.problem)
             return self.undelivered
 
     def close(self) -> None:
         """Wait for confirmations up to the request timeout, then close. Idempotent."""
         if self._closing.is_set():
             return
-        limit_s = float(self._kafka.request_timeout)
+        limit_s = self._rules.request_timeout_s
         with self._changed:
             self._changed.wait_for(
-                lambda: not self.undelivered or self._problem is not None, limit_s
+                lambda: not self.undelivered or self._trouble.problem is not None, limit_s
             )
         self._closing.set()
         self._bell.set()
         self._thread.join(limit_s)
-        discard(self._client)
+        discard(self._slot.client)
 
     def _run(self) -> None:
         while not self._closing.is_set():
@@ -154,13 +243,13 @@ class DeliveringProducer:
                 log.warning(
                     "producer_failed", topic=self._topic, problem=f"{type(exc).__name__}: {exc}"
                 )
-                self._cause, self._spent = self._cause or exc, True
-                self._wait_longer()
+                self._trouble.cause, self._slot.spent = self._trouble.cause or exc, True
+                self._pause.longer()
 
     def _turn(self) -> None:
         self._settle()
         self._mend()
-        if not self._spent and self._clock() >= self._again_at:
+        if not self._slot.spent and self._pause.over:
             self._hand_over()
 
     def _settle(self) -> None:
@@ -175,8 +264,8 @@ class DeliveringProducer:
     def _confirmed(self, ticket: SendTicket) -> None:
         failpoint("after_confirm")
         if self._outstanding.delivered(ticket):
-            self._problem, self._cause, self._pause_s = None, None, FIRST_PAUSE_S
-            self._deliveries += 1
+            self._trouble.delivered()
+            self._pause.reset()
 
     def _failed(self, ticket: SendTicket, error: BaseException) -> None:
         """Handle a failed record.
@@ -186,56 +275,27 @@ class DeliveringProducer:
         first = not self._outstanding.failing
         if not self._outstanding.failed(ticket):
             return
-        self._spent = self._spent or not is_retriable(error)
+        self._slot.spent = self._slot.spent or not is_retriable(error)
         if first and not (is_too_large(error) and self._shrunk(ticket)):
-            self._cause = error
-            self._wait_longer()
+            self._trouble.cause = error
+            self._pause.longer()
 
     def _shrunk(self, ticket: SendTicket) -> bool:
-        smaller = self._shrink(self._outstanding.record(ticket))
+        smaller = self._rules.shrink(self._outstanding.record(ticket))
         if smaller is not None:
             self._outstanding.replace(ticket, smaller)
         return smaller is not None
 
-    def _wait_longer(self) -> None:
-        self._again_at = self._clock() + self._pause_s
-        self._pause_s = min(2 * self._pause_s, LAST_PAUSE_S)
-
     def _mend(self) -> None:
         """Explain a problem, and replace a producer that is dead or silent too long."""
         silent_s = self._outstanding.waited_s(self._clock())
-        if self._problem is None and (
-            self._cause is not None or silent_s > self._kafka.request_timeout
+        if self._trouble.problem is None and (
+            self._trouble.cause is not None or silent_s > self._rules.request_timeout_s
         ):
-            self._explain()
-        due = self._clock() >= self._again_at
-        if due and (self._spent or silent_s > self._stalled_s):
+            self._trouble.explain()
+        due = self._pause.over
+        if due and (self._slot.spent or silent_s > self._rules.stalled_s):
             self._replace()
-
-    def _explain(self) -> None:
-        """Look for the cause on a thread of its own.
-
-        A silent broker takes seconds, during which answers may come.
-        """
-        if self._explaining is None or not self._explaining.is_alive():
-            look = partial(self._look, self._cause, self._deliveries)
-            self._explaining = threading.Thread(
-                target=look, name=f"kafka-about-{self._topic}", daemon=True
-            )
-            self._explaining.start()
-
-    def _look(self, cause: BaseException | None, deliveries: int) -> None:
-        try:
-            problem = explained(self._kafka, self._topic, cause)
-        except Exception as exc:  # outermost edge of the thread: the cause itself is then reported
-            problem = (
-                f"kafka topic {self._topic}: {cause or 'no answer'} ({type(exc).__name__} "
-                f"while asking why)"
-            )
-        with self._changed:
-            if self._deliveries == deliveries:
-                self._problem = problem
-                self._changed.notify_all()
 
     def _replace(self) -> None:
         """Open a new producer, then discard the old one.
@@ -243,25 +303,18 @@ class DeliveringProducer:
         If none can be opened, the old one stays, because it may recover.
         """
         try:
-            fresh = self._open()
+            fresh = self._slot.fresh()
         except SinkError as exc:
-            self._tell(str(exc))
-            self._wait_longer()
+            self._trouble.tell(str(exc))
+            self._pause.longer()
             return
         if self._closing.is_set():
             discard(fresh)
             return
         log.warning("producer_replaced", topic=self._topic, undelivered=self.undelivered)
-        self._client, old = fresh, self._client
-        discard(old)
+        self._slot.replace(fresh)
         with self._changed:
             self._outstanding.change_client()
-        self._spent = False
-
-    def _tell(self, problem: str) -> None:
-        with self._changed:
-            self._problem = problem
-            self._changed.notify_all()
 
     def _hand_over(self) -> None:
         for _ in range(BURST):
@@ -278,7 +331,9 @@ class DeliveringProducer:
 
         answer = partial(self._answer, ticket)
         try:
-            sent = self._client.send(self._topic, record.value, record.key, list(record.headers))
+            sent = self._slot.client.send(
+                self._topic, record.value, record.key, list(record.headers)
+            )
         except (KafkaError, ValueError) as exc:
             answer(exc)
         else:
