@@ -15,13 +15,8 @@ from streamer.connect.formats.csv import CsvDecoder, join_quoted
 from streamer.connect.formats.decoder import MAX_NAME, RAW_KEPT, Decoder
 from streamer.connect.formats.json import JsonDecoder
 from streamer.connect.formats.objects import split_path
-from streamer.connect.formats.times import (
-    AUTO_LIMITS,
-    LATEST_S,
-    seconds_of_numbers,
-    seconds_of_text,
-    unit_of,
-)
+from streamer.connect.formats.times import AUTO_LIMITS, LATEST_S, seconds_of_numbers, unit_of
+from streamer.connect.formats.times import seconds_of_text as seconds_of
 from streamer.errors import ConfigError, InputError
 from streamer.event import EventBatch, Rejected
 
@@ -309,23 +304,23 @@ SPELLINGS = [
 
 @pytest.mark.parametrize("text", SPELLINGS)
 def test_a_moment_is_known_in_every_spelling(text: str) -> None:
-    assert seconds_of_text([text], "auto")[0] == pytest.approx(MOMENT.timestamp(), abs=1e-5)
+    assert seconds_of([text], "auto")[0] == pytest.approx(MOMENT.timestamp(), abs=1e-5)
 
 
 def test_mixed_spellings_of_one_column_are_read_one_by_one() -> None:
-    assert np.ptp(seconds_of_text(SPELLINGS, "auto")) < 1e-5
+    assert np.ptp(seconds_of(SPELLINGS, "auto")) < 1e-5
 
 
 @pytest.mark.parametrize(("unit", "number"), [("s", 5e8), ("ms", 5e11), ("us", 5e14), ("ns", 5e17)])
 def test_a_given_unit_is_not_guessed(unit: str, number: float) -> None:
-    assert seconds_of_text([str(number)], unit)[0] == 5e8
-    assert seconds_of_text(["12345"], unit)[0] == 12345 * 5e8 / number
+    assert seconds_of([str(number)], unit)[0] == 5e8
+    assert seconds_of(["12345"], unit)[0] == 12345 * 5e8 / number
 
 
 @given(st.floats(0, LATEST_S).map(lambda s: round(s, 3)))
 def test_every_time_survives_its_iso_spelling(seconds: float) -> None:
     text = datetime.fromtimestamp(seconds, UTC).isoformat()
-    assert seconds_of_text([text, text], "iso").tolist() == pytest.approx([seconds] * 2, abs=1e-6)
+    assert seconds_of([text, text], "iso").tolist() == pytest.approx([seconds] * 2, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -343,11 +338,11 @@ def test_every_time_survives_its_iso_spelling(seconds: float) -> None:
     ],
 )
 def test_what_is_no_time_is_none(text: str) -> None:
-    assert np.isnan(seconds_of_text([text], "auto")[0])
+    assert np.isnan(seconds_of([text], "auto")[0])
 
 
 def test_numbers_are_no_iso_times() -> None:
-    assert np.isnan(seconds_of_text(["1700000000"], "iso")[0])
+    assert np.isnan(seconds_of(["1700000000"], "iso")[0])
     _, rejected = decode(
         json_decoder(RecordFields(("x",), (), "ts", "iso")), b'{"ts":1700000000,"x":1}'
     )
