@@ -1,4 +1,4 @@
-"""Rhythms of synthetic streams: each family makes event times (N, T) of N streams."""
+"""Rhythms of synthetic streams: each family makes event times (N, T) of N streams, T rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values of synthetic streams: each kind makes (N, T) of unit size from event times (N, T)."""
+"""Values of synthetic streams: each kind makes (N, T) of about unit size, from event times."""
 
 from __future__ import annotations
 
