@@ -31,6 +31,8 @@ class Series:
     label: U8  # (m,)
     train_time: F64 | None = None
     test_time: F64 | None = None
+    segments: np.ndarray | tuple[()] = ()  # (K, 2) rows start..stop of `test`
+    culprits: np.ndarray | tuple[()] = ()  # (K, C) which channels experts blame
 
 
 def require() -> Path:
@@ -74,6 +76,7 @@ def arrays(folder: str) -> Iterator[Series]:
                     test,
                     z["label"].astype(np.uint8),
                     *clock,
+                    *(z.get(name, ()) for name in ("segments", "culprits")),
                 )
 
 

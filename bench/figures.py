@@ -77,19 +77,18 @@ def _git(*words: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def write(name: str, figures: Sequence[Figure], **extra: Any) -> Path:
-    """Write bench/results/<name>.json and return its path."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
+def provenance(name: str) -> dict[str, str]:
+    """What a result is to be read with: the machine, the commit and the command."""
     command = shlex.join(["python", "-m", f"bench.{name}", *sys.argv[1:]])
-    body: dict[str, Any] = {
-        "schema": SCHEMA,
-        "name": name,
-        "machine": machine(),
-        "commit": commit(),
-        "command": command,
-    }
+    return {"machine": machine(), "commit": commit(), "command": command}
+
+
+def write(name: str, figures: Sequence[Figure], path: Path | None = None, **extra: Any) -> Path:
+    """bench/results/<name>.json, or the given file."""
+    path = path or RESULTS / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    body: dict[str, Any] = {"schema": SCHEMA, "name": name} | provenance(name)
     body |= {"figures": [asdict(figure) for figure in figures], **extra}
-    path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(body, indent=1) + "\n")
     return path
 

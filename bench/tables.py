@@ -3,8 +3,8 @@
     python -m bench.tables [--check]
 
 A table stands between `<!-- bench:NAME -->` and `<!-- /bench -->`; NAME is a file of bench/results,
-NAME:a,b only the figures whose names start with a or b. --check writes nothing and fails where a
-document differs.
+NAME:a,b only the figures whose names start with a or b, NAME/t the table t of the file. --check
+writes nothing and fails where a document differs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from typing import Any
 from bench.figures import RESULTS, ROOT, SCHEMA, Figure, show
 
 MARK = re.compile(
-    r"(<!-- bench:(?P<name>[\w-]+)(?::(?P<prefixes>[\w,-]+))? -->\n).*?(<!-- /bench -->)", re.DOTALL
+    r"(<!-- bench:(?P<name>[\w-]+)(?:/(?P<table>[\w-]+)|:(?P<prefixes>[\w,-]+))? -->\n)"
+    r".*?(?P<end><!-- /bench -->)",
+    re.DOTALL,
 )
 
 
@@ -28,7 +30,41 @@ def filled(text: str) -> str:
 
     SystemExit names a result file that is missing or of another schema.
     """
-    return MARK.sub(lambda m: f"{m[1]}{markdown(m['name'], m['prefixes'])}{m[4]}", text)
+    return MARK.sub(lambda m: f"{m[1]}{_content(m)}{m['end']}", text)
+
+
+def _content(mark: re.Match[str]) -> str:
+    if mark["table"]:
+        return matrix(mark["name"], mark["table"])
+    return markdown(mark["name"], mark["prefixes"])
+
+
+def matrix(name: str, table: str) -> str:
+    """One table of a result file, with where it comes from under it. A file that is written part by
+    part says so of each: the part is what the table's name starts with.
+    """
+    body = result(name)
+    if table not in body.get("tables", {}):
+        raise SystemExit(f"bench/results/{name}.json has no table {table}: run its part again")
+    found = body["tables"][table]
+    lines = [found["columns"], ["---"] * len(found["columns"]), *found["rows"]]
+    rows = [f"| {' | '.join(map(cell, line))} |" for line in lines]
+    return "\n".join([*rows, origin(_part_of(body, table))])
+
+
+def _part_of(body: dict[str, Any], table: str) -> dict[str, Any]:
+    parts = [part for part in body.get("parts", {}) if f"{table}_".startswith(f"{part}_")]
+    return body["parts"][max(parts, key=len)] if parts else body
+
+
+def cell(value: str | float | None) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else show(value)
+
+
+def origin(body: dict[str, Any]) -> str:
+    return f"\n`{body['command']}`, {body['machine']}, commit {body['commit']}.\n"
 
 
 def markdown(name: str, prefixes: str | None) -> str:
@@ -41,7 +77,7 @@ def markdown(name: str, prefixes: str | None) -> str:
         "|---|---|---|---|---|",
         *map(row, figures),
     ]
-    lines.append(f"\n`{body['command']}`, {body['machine']}, commit {body['commit']}.\n")
+    lines.append(origin(body))
     return "\n".join(lines)
 
 

@@ -8,10 +8,9 @@ import json
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from bench import figures, quality, tables
+from bench import figures, tables
 from bench.figures import Figure
 
 
@@ -84,19 +83,3 @@ def test_the_readme_names_every_promise_that_is_not_kept() -> None:
         r"Not kept today: (.*?)\. ", (figures.ROOT / "README.md").read_text(), re.S
     )
     assert set(re.findall(r"`(\w+)`", sentence[1] if sentence else "")) == broken
-
-
-def test_an_alarm_scale_becomes_detections_at_exactly_one() -> None:
-    alarm = np.array([0, 0.999, 1.0, 7.5, np.nan], np.float32)
-    assert (quality.as_detections(alarm) >= 1).tolist() == [False, False, True, True, False]
-    assert quality.as_detections(alarm).max() == 1
-
-
-@pytest.mark.parametrize(("length", "expected"), [(24, 24), (97, 97)])
-def test_the_window_of_vus_is_the_season(length: int, expected: int) -> None:
-    row = np.arange(3000)
-    assert quality.period(np.sin(2 * np.pi * row / length).astype(np.float32)) == expected
-
-
-def test_a_constant_series_has_the_default_window() -> None:
-    assert quality.period(np.ones(500, np.float32)) == 125

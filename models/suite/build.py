@@ -15,8 +15,8 @@ from streamer.detect.network.features import DAY_S
 from streamer.event import F64, I64
 
 SEEDS = {"choose": 7001, "confirm": 9002}
-TAUGHT_SHARE = 0.35
-ROWS = {1.0: 21_600, 10.0: 8_640, 60.0: 10_080, 300.0: 4_032}  # hours, a day, a week, two weeks
+TAUGHT_SHARE, JOB_TAUGHT_SHARE = 0.35, 0.5
+ROWS = {1.0: 18_000, 10.0: 8_640, 60.0: 10_080, 300.0: 4_032}  # hours, a day, a week, two weeks
 JOB_ROWS = {1.0: 345_600, 10.0: 43_200, 60.0: 20_160, 300.0: 6_048}  # several days at each step
 EVENT_ROWS = 4_000
 LOST_SHARE, AGEING_SHARE = 0.5, 0.15
@@ -66,7 +66,8 @@ def build(recipe: Recipe, *, faults: bool = True) -> LabelledStream:
     time_s = _clock(rng, draw, recipe, family)
     draft = _draft(Timeline(rng, draw, time_s, recipe.step_s), family)
     found, lost = [], _lost_rows(rng, draft, recipe)
-    taught = int(TAUGHT_SHARE * len(time_s))
+    job = recipe.family == "daily_job"
+    taught = int((JOB_TAUGHT_SHARE if job else TAUGHT_SHARE) * len(time_s))
     if faults and not recipe.quiet:
         later = Parameters(planting, recipe.part)
         found = _planted(draft, later, planting, family, recipe, taught)

@@ -24,7 +24,7 @@ MISSED_DAY, ODD_DAY, ODD_AT_S = 9, 11, 15 * HOUR_S
 STANDING = (0.05, 24.0, 1.0)  # vibration, temperature far away, pressure of a pump at rest
 
 
-class Pump:
+class SimulatedPump:
     """A simulated pump of some seed; faults change its rows in place."""
 
     def __init__(self, seed: int, span_s: float, step_s: float, extra_load: F64 | None = None):
@@ -125,7 +125,7 @@ def _lagged(load: F64, rows: float) -> F64:
 def two_days(seed: int, steps_s: tuple[float, ...], base_s: float = 1.0) -> list[LabelledStream]:
     """Stuck sensor, cavitation, a bearing that wears for 3 h 40 and the trip that ends it."""
     rng = np.random.default_rng([815, seed])
-    pump = Pump(seed, 48 * HOUR_S, base_s)
+    pump = SimulatedPump(seed, 48 * HOUR_S, base_s)
     early, late, factor, warmer = rng.uniform([20, 26, 2.8, 13], [22, 28, 3.2, 15])
     wear_at = float(rng.uniform(33, 36)) * HOUR_S
     wear_s = (3 + 40 / 60) * HOUR_S
@@ -143,7 +143,7 @@ def level_shift(
 ) -> list[LabelledStream]:
     """A level that is off from the middle of the day to its end."""
     rng = np.random.default_rng([816, seed])
-    pump = Pump(1000 + seed, SHIFT_DAY_S, base_s)
+    pump = SimulatedPump(1000 + seed, SHIFT_DAY_S, base_s)
     start, channel = pump.row(float(rng.uniform(11, 13)) * HOUR_S), seed % len(CHANNELS)
     deviation = pump.values[start - pump.row(6 * HOUR_S) : start, channel].std()
     pump.values[start:, channel] += sigma * deviation
@@ -152,16 +152,19 @@ def level_shift(
 
 
 def daily_load(seed: int, steps_s: tuple[float, ...], base_s: float = 10.0) -> list[LabelledStream]:
-    """A job at 06:00 on 14 days; one run is missed, and one day has a second one at 15:00."""
-    plain = Pump(2000 + seed, RUN_DAYS * DAY_S, base_s).clock
+    """A job at 06:00 on 14 days, light or heavy by the seed; one run is missed, and one day has a
+    second one at 15:00.
+    """
+    plain = SimulatedPump(2000 + seed, RUN_DAYS * DAY_S, base_s).clock
     runs = list(daily_runs(plain, RUN_AT_S, RUN_S))
     (odd,) = (run for day, run in enumerate(daily_runs(plain, ODD_AT_S, RUN_S)) if day == ODD_DAY)
     missed = runs.pop(MISSED_DAY)
-    load = 0.9 * covered(plain.rows, (*runs, odd))
-    pump = Pump(2000 + seed, RUN_DAYS * DAY_S, base_s, extra_load=load)
+    heavy = float(np.random.default_rng([817, seed]).uniform(0.9, 3.0))
+    load = heavy * covered(plain.rows, (*runs, odd))
+    pump = SimulatedPump(2000 + seed, RUN_DAYS * DAY_S, base_s, extra_load=load)
     faults = [
-        PlantedFault("missed run", *missed, 0.9, (0, 1, 2)),
-        PlantedFault("odd hour", *odd, 0.9, (0, 1, 2)),
+        PlantedFault("missed run", *missed, heavy, (0, 1, 2)),
+        PlantedFault("odd hour", *odd, heavy, (0, 1, 2)),
     ]
     harmless = tuple(HarmlessChange("daily job", *run) for run in runs)
     return [pump.sampled(f"job-{seed}", step, faults, harmless) for step in steps_s]
