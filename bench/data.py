@@ -64,7 +64,7 @@ def arrays(folder: str) -> Iterator[Series]:
     root = SHARED / "data" / folder
     for path in sorted(root.rglob("*.npz")):
         with np.load(path) as z:
-            clock = [
+            clock: list[F64 | None] = [
                 np.asarray(z[name], np.float64) if name in z else None
                 for name in ("train_time", "test_time")
             ]
@@ -75,8 +75,10 @@ def arrays(folder: str) -> Iterator[Series]:
                     train,
                     test,
                     z["label"].astype(np.uint8),
-                    *clock,
-                    *(z.get(name, ()) for name in ("segments", "culprits")),
+                    clock[0],
+                    clock[1],
+                    z.get("segments", ()),
+                    z.get("culprits", ()),
                 )
 
 

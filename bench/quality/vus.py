@@ -52,7 +52,8 @@ def _border(rank: I64, marked: Bool, segments: I64, width: int) -> F64:
     soft = np.tile(np.sqrt(1 - away / width), 2 * len(segments))
     weight = np.bincount(rows[there], soft[there], minlength=n)
     beside = np.flatnonzero((weight > 0) & ~marked)
-    return np.bincount(rank[beside], np.minimum(weight[beside], 1.0), minlength=THRESHOLDS)
+    soft = np.minimum(weight[beside], 1.0)
+    return np.bincount(rank[beside], soft, minlength=THRESHOLDS).astype(np.float64)
 
 
 def _first_met(rank: I64, segments: I64, half: int) -> tuple[I64, int]:

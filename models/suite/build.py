@@ -17,7 +17,8 @@ from streamer.event import F64, I64
 SEEDS = {"choose": 7001, "confirm": 9002}
 TAUGHT_SHARE, JOB_TAUGHT_SHARE = 0.35, 0.5
 ROWS = {1.0: 18_000, 10.0: 8_640, 60.0: 10_080, 300.0: 4_032}  # hours, a day, a week, two weeks
-JOB_ROWS = {1.0: 345_600, 10.0: 43_200, 60.0: 20_160, 300.0: 6_048}  # several days at each step
+JOB_ROWS = {1.0: 345_600, 10.0: 43_200, 60.0: 17_280, 300.0: 6_048}  # several days at each step
+LONG_STEPS_S = (10.0, 1.0)  # of daily jobs
 EVENT_ROWS = 4_000
 LOST_SHARE, AGEING_SHARE = 0.5, 0.15
 
@@ -40,7 +41,9 @@ class Recipe:
 
 
 def recipes(part: str, *, long: bool = False) -> list[Recipe]:
-    """All streams of a part; `long` adds those that take minutes (a daily job, a row a second)."""
+    """All streams of a part; `long` adds those that take minutes: daily jobs with a row
+    every second or ten.
+    """
     plan = [turn for name in FAMILIES for turn in _turns(name)]
     quiet = [(name, f.steps_s[i % len(f.steps_s)]) for i, (name, f) in enumerate(FAMILIES.items())]
     found = [Recipe(part, name, step, i, turn) for i, (name, step, turn) in enumerate(plan)]
@@ -48,7 +51,9 @@ def recipes(part: str, *, long: bool = False) -> list[Recipe]:
         Recipe(part, name, float(step), len(plan) + i, quiet=True)
         for i, (name, step) in enumerate(quiet)
     ]
-    return [*found, Recipe(part, "daily_job", 1.0, len(found))] if long else found
+    if long:
+        found += [Recipe(part, "daily_job", s, len(found) + i) for i, s in enumerate(LONG_STEPS_S)]
+    return found
 
 
 def _turns(family: str) -> list[tuple[str, float, int]]:

@@ -242,7 +242,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "daily_job": Family(
         daily_job,
-        (60, 300, 10),
+        (60, 300),
         ("missed_run", "odd_hour", "missed_run", "odd_hour", "shift"),
         copies=3,
     ),
