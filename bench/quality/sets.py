@@ -79,8 +79,8 @@ def last(verdict: SubjectScores, rows: int) -> SubjectScores:
     """The verdict on the last rows."""
     first = len(verdict.score) - rows
     said = [one for one in verdict.said if one.row >= first]
-    columns = (verdict.score, verdict.alarm, verdict.parts, verdict.judged)
-    return SubjectScores(*(column[first:] for column in columns), said)
+    score, alarm = verdict.score[first:], verdict.alarm[first:]
+    return SubjectScores(score, alarm, verdict.parts[first:], verdict.judged[first:], said)
 
 
 def rated(

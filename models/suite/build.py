@@ -177,7 +177,7 @@ def _run(draft: Draft, rng: Rng, name: str, slot: Span) -> Span:
 def _plant(draft: Draft, draw: Parameters, rng: Rng, name: str, span: Span) -> PlantedFault:
     kind, channels = FAULT_KINDS[name], draft.made.level.shape[1]
     many = channels if kind.everywhere else max(1, min(int(rng.integers(1, 4)), channels // 2))
-    blamed = sorted(rng.choice(channels, many, replace=False).tolist())
+    blamed = sorted(int(c) for c in rng.permutation(channels)[:many])
     strength = kind.plant(draft, draw, span, blamed)
     return PlantedFault(name, *span, strength, () if kind.rhythm else tuple(blamed))
 
@@ -188,7 +188,7 @@ def _plant(draft: Draft, draw: Parameters, rng: Rng, name: str, span: Span) -> P
 def _finished(
     recipe: Recipe, draft: Draft, found: list[PlantedFault], lost: list[int], taught: int
 ) -> LabelledStream:
-    arrived = np.cumsum(draft.keep) - draft.keep  # number of each row among those that arrive
+    arrived: I64 = np.cumsum(draft.keep) - draft.keep  # number of each row among those that arrive
     total = int(draft.keep.sum())
     faults = [_moved(fault, arrived, total) for fault in found]
     marks = [

@@ -134,7 +134,7 @@ def daily_job(t: Timeline) -> Ingredients:
     length_s = t.draw.log_between("job_s", 1200, 7200)
     at_s = t.draw.between("job_at_s", 0.1, 0.6) * DAY_S
     runs = daily_runs(t, at_s, length_s)
-    job = t.draw.log_between("job_over_noise", 6, 25) * covered(t.rows, runs)[:, None]
+    job = t.draw.log_between("job_over_noise", 6, 25) * covered(t.rows, runs)[:, None].astype(float)
     marks = tuple(("daily job", *run) for run in runs[3:])
     level = 0.5 * t.smooth(t.draw.log_between("memory_rows", 20, 200))
     return Ingredients(level, 0.7 * t.normal(), runs=runs, job=job, harmless=marks)
@@ -160,7 +160,8 @@ def events(t: Timeline) -> Ingredients:
 
 def heartbeat(t: Timeline) -> Ingredients:
     """A sign of life: its value says little, its clock everything."""
-    flags = (t.rng.random((t.rows, 1)) < t.draw.log_between("flag_a_row", 0.001, 0.05)) * 1.0
+    chance = t.draw.log_between("flag_a_row", 0.001, 0.05)
+    flags = (t.rng.random((t.rows, 1)) < chance).astype(np.float64)
     return Ingredients(flags, 0.01 * t.normal(), finish=lambda x: np.round(x, 1))
 
 
@@ -169,7 +170,7 @@ def _not_negative(x: F64) -> F64:
 
 
 def _whole(x: F64) -> F64:
-    return np.round(np.maximum(x, 0))
+    return np.asarray(np.round(np.maximum(x, 0)), np.float64)
 
 
 POINT, SUDDEN = ("spike", "dip"), ("shift", "stuck", "noisier")
@@ -244,7 +245,7 @@ FAMILIES: dict[str, Family] = {
         daily_job,
         (60, 300),
         ("missed_run", "odd_hour", "missed_run", "odd_hour", "shift"),
-        copies=3,
+        copies=5,
     ),
     "vibration": Family(
         vibration, (1, 10, 60), ("frequency", "calmer", "noisier", "irregular", "dip", "silence")

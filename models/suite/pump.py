@@ -29,7 +29,9 @@ class SimulatedPump:
 
     def __init__(self, seed: int, span_s: float, step_s: float, extra_load: F64 | None = None):
         rng = np.random.default_rng([4711, seed])
-        time_s = EPOCH_2024_S + 40 * DAY_S + step_s * np.arange(int(span_s / step_s))
+        time_s = (
+            EPOCH_2024_S + 40 * DAY_S + step_s * np.arange(int(span_s / step_s), dtype=np.float64)
+        )
         self.clock = Timeline(rng, Parameters(rng, "choose"), time_s, step_s)
         self.extra = np.zeros(len(time_s)) if extra_load is None else extra_load
         self.values = self._normal()  # (T, C)
@@ -160,7 +162,7 @@ def daily_load(seed: int, steps_s: tuple[float, ...], base_s: float = 10.0) -> l
     (odd,) = (run for day, run in enumerate(daily_runs(plain, ODD_AT_S, RUN_S)) if day == ODD_DAY)
     missed = runs.pop(MISSED_DAY)
     heavy = float(np.random.default_rng([817, seed]).uniform(0.9, 3.0))
-    load = heavy * covered(plain.rows, (*runs, odd))
+    load = heavy * covered(plain.rows, (*runs, odd)).astype(np.float64)
     pump = SimulatedPump(2000 + seed, RUN_DAYS * DAY_S, base_s, extra_load=load)
     faults = [
         PlantedFault("missed run", *missed, heavy, (0, 1, 2)),

@@ -67,7 +67,10 @@ def test_a_constant_series_has_the_default_window() -> None:
 
 
 def stream(faults: tuple[PlantedFault, ...]) -> LabelledStream:
-    clock, values = 60.0 * np.arange(ROWS), rng().standard_normal((ROWS, 1)).astype(np.float32)
+    clock, values = (
+        60.0 * np.arange(ROWS, dtype=np.float64),
+        rng().standard_normal((ROWS, 1)).astype(np.float32),
+    )
     return LabelledStream("one", "choose", "plain", 60.0, clock, values, 500, faults)
 
 

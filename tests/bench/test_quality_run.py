@@ -25,7 +25,7 @@ ROWS = 600
 def subject(name: str, seed: int, rows: int = ROWS, channels: int = 1, taught: int = 0) -> Subject:
     values = np.random.default_rng(seed).standard_normal((rows, channels)).astype(np.float32)
     values[-20] += 30
-    return Subject(name, values, 60.0 * np.arange(rows) + 1e9, taught)
+    return Subject(name, values, 60.0 * np.arange(rows, dtype=np.float64) + 1e9, taught)
 
 
 def test_an_entity_gets_beside_others_what_it_gets_alone() -> None:
@@ -86,7 +86,7 @@ def test_a_limit_takes_series_from_everywhere() -> None:
 
 def operator(*said: tuple[str, int], fault: tuple[int, int] = (100, 200)) -> Rated:
     rows = np.ones(400, np.bool_)
-    clock, values = 60.0 * np.arange(400), np.zeros((400, 1), np.float32)
+    clock, values = 60.0 * np.arange(400, dtype=np.float64), np.zeros((400, 1), np.float32)
     planted = (PlantedFault("shift 6", *fault, 6, (0,)),)
     stream = LabelledStream("x", "pump", "shift6", 60, clock, values, 0, planted)
     blank = np.zeros(400, np.float32)
