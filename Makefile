@@ -63,8 +63,8 @@ bench: $(STAMP) ## speed: events/s, latency, memory against their floors (15 to 
 	$(BIN)/python -m bench.kafka
 	$(BIN)/python -m bench.beside --rounds 2
 
-quality: $(STAMP) ## detection quality on the public data sets beside this checkout; writes bench/results/
-	$(BIN)/python -m bench.quality
+quality: $(STAMP) ## detection quality: labelled streams, a pump, public sets beside this checkout (an hour; Q=--quick: minutes)
+	$(BIN)/python -m bench.quality $(Q)
 
 docs: $(STAMP) ## regenerate the references from the code, and the tables of figures from bench/results/
 	$(BIN)/python -m docgen

@@ -68,7 +68,10 @@ def origin(body: dict[str, Any]) -> str:
 
 
 def markdown(name: str, prefixes: str | None) -> str:
-    """One result file as a table, followed by machine, commit and command."""
+    """One result file as a table, with the machine, the commit and the command under it.
+
+    Where parts of the file have their own, those of the first figure are shown.
+    """
     body = result(name)
     wanted = tuple(prefixes.split(",")) if prefixes else ("",)
     figures = [Figure(**raw) for raw in body["figures"] if raw["name"].startswith(wanted)]
@@ -77,7 +80,7 @@ def markdown(name: str, prefixes: str | None) -> str:
         "|---|---|---|---|---|",
         *map(row, figures),
     ]
-    lines.append(origin(body))
+    lines.append(origin(_part_of(body, figures[0].name) if figures else body))
     return "\n".join(lines)
 
 

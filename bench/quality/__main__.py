@@ -100,7 +100,8 @@ def keep(found: dict[str, Found], path: Path) -> None:
 def main() -> None:
     args = _arguments()
     parts = _parts(args)
-    scope = Scope(args.limit, args.quick, tuple(args.modes.split(",")), args.long)
+    steps = tuple(float(step) for step in args.steps.split(","))
+    scope = Scope(args.limit, args.quick, tuple(args.modes.split(",")), args.long, steps)
     began = time.monotonic()
     if args.plots is not None:
         from bench.quality import plots
@@ -129,6 +130,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--modes", default="", help=f"of {','.join(MODES)}")
     parser.add_argument("--limit", type=int, help="so many series of each part")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--steps", default="1,10,60", help="seconds between rows of the pump")
     parser.add_argument("--long", action="store_true", help="with streams that take minutes")
     parser.add_argument("--jobs", type=int, choices=(1, 2), default=2)
     parser.add_argument("--out", type=Path, help="write the result file there")

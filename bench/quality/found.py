@@ -23,6 +23,7 @@ class Scope:
     quick: bool = False
     modes: tuple[str, ...] = ("zero_shot", "fitted", "int8", "baseline")
     long: bool = False
+    steps_s: tuple[float, ...] = (1.0, 10.0, 60.0)  # of the pump
 
 
 @dataclass(slots=True)

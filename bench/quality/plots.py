@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,7 @@ def draw(stream: LabelledStream, path: Path) -> None:
     """One stream through the production pipeline, as a picture."""
     subject = Subject(stream.name, stream.values, stream.time_s)
     settings = settings_for([subject])
+    settings = replace(settings, channels=stream.names or settings.channels)
     recorder, alerts = TrackRecorder(settings.channels), []
 
     def hear(alert: Alert) -> None:

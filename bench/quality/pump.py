@@ -29,23 +29,19 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 LOWER = ("false_ends", "false_alarms", "first_day_alerts", "alarms_after_day_3")
 
 
-def steps_of(scope: Scope) -> tuple[float, ...]:
-    return (10.0, 60.0) if scope.quick else (1.0, 10.0, 60.0)
-
-
 def streams_of(scope: Scope) -> list[LabelledStream]:
-    """All streams, those of ten seeds (two, in a quick look)."""
-    steps = steps_of(scope)
-    seeds = min(2 if scope.quick else SEEDS, scope.limit or SEEDS)
-    shifts = min(2 if scope.quick else SHIFT_SEEDS, scope.limit or SHIFT_SEEDS)
-    jobs = (60.0,) if scope.quick else (10.0, 60.0)
-    base_s = min(steps)
+    """All streams, those of ten seeds (two, in a quick look). Jobs take two weeks, so that theirs
+    have a row a minute or less; the long form has one with a row every ten seconds.
+    """
+    steps = tuple(step for step in scope.steps_s if step > 1 or not scope.quick)
+    seeds, shifts = (2, 2) if scope.quick else (SEEDS, SHIFT_SEEDS)
+    jobs = (60.0,) if scope.quick else (10.0, 60.0, 300.0) if scope.long else (60.0, 300.0)
     found: list[LabelledStream] = []
-    for seed in range(seeds):
-        found += two_days(seed, steps, base_s) + daily_load(seed, jobs, min(jobs))
-    for seed in range(shifts):
+    for seed in range(min(seeds, scope.limit or seeds)):
+        found += two_days(seed, steps, min(steps)) + daily_load(seed, jobs, min(jobs))
+    for seed in range(min(shifts, scope.limit or shifts)):
         for sigma in SHIFTS:
-            found += level_shift(seed, sigma, steps, base_s)
+            found += level_shift(seed, sigma, steps, min(steps))
     return found
 
 

@@ -20,7 +20,7 @@ from streamer.event import F64
 
 STEP_S = {"asd": 300.0, "smd": 60.0, "smap": 60.0}  # smap: not given by its source
 DAY_S = 86_400.0
-OWN_ROWS = 1_000  # a stream that is new teaches itself: its own first rows raise nothing
+OWN_ROWS = 1_000  # zero-shot, these rows before the test part only teach
 PCA = {"anchor": "PCA residual, smoothed"}
 PCA_LEVEL = {"asd": 0.281, "smd": 0.494, "smap": 0.351}
 COLUMNS = (
@@ -66,13 +66,15 @@ def _verdicts(
 
 
 def subject(one: Series, mode: Mode) -> Subject:
-    """Fitted: the training part teaches first. Zero-shot: the test part alone."""
-    if not mode.fitted:
-        return Subject(one.name, one.test, one.test_time)
+    """Fitted: the training part teaches first. Zero-shot: only its last rows, as if the stream had
+    begun there.
+    """
+    taught = len(one.train) if mode.fitted else min(OWN_ROWS, len(one.train))
+    first = len(one.train) - taught
     clock = None
     if one.train_time is not None and one.test_time is not None:
-        clock = np.concatenate([one.train_time, one.test_time])
-    return Subject(one.name, np.concatenate([one.train, one.test]), clock, len(one.train))
+        clock = np.concatenate([one.train_time[first:], one.test_time])
+    return Subject(one.name, np.concatenate([one.train[first:], one.test]), clock, taught)
 
 
 def last(verdict: SubjectScores, rows: int) -> SubjectScores:

@@ -111,6 +111,7 @@ class SimulatedPump:
             0,
             tuple(found),
             tuple(calm),
+            names=CHANNELS,
         )
 
 

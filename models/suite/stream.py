@@ -57,6 +57,7 @@ class LabelledStream:
     faults: tuple[PlantedFault, ...] = ()
     harmless: tuple[HarmlessChange, ...] = ()
     parameters: Mapping[str, float] = field(default_factory=dict)
+    names: tuple[str, ...] = ()  # of the channels, where they have any
 
     def __len__(self) -> int:
         return len(self.time_s)
