@@ -66,8 +66,7 @@ def rated(
     """All measures of one detector on these files. Who does not decide has no frozen line."""
     pairs = list(zip(files, verdicts, strict=True))
     results = {
-        name: (times, as_detections(one.alarm) if decides else spread_out(one.score))
-        for (name, times, _), one in pairs
+        name: (times, one.alarm if decides else one.score) for (name, times, _), one in pairs
     }
     values = nab_scores(results, frozen=decides)
     known = [vus_of(name, times, data_, one.score) for (name, times, data_), one in pairs]
@@ -78,13 +77,17 @@ def rated(
 
 
 def nab_scores(results: Mapping[str, Any], *, frozen: bool) -> dict[str, float]:
-    """The three profiles with a fitted threshold and with the line as it is."""
+    """The three profiles with a fitted threshold and with the line as it is, from (times, scores on
+    any scale) of each file.
+    """
     rate = data.reference("nab_score")
+    spread = {name: (times, spread_out(score)) for name, (times, score) in results.items()}
     windows = {name: spans for name, spans in data.windows().items() if name in results}
-    fitted = rate.score(results, windows)
+    fitted = rate.score(spread, windows)
     found = {f"{s}_fitted": fitted["profiles"][long]["score"] for s, long in PROFILES.items()}
     if frozen:
-        shipped = rate.score(results, windows, threshold=LARGEST)
+        decided = {name: (times, as_detections(score)) for name, (times, score) in results.items()}
+        shipped = rate.score(decided, windows, threshold=LARGEST)
         seen = shipped["groups"]["all"]
         found |= {f"{s}_frozen": shipped["profiles"][long]["score"] for s, long in PROFILES.items()}
         found |= {"caught": seen["caught"], "false_rows": seen["false_alarms"]}
@@ -144,9 +147,7 @@ def measure_copies(scope: Scope) -> Found:
 
 
 def _results(files: Sequence[Any], verdicts: Sequence[SubjectScores]) -> dict[str, Any]:
-    return {
-        one[0]: (one[1], as_detections(v.alarm)) for one, v in zip(files, verdicts, strict=True)
-    }
+    return {one[0]: (one[1], v.alarm) for one, v in zip(files, verdicts, strict=True)}
 
 
 Copied = tuple[str, np.ndarray, Subject]

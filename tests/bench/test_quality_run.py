@@ -76,6 +76,13 @@ def test_an_alarm_scale_becomes_detections_at_exactly_one() -> None:
     assert nab.as_detections(alarm).max() == 1
 
 
+def test_a_fitted_threshold_may_lie_above_the_line_as_shipped() -> None:
+    alarm = np.array([0, 1.0, 7.5, 9.0, 7.5], np.float32)
+    spread = nab.spread_out(alarm)
+    assert spread.max() < 1
+    np.testing.assert_array_equal(np.argsort(spread, kind="stable"), [0, 1, 2, 4, 3])
+
+
 def test_a_limit_takes_series_from_everywhere() -> None:
     assert limited(range(10), 3) == [0, 4, 9]
     assert limited(range(3), None) == [0, 1, 2]
