@@ -136,7 +136,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="write the result file there")
     parser.add_argument("--plots", type=Path, nargs="?", const=PLOTS, help="draw, measure nothing")
     args = parser.parse_args()
-    args.modes = args.modes or ("zero_shot" if args.quick else ",".join(MODES))
+    args.modes = args.modes or ("zero_shot,fitted" if args.quick else ",".join(MODES))
     unknown = set(args.modes.split(",")) - MODES.keys()
     if unknown:
         parser.error(f"no such mode: {', '.join(sorted(unknown))}")
