@@ -15,6 +15,7 @@ from models.suite.pump import daily_load, level_shift, two_days
 from streamer.connect.memory import MemorySource
 from streamer.event import Alert
 from streamer.offline import plot
+from streamer.offline.plot_data import Picture
 from streamer.offline.score import Outputs, TrackRecorder, replay
 
 MINUTE_S = 60.0
@@ -52,7 +53,7 @@ def draw(stream: LabelledStream, path: Path) -> None:
     )
     planted = ", ".join(f"{f.kind} ({f.strength:.3g})" for f in stream.faults)
     fired = int(np.count_nonzero(recorder.track(stream.name).alarm >= 1))
-    picture = plot.Picture(
+    picture = Picture(
         stream.name,
         recorder.track(stream.name),
         tuple(alerts),
