@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.layers import cycles, folder_cycles, module_name, violations
+from tests.layers import class_fields, cycles, folder_cycles, module_name, top_classes, violations
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(path for part in ("streamer", "models") for path in (ROOT / part).rglob("*.py"))
@@ -39,6 +39,48 @@ def test_no_file_is_longer_than_one_subject() -> None:
     assert {
         path: count for path, count in lines.items() if count > MAX_LINES and path not in LONGER
     } == {}
+
+
+# Class name: why it is defined in two files. A section of the configuration and what it opens may
+# share their name.
+TWICE: dict[str, str] = {}
+MAX_FIELDS = 12
+# Class: why it has more fields. Sections and settings may have as many as there are keys.
+WIDER = {
+    "Alert": "the alert event is a contract",
+    "Carried": "the columns of one measurement",
+    "Cards": "three of them are constants of the world",
+    "DualStream": "the layers of the network",
+    "GateRules": "settings of the gate",
+    "Plant": "three of them are constants of the world",
+    "Request": "the form of a training's request is a contract",
+    "TrainSettings": "settings of a training",
+}
+
+
+def test_a_class_name_is_defined_once() -> None:
+    homes: dict[str, list[str]] = {}
+    for module, source in SOURCES.items():
+        for name in top_classes(source):
+            homes.setdefault(name, []).append(module)
+    twice = {
+        name
+        for name, modules in homes.items()
+        if len([module for module in modules if not module.startswith("streamer.config.")]) > 1
+        or len([module for module in modules if module.startswith("streamer.config.")]) > 1
+    }
+    assert twice == TWICE.keys()
+
+
+def test_no_class_has_more_fields_than_a_reader_can_hold() -> None:
+    wide = {
+        name
+        for module, source in SOURCES.items()
+        if not module.startswith("streamer.config.") and module != "streamer.settings"
+        for name, fields in class_fields(source).items()
+        if fields > MAX_FIELDS
+    }
+    assert wide == WIDER.keys()
 
 
 PLANTED = {
