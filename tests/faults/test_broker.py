@@ -37,11 +37,9 @@ class Fault:
 
 
 AWAY = Fault(KafkaCluster.stop, float(times(7, 20)), KafkaCluster.start, "no broker answers at {}")
+# A diagnosis takes some 3 s, and one problem is looked into every 10 s at most (diagnosis.background).
 STALLED = Fault(
-    KafkaCluster.pause,
-    float(times(7, 12)),
-    KafkaCluster.resume,
-    "{} accepts connections and says nothing",
+    KafkaCluster.pause, 12.0, KafkaCluster.resume, "{} accepts connections and says nothing"
 )
 
 
