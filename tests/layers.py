@@ -8,7 +8,6 @@ import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeGuard
 
 BASE = {"streamer", "streamer.event", "streamer.errors"}  # `streamer` itself is its version
 SEAMS = BASE | {
@@ -370,33 +369,3 @@ def _words(node: ast.AST) -> set[str]:
 def _names(node: ast.AST) -> set[str]:
     found = (getattr(child, "id", getattr(child, "attr", "")) for child in ast.walk(node))
     return set(found)
-
-
-def top_classes(source: str) -> list[str]:
-    """Names of the classes that a module defines at its top level."""
-    return [node.name for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
-
-
-def class_fields(source: str) -> dict[str, int]:
-    """The number of fields of every class: annotated ones, and attributes set in its methods."""
-    classes = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef))
-    return {node.name: len(set(_fields(node))) for node in classes}
-
-
-def _fields(cls: ast.ClassDef) -> Iterator[str]:
-    for node in cls.body:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            if "ClassVar" not in ast.dump(node.annotation):
-                yield node.target.id
-        elif isinstance(node, ast.FunctionDef):
-            yield from (found.attr for found in ast.walk(node) if _is_own(found))
-
-
-def _is_own(node: ast.AST) -> TypeGuard[ast.Attribute]:
-    """Whether a node sets an attribute of `self`."""
-    return (
-        isinstance(node, ast.Attribute)
-        and isinstance(node.ctx, ast.Store)
-        and isinstance(node.value, ast.Name)
-        and node.value.id == "self"
-    )

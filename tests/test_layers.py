@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.layers import class_fields, cycles, folder_cycles, module_name, top_classes, violations
+from tests.classes import class_fields, top_classes
+from tests.layers import cycles, folder_cycles, module_name, violations
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(path for part in ("streamer", "models") for path in (ROOT / part).rglob("*.py"))
